@@ -1,1 +1,38 @@
-//! Portolan.
+//! The decision core of Portolan: which region answers a request, and what to try next when it does not.
+//!
+//! Everything here is pure and synchronous. Time and chance are arguments, so that a decision found in a log can be
+//! made again in a test. Files, sockets, guests and clocks live in the crate `portolan` above.
+//!
+//! In reading order:
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`id`] | names and indexes |
+//! | [`slots`] | sets of a service's regions as one machine word |
+//! | [`geo`] | points, countries, places on the globe |
+//! | [`proximity`] | how close a region is to a place |
+//! | [`config`] | services, gateways, policies, validated |
+//! | [`identity`] | who the client is |
+//! | [`route`] | which service a request is for |
+//! | [`chart`] | for every place, a service's regions by preference, prepared |
+//! | [`health`] | what is known of the gateways |
+//! | [`candidates`] | which regions may answer, and why the others may not |
+//! | [`rank`] | their order |
+//! | [`budget`] | how many extra attempts are affordable |
+//! | [`plan`] | what to try, and what to try after a failure |
+//! | [`decision`] | all of it as one value that explains itself |
+
+pub mod budget;
+pub mod candidates;
+pub mod chart;
+pub mod config;
+pub mod decision;
+pub mod geo;
+pub mod health;
+pub mod id;
+pub mod identity;
+pub mod plan;
+pub mod proximity;
+pub mod rank;
+pub mod route;
+pub mod slots;
