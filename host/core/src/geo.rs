@@ -49,10 +49,16 @@ impl Point {
     /// Great-circle distance in kilometres by the haversine formula (R. W. Sinnott, "Virtues of the Haversine",
     /// Sky and Telescope 68, 1984), on a sphere of mean radius.
     pub fn distance_km(self, other: Self) -> f64 {
-        let (lat1, lon1) = (f64::from(self.latitude).to_radians(), f64::from(self.longitude).to_radians());
-        let (lat2, lon2) = (f64::from(other.latitude).to_radians(), f64::from(other.longitude).to_radians());
-        let half_chord = ((lat2 - lat1) / 2.0).sin().powi(2)
-            + lat1.cos() * lat2.cos() * ((lon2 - lon1) / 2.0).sin().powi(2);
+        let (lat1, lon1) = (
+            f64::from(self.latitude).to_radians(),
+            f64::from(self.longitude).to_radians(),
+        );
+        let (lat2, lon2) = (
+            f64::from(other.latitude).to_radians(),
+            f64::from(other.longitude).to_radians(),
+        );
+        let half_chord =
+            ((lat2 - lat1) / 2.0).sin().powi(2) + lat1.cos() * lat2.cos() * ((lon2 - lon1) / 2.0).sin().powi(2);
         2.0 * EARTH_RADIUS_KM * half_chord.sqrt().min(1.0).asin()
     }
 }
@@ -82,12 +88,19 @@ impl Country {
 
     /// The inverse of [`Country::code`]; unknown for anything that is not two letters.
     pub fn from_code(code: u16) -> Self {
-        std::str::from_utf8(&code.to_be_bytes()).ok().and_then(Self::parse).unwrap_or_default()
+        std::str::from_utf8(&code.to_be_bytes())
+            .ok()
+            .and_then(Self::parse)
+            .unwrap_or_default()
     }
 
     /// The two letters, or nothing when unknown.
     pub fn as_str(&self) -> Option<&str> {
-        if *self == Self::UNKNOWN { None } else { std::str::from_utf8(&self.0).ok() }
+        if *self == Self::UNKNOWN {
+            None
+        } else {
+            std::str::from_utf8(&self.0).ok()
+        }
     }
 }
 
