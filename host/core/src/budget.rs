@@ -1,1 +1,125 @@
-//! See the crate's table of contents.
+//! The retry budget: extra attempts as a share of requests, so that retries cannot multiply an overload.
+//!
+//! A token bucket after Finagle's `RetryBudget`: every request pays in a share of a token, every extra attempt takes
+//! one out, and a trickle keeps a quiet service able to retry. The bucket holds what ten seconds bring.
+
+use crate::config::Budget;
+use std::time::Instant;
+
+/// Seconds of income the bucket holds.
+const SPAN_SECONDS: f64 = 10.0;
+
+/// Time is counted in steps of this many seconds: finer ones cost more than they tell.
+const STEP_SECONDS: f64 = 0.05;
+
+/// A service's budget, as one worker keeps it. Nothing in it is shared.
+#[derive(Clone, Debug)]
+pub struct RetryBudget {
+    per_request: f64,
+    per_second: f64,
+    cap: f64,
+    balance: f64,
+    last: Instant,
+}
+
+impl RetryBudget {
+    /// A budget that begins with what its trickle brings in ten seconds. `share` is the part of the whole budget that
+    /// this worker has: one over the number of workers.
+    pub fn new(budget: Budget, share: f64, now: Instant) -> Self {
+        let per_second = f64::from(budget.min_per_second) * share;
+        let reserve = (per_second * SPAN_SECONDS).max(if budget.min_per_second > 0 { 1.0 } else { 0.0 });
+        Self {
+            per_request: f64::from(budget.percent) / 100.0,
+            per_second,
+            cap: reserve,
+            balance: reserve,
+            last: now,
+        }
+    }
+
+    /// A request came in.
+    pub fn deposit(&mut self, now: Instant) {
+        self.pass(now);
+        self.cap += self.per_request;
+        self.balance = (self.balance + self.per_request).min(self.cap);
+    }
+
+    /// Takes out one extra attempt, if it is affordable.
+    pub fn withdraw(&mut self, now: Instant) -> bool {
+        self.pass(now);
+        let affordable = self.balance >= 1.0;
+        if affordable {
+            self.balance -= 1.0;
+        }
+        affordable
+    }
+
+    /// The extra attempts that are affordable now.
+    pub fn balance(&self) -> f64 {
+        self.balance
+    }
+
+    /// What was paid in fades away over the span; the reserve of the trickle does not.
+    fn pass(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
+        if elapsed < STEP_SECONDS {
+            return;
+        }
+        self.last = now;
+        let reserve = self.per_second * SPAN_SECONDS;
+        let kept = (-elapsed / SPAN_SECONDS).exp();
+        self.cap = reserve + (self.cap - reserve).max(0.0) * kept;
+        self.balance = (self.balance + elapsed * self.per_second).min(self.cap.max(reserve));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn budget(percent: u8, min_per_second: u32, now: Instant) -> RetryBudget {
+        RetryBudget::new(
+            Budget {
+                percent,
+                min_per_second,
+            },
+            1.0,
+            now,
+        )
+    }
+
+    #[test]
+    fn extra_attempts_are_a_share_of_requests() {
+        let start = Instant::now();
+        let mut budget = budget(20, 0, start);
+        let mut extra = 0;
+        for millis in 0..10_000 {
+            let now = start + Duration::from_millis(millis);
+            budget.deposit(now);
+            extra += u32::from(budget.withdraw(now));
+        }
+        assert!((1_900..=2_000).contains(&extra), "{extra}");
+    }
+
+    #[test]
+    fn a_quiet_service_can_still_retry() {
+        let start = Instant::now();
+        let mut budget = budget(0, 3, start);
+        let burst = (0..100).filter(|_| budget.withdraw(start)).count();
+        assert_eq!(burst, 30);
+        let later = start + Duration::from_secs(2);
+        let trickle = (0..100).filter(|_| budget.withdraw(later)).count();
+        assert_eq!(trickle, 6);
+    }
+
+    #[test]
+    fn what_was_not_used_fades() {
+        let start = Instant::now();
+        let mut budget = budget(20, 0, start);
+        (0..1_000).for_each(|_| budget.deposit(start));
+        assert!((budget.balance() - 200.0).abs() < 1e-6, "{}", budget.balance());
+        budget.deposit(start + Duration::from_secs(100));
+        assert!(budget.balance() < 1.0, "{}", budget.balance());
+    }
+}

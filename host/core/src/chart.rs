@@ -1,1 +1,78 @@
-//! See the crate's table of contents.
+//! The chart of a service: for every place, its regions by preference.
+//!
+//! It is drawn once per configuration and location table, a few thousand rows of one byte per region, so that a request
+//! reads an order instead of computing distances.
+
+use crate::config::{Config, Policy, Service};
+use crate::geo::{Place, PlaceId, Point};
+use crate::id::Slot;
+use crate::proximity::RoundTrips;
+use std::cmp::Ordering;
+
+/// For every place, the slots of a service by preference: by priority, then as the policy says, then as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chart {
+    width: usize,
+    rows: Vec<Slot>,
+}
+
+impl Chart {
+    /// Draws the chart of a service over the places of a location table. A place without a point is taken to be at
+    /// `fallback`; without that, all regions are equally near and the configured order decides.
+    pub fn draw(service: &Service, places: &[Place], fallback: Option<Point>, round_trips: &RoundTrips) -> Self {
+        let width = service.gateways().len();
+        let mut rows = Vec::with_capacity(width * places.len().max(1));
+        let unknown = [Place::default()];
+        for place in if places.is_empty() { &unknown } else { places } {
+            rows.extend(order(service, place.point.or(fallback), round_trips));
+        }
+        Self { width, rows }
+    }
+
+    /// The order for a place; for a place the chart does not know, that for [`PlaceId::UNKNOWN`].
+    pub fn row(&self, place: PlaceId) -> &[Slot] {
+        let start = place.index() * self.width;
+        self.rows
+            .get(start..start + self.width)
+            .or_else(|| self.rows.get(..self.width))
+            .unwrap_or(&[])
+    }
+}
+
+/// Draws the chart of every service, in configured order.
+pub fn draw_all(config: &Config, places: &[Place], round_trips: &RoundTrips) -> Vec<Chart> {
+    let services = config.services().iter();
+    services
+        .map(|service| Chart::draw(service, places, config.fallback(), round_trips))
+        .collect()
+}
+
+/// What a region costs a client under a service's policy: milliseconds for [`Policy::Latency`] and plugins, kilometres
+/// for [`Policy::Distance`], nothing for the others or where the client's place is unknown.
+pub fn costs(service: &Service, from: Option<Point>, round_trips: &RoundTrips) -> Vec<f64> {
+    let gateways = service.gateways().iter();
+    match (&service.policy, from) {
+        (Policy::Priority, _) | (_, None) => gateways.map(|_| 0.0).collect(),
+        (Policy::Distance, Some(from)) => gateways.map(|gateway| from.distance_km(gateway.point)).collect(),
+        (Policy::Latency | Policy::Weighted | Policy::Plugin(_), Some(from)) => {
+            let vantage = round_trips.from_place(from);
+            gateways
+                .map(|gateway| vantage.to(&gateway.region, gateway.point))
+                .collect()
+        }
+    }
+}
+
+fn order(service: &Service, from: Option<Point>, round_trips: &RoundTrips) -> Vec<Slot> {
+    let costs = costs(service, from, round_trips);
+    let mut slots: Vec<Slot> = service.slots().iter().collect();
+    // A stable sort: equals keep the configured order, on every machine.
+    slots.sort_by(|a, b| {
+        let priority = |slot: &Slot| service.gateway(*slot).map(|gateway| gateway.priority);
+        let cost = |slot: &Slot| costs.get(slot.index()).copied().unwrap_or(f64::INFINITY);
+        priority(a)
+            .cmp(&priority(b))
+            .then(cost(a).partial_cmp(&cost(b)).unwrap_or(Ordering::Equal))
+    });
+    slots
+}

@@ -1,1 +1,424 @@
-//! See the crate's table of contents.
+//! The validated configuration of the data path: services, their regions, and how each is to be chosen and retried.
+//!
+//! Values of these types hold their invariants; the text they come from is read and checked by `portolan::config`.
+
+use crate::geo::{Country, Point};
+use crate::id::{PluginName, RegionName, ServiceId, ServiceName, Slot};
+use crate::route::Routes;
+use crate::slots::Slots;
+use std::net::IpAddr;
+use std::time::Duration;
+use thiserror::Error;
+
+/// All that requests are decided by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    services: Vec<Service>,
+    routes: Routes,
+    fallback: Option<Point>,
+}
+
+impl Config {
+    /// A configuration of services, the routes to them, and the place assumed for clients that have none.
+    ///
+    /// # Errors
+    /// When a route leads to a service that is not there.
+    pub fn new(services: Vec<Service>, routes: Routes, fallback: Option<Point>) -> Result<Self, ConfigError> {
+        if let Some(id) = routes.services().find(|id| id.index() >= services.len()) {
+            return Err(ConfigError::NoSuchService(id));
+        }
+        Ok(Self {
+            services,
+            routes,
+            fallback,
+        })
+    }
+
+    /// The services in configured order. [`ServiceId`] is the index.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// A service by its index; routes only hold indexes that are there.
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.services.get(id.index())
+    }
+
+    /// From host and path to service.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The place assumed for clients without one: this edge's own region.
+    pub fn fallback(&self) -> Option<Point> {
+        self.fallback
+    }
+}
+
+/// What a configuration cannot be.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum ConfigError {
+    /// A route names a service index out of range.
+    #[error("a route leads to service number {}, which is not there", .0.0)]
+    NoSuchService(ServiceId),
+    /// A service without regions serves nobody.
+    #[error("service {0} has no regions")]
+    NoRegions(ServiceName),
+    /// More regions than a set holds.
+    #[error("service {service} has {count} regions, {max} are possible", max = Slots::MAX)]
+    TooManyRegions {
+        /// The service.
+        service: ServiceName,
+        /// How many it has.
+        count: usize,
+    },
+}
+
+/// What a route leads to: regions with a gateway each, and the policies to choose among them.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name, unique in the configuration.
+    pub name: ServiceName,
+    /// How the regions that may answer are ordered.
+    pub policy: Policy,
+    gateways: Vec<Gateway>,
+    residency: Vec<Residency>,
+    /// Active checks; `None`: only traffic tells.
+    pub health_check: Option<HealthCheck>,
+    /// Evidence from traffic.
+    pub outlier_detection: OutlierDetection,
+    /// How failures are retried.
+    pub retry: Retry,
+    /// Time bounds of a request.
+    pub timeouts: Timeouts,
+    /// How long a returning region is ramped up. Zero: at once.
+    pub slow_start: Duration,
+    /// Whether gateways see the client's Host instead of their own name.
+    pub preserve_host: bool,
+}
+
+/// The parts of a [`Service`], named. [`Service::new`] checks them.
+#[derive(Clone, Debug)]
+pub struct ServiceParts {
+    /// See [`Service::name`].
+    pub name: ServiceName,
+    /// See [`Service::policy`].
+    pub policy: Policy,
+    /// One gateway per region, 1 to 64.
+    pub gateways: Vec<Gateway>,
+    /// Which countries' clients must stay in which regions.
+    pub residency: Vec<Residency>,
+    /// See [`Service::health_check`].
+    pub health_check: Option<HealthCheck>,
+    /// See [`Service::outlier_detection`].
+    pub outlier_detection: OutlierDetection,
+    /// See [`Service::retry`].
+    pub retry: Retry,
+    /// See [`Service::timeouts`].
+    pub timeouts: Timeouts,
+    /// See [`Service::slow_start`].
+    pub slow_start: Duration,
+    /// See [`Service::preserve_host`].
+    pub preserve_host: bool,
+}
+
+impl ServiceParts {
+    /// A service of these regions with everything else at its default.
+    pub fn new(name: impl Into<ServiceName>, gateways: Vec<Gateway>) -> Self {
+        Self {
+            name: name.into(),
+            policy: Policy::Latency,
+            gateways,
+            residency: Vec::new(),
+            health_check: Some(HealthCheck::default()),
+            outlier_detection: OutlierDetection::default(),
+            retry: Retry::default(),
+            timeouts: Timeouts::default(),
+            slow_start: Duration::from_secs(10),
+            preserve_host: false,
+        }
+    }
+}
+
+impl Service {
+    /// Checks the parts and puts them together.
+    ///
+    /// # Errors
+    /// When there are no regions, or more than 64.
+    pub fn new(parts: ServiceParts) -> Result<Self, ConfigError> {
+        if parts.gateways.is_empty() {
+            return Err(ConfigError::NoRegions(parts.name));
+        }
+        if parts.gateways.len() > Slots::MAX {
+            return Err(ConfigError::TooManyRegions {
+                service: parts.name,
+                count: parts.gateways.len(),
+            });
+        }
+        Ok(Self {
+            name: parts.name,
+            policy: parts.policy,
+            gateways: parts.gateways,
+            residency: parts.residency,
+            health_check: parts.health_check,
+            outlier_detection: parts.outlier_detection,
+            retry: parts.retry,
+            timeouts: parts.timeouts,
+            slow_start: parts.slow_start,
+            preserve_host: parts.preserve_host,
+        })
+    }
+
+    /// The gateways, one per region; [`Slot`] is the index.
+    pub fn gateways(&self) -> &[Gateway] {
+        &self.gateways
+    }
+
+    /// The gateway of a slot.
+    pub fn gateway(&self, slot: Slot) -> Option<&Gateway> {
+        self.gateways.get(slot.index())
+    }
+
+    /// All slots of the service.
+    pub fn slots(&self) -> Slots {
+        Slots::first(self.gateways.len())
+    }
+
+    /// The slot of a region.
+    pub fn slot_of(&self, region: &RegionName) -> Option<Slot> {
+        self.gateways
+            .iter()
+            .position(|gateway| gateway.region == *region)
+            .map(|index| Slot(index as u8))
+    }
+
+    /// The residency rules in configured order.
+    pub fn residency(&self) -> &[Residency] {
+        &self.residency
+    }
+
+    /// The regions that clients of a country may use: the intersection of all rules that name it.
+    pub fn allowed(&self, country: Country) -> Slots {
+        self.residency
+            .iter()
+            .filter(|rule| rule.countries.contains(&country))
+            .fold(self.slots(), |allowed, rule| allowed & rule.regions)
+    }
+}
+
+/// How the regions that may answer are ordered. Lower [`Gateway::priority`] always comes first; the policy orders
+/// within a priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// By estimated round-trip time from the client.
+    Latency,
+    /// By great-circle distance from the client.
+    Distance,
+    /// By configured order: where the client is does not matter.
+    Priority,
+    /// By chance, in proportion to [`Gateway::weight`].
+    Weighted,
+    /// As a plugin says; [`Policy::Latency`] whenever it cannot.
+    Plugin(PluginName),
+}
+
+/// The address that takes a service's traffic in one region.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its region, unique in its service.
+    pub region: RegionName,
+    /// Where that region is.
+    pub point: Point,
+    /// Where to connect.
+    pub address: GatewayAddress,
+    /// Failover level, 0 first.
+    pub priority: u8,
+    /// Share among equals under [`Policy::Weighted`], 0 to 65535. With 0 it is only a fallback.
+    pub weight: u32,
+    /// Concurrent requests of one instance of this proxy beyond which the region is passed over.
+    pub max_requests: Option<u32>,
+}
+
+/// Where a gateway listens: plain HTTP/1.1 over TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GatewayAddress {
+    /// A name to be resolved, or an address.
+    pub host: GatewayHost,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl GatewayAddress {
+    /// The value of the Host header: the port only when it is not 80.
+    pub fn authority(&self) -> String {
+        let host = match &self.host {
+            GatewayHost::Name(name) => name.to_string(),
+            GatewayHost::Ip(IpAddr::V4(ip)) => ip.to_string(),
+            GatewayHost::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
+        };
+        if self.port == 80 {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+}
+
+/// The host of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum GatewayHost {
+    /// A DNS name.
+    Name(std::sync::Arc<str>),
+    /// An address.
+    Ip(IpAddr),
+}
+
+/// Clients of these countries must be answered by these regions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Residency {
+    /// The countries. [`Country::UNKNOWN`] stands for clients whose country nobody knows.
+    pub countries: Vec<Country>,
+    /// The regions. None: such clients are not served at all (451).
+    pub regions: Slots,
+}
+
+/// Active probing of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub probe: Probe,
+    /// Time from one probe to the next.
+    pub interval: Duration,
+    /// After which a probe has failed.
+    pub timeout: Duration,
+    /// Successes in a row that make a gateway healthy, at least 1.
+    pub healthy_threshold: u32,
+    /// Failures in a row that make it unhealthy, at least 1.
+    pub unhealthy_threshold: u32,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            probe: Probe::Http {
+                path: "/healthz".into(),
+            },
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_millis(500),
+            healthy_threshold: 2,
+            unhealthy_threshold: 3,
+        }
+    }
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// `GET` of a path; any 2xx is healthy.
+    Http {
+        /// Path and query, beginning with `/`.
+        path: String,
+    },
+    /// A TCP connection that comes about is healthy.
+    Tcp,
+}
+
+/// Passive detection: what traffic tells of a gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutlierDetection {
+    /// Failures in a row (connections, resets, time-outs, 5xx) that eject a gateway.
+    pub consecutive_failures: u32,
+    /// Share of gateway failures (connections, resets, time-outs, 502, 503, 504) within the window that ejects it,
+    /// in percent; 0 turns this off.
+    pub failure_percent: u8,
+    /// How many requests the window must hold before the share counts.
+    pub min_requests: u32,
+    /// The window.
+    pub window: Duration,
+    /// The first ejection lasts this long; each further one twice as long as the one before.
+    pub base_ejection_time: Duration,
+    /// No ejection lasts longer.
+    pub max_ejection_time: Duration,
+    /// No more than this share of a service's gateways is ejected at a time, in percent; one always may be.
+    pub max_ejection_percent: u8,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            failure_percent: 5,
+            min_requests: 50,
+            window: Duration::from_secs(2),
+            base_ejection_time: Duration::from_secs(30),
+            max_ejection_time: Duration::from_secs(300),
+            max_ejection_percent: 50,
+        }
+    }
+}
+
+/// How failures are retried, always in another region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Attempts in all, at least 1.
+    pub attempts: u8,
+    /// Time for one attempt to bring the head of a response.
+    pub per_try_timeout: Duration,
+    /// Whether methods that are not idempotent may be sent again although bytes may have arrived.
+    pub non_idempotent: bool,
+    /// Bodies up to this size are kept so that they can be sent again.
+    pub max_replay_bytes: usize,
+    /// The bound on extra attempts.
+    pub budget: Budget,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            per_try_timeout: Duration::from_secs(5),
+            non_idempotent: false,
+            max_replay_bytes: 64 * 1024,
+            budget: Budget::default(),
+        }
+    }
+}
+
+/// Extra attempts as a share of requests (Finagle's retry budget).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Extra attempts per hundred requests.
+    pub percent: u8,
+    /// Extra attempts per second that are always affordable.
+    pub min_per_second: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            percent: 20,
+            min_per_second: 3,
+        }
+    }
+}
+
+/// Time bounds of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a TCP connection to a gateway.
+    pub connect: Duration,
+    /// From the head of the request to the head of the response, all attempts together.
+    pub request: Duration,
+    /// Without a byte of a body in either direction.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(500),
+            request: Duration::from_secs(15),
+            idle: Duration::from_secs(60),
+        }
+    }
+}

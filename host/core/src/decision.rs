@@ -1,1 +1,197 @@
-//! See the crate's table of contents.
+//! Everything that was decided about a request, as one value that explains itself.
+
+use crate::candidates::{Candidates, Exclusion};
+use crate::config::{Config, Policy, Service};
+use crate::geo::Location;
+use crate::health::{GatewayHealth, ServiceHealth};
+use crate::id::{Generation, RegionName, ServiceId};
+use crate::identity::ClientIdentity;
+use crate::proximity::RoundTrips;
+use crate::rank::Ranking;
+use std::fmt;
+
+/// The choices made for one request. Small and without pointers: making one allocates nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The table it was made from.
+    pub generation: Generation,
+    /// Who asked.
+    pub client: ClientIdentity,
+    /// Where from.
+    pub location: Location,
+    /// Which service the route leads to.
+    pub service: ServiceId,
+    /// Who may answer.
+    pub candidates: Candidates,
+    /// In which order.
+    pub ranking: Ranking,
+    /// Who said so.
+    pub by: RankedBy,
+    /// The chance it was given.
+    pub roll: u64,
+}
+
+/// Who ordered the candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankedBy {
+    /// The service's own policy.
+    Policy,
+    /// Its plugin, which gave this reason code.
+    Plugin {
+        /// The plugin's own code, 0 when it gives none.
+        reason: u16,
+        /// Whether parts of its answer had to be dropped.
+        repaired: bool,
+    },
+    /// The built-in policy, because the plugin could not: the fault's name.
+    Fallback(&'static str),
+}
+
+impl RankedBy {
+    /// `policy`, `plugin` or `fallback`: the bounded label of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Plugin { .. } => "plugin",
+            Self::Fallback(_) => "fallback",
+        }
+    }
+}
+
+/// A decision spelled out for people: every region of the service with its standing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The service's name.
+    pub service: String,
+    /// How its regions are ordered.
+    pub policy: String,
+    /// One line why the first one is first.
+    pub reason: String,
+    /// The regions, best first, the excluded ones last.
+    pub regions: Vec<Standing>,
+}
+
+/// One region in an [`Explanation`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The region.
+    pub region: RegionName,
+    /// Its position among those to be tried, from 1; `None` when excluded or left out by the plugin.
+    pub rank: Option<usize>,
+    /// Why it may not answer.
+    pub excluded: Option<Exclusion>,
+    /// What is known of its gateway.
+    pub health: GatewayHealth,
+    /// Kilometres from the client, where its place is known.
+    pub distance_km: Option<f64>,
+    /// Estimated round trip in milliseconds, where the client's place is known.
+    pub round_trip_ms: Option<f64>,
+    /// Its failover level.
+    pub priority: u8,
+}
+
+impl Decision {
+    /// The region that is tried first.
+    pub fn chosen<'a>(&self, config: &'a Config) -> Option<&'a RegionName> {
+        let gateway = config.service(self.service)?.gateway(self.ranking.first()?)?;
+        Some(&gateway.region)
+    }
+
+    /// One short line: who ordered, for a client where, and what stood in the way. Fit for a header.
+    pub fn reason<'a>(&'a self, service: &'a Service) -> impl fmt::Display + 'a {
+        Reason {
+            decision: self,
+            service,
+        }
+    }
+
+    /// Spells the decision out.
+    pub fn explain(
+        &self,
+        config: &Config,
+        service: &Service,
+        health: &ServiceHealth,
+        round_trips: &RoundTrips,
+    ) -> Explanation {
+        let from = self.location.place.point.or(config.fallback());
+        let vantage = from.map(|point| round_trips.from_place(point));
+        let mut regions: Vec<Standing> = service
+            .slots()
+            .iter()
+            .filter_map(|slot| {
+                let gateway = service.gateway(slot)?;
+                Some(Standing {
+                    region: gateway.region.clone(),
+                    rank: self
+                        .ranking
+                        .order()
+                        .iter()
+                        .position(|ranked| *ranked == slot)
+                        .map(|at| at + 1),
+                    excluded: self.candidates.exclusion(slot),
+                    health: health.gateway(slot),
+                    distance_km: from.map(|from| from.distance_km(gateway.point)),
+                    round_trip_ms: vantage
+                        .as_ref()
+                        .map(|vantage| vantage.to(&gateway.region, gateway.point)),
+                    priority: gateway.priority,
+                })
+            })
+            .collect();
+        regions.sort_by_key(|standing| standing.rank.unwrap_or(usize::MAX));
+        Explanation {
+            service: service.name.to_string(),
+            policy: policy_name(&service.policy),
+            reason: self.reason(service).to_string(),
+            regions,
+        }
+    }
+}
+
+/// The word for a policy in the configuration.
+pub fn policy_name(policy: &Policy) -> String {
+    match policy {
+        Policy::Latency => "latency".into(),
+        Policy::Distance => "distance".into(),
+        Policy::Priority => "priority".into(),
+        Policy::Weighted => "weighted".into(),
+        Policy::Plugin(name) => format!("plugin {name}"),
+    }
+}
+
+struct Reason<'a> {
+    decision: &'a Decision,
+    service: &'a Service,
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { decision, service } = self;
+        match decision.by {
+            RankedBy::Policy => f.write_str(&policy_name(&service.policy))?,
+            RankedBy::Plugin { reason: 0, .. } => f.write_str("plugin")?,
+            RankedBy::Plugin { reason, .. } => write!(f, "plugin; code={reason}")?,
+            RankedBy::Fallback(fault) => write!(f, "fallback; fault={fault}")?,
+        }
+        match decision.location.place.point {
+            Some(point) => write!(
+                f,
+                "; client={}; at={:.1},{:.1}",
+                decision.location.place.country,
+                point.latitude(),
+                point.longitude()
+            )?,
+            None => f.write_str("; client=nowhere")?,
+        }
+        if decision.candidates.panic {
+            f.write_str("; panic")?;
+        }
+        let excluded = service.slots() - decision.candidates.eligible;
+        for slot in excluded.iter() {
+            if let (Some(gateway), Some(why)) = (service.gateway(slot), decision.candidates.exclusion(slot)) {
+                write!(f, "; not {}={}", gateway.region, why.as_str())?;
+            }
+        }
+        Ok(())
+    }
+}

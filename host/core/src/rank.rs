@@ -1,1 +1,155 @@
-//! See the crate's table of contents.
+//! The order in which the candidates are tried: by the service's own policy, or as a plugin says, checked.
+
+use crate::candidates::Candidates;
+use crate::config::{Policy, Service};
+use crate::health::{GatewayHealth, ServiceHealth};
+use crate::id::Slot;
+use crate::slots::Slots;
+use arrayvec::ArrayVec;
+
+/// Regions in the order they are to be tried: a subset of the eligible ones without duplicates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranking {
+    order: ArrayVec<Slot, { Slots::MAX }>,
+}
+
+impl Ranking {
+    /// The order, best first.
+    pub fn order(&self) -> &[Slot] {
+        &self.order
+    }
+
+    /// The best region.
+    pub fn first(&self) -> Option<Slot> {
+        self.order.first().copied()
+    }
+
+    /// The first eight as plugins are told of them; [`Proposal::END`] fills up.
+    pub fn first_eight(&self) -> [u8; 8] {
+        let mut eight = [Proposal::END; 8];
+        for (place, Slot(slot)) in eight.iter_mut().zip(&self.order) {
+            *place = *slot;
+        }
+        eight
+    }
+
+    /// Appends those of `slots` that are in `wanted`, and takes them out of it.
+    fn take(&mut self, slots: impl IntoIterator<Item = Slot>, wanted: &mut Slots) {
+        for slot in slots {
+            if wanted.contains(slot) {
+                wanted.remove(slot);
+                // Cannot overflow: `wanted` gives every slot at most once.
+                self.order.push(slot);
+            }
+        }
+    }
+}
+
+/// The order of a service's own policy. `row` is the service's [chart](crate::chart::Chart) at the client's place, and
+/// `roll` a random number that decides weighted choice and ramping.
+pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: &ServiceHealth, roll: u64) -> Ranking {
+    let mut left = candidates.eligible;
+    let mut ranking = Ranking::default();
+    let held_back = held_back(left, health, roll);
+    let front = left - held_back;
+    if service.policy == Policy::Weighted {
+        ranking.take(
+            drawn(service, row, if front.is_empty() { left } else { front }, roll),
+            &mut left,
+        );
+    }
+    if !held_back.is_empty() {
+        ranking.take(row.iter().copied().filter(|slot| front.contains(*slot)), &mut left);
+    }
+    ranking.take(row.iter().copied(), &mut left);
+    ranking
+}
+
+/// The returning regions that are passed over this time, so that each gets no more than its share.
+fn held_back(eligible: Slots, health: &ServiceHealth, roll: u64) -> Slots {
+    let ramping = eligible & health.ramping();
+    if ramping.is_empty() {
+        return Slots::EMPTY;
+    }
+    let full = u64::from(GatewayHealth::FULL_SHARE);
+    ramping
+        .iter()
+        // Another number for every slot, so that two returning regions are not held back in step.
+        .filter(|slot| spread(roll, slot.0) % full >= u64::from(health.gateway(*slot).share))
+        .collect()
+}
+
+/// One region of the lowest priority among `from`, by chance in proportion to the weights.
+fn drawn(service: &Service, row: &[Slot], from: Slots, roll: u64) -> Option<Slot> {
+    let gateway = |slot: Slot| service.gateway(slot).filter(|_| from.contains(slot));
+    // The chart is sorted by priority: the first one there has the lowest.
+    let lowest = row
+        .iter()
+        .find_map(|slot| gateway(*slot))
+        .map(|gateway| gateway.priority)?;
+    let weight = |slot: Slot| {
+        gateway(slot)
+            .filter(|it| it.priority == lowest)
+            .map_or(0, |it| u64::from(it.weight))
+    };
+    let total: u64 = from.iter().map(weight).sum();
+    let mut at = ((u128::from(spread(roll, u8::MAX)) * u128::from(total)) >> u64::BITS) as u64;
+    from.iter().find(|slot| {
+        let share = weight(*slot);
+        let hit = at < share;
+        at = at.saturating_sub(share);
+        hit
+    })
+}
+
+/// Independent numbers from one roll (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+fn spread(roll: u64, stream: u8) -> u64 {
+    let mut z = roll.wrapping_add((u64::from(stream) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// What a plugin answered, as it came: up to eight regions and whether it wants no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Slot numbers, best first; 0xff ends the list.
+    pub order: [u8; 8],
+    /// Only these: regions it left out are left out. Otherwise they follow in the native order, so that failover stays.
+    pub only: bool,
+}
+
+impl Proposal {
+    /// Ends the list of [`Proposal::order`].
+    pub const END: u8 = 0xff;
+}
+
+/// A plugin's answer, made sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The order to use.
+    pub ranking: Ranking,
+    /// Whether something in the answer had to be dropped: a region out of range, not eligible, or named twice.
+    pub repaired: bool,
+}
+
+/// Makes a plugin's answer sound against the native order. `None` when nothing of it is left although it named
+/// something: nonsense, the native order stands. An empty answer is no opinion and gives the native order too.
+pub fn checked(proposal: &Proposal, native: &Ranking) -> Option<Checked> {
+    let mut left: Slots = native.order.iter().copied().collect();
+    let mut ranking = Ranking::default();
+    let named = proposal.order.iter().take_while(|slot| **slot != Proposal::END);
+    let count = named.clone().count();
+    ranking.take(named.map(|slot| Slot(*slot)), &mut left);
+    let valid = ranking.order.len();
+    if count > 0 && valid == 0 {
+        return None;
+    }
+    if !proposal.only || count == 0 {
+        ranking.take(native.order.iter().copied(), &mut left);
+    }
+    Some(Checked {
+        ranking,
+        repaired: valid < count,
+    })
+}
