@@ -1,1 +1,3 @@
-//! Portolan.
+//! Portolan: a programmable edge proxy. The shell around [`portolan_core`]: sockets, files, guests, clocks.
+
+pub mod vitals;

@@ -157,6 +157,16 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// All kinds, in the order of their discriminants.
+    pub const ALL: [Self; 6] = [
+        Self::ConnectFailed,
+        Self::Reset,
+        Self::TimedOut,
+        Self::GatewayError,
+        Self::ServerError,
+        Self::Success,
+    ];
+
     /// What the status of a response says.
     pub fn of_status(status: http::StatusCode) -> Self {
         match status.as_u16() {

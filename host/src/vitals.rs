@@ -1,0 +1,140 @@
+//! What the workers count of every gateway, and the health task and the metrics read.
+//!
+//! Every worker has a shard of its own, so that counting costs an uncontended store: nothing on the request path is
+//! shared but the routing table. Evidence travels as counters, not as messages: it cannot be lost or pile up, and a
+//! reader sees as much as there is.
+
+use portolan_core::config::GatewayAddress;
+use portolan_core::health::Evidence;
+use portolan_core::id::{RegionName, ServiceName};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use tokio::sync::Notify;
+
+/// What makes a gateway the same one after a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GatewayKey {
+    /// The service.
+    pub service: ServiceName,
+    /// The region.
+    pub region: RegionName,
+    /// Where it listens: a gateway that moved is another one, with a health of its own.
+    pub address: GatewayAddress,
+}
+
+/// Live counters of one gateway.
+#[derive(Debug)]
+pub struct Vitals {
+    /// Which gateway.
+    pub key: GatewayKey,
+    shards: Box<[Shard]>,
+    alarm: Arc<Notify>,
+}
+
+/// One worker's counters. Aligned so that two workers do not share a cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    outcomes: [AtomicU64; Evidence::ALL.len()],
+    in_flight: AtomicU32,
+}
+
+/// The attempts of a gateway by what they say of it, since the program started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals([u64; Evidence::ALL.len()]);
+
+impl Vitals {
+    /// Counters for this many workers. A failure rings `alarm`, so that the health task looks at once.
+    pub fn new(key: GatewayKey, workers: usize, alarm: Arc<Notify>) -> Self {
+        Self {
+            key,
+            shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+            alarm,
+        }
+    }
+
+    /// Counts the end of an attempt.
+    pub fn observe(&self, worker: usize, evidence: Evidence) {
+        if let Some(shard) = self.shards.get(worker) {
+            bump(&shard.outcomes[evidence as usize]);
+        }
+        if evidence.is_failure() {
+            self.alarm.notify_one();
+        }
+    }
+
+    /// Counts an attempt in flight until the guard is dropped.
+    pub fn begin(self: &Arc<Self>, worker: usize) -> InFlight {
+        if let Some(shard) = self.shards.get(worker) {
+            shard
+                .in_flight
+                .store(shard.in_flight.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+        InFlight {
+            vitals: Arc::clone(self),
+            worker,
+        }
+    }
+
+    /// Attempts in flight now, of all workers.
+    pub fn in_flight(&self) -> u32 {
+        self.shards
+            .iter()
+            .fold(0, |sum, shard| sum.wrapping_add(shard.in_flight.load(Relaxed)))
+    }
+
+    /// All attempts so far, of all workers.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for shard in &self.shards {
+            for (total, count) in totals.0.iter_mut().zip(&shard.outcomes) {
+                *total += count.load(Relaxed);
+            }
+        }
+        totals
+    }
+}
+
+/// Only the shard's own worker writes, so a load and a store are enough.
+fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Relaxed);
+}
+
+/// An attempt in flight.
+#[derive(Debug)]
+pub struct InFlight {
+    vitals: Arc<Vitals>,
+    worker: usize,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(shard) = self.vitals.shards.get(self.worker) {
+            shard
+                .in_flight
+                .store(shard.in_flight.load(Relaxed).wrapping_sub(1), Relaxed);
+        }
+    }
+}
+
+impl Totals {
+    /// How many attempts said this.
+    pub fn of(&self, evidence: Evidence) -> u64 {
+        self.0[evidence as usize]
+    }
+
+    /// What came since an earlier reading.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut delta = *self;
+        for (now, then) in delta.0.iter_mut().zip(earlier.0) {
+            *now = now.saturating_sub(then);
+        }
+        delta
+    }
+
+    /// The counts by kind.
+    pub fn iter(&self) -> impl Iterator<Item = (Evidence, u64)> {
+        Evidence::ALL.into_iter().zip(self.0)
+    }
+}
