@@ -1,0 +1,323 @@
+//! What is true of every decision, whatever the input. A failing case prints its seed and is kept beside this file.
+
+use portolan_core::budget::RetryBudget;
+use portolan_core::candidates::{self, Candidates};
+use portolan_core::chart::Chart;
+use portolan_core::config::*;
+use portolan_core::geo::{Country, Place, PlaceId, Point};
+use portolan_core::health::{GatewayHealth, ServiceHealth, State};
+use portolan_core::id::Slot;
+use portolan_core::plan::{AttemptPlan, GaveUp, Outcome, Verdict};
+use portolan_core::proximity::RoundTrips;
+use portolan_core::rank::{self, Proposal, Ranking};
+use portolan_core::slots::Slots;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+fn gateway(index: usize, point: Point, priority: u8, weight: u32) -> Gateway {
+    Gateway {
+        region: format!("region-{index}").as_str().into(),
+        point,
+        address: GatewayAddress {
+            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: 9000 + index as u16,
+        },
+        priority,
+        weight,
+        max_requests: None,
+    }
+}
+
+fn service(gateways: Vec<Gateway>, policy: Policy, residency: Vec<Residency>) -> Service {
+    let parts = ServiceParts {
+        policy,
+        residency,
+        ..ServiceParts::new("shop", gateways)
+    };
+    Service::new(parts).expect("1 to 64 gateways")
+}
+
+fn point() -> impl Strategy<Value = Point> {
+    (-90.0_f32..=90.0, -180.0_f32..=180.0).prop_map(|(lat, lon)| Point::new(lat, lon).expect("on the globe"))
+}
+
+fn health() -> impl Strategy<Value = GatewayHealth> {
+    let states = vec![
+        State::Unknown,
+        State::Healthy,
+        State::Degraded,
+        State::Unhealthy,
+        State::Draining,
+    ];
+    (
+        prop::sample::select(states),
+        prop_oneof![Just(1000_u16), 0_u16..=1000],
+    )
+        .prop_map(|(state, share)| GatewayHealth {
+            state,
+            share,
+            round_trip: None,
+        })
+}
+
+prop_compose! {
+    fn gateways()(parts in prop::collection::vec((point(), 0_u8..3, 0_u32..5), 1..12)) -> Vec<Gateway> {
+        parts.into_iter().enumerate().map(|(index, (at, priority, weight))| gateway(index, at, priority, weight)).collect()
+    }
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    prop::sample::select(vec![
+        Policy::Latency,
+        Policy::Distance,
+        Policy::Priority,
+        Policy::Weighted,
+        Policy::Plugin("canary".into()),
+    ])
+}
+
+/// Everything a decision is made of.
+#[derive(Debug, Clone)]
+struct Case {
+    service: Service,
+    health: ServiceHealth,
+    row: Vec<Slot>,
+    candidates: Candidates,
+    roll: u64,
+}
+
+prop_compose! {
+    fn case()(
+        gateways in gateways(),
+        policy in policy(),
+        states in prop::collection::vec(health(), 12),
+        client in point(),
+        full in any::<u16>(),
+        rule in any::<u16>(),
+        ruled in any::<bool>(),
+        roll in any::<u64>(),
+    ) -> Case {
+        let count = gateways.len();
+        let chosen = |bits: u16| (0..count as u8).filter(|slot| bits & (1 << slot) != 0).map(Slot).collect::<Slots>();
+        let country = Country::parse("DE").expect("two letters");
+        let residency = vec![Residency { countries: vec![country], regions: chosen(rule) }];
+        let service = service(gateways, policy, if ruled { residency } else { Vec::new() });
+        let health = ServiceHealth::new(states[..count].to_vec());
+        let place = Place { point: Some(client), country };
+        let chart = Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default());
+        let row = chart.row(PlaceId(1)).to_vec();
+        let candidates = candidates::gather(&service, &health, country, chosen(full));
+        Case { service, health, row, candidates, roll }
+    }
+}
+
+fn ranked(case: &Case) -> Ranking {
+    rank::native(&case.service, &case.row, &case.candidates, &case.health, case.roll)
+}
+
+proptest! {
+    #[test]
+    fn a_ranking_holds_every_eligible_region_once(case in case()) {
+        let ranking = ranked(&case);
+        let set: Slots = ranking.order().iter().copied().collect();
+        prop_assert_eq!(set, case.candidates.eligible);
+        prop_assert_eq!(ranking.order().len(), set.len());
+    }
+
+    #[test]
+    fn every_region_is_eligible_or_has_a_reason(case in case()) {
+        for slot in case.service.slots().iter() {
+            let eligible = case.candidates.eligible.contains(slot);
+            prop_assert_eq!(eligible, case.candidates.exclusion(slot).is_none());
+        }
+        prop_assert_eq!(case.candidates.nobody().is_none(), !case.candidates.eligible.is_empty());
+    }
+
+    #[test]
+    fn constraints_come_before_preference(case in case()) {
+        let eligible = case.candidates.eligible;
+        prop_assert!((eligible & case.candidates.forbidden).is_empty());
+        prop_assert!((eligible & case.health.draining()).is_empty());
+        prop_assert!((eligible & case.candidates.full).is_empty());
+        prop_assert!(case.candidates.panic || (eligible & case.health.unhealthy()).is_empty());
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_ranking(case in case()) {
+        prop_assert_eq!(ranked(&case), ranked(&case.clone()));
+    }
+
+    #[test]
+    fn a_lower_priority_number_comes_first(mut case in case()) {
+        case.health = ServiceHealth::unknown(case.service.gateways().len());
+        let ranking = ranked(&case);
+        let first = ranking.first().and_then(|slot| case.service.gateway(slot)).map(|gateway| gateway.priority);
+        let lowest = case.candidates.eligible.iter().filter_map(|slot| case.service.gateway(slot)).map(|it| it.priority).min();
+        prop_assert_eq!(first, lowest);
+    }
+
+    #[test]
+    fn the_nearest_healthy_region_wins_among_equals(points in prop::collection::vec(point(), 1..12), client in point(), down in any::<u16>()) {
+        let gateways = points.iter().enumerate().map(|(index, at)| gateway(index, *at, 0, 1)).collect();
+        let service = service(gateways, Policy::Distance, Vec::new());
+        let states = (0..points.len()).map(|slot| GatewayHealth {
+            state: if down & (1 << slot) == 0 { State::Healthy } else { State::Unhealthy },
+            ..GatewayHealth::default()
+        });
+        let health = ServiceHealth::new(states.collect());
+        let place = Place { point: Some(client), country: Country::UNKNOWN };
+        let chart = Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default());
+        let candidates = candidates::gather(&service, &health, Country::UNKNOWN, Slots::EMPTY);
+        let ranking = rank::native(&service, chart.row(PlaceId(1)), &candidates, &health, 0);
+        let chosen = points[ranking.first().expect("panic mode leaves nobody out").index()].distance_km(client);
+        let nearest = candidates.eligible.iter().map(|slot| points[slot.index()].distance_km(client)).fold(f64::INFINITY, f64::min);
+        prop_assert!(chosen <= nearest);
+    }
+
+    #[test]
+    fn another_region_never_makes_the_first_choice_farther(points in prop::collection::vec(point(), 1..11), more in point(), client in point()) {
+        let nearest = |points: &[Point]| {
+            let gateways = points.iter().enumerate().map(|(index, at)| gateway(index, *at, 0, 1)).collect();
+            let service = service(gateways, Policy::Distance, Vec::new());
+            let place = Place { point: Some(client), country: Country::UNKNOWN };
+            let chart = Chart::draw(&service, &[place], None, &RoundTrips::default());
+            points[chart.row(PlaceId(0))[0].index()].distance_km(client)
+        };
+        let before = nearest(&points);
+        let after = nearest(&[&points[..], &[more]].concat());
+        prop_assert!(after <= before);
+    }
+
+    #[test]
+    fn a_plugin_cannot_reach_past_the_constraints(case in case(), order in any::<[u8; 8]>(), small in prop::collection::vec(0_u8..12, 8), only in any::<bool>()) {
+        let native = ranked(&case);
+        for order in [order, small.try_into().expect("eight")] {
+            let Some(checked) = rank::checked(&Proposal { order, only }, &native) else { continue };
+            let unique: BTreeSet<Slot> = checked.ranking.order().iter().copied().collect();
+            prop_assert_eq!(unique.len(), checked.ranking.order().len());
+            prop_assert!(unique.iter().all(|slot| case.candidates.eligible.contains(*slot)));
+            prop_assert!(only || checked.ranking.order().len() == native.order().len());
+            let named: Vec<u8> = order.into_iter().take_while(|slot| *slot != Proposal::END).collect();
+            let valid = named.iter().copied().find(|slot| case.candidates.eligible.contains(Slot(*slot)));
+            let expected = valid.map(Slot).or(native.first());
+            prop_assert_eq!(checked.ranking.first(), expected);
+        }
+    }
+
+    #[test]
+    fn a_request_that_may_have_arrived_is_repeated_only_if_idempotent(
+        case in case(),
+        outcomes in prop::collection::vec((outcome(), any::<bool>()), 1..20),
+        post in any::<bool>(),
+    ) {
+        let start = Instant::now();
+        let method = if post { http::Method::POST } else { http::Method::GET };
+        let retry = &case.service.retry;
+        let mut plan = AttemptPlan::new(ranked(&case), retry, &case.service.timeouts, &method, start);
+        let mut budget = RetryBudget::new(Budget { percent: 0, min_per_second: 100 }, 1.0, start);
+        let mut tried: Vec<Slot> = plan.begin().into_iter().collect();
+        for (outcome, replayable) in outcomes {
+            match plan.after(outcome, replayable, &mut budget, start) {
+                Verdict::Try(slot) => {
+                    prop_assert!(replayable);
+                    prop_assert!(outcome == Outcome::NotSent || !post);
+                    prop_assert!(!tried.contains(&slot), "the same region twice");
+                    tried.push(slot);
+                }
+                Verdict::Deliver => {
+                    prop_assert!(matches!(outcome, Outcome::Answered(_)));
+                    break;
+                }
+                Verdict::GiveUp(_) => break,
+            }
+        }
+    }
+
+    #[test]
+    fn no_attempt_starts_after_the_deadline(case in case(), outcome in outcome(), late in 0_u64..10_000) {
+        let start = Instant::now();
+        let mut plan = AttemptPlan::new(ranked(&case), &case.service.retry, &case.service.timeouts, &http::Method::GET, start);
+        let mut budget = RetryBudget::new(Budget::default(), 1.0, start);
+        plan.begin();
+        let now = plan.deadline() + Duration::from_millis(late);
+        let verdict = plan.after(outcome, true, &mut budget, now);
+        prop_assert!(matches!(verdict, Verdict::Deliver | Verdict::GiveUp(GaveUp::Deadline)), "{verdict:?}");
+    }
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        (200_u16..600).prop_map(|code| Outcome::Answered(http::StatusCode::from_u16(code).expect("a status"))),
+        Just(Outcome::NotSent),
+        Just(Outcome::Broken),
+        Just(Outcome::TimedOut),
+    ]
+}
+
+/// Counts first choices over many rolls.
+fn shares(service: &Service, health: &ServiceHealth, rolls: u64) -> Vec<f64> {
+    let row: Vec<Slot> = service.slots().iter().collect();
+    let candidates = candidates::gather(service, health, Country::UNKNOWN, Slots::EMPTY);
+    let mut counts = vec![0.0; service.gateways().len()];
+    for roll in 0..rolls {
+        let ranking = rank::native(service, &row, &candidates, health, roll);
+        counts[ranking.first().expect("somebody").index()] += 1.0 / rolls as f64;
+    }
+    counts
+}
+
+#[test]
+fn weights_are_shares() {
+    let at = Point::new(50.0, 8.0).expect("a point");
+    let gateways = [1, 2, 0, 7]
+        .into_iter()
+        .enumerate()
+        .map(|(index, weight)| gateway(index, at, 0, weight))
+        .collect();
+    let service = service(gateways, Policy::Weighted, Vec::new());
+    let counts = shares(&service, &ServiceHealth::unknown(4), 20_000);
+    for (count, expected) in counts.iter().zip([0.1, 0.2, 0.0, 0.7]) {
+        assert!((count - expected).abs() < 0.015, "{counts:?}");
+    }
+}
+
+#[test]
+fn a_returning_region_gets_its_share_and_no_more() {
+    let at = Point::new(50.0, 8.0).expect("a point");
+    let service = service(
+        vec![gateway(0, at, 0, 1), gateway(1, at, 0, 1)],
+        Policy::Latency,
+        Vec::new(),
+    );
+    let ramping = GatewayHealth {
+        state: State::Degraded,
+        share: 250,
+        round_trip: None,
+    };
+    let counts = shares(
+        &service,
+        &ServiceHealth::new(vec![ramping, GatewayHealth::default()]),
+        20_000,
+    );
+    assert!((counts[0] - 0.25).abs() < 0.015, "{counts:?}");
+}
+
+#[test]
+fn all_down_is_panic_and_drained_stays_drained() {
+    let at = Point::new(50.0, 8.0).expect("a point");
+    let service = service(
+        (0..3).map(|index| gateway(index, at, 0, 1)).collect(),
+        Policy::Latency,
+        Vec::new(),
+    );
+    let of = |state| GatewayHealth {
+        state,
+        ..GatewayHealth::default()
+    };
+    let health = ServiceHealth::new(vec![of(State::Unhealthy), of(State::Draining), of(State::Unhealthy)]);
+    let candidates = candidates::gather(&service, &health, Country::UNKNOWN, Slots::EMPTY);
+    assert!(candidates.panic);
+    assert_eq!(candidates.eligible.iter().collect::<Vec<_>>(), [Slot(0), Slot(2)]);
+}
