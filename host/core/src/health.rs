@@ -126,6 +126,11 @@ impl HealthView {
         Self { services }
     }
 
+    /// The services in configured order.
+    pub fn services(&self) -> &[ServiceHealth] {
+        &self.services
+    }
+
     /// What is known of a service.
     pub fn service(&self, id: ServiceId) -> Option<&ServiceHealth> {
         self.services.get(id.index())

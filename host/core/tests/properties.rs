@@ -51,15 +51,11 @@ fn health() -> impl Strategy<Value = GatewayHealth> {
         State::Unhealthy,
         State::Draining,
     ];
-    (
-        prop::sample::select(states),
-        prop_oneof![Just(1000_u16), 0_u16..=1000],
-    )
-        .prop_map(|(state, share)| GatewayHealth {
-            state,
-            share,
-            round_trip: None,
-        })
+    (prop::sample::select(states), prop_oneof![Just(1000_u16), 0_u16..=1000]).prop_map(|(state, share)| GatewayHealth {
+        state,
+        share,
+        round_trip: None,
+    })
 }
 
 prop_compose! {
