@@ -1,0 +1,230 @@
+//! The single writer: folds updates into the next routing table and publishes it.
+//!
+//! One writer needs no lock and no read-modify-write, and readers never wait. Its inputs are valid by construction, so
+//! publishing cannot fail.
+
+use crate::config::Settings;
+use crate::geo::Geo;
+use crate::plugin::{Plugins, RegionEntry, RegionTable};
+use crate::table::{GatewayEntry, PluginEntry, RoutingTable, ServiceEntry, Tables};
+use crate::telemetry::metrics::ServiceVitals;
+use crate::upstream::{GatewayTarget, Resolver};
+use crate::vitals::{GatewayKey, Vitals};
+use portolan_core::chart::{self, Chart};
+use portolan_core::config::{Config, Policy, Service};
+use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth};
+use portolan_core::id::{Generation, ServiceName};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// What may change the routing table.
+#[derive(Debug)]
+pub enum Update {
+    /// A new configuration, with everything it needs loaded.
+    Loaded(Loaded),
+    /// New location tables.
+    Geo(Arc<Geo>),
+    /// New plugin versions.
+    Plugins(Arc<Plugins>),
+    /// A new view of the gateways of this configuration.
+    Health(Arc<Config>, Arc<HealthView>),
+}
+
+/// A configuration and everything it names, loaded and checked.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// Its location tables.
+    pub geo: Arc<Geo>,
+    /// Its plugins.
+    pub plugins: Arc<Plugins>,
+}
+
+/// What the health task watches: the gateways of the current configuration with their counters.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The counters by service and slot.
+    pub vitals: Vec<Vec<Arc<Vitals>>>,
+}
+
+/// Owns the parts of the current table.
+#[derive(Debug)]
+pub struct Publisher {
+    loaded: Loaded,
+    health: Arc<HealthView>,
+    charts: Vec<Arc<Chart>>,
+    joined: Vec<Joined>,
+    registry: Registry,
+    generation: Generation,
+    watched: watch::Sender<Watched>,
+}
+
+/// What of a service changes only with the configuration.
+#[derive(Debug)]
+struct Joined {
+    gateways: Arc<[GatewayEntry]>,
+    vitals: Arc<ServiceVitals>,
+}
+
+/// What outlives a configuration: counters and resolved names of the gateways that stay.
+#[derive(Debug)]
+struct Registry {
+    workers: usize,
+    alarm: Arc<Notify>,
+    resolver: Arc<Resolver>,
+    gateways: HashMap<GatewayKey, GatewayEntry>,
+    services: HashMap<ServiceName, Arc<ServiceVitals>>,
+}
+
+impl Publisher {
+    /// A publisher with its first table. `alarm` is rung by every failed attempt.
+    pub fn new(loaded: Loaded, workers: usize, alarm: Arc<Notify>, resolver: Arc<Resolver>) -> (Self, Arc<Tables>) {
+        let mut registry =
+            Registry { workers, alarm, resolver, gateways: HashMap::new(), services: HashMap::new() };
+        let joined = registry.join(&loaded.settings.routing);
+        let (watched, _) = watch::channel(watched(&loaded, &joined));
+        let mut publisher = Self {
+            health: Arc::new(carried(&loaded.settings.routing, |_| GatewayHealth::default())),
+            charts: charts(&loaded),
+            generation: Generation::default(),
+            loaded,
+            joined,
+            registry,
+            watched,
+        };
+        let tables = Tables::new(publisher.next_table());
+        (publisher, tables)
+    }
+
+    /// The gateways to watch, now and after every reload.
+    pub fn watched(&self) -> watch::Receiver<Watched> {
+        self.watched.subscribe()
+    }
+
+    /// Publishes a table whenever updates come, until their senders are gone. Updates that came together are published
+    /// together.
+    pub async fn run(mut self, mut updates: mpsc::Receiver<Update>, tables: Arc<Tables>) {
+        while let Some(update) = updates.recv().await {
+            self.fold(update);
+            while let Ok(update) = updates.try_recv() {
+                self.fold(update);
+            }
+            tables.publish(self.next_table());
+        }
+    }
+
+    fn fold(&mut self, update: Update) {
+        match update {
+            Update::Loaded(loaded) => self.reload(loaded),
+            Update::Geo(geo) => {
+                self.loaded.geo = geo;
+                self.charts = charts(&self.loaded);
+            }
+            Update::Plugins(plugins) => self.loaded.plugins = plugins,
+            // A view of the configuration before this one: the next one is on its way.
+            Update::Health(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
+            Update::Health(_, health) => self.health = health,
+        }
+    }
+
+    fn reload(&mut self, loaded: Loaded) {
+        let (before, health) = (Arc::clone(&self.loaded.settings.routing), Arc::clone(&self.health));
+        let known: HashMap<GatewayKey, GatewayHealth> = before
+            .services()
+            .iter()
+            .enumerate()
+            .flat_map(|(index, service)| {
+                let view = health.services().get(index);
+                keys(service).zip(view.into_iter().flat_map(ServiceHealth::gateways).copied().collect::<Vec<_>>())
+            })
+            .collect();
+        self.health = Arc::new(carried(&loaded.settings.routing, |key| known.get(&key).copied().unwrap_or_default()));
+        self.joined = self.registry.join(&loaded.settings.routing);
+        self.charts = charts(&loaded);
+        self.loaded = loaded;
+        self.watched.send_replace(watched(&self.loaded, &self.joined));
+    }
+
+    fn next_table(&mut self) -> RoutingTable {
+        self.generation = self.generation.next();
+        let services = self.loaded.settings.routing.services().iter().enumerate();
+        RoutingTable {
+            generation: self.generation,
+            settings: Arc::clone(&self.loaded.settings),
+            geo: Arc::clone(&self.loaded.geo),
+            health: Arc::clone(&self.health),
+            services: services
+                .zip(self.joined.iter().zip(&self.charts))
+                .map(|((index, service), (joined, chart))| ServiceEntry {
+                    chart: Arc::clone(chart),
+                    gateways: Arc::clone(&joined.gateways),
+                    plugin: self.plugin(service, self.health.services().get(index), joined),
+                    vitals: Arc::clone(&joined.vitals),
+                    limited: service.gateways().iter().any(|gateway| gateway.max_requests.is_some()),
+                })
+                .collect(),
+        }
+    }
+
+    fn plugin(&self, service: &Service, health: Option<&ServiceHealth>, joined: &Joined) -> Option<PluginEntry> {
+        let Policy::Plugin(name) = &service.policy else { return None };
+        let version = Arc::clone(self.loaded.plugins.get(name)?);
+        let regions = service.gateways().iter().zip(joined.gateways.iter()).zip(health?.gateways());
+        let regions = regions.map(|((gateway, entry), health)| RegionEntry::new(gateway, *health, &entry.vitals));
+        let table = RegionTable::new(self.generation, service.name.clone(), regions.collect());
+        Some(PluginEntry { version, regions: Arc::new(table) })
+    }
+}
+
+impl Registry {
+    /// Finds or makes what the gateways and services of a configuration need, and forgets the rest.
+    fn join(&mut self, config: &Config) -> Vec<Joined> {
+        let (mut gateways, mut services) = (HashMap::new(), HashMap::new());
+        let joined = config.services().iter().map(|service| {
+            let entries = service.gateways().iter().zip(keys(service)).map(|(gateway, key)| {
+                let entry = self.gateways.remove(&key).unwrap_or_else(|| GatewayEntry {
+                    target: Arc::new(GatewayTarget::new(gateway, service, &self.resolver)),
+                    vitals: Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm))),
+                });
+                gateways.insert(key, entry.clone());
+                entry
+            });
+            let entries = entries.collect();
+            let vitals = self.services.remove(&service.name);
+            let vitals = vitals.unwrap_or_else(|| Arc::new(ServiceVitals::new(service.name.clone(), self.workers)));
+            services.insert(service.name.clone(), Arc::clone(&vitals));
+            Joined { gateways: entries, vitals }
+        });
+        let joined = joined.collect();
+        (self.gateways, self.services) = (gateways, services);
+        joined
+    }
+}
+
+fn keys(service: &Service) -> impl Iterator<Item = GatewayKey> {
+    service.gateways().iter().map(|gateway| GatewayKey {
+        service: service.name.clone(),
+        region: gateway.region.clone(),
+        address: gateway.address.clone(),
+    })
+}
+
+fn carried(config: &Config, known: impl Fn(GatewayKey) -> GatewayHealth) -> HealthView {
+    let services = config.services().iter();
+    HealthView::new(services.map(|service| ServiceHealth::new(keys(service).map(&known).collect())).collect())
+}
+
+fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {
+    let round_trips = portolan_geo::azure::round_trips();
+    let charts = chart::draw_all(&loaded.settings.routing, loaded.geo.places.places(), round_trips);
+    charts.into_iter().map(Arc::new).collect()
+}
+
+fn watched(loaded: &Loaded, joined: &[Joined]) -> Watched {
+    let vitals = joined.iter().map(|service| service.gateways.iter().map(|entry| Arc::clone(&entry.vitals)).collect());
+    Watched { config: Arc::clone(&loaded.settings.routing), vitals: vitals.collect() }
+}

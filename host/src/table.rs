@@ -1,0 +1,190 @@
+//! The routing table: everything a request reads, joined once, immutable, replaced as a whole.
+//!
+//! A request pins one table and keeps it to its end, so that all it sees belongs together. What can be joined while
+//! building is joined there: a request looks up, it does not search.
+
+use crate::config::Settings;
+use crate::geo::Geo;
+use crate::plugin::{PluginVersion, RegionTable};
+use crate::telemetry::metrics::ServiceVitals;
+use crate::upstream::GatewayTarget;
+use crate::vitals::Vitals;
+use arc_swap::ArcSwap;
+use portolan_core::chart::Chart;
+use portolan_core::config::{Config, Service};
+use portolan_core::health::{HealthView, ServiceHealth};
+use portolan_core::id::{Generation, ServiceId, Slot};
+use portolan_core::slots::Slots;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+
+/// One immutable picture of everything that requests are decided by.
+#[derive(Debug)]
+pub struct RoutingTable {
+    /// Its number.
+    pub generation: Generation,
+    /// The settings it was built from.
+    pub settings: Arc<Settings>,
+    /// Where addresses are.
+    pub geo: Arc<Geo>,
+    /// What is known of the gateways, in the order of the configuration's services.
+    pub health: Arc<HealthView>,
+    /// What was joined for every service, in the same order.
+    pub services: Vec<ServiceEntry>,
+}
+
+/// What was joined for one service.
+#[derive(Clone, Debug)]
+pub struct ServiceEntry {
+    /// Its regions by preference, for every place.
+    pub chart: Arc<Chart>,
+    /// Its gateways in slot order.
+    pub gateways: Arc<[GatewayEntry]>,
+    /// Its plugin, when its policy names one that is loaded.
+    pub plugin: Option<PluginEntry>,
+    /// Its counters.
+    pub vitals: Arc<ServiceVitals>,
+    /// Whether any of its gateways has a request limit.
+    pub limited: bool,
+}
+
+/// One gateway, ready to be used.
+#[derive(Clone, Debug)]
+pub struct GatewayEntry {
+    /// Where requests go, with their headers prepared.
+    pub target: Arc<GatewayTarget>,
+    /// Its counters.
+    pub vitals: Arc<Vitals>,
+}
+
+/// A service's plugin and the regions as it is told of them.
+#[derive(Clone, Debug)]
+pub struct PluginEntry {
+    /// The loaded version.
+    pub version: Arc<PluginVersion>,
+    /// The service's regions with this table's health.
+    pub regions: Arc<RegionTable>,
+}
+
+/// A service as one request sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'a> {
+    /// Its index.
+    pub id: ServiceId,
+    /// Its policies.
+    pub service: &'a Service,
+    /// What was joined for it.
+    pub entry: &'a ServiceEntry,
+    /// What is known of its gateways.
+    pub health: &'a ServiceHealth,
+}
+
+impl RoutingTable {
+    /// The decision core's configuration.
+    pub fn config(&self) -> &Config {
+        &self.settings.routing
+    }
+
+    /// The service for a host and a path.
+    pub fn route(&self, host: &str, path: &str) -> Option<Routed<'_>> {
+        self.routed(self.config().routes().find(host, path)?)
+    }
+
+    /// A service by its index.
+    pub fn routed(&self, id: ServiceId) -> Option<Routed<'_>> {
+        Some(Routed {
+            id,
+            service: self.config().service(id)?,
+            entry: self.services.get(id.index())?,
+            health: self.health.service(id)?,
+        })
+    }
+}
+
+impl ServiceEntry {
+    /// The gateway of a slot.
+    pub fn gateway(&self, slot: Slot) -> Option<&GatewayEntry> {
+        self.gateways.get(slot.index())
+    }
+
+    /// The regions that have as many requests in flight as they may.
+    pub fn full(&self, service: &Service) -> Slots {
+        if !self.limited {
+            return Slots::EMPTY;
+        }
+        let full = |slot: &Slot| {
+            let limit = service.gateway(*slot).and_then(|gateway| gateway.max_requests);
+            limit.is_some_and(|limit| self.gateway(*slot).is_some_and(|entry| entry.vitals.in_flight() >= limit))
+        };
+        service.slots().iter().filter(full).collect()
+    }
+}
+
+/// The place where tables are published: one writer, many readers that never wait.
+#[derive(Debug)]
+pub struct Tables {
+    current: ArcSwap<RoutingTable>,
+    /// The current table's number again, for readers to see cheaply that theirs is old.
+    latest: AtomicU64,
+    generation: watch::Sender<Generation>,
+}
+
+impl Tables {
+    /// With a first table.
+    pub fn new(first: RoutingTable) -> Arc<Self> {
+        let generation = first.generation;
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(first),
+            latest: AtomicU64::new(generation.0),
+            generation: watch::Sender::new(generation),
+        })
+    }
+
+    /// Replaces the table. Only the publisher calls this.
+    pub fn publish(&self, table: RoutingTable) {
+        let generation = table.generation;
+        self.current.store(Arc::new(table));
+        self.latest.store(generation.0, Ordering::Release);
+        self.generation.send_replace(generation);
+    }
+
+    /// The current table, for the control side.
+    pub fn current(&self) -> Arc<RoutingTable> {
+        self.current.load_full()
+    }
+
+    /// Tells of every new generation; waiting on it is level-triggered.
+    pub fn subscribe(&self) -> watch::Receiver<Generation> {
+        self.generation.subscribe()
+    }
+}
+
+/// A worker's view of the tables: pinning costs one load and a count that no other thread touches.
+#[derive(Debug)]
+pub struct Pins {
+    tables: Arc<Tables>,
+    pinned: RefCell<Pin>,
+}
+
+/// A pinned table.
+pub type Pin = Rc<Arc<RoutingTable>>;
+
+impl Pins {
+    /// A view of these tables for one worker.
+    pub fn new(tables: Arc<Tables>) -> Self {
+        let pinned = RefCell::new(Rc::new(tables.current()));
+        Self { tables, pinned }
+    }
+
+    /// The current table, to be kept for one request.
+    pub fn pin(&self) -> Pin {
+        let mut pinned = self.pinned.borrow_mut();
+        if pinned.generation.0 != self.tables.latest.load(Ordering::Acquire) {
+            *pinned = Rc::new(self.tables.current());
+        }
+        Rc::clone(&pinned)
+    }
+}
