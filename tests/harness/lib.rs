@@ -1,1 +1,31 @@
-//! Portolan.
+//! The harness of the integration tests: regions that fail on demand, clients placed on the globe, the real program in
+//! between, all in this process on ports that the system chooses.
+//!
+//! Waits name the state they wait for and are woken by the generation of the routing table. Nothing sleeps.
+
+mod client;
+mod load;
+mod world;
+
+pub use client::{Answer, Request};
+pub use load::{Load, Tally};
+pub use portolan::demo::gateway::{Behaviour, Gateway};
+pub use world::{Setup, World};
+
+/// Addresses with a known place in the embedded location table.
+pub mod from {
+    /// London.
+    pub const BRITAIN: &str = "81.2.69.142";
+    /// The east of the United States.
+    pub const AMERICA: &str = "23.128.64.1";
+    /// Singapore.
+    pub const SINGAPORE: &str = "203.116.0.1";
+    /// No place at all.
+    pub const NOWHERE: &str = "10.1.2.3";
+}
+
+/// A file of the location data's fixtures.
+pub fn fixture(name: &str) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../geo-data/fixtures").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

@@ -1,2 +1,11 @@
-//! Integration tests.
-fn main() {}
+//! The program as its users meet it: over real sockets, with real plugins and real databases.
+
+mod admin;
+mod drain;
+mod failover;
+mod geo;
+mod identity;
+mod plugins;
+mod reload;
+mod routing;
+mod tidy;

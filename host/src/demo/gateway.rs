@@ -1,7 +1,7 @@
 //! A gateway for the demo: answers with its region's name, echoes the request, and fails on demand.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
@@ -83,7 +83,7 @@ pub struct Gateway {
     region: Arc<str>,
     address: SocketAddr,
     behaviour: watch::Sender<Behaviour>,
-    requests: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     running: Mutex<Option<Running>>,
 }
 
@@ -104,7 +104,7 @@ impl Gateway {
             region: region.into(),
             address,
             behaviour,
-            requests: Arc::default(),
+            counts: Arc::default(),
             running: Mutex::new(None),
         };
         let (address, running) = gateway.spawn()?;
@@ -123,9 +123,14 @@ impl Gateway {
         self.address
     }
 
-    /// How many requests have reached it, answered or not.
+    /// How many requests have reached it, probes among them, answered or not.
     pub fn requests(&self) -> u64 {
-        self.requests.load(Relaxed)
+        self.counts.requests.load(Relaxed)
+    }
+
+    /// How many of them were `POST`s.
+    pub fn posts(&self) -> u64 {
+        self.counts.posts.load(Relaxed)
     }
 
     /// How it behaves now.
@@ -158,7 +163,7 @@ impl Gateway {
         let script = Script {
             region: Arc::clone(&self.region),
             behaviour: self.behaviour.subscribe(),
-            requests: Arc::clone(&self.requests),
+            counts: Arc::clone(&self.counts),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
@@ -198,7 +203,13 @@ impl Running {
 struct Script {
     region: Arc<str>,
     behaviour: watch::Receiver<Behaviour>,
-    requests: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    requests: AtomicU64,
+    posts: AtomicU64,
 }
 
 async fn serve(listener: std::net::TcpListener, script: Script) {
@@ -226,7 +237,10 @@ async fn serve(listener: std::net::TcpListener, script: Script) {
 }
 
 async fn answer(mut script: Script, request: Request<Incoming>) -> Result<Response<Echo>, Broken> {
-    let count = script.requests.fetch_add(1, Relaxed) + 1;
+    let count = script.counts.requests.fetch_add(1, Relaxed) + 1;
+    if request.method() == Method::POST {
+        script.counts.posts.fetch_add(1, Relaxed);
+    }
     let behaviour = *script.behaviour.borrow_and_update();
     match behaviour {
         Behaviour::Drop => return Err(Broken),

@@ -1,0 +1,255 @@
+//! Three regions, the proxy before them, and a way to ask and to wait.
+
+use crate::client::{Answer, Connection, Request};
+use crate::load::Load;
+use portolan::app::App;
+use portolan::config;
+use portolan::demo::gateway::{Behaviour, Gateway};
+use portolan::table::RoutingTable;
+use portolan_core::health::{GatewayHealth, State};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long a state may take to come about before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a world is made of, before it starts.
+#[derive(Debug)]
+pub struct Setup {
+    regions: Vec<(String, Gateway)>,
+    service: String,
+    rest: String,
+    folder: TempDir,
+}
+
+impl Setup {
+    /// Western Europe, the American east and Southeast Asia, probed every 100 ms.
+    pub fn three_regions() -> Self {
+        Self::regions(&["westeurope", "eastus2", "southeastasia"])
+    }
+
+    /// These regions.
+    pub fn regions(names: &[&str]) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let regions = names.iter().map(|name| (String::new(), Gateway::start(name, any).expect("a free port")));
+        Self {
+            regions: regions.collect(),
+            service: "    health_check: { path: /healthz, interval: 100ms, timeout: 100ms }\n".into(),
+            rest: String::new(),
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    /// With more keys for a region, such as `priority: 1`.
+    #[must_use]
+    pub fn region(mut self, name: &str, keys: &str) -> Self {
+        let region = self.regions.iter_mut().find(|(_, gateway)| gateway.region() == name).expect("a region");
+        region.0 = format!(", {keys}");
+        self
+    }
+
+    /// With these lines in the service instead of the health check.
+    #[must_use]
+    pub fn service(mut self, lines: &str) -> Self {
+        self.service = lines.lines().map(|line| format!("    {line}\n")).collect();
+        self
+    }
+
+    /// With these lines at the top level.
+    #[must_use]
+    pub fn with(mut self, lines: &str) -> Self {
+        self.rest.push_str(lines);
+        self.rest.push('\n');
+        self
+    }
+
+    /// With a file beside the configuration.
+    #[must_use]
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        std::fs::write(self.folder.path().join(name), content).expect("written");
+        self
+    }
+
+    /// The configuration as text.
+    pub fn config(&self) -> String {
+        let mut text = "listeners:\n  - address: 127.0.0.1:0\n    client_address: { trusted_proxies: [127.0.0.0/8], \
+                        header: x-forwarded-for }\n    debug_headers: true\nadmin: { address: 127.0.0.1:0 }\n\
+                        workers: 2\nservices:\n  shop:\n"
+            .to_owned();
+        text.push_str(&self.service);
+        text.push_str("    regions:\n");
+        for (keys, gateway) in &self.regions {
+            let (region, address) = (gateway.region(), gateway.address());
+            text.push_str(&format!("      - {{ region: {region}, gateway: \"http://{address}\"{keys} }}\n"));
+        }
+        text.push_str("routes:\n  - { host: \"*\", path: /, service: shop }\n");
+        text.push_str(&self.rest);
+        text
+    }
+
+    /// Starts the program on this configuration.
+    pub fn start(self) -> World {
+        let path = self.folder.path().join("portolan.yaml");
+        std::fs::write(&path, self.config()).expect("written");
+        let settings = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        let app = App::start(settings, Some(path)).unwrap_or_else(|error| panic!("{error}"));
+        let regions = self.regions.into_iter().map(|(_, gateway)| gateway).collect();
+        World { app, regions, folder: self.folder }
+    }
+}
+
+/// The running program and its regions.
+#[derive(Debug)]
+pub struct World {
+    app: App,
+    regions: Vec<Gateway>,
+    folder: TempDir,
+}
+
+impl World {
+    /// Three regions with nothing special.
+    pub fn start() -> Self {
+        Setup::three_regions().start()
+    }
+
+    /// Sends a request on a connection of its own.
+    pub async fn send(&self, request: Request) -> Answer {
+        self.try_send(&request).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Sends a request that may fail.
+    ///
+    /// # Errors
+    /// When the connection breaks before the answer is whole.
+    pub async fn try_send(&self, request: &Request) -> Result<Answer, String> {
+        Connection::open(self.proxy()).await?.send(request).await
+    }
+
+    /// The region that answers a client at this address.
+    pub async fn region_for(&self, address: &str) -> String {
+        self.send(Request::get("/").from(address)).await.region()
+    }
+
+    /// Asks the administration.
+    pub async fn admin(&self, request: Request) -> Answer {
+        let request = request.header("host", &self.app.admin().to_string());
+        let mut connection = Connection::open(self.app.admin()).await.unwrap_or_else(|error| panic!("{error}"));
+        connection.send(&request).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Where the proxy listens.
+    pub fn proxy(&self) -> SocketAddr {
+        self.app.listeners()[0]
+    }
+
+    /// The program.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// A region's gateway.
+    pub fn gateway(&self, region: &str) -> &Gateway {
+        self.regions.iter().find(|gateway| gateway.region() == region).expect("a region of this world")
+    }
+
+    /// Makes a region behave otherwise.
+    pub fn behave(&self, region: &str, behaviour: Behaviour) {
+        self.gateway(region).behave(behaviour).expect("its port is still free");
+    }
+
+    /// The folder of the configuration.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("portolan.yaml")
+    }
+
+    /// Replaces a file beside the configuration as deployments do: written aside, then renamed.
+    pub fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+        let aside = self.folder.path().join(format!("{name}.new"));
+        std::fs::write(&aside, content).expect("written");
+        std::fs::rename(aside, self.folder.path().join(name)).expect("renamed");
+    }
+
+    /// Changes the configuration file.
+    pub fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(self.config_path()).expect("read");
+        self.replace("portolan.yaml", change(text));
+    }
+
+    /// Waits until the routing table is so.
+    pub async fn until(&self, what: &str, so: impl Fn(&RoutingTable) -> bool) -> Arc<RoutingTable> {
+        let mut generations = self.app.tables().subscribe();
+        let wait = async {
+            loop {
+                generations.borrow_and_update();
+                let table = self.app.tables().current();
+                if so(&table) {
+                    return table;
+                }
+                generations.changed().await.expect("the publisher lives");
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("it never came about that {what}"))
+    }
+
+    /// Waits until a region of the first service is in this state.
+    pub async fn until_state(&self, region: &str, state: State) {
+        let what = format!("{region} is {}", state.as_str());
+        self.until(&what, |table| health(table, region).state == state).await;
+    }
+
+    /// Waits until this many requests are in flight to a region.
+    pub async fn until_in_flight(&self, region: &str, count: u32) {
+        let what = format!("{count} requests are in flight to {region}");
+        self.poll(&what, || {
+            let table = self.app.tables().current();
+            let slot = table.config().services()[0].slot_of(&region.into()).expect("a region of the service");
+            table.services[0].gateway(slot).is_some_and(|entry| entry.vitals.in_flight() == count)
+        })
+        .await;
+    }
+
+    /// Waits until something replaced was refused: `config`, `geo` or `plugin`.
+    pub async fn until_refused(&self, kind: &str) {
+        self.poll(&format!("a {kind} is refused"), || self.app.status().failures(kind) > 0).await;
+    }
+
+    /// Waits for a state that rings no bell, by looking every millisecond.
+    async fn poll(&self, what: &str, so: impl Fn() -> bool) {
+        let looks = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(1));
+            while !so() {
+                looks.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looks).await.unwrap_or_else(|_| panic!("it never came about that {what}"));
+    }
+
+    /// Waits until all regions are healthy.
+    pub async fn until_healthy(&self) {
+        let healthy = |table: &RoutingTable| {
+            let mut regions = self.regions.iter();
+            regions.all(|gateway| health(table, gateway.region()).state == State::Healthy)
+        };
+        self.until("all regions are healthy", healthy).await;
+    }
+
+    /// Begins to load the proxy with `GET`s from these addresses on as many connections.
+    pub fn load(&self, clients: &[&str]) -> Load {
+        Load::start(self.proxy(), clients)
+    }
+}
+
+/// What a table says of a region of its first service.
+pub fn health(table: &RoutingTable, region: &str) -> GatewayHealth {
+    let service = &table.config().services()[0];
+    let slot = service.slot_of(&region.into()).expect("a region of the service");
+    table.health.services()[0].gateway(slot)
+}

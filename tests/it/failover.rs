@@ -1,0 +1,136 @@
+//! What clients notice of a region that fails: nothing, where that is possible.
+
+use portolan_core::health::State;
+use portolan_tests::{Behaviour, Request, Setup, World, from};
+
+const CLIENTS: [&str; 8] = [from::BRITAIN; 8];
+
+/// Breaks the region that carries the traffic while it is under load. Nothing may be lost.
+async fn check_nothing_is_lost(behaviour: Behaviour) {
+    let world = World::start();
+    world.until_healthy().await;
+    let mut load = world.load(&CLIENTS);
+    load.more(500).await;
+    world.behave("westeurope", behaviour);
+    world.until_state("westeurope", State::Unhealthy).await;
+    load.more(500).await;
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{tally:?}");
+    assert!(tally.regions.len() == 2 && tally.regions.contains_key("eastus2"), "{tally:?}");
+}
+
+#[tokio::test]
+async fn a_dead_region_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Dead).await;
+}
+
+#[tokio::test]
+async fn a_region_that_drops_connections_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Drop).await;
+}
+
+#[tokio::test]
+async fn a_failing_region_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Fail).await;
+}
+
+#[tokio::test]
+async fn a_flaky_region_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Flaky).await;
+}
+
+#[tokio::test]
+async fn a_hanging_region_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Hang).await;
+}
+
+#[tokio::test]
+async fn a_region_that_cuts_answers_is_left_and_never_shown_as_whole() {
+    let world = World::start();
+    world.until_healthy().await;
+    let mut load = world.load(&CLIENTS);
+    load.more(500).await;
+    world.behave("westeurope", Behaviour::Cut);
+    world.until_state("westeurope", State::Unhealthy).await;
+    load.more(500).await;
+    let tally = load.stop().await;
+    // A cut answer has begun to reach the client: it fails there, visibly.
+    assert!(tally.failures.keys().all(|what| what.starts_with("body:") || what.starts_with("ready:")), "{tally:?}");
+    assert!(tally.regions.contains_key("eastus2"), "{tally:?}");
+    assert!(!tally.regions.contains_key(""), "a half answer was taken for whole: {tally:?}");
+}
+
+#[tokio::test]
+async fn two_of_three_regions_may_die() {
+    let world = World::start();
+    world.until_healthy().await;
+    let mut load = world.load(&CLIENTS);
+    load.more(200).await;
+    world.behave("westeurope", Behaviour::Dead);
+    world.behave("eastus2", Behaviour::Dead);
+    world.until_state("eastus2", State::Unhealthy).await;
+    load.more(200).await;
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{tally:?}");
+    assert!(tally.regions.contains_key("southeastasia"), "{tally:?}");
+}
+
+#[tokio::test]
+async fn a_healed_region_comes_back_ramped() {
+    let world = Setup::three_regions()
+        .service("health_check: { path: /healthz, interval: 50ms, timeout: 50ms }\nslow_start: 2s")
+        .start();
+    world.until_healthy().await;
+    world.behave("westeurope", Behaviour::Dead);
+    world.until_state("westeurope", State::Unhealthy).await;
+    assert_eq!(world.region_for(from::BRITAIN).await, "eastus2");
+    world.behave("westeurope", Behaviour::Serve);
+    world.until_state("westeurope", State::Degraded).await;
+    world.until_state("westeurope", State::Healthy).await;
+    assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
+}
+
+#[tokio::test]
+async fn everything_down_says_so_and_comes_back() {
+    let world = World::start();
+    world.until_healthy().await;
+    for region in ["westeurope", "eastus2", "southeastasia"] {
+        world.behave(region, Behaviour::Dead);
+    }
+    let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_ne!(answer.header("retry-after"), "", "{:?}", answer.headers);
+    for region in ["westeurope", "eastus2", "southeastasia"] {
+        world.until_state(region, State::Unhealthy).await;
+    }
+    world.behave("southeastasia", Behaviour::Serve);
+    // Panic mode: nobody has to find out first that it is back.
+    assert_eq!(world.region_for(from::BRITAIN).await, "southeastasia");
+}
+
+#[tokio::test]
+async fn a_post_is_never_carried_out_twice() {
+    let world = World::start();
+    world.until_healthy().await;
+    world.behave("westeurope", Behaviour::Drop);
+    let before = posts(&world);
+    let answer = world.send(Request::post("/order", "one").from(from::BRITAIN)).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_eq!(posts(&world) - before, 1);
+}
+
+#[tokio::test]
+async fn a_post_to_a_dead_region_goes_elsewhere_whole() {
+    let world = World::start();
+    world.until_healthy().await;
+    world.behave("westeurope", Behaviour::Dead);
+    let body = vec![b'x'; 40_000];
+    let answer = world.send(Request::post("/order", body).from(from::BRITAIN)).await;
+    assert_eq!((answer.status.as_u16(), answer.region().as_str()), (200, "eastus2"), "{}", answer.text());
+    assert_eq!(answer.json()["body_bytes"], 40_000);
+}
+
+/// `POST`s that reached any region.
+fn posts(world: &World) -> u64 {
+    ["westeurope", "eastus2", "southeastasia"].iter().map(|region| world.gateway(region).posts()).sum()
+}
