@@ -1,5 +1,15 @@
 //! Who the client is.
+//!
+//! Headers are believed only when the socket's peer is a trusted proxy. Then they are read from the right, the end
+//! that the nearest proxy wrote: trusted addresses are skipped, the first other one is the client. What stands left
+//! of it may be made up and is never looked at. Nothing here allocates.
 
+mod entry;
+mod trusted;
+
+pub use trusted::TrustedProxies;
+
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 
 /// The client of a request.
@@ -25,3 +35,108 @@ pub enum IdentitySource {
     /// The PROXY protocol header of the connection.
     ProxyProtocol,
 }
+
+/// How a listener finds out who its clients are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientAddress {
+    /// The peers whose headers are believed. None by default.
+    pub trusted: TrustedProxies,
+    /// Where they write the client's address.
+    pub header: ClientHeader,
+}
+
+/// Where trusted proxies write the client's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClientHeader {
+    /// Nowhere: the peer is the client.
+    #[default]
+    None,
+    /// `X-Forwarded-For`, with or without ports (Application Gateway writes them).
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// `X-Azure-SocketIP`: the peer that Front Door saw. (`X-Azure-ClientIP` repeats what the client said.)
+    AzureSocketIp {
+        /// The `X-Azure-FDID` that the request must carry: every tenant's Front Door has the same addresses, only
+        /// this tells ours. `None`: any.
+        front_door_id: Option<Box<str>>,
+    },
+    /// The PROXY protocol header of the connection: the peer given to [`identify`] is the one it names.
+    ProxyProtocol,
+}
+
+/// How many entries are read at most. Longer chains of trusted proxies do not exist; longer headers do.
+const MAX_ENTRIES: usize = 32;
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_AZURE_SOCKET_IP: HeaderName = HeaderName::from_static("x-azure-socketip");
+static X_AZURE_FDID: HeaderName = HeaderName::from_static("x-azure-fdid");
+
+/// The client of a request that came from `peer` with `headers`.
+pub fn identify(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> ClientIdentity {
+    let peer = peer.to_canonical();
+    told(peer, headers, policy).unwrap_or(ClientIdentity {
+        addr: peer,
+        source: IdentitySource::Peer,
+    })
+}
+
+/// What the headers, or the connection, tell of the client, when they may be believed and tell anything.
+fn told(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> Option<ClientIdentity> {
+    let trusted = &policy.trusted;
+    let (addr, source) = match &policy.header {
+        ClientHeader::None => return None,
+        ClientHeader::ProxyProtocol => (peer, IdentitySource::ProxyProtocol),
+        _ if !trusted.contains(peer) => return None,
+        ClientHeader::XForwardedFor => {
+            let entries = lines_from_the_right(headers, &X_FORWARDED_FOR).flat_map(entry::list_from_the_right);
+            (walk(entries, entry::address, trusted)?, IdentitySource::XForwardedFor)
+        }
+        ClientHeader::Forwarded => {
+            let entries = lines_from_the_right(headers, &FORWARDED).flat_map(entry::quoted_list_from_the_right);
+            (walk(entries, entry::forwarded_for, trusted)?, IdentitySource::Forwarded)
+        }
+        ClientHeader::AzureSocketIp { front_door_id } => {
+            let ours = front_door_id.as_deref().is_none_or(|id| came_through(headers, id));
+            let value = only(headers, &X_AZURE_SOCKET_IP).filter(|_| ours)?;
+            (entry::address(value.as_bytes())?, IdentitySource::AzureSocketIp)
+        }
+    };
+    Some(ClientIdentity { addr, source })
+}
+
+/// The first entry that is not trusted; the last one that could be read when all are trusted or one cannot be read.
+fn walk<'a>(
+    entries: impl Iterator<Item = &'a [u8]>,
+    read: impl Fn(&[u8]) -> Option<IpAddr>,
+    trusted: &TrustedProxies,
+) -> Option<IpAddr> {
+    let mut client = None;
+    // A list may have empty elements (RFC 9110 section 5.6.1.2); they count towards the bound.
+    for entry in entries.take(MAX_ENTRIES).filter(|entry| !entry.is_empty()) {
+        let Some(addr) = read(entry) else { break };
+        client = Some(addr);
+        if !trusted.contains(addr) {
+            break;
+        }
+    }
+    client
+}
+
+/// All lines of a header are one list; the last line is its right end.
+fn lines_from_the_right<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).into_iter().rev().map(HeaderValue::as_bytes)
+}
+
+/// The value of a header that must not come twice.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).into_iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
+
+fn came_through(headers: &HeaderMap, front_door_id: &str) -> bool {
+    only(headers, &X_AZURE_FDID).is_some_and(|id| id.as_bytes().eq_ignore_ascii_case(front_door_id.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests;
