@@ -1,9 +1,15 @@
 //! Where clients are: the location table and, when there is one, the table of autonomous systems.
 
+use crate::config::GeoSettings;
 use portolan_core::geo::Location;
-use portolan_geo::{AsnTable, GeoTable};
+use portolan_geo::asn::AsnError;
+use portolan_geo::open::OpenError;
+use portolan_geo::reader::DatabaseError;
+use portolan_geo::{AsnTable, DatabaseFile, GeoTable};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use thiserror::Error;
 
 /// The loaded tables. Replaced together.
 #[derive(Clone, Debug)]
@@ -14,7 +20,42 @@ pub struct Geo {
     pub systems: Option<Arc<AsnTable>>,
 }
 
+/// Why a location database cannot be used.
+#[derive(Debug, Error)]
+pub enum GeoError {
+    /// The location database.
+    #[error("geo.database: {0}")]
+    Places(#[from] OpenError),
+    /// The database of autonomous systems is no database.
+    #[error("geo.asn_database: {0}")]
+    SystemsFile(#[from] DatabaseError),
+    /// The database of autonomous systems is another kind of database.
+    #[error("geo.asn_database: {0}")]
+    Systems(#[from] AsnError),
+}
+
 impl Geo {
+    /// The embedded table, unpacked once.
+    pub fn embedded() -> Self {
+        static EMBEDDED: LazyLock<Arc<GeoTable>> = LazyLock::new(|| Arc::new(GeoTable::embedded()));
+        Self { places: Arc::clone(&EMBEDDED), systems: None }
+    }
+
+    /// Loads the databases that the settings name, or the embedded table when they name none.
+    ///
+    /// # Errors
+    /// When a database cannot be read, or is not usable.
+    pub fn load(settings: &GeoSettings) -> Result<Self, GeoError> {
+        let mut geo = Self::embedded();
+        if !settings.databases.is_empty() {
+            geo.places = Arc::new(GeoTable::open(&settings.databases)?);
+        }
+        if let Some(path) = &settings.asn_database {
+            geo.systems = Some(Arc::new(AsnTable::compile(&[DatabaseFile::read(path)?])?));
+        }
+        Ok(geo)
+    }
+
     /// Where an address is.
     pub fn locate(&self, address: IpAddr) -> Location {
         self.places.locate(address)
@@ -24,4 +65,9 @@ impl Geo {
     pub fn system(&self, address: IpAddr) -> u32 {
         self.systems.as_ref().and_then(|systems| systems.lookup(address)).unwrap_or(0)
     }
+}
+
+/// The files that tables are loaded from.
+pub fn files(settings: &GeoSettings) -> impl Iterator<Item = PathBuf> {
+    settings.databases.iter().chain(&settings.asn_database).cloned()
 }

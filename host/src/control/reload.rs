@@ -1,4 +1,4 @@
-//! Loads the configuration and the files it names, now and whenever one of them is replaced; the last good one stays.
+//! Loads the configuration and the files it names, now and whenever one of them is replaced. The last good one stays.
 //!
 //! Everything is read, compiled and tried here, off the request path. What cannot be used is refused with its reason,
 //! and what ran before keeps running.
@@ -7,8 +7,9 @@ use crate::config::{self, ConfigErrors, PluginSource, Settings};
 use crate::control::files::Files;
 use crate::control::publisher::{Loaded, Update};
 use crate::control::status::{Kind, Status};
-use crate::geo::{Geo, GeoError};
-use crate::plugin::{PluginEngine, PluginError, Plugins};
+use crate::geo::{self, Geo, GeoError};
+use crate::plugin::{PluginEngine, PluginError, PluginVersion, Plugins, RegionTable};
+use portolan_core::config::Config;
 use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,8 +26,8 @@ const LOOK: Duration = Duration::from_millis(250);
 pub enum Order {
     /// Load everything again, changed or not: SIGHUP.
     Reload,
-    /// Put the version before the current one of a plugin in force.
-    RollBack(PluginName, oneshot::Sender<Result<String, RollBackError>>),
+    /// Put the version before the current one of a plugin in force again.
+    RollBack(PluginName, oneshot::Sender<Result<Arc<PluginVersion>, RollBackError>>),
 }
 
 /// Why a plugin cannot be rolled back.
@@ -40,7 +41,7 @@ pub enum RollBackError {
     NoEarlier(PluginName),
 }
 
-/// Why something could not be loaded.
+/// Why a configuration and what it names could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The configuration has mistakes.
@@ -54,15 +55,193 @@ pub enum LoadError {
     Plugin(#[from] PluginError),
 }
 
-/// Loads a configuration's databases and plugins.
+/// Loads what a configuration names.
 ///
 /// # Errors
-/// When one of them cannot be used.
+/// When a database or a plugin cannot be used.
 pub fn load(settings: Settings, engine: &PluginEngine) -> Result<Loaded, LoadError> {
     let geo = Geo::load(&settings.geo)?;
-    let plugins = settings.plugins.iter().map(|(name, plugin)| {
-        Ok::<_, PluginError>((name.clone(), engine.load(name, plugin, &settings.routing)?))
-    });
-    let plugins = plugins.collect::<Result<BTreeMap<_, _>, _>>()?;
+    let plugins = load_plugins(&settings, engine)?;
     Ok(Loaded { settings: Arc::new(settings), geo: Arc::new(geo), plugins: Arc::new(plugins) })
+}
+
+fn load_plugins(settings: &Settings, engine: &PluginEngine) -> Result<Plugins, PluginError> {
+    let plugins = settings.plugins.iter();
+    plugins.map(|(name, plugin)| Ok((name.clone(), engine.load(name, plugin, &settings.routing)?))).collect()
+}
+
+/// The task that looks, loads and tells the publisher.
+#[derive(Debug)]
+pub struct Reloader {
+    path: Option<PathBuf>,
+    engine: PluginEngine,
+    loaded: Loaded,
+    earlier: BTreeMap<PluginName, Arc<PluginVersion>>,
+    watched: Watched,
+    updates: mpsc::Sender<Update>,
+    status: Arc<Status>,
+}
+
+/// The files under observation.
+#[derive(Debug)]
+struct Watched {
+    config: Files,
+    geo: Files,
+    plugins: BTreeMap<PluginName, Files>,
+}
+
+impl Watched {
+    fn new(path: Option<&PathBuf>, settings: &Settings) -> Self {
+        let file = |source: &PluginSource| match source {
+            PluginSource::File(path) => Some(path.clone()),
+            PluginSource::Embedded(_) => None,
+        };
+        let plugins = settings.plugins.iter();
+        Self {
+            config: Files::new(path.cloned()),
+            geo: Files::new(geo::files(&settings.geo)),
+            plugins: plugins.map(|(name, plugin)| (name.clone(), Files::new(file(&plugin.source)))).collect(),
+        }
+    }
+}
+
+impl Reloader {
+    /// A reloader of what was loaded from this file.
+    pub fn new(
+        path: Option<PathBuf>,
+        engine: PluginEngine,
+        loaded: Loaded,
+        updates: mpsc::Sender<Update>,
+        status: Arc<Status>,
+    ) -> Self {
+        let watched = Watched::new(path.as_ref(), &loaded.settings);
+        Self { path, engine, loaded, earlier: BTreeMap::new(), watched, updates, status }
+    }
+
+    /// Looks and obeys until the senders of orders are gone.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => self.look().await,
+                order = orders.recv() => match order {
+                    Some(Order::Reload) => self.reload().await,
+                    Some(Order::RollBack(name, reply)) => {
+                        // Whoever asked may have gone; it is done all the same.
+                        let _ = reply.send(self.roll_back(&name).await);
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        if self.watched.config.changed() {
+            return self.reload().await;
+        }
+        if self.watched.geo.changed() {
+            self.reload_geo().await;
+        }
+        let changed = self.watched.plugins.iter_mut().filter_map(|(name, files)| files.changed().then(|| name.clone()));
+        for name in changed.collect::<Vec<_>>() {
+            self.reload_plugin(name).await;
+        }
+    }
+
+    /// Everything anew: the configuration, and what it names.
+    async fn reload(&mut self) {
+        let Some(path) = self.path.clone() else { return };
+        let engine = self.engine.clone();
+        let loaded = off_thread(move || {
+            let settings = config::load(&path)?;
+            load(settings, &engine)
+        });
+        match loaded.await {
+            Ok(loaded) => {
+                warn_of_what_needs_a_restart(&self.loaded.settings, &loaded.settings);
+                self.watched = Watched::new(self.path.as_ref(), &loaded.settings);
+                self.keep_earlier(&loaded.plugins);
+                self.loaded = loaded.clone();
+                self.publish(Kind::Config, Update::Loaded(loaded)).await;
+            }
+            Err(error) => self.refuse(Kind::Config, &error),
+        }
+    }
+
+    async fn reload_geo(&mut self) {
+        let settings = Arc::clone(&self.loaded.settings);
+        match off_thread(move || Geo::load(&settings.geo)).await {
+            Ok(geo) => {
+                self.loaded.geo = Arc::new(geo);
+                self.publish(Kind::Geo, Update::Geo(Arc::clone(&self.loaded.geo))).await;
+            }
+            Err(error) => self.refuse(Kind::Geo, &error),
+        }
+    }
+
+    async fn reload_plugin(&mut self, name: PluginName) {
+        let Some(plugin) = self.loaded.settings.plugins.get(&name).cloned() else { return };
+        let (engine, settings, named) = (self.engine.clone(), Arc::clone(&self.loaded.settings), name.clone());
+        match off_thread(move || engine.load(&named, &plugin, &settings.routing)).await {
+            Ok(version) => {
+                let mut plugins = Plugins::clone(&self.loaded.plugins);
+                plugins.insert(name, version);
+                self.keep_earlier(&plugins);
+                self.loaded.plugins = Arc::new(plugins);
+                self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins))).await;
+            }
+            Err(error) => self.refuse(Kind::Plugin, &error),
+        }
+    }
+
+    async fn roll_back(&mut self, name: &PluginName) -> Result<Arc<PluginVersion>, RollBackError> {
+        if !self.loaded.plugins.contains_key(name) {
+            return Err(RollBackError::Unknown(name.clone()));
+        }
+        let earlier = self.earlier.get(name).cloned().ok_or_else(|| RollBackError::NoEarlier(name.clone()))?;
+        let mut plugins = Plugins::clone(&self.loaded.plugins);
+        plugins.insert(name.clone(), Arc::clone(&earlier));
+        self.keep_earlier(&plugins);
+        self.loaded.plugins = Arc::new(plugins);
+        self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins))).await;
+        Ok(earlier)
+    }
+
+    /// Remembers the version that each plugin has had until now, where that is another one than it gets.
+    fn keep_earlier(&mut self, next: &Plugins) {
+        for (name, version) in self.loaded.plugins.iter() {
+            if next.get(name).is_some_and(|next| next.digest() != version.digest()) {
+                self.earlier.insert(name.clone(), Arc::clone(version));
+            }
+        }
+    }
+
+    async fn publish(&self, kind: Kind, update: Update) {
+        self.status.taken(kind);
+        tracing::info!(what = kind.as_str(), "reloaded");
+        // The publisher outlives this task; when it does not, the program is ending.
+        let _ = self.updates.send(update).await;
+    }
+
+    fn refuse(&self, kind: Kind, error: &impl std::fmt::Display) {
+        tracing::error!(what = kind.as_str(), "refused, the last good one stays: {error}");
+        self.status.refused(kind, error.to_string());
+    }
+}
+
+/// What is bound once at the start cannot change in a running program.
+fn warn_of_what_needs_a_restart(before: &Settings, after: &Settings) {
+    let addresses = |settings: &Settings| settings.listeners.iter().map(|it| it.address).collect::<Vec<_>>();
+    if addresses(before) != addresses(after) || before.admin != after.admin || before.workers != after.workers {
+        tracing::warn!("listeners, admin and workers take effect at the next start");
+    }
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }

@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# CPU per proxied request, side by side: nginx, HAProxy and Portolan with one worker each, before the same backend,
+# loaded in turn by the same client. Everything listens on loopback and ends with the script.
+#
+#   cargo build --release && benches/compare.sh [ROUNDS] [SECONDS]
+#
+# Needs wrk and nginx; HAProxy is compared when it is there. CPU time is each process's own accounting (utime + stime
+# of /proc/PID/stat), so it holds on a busy machine where throughput does not.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+rounds=${1:-5} seconds=${2:-4}
+portolan=${PORTOLAN:-${CARGO_TARGET_DIR:-target}/release/portolan}
+for tool in wrk nginx; do
+  command -v "$tool" >/dev/null || { echo "$tool is missing: apt-get install wrk nginx-light haproxy"; exit 1; }
+done
+[ -x "$portolan" ] || { echo "$portolan is missing: cargo build --release"; exit 1; }
+
+dir=$(mktemp -d)
+pids=()
+finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait 2>/dev/null || true; rm -rf "$dir"; }
+trap finish EXIT
+
+backend=18081 nginx=18082 haproxy=18083 proxy=18084 plugin=18085 admin=18086 plugin_admin=18087
+
+cat >"$dir/backend.conf" <<E2
+daemon off; worker_processes 1; pid $dir/backend.pid; error_log /dev/null;
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 100000000; default_type text/plain;
+  server { listen 127.0.0.1:$backend reuseport; location / { return 200 "hello from the backend\n"; } }
+}
+E2
+cat >"$dir/nginx.conf" <<E2
+daemon off; worker_processes 1; pid $dir/nginx.pid; error_log /dev/null;
+events { worker_connections 4096; }
+http {
+  access_log off; keepalive_requests 100000000;
+  client_body_temp_path $dir; proxy_temp_path $dir; fastcgi_temp_path $dir; uwsgi_temp_path $dir; scgi_temp_path $dir;
+  upstream backend { server 127.0.0.1:$backend; keepalive 128; keepalive_requests 100000000; }
+  server {
+    listen 127.0.0.1:$nginx;
+    location / {
+      proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto \$scheme;
+    }
+  }
+}
+E2
+cat >"$dir/haproxy.cfg" <<E2
+global
+  nbthread 1
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  option http-keep-alive
+  http-reuse always
+frontend f
+  bind 127.0.0.1:$haproxy
+  option forwardfor
+  default_backend b
+backend b
+  server s 127.0.0.1:$backend
+E2
+portolan_config() { # port admin policy rest
+  cat <<E2
+listeners:
+  - address: 127.0.0.1:$1
+    client_address: { trusted_proxies: [127.0.0.0/8], header: x-forwarded-for }
+admin: { address: 127.0.0.1:$2 }
+workers: 1
+services:
+  bench:
+    policy: $3
+    regions:
+      - { region: westeurope, gateway: "http://127.0.0.1:$backend" }
+      - { region: eastus2, gateway: "http://127.0.0.2:$backend" }
+      - { region: southeastasia, gateway: "http://127.0.0.3:$backend" }
+    health_check: { path: / }
+routes:
+  - { host: "*", path: /, service: bench }
+$4
+E2
+}
+portolan_config $proxy $admin latency "" >"$dir/portolan.yaml"
+portolan_config $plugin $plugin_admin "{ plugin: nearest }" 'plugins: { nearest: { source: "embedded:nearest" } }' >"$dir/plugin.yaml"
+# The backend answers on three loopback addresses, so that three regions are healthy.
+sed -i "s/listen 127.0.0.1:$backend reuseport;/listen $backend reuseport;/" "$dir/backend.conf"
+
+start() { "$@" >"$dir/$1.log" 2>&1 & pids+=($!); started=$!; }
+nginx -c "$dir/backend.conf" -p "$dir" & pids+=($!)
+nginx -c "$dir/nginx.conf" -p "$dir" & pids+=($!); pid_nginx=$!
+"$portolan" serve --config "$dir/portolan.yaml" 2>"$dir/portolan.log" & pids+=($!); pid_portolan=$!
+"$portolan" serve --config "$dir/plugin.yaml" 2>"$dir/plugin.log" & pids+=($!); pid_plugin=$!
+names=(nginx portolan portolan+plugin) ports=($nginx $proxy $plugin) roots=("$pid_nginx" "$pid_portolan" "$pid_plugin")
+if command -v haproxy >/dev/null; then
+  haproxy -f "$dir/haproxy.cfg" -db 2>/dev/null & pids+=($!)
+  names+=(haproxy) ports+=($haproxy) roots+=($!)
+fi
+
+for port in "${ports[@]}"; do
+  for _ in $(seq 200); do
+    curl -fso /dev/null -H 'X-Forwarded-For: 81.2.69.142' "127.0.0.1:$port/" && continue 2
+    read -rt 0.05 <> <(:) || true
+  done
+  echo "nothing answers on port $port"; cat "$dir"/*.log; exit 1
+done
+
+# utime + stime in clock ticks of a process and its children.
+ticks() {
+  local sum=0 pid
+  for pid in "$1" $(pgrep -P "$1" || true); do
+    sum=$((sum + $(awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$pid/stat")))
+  done
+  echo "$sum"
+}
+hertz=$(getconf CLK_TCK)
+
+echo "CPU per request in microseconds, $rounds rounds of $seconds s, wrk -t1 -c64, one worker each"
+declare -A results
+for round in $(seq 0 "$rounds"); do
+  for index in "${!names[@]}"; do
+    before=$(ticks "${roots[$index]}")
+    output=$(wrk -t1 -c64 -d"${seconds}s" -H 'X-Forwarded-For: 81.2.69.142' "http://127.0.0.1:${ports[$index]}/")
+    after=$(ticks "${roots[$index]}")
+    requests=$(awk '/requests in/ { print $1 }' <<<"$output")
+    if grep -qE 'Non-2xx|Socket errors' <<<"$output"; then echo "${names[$index]}: $output"; exit 1; fi
+    cost=$(awk -v t=$((after - before)) -v h="$hertz" -v r="$requests" 'BEGIN { printf "%.2f", t / h / r * 1e6 }')
+    [ "$round" = 0 ] || results[${names[$index]}]+="$cost "   # the first round warms up
+  done
+done
+for name in "${names[@]}"; do
+  sorted=$(tr ' ' '\n' <<<"${results[$name]}" | grep . | sort -n)
+  awk -v name="$name" '{ a[NR] = $1 } END { printf "%-16s median %6.2f   min %6.2f   max %6.2f\n", name, a[int((NR + 1) / 2)], a[1], a[NR] }' <<<"$sorted"
+done

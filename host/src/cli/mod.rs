@@ -1,0 +1,91 @@
+//! The command line.
+
+mod check;
+mod demo;
+mod explain;
+mod geo;
+mod remote;
+mod serve;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+/// Sends every request to the closest region that is healthy.
+///
+/// Portolan stands in front of the gateways of a service that runs in several regions, finds out where each client is,
+/// and forwards every request to the closest healthy region. How that is decided can be changed by a plugin.
+#[derive(Debug, Parser)]
+#[command(name = "portolan", version, propagate_version = true, after_help = "Without a command, the demo runs.\n\n\
+    Location data: IP Geolocation by DB-IP, https://db-ip.com (CC BY 4.0, quantised)")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Three demo regions, the proxy, administration and a plugin on loopback; says what to try
+    #[command(after_help = "Example:\n  portolan demo\n  curl -i -H 'X-Forwarded-For: 81.2.69.142' localhost:8080/")]
+    Demo(demo::Arguments),
+    /// The service
+    #[command(after_help = "Example:\n  portolan serve --config portolan.yaml\n\nSIGHUP reloads, SIGTERM and SIGINT drain and end.")]
+    Serve(serve::Arguments),
+    /// All mistakes of a configuration at once, each with line, column and path; exit code 1 if there are any
+    #[command(after_help = "Examples:\n  portolan check --config portolan.yaml\n  portolan check --schema > portolan.schema.json")]
+    Check(check::Arguments),
+    /// Why a client goes where it goes, with every region and what stands against it
+    #[command(after_help = "Examples:\n  portolan explain --ip 81.2.69.142                           asks the running instance\n  \
+        portolan explain --config portolan.yaml --ip 81.2.69.142    decides by the file, health unknown")]
+    Explain(explain::Arguments),
+    /// The regions of a running instance
+    #[command(after_help = "Example:\n  portolan regions")]
+    Regions(remote::Arguments),
+    /// Takes a region of a running instance out: no new requests, those that run are finished
+    #[command(after_help = "Example:\n  portolan drain westeurope")]
+    Drain(remote::RegionArguments),
+    /// Brings a drained region back, ramped
+    #[command(after_help = "Example:\n  portolan undrain westeurope")]
+    Undrain(remote::RegionArguments),
+    /// Where addresses are, and from which data
+    #[command(subcommand, after_help = "Examples:\n  portolan geo lookup 81.2.69.142 2a02:c7f::1\n  portolan geo info\n  \
+        portolan geo compile GeoLite2-City.mmdb --out city.portolan")]
+    Geo(geo::Command),
+    /// Completions for a shell
+    #[command(after_help = "Example:\n  portolan completions bash > /etc/bash_completion.d/portolan")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program with these arguments, the first being its name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let result = match arguments.command {
+        None => demo::run(&demo::Arguments::default()),
+        Some(Command::Demo(arguments)) => demo::run(&arguments),
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Check(arguments)) => return check::run(&arguments),
+        Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Regions(arguments)) => remote::regions(&arguments),
+        Some(Command::Drain(arguments)) => remote::order(&arguments, "drain"),
+        Some(Command::Undrain(arguments)) => remote::order(&arguments, "undrain"),
+        Some(Command::Geo(command)) => geo::run(&command),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Arguments::command(), "portolan", &mut io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portolan: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
