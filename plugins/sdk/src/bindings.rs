@@ -1,0 +1,15 @@
+//! The contract as `wit-bindgen` writes it in Rust.
+#![allow(
+    unsafe_code,
+    reason = "the canonical ABI hands over pointers and lengths; wit-bindgen writes that code"
+)]
+#![allow(missing_docs, reason = "documented in plugins/wit/routing.wit")]
+#![allow(unreachable_pub, reason = "generated for use from `export_plugin!`")]
+#![allow(clippy::allow_attributes_without_reason, reason = "generated")]
+
+wit_bindgen::generate!({
+    world: "router",
+    path: "../wit",
+    pub_export_macro: true,
+    default_bindings_module: "portolan_plugin::bindings",
+});
