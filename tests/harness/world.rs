@@ -4,6 +4,7 @@ use crate::client::{Answer, Connection, Request};
 use crate::load::Load;
 use portolan::app::App;
 use portolan::config;
+use portolan::control::status::Kind;
 use portolan::demo::gateway::{Behaviour, Gateway};
 use portolan::table::RoutingTable;
 use portolan_core::health::{GatewayHealth, State};
@@ -216,9 +217,15 @@ impl World {
         .await;
     }
 
-    /// Waits until something replaced was refused: `config`, `geo` or `plugin`.
-    pub async fn until_refused(&self, kind: &str) {
-        self.poll(&format!("a {kind} is refused"), || self.app.status().failures(kind) > 0).await;
+    /// Waits until something replaced was refused.
+    pub async fn until_refused(&self, kind: Kind) {
+        self.until_refusals(kind, 1).await;
+    }
+
+    /// Waits until so many things of a kind were refused.
+    pub async fn until_refusals(&self, kind: Kind, count: u64) {
+        let what = format!("{count} of kind {} are refused", kind.as_str());
+        self.poll(&what, || self.app.status().of(kind).refused >= count).await;
     }
 
     /// Waits for a state that rings no bell, by looking every millisecond.

@@ -1,6 +1,7 @@
 //! Configuration and files replaced under load; the last good one stays.
 
 use portolan_core::health::State;
+use portolan::control::status::Kind;
 use portolan_core::id::Generation;
 use portolan_tests::{Request, Setup, World, from};
 
@@ -30,7 +31,7 @@ async fn a_bad_configuration_changes_nothing_and_says_what_is_wrong() {
     let world = World::start();
     let before = generation(&world);
     world.reconfigure(|text| text.replace("policy", "polcy").replace("westeurope", "westeurop"));
-    world.until_refused("config").await;
+    world.until_refused(Kind::Config).await;
     let ready = world.admin(Request::get("/readyz")).await;
     assert_eq!(ready.status, 200);
     assert!(ready.text().contains("westeurop"), "{}", ready.text());
@@ -70,7 +71,7 @@ async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
     let mut load = world.load(&["175.16.199.1"; 4]);
     load.more(50).await;
     world.replace("city.mmdb", &good[..good.len() / 2]);
-    world.until_refused("geo").await;
+    world.until_refused(Kind::Geo).await;
     load.more(50).await;
     let tally = load.stop().await;
     assert!(tally.failures.is_empty() && tally.regions.len() == 1, "{tally:?}");
