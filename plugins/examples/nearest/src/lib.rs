@@ -1,7 +1,8 @@
 //! The nearest region first, by great-circle distance.
 //!
 //! Orders the regions that Portolan offers by their distance from the client. A region whose place is not known comes
-//! after the others; a client whose place is not known is left to Portolan. Takes no configuration.
+//! after the others; a client whose place is not known is left to Portolan. Whatever configuration it is given is left
+//! unread, so that it can take another plugin's place in a deployment that has one.
 
 use portolan_plugin::geo::Direction;
 use portolan_plugin::{Decision, Inputs, Plugin, Reason, Regions, Request, Setup, Slot, export_plugin};
@@ -13,10 +14,7 @@ struct Nearest {
 }
 
 impl Plugin for Nearest {
-    fn configure(config: &str, setup: &mut Setup) -> Result<Self, String> {
-        if config.trim() != "{}" {
-            return Err(format!("takes no configuration, got {config}"));
-        }
+    fn configure(_config: &str, setup: &mut Setup) -> Result<Self, String> {
         setup.needs(Inputs::POINT);
         setup.vary(Inputs::POINT);
         Ok(Self {
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_is_refused() {
-        assert!(Nearest::configure(r#"{"percent": 5}"#, &mut Setup::default()).is_err());
+    fn it_takes_another_plugins_place() {
+        assert!(Nearest::configure(r#"{"percent": 5}"#, &mut Setup::default()).is_ok());
     }
 }
