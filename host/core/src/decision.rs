@@ -36,9 +36,9 @@ pub struct Decision {
 pub enum RankedBy {
     /// The service's own policy.
     Policy,
-    /// Its plugin, which gave this reason code.
+    /// Its plugin.
     Plugin {
-        /// The plugin's own code, 0 when it gives none.
+        /// The plugin's own code for why, 0 when it gives none.
         reason: u16,
         /// Whether parts of its answer had to be dropped.
         repaired: bool,
@@ -97,12 +97,10 @@ impl Decision {
         Some(&gateway.region)
     }
 
-    /// One short line: who ordered, for a client where, and what stood in the way. Fit for a header.
-    pub fn reason<'a>(&'a self, service: &'a Service) -> impl fmt::Display + 'a {
-        Reason {
-            decision: self,
-            service,
-        }
+    /// One short line: who ordered, for a client where, and what stood in the way. Fit for a header. `said` is what the
+    /// plugin calls its reason.
+    pub fn reason<'a>(&'a self, service: &'a Service, said: Option<&'a str>) -> impl fmt::Display + 'a {
+        Reason { decision: self, service, said }
     }
 
     /// Spells the decision out.
@@ -112,6 +110,7 @@ impl Decision {
         service: &Service,
         health: &ServiceHealth,
         round_trips: &RoundTrips,
+        said: Option<&str>,
     ) -> Explanation {
         let from = self.location.place.point.or(config.fallback());
         let vantage = from.map(|point| round_trips.from_place(point));
@@ -142,7 +141,7 @@ impl Decision {
         Explanation {
             service: service.name.to_string(),
             policy: policy_name(&service.policy),
-            reason: self.reason(service).to_string(),
+            reason: self.reason(service, said).to_string(),
             regions,
         }
     }
@@ -162,15 +161,15 @@ pub fn policy_name(policy: &Policy) -> String {
 struct Reason<'a> {
     decision: &'a Decision,
     service: &'a Service,
+    said: Option<&'a str>,
 }
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { decision, service } = self;
+        let Self { decision, service, said } = self;
         match decision.by {
             RankedBy::Policy => f.write_str(&policy_name(&service.policy))?,
-            RankedBy::Plugin { reason: 0, .. } => f.write_str("plugin")?,
-            RankedBy::Plugin { reason, .. } => write!(f, "plugin; code={reason}")?,
+            RankedBy::Plugin { .. } => write!(f, "plugin; because={}", said.unwrap_or("unsaid"))?,
             RankedBy::Fallback(fault) => write!(f, "fallback; fault={fault}")?,
         }
         match decision.location.place.point {

@@ -5,7 +5,8 @@
 
 use crate::config::Settings;
 use crate::geo::Geo;
-use crate::plugin::{Plugins, RegionEntry, RegionTable};
+use crate::control::reload::regions;
+use crate::plugin::PluginVersion;
 use crate::table::{GatewayEntry, PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{GatewayTarget, Resolver};
@@ -13,10 +14,13 @@ use crate::vitals::{GatewayKey, Vitals};
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth};
-use portolan_core::id::{Generation, ServiceName};
-use std::collections::HashMap;
+use portolan_core::id::{Generation, PluginName, ServiceName};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
+
+/// The loaded plugins by name.
+pub type Plugins = BTreeMap<PluginName, Arc<PluginVersion>>;
 
 /// What may change the routing table.
 #[derive(Debug)]
@@ -162,7 +166,7 @@ impl Publisher {
                 .map(|((index, service), (joined, chart))| ServiceEntry {
                     chart: Arc::clone(chart),
                     gateways: Arc::clone(&joined.gateways),
-                    plugin: self.plugin(service, self.health.services().get(index), joined),
+                    plugin: self.plugin(service, self.health.services().get(index)),
                     vitals: Arc::clone(&joined.vitals),
                     limited: service.gateways().iter().any(|gateway| gateway.max_requests.is_some()),
                 })
@@ -170,13 +174,10 @@ impl Publisher {
         }
     }
 
-    fn plugin(&self, service: &Service, health: Option<&ServiceHealth>, joined: &Joined) -> Option<PluginEntry> {
+    fn plugin(&self, service: &Service, health: Option<&ServiceHealth>) -> Option<PluginEntry> {
         let Policy::Plugin(name) = &service.policy else { return None };
         let version = Arc::clone(self.loaded.plugins.get(name)?);
-        let regions = service.gateways().iter().zip(joined.gateways.iter()).zip(health?.gateways());
-        let regions = regions.map(|((gateway, entry), health)| RegionEntry::new(gateway, *health, &entry.vitals));
-        let table = RegionTable::new(self.generation, service.name.clone(), regions.collect());
-        Some(PluginEntry { version, regions: Arc::new(table) })
+        Some(PluginEntry { version, regions: Arc::new(regions(self.generation, service, health?)) })
     }
 }
 

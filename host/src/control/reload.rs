@@ -5,13 +5,17 @@
 
 use crate::config::{self, ConfigErrors, PluginSource, Settings};
 use crate::control::files::Files;
-use crate::control::publisher::{Loaded, Update};
+use crate::control::publisher::{Loaded, Plugins, Update};
 use crate::control::status::{Kind, Status};
 use crate::geo::{self, Geo, GeoError};
-use crate::plugin::{PluginEngine, PluginError, PluginVersion, Plugins, RegionTable};
-use portolan_core::config::Config;
-use portolan_core::id::PluginName;
+use crate::plugin::{PluginEngine, PluginError, PluginVersion, RegionEntry, RegionTable, embedded};
+use portolan_core::config::{Policy, Service};
+use portolan_core::geo::Country;
+use portolan_core::health::ServiceHealth;
+use portolan_core::id::{Generation, PluginName};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +57,24 @@ pub enum LoadError {
     /// A plugin cannot be used.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A plugin's file cannot be read.
+    #[error("plugins.{name}.source: failed to read {path}: {error}")]
+    PluginFile {
+        /// The plugin.
+        name: PluginName,
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// No embedded plugin of that name.
+    #[error("plugins.{name}.source: there is no embedded plugin {wanted}")]
+    NotEmbedded {
+        /// The plugin.
+        name: PluginName,
+        /// The name that was looked for.
+        wanted: Arc<str>,
+    },
 }
 
 /// Loads what a configuration names.
@@ -65,9 +87,34 @@ pub fn load(settings: Settings, engine: &PluginEngine) -> Result<Loaded, LoadErr
     Ok(Loaded { settings: Arc::new(settings), geo: Arc::new(geo), plugins: Arc::new(plugins) })
 }
 
-fn load_plugins(settings: &Settings, engine: &PluginEngine) -> Result<Plugins, PluginError> {
-    let plugins = settings.plugins.iter();
-    plugins.map(|(name, plugin)| Ok((name.clone(), engine.load(name, plugin, &settings.routing)?))).collect()
+fn load_plugins(settings: &Settings, engine: &PluginEngine) -> Result<Plugins, LoadError> {
+    settings.plugins.keys().map(|name| Ok((name.clone(), load_plugin(name, settings, engine)?))).collect()
+}
+
+/// Loads one plugin and tries it on the regions of the services that use it.
+fn load_plugin(name: &PluginName, settings: &Settings, engine: &PluginEngine) -> Result<Arc<PluginVersion>, LoadError> {
+    let plugin = &settings.plugins[name];
+    let bytes: Cow<'static, [u8]> = match &plugin.source {
+        PluginSource::Embedded(wanted) => embedded::find(wanted)
+            .ok_or_else(|| LoadError::NotEmbedded { name: name.clone(), wanted: Arc::clone(wanted) })?
+            .into(),
+        PluginSource::File(path) => std::fs::read(path)
+            .map_err(|error| LoadError::PluginFile { name: name.clone(), path: path.clone(), error })?
+            .into(),
+    };
+    let users = settings.routing.services().iter().filter(|it| it.policy == Policy::Plugin(name.clone()));
+    let unknown = |service: &Service| ServiceHealth::unknown(service.gateways().len());
+    let tables: Vec<_> = users.map(|it| regions(Generation::default(), it, &unknown(it))).collect();
+    Ok(engine.load(name, &bytes, &plugin.deployment, &tables)?)
+}
+
+/// A service's regions as its plugin is told of them.
+pub(super) fn regions(generation: Generation, service: &Service, health: &ServiceHealth) -> RegionTable {
+    let regions = service.gateways().iter().zip(health.gateways()).map(|(gateway, health)| {
+        let country = portolan_geo::azure::find(gateway.region.as_str()).map_or(Country::UNKNOWN, |it| it.country);
+        RegionEntry::new(gateway, country, *health)
+    });
+    RegionTable::new(generation, service.name.clone(), regions.collect())
 }
 
 /// The task that looks, loads and tells the publisher.
@@ -182,9 +229,8 @@ impl Reloader {
     }
 
     async fn reload_plugin(&mut self, name: PluginName) {
-        let Some(plugin) = self.loaded.settings.plugins.get(&name).cloned() else { return };
         let (engine, settings, named) = (self.engine.clone(), Arc::clone(&self.loaded.settings), name.clone());
-        match off_thread(move || engine.load(&named, &plugin, &settings.routing)).await {
+        match off_thread(move || load_plugin(&named, &settings, &engine)).await {
             Ok(version) => {
                 let mut plugins = Plugins::clone(&self.loaded.plugins);
                 plugins.insert(name, version);
@@ -212,7 +258,7 @@ impl Reloader {
     /// Remembers the version that each plugin has had until now, where that is another one than it gets.
     fn keep_earlier(&mut self, next: &Plugins) {
         for (name, version) in self.loaded.plugins.iter() {
-            if next.get(name).is_some_and(|next| next.digest() != version.digest()) {
+            if next.get(name).is_some_and(|next| next.digest != version.digest) {
                 self.earlier.insert(name.clone(), Arc::clone(version));
             }
         }
@@ -233,9 +279,8 @@ impl Reloader {
 
 /// What is bound once at the start cannot change in a running program.
 fn warn_of_what_needs_a_restart(before: &Settings, after: &Settings) {
-    let addresses = |settings: &Settings| settings.listeners.iter().map(|it| it.address).collect::<Vec<_>>();
-    if addresses(before) != addresses(after) || before.admin != after.admin || before.workers != after.workers {
-        tracing::warn!("listeners, admin and workers take effect at the next start");
+    for key in before.fixed_until_restart(after) {
+        tracing::warn!(key, "takes effect at the next start");
     }
 }
 

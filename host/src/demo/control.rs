@@ -2,6 +2,7 @@
 
 use super::Stage;
 use super::gateway::Behaviour;
+use crate::plugin::embedded;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -113,6 +114,6 @@ fn overview(stage: &Stage) -> String {
     }
     let words: Vec<&str> = Behaviour::ALL.iter().map(|(word, _)| *word).collect();
     let _ = writeln!(text, "\nPOST /REGION/WORD   with one of: {}", words.join(", "));
-    let _ = writeln!(text, "POST /plugin/NAME   with one of: {}", crate::plugin::embedded::names().collect::<Vec<_>>().join(", "));
+    let _ = writeln!(text, "POST /plugin/NAME   with one of: {}", embedded::ALL.map(|(name, _)| name).join(", "));
     text
 }

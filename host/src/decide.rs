@@ -1,0 +1,95 @@
+//! Deciding a request from a pinned table: the core's steps in order, with the plugin's opinion between them.
+//!
+//! The request path and `explain` call the same function.
+
+use crate::plugin::{PluginWorker, RouteRequest};
+use crate::table::{PluginEntry, Routed, RoutingTable};
+use http::{HeaderMap, Method, Version};
+use portolan_core::candidates;
+use portolan_core::decision::{Decision, RankedBy};
+use portolan_core::identity::ClientIdentity;
+use portolan_core::rank;
+use std::time::Instant;
+
+/// What a decision is about: the request as far as it matters, and the chance it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'a> {
+    /// Who asks.
+    pub client: ClientIdentity,
+    /// How.
+    pub method: &'a Method,
+    /// In which version of HTTP.
+    pub version: Version,
+    /// For which host, without port.
+    pub host: &'a str,
+    /// For which path, without query.
+    pub path: &'a str,
+    /// With which headers.
+    pub headers: &'a HeaderMap,
+    /// The request's chance.
+    pub roll: u64,
+    /// The moment it came.
+    pub now: Instant,
+}
+
+/// Decides which regions of a service are tried, and in which order.
+pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, plugins: &mut PluginWorker) -> Decision {
+    let Routed { id, service, entry, health } = routed;
+    let location = table.geo.locate(inquiry.client.addr);
+    let candidates = candidates::gather(service, health, location.place.country, entry.full(service));
+    let row = entry.chart.row(location.id);
+    let mut decision = Decision {
+        generation: table.generation,
+        client: inquiry.client,
+        location,
+        service: id,
+        candidates,
+        ranking: rank::native(service, row, &candidates, health, inquiry.roll),
+        by: RankedBy::Policy,
+        roll: inquiry.roll,
+    };
+    if let Some(plugin) = entry.plugin.as_ref().filter(|_| !candidates.eligible.is_empty()) {
+        consult(table, plugin, &mut decision, inquiry, plugins);
+    }
+    decision
+}
+
+/// The plugin's order, or the native one and why the plugin had none.
+fn consult(
+    table: &RoutingTable,
+    plugin: &PluginEntry,
+    decision: &mut Decision,
+    inquiry: &Inquiry<'_>,
+    plugins: &mut PluginWorker,
+) {
+    let request = RouteRequest {
+        method: inquiry.method,
+        version: inquiry.version,
+        host: inquiry.host,
+        path: inquiry.path,
+        headers: inquiry.headers,
+        client: inquiry.client.addr,
+        country: decision.location.place.country,
+        point: decision.location.place.point,
+        asn: table.geo.system(inquiry.client.addr),
+        // The upper half: the native ranking uses the whole, mixed.
+        roll: (inquiry.roll >> 32) as u32,
+        native: &decision.ranking,
+        now: inquiry.now,
+    };
+    decision.by = match plugins.route(&plugin.version, decision.service, &plugin.regions, &request) {
+        Ok(answer) => {
+            decision.ranking = answer.ranking;
+            RankedBy::Plugin { reason: answer.reason, repaired: answer.repaired }
+        }
+        Err(fault) => RankedBy::Fallback(fault.as_str()),
+    };
+}
+
+/// What the plugin that ordered calls its reason.
+pub fn said<'a>(decision: &Decision, routed: Routed<'a>) -> Option<&'a str> {
+    match decision.by {
+        RankedBy::Plugin { reason, .. } => routed.entry.plugin.as_ref()?.version.reason(reason),
+        RankedBy::Policy | RankedBy::Fallback(_) => None,
+    }
+}
