@@ -4,11 +4,18 @@
 //! shared but the routing table. Evidence travels as counters, not as messages: it cannot be lost or pile up, and a
 //! reader sees as much as there is.
 
+mod counter;
+mod ending;
+
+pub use counter::{Counter, Durations, Histogram, Tally};
+pub use ending::Ending;
+
 use portolan_core::config::GatewayAddress;
 use portolan_core::health::Evidence;
 use portolan_core::id::{RegionName, ServiceName};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// What makes a gateway the same one after a reload.
@@ -35,7 +42,9 @@ pub struct Vitals {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
-    outcomes: [AtomicU64; Evidence::ALL.len()],
+    outcomes: Tally<{ Evidence::ALL.len() }>,
+    endings: Tally<{ Ending::ALL.len() }>,
+    first_byte: Histogram,
     in_flight: AtomicU32,
 }
 
@@ -56,10 +65,24 @@ impl Vitals {
     /// Counts the end of an attempt.
     pub fn observe(&self, worker: usize, evidence: Evidence) {
         if let Some(shard) = self.shards.get(worker) {
-            bump(&shard.outcomes[evidence as usize]);
+            shard.outcomes.count(evidence as usize);
         }
         if evidence.is_failure() {
             self.alarm.notify_one();
+        }
+    }
+
+    /// Counts the time from the beginning of an attempt to the head of its response.
+    pub fn answered(&self, worker: usize, after: Duration) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.first_byte.record(after);
+        }
+    }
+
+    /// Counts the end of a request that this gateway answered.
+    pub fn finished(&self, worker: usize, ending: Ending) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.endings.count(ending as usize);
         }
     }
 
@@ -87,17 +110,28 @@ impl Vitals {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for shard in &self.shards {
-            for (total, count) in totals.0.iter_mut().zip(&shard.outcomes) {
-                *total += count.load(Relaxed);
-            }
+            shard.outcomes.add_to(&mut totals.0);
         }
         totals
     }
-}
 
-/// Only the shard's own worker writes, so a load and a store are enough.
-fn bump(counter: &AtomicU64) {
-    counter.store(counter.load(Relaxed) + 1, Relaxed);
+    /// The requests it answered by how they ended, of all workers.
+    pub fn endings(&self) -> [u64; Ending::ALL.len()] {
+        let mut endings = [0; Ending::ALL.len()];
+        for shard in &self.shards {
+            shard.endings.add_to(&mut endings);
+        }
+        endings
+    }
+
+    /// Times to the head of its responses, of all workers.
+    pub fn first_byte(&self) -> Durations {
+        let mut durations = Durations::default();
+        for shard in &self.shards {
+            durations.add(&shard.first_byte);
+        }
+        durations
+    }
 }
 
 /// An attempt in flight.

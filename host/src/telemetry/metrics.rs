@@ -1,0 +1,299 @@
+//! What the workers count of every service. What they count of its gateways is in [`crate::vitals`].
+
+use crate::vitals::{Counter, Durations, Ending, Histogram, Tally};
+use portolan_core::decision::RankedBy;
+use portolan_core::id::ServiceName;
+use portolan_core::plan::GaveUp;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A step of a request whose duration is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Choosing the regions, the plugin's part included.
+    Decide,
+    /// The plugin's part of it.
+    Plugin,
+    /// From the request to the head of the response, all attempts together.
+    FirstByte,
+    /// From the request to the end of the response.
+    Total,
+}
+
+impl Stage {
+    /// All stages, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Decide, Self::Plugin, Self::FirstByte, Self::Total];
+
+    /// The word for it in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decide => "decide",
+            Self::Plugin => "plugin",
+            Self::FirstByte => "first_byte",
+            Self::Total => "total",
+        }
+    }
+
+    /// The bucket bounds worth telling: deciding takes microseconds, answering takes milliseconds.
+    pub fn bounds(self) -> (Duration, Duration) {
+        match self {
+            Self::Decide | Self::Plugin => (Duration::from_nanos(100), Duration::from_millis(5)),
+            Self::FirstByte | Self::Total => RESPONSE_BOUNDS,
+        }
+    }
+}
+
+/// The bucket bounds worth telling of responses.
+pub const RESPONSE_BOUNDS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_secs(50));
+
+/// What followed a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// Another attempt.
+    Made,
+    /// None, for this reason.
+    Withheld(GaveUp),
+}
+
+impl Retry {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Made,
+        Self::Withheld(GaveUp::NotRepeatable),
+        Self::Withheld(GaveUp::NoneLeft),
+        Self::Withheld(GaveUp::NoBudget),
+        Self::Withheld(GaveUp::Deadline),
+    ];
+
+    /// The word for it in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Withheld(reason) => reason.as_str(),
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Made => 0,
+            Self::Withheld(reason) => 1 + reason as usize,
+        }
+    }
+}
+
+/// The words for who ordered the candidates, as [`RankedBy::as_str`] says them.
+pub const RANKED_BY: [&str; 3] = ["policy", "plugin", "fallback"];
+
+/// Different plugin faults that are told apart; a plugin host has fewer.
+const FAULTS: usize = 16;
+
+/// Live counters of one service, kept over reloads.
+#[derive(Debug)]
+pub struct ServiceVitals {
+    /// Which service; empty for requests that came to none.
+    pub name: ServiceName,
+    shards: Box<[Shard]>,
+}
+
+/// One worker's counters. Aligned so that two workers do not share a cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    endings: Tally<{ Ending::ALL.len() }>,
+    retries: Tally<{ Retry::ALL.len() }>,
+    ranked: Tally<{ RANKED_BY.len() }>,
+    repaired: Counter,
+    faults: [Fault; FAULTS],
+    received: Counter,
+    sent: Counter,
+    stages: [Histogram; Stage::ALL.len()],
+}
+
+/// A plugin fault that was met, with its count.
+#[derive(Debug, Default)]
+struct Fault {
+    name: OnceLock<&'static str>,
+    count: Counter,
+}
+
+/// A service's counts of all workers at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceTotals {
+    /// Requests that no gateway answered, by [`Ending`].
+    pub endings: [u64; Ending::ALL.len()],
+    /// What followed failed attempts, in the order of [`Retry::ALL`].
+    pub retries: [u64; Retry::ALL.len()],
+    /// Decisions by who ordered the candidates, in the order of [`RANKED_BY`].
+    pub ranked: [u64; RANKED_BY.len()],
+    /// Plugin answers of which something had to be dropped.
+    pub repaired: u64,
+    /// Plugin faults by name.
+    pub faults: Vec<(&'static str, u64)>,
+    /// Bytes of request bodies.
+    pub received: u64,
+    /// Bytes of response bodies.
+    pub sent: u64,
+    /// Durations in the order of [`Stage::ALL`].
+    pub stages: [Durations; Stage::ALL.len()],
+}
+
+impl ServiceVitals {
+    /// Counters for this many workers.
+    pub fn new(name: ServiceName, workers: usize) -> Self {
+        Self {
+            name,
+            shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+        }
+    }
+
+    /// Counts the end of a request that no gateway answered.
+    pub fn finished(&self, worker: usize, ending: Ending) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.endings.count(ending as usize);
+        }
+    }
+
+    /// Counts what followed a failed attempt.
+    pub fn retried(&self, worker: usize, retry: Retry) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.retries.count(retry.index());
+        }
+    }
+
+    /// Counts a decision.
+    pub fn decided(&self, worker: usize, by: RankedBy) {
+        let Some(shard) = self.shards.get(worker) else { return };
+        match by {
+            RankedBy::Policy => shard.ranked.count(0),
+            RankedBy::Plugin { repaired, .. } => {
+                shard.ranked.count(1);
+                shard.repaired.add(u64::from(repaired));
+            }
+            RankedBy::Fallback(fault) => {
+                shard.ranked.count(2);
+                shard.fault(fault);
+            }
+        }
+    }
+
+    /// Counts the bytes of a request's body and of its response's.
+    pub fn carried(&self, worker: usize, received: u64, sent: u64) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.received.add(received);
+            shard.sent.add(sent);
+        }
+    }
+
+    /// Counts how long a stage took.
+    pub fn took(&self, worker: usize, stage: Stage, duration: Duration) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.stages[stage as usize].record(duration);
+        }
+    }
+
+    /// Everything so far, of all workers.
+    pub fn totals(&self) -> ServiceTotals {
+        let mut totals = ServiceTotals::default();
+        for shard in &self.shards {
+            shard.endings.add_to(&mut totals.endings);
+            shard.retries.add_to(&mut totals.retries);
+            shard.ranked.add_to(&mut totals.ranked);
+            totals.repaired += shard.repaired.get();
+            totals.received += shard.received.get();
+            totals.sent += shard.sent.get();
+            for (durations, histogram) in totals.stages.iter_mut().zip(&shard.stages) {
+                durations.add(histogram);
+            }
+            for fault in &shard.faults {
+                let Some(name) = fault.name.get() else { break };
+                match totals.faults.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, count)) => *count += fault.count.get(),
+                    None => totals.faults.push((name, fault.count.get())),
+                }
+            }
+        }
+        totals.faults.sort_unstable();
+        totals
+    }
+}
+
+impl Shard {
+    /// Faults are named by the plugin host: a row of a few names is searched, the first free place taken. Should there
+    /// be more names than places, the last place counts the rest.
+    fn fault(&self, name: &'static str) {
+        let place = self
+            .faults
+            .iter()
+            .find(|fault| *fault.name.get_or_init(|| name) == name);
+        if let Some(fault) = place.or(self.faults.last()) {
+            fault.count.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_workers_add_up() {
+        let vitals = ServiceVitals::new("shop".into(), 2);
+        for worker in [0, 1, 1] {
+            vitals.finished(worker, Ending::Full);
+            vitals.decided(worker, RankedBy::Fallback("trap"));
+            vitals.took(worker, Stage::Total, Duration::from_millis(3));
+            vitals.carried(worker, 1, 10);
+        }
+        vitals.decided(1, RankedBy::Fallback("deadline"));
+        vitals.decided(0, RankedBy::Policy);
+        vitals.decided(
+            0,
+            RankedBy::Plugin {
+                reason: 7,
+                repaired: true,
+            },
+        );
+        for retry in Retry::ALL {
+            vitals.retried(0, retry);
+        }
+        vitals.finished(2, Ending::Full);
+
+        let totals = vitals.totals();
+        assert_eq!(totals.endings[Ending::Full as usize], 3, "there is no third worker");
+        assert_eq!(totals.endings.iter().sum::<u64>(), 3);
+        assert_eq!(totals.ranked, [1, 1, 4]);
+        assert_eq!(totals.repaired, 1);
+        assert_eq!(totals.faults, [("deadline", 1), ("trap", 3)]);
+        assert_eq!(totals.retries, [1; 5]);
+        assert_eq!((totals.received, totals.sent), (3, 30));
+        assert_eq!(totals.stages[Stage::Total as usize].count(), 3);
+        assert_eq!(totals.stages[Stage::Decide as usize].count(), 0);
+    }
+
+    #[test]
+    fn more_faults_than_places_are_still_counted() {
+        const NAMES: [&str; 18] = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
+        ];
+        let vitals = ServiceVitals::new("shop".into(), 1);
+        for name in NAMES {
+            vitals.decided(0, RankedBy::Fallback(name));
+        }
+        let faults = vitals.totals().faults;
+        assert_eq!(faults.len(), FAULTS);
+        assert_eq!(faults.iter().map(|(_, count)| count).sum::<u64>(), 18);
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_decision() {
+        let plugin = RankedBy::Plugin {
+            reason: 0,
+            repaired: false,
+        };
+        let all = [RankedBy::Policy, plugin, RankedBy::Fallback("trap")];
+        assert_eq!(all.map(RankedBy::as_str), RANKED_BY);
+        for (index, retry) in Retry::ALL.into_iter().enumerate() {
+            assert_eq!(retry.index(), index);
+        }
+    }
+}

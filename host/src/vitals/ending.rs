@@ -1,0 +1,167 @@
+//! How a request ended, as metrics and logs tell it.
+
+use http::StatusCode;
+use portolan_core::candidates::Exclusion;
+use portolan_core::plan::GaveUp;
+
+/// How a request ended for its client. The first ones are a gateway's doing, the others our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The gateway switched protocols.
+    Informational,
+    /// The gateway's 2xx, whole.
+    Success,
+    /// The gateway's 3xx, whole.
+    Redirection,
+    /// The gateway's 4xx, whole.
+    ClientError,
+    /// The gateway's 5xx, whole.
+    ServerError,
+    /// The gateway's response broke off after its head was delivered.
+    CutShort,
+    /// The client went away before it had everything.
+    ClientGone,
+    /// No route leads anywhere for its host and path.
+    NoRoute,
+    /// The request itself was not acceptable: malformed, too large, not for a proxy.
+    Refused,
+    /// Residency leaves no region.
+    Residency,
+    /// All regions that are left are drained.
+    Draining,
+    /// All regions that are left have as many requests as they may.
+    Full,
+    /// An attempt failed, and the request may not be sent twice.
+    NotRepeatable,
+    /// Attempts failed, and there are no more to make.
+    NoneLeft,
+    /// An attempt failed, and the retry budget is used up.
+    NoBudget,
+    /// Its time was over.
+    Deadline,
+    /// We failed.
+    Internal,
+}
+
+impl Ending {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 17] = [
+        Self::Informational,
+        Self::Success,
+        Self::Redirection,
+        Self::ClientError,
+        Self::ServerError,
+        Self::CutShort,
+        Self::ClientGone,
+        Self::NoRoute,
+        Self::Refused,
+        Self::Residency,
+        Self::Draining,
+        Self::Full,
+        Self::NotRepeatable,
+        Self::NoneLeft,
+        Self::NoBudget,
+        Self::Deadline,
+        Self::Internal,
+    ];
+
+    /// What a gateway's response is when it has been delivered whole.
+    pub fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            100..=199 => Self::Informational,
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+
+    /// Whether it happened after a gateway had answered, so that it counts for that gateway.
+    pub fn is_of_gateway(self) -> bool {
+        self as usize <= Self::ClientGone as usize
+    }
+
+    /// Whether it can happen before any gateway has answered.
+    pub fn is_of_proxy(self) -> bool {
+        self as usize >= Self::ClientGone as usize
+    }
+
+    /// The word for it in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "1xx",
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::CutShort => "cut_short",
+            Self::ClientGone => "client_gone",
+            Self::NoRoute => "no_route",
+            Self::Refused => "refused",
+            Self::Residency => Exclusion::Residency.as_str(),
+            Self::Draining => Exclusion::Draining.as_str(),
+            Self::Full => Exclusion::Full.as_str(),
+            Self::NotRepeatable => GaveUp::NotRepeatable.as_str(),
+            Self::NoneLeft => GaveUp::NoneLeft.as_str(),
+            Self::NoBudget => GaveUp::NoBudget.as_str(),
+            Self::Deadline => GaveUp::Deadline.as_str(),
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl From<GaveUp> for Ending {
+    fn from(reason: GaveUp) -> Self {
+        match reason {
+            GaveUp::NotRepeatable => Self::NotRepeatable,
+            GaveUp::NoneLeft => Self::NoneLeft,
+            GaveUp::NoBudget => Self::NoBudget,
+            GaveUp::Deadline => Self::Deadline,
+        }
+    }
+}
+
+/// Why nobody may answer. Bad health alone never leaves nobody: then all are tried.
+impl From<Exclusion> for Ending {
+    fn from(exclusion: Exclusion) -> Self {
+        match exclusion {
+            Exclusion::Residency => Self::Residency,
+            Exclusion::Draining => Self::Draining,
+            Exclusion::Full => Self::Full,
+            Exclusion::Unhealthy => Self::NoneLeft,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_ending_has_its_place_its_word_and_a_side() {
+        let mut words = HashSet::new();
+        for (index, ending) in Ending::ALL.into_iter().enumerate() {
+            assert_eq!(ending as usize, index);
+            assert!(words.insert(ending.as_str()), "{ending:?}");
+            assert!(ending.is_of_gateway() || ending.is_of_proxy(), "{ending:?}");
+        }
+        assert!(Ending::ClientGone.is_of_gateway() && Ending::ClientGone.is_of_proxy());
+        assert!(!Ending::CutShort.is_of_proxy() && !Ending::NoRoute.is_of_gateway());
+    }
+
+    #[test]
+    fn a_status_is_told_by_its_class() {
+        for (status, word) in [
+            (101, "1xx"),
+            (204, "2xx"),
+            (304, "3xx"),
+            (404, "4xx"),
+            (503, "5xx"),
+            (600, "5xx"),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(Ending::of_status(status).as_str(), word);
+        }
+    }
+}
