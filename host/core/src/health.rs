@@ -21,6 +21,15 @@ pub enum State {
 }
 
 impl State {
+    /// All states.
+    pub const ALL: [Self; 5] = [
+        Self::Unknown,
+        Self::Healthy,
+        Self::Degraded,
+        Self::Unhealthy,
+        Self::Draining,
+    ];
+
     /// The word for it in configuration, metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {

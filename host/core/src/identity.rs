@@ -36,6 +36,19 @@ pub enum IdentitySource {
     ProxyProtocol,
 }
 
+impl IdentitySource {
+    /// The word for it in logs and explanations, as [`ClientHeader`] is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+            Self::AzureSocketIp => "x-azure-socketip",
+            Self::ProxyProtocol => "proxy-protocol",
+        }
+    }
+}
+
 /// How a listener finds out who its clients are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientAddress {
