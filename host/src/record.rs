@@ -1,0 +1,256 @@
+//! One record per request: what was decided, tried and delivered. When the response has ended, however it ended, the
+//! record becomes metrics and a line of the access log.
+
+mod body;
+mod line;
+
+pub use body::Recorded;
+
+use crate::telemetry::access_log::Sink;
+use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
+use crate::vitals::{Ending, Vitals};
+use arrayvec::ArrayVec;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use line::Line;
+use portolan_core::config::Service;
+use portolan_core::decision::{Decision, RankedBy};
+use portolan_core::geo::Country;
+use portolan_core::health::Evidence;
+use portolan_core::id::{Generation, ServiceId, Slot};
+use portolan_core::identity::ClientIdentity;
+use portolan_core::plan::GaveUp;
+use portolan_core::slots::Slots;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A worker's way to write down what became of its requests.
+#[derive(Debug)]
+pub struct Recorder {
+    worker: usize,
+    unrouted: Arc<ServiceVitals>,
+    log: Option<Sink>,
+}
+
+/// The table that a request was decided by, as far as recording needs it.
+pub trait Ledger {
+    /// A service and its counters.
+    fn service(&self, id: ServiceId) -> Option<(&Service, &ServiceVitals)>;
+
+    /// The counters of one of its gateways.
+    fn gateway(&self, id: ServiceId, slot: Slot) -> Option<&Vitals>;
+}
+
+/// What is known of a request so far. Recorded when it is dropped.
+#[derive(Debug)]
+pub struct RequestRecord<L: Ledger> {
+    recorder: Rc<Recorder>,
+    facts: Facts,
+    ledger: Option<L>,
+}
+
+/// What happened, as plain values.
+#[derive(Debug)]
+struct Facts {
+    begun: Instant,
+    /// Kept only for the access log; cloning them copies references.
+    asked: Option<Asked>,
+    is_head: bool,
+    client: Option<ClientIdentity>,
+    country: Country,
+    trace: Option<u128>,
+    decided: Option<Decided>,
+    attempts: ArrayVec<Attempt, { Slots::MAX }>,
+    answered_by: Option<Slot>,
+    withheld: Option<GaveUp>,
+    status: Option<StatusCode>,
+    first_byte: Option<Duration>,
+    ending: Option<Ending>,
+    received: u64,
+    sent: u64,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+struct Asked {
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+}
+
+/// What of a decision is recorded.
+#[derive(Clone, Copy, Debug)]
+struct Decided {
+    generation: Generation,
+    service: ServiceId,
+    by: RankedBy,
+    took: Duration,
+    plugin: Option<Duration>,
+}
+
+/// One attempt and how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Attempt {
+    slot: Slot,
+    evidence: Evidence,
+}
+
+impl Recorder {
+    /// For one worker. `unrouted` counts what comes to no service; without a `log`, no lines are written.
+    pub fn new(worker: usize, unrouted: Arc<ServiceVitals>, log: Option<Sink>) -> Self {
+        Self { worker, unrouted, log }
+    }
+}
+
+impl<L: Ledger> RequestRecord<L> {
+    /// The record of a request that came now.
+    pub fn begin<B>(recorder: &Rc<Recorder>, request: &Request<B>, now: Instant) -> Self {
+        let asked = recorder.log.is_some().then(|| Asked {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            host: request.headers().get(header::HOST).cloned(),
+        });
+        Self {
+            recorder: Rc::clone(recorder),
+            facts: Facts {
+                begun: now,
+                asked,
+                is_head: request.method() == Method::HEAD,
+                client: None,
+                country: Country::UNKNOWN,
+                trace: None,
+                decided: None,
+                attempts: ArrayVec::new(),
+                answered_by: None,
+                withheld: None,
+                status: None,
+                first_byte: None,
+                ending: None,
+                received: 0,
+                sent: 0,
+            },
+            ledger: None,
+        }
+    }
+
+    /// When it came.
+    pub fn begun(&self) -> Instant {
+        self.facts.begun
+    }
+
+    /// Who asked.
+    pub fn identified(&mut self, client: ClientIdentity) {
+        self.facts.client = Some(client);
+    }
+
+    /// Which trace it belongs to (W3C Trace Context, `trace-id`).
+    pub fn traced(&mut self, trace: u128) {
+        self.facts.trace = Some(trace);
+    }
+
+    /// What was decided by which table, how long that took, and how much of it the plugin took.
+    pub fn decided(&mut self, ledger: L, decision: &Decision, took: Duration, plugin: Option<Duration>) {
+        self.facts.client = Some(decision.client);
+        self.facts.country = decision.location.place.country;
+        self.facts.decided = Some(Decided {
+            generation: decision.generation,
+            service: decision.service,
+            by: decision.by,
+            took,
+            plugin,
+        });
+        self.ledger = Some(ledger);
+    }
+
+    /// An attempt ended like this.
+    pub fn attempted(&mut self, slot: Slot, evidence: Evidence) {
+        // Cannot overflow: every region is tried at most once. If it did, the log would miss an attempt.
+        let _ = self.facts.attempts.try_push(Attempt { slot, evidence });
+    }
+
+    /// After a failed attempt no other one was made, for this reason.
+    pub fn withheld(&mut self, reason: GaveUp) {
+        self.facts.withheld = Some(reason);
+    }
+
+    /// The head of the response to be delivered came from this region.
+    pub fn answered(&mut self, slot: Slot, now: Instant) {
+        self.facts.answered_by = Some(slot);
+        self.facts.first_byte = Some(now.saturating_duration_since(self.facts.begun));
+    }
+
+    /// So many more bytes of the request's body came.
+    pub fn received(&mut self, bytes: u64) {
+        self.facts.received += bytes;
+    }
+
+    /// How it ends, when that is known before the response has ended.
+    pub fn ended(&mut self, ending: Ending) {
+        self.facts.ending = Some(ending);
+    }
+}
+
+impl<L: Ledger> Drop for RequestRecord<L> {
+    fn drop(&mut self) {
+        let Self {
+            recorder,
+            facts,
+            ledger,
+        } = self;
+        // Whoever is not there any more to take the rest of the response is why it was dropped; or it is our fault.
+        let ending = *facts.ending.get_or_insert_with(|| {
+            if std::thread::panicking() {
+                Ending::Internal
+            } else {
+                Ending::ClientGone
+            }
+        });
+        let total = facts.begun.elapsed();
+        let served = facts.decided.zip(ledger.as_ref());
+        let served = served.and_then(|(decided, ledger)| Some((decided, ledger, ledger.service(decided.service)?)));
+        match &served {
+            Some((decided, ledger, (_, vitals))) => {
+                recorder.count(facts, decided, ending, total, vitals);
+                let gateway = facts.answered_by.and_then(|slot| ledger.gateway(decided.service, slot));
+                match gateway.filter(|_| ending.is_of_gateway()) {
+                    Some(gateway) => gateway.finished(recorder.worker, ending),
+                    None => vitals.finished(recorder.worker, ending),
+                }
+            }
+            None => recorder.unrouted.finished(recorder.worker, ending),
+        }
+        if let Some(log) = &recorder.log {
+            let service = served.map(|(_, _, (service, _))| service);
+            log.write(&Line::new(facts, ending, total, service, SystemTime::now()));
+        }
+    }
+}
+
+impl Recorder {
+    fn count(&self, facts: &Facts, decided: &Decided, ending: Ending, total: Duration, vitals: &ServiceVitals) {
+        let worker = self.worker;
+        vitals.decided(worker, decided.by);
+        vitals.took(worker, Stage::Decide, decided.took);
+        if let Some(plugin) = decided.plugin {
+            vitals.took(worker, Stage::Plugin, plugin);
+        }
+        if let Some(first_byte) = facts.first_byte {
+            vitals.took(worker, Stage::FirstByte, first_byte);
+        }
+        // A client that leaves early would make the service look fast.
+        if ending != Ending::ClientGone {
+            vitals.took(worker, Stage::Total, total);
+        }
+        for _ in facts.attempts.iter().skip(1) {
+            vitals.retried(worker, Retry::Made);
+        }
+        if let Some(reason) = facts.withheld {
+            vitals.retried(worker, Retry::Withheld(reason));
+        }
+        vitals.carried(worker, facts.received, facts.sent);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! The response's body, watched to its end.
+
+use super::{Ledger, RequestRecord};
+use crate::vitals::Ending;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A response's body with the record of its request, which is written when the body is dropped.
+#[derive(Debug)]
+pub struct Recorded<B, L: Ledger> {
+    body: B,
+    record: Option<RequestRecord<L>>,
+}
+
+/// A body that belongs to no request that was recorded.
+impl<B: Default, L: Ledger> Default for Recorded<B, L> {
+    fn default() -> Self {
+        Self {
+            body: B::default(),
+            record: None,
+        }
+    }
+}
+
+impl<L: Ledger> RequestRecord<L> {
+    /// The response goes to the client. A body that ends as it should ends the request as [`RequestRecord::ended`]
+    /// said, or by the response's status; one that breaks off is [`Ending::CutShort`]; one that nobody takes to its end is
+    /// [`Ending::ClientGone`].
+    pub fn deliver<B: Body>(mut self, response: Response<B>) -> Response<Recorded<B, L>> {
+        let status = response.status();
+        self.facts.status = Some(status);
+        let has_body = !self.facts.is_head
+            && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            && !response.body().is_end_stream();
+        if !has_body {
+            self.finish();
+        }
+        response.map(|body| Recorded {
+            body,
+            record: Some(self),
+        })
+    }
+
+    /// The whole response was handed over.
+    fn finish(&mut self) {
+        let status = self.facts.status;
+        let by_status = || status.map_or(Ending::Internal, Ending::of_status);
+        self.facts.ending.get_or_insert_with(by_status);
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin, L: Ledger + Unpin> Body for Recorded<B, L> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let is_end = self.body.is_end_stream();
+        if let (Some(record), Poll::Ready(frame)) = (&mut self.record, &polled) {
+            match frame {
+                Some(Ok(frame)) => {
+                    record.facts.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    if is_end {
+                        record.finish();
+                    }
+                }
+                Some(Err(_)) => record.ended(Ending::CutShort),
+                None => record.finish(),
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

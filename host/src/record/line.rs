@@ -1,0 +1,142 @@
+//! What a line of the access log looks like.
+
+use super::{Attempt, Facts};
+use crate::vitals::Ending;
+use portolan_core::config::Service;
+use portolan_core::decision::RankedBy;
+use portolan_core::id::Slot;
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+/// One request as one JSON object. What is not known is left out. Written straight into the log's buffer: making a line
+/// allocates nothing.
+pub(super) struct Line<'a> {
+    facts: &'a Facts,
+    ending: Ending,
+    total: Duration,
+    service: Option<&'a Service>,
+    now: SystemTime,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(
+        facts: &'a Facts,
+        ending: Ending,
+        total: Duration,
+        service: Option<&'a Service>,
+        now: SystemTime,
+    ) -> Self {
+        Self {
+            facts,
+            ending,
+            total,
+            service,
+            now,
+        }
+    }
+
+    fn region(&self, slot: Slot) -> &'a str {
+        let gateway = self.service.and_then(|service| service.gateway(slot));
+        gateway.map_or("", |gateway| gateway.region.as_str())
+    }
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { facts, service, .. } = self;
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("time", &Text(humantime::format_rfc3339_micros(self.now)))?;
+        if let Some(trace) = facts.trace {
+            line.serialize_entry("trace", &Text(format_args!("{trace:032x}")))?;
+        }
+        if let Some(client) = facts.client {
+            line.serialize_entry("client", &Text(client.addr))?;
+            line.serialize_entry("client_from", client.source.as_str())?;
+        }
+        if let Some(country) = facts.country.as_str() {
+            line.serialize_entry("country", country)?;
+        }
+        if let Some(asked) = &facts.asked {
+            line.serialize_entry("method", asked.method.as_str())?;
+            let authority = asked.uri.authority().map(|authority| authority.as_str());
+            let host = asked.host.as_ref().and_then(|host| host.to_str().ok());
+            line.serialize_entry("host", &authority.or(host))?;
+            // Without the query: that is where secrets are.
+            line.serialize_entry("path", asked.uri.path())?;
+        }
+        if let Some(status) = facts.status {
+            line.serialize_entry("status", &status.as_u16())?;
+        }
+        line.serialize_entry("outcome", self.ending.as_str())?;
+        if let Some(service) = service {
+            line.serialize_entry("service", service.name.as_str())?;
+        }
+        if let Some(slot) = facts.answered_by {
+            line.serialize_entry("region", self.region(slot))?;
+        }
+        line.serialize_entry("attempts", &Attempts(self))?;
+        if let Some(withheld) = facts.withheld {
+            line.serialize_entry("no_retry", withheld.as_str())?;
+        }
+        if let Some(decided) = &facts.decided {
+            line.serialize_entry("by", decided.by.as_str())?;
+            match decided.by {
+                RankedBy::Policy | RankedBy::Plugin { reason: 0, .. } => {}
+                RankedBy::Plugin { reason, .. } => line.serialize_entry("plugin_reason", &reason)?,
+                RankedBy::Fallback(fault) => line.serialize_entry("plugin_fault", fault)?,
+            }
+            line.serialize_entry("generation", &decided.generation.0)?;
+            line.serialize_entry("decide_ms", &millis(decided.took))?;
+            if let Some(plugin) = decided.plugin {
+                line.serialize_entry("plugin_ms", &millis(plugin))?;
+            }
+        }
+        if let Some(first_byte) = facts.first_byte {
+            line.serialize_entry("first_byte_ms", &millis(first_byte))?;
+        }
+        line.serialize_entry("total_ms", &millis(self.total))?;
+        line.serialize_entry("received_bytes", &facts.received)?;
+        line.serialize_entry("sent_bytes", &facts.sent)?;
+        line.end()
+    }
+}
+
+struct Attempts<'a>(&'a Line<'a>);
+
+impl Serialize for Attempts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let attempts = &self.0.facts.attempts;
+        let mut list = serializer.serialize_seq(Some(attempts.len()))?;
+        for attempt in attempts {
+            list.serialize_element(&Tried(self.0, attempt))?;
+        }
+        list.end()
+    }
+}
+
+struct Tried<'a>(&'a Line<'a>, &'a Attempt);
+
+impl Serialize for Tried<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(line, attempt) = self;
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("region", line.region(attempt.slot))?;
+        map.serialize_entry("outcome", attempt.evidence.as_str())?;
+        map.end()
+    }
+}
+
+/// A value as JSON text, by its `Display`.
+struct Text<T>(T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Milliseconds to the nearest tenth of a microsecond: nothing here is measured more finely.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e7).round() / 1e4
+}

@@ -1,0 +1,330 @@
+//! Records over a made-up table: what is counted, and what the line says.
+
+use super::*;
+use crate::telemetry::access_log::{AccessLog, Destination};
+use crate::vitals::GatewayKey;
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty, Full};
+use portolan_core::candidates;
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, ServiceParts};
+use portolan_core::geo::{Location, Place, PlaceId, Point};
+use portolan_core::health::ServiceHealth;
+use portolan_core::identity::IdentitySource;
+use portolan_core::rank::Ranking;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::Notify;
+
+/// One service with two regions, recorded by one worker into a file.
+struct Scene {
+    table: Rc<Table>,
+    unrouted: Arc<ServiceVitals>,
+    recorder: Rc<Recorder>,
+    log: AccessLog,
+    folder: tempfile::TempDir,
+}
+
+struct Table {
+    service: Service,
+    vitals: ServiceVitals,
+    gateways: Vec<Arc<Vitals>>,
+}
+
+impl Ledger for Rc<Table> {
+    fn service(&self, id: ServiceId) -> Option<(&Service, &ServiceVitals)> {
+        (id == ServiceId(0)).then_some((&self.service, &self.vitals))
+    }
+
+    fn gateway(&self, _: ServiceId, slot: Slot) -> Option<&Vitals> {
+        self.gateways.get(slot.index()).map(|vitals| &**vitals)
+    }
+}
+
+impl Scene {
+    fn new() -> Self {
+        let gateways = ["westeurope", "eastus2"].map(|region| Gateway {
+            region: region.into(),
+            point: Point::new(0.0, 0.0).expect("a point"),
+            address: GatewayAddress {
+                host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                port: 80,
+            },
+            priority: 0,
+            weight: 100,
+            max_requests: None,
+        });
+        let service = Service::new(ServiceParts::new("shop", gateways.to_vec())).expect("a service");
+        let vitals = service.gateways().iter().map(|gateway| {
+            let key = GatewayKey {
+                service: service.name.clone(),
+                region: gateway.region.clone(),
+                address: gateway.address.clone(),
+            };
+            Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())))
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = AccessLog::start(Destination::File(folder.path().join("log")), 1).expect("started");
+        let unrouted = Arc::new(ServiceVitals::new("".into(), 1));
+        Self {
+            recorder: Rc::new(Recorder::new(0, Arc::clone(&unrouted), log.sink(0))),
+            table: Rc::new(Table {
+                vitals: ServiceVitals::new("shop".into(), 1),
+                gateways: vitals.collect(),
+                service,
+            }),
+            unrouted,
+            log,
+            folder,
+        }
+    }
+
+    fn begin(&self, method: Method) -> RequestRecord<Rc<Table>> {
+        let request = Request::builder()
+            .method(method)
+            .uri("/cart?card=4111")
+            .header("host", "shop.example.net");
+        let request = request.body(()).expect("a request");
+        RequestRecord::begin(&self.recorder, &request, Instant::now())
+    }
+
+    fn decided(&self, method: Method, by: RankedBy) -> RequestRecord<Rc<Table>> {
+        let mut record = self.begin(method);
+        let health = ServiceHealth::unknown(2);
+        let decision = Decision {
+            generation: Generation(7),
+            client: ClientIdentity {
+                addr: IpAddr::V4(Ipv4Addr::new(81, 2, 69, 142)),
+                source: IdentitySource::XForwardedFor,
+            },
+            location: Location {
+                id: PlaceId(1),
+                place: Place {
+                    point: None,
+                    country: Country::parse("GB").expect("a country"),
+                },
+            },
+            service: ServiceId(0),
+            candidates: candidates::gather(&self.table.service, &health, Country::UNKNOWN, Slots::EMPTY),
+            ranking: Ranking::default(),
+            by,
+            roll: 0,
+        };
+        record.decided(Rc::clone(&self.table), &decision, Duration::from_nanos(800), None);
+        record
+    }
+
+    /// The lines of the log, which ends by this.
+    fn lines(self) -> Vec<Value> {
+        let Self {
+            log, folder, recorder, ..
+        } = self;
+        drop((log, recorder));
+        let text = std::fs::read_to_string(folder.path().join("log")).expect("a log");
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+
+    fn endings_of(&self, slot: usize) -> Vec<(&'static str, u64)> {
+        told(self.table.gateways[slot].endings())
+    }
+}
+
+fn told(endings: [u64; Ending::ALL.len()]) -> Vec<(&'static str, u64)> {
+    let pairs = Ending::ALL.into_iter().map(Ending::as_str).zip(endings);
+    pairs.filter(|(_, count)| *count > 0).collect()
+}
+
+fn response(status: u16, body: &'static str) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(status)
+        .body(Full::new(body.into()))
+        .expect("a response")
+}
+
+#[tokio::test]
+async fn a_request_that_failed_over_is_told_whole() {
+    let scene = Scene::new();
+    let mut record = scene.decided(
+        Method::GET,
+        RankedBy::Plugin {
+            reason: 3,
+            repaired: false,
+        },
+    );
+    record.traced(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+    record.attempted(Slot(0), Evidence::ConnectFailed);
+    record.attempted(Slot(1), Evidence::Success);
+    record.answered(Slot(1), record.begun() + Duration::from_millis(12));
+    record.received(5);
+    let body = record
+        .deliver(response(200, "hello"))
+        .into_body()
+        .collect()
+        .await
+        .expect("a body");
+    assert_eq!(body.to_bytes(), "hello");
+
+    assert_eq!(scene.endings_of(1), [("2xx", 1)]);
+    assert!(scene.endings_of(0).is_empty());
+    let totals = scene.table.vitals.totals();
+    assert_eq!((totals.ranked, totals.retries), ([0, 1, 0], [1, 0, 0, 0, 0]));
+    assert_eq!((totals.received, totals.sent), (5, 5));
+    let durations = Stage::ALL.map(|stage| totals.stages[stage as usize].count());
+    assert_eq!(durations, [1, 0, 1, 1]);
+
+    let lines = scene.lines();
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    for (key, value) in [
+        ("trace", json!("0af7651916cd43dd8448eb211c80319c")),
+        ("client", json!("81.2.69.142")),
+        ("client_from", json!("x-forwarded-for")),
+        ("country", json!("GB")),
+        ("method", json!("GET")),
+        ("host", json!("shop.example.net")),
+        ("path", json!("/cart")),
+        ("status", json!(200)),
+        ("outcome", json!("2xx")),
+        ("service", json!("shop")),
+        ("region", json!("eastus2")),
+        (
+            "attempts",
+            json!([
+                { "region": "westeurope", "outcome": "connect_failed" },
+                { "region": "eastus2", "outcome": "success" },
+            ]),
+        ),
+        ("by", json!("plugin")),
+        ("plugin_reason", json!(3)),
+        ("generation", json!(7)),
+        ("decide_ms", json!(0.0008)),
+        ("first_byte_ms", json!(12.0)),
+        ("received_bytes", json!(5)),
+        ("sent_bytes", json!(5)),
+    ] {
+        assert_eq!(line[key], value, "{key} of {line}");
+    }
+    assert!(line["total_ms"].as_f64() >= Some(0.0) && line["time"].as_str().is_some_and(|time| time.ends_with('Z')));
+    assert!(!line.to_string().contains("4111"), "no query");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_takes_to_its_end_is_a_client_that_left() {
+    let scene = Scene::new();
+    let mut record = scene.decided(Method::GET, RankedBy::Policy);
+    record.answered(Slot(0), Instant::now());
+    drop(record.deliver(response(200, "hello")));
+    assert_eq!(scene.endings_of(0), [("client_gone", 1)]);
+    assert_eq!(scene.table.vitals.totals().stages[Stage::Total as usize].count(), 0);
+
+    // Before any region answered, it is nobody's.
+    drop(scene.decided(Method::GET, RankedBy::Policy));
+    assert_eq!(told(scene.table.vitals.totals().endings), [("client_gone", 1)]);
+    assert_eq!(scene.lines()[1]["outcome"], "client_gone");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_cut_short() {
+    let scene = Scene::new();
+    let mut record = scene.decided(Method::GET, RankedBy::Policy);
+    record.answered(Slot(0), Instant::now());
+    let frames: [Result<_, std::io::Error>; 2] = [
+        Ok(Frame::data(Bytes::from_static(b"half"))),
+        Err(std::io::ErrorKind::ConnectionReset.into()),
+    ];
+    let mut body = record.deliver(Response::new(Frames(frames.into_iter()))).into_body();
+    assert!(body.frame().await.expect("a frame").is_ok());
+    assert!(body.frame().await.expect("a frame").is_err());
+    drop(body);
+    assert_eq!(scene.endings_of(0), [("cut_short", 1)]);
+    assert_eq!(scene.lines()[0]["sent_bytes"], 4);
+}
+
+#[tokio::test]
+async fn responses_without_a_body_are_whole() {
+    let scene = Scene::new();
+    let answer = |method, response: Response<Full<Bytes>>| {
+        let mut record = scene.decided(method, RankedBy::Policy);
+        record.answered(Slot(0), Instant::now());
+        drop(record.deliver(response));
+    };
+    answer(Method::HEAD, response(200, "never sent"));
+    answer(Method::GET, response(204, ""));
+    answer(Method::GET, response(304, "never sent"));
+    answer(Method::GET, response(500, ""));
+    assert_eq!(scene.endings_of(0), [("2xx", 2), ("3xx", 1), ("5xx", 1)]);
+}
+
+#[tokio::test]
+async fn what_no_region_answered_counts_for_the_service() {
+    let scene = Scene::new();
+    let mut record = scene.decided(Method::POST, RankedBy::Fallback("deadline"));
+    record.attempted(Slot(0), Evidence::TimedOut);
+    record.withheld(GaveUp::NotRepeatable);
+    record.ended(GaveUp::NotRepeatable.into());
+    record
+        .deliver(response(502, "sorry"))
+        .into_body()
+        .collect()
+        .await
+        .expect("a body");
+    let totals = scene.table.vitals.totals();
+    assert_eq!(told(totals.endings), [("not_repeatable", 1)]);
+    assert_eq!(
+        (totals.retries, totals.faults),
+        ([0, 1, 0, 0, 0], vec![("deadline", 1)])
+    );
+    let lines = scene.lines();
+    assert_eq!(
+        (&lines[0]["no_retry"], &lines[0]["plugin_fault"]),
+        (&json!("not_repeatable"), &json!("deadline"))
+    );
+    assert_eq!((&lines[0]["status"], &lines[0]["region"]), (&json!(502), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_came_to_no_service_is_counted_too() {
+    let scene = Scene::new();
+    let mut record = scene.begin(Method::GET);
+    record.ended(Ending::NoRoute);
+    let empty = Response::builder()
+        .status(404)
+        .body(Empty::<Bytes>::new())
+        .expect("a response");
+    drop(record.deliver(empty));
+    assert_eq!(told(scene.unrouted.totals().endings), [("no_route", 1)]);
+    let lines = scene.lines();
+    assert_eq!(
+        (&lines[0]["status"], &lines[0]["outcome"]),
+        (&json!(404), &json!("no_route"))
+    );
+    assert!(lines[0].get("service").is_none() && lines[0].get("client").is_none());
+}
+
+#[test]
+fn a_panic_is_our_own_fault() {
+    let scene = Scene::new();
+    let record = scene.decided(Method::GET, RankedBy::Policy);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _record = record;
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(told(scene.table.vitals.totals().endings), [("internal", 1)]);
+}
+
+/// A body of frames that are there already.
+struct Frames<I>(I);
+
+impl<E, I: Iterator<Item = Result<Frame<Bytes>, E>> + Unpin> Body for Frames<I> {
+    type Data = Bytes;
+    type Error = E;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+        Poll::Ready(self.0.next())
+    }
+}
