@@ -1,0 +1,123 @@
+"use strict";
+// Small helpers. Text from the instance only ever becomes text nodes.
+
+const byId = (id) => document.getElementById(id);
+
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "style") for (const [name, it] of Object.entries(value)) element.style.setProperty(name, it);
+    else element[key] = value;
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+// Makes what is shown equal to what it should be, element by element: what has the focus keeps it, and a click that
+// began before an update still ends on the same button.
+function render(container, ...children) {
+  const wanted = container.cloneNode(false);
+  wanted.append(...children);
+  morph(container, wanted);
+}
+
+function morph(shown, wanted) {
+  if (shown.nodeType === Node.TEXT_NODE && shown.data !== wanted.data) shown.data = wanted.data;
+  if (shown.nodeType !== Node.ELEMENT_NODE) return;
+  for (const { name } of [...shown.attributes]) if (!wanted.hasAttribute(name)) shown.removeAttribute(name);
+  for (const { name, value } of wanted.attributes) if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  shown.onclick = wanted.onclick;
+  const [before, after] = [[...shown.childNodes], [...wanted.childNodes]];
+  after.forEach((child, index) => {
+    const old = before[index];
+    if (!old) shown.append(child);
+    else if (old.nodeName !== child.nodeName) old.replaceWith(child);
+    else morph(old, child);
+  });
+  before.slice(after.length).forEach((child) => child.remove());
+}
+
+async function ask(path, method = "GET") {
+  const answer = await fetch(path, { method, cache: "no-store" });
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok && (body.error || answer.status !== 503)) {
+    const known = body.known ? ` There is: ${body.known.join(", ")}.` : "";
+    throw new Error(`${body.error ?? answer.statusText}.${known}${body.hint ? ` ${body.hint}` : ""}`);
+  }
+  return body;
+}
+
+const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
+const of = (counts, words) => words.reduce((total, word) => total + (counts[word] ?? 0), 0);
+
+function compact(value) {
+  if (value == null || !Number.isFinite(value)) return "–";
+  if (value >= 10_000) return `${(value / 1000).toFixed(value >= 100_000 ? 0 : 1)}k`;
+  return value >= 10 || Number.isInteger(value) ? value.toFixed(0) : value.toFixed(1);
+}
+
+function milliseconds(seconds) {
+  if (seconds == null) return "–";
+  const value = seconds * 1000;
+  if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
+  return `${value >= 10 ? value.toFixed(0) : value.toFixed(1)} ms`;
+}
+
+// Samples of counters, newest last; empty again when the counters began anew.
+class History {
+  constructor(length) {
+    this.length = length;
+    this.samples = [];
+  }
+
+  push(sample) {
+    const last = this.samples.at(-1);
+    if (last && last.requests > sample.requests) this.samples = [];
+    this.samples.push(sample);
+    if (this.samples.length > this.length) this.samples.shift();
+  }
+
+  // What came in the last `count` intervals.
+  recent(count) {
+    const now = this.samples.at(-1);
+    const then = this.samples.at(-1 - Math.min(count, this.samples.length - 1));
+    return now && now !== then ? { now, then, seconds: (now.at - then.at) / 1000 } : null;
+  }
+
+  rates() {
+    return this.samples.slice(1).map((now, index) => {
+      const then = this.samples[index];
+      return (now.requests - then.requests) / Math.max((now.at - then.at) / 1000, 0.001);
+    });
+  }
+}
+
+// The quantile of the durations between two readings of the same buckets, in seconds.
+function quantile(now, then, share) {
+  const count = now.count - then.count;
+  if (count <= 0) return null;
+  const wanted = share * count;
+  let [below, lower] = [0, 0];
+  for (const [index, [bound, total]] of now.buckets.entries()) {
+    const within = total - then.buckets[index][1];
+    if (within >= wanted) return lower + ((bound - lower) * (wanted - below)) / Math.max(within - below, 1);
+    [below, lower] = [within, bound];
+  }
+  return lower;
+}
+
+function sparkline(values) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("viewBox", "0 0 90 22");
+  svg.setAttribute("aria-hidden", "true");
+  const top = Math.max(...values, 1);
+  const points = values.map((value, index) => {
+    const x = 89 - (values.length - 1 - index) * (88 / 59);
+    return `${x.toFixed(1)},${(20.5 - (19 * value) / top).toFixed(1)}`;
+  });
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  line.setAttribute("points", points.join(" "));
+  svg.append(line);
+  return svg;
+}

@@ -1,0 +1,179 @@
+//! What the administration knows of the instance it administers, and what it can order.
+
+use crate::telemetry::access_log::Lines;
+use crate::telemetry::metrics::ServiceVitals;
+use crate::vitals::Vitals;
+use http::{HeaderMap, Method};
+use portolan_core::chart::Chart;
+use portolan_core::config::Config;
+use portolan_core::decision::{Decision, Explanation};
+use portolan_core::geo::Place;
+use portolan_core::health::HealthView;
+use portolan_core::id::{Generation, PluginName, RegionName};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+use thiserror::Error;
+
+/// The running instance, as the administration sees it.
+pub trait Instance: Send + Sync + 'static {
+    /// Everything that is shown, belonging to one moment.
+    fn picture(&self) -> Picture;
+
+    /// The places of the location table, by [`PlaceId`](portolan_core::geo::PlaceId).
+    fn places(&self) -> Vec<Place>;
+
+    /// The configuration in force, as it was written. Secrets are taken out by whoever shows it.
+    fn configuration(&self) -> serde_json::Value;
+
+    /// What is missing before this instance should get traffic.
+    fn missing(&self) -> Vec<&'static str>;
+
+    /// Decides about a request that nobody sent.
+    ///
+    /// # Errors
+    /// When there is no such request or no route for it.
+    fn explain(&self, question: &Question) -> Result<Explained, ExplainError>;
+
+    /// Takes a region out of all services, or brings it back. Done when the region's new state is in force.
+    fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()>;
+
+    /// Puts the version before the current one of a plugin in force. Done when requests are decided by it; the answer
+    /// is its digest.
+    fn roll_back(&self, plugin: PluginName) -> Ordered<'_, String>;
+}
+
+/// An order being carried out.
+pub type Ordered<'a, T> = Pin<Box<dyn Future<Output = Result<T, OrderError>> + Send + 'a>>;
+
+/// Why an order was not carried out.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum OrderError {
+    /// There is nothing of that name.
+    #[error("{0}")]
+    Unknown(String),
+    /// It cannot be done as things stand.
+    #[error("{0}")]
+    Impossible(String),
+    /// Whoever carries out orders is gone: the instance is stopping.
+    #[error("the instance is stopping")]
+    Stopping,
+}
+
+/// A request that nobody sent.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The client's address.
+    pub ip: IpAddr,
+    /// The host that is asked for.
+    pub host: String,
+    /// The path that is asked for.
+    pub path: String,
+    /// The method.
+    pub method: Method,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+/// The decision about a [`Question`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// The decision.
+    pub decision: Decision,
+    /// The decision spelled out.
+    pub explanation: Explanation,
+}
+
+/// Why there is no decision.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ExplainError {
+    /// No route leads anywhere.
+    #[error("no route is for host {host:?} and path {path:?}")]
+    NoRoute {
+        /// The host.
+        host: String,
+        /// The path.
+        path: String,
+    },
+    /// The instance cannot decide.
+    #[error("{0}")]
+    Unable(String),
+}
+
+/// An instance at one moment.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// When the program started.
+    pub started: SystemTime,
+    /// The number of the routing table in force.
+    pub generation: Generation,
+    /// Its services and routes.
+    pub config: Arc<Config>,
+    /// Its view of the gateways.
+    pub health: Arc<HealthView>,
+    /// What belongs to every service, in configured order.
+    pub services: Vec<ServicePicture>,
+    /// Requests that came to no service.
+    pub unrouted: Arc<ServiceVitals>,
+    /// The location table.
+    pub geo: GeoPicture,
+    /// The loaded plugins, by name.
+    pub plugins: Vec<PluginPicture>,
+    /// What became of everything that was loaded.
+    pub loads: Vec<LoadPicture>,
+    /// The access log's lines; `None` when there is no such log.
+    pub access_log: Option<Lines>,
+}
+
+/// What belongs to a service.
+#[derive(Clone, Debug)]
+pub struct ServicePicture {
+    /// Its counters.
+    pub vitals: Arc<ServiceVitals>,
+    /// Its gateways' counters, in slot order.
+    pub gateways: Vec<Arc<Vitals>>,
+    /// Its regions by preference, for every place.
+    pub chart: Arc<Chart>,
+}
+
+/// The location table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GeoPicture {
+    /// What the database calls itself.
+    pub database: String,
+    /// When it was built, if it says so.
+    pub built: Option<SystemTime>,
+    /// How many networks of it have a place.
+    pub networks: u64,
+    /// What its licence asks to be shown.
+    pub attribution: Option<String>,
+}
+
+/// A loaded plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginPicture {
+    /// Its name in the configuration.
+    pub name: PluginName,
+    /// The digest of the version in force.
+    pub digest: String,
+    /// Where it came from.
+    pub source: String,
+    /// The digest of the version before, which a roll-back brings back.
+    pub earlier: Option<String>,
+}
+
+/// What became of one kind of thing that is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadPicture {
+    /// `config`, `geo` or `plugin`.
+    pub what: &'static str,
+    /// How often it was taken.
+    pub taken: u64,
+    /// How often it was refused.
+    pub refused: u64,
+    /// When it was last taken.
+    pub last_taken: Option<SystemTime>,
+    /// Why it was refused, as long as nothing was taken since.
+    pub standing_error: Option<String>,
+}

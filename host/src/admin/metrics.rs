@@ -1,0 +1,360 @@
+//! `GET /metrics`: everything that is counted, with labels from the configuration and from fixed lists of words only, so
+//! that their number is bounded.
+
+use super::instance::{Picture, ServicePicture};
+use crate::telemetry::exposition::{Exposition, Kind};
+use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
+use crate::telemetry::process::Process;
+use crate::vitals::{Ending, Vitals};
+use portolan_core::config::{Policy, Service};
+use portolan_core::health::{GatewayHealth, ServiceHealth, State};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The text of the whole page.
+pub(super) fn text(picture: &Picture) -> String {
+    let mut text = Exposition::default();
+    let services = Counted::all(picture);
+    requests(&mut text, picture, &services);
+    decisions(&mut text, &services);
+    durations(&mut text, &services);
+    gateways(&mut text, &services);
+    plugins(&mut text, picture, &services);
+    loads(&mut text, picture);
+    access_log(&mut text, picture);
+    process(&mut text, picture.started, &Process::read());
+    text.into_text()
+}
+
+/// A service with its counts, read once.
+struct Counted<'a> {
+    service: &'a Service,
+    shown: &'a ServicePicture,
+    health: Option<&'a ServiceHealth>,
+    totals: ServiceTotals,
+}
+
+impl<'a> Counted<'a> {
+    fn all(picture: &'a Picture) -> Vec<Self> {
+        let services = picture.config.services().iter().zip(&picture.services);
+        let services = services.enumerate().map(|(index, (service, shown))| Self {
+            service,
+            shown,
+            health: picture.health.services().get(index),
+            totals: shown.vitals.totals(),
+        });
+        services.collect()
+    }
+
+    fn name(&self) -> &'a str {
+        self.service.name.as_str()
+    }
+
+    fn gateways(&self) -> impl Iterator<Item = (&'a str, &'a Vitals, GatewayHealth)> {
+        let gateways = self.service.gateways().iter().zip(&self.shown.gateways);
+        gateways
+            .zip(self.service.slots().iter())
+            .map(|((gateway, vitals), slot)| {
+                let health = self.health.map(|health| health.gateway(slot)).unwrap_or_default();
+                (gateway.region.as_str(), &**vitals, health)
+            })
+    }
+}
+
+/// Every gateway of every service: service, region, counters, health.
+fn each<'a>(services: &'a [Counted<'a>]) -> impl Iterator<Item = (&'a str, &'a str, &'a Vitals, GatewayHealth)> {
+    services.iter().flat_map(|counted| {
+        let gateways = counted.gateways();
+        gateways.map(|(region, vitals, health)| (counted.name(), region, vitals, health))
+    })
+}
+
+fn requests(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_requests_total",
+        Kind::Counter,
+        "Requests by how they ended; without a region when no region answered, without a service when there was no route.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (ending, count) in Ending::ALL.into_iter().zip(vitals.endings()) {
+            if ending.is_of_gateway() {
+                family.sample(
+                    &[("service", service), ("region", region), ("outcome", ending.as_str())],
+                    count,
+                );
+            }
+        }
+    }
+    let unrouted = picture.unrouted.totals();
+    let totals = services.iter().map(|counted| (counted.name(), &counted.totals));
+    for (service, totals) in totals.chain([("", &unrouted)]) {
+        for (ending, count) in Ending::ALL.into_iter().zip(totals.endings) {
+            if ending.is_of_proxy() {
+                family.sample(
+                    &[("service", service), ("region", ""), ("outcome", ending.as_str())],
+                    count,
+                );
+            }
+        }
+    }
+    let mut family = text.family(
+        "portolan_received_bytes_total",
+        Kind::Counter,
+        "Bytes of request bodies.",
+    );
+    for counted in services {
+        family.sample(&[("service", counted.name())], counted.totals.received);
+    }
+    let mut family = text.family("portolan_sent_bytes_total", Kind::Counter, "Bytes of response bodies.");
+    for counted in services {
+        family.sample(&[("service", counted.name())], counted.totals.sent);
+    }
+}
+
+fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_decisions_total",
+        Kind::Counter,
+        "Decisions by who ordered the regions.",
+    );
+    for counted in services {
+        for (by, count) in RANKED_BY.into_iter().zip(counted.totals.ranked) {
+            family.sample(&[("service", counted.name()), ("by", by)], count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_retries_total",
+        Kind::Counter,
+        "What followed failed attempts: another one made, or none for a reason.",
+    );
+    for counted in services {
+        for (retry, count) in Retry::ALL.into_iter().zip(counted.totals.retries) {
+            family.sample(&[("service", counted.name()), ("verdict", retry.as_str())], count);
+        }
+    }
+}
+
+fn durations(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_request_duration_seconds",
+        Kind::Histogram,
+        "Time of a request by stage: decide, plugin (a part of decide), first_byte and total (since the request came).",
+    );
+    for counted in services {
+        for (stage, durations) in Stage::ALL.into_iter().zip(&counted.totals.stages) {
+            let labels = [("service", counted.name()), ("stage", stage.as_str())];
+            family.histogram(&labels, durations, stage.bounds());
+        }
+    }
+    let mut family = text.family(
+        "portolan_upstream_first_byte_seconds",
+        Kind::Histogram,
+        "Time from the beginning of an attempt to the head of its response.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        let labels = [("service", service), ("region", region)];
+        family.histogram(&labels, &vitals.first_byte(), RESPONSE_BOUNDS);
+    }
+}
+
+fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_upstream_attempts_total",
+        Kind::Counter,
+        "Attempts by what they say of the gateway.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (evidence, count) in vitals.totals().iter() {
+            family.sample(
+                &[("service", service), ("region", region), ("outcome", evidence.as_str())],
+                count,
+            );
+        }
+    }
+    let mut family = text.family("portolan_upstream_in_flight", Kind::Gauge, "Attempts in flight.");
+    for (service, region, vitals, _) in each(services) {
+        family.sample(&[("service", service), ("region", region)], vitals.in_flight());
+    }
+    let mut family = text.family(
+        "portolan_gateway_state",
+        Kind::Gauge,
+        "1 for the state a gateway is in.",
+    );
+    for (service, region, _, health) in each(services) {
+        for state in State::ALL {
+            let labels = [("service", service), ("region", region), ("state", state.as_str())];
+            family.sample(&labels, u8::from(state == health.state));
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_share",
+        Kind::Gauge,
+        "How much of its traffic a gateway gets, 0 to 1: less than 1 while it is ramped up.",
+    );
+    for (service, region, _, health) in each(services) {
+        let share = f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE);
+        family.sample(&[("service", service), ("region", region)], share);
+    }
+    let mut family = text.family(
+        "portolan_gateway_probe_seconds",
+        Kind::Gauge,
+        "Round trip of the last probe that succeeded.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let Some(round_trip) = health.round_trip {
+            family.sample(&[("service", service), ("region", region)], round_trip.as_secs_f64());
+        }
+    }
+}
+
+fn plugins(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_plugin_info",
+        Kind::Gauge,
+        "1 for the version of a plugin that is in force.",
+    );
+    for plugin in &picture.plugins {
+        family.sample(&[("plugin", plugin.name.as_str()), ("digest", &plugin.digest)], 1);
+    }
+    let of_plugins = |counted: &Counted<'_>| match &counted.service.policy {
+        Policy::Plugin(name) => Some(name.clone()),
+        _ => None,
+    };
+    let mut family = text.family(
+        "portolan_plugin_faults_total",
+        Kind::Counter,
+        "Calls that a plugin failed, by fault: the built-in policy answered instead.",
+    );
+    for counted in services {
+        let plugin = of_plugins(counted);
+        let plugin = plugin.as_ref().map_or("", |name| name.as_str());
+        for (fault, count) in &counted.totals.faults {
+            family.sample(
+                &[("service", counted.name()), ("plugin", plugin), ("fault", fault)],
+                count,
+            );
+        }
+    }
+    let mut family = text.family(
+        "portolan_plugin_repairs_total",
+        Kind::Counter,
+        "Answers of a plugin of which something had to be dropped.",
+    );
+    for counted in services {
+        if let Some(plugin) = of_plugins(counted) {
+            let labels = [("service", counted.name()), ("plugin", plugin.as_str())];
+            family.sample(&labels, counted.totals.repaired);
+        }
+    }
+}
+
+fn loads(text: &mut Exposition, picture: &Picture) {
+    text.family(
+        "portolan_table_generation",
+        Kind::Gauge,
+        "Number of the routing table in force.",
+    )
+    .sample(&[], picture.generation);
+    for (what, name, help) in [
+        (
+            "config",
+            "portolan_config_reloads_total",
+            "Configurations that were read, by result.",
+        ),
+        (
+            "geo",
+            "portolan_geo_reloads_total",
+            "Location databases that were read, by result.",
+        ),
+        (
+            "plugin",
+            "portolan_plugin_reloads_total",
+            "Plugins that were read, by result.",
+        ),
+    ] {
+        let mut family = text.family(name, Kind::Counter, help);
+        if let Some(load) = picture.loads.iter().find(|load| load.what == what) {
+            family.sample(&[("result", "taken")], load.taken);
+            family.sample(&[("result", "refused")], load.refused);
+        }
+    }
+    let mut family = text.family(
+        "portolan_load_failing",
+        Kind::Gauge,
+        "1 while the last one read was refused and the one before is in force.",
+    );
+    for load in &picture.loads {
+        family.sample(&[("what", load.what)], u8::from(load.standing_error.is_some()));
+    }
+    if let Some(built) = picture.geo.built {
+        text.family(
+            "portolan_geo_database_build_timestamp_seconds",
+            Kind::Gauge,
+            "When the location database was built.",
+        )
+        .sample(&[], since_epoch(built));
+        text.family(
+            "portolan_geo_database_age_seconds",
+            Kind::Gauge,
+            "How old the location database is.",
+        )
+        .sample(
+            &[],
+            SystemTime::now().duration_since(built).unwrap_or_default().as_secs(),
+        );
+    }
+}
+
+fn access_log(text: &mut Exposition, picture: &Picture) {
+    let mut family = text.family(
+        "portolan_access_log_lines_total",
+        Kind::Counter,
+        "Lines of the access log by what became of them.",
+    );
+    if let Some(lines) = picture.access_log {
+        family.sample(&[("result", "written")], lines.written);
+        family.sample(&[("result", "dropped")], lines.dropped);
+        family.sample(&[("result", "failed")], lines.failed);
+    }
+}
+
+/// The names are those of every Prometheus client library.
+fn process(text: &mut Exposition, started: SystemTime, process: &Process) {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    text.family("portolan_build_info", Kind::Gauge, "1 for the version of this program.")
+        .sample(&version, 1);
+    text.family(
+        "process_cpu_seconds_total",
+        Kind::Counter,
+        "Processor time used, user and system.",
+    )
+    .sample(&[], process.cpu.as_secs_f64());
+    text.family("process_start_time_seconds", Kind::Gauge, "When the process started.")
+        .sample(&[], since_epoch(started));
+    for (name, help, value) in [
+        (
+            "process_resident_memory_bytes",
+            "Memory that is resident.",
+            process.resident_bytes,
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "Memory that is mapped.",
+            process.virtual_bytes,
+        ),
+        ("process_open_fds", "Open file descriptors.", process.open_files),
+        (
+            "process_max_fds",
+            "File descriptors that may be open.",
+            process.max_files,
+        ),
+        ("process_threads", "Threads.", process.threads),
+    ] {
+        if let Some(value) = value {
+            text.family(name, Kind::Gauge, help).sample(&[], value);
+        }
+    }
+}
+
+fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,78 @@
+//! Administration over HTTP: is it alive, is it ready, what does it count, what does it decide and why; and the orders
+//! an operator gives. It runs beside the data path and cannot slow it down.
+
+mod answer;
+mod guard;
+pub mod instance;
+mod metrics;
+mod routes;
+pub mod view;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use instance::Instance;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// Connections at a time. Scrapers, probes and a few people need far fewer; nobody can use up our memory here.
+const CONNECTIONS: usize = 128;
+
+/// How long a connection may take to send the head of its next request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What may stop accepting for a moment: no descriptors left, most likely.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers on this listener until the task is dropped.
+///
+/// # Errors
+/// When the listener has no address.
+pub async fn serve(listener: TcpListener, instance: Arc<dyn Instance>) -> io::Result<Infallible> {
+    let loopback = listener.local_addr()?.ip().is_loopback();
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // Never closed, so there always comes a permit.
+        let permit = Arc::clone(&permits).acquire_owned().await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let instance = Arc::clone(&instance);
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    converse(stream, instance, loopback).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the administration could not accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, instance: Arc<dyn Instance>, loopback: bool) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let instance = Arc::clone(&instance);
+        async move {
+            // Orders carry everything in their path: bodies are not read.
+            let (head, _) = request.into_parts();
+            Ok::<_, Infallible>(routes::answer(&*instance, loopback, &head).await)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection to the administration ended badly");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! What is asked of the administration, and who answers it.
+
+use super::answer::{Answer, Failure, json, typed, with_status};
+use super::guard;
+use super::instance::{ExplainError, Instance, OrderError, Picture, Question};
+use super::metrics;
+use super::view::explain::Explain;
+use super::view::map::Map;
+use super::view::plugins::Plugins;
+use super::view::ready::Ready;
+use super::view::regions::Regions;
+use super::view::{Drained, RolledBack};
+use crate::telemetry::exposition;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode, request};
+use percent_encoding::percent_decode_str;
+use portolan_core::id::{PluginName, RegionName};
+use std::borrow::Cow;
+
+/// The page of the dashboard, in one piece. It fetches everything it shows from here.
+const DASHBOARD: &str = concat!(
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<style>\n",
+    include_str!("dashboard/style.css"),
+    "</style>\n",
+    include_str!("dashboard/page.html"),
+    "<script>\n",
+    include_str!("dashboard/lib.js"),
+    include_str!("dashboard/chart.js"),
+    include_str!("dashboard/main.js"),
+    "</script>\n</body>\n</html>\n",
+);
+
+/// What can be asked for, as the error for anything else lists it.
+const PATHS: [&str; 12] = [
+    "GET /",
+    "GET /livez",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /api/v1/regions",
+    "GET /api/v1/map?service=",
+    "GET /api/v1/plugins",
+    "GET /api/v1/config",
+    "GET /api/v1/explain?ip=&host=&path=&method=&header=",
+    "POST /api/v1/regions/{region}/drain",
+    "POST /api/v1/regions/{region}/undrain",
+    "POST /api/v1/plugins/{plugin}/rollback",
+];
+
+/// One thing to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Resource {
+    Dashboard,
+    Livez,
+    Readyz,
+    Metrics,
+    Regions,
+    Map,
+    Plugins,
+    Config,
+    Explain,
+    Drain(RegionName, bool),
+    RollBack(PluginName),
+}
+
+impl Resource {
+    fn find(path: &str) -> Option<Self> {
+        let mut segments = path.strip_prefix('/')?.split('/').map(decoded);
+        let segments: [Option<Cow<'_, str>>; 6] = std::array::from_fn(|_| segments.next());
+        match segments.each_ref().map(Option::as_deref) {
+            [Some(""), None, ..] => Some(Self::Dashboard),
+            [Some("livez"), None, ..] => Some(Self::Livez),
+            [Some("readyz"), None, ..] => Some(Self::Readyz),
+            [Some("metrics"), None, ..] => Some(Self::Metrics),
+            [Some("api"), Some("v1"), Some("regions"), None, ..] => Some(Self::Regions),
+            [Some("api"), Some("v1"), Some("map"), None, ..] => Some(Self::Map),
+            [Some("api"), Some("v1"), Some("plugins"), None, ..] => Some(Self::Plugins),
+            [Some("api"), Some("v1"), Some("config"), None, ..] => Some(Self::Config),
+            [Some("api"), Some("v1"), Some("explain"), None, ..] => Some(Self::Explain),
+            [
+                Some("api"),
+                Some("v1"),
+                Some("regions"),
+                Some(region),
+                Some("drain"),
+                None,
+            ] => Some(Self::Drain(region.into(), true)),
+            [
+                Some("api"),
+                Some("v1"),
+                Some("regions"),
+                Some(region),
+                Some("undrain"),
+                None,
+            ] => Some(Self::Drain(region.into(), false)),
+            [
+                Some("api"),
+                Some("v1"),
+                Some("plugins"),
+                Some(plugin),
+                Some("rollback"),
+                None,
+            ] => Some(Self::RollBack(plugin.into())),
+            _ => None,
+        }
+    }
+
+    fn is_order(&self) -> bool {
+        matches!(self, Self::Drain(..) | Self::RollBack(_))
+    }
+}
+
+fn decoded(segment: &str) -> Cow<'_, str> {
+    percent_decode_str(segment).decode_utf8_lossy()
+}
+
+/// Answers one request. `loopback`: the administration listens for this machine only.
+pub(super) async fn answer(instance: &dyn Instance, loopback: bool, request: &request::Parts) -> Answer {
+    if let Err(refusal) = guard::check(&request.method, &request.headers, loopback) {
+        return Failure::new(refusal).answer(StatusCode::FORBIDDEN);
+    }
+    let Some(resource) = Resource::find(request.uri.path()) else {
+        return Failure::new(format!("there is nothing at {}", request.uri.path()))
+            .known(PATHS)
+            .answer(StatusCode::NOT_FOUND);
+    };
+    let (fits, allowed) = if resource.is_order() {
+        (request.method == Method::POST, "POST")
+    } else {
+        (matches!(request.method, Method::GET | Method::HEAD), "GET, HEAD")
+    };
+    if !fits {
+        let failure = Failure::new(format!("{} is not for {}", request.method, request.uri.path()));
+        let mut answer = failure
+            .hint(format!("use {allowed}"))
+            .answer(StatusCode::METHOD_NOT_ALLOWED);
+        answer
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static(allowed));
+        return answer;
+    }
+    let query = request.uri.query().unwrap_or_default();
+    match resource {
+        Resource::Dashboard => typed("text/html; charset=utf-8", DASHBOARD),
+        Resource::Livez => typed("text/plain; charset=utf-8", "ok\n"),
+        Resource::Readyz => readyz(instance),
+        Resource::Metrics => typed(exposition::CONTENT_TYPE, metrics::text(&instance.picture())),
+        Resource::Regions => json(&Regions::of(&instance.picture())),
+        Resource::Map => map(instance, query),
+        Resource::Plugins => json(&Plugins::of(&instance.picture())),
+        Resource::Config => json(&instance.configuration()),
+        Resource::Explain => explain(instance, query),
+        Resource::Drain(region, drained) => drain(instance, region, drained).await,
+        Resource::RollBack(plugin) => roll_back(instance, plugin).await,
+    }
+}
+
+fn readyz(instance: &dyn Instance) -> Answer {
+    let missing = instance.missing();
+    let status = if missing.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    with_status(status, json(&Ready::of(&instance.picture(), &missing)))
+}
+
+fn map(instance: &dyn Instance, query: &str) -> Answer {
+    let picture = instance.picture();
+    let service = parameters(query).find(|(key, _)| key == "service");
+    let service = service.as_ref().map(|(_, value)| value.as_ref());
+    match Map::of(&picture, &instance.places(), service) {
+        Some(map) => json(&map),
+        None => Failure::new(format!("there is no service {:?}", service.unwrap_or_default()))
+            .known(picture.config.services().iter().map(|service| &service.name))
+            .answer(StatusCode::NOT_FOUND),
+    }
+}
+
+fn explain(instance: &dyn Instance, query: &str) -> Answer {
+    let question = match question(query) {
+        Ok(question) => question,
+        Err(failure) => {
+            return failure
+                .hint(
+                    "ask for example /api/v1/explain?ip=81.2.69.142&host=shop.example.net&path=/&header=Cookie:%20a=b",
+                )
+                .answer(StatusCode::BAD_REQUEST);
+        }
+    };
+    match instance.explain(&question) {
+        Ok(explained) => json(&Explain::of(&question, &explained)),
+        Err(error @ ExplainError::NoRoute { .. }) => Failure::new(error)
+            .hint("give host and path as a client would; /api/v1/config lists the routes")
+            .answer(StatusCode::NOT_FOUND),
+        Err(error @ ExplainError::Unable(_)) => Failure::new(error).answer(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn question(query: &str) -> Result<Question, Failure> {
+    let (mut ip, mut host, mut path, mut method) = (None, String::new(), "/".to_owned(), Method::GET);
+    let mut headers = HeaderMap::new();
+    for (key, value) in parameters(query) {
+        match &*key {
+            "ip" => {
+                ip = Some(
+                    value
+                        .trim()
+                        .parse()
+                        .map_err(|_| Failure::new(format!("ip={value} is no address")))?,
+                )
+            }
+            "host" => host = value.into_owned(),
+            "path" => path = value.into_owned(),
+            "method" => {
+                method = value
+                    .parse()
+                    .map_err(|_| Failure::new(format!("method={value} is no method")))?;
+            }
+            "header" => {
+                let (name, value) = read_header(&value).ok_or_else(|| {
+                    Failure::new(format!("header={value} is no header; it is written as name: value"))
+                })?;
+                headers.append(name, value);
+            }
+            other => {
+                let known = ["ip", "host", "path", "method", "header"];
+                return Err(Failure::new(format!("there is no parameter {other:?}")).known(known));
+            }
+        }
+    }
+    Ok(Question {
+        ip: ip.ok_or_else(|| Failure::new("ip, the client's address, is missing"))?,
+        host,
+        path,
+        method,
+        headers,
+    })
+}
+
+fn read_header(text: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = text.split_once(':')?;
+    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
+}
+
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
+async fn drain(instance: &dyn Instance, region: RegionName, drained: bool) -> Answer {
+    let known = region_names(&instance.picture());
+    if !known.contains(&region) {
+        return Failure::new(format!("no service has a region {region}"))
+            .known(known)
+            .answer(StatusCode::NOT_FOUND);
+    }
+    match instance.drain(region.clone(), drained).await {
+        Ok(()) => {
+            tracing::info!(%region, drained, "an operator changed a region");
+            json(&Drained {
+                region: region.to_string(),
+                drained,
+            })
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+async fn roll_back(instance: &dyn Instance, plugin: PluginName) -> Answer {
+    let known = instance.picture().plugins.into_iter().map(|plugin| plugin.name);
+    let known: Vec<_> = known.collect();
+    if !known.contains(&plugin) {
+        return Failure::new(format!("there is no plugin {plugin}"))
+            .known(known)
+            .answer(StatusCode::NOT_FOUND);
+    }
+    match instance.roll_back(plugin.clone()).await {
+        Ok(digest) => {
+            tracing::info!(%plugin, digest, "an operator rolled a plugin back");
+            json(&RolledBack {
+                plugin: plugin.to_string(),
+                digest,
+            })
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &OrderError) -> Answer {
+    Failure::new(error).answer(match error {
+        OrderError::Unknown(_) => StatusCode::NOT_FOUND,
+        OrderError::Impossible(_) => StatusCode::CONFLICT,
+        OrderError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    })
+}
+
+fn region_names(picture: &Picture) -> Vec<RegionName> {
+    let gateways = picture.config.services().iter().flat_map(|service| service.gateways());
+    let mut names: Vec<_> = gateways.map(|gateway| gateway.region.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}

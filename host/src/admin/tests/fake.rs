@@ -1,0 +1,310 @@
+//! An instance made up for the tests: two services, an unhealthy region, a plugin with a fault, a refused configuration.
+
+use crate::admin::instance::{
+    ExplainError, Explained, GeoPicture, Instance, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question,
+    ServicePicture,
+};
+use crate::telemetry::access_log::Lines;
+use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
+use crate::telemetry::readiness::Readiness;
+use crate::vitals::{Ending, GatewayKey, InFlight, Vitals};
+use portolan_core::candidates;
+use portolan_core::chart;
+use portolan_core::config::{Config, Gateway, GatewayAddress, GatewayHost, Policy, Service, ServiceParts};
+use portolan_core::decision::{Decision, RankedBy};
+use portolan_core::geo::{Country, Location, Place, PlaceId, Point};
+use portolan_core::health::{Evidence, GatewayHealth, HealthView, ServiceHealth, State};
+use portolan_core::id::{Generation, PluginName, RegionName, ServiceId};
+use portolan_core::identity::{ClientIdentity, IdentitySource};
+use portolan_core::proximity::RoundTrips;
+use portolan_core::rank;
+use portolan_core::route::{HostPattern, Route, Routes};
+use portolan_core::slots::Slots;
+use serde_json::json;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+
+/// A chance by which eastus2, at a quarter of its share, is not held back.
+const ROLL: u64 = 2;
+
+/// The instance, with what it was asked.
+#[derive(Debug)]
+pub(super) struct Fake {
+    pub(super) readiness: Readiness,
+    picture: Picture,
+    asked: Mutex<Option<Question>>,
+    orders: Mutex<Vec<(String, bool)>>,
+    rolled_back: Mutex<bool>,
+    _in_flight: InFlight,
+}
+
+impl Fake {
+    pub(super) fn asked(&self) -> Question {
+        self.asked.lock().expect("not poisoned").clone().expect("a question")
+    }
+
+    pub(super) fn orders(&self) -> Vec<(String, bool)> {
+        self.orders.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        let config = Arc::new(config());
+        let health = Arc::new(health());
+        let places = places();
+        let charts = chart::draw_all(&config, &places, &RoundTrips::default());
+        let services = config
+            .services()
+            .iter()
+            .zip(charts)
+            .map(|(service, chart)| ServicePicture {
+                vitals: Arc::new(ServiceVitals::new(service.name.clone(), 2)),
+                gateways: service
+                    .gateways()
+                    .iter()
+                    .map(|gateway| vitals(service, gateway))
+                    .collect(),
+                chart: Arc::new(chart),
+            });
+        let services: Vec<_> = services.collect();
+        let in_flight = count(services.first().expect("a service"));
+        let unrouted = Arc::new(ServiceVitals::new("".into(), 2));
+        (0..4).for_each(|_| unrouted.finished(1, Ending::NoRoute));
+        Self {
+            readiness: Readiness::default(),
+            picture: Picture {
+                started: SystemTime::now(),
+                generation: Generation(7),
+                config,
+                health,
+                services,
+                unrouted,
+                geo: GeoPicture {
+                    database: "DB-IP City Lite".into(),
+                    built: Some(november()),
+                    networks: 2_072_014,
+                    attribution: Some("IP Geolocation by DB-IP".into()),
+                },
+                plugins: vec![PluginPicture {
+                    name: "canary".into(),
+                    digest: "sha256:77c0".into(),
+                    source: "./canary.wasm".into(),
+                    earlier: Some("sha256:0123".into()),
+                }],
+                loads: vec![
+                    LoadPicture {
+                        what: "config",
+                        taken: 2,
+                        refused: 1,
+                        last_taken: Some(november()),
+                        standing_error: Some("portolan.yaml: line 3: unknown key polcy".into()),
+                    },
+                    LoadPicture {
+                        what: "geo",
+                        taken: 1,
+                        refused: 0,
+                        last_taken: None,
+                        standing_error: None,
+                    },
+                ],
+                access_log: Some(Lines {
+                    written: 10,
+                    dropped: 5,
+                    failed: 0,
+                }),
+            },
+            asked: Mutex::default(),
+            orders: Mutex::default(),
+            rolled_back: Mutex::default(),
+            _in_flight: in_flight,
+        }
+    }
+}
+
+impl Instance for Fake {
+    fn picture(&self) -> Picture {
+        self.picture.clone()
+    }
+
+    fn places(&self) -> Vec<Place> {
+        places()
+    }
+
+    fn configuration(&self) -> serde_json::Value {
+        json!({ "services": { "storefront": {} } })
+    }
+
+    fn missing(&self) -> Vec<&'static str> {
+        self.readiness.missing()
+    }
+
+    fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {
+        *self.asked.lock().expect("not poisoned") = Some(question.clone());
+        let Picture {
+            config,
+            health,
+            services,
+            ..
+        } = &self.picture;
+        let Some(id) = config.routes().find(&question.host, &question.path) else {
+            return Err(ExplainError::NoRoute {
+                host: question.host.clone(),
+                path: question.path.clone(),
+            });
+        };
+        let service = config.service(id).expect("a service");
+        let health = health.service(id).expect("its health");
+        let location = Location {
+            id: PlaceId(1),
+            place: places()[1],
+        };
+        let candidates = candidates::gather(service, health, location.place.country, Slots::EMPTY);
+        let row = services[id.index()].chart.row(location.id);
+        let decision = Decision {
+            generation: self.picture.generation,
+            client: ClientIdentity {
+                addr: question.ip,
+                source: IdentitySource::Peer,
+            },
+            location,
+            service: id,
+            candidates,
+            ranking: rank::native(service, row, &candidates, health, ROLL),
+            by: RankedBy::Fallback("trap"),
+            roll: ROLL,
+        };
+        let explanation = decision.explain(config, service, health, &RoundTrips::default());
+        Ok(Explained { decision, explanation })
+    }
+
+    fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()> {
+        self.orders
+            .lock()
+            .expect("not poisoned")
+            .push((region.to_string(), drained));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn roll_back(&self, _: PluginName) -> Ordered<'_, String> {
+        let again = std::mem::replace(&mut *self.rolled_back.lock().expect("not poisoned"), true);
+        Box::pin(std::future::ready(if again {
+            Err(OrderError::Impossible(
+                "plugin canary has had no other version since the start".into(),
+            ))
+        } else {
+            Ok("sha256:0123".into())
+        }))
+    }
+}
+
+fn config() -> Config {
+    let regions = [
+        ("westeurope", 52.4, 4.9),
+        ("eastus2", 36.7, -78.4),
+        ("southeastasia", 1.3, 103.8),
+    ];
+    let gateways = regions.map(|(region, latitude, longitude)| Gateway {
+        region: region.into(),
+        point: Point::new(latitude, longitude).expect("a point"),
+        address: GatewayAddress {
+            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: 9001,
+        },
+        priority: 0,
+        weight: 100,
+        max_requests: (region == "southeastasia").then_some(1),
+    });
+    let service = |name: &str, policy| {
+        Service::new(ServiceParts {
+            policy,
+            ..ServiceParts::new(name, gateways.to_vec())
+        })
+        .expect("a service")
+    };
+    let services = vec![
+        service("storefront", Policy::Plugin("canary".into())),
+        service("images", Policy::Distance),
+    ];
+    let host = HostPattern::parse("shop.example.net").expect("a pattern");
+    let routes = Routes::new([Route {
+        host,
+        path: "/".into(),
+        service: ServiceId(0),
+    }]);
+    Config::new(services, routes, None).expect("a configuration")
+}
+
+fn health() -> HealthView {
+    let gateway = |state, share| GatewayHealth {
+        state,
+        share,
+        round_trip: None,
+    };
+    HealthView::new(vec![
+        ServiceHealth::new(vec![
+            gateway(State::Unhealthy, 1000),
+            GatewayHealth {
+                round_trip: Some(Duration::from_micros(81_500)),
+                ..gateway(State::Degraded, 250)
+            },
+            gateway(State::Healthy, 1000),
+        ]),
+        ServiceHealth::unknown(3),
+    ])
+}
+
+/// Nowhere, London, Singapore.
+fn places() -> Vec<Place> {
+    let place = |country, latitude, longitude| Place {
+        point: Some(Point::new(latitude, longitude).expect("a point")),
+        country: Country::parse(country).expect("a country"),
+    };
+    vec![Place::default(), place("GB", 51.5, -0.1), place("SG", 1.3, 103.8)]
+}
+
+fn vitals(service: &Service, gateway: &Gateway) -> Arc<Vitals> {
+    let key = GatewayKey {
+        service: service.name.clone(),
+        region: gateway.region.clone(),
+        address: gateway.address.clone(),
+    };
+    Arc::new(Vitals::new(key, 2, Arc::new(Notify::new())))
+}
+
+/// Three requests: one that westeurope did not take, all answered by eastus2; two that nobody might answer.
+fn count(shown: &ServicePicture) -> InFlight {
+    let [west, east, south] = shown.gateways.as_slice() else {
+        panic!("three regions")
+    };
+    west.observe(0, Evidence::ConnectFailed);
+    shown.vitals.retried(0, Retry::Made);
+    for worker in [0, 1, 1] {
+        east.observe(worker, Evidence::Success);
+        east.answered(worker, Duration::from_millis(80));
+        east.finished(worker, Ending::Success);
+        shown.vitals.took(worker, Stage::Decide, Duration::from_nanos(800));
+        shown.vitals.took(worker, Stage::Total, Duration::from_millis(82));
+    }
+    (0..2).for_each(|_| shown.vitals.finished(0, Ending::Residency));
+    for by in [
+        RankedBy::Fallback("trap"),
+        RankedBy::Plugin {
+            reason: 0,
+            repaired: true,
+        },
+        RankedBy::Plugin {
+            reason: 3,
+            repaired: false,
+        },
+    ] {
+        shown.vitals.decided(1, by);
+    }
+    south.begin(0)
+}
+
+fn november() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_491_200)
+}

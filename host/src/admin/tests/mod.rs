@@ -1,0 +1,426 @@
+//! The administration over a real socket, before an instance made up for the purpose.
+
+mod fake;
+mod strict;
+
+use super::view::explain::Explain;
+use super::view::map::Map;
+use super::view::plugins::Plugins;
+use super::view::ready::Ready;
+use super::view::regions::Regions;
+use fake::Fake;
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+struct Admin {
+    address: SocketAddr,
+    fake: Arc<Fake>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: String,
+    body: String,
+}
+
+impl Admin {
+    async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let fake = Arc::new(Fake::default());
+        tokio::spawn(super::serve(
+            listener,
+            Arc::clone(&fake) as Arc<dyn super::instance::Instance>,
+        ));
+        Self { address, fake }
+    }
+
+    async fn ask(&self, method: &str, target: &str, headers: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        let host = if headers.contains("Host:") {
+            String::new()
+        } else {
+            format!("Host: {}\r\n", self.address)
+        };
+        let request = format!("{method} {target} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let (status, headers) = head.split_once("\r\n").expect("a status line");
+        Answer {
+            status: status.split(' ').nth(1).expect("a status").parse().expect("a status"),
+            headers: headers.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, "").await
+    }
+
+    #[track_caller]
+    fn read<T: DeserializeOwned>(answer: &Answer) -> T {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.headers.contains("content-type: application/json"), "{answer:?}");
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.body))
+    }
+}
+
+#[tokio::test]
+async fn it_is_alive_and_ready_and_says_what_was_refused() {
+    let admin = Admin::start().await;
+    let alive = admin.get("/livez").await;
+    assert_eq!((alive.status, alive.body.as_str()), (StatusCode::OK, "ok\n"));
+    let ready: Ready = Admin::read(&admin.get("/readyz").await);
+    assert!(ready.ready && ready.missing.is_empty() && ready.generation == 7);
+    let config = ready.loads.iter().find(|load| load.what == "config").expect("config");
+    assert_eq!((config.taken, config.refused), (2, 1));
+    assert!(
+        config.error.as_deref().is_some_and(|why| why.contains("line 3")),
+        "{config:?}"
+    );
+    assert_eq!(config.last_taken.as_deref(), Some("2026-11-01T00:00:00Z"));
+    assert_eq!(
+        (ready.geo.database.as_str(), ready.geo.networks),
+        ("DB-IP City Lite", 2_072_014)
+    );
+    assert_eq!(ready.geo.attribution.as_deref(), Some("IP Geolocation by DB-IP"));
+}
+
+#[tokio::test]
+async fn it_says_what_is_missing() {
+    let admin = Admin::start().await;
+    let listeners = admin.fake.readiness.wait_for("listeners");
+    let answer = admin.get("/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let ready: Ready = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!((ready.ready, ready.missing), (false, vec!["listeners".to_owned()]));
+    assert_eq!(admin.get("/livez").await.status, 200, "alive all the same");
+    drop(listeners);
+    assert_eq!(admin.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn regions_are_shown_with_what_they_do_and_what_stands_against_them() {
+    let admin = Admin::start().await;
+    let regions: Regions = Admin::read(&admin.get("/api/v1/regions").await);
+    let [storefront, _] = regions.services.as_slice() else {
+        panic!("{regions:?}")
+    };
+    assert_eq!(storefront.policy, "plugin canary");
+    assert_eq!(storefront.unanswered["residency"], 2);
+    assert_eq!(storefront.decisions["fallback"], 1);
+    assert_eq!(storefront.retries["made"], 1);
+    let [west, east, south] = storefront.regions.as_slice() else {
+        panic!("{storefront:?}")
+    };
+    assert_eq!(
+        (west.state.as_str(), west.excluded.as_deref()),
+        ("unhealthy", Some("unhealthy"))
+    );
+    assert_eq!((east.state.as_str(), east.share), ("degraded", 0.25));
+    assert_eq!((east.answered["2xx"], east.attempts["success"]), (3, 3));
+    assert_eq!((east.first_byte.count, east.probe_ms), (3, Some(81.5)));
+    assert_eq!((south.in_flight, south.excluded.as_deref()), (1, Some("full")));
+}
+
+#[tokio::test]
+async fn plugins_are_shown_with_their_faults() {
+    let admin = Admin::start().await;
+    let plugins: Plugins = Admin::read(&admin.get("/api/v1/plugins").await);
+    let [canary] = plugins.plugins.as_slice() else {
+        panic!("{plugins:?}")
+    };
+    assert_eq!(
+        (canary.plugin.as_str(), canary.digest.as_str()),
+        ("canary", "sha256:77c0")
+    );
+    assert_eq!(canary.services, ["storefront"]);
+    assert_eq!((canary.answers, canary.repaired, canary.faults["trap"]), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn a_map_shows_which_place_goes_where() {
+    let admin = Admin::start().await;
+    let map: Map = Admin::read(&admin.get("/api/v1/map").await);
+    assert_eq!((map.service.as_str(), map.places.len()), ("storefront", 2));
+    // London and Singapore: westeurope is unhealthy, so London goes to the next nearest.
+    let first: Vec<_> = map.places.iter().map(|(_, _, region)| *region).collect();
+    assert_eq!(first, [Some(1), Some(2)]);
+    let answer = admin.get("/api/v1/map?service=nowhere").await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("storefront"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_decision_is_explained() {
+    let admin = Admin::start().await;
+    let target =
+        "/api/v1/explain?ip=81.2.69.142&host=shop.example.net&path=/cart&method=POST&header=Cookie:%20a=b&header=x-a:1";
+    let explain: Explain = Admin::read(&admin.get(target).await);
+    assert_eq!(
+        (explain.by.as_str(), explain.fault.as_deref()),
+        ("fallback", Some("trap"))
+    );
+    assert_eq!((explain.chosen.as_deref(), explain.generation), (Some("eastus2"), 7));
+    assert_eq!(
+        (explain.client.country.as_deref(), explain.client.source.as_str()),
+        (Some("GB"), "peer")
+    );
+    assert_eq!(
+        (explain.request.method.as_str(), explain.request.path.as_str()),
+        ("POST", "/cart")
+    );
+    let [east, south, west] = explain.regions.as_slice() else {
+        panic!("{explain:?}")
+    };
+    assert_eq!((east.rank, east.region.as_str()), (Some(1), "eastus2"));
+    assert_eq!((south.rank, south.excluded.as_deref()), (Some(2), None));
+    assert_eq!((west.rank, west.excluded.as_deref()), (None, Some("unhealthy")));
+    let asked = admin.fake.asked();
+    assert_eq!(
+        (asked.headers["cookie"].as_bytes(), asked.headers.len()),
+        (&b"a=b"[..], 2)
+    );
+}
+
+#[tokio::test]
+async fn a_question_that_is_none_is_told_what_to_do() {
+    let admin = Admin::start().await;
+    for (query, says) in [
+        ("", "ip, the client's address, is missing"),
+        ("?ip=one.two", "ip=one.two is no address"),
+        ("?ip=::1&method=G%20T", "method=G T is no method"),
+        ("?ip=::1&header=nothing", "name: value"),
+        ("?ip=::1&adress=x", "no parameter \\\"adress\\\""),
+    ] {
+        let answer = admin.get(&format!("/api/v1/explain{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(
+            answer.body.contains(says) && answer.body.contains("\"hint\""),
+            "{answer:?}"
+        );
+    }
+    let answer = admin.get("/api/v1/explain?ip=::1&host=other.example").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(answer.body.contains("no route is for host"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn operators_drain_and_bring_back() {
+    let admin = Admin::start().await;
+    for (order, drained) in [("drain", true), ("undrain", false)] {
+        let answer = admin
+            .ask("POST", &format!("/api/v1/regions/westeurope/{order}"), "")
+            .await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(admin.fake.orders().pop(), Some(("westeurope".into(), drained)));
+    }
+    let answer = admin.ask("POST", "/api/v1/regions/westeurop/drain", "").await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("\"westeurope\""), "what there is: {answer:?}");
+    assert_eq!(admin.fake.orders().len(), 2);
+}
+
+#[tokio::test]
+async fn operators_roll_plugins_back() {
+    let admin = Admin::start().await;
+    let answer = admin.ask("POST", "/api/v1/plugins/canary/rollback", "").await;
+    assert!(
+        answer.status == 200 && answer.body.contains("sha256:0123"),
+        "{answer:?}"
+    );
+    let answer = admin.ask("POST", "/api/v1/plugins/canary/rollback", "").await;
+    assert_eq!(
+        answer.status,
+        StatusCode::CONFLICT,
+        "there is only one version before: {answer:?}"
+    );
+    let answer = admin.ask("POST", "/api/v1/plugins/canari/rollback", "").await;
+    assert!(answer.status == 404 && answer.body.contains("\"canary\""), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_web_page_elsewhere_can_neither_read_nor_order() {
+    let admin = Admin::start().await;
+    let order = "/api/v1/regions/westeurope/drain";
+    for (method, target, headers) in [
+        ("POST", order, "Origin: http://evil.example\r\n"),
+        ("POST", order, "Sec-Fetch-Site: cross-site\r\n"),
+        ("POST", order, "Host: evil.example\r\nOrigin: http://evil.example\r\n"),
+        ("GET", "/api/v1/config", "Host: evil.example:9900\r\n"),
+    ] {
+        let answer = admin.ask(method, target, headers).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers}: {answer:?}");
+    }
+    assert!(admin.fake.orders().is_empty());
+    let own = format!("Origin: http://{}\r\nSec-Fetch-Site: same-origin\r\n", admin.address);
+    assert_eq!(admin.ask("POST", order, &own).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_does_not_fit_is_said() {
+    let admin = Admin::start().await;
+    let answer = admin.get("/metrik").await;
+    assert!(
+        answer.status == 404 && answer.body.contains("GET /metrics"),
+        "{answer:?}"
+    );
+    for path in [
+        "//",
+        "/api/v1/regions/a/b/drain",
+        "/api/v1/regions/",
+        "/api/v1/regions/a/drain/x",
+    ] {
+        assert_eq!(admin.get(path).await.status, 404, "{path}");
+    }
+    let answer = admin.ask("POST", "/metrics", "").await;
+    assert!(
+        answer.status == 405 && answer.headers.contains("allow: get, head"),
+        "{answer:?}"
+    );
+    let answer = admin.get("/api/v1/regions/westeurope/drain").await;
+    assert!(
+        answer.status == 405 && answer.headers.contains("allow: post"),
+        "{answer:?}"
+    );
+    assert!(admin.fake.orders().is_empty());
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body() {
+    let admin = Admin::start().await;
+    for target in [
+        "/",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/api/v1/regions",
+        "/api/v1/plugins",
+        "/api/v1/config",
+    ] {
+        let (get, head) = (admin.get(target).await, admin.ask("HEAD", target, "").await);
+        assert_eq!((head.status, get.status), (StatusCode::OK, StatusCode::OK), "{target}");
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{target}");
+        assert!(head.headers.contains("content-length: "), "{target}: {head:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_dashboard_is_one_page_that_speaks_to_nobody_else() {
+    let admin = Admin::start().await;
+    let page = admin.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.headers.contains("frame-ancestors 'none'") && page.headers.contains("connect-src 'self'"));
+    assert!(
+        page.body.contains("<a href=\"https://db-ip.com\""),
+        "the attribution its licence asks for"
+    );
+    let own = ["https://db-ip.com", "http://www.w3.org/2000/svg"];
+    let rest = own
+        .iter()
+        .fold(page.body.clone(), |rest, known| rest.replace(known, ""));
+    for outside in ["http:", "https:", "src=", "@import", "url(", "innerHTML", "eval("] {
+        assert!(!rest.contains(outside), "{outside}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_in_the_format_and_tell_what_was_counted() {
+    let admin = Admin::start().await;
+    let answer = admin.get("/metrics").await;
+    assert!(
+        answer.headers.contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        answer.headers
+    );
+    let samples = strict::parse(&answer.body);
+    for (sample, value) in [
+        (
+            r#"portolan_requests_total{service="storefront",region="eastus2",outcome="2xx"}"#,
+            3.0,
+        ),
+        (
+            r#"portolan_requests_total{service="storefront",region="",outcome="residency"}"#,
+            2.0,
+        ),
+        (
+            r#"portolan_requests_total{service="",region="",outcome="no_route"}"#,
+            4.0,
+        ),
+        (
+            r#"portolan_upstream_attempts_total{service="storefront",region="westeurope",outcome="connect_failed"}"#,
+            1.0,
+        ),
+        (
+            r#"portolan_upstream_in_flight{service="storefront",region="southeastasia"}"#,
+            1.0,
+        ),
+        (
+            r#"portolan_upstream_first_byte_seconds_count{service="storefront",region="eastus2"}"#,
+            3.0,
+        ),
+        (
+            r#"portolan_upstream_first_byte_seconds_bucket{service="storefront",region="eastus2",le="0.1"}"#,
+            3.0,
+        ),
+        (r#"portolan_decisions_total{service="storefront",by="fallback"}"#, 1.0),
+        (r#"portolan_retries_total{service="storefront",verdict="made"}"#, 1.0),
+        (
+            r#"portolan_request_duration_seconds_count{service="storefront",stage="decide"}"#,
+            3.0,
+        ),
+        (
+            r#"portolan_request_duration_seconds_bucket{service="storefront",stage="decide",le="0.000001"}"#,
+            3.0,
+        ),
+        (
+            r#"portolan_plugin_faults_total{service="storefront",plugin="canary",fault="trap"}"#,
+            1.0,
+        ),
+        (
+            r#"portolan_plugin_repairs_total{service="storefront",plugin="canary"}"#,
+            1.0,
+        ),
+        (r#"portolan_plugin_info{plugin="canary",digest="sha256:77c0"}"#, 1.0),
+        (
+            r#"portolan_gateway_state{service="storefront",region="westeurope",state="unhealthy"}"#,
+            1.0,
+        ),
+        (
+            r#"portolan_gateway_state{service="storefront",region="westeurope",state="healthy"}"#,
+            0.0,
+        ),
+        (r#"portolan_gateway_share{service="storefront",region="eastus2"}"#, 0.25),
+        (r#"portolan_config_reloads_total{result="refused"}"#, 1.0),
+        (r#"portolan_load_failing{what="config"}"#, 1.0),
+        (r#"portolan_access_log_lines_total{result="dropped"}"#, 5.0),
+        ("portolan_table_generation", 7.0),
+    ] {
+        assert_eq!(samples.get(sample), Some(&value), "{sample} in\n{}", answer.body);
+    }
+    let at_least = [
+        ("process_cpu_seconds_total", 0.0),
+        ("process_resident_memory_bytes", 1e6),
+        ("process_open_fds", 3.0),
+        ("process_start_time_seconds", 1e9),
+        ("portolan_geo_database_build_timestamp_seconds", 1e9),
+        ("portolan_geo_database_age_seconds", 0.0),
+    ];
+    for (sample, least) in at_least {
+        assert!(samples.get(sample).is_some_and(|value| *value >= least), "{sample}");
+    }
+    assert_eq!(
+        samples.get(&format!(
+            "portolan_build_info{{version=\"{}\"}}",
+            env!("CARGO_PKG_VERSION")
+        )),
+        Some(&1.0)
+    );
+}

@@ -1,0 +1,132 @@
+//! A decision spelled out.
+
+use super::Location;
+use crate::admin::instance::{Explained, Question};
+use portolan_core::decision::{RankedBy, Standing};
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/explain`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explain {
+    /// The number of the routing table it was decided by.
+    pub generation: u64,
+    /// What was asked.
+    pub request: Request,
+    /// Who asked, and where from.
+    pub client: Client,
+    /// The service that the route leads to.
+    pub service: String,
+    /// How its regions are ordered.
+    pub policy: String,
+    /// Who ordered them: `policy`, `plugin` or `fallback`.
+    pub by: String,
+    /// Why the plugin could not, when it could not.
+    pub fault: Option<String>,
+    /// One line why the first region is first.
+    pub reason: String,
+    /// All regions look bad, so that health was disregarded.
+    pub panic: bool,
+    /// The chance the decision was given.
+    pub roll: u64,
+    /// The region that is tried first; `None` when nobody may answer.
+    pub chosen: Option<String>,
+    /// The regions, best first, the excluded ones last.
+    pub regions: Vec<Candidate>,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The host.
+    pub host: String,
+    /// The path.
+    pub path: String,
+}
+
+/// Who asked, and where from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    /// The address.
+    pub address: String,
+    /// What the address was taken from.
+    pub source: String,
+    /// Two letters; `None` when nobody knows.
+    pub country: Option<String>,
+    /// The place of its cell in the location table; `None` when it has none.
+    pub location: Option<Location>,
+}
+
+/// One region of the service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The region.
+    pub region: String,
+    /// Its position among those to be tried, from 1.
+    pub rank: Option<usize>,
+    /// Why it may not answer.
+    pub excluded: Option<String>,
+    /// `unknown`, `healthy`, `degraded`, `unhealthy` or `draining`.
+    pub state: String,
+    /// Kilometres from the client.
+    pub distance_km: Option<f64>,
+    /// Estimated round trip in milliseconds.
+    pub round_trip_ms: Option<f64>,
+    /// Its failover level, 0 first.
+    pub priority: u8,
+}
+
+impl Explain {
+    /// The decision about a question, for the wire.
+    pub fn of(question: &Question, explained: &Explained) -> Self {
+        let Explained { decision, explanation } = explained;
+        let place = decision.location.place;
+        let first = explanation.regions.iter().find(|standing| standing.rank == Some(1));
+        Self {
+            generation: decision.generation.0,
+            request: Request {
+                method: question.method.to_string(),
+                host: question.host.clone(),
+                path: question.path.clone(),
+            },
+            client: Client {
+                address: decision.client.addr.to_string(),
+                source: decision.client.source.as_str().into(),
+                country: place.country.as_str().map(Into::into),
+                location: place.point.map(Into::into),
+            },
+            service: explanation.service.clone(),
+            policy: explanation.policy.clone(),
+            by: decision.by.as_str().into(),
+            fault: match decision.by {
+                RankedBy::Fallback(fault) => Some(fault.into()),
+                RankedBy::Policy | RankedBy::Plugin { .. } => None,
+            },
+            reason: explanation.reason.clone(),
+            panic: decision.candidates.panic,
+            roll: decision.roll,
+            chosen: first.map(|standing| standing.region.to_string()),
+            regions: explanation.regions.iter().map(Candidate::from).collect(),
+        }
+    }
+}
+
+impl From<&Standing> for Candidate {
+    fn from(standing: &Standing) -> Self {
+        Self {
+            region: standing.region.to_string(),
+            rank: standing.rank,
+            excluded: standing.excluded.map(|why| why.as_str().into()),
+            state: standing.health.state.as_str().into(),
+            distance_km: standing.distance_km.map(tenths),
+            round_trip_ms: standing.round_trip_ms.map(tenths),
+            priority: standing.priority,
+        }
+    }
+}
+
+/// No estimate is better than that.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}

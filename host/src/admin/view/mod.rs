@@ -1,0 +1,51 @@
+//! What the administration's JSON looks like. These types exist for that alone: the decision core's are not for the
+//! wire. The command line reads the same ones back.
+
+pub mod explain;
+pub mod map;
+pub mod plugins;
+pub mod ready;
+pub mod regions;
+
+use portolan_core::geo::Point;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Counts by word.
+pub type Counts = BTreeMap<String, u64>;
+
+/// A point on the globe, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Location {
+    /// Degrees north.
+    pub latitude: f32,
+    /// Degrees east.
+    pub longitude: f32,
+}
+
+impl From<Point> for Location {
+    fn from(point: Point) -> Self {
+        Self {
+            latitude: point.latitude(),
+            longitude: point.longitude(),
+        }
+    }
+}
+
+/// `POST /api/v1/regions/{region}/drain` and `/undrain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// The region.
+    pub region: String,
+    /// Whether it is out.
+    pub drained: bool,
+}
+
+/// `POST /api/v1/plugins/{plugin}/rollback`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The plugin.
+    pub plugin: String,
+    /// The digest of the version that is in force now.
+    pub digest: String,
+}

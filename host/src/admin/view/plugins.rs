@@ -1,0 +1,78 @@
+//! The plugins, as they stand.
+
+use super::Counts;
+use crate::admin::instance::{Picture, PluginPicture};
+use crate::telemetry::metrics::ServiceTotals;
+use portolan_core::config::Policy;
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/plugins`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plugins {
+    /// The plugins by name.
+    pub plugins: Vec<Plugin>,
+}
+
+/// A plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Its name in the configuration.
+    pub plugin: String,
+    /// The digest of the version in force.
+    pub digest: String,
+    /// Where it came from.
+    pub source: String,
+    /// The digest of the version that a roll-back brings back.
+    pub earlier: Option<String>,
+    /// The services whose regions it orders.
+    pub services: Vec<String>,
+    /// Answers since the start.
+    pub answers: u64,
+    /// Answers of which something had to be dropped.
+    pub repaired: u64,
+    /// Faults by name: the built-in policy answered instead.
+    pub faults: Counts,
+}
+
+impl Plugins {
+    pub(in crate::admin) fn of(picture: &Picture) -> Self {
+        Self {
+            plugins: picture
+                .plugins
+                .iter()
+                .map(|plugin| Plugin::of(plugin, picture))
+                .collect(),
+        }
+    }
+}
+
+impl Plugin {
+    fn of(plugin: &PluginPicture, picture: &Picture) -> Self {
+        let mut view = Self {
+            plugin: plugin.name.to_string(),
+            digest: plugin.digest.clone(),
+            source: plugin.source.clone(),
+            earlier: plugin.earlier.clone(),
+            services: Vec::new(),
+            answers: 0,
+            repaired: 0,
+            faults: Counts::new(),
+        };
+        for (service, shown) in picture.config.services().iter().zip(&picture.services) {
+            if service.policy == Policy::Plugin(plugin.name.clone()) {
+                view.services.push(service.name.to_string());
+                view.add(&shown.vitals.totals());
+            }
+        }
+        view
+    }
+
+    fn add(&mut self, totals: &ServiceTotals) {
+        let [_, by_plugin, _] = totals.ranked;
+        self.answers += by_plugin;
+        self.repaired += totals.repaired;
+        for (fault, count) in &totals.faults {
+            *self.faults.entry((*fault).to_owned()).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The regions, as they stand.
+
+use super::{Counts, Location};
+use crate::admin::instance::{Picture, ServicePicture};
+use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry};
+use crate::vitals::{Durations, Ending, Vitals};
+use portolan_core::candidates::Exclusion;
+use portolan_core::config::{Gateway, Service};
+use portolan_core::decision::policy_name;
+use portolan_core::health::{GatewayHealth, ServiceHealth, State};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// `GET /api/v1/regions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Regions {
+    /// The number of the routing table.
+    pub generation: u64,
+    /// The services in configured order.
+    pub services: Vec<ServiceRegions>,
+}
+
+/// A service with its regions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceRegions {
+    /// The service.
+    pub service: String,
+    /// How its regions are ordered.
+    pub policy: String,
+    /// All regions that are not drained look bad, so that health is disregarded.
+    pub panic: bool,
+    /// Requests since the start that no region answered, by what became of them.
+    pub unanswered: Counts,
+    /// Decisions since the start by who ordered the regions.
+    pub decisions: Counts,
+    /// What followed failed attempts since the start.
+    pub retries: Counts,
+    /// The regions in configured order.
+    pub regions: Vec<Region>,
+}
+
+/// A region of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// The region.
+    pub region: String,
+    /// Where it is.
+    pub location: Location,
+    /// Where its gateway listens.
+    pub gateway: String,
+    /// Its failover level, 0 first.
+    pub priority: u8,
+    /// Its share among equals under the policy `weighted`.
+    pub weight: u32,
+    /// Concurrent requests beyond which it is passed over.
+    pub max_requests: Option<u32>,
+    /// `unknown`, `healthy`, `degraded`, `unhealthy` or `draining`.
+    pub state: String,
+    /// How much of its traffic it gets, 0 to 1: less than 1 while it is ramped up.
+    pub share: f64,
+    /// Why it gets no new requests; `None` when it does.
+    pub excluded: Option<String>,
+    /// Milliseconds of the last probe that succeeded.
+    pub probe_ms: Option<f64>,
+    /// Attempts in flight.
+    pub in_flight: u32,
+    /// Requests since the start that it answered, by what became of them.
+    pub answered: Counts,
+    /// Attempts since the start by how they ended.
+    pub attempts: Counts,
+    /// Times from the beginning of an attempt to the head of its response, since the start.
+    pub first_byte: Times,
+}
+
+/// Durations since the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// How many.
+    pub count: u64,
+    /// Their sum in seconds.
+    pub sum_seconds: f64,
+    /// Pairs of a bound in seconds and how many did not exceed it.
+    pub buckets: Vec<(f64, u64)>,
+}
+
+impl Regions {
+    pub(in crate::admin) fn of(picture: &Picture) -> Self {
+        let services = picture.config.services().iter().zip(&picture.services);
+        let services = services.enumerate().map(|(index, (service, shown))| {
+            let unknown = ServiceHealth::unknown(service.gateways().len());
+            let health = picture.health.services().get(index).unwrap_or(&unknown);
+            ServiceRegions::of(service, shown, health)
+        });
+        Self {
+            generation: picture.generation.0,
+            services: services.collect(),
+        }
+    }
+}
+
+impl ServiceRegions {
+    fn of(service: &Service, shown: &ServicePicture, health: &ServiceHealth) -> Self {
+        let totals = shown.vitals.totals();
+        let open = service.slots() - health.draining();
+        let panic = !open.is_empty() && (open - health.unhealthy()).is_empty();
+        let regions = service.gateways().iter().zip(&shown.gateways).zip(health.gateways());
+        Self {
+            service: service.name.to_string(),
+            policy: policy_name(&service.policy),
+            panic,
+            unanswered: counts(Ending::ALL.map(Ending::as_str), totals.endings),
+            decisions: counts(RANKED_BY, totals.ranked),
+            retries: counts(Retry::ALL.map(Retry::as_str), totals.retries),
+            regions: regions
+                .map(|((gateway, vitals), health)| Region::of(gateway, vitals, *health, panic))
+                .collect(),
+        }
+    }
+}
+
+impl Region {
+    fn of(gateway: &Gateway, vitals: &Vitals, health: GatewayHealth, panic: bool) -> Self {
+        let in_flight = vitals.in_flight();
+        Self {
+            region: gateway.region.to_string(),
+            location: gateway.point.into(),
+            gateway: gateway.address.authority(),
+            priority: gateway.priority,
+            weight: gateway.weight,
+            max_requests: gateway.max_requests,
+            state: health.state.as_str().into(),
+            share: f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE),
+            excluded: exclusion(gateway, health.state, in_flight, panic).map(|why| why.as_str().into()),
+            probe_ms: health.round_trip.map(millis),
+            in_flight,
+            answered: counts(Ending::ALL.map(Ending::as_str), vitals.endings()),
+            attempts: vitals
+                .totals()
+                .iter()
+                .map(|(evidence, count)| (evidence.as_str().into(), count))
+                .collect(),
+            first_byte: (&vitals.first_byte()).into(),
+        }
+    }
+}
+
+/// Why a gateway gets no new requests from anybody. Residency is not among it: that depends on the client.
+fn exclusion(gateway: &Gateway, state: State, in_flight: u32, panic: bool) -> Option<Exclusion> {
+    match state {
+        State::Draining => Some(Exclusion::Draining),
+        State::Unhealthy if !panic => Some(Exclusion::Unhealthy),
+        _ if gateway.max_requests.is_some_and(|limit| in_flight >= limit) => Some(Exclusion::Full),
+        _ => None,
+    }
+}
+
+impl From<&Durations> for Times {
+    fn from(durations: &Durations) -> Self {
+        let (from, to) = RESPONSE_BOUNDS;
+        Self {
+            count: durations.count(),
+            sum_seconds: durations.seconds(),
+            buckets: durations.cumulative(from, to).collect(),
+        }
+    }
+}
+
+/// The counts that are not zero, by word.
+fn counts<const N: usize>(words: [&str; N], counts: [u64; N]) -> Counts {
+    let pairs = words.into_iter().zip(counts);
+    pairs
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| (word.to_owned(), count))
+        .collect()
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
