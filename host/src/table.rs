@@ -8,6 +8,7 @@ use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::GatewayTarget;
+use crate::record::Ledger;
 use crate::vitals::Vitals;
 use arc_swap::ArcSwap;
 use portolan_core::chart::Chart;
@@ -41,23 +42,14 @@ pub struct RoutingTable {
 pub struct ServiceEntry {
     /// Its regions by preference, for every place.
     pub chart: Arc<Chart>,
-    /// Its gateways in slot order.
-    pub gateways: Arc<[GatewayEntry]>,
+    /// Its gateways in slot order, ready to be used.
+    pub gateways: Arc<[Arc<GatewayTarget>]>,
     /// Its plugin, when its policy names one that is loaded.
     pub plugin: Option<PluginEntry>,
     /// Its counters.
     pub vitals: Arc<ServiceVitals>,
     /// Whether any of its gateways has a request limit.
     pub limited: bool,
-}
-
-/// One gateway, ready to be used.
-#[derive(Clone, Debug)]
-pub struct GatewayEntry {
-    /// Where requests go, with their headers prepared.
-    pub target: Arc<GatewayTarget>,
-    /// Its counters.
-    pub vitals: Arc<Vitals>,
 }
 
 /// A service's plugin and the regions as it is told of them.
@@ -106,7 +98,7 @@ impl RoutingTable {
 
 impl ServiceEntry {
     /// The gateway of a slot.
-    pub fn gateway(&self, slot: Slot) -> Option<&GatewayEntry> {
+    pub fn gateway(&self, slot: Slot) -> Option<&Arc<GatewayTarget>> {
         self.gateways.get(slot.index())
     }
 
@@ -117,7 +109,7 @@ impl ServiceEntry {
         }
         let full = |slot: &Slot| {
             let limit = service.gateway(*slot).and_then(|gateway| gateway.max_requests);
-            limit.is_some_and(|limit| self.gateway(*slot).is_some_and(|entry| entry.vitals.in_flight() >= limit))
+            limit.is_some_and(|limit| self.gateway(*slot).is_some_and(|gateway| gateway.vitals.in_flight() >= limit))
         };
         service.slots().iter().filter(full).collect()
     }
@@ -186,5 +178,15 @@ impl Pins {
             *pinned = Rc::new(self.tables.current());
         }
         Rc::clone(&pinned)
+    }
+}
+
+impl Ledger for Pin {
+    fn service(&self, id: ServiceId) -> Option<(&Service, &ServiceVitals)> {
+        Some((self.config().service(id)?, &self.services.get(id.index())?.vitals))
+    }
+
+    fn gateway(&self, id: ServiceId, slot: Slot) -> Option<&Vitals> {
+        Some(&self.services.get(id.index())?.gateway(slot)?.vitals)
     }
 }

@@ -7,12 +7,12 @@ use crate::config::Settings;
 use crate::geo::Geo;
 use crate::control::reload::regions;
 use crate::plugin::PluginVersion;
-use crate::table::{GatewayEntry, PluginEntry, RoutingTable, ServiceEntry, Tables};
+use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{GatewayTarget, Resolver};
 use crate::vitals::{GatewayKey, Vitals};
 use portolan_core::chart::{self, Chart};
-use portolan_core::config::{Config, Policy, Service};
+use portolan_core::config::{Config, Gateway, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth};
 use portolan_core::id::{Generation, PluginName, ServiceName};
 use std::collections::{BTreeMap, HashMap};
@@ -70,7 +70,7 @@ pub struct Publisher {
 /// What of a service changes only with the configuration.
 #[derive(Debug)]
 struct Joined {
-    gateways: Arc<[GatewayEntry]>,
+    gateways: Arc<[Arc<GatewayTarget>]>,
     vitals: Arc<ServiceVitals>,
 }
 
@@ -80,7 +80,7 @@ struct Registry {
     workers: usize,
     alarm: Arc<Notify>,
     resolver: Arc<Resolver>,
-    gateways: HashMap<GatewayKey, GatewayEntry>,
+    gateways: HashMap<GatewayKey, Arc<GatewayTarget>>,
     services: HashMap<ServiceName, Arc<ServiceVitals>>,
 }
 
@@ -186,23 +186,34 @@ impl Registry {
     fn join(&mut self, config: &Config) -> Vec<Joined> {
         let (mut gateways, mut services) = (HashMap::new(), HashMap::new());
         let joined = config.services().iter().map(|service| {
-            let entries = service.gateways().iter().zip(keys(service)).map(|(gateway, key)| {
-                let entry = self.gateways.remove(&key).unwrap_or_else(|| GatewayEntry {
-                    target: Arc::new(GatewayTarget::new(gateway, service, &self.resolver)),
-                    vitals: Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm))),
-                });
-                gateways.insert(key, entry.clone());
-                entry
+            let targets = service.gateways().iter().zip(keys(service)).map(|(gateway, key)| {
+                let target = self.target(gateway, &key, service.preserve_host);
+                gateways.insert(key, Arc::clone(&target));
+                target
             });
-            let entries = entries.collect();
+            let targets = targets.collect();
             let vitals = self.services.remove(&service.name);
             let vitals = vitals.unwrap_or_else(|| Arc::new(ServiceVitals::new(service.name.clone(), self.workers)));
             services.insert(service.name.clone(), Arc::clone(&vitals));
-            Joined { gateways: entries, vitals }
+            Joined { gateways: targets, vitals }
         });
         let joined = joined.collect();
         (self.gateways, self.services) = (gateways, services);
         joined
+    }
+
+    /// The target of a gateway: the one before when nothing of it changed, with its connections; its counters always.
+    fn target(&self, gateway: &Gateway, key: &GatewayKey, preserve_host: bool) -> Arc<GatewayTarget> {
+        let before = self.gateways.get(key);
+        match before.filter(|target| target.preserves_host() == preserve_host) {
+            Some(target) => Arc::clone(target),
+            None => {
+                let vitals = before.map(|target| Arc::clone(&target.vitals)).unwrap_or_else(|| {
+                    Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm)))
+                });
+                Arc::new(GatewayTarget::new(gateway, preserve_host, vitals, &self.resolver))
+            }
+        }
     }
 }
 
@@ -226,6 +237,6 @@ fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {
 }
 
 fn watched(loaded: &Loaded, joined: &[Joined]) -> Watched {
-    let vitals = joined.iter().map(|service| service.gateways.iter().map(|entry| Arc::clone(&entry.vitals)).collect());
+    let vitals = joined.iter().map(|service| service.gateways.iter().map(|target| Arc::clone(&target.vitals)).collect());
     Watched { config: Arc::clone(&loaded.settings.routing), vitals: vitals.collect() }
 }
