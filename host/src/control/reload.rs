@@ -16,7 +16,7 @@ use portolan_core::id::{Generation, PluginName};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -77,12 +77,27 @@ pub enum LoadError {
     },
 }
 
-/// Loads what a configuration names.
+/// Loads what a configuration names at the start. A database that cannot be used does not keep the program from
+/// starting: the embedded table serves, and the error is said loudly.
 ///
 /// # Errors
-/// When a database or a plugin cannot be used.
-pub fn load(settings: Settings, engine: &PluginEngine) -> Result<Loaded, LoadError> {
+/// When a plugin cannot be used.
+pub fn load_first(settings: Settings, engine: &PluginEngine, status: &Status) -> Result<Loaded, LoadError> {
+    let geo = Geo::load(&settings.geo).unwrap_or_else(|error| {
+        tracing::error!("the embedded location table is used: {error}");
+        status.refused(Kind::Geo, error.to_string());
+        Geo::embedded()
+    });
+    finish(settings, geo, engine)
+}
+
+fn load(path: &Path, engine: &PluginEngine) -> Result<Loaded, LoadError> {
+    let settings = config::load(path)?;
     let geo = Geo::load(&settings.geo)?;
+    finish(settings, geo, engine)
+}
+
+fn finish(settings: Settings, geo: Geo, engine: &PluginEngine) -> Result<Loaded, LoadError> {
     let plugins = load_plugins(&settings, engine)?;
     Ok(Loaded { settings: Arc::new(settings), geo: Arc::new(geo), plugins: Arc::new(plugins) })
 }
@@ -201,11 +216,7 @@ impl Reloader {
     async fn reload(&mut self) {
         let Some(path) = self.path.clone() else { return };
         let engine = self.engine.clone();
-        let loaded = off_thread(move || {
-            let settings = config::load(&path)?;
-            load(settings, &engine)
-        });
-        match loaded.await {
+        match off_thread(move || load(&path, &engine)).await {
             Ok(loaded) => {
                 warn_of_what_needs_a_restart(&self.loaded.settings, &loaded.settings);
                 self.watched = Watched::new(self.path.as_ref(), &loaded.settings);
