@@ -125,9 +125,8 @@ fn all_down_and_back_again() {
     });
     sim.run(Duration::from_secs(20));
     sim.fates.fill(Fate::Well(5));
-    // Panic mode sends requests meanwhile; this is how soon the nearest is known to be back.
-    let took = sim.wait(millis(1_300), |sim| (0..3).any(|slot| sim.state(slot) == Degraded));
-    assert!(took > millis(0));
+    // Panic mode sends requests meanwhile. Nobody else is left, so that all are probed four times as often.
+    sim.wait(millis(600), |sim| (1..3).all(|slot| sim.state(slot) == Degraded));
     sim.wait(Duration::from_secs(15), |sim| {
         (0..3).all(|slot| sim.state(slot) == Healthy)
     });

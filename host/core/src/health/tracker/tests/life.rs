@@ -128,6 +128,18 @@ fn a_killed_gateway_returns_as_soon_as_probes_trust_it() {
 }
 
 #[test]
+fn probes_that_saw_a_fault_also_see_its_end() {
+    let mut sim = Sim::new(&shop(3, |_| {}));
+    sim.rate = 200;
+    sim.run(seconds(1));
+    sim.fates[0] = Fate::Sick;
+    sim.wait_for(0, Unhealthy, millis(100));
+    sim.run(seconds(5));
+    sim.fates[0] = Fate::Well(5);
+    sim.wait_for(0, Degraded, seconds(5));
+}
+
+#[test]
 fn without_probes_only_time_brings_it_back() {
     let mut sim = Sim::new(&shop(3, |parts| parts.health_check = None));
     sim.rate = 200;
@@ -261,6 +273,23 @@ fn a_reload_without_probes_forgets_what_they_said() {
     let now = sim.now();
     sim.tracker.reconfigure(&shop(2, |_| {}), now);
     sim.wait_for(0, Unhealthy, seconds(1));
+}
+
+#[test]
+fn a_longer_slow_start_takes_nothing_back() {
+    let mut sim = Sim::new(&shop(1, |_| {}));
+    sim.fates[0] = Fate::Dead;
+    sim.wait_for(0, Unhealthy, seconds(2));
+    sim.fates[0] = Fate::Well(5);
+    sim.wait(seconds(10), |sim| sim.health(0).share == 500);
+    let now = sim.now();
+    sim.tracker
+        .reconfigure(&shop(1, |parts| parts.slow_start = seconds(90)), now);
+    sim.run(seconds(1));
+    assert_eq!(sim.health(0).share, 500);
+    sim.run(seconds(39));
+    assert_eq!(sim.health(0).share, 500);
+    sim.wait(seconds(10), |sim| sim.health(0).share == 600);
 }
 
 #[test]
