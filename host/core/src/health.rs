@@ -1,8 +1,30 @@
 //! What is known of the gateways, as requests read it.
+//!
+//! | module | |
+//! |---|---|
+//! | [`tracker`] | from probes, traffic and operators to a [`HealthView`]: begin here |
+//! | [`transition`] | what changed, and why |
+//! | `tracked` | the gateways of one service |
+//! | `gateway` | the verdict on one gateway |
+//! | [`probing`] | when it is probed, and what its probes say |
+//! | [`outlier`] | what its traffic says |
+//! | `stall` | what the silence of its traffic says |
+//! | `ejection` | for how long it is out because of that |
+//! | `ramp` | how much traffic it gets when it returns |
+
+mod ejection;
+mod gateway;
+pub mod outlier;
+pub mod probing;
+mod ramp;
+mod stall;
+mod tracked;
+pub mod tracker;
+pub mod transition;
 
 use crate::id::{GatewayId, ServiceId, Slot};
 use crate::slots::Slots;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The verdict on a gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +71,8 @@ pub struct GatewayHealth {
     pub state: State,
     /// How much of its traffic it gets, in thousandths: below 1000 while it is ramped up.
     pub share: u16,
-    /// Round-trip time of the last probe that succeeded.
+    /// Time the last successful probe took from request to answer, to within a quarter or a millisecond: smaller
+    /// changes are not worth a new view.
     pub round_trip: Option<Duration>,
 }
 
@@ -127,12 +150,28 @@ impl ServiceHealth {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HealthView {
     services: Vec<ServiceHealth>,
+    isolated: bool,
 }
 
 impl HealthView {
     /// From the services in configured order.
     pub fn new(services: Vec<ServiceHealth>) -> Self {
-        Self { services }
+        Self {
+            services,
+            isolated: false,
+        }
+    }
+
+    /// The same, as seen by a replica that reaches nobody at all.
+    #[must_use]
+    pub fn isolated_when(self, isolated: bool) -> Self {
+        Self { isolated, ..self }
+    }
+
+    /// Whether no gateway of any service can be reached: more likely this replica lost its own network than all regions
+    /// died. What it believes of them is then worth nothing to others: whoever publishes it says `unknown`.
+    pub fn is_isolated(&self) -> bool {
+        self.isolated
     }
 
     /// The services in configured order.
@@ -206,4 +245,10 @@ impl Evidence {
             Self::Success => "success",
         }
     }
+}
+
+/// A moment in the future. Configured times may be absurdly long; an [`Instant`] must not overflow for it.
+fn later(now: Instant, wait: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    now + wait.min(LONG)
 }

@@ -8,6 +8,7 @@
 //! | module | what it decides |
 //! |---|---|
 //! | [`id`] | names and indexes |
+//! | [`chance`] | numbers from a roll |
 //! | [`slots`] | sets of a service's regions as one machine word |
 //! | [`geo`] | points, countries, places on the globe |
 //! | [`proximity`] | how close a region is to a place |
@@ -24,6 +25,7 @@
 
 pub mod budget;
 pub mod candidates;
+pub mod chance;
 pub mod chart;
 pub mod config;
 pub mod decision;

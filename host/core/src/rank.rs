@@ -1,6 +1,7 @@
 //! The order in which the candidates are tried: by the service's own policy, or as a plugin says, checked.
 
 use crate::candidates::Candidates;
+use crate::chance::spread;
 use crate::config::{Policy, Service};
 use crate::health::{GatewayHealth, ServiceHealth};
 use crate::id::Slot;
@@ -75,7 +76,7 @@ fn held_back(eligible: Slots, health: &ServiceHealth, roll: u64) -> Slots {
     ramping
         .iter()
         // Another number for every slot, so that two returning regions are not held back in step.
-        .filter(|slot| spread(roll, slot.0) % full >= u64::from(health.gateway(*slot).share))
+        .filter(|slot| spread(roll, u64::from(slot.0)) % full >= u64::from(health.gateway(*slot).share))
         .collect()
 }
 
@@ -93,21 +94,13 @@ fn drawn(service: &Service, row: &[Slot], from: Slots, roll: u64) -> Option<Slot
             .map_or(0, |it| u64::from(it.weight))
     };
     let total: u64 = from.iter().map(weight).sum();
-    let mut at = ((u128::from(spread(roll, u8::MAX)) * u128::from(total)) >> u64::BITS) as u64;
+    let mut at = ((u128::from(spread(roll, u64::from(u8::MAX))) * u128::from(total)) >> u64::BITS) as u64;
     from.iter().find(|slot| {
         let share = weight(*slot);
         let hit = at < share;
         at = at.saturating_sub(share);
         hit
     })
-}
-
-/// Independent numbers from one roll (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
-fn spread(roll: u64, stream: u8) -> u64 {
-    let mut z = roll.wrapping_add((u64::from(stream) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// What a plugin answered, as it came: up to eight regions and whether it wants no others.

@@ -1,0 +1,103 @@
+//! For how long a gateway is out because of what its traffic said.
+
+use super::later;
+use super::outlier::Fault;
+use crate::config::OutlierDetection;
+use std::time::Instant;
+
+/// The ejections of one gateway: each lasts twice as long as the one before. A gateway that stays in for
+/// [`base_ejection_time`](OutlierDetection::base_ejection_time) is forgiven one of them.
+#[derive(Clone, Debug)]
+pub(super) struct Ejections {
+    current: Option<Ejection>,
+    /// Not yet forgiven, this one included.
+    count: u32,
+    /// Since when it is in.
+    back: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Ejection {
+    until: Instant,
+    served: bool,
+    /// Probes saw the fault, or must have: then they also see its end, and may cut the time short.
+    witnessed: bool,
+}
+
+impl Ejections {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            current: None,
+            count: 0,
+            back: now,
+        }
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// When the current one is over.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.current.as_ref().map(|ejection| ejection.until)
+    }
+
+    /// The next moment at which time alone changes something.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.current.as_ref().filter(|it| !it.served).map(|it| it.until)
+    }
+
+    pub(super) fn begin(&mut self, fault: Fault, limits: &OutlierDetection, now: Instant) {
+        let base = limits.base_ejection_time;
+        let stayed = now.saturating_duration_since(self.back).as_nanos();
+        let forgiven = stayed.checked_div(base.as_nanos()).unwrap_or(u128::MAX);
+        self.count = self.count.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)) + 1;
+        let length = base
+            .saturating_mul(doubled(1, self.count))
+            .min(limits.max_ejection_time);
+        self.current = Some(Ejection {
+            until: later(now, length),
+            served: false,
+            witnessed: fault.shows_in_probes(),
+        });
+    }
+
+    /// Probes say that the gateway does not answer.
+    pub(super) fn witness(&mut self) {
+        if let Some(ejection) = &mut self.current {
+            ejection.witnessed = true;
+        }
+    }
+
+    /// Takes in that it is `now`. Whether its time is over.
+    pub(super) fn serve(&mut self, now: Instant) -> bool {
+        let Some(ejection) = &mut self.current else {
+            return false;
+        };
+        ejection.served |= now >= ejection.until;
+        ejection.served
+    }
+
+    /// Successful probes in a row that end it early, when it takes `threshold` of them to call a gateway healthy: twice
+    /// as many, and doubled with every repetition. `None`: only time ends it.
+    pub(super) fn early(&self, threshold: u32) -> Option<u32> {
+        let ejection = self.current.as_ref()?;
+        ejection.witnessed.then(|| doubled(threshold, self.count + 1))
+    }
+
+    /// It is over.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.current = None;
+        self.back(now);
+    }
+
+    /// The gateway is in again: from here on it is forgiven.
+    pub(super) fn back(&mut self, now: Instant) {
+        self.back = now;
+    }
+}
+
+/// `first` for the first time, twice as much for each further one.
+fn doubled(first: u32, time: u32) -> u32 {
+    first.saturating_mul(1 << time.saturating_sub(1).min(16))
+}

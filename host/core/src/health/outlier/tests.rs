@@ -1,0 +1,157 @@
+use super::*;
+use Evidence::*;
+
+fn limits() -> OutlierDetection {
+    OutlierDetection::default()
+}
+
+fn at(start: Instant, millis: u64) -> Instant {
+    start + Duration::from_millis(millis)
+}
+
+/// Readings as (milliseconds since the start, outcomes), and what the last one shows.
+type Case = (&'static str, Vec<(u64, Vec<(Evidence, u64)>)>, Option<Fault>);
+
+fn check(cases: Vec<Case>, limits: &OutlierDetection) {
+    for (name, readings, expected) in cases {
+        let start = Instant::now();
+        let mut detector = Detector::new(start);
+        let mut fault = None;
+        for (millis, outcomes) in readings {
+            fault = detector.observe(&outcomes.into_iter().collect(), limits, at(start, millis));
+        }
+        assert_eq!(fault, expected, "{name}");
+    }
+}
+
+fn repeated(times: u64, step: u64, outcomes: &[(Evidence, u64)]) -> Vec<(u64, Vec<(Evidence, u64)>)> {
+    (0..times).map(|time| (time * step, outcomes.to_vec())).collect()
+}
+
+#[test]
+fn faults_by_what_was_read() {
+    check(
+        vec![
+            ("nothing", vec![(0, vec![])], None),
+            ("successes", repeated(500, 5, &[(Success, 1)]), None),
+            ("two connection failures", repeated(2, 10, &[(ConnectFailed, 1)]), None),
+            (
+                "three connection failures",
+                repeated(3, 10, &[(ConnectFailed, 1)]),
+                Some(Fault::ConnectBurst),
+            ),
+            (
+                "three at once",
+                vec![(0, vec![(ConnectFailed, 3)])],
+                Some(Fault::ConnectBurst),
+            ),
+            (
+                "three over more than a second",
+                repeated(3, 600, &[(ConnectFailed, 1)]),
+                None,
+            ),
+            (
+                "an answer between, even a bad one",
+                vec![
+                    (0, vec![(ConnectFailed, 2)]),
+                    (1, vec![(ServerError, 1)]),
+                    (2, vec![(ConnectFailed, 2)]),
+                ],
+                Some(Fault::Consecutive),
+            ),
+            ("four failures in a row", repeated(4, 700, &[(Reset, 1)]), None),
+            (
+                "five failures in a row",
+                repeated(5, 700, &[(Reset, 1)]),
+                Some(Fault::Consecutive),
+            ),
+            (
+                "five of the application",
+                repeated(5, 700, &[(ServerError, 1)]),
+                Some(Fault::Consecutive),
+            ),
+            (
+                "a success ends the streak",
+                vec![
+                    (0, vec![(TimedOut, 4)]),
+                    (1, vec![(Success, 1)]),
+                    (2, vec![(TimedOut, 4)]),
+                ],
+                None,
+            ),
+            (
+                "a success among them ends it too",
+                vec![(0, vec![(TimedOut, 9), (Success, 1)])],
+                None,
+            ),
+            (
+                "a failure share of five in a hundred",
+                vec![(0, vec![(Success, 95), (GatewayError, 5)])],
+                Some(Fault::FailureShare),
+            ),
+            ("one below it", vec![(0, vec![(Success, 96), (GatewayError, 4)])], None),
+            (
+                "too few requests for a share",
+                vec![(0, vec![(Success, 39), (GatewayError, 10)])],
+                None,
+            ),
+            (
+                "errors of the application are not in the share",
+                vec![(0, vec![(Success, 50), (ServerError, 50)])],
+                None,
+            ),
+        ],
+        &limits(),
+    );
+}
+
+#[test]
+fn limits_of_zero_turn_detection_off() {
+    let off = OutlierDetection {
+        consecutive_failures: 0,
+        failure_percent: 0,
+        min_requests: 0,
+        ..limits()
+    };
+    check(
+        vec![
+            ("streak", vec![(0, vec![(Reset, 1000)])], None),
+            ("share", vec![(0, vec![(Reset, 500), (Success, 500)])], None),
+            (
+                "a burst of connection failures still counts",
+                vec![(0, vec![(ConnectFailed, 3)])],
+                Some(Fault::ConnectBurst),
+            ),
+        ],
+        &off,
+    );
+}
+
+#[test]
+fn the_window_slides() {
+    let start = Instant::now();
+    let mut detector = Detector::new(start);
+    let mut observe = |millis, outcomes: &[(Evidence, u64)]| {
+        detector.observe(&outcomes.iter().copied().collect(), &limits(), at(start, millis))
+    };
+    assert_eq!(observe(0, &[(Success, 100), (GatewayError, 4)]), None);
+    // Two seconds later these four no longer count, and one in fifty is not enough.
+    assert_eq!(observe(2_000, &[(Success, 49), (GatewayError, 1)]), None);
+    assert_eq!(
+        observe(2_500, &[(Success, 1), (GatewayError, 2)]),
+        Some(Fault::FailureShare)
+    );
+}
+
+#[test]
+fn a_gap_of_many_windows_leaves_nothing_behind() {
+    let start = Instant::now();
+    let mut window = Window::new(start);
+    let span = Duration::from_secs(2);
+    window.add(10, 5, span, start);
+    assert_eq!(window.sums(span, start), (10, 5));
+    assert_eq!(window.sums(span, at(start, 1_999)), (10, 5));
+    for millis in [2_000, 4_000, 40_000, 400_000_000] {
+        assert_eq!(window.sums(span, at(start, millis)), (0, 0), "{millis}");
+    }
+}

@@ -1,0 +1,211 @@
+//! When a gateway is probed, and what its probes say.
+
+use super::later;
+use crate::chance::spread;
+use crate::config::HealthCheck;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// A suspected gateway is probed at this part of the interval...
+const HURRY: u32 = 4;
+/// ... but not more often than this, unless the interval itself is shorter...
+const HURRY_MIN: Duration = Duration::from_millis(50);
+/// ... and no gateway ever more often than this.
+const PACE_MIN: Duration = Duration::from_millis(5);
+
+/// Requests may be stalled for so many times a usual probe before an unanswered one confirms it.
+const STALL_ROUND_TRIPS: u32 = 4;
+/// No probe confirms a stall sooner.
+const STALL_MIN: Duration = Duration::from_millis(150);
+
+/// Why a probe failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProbeFailure {
+    /// The name has no address, or nothing is known to be there: no route, or no connection in time.
+    Unreachable,
+    /// The host is there and refuses connections.
+    Refused,
+    /// The connection broke, or what came over it was not HTTP.
+    Broken,
+    /// Connected, but no answer in time.
+    Silent,
+    /// An answer with this status, which is not 2xx.
+    Status(u16),
+}
+
+impl ProbeFailure {
+    /// The word for it in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Broken => "broken",
+            Self::Silent => "silent",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+impl fmt::Display for ProbeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "answered with status {status}"),
+            Self::Unreachable => f.write_str("cannot be reached"),
+            Self::Refused => f.write_str("refuses connections"),
+            Self::Broken => f.write_str("broke the connection"),
+            Self::Silent => f.write_str("did not answer in time"),
+        }
+    }
+}
+
+/// How long a successful probe took, or why it failed.
+pub type ProbeResult = Result<Duration, ProbeFailure>;
+
+/// What a probe's end means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The last one needed to call the gateway down.
+    Down(ProbeFailure),
+    /// The last one needed to call it up again.
+    Up,
+}
+
+/// The probes of one gateway.
+#[derive(Clone, Debug)]
+pub(super) struct Probing {
+    /// In a row.
+    passed: u32,
+    /// In a row.
+    failed: u32,
+    down: bool,
+    round_trip: Option<Duration>,
+    due: Instant,
+    last: Option<Instant>,
+    ticket: Option<u64>,
+    /// So many more at the fast pace.
+    hurry: u32,
+}
+
+impl Probing {
+    /// Due at once: until the first result nothing is known.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            passed: 0,
+            failed: 0,
+            down: false,
+            round_trip: None,
+            due: now,
+            last: None,
+            ticket: None,
+            hurry: 0,
+        }
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.down
+    }
+
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// Successes in a row.
+    pub(super) fn passed(&self) -> u32 {
+        self.passed
+    }
+
+    /// Only what comes from here on counts as success.
+    pub(super) fn restart_count(&mut self) {
+        self.passed = 0;
+    }
+
+    /// When the next probe begins; `None` while one is in flight.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.ticket.is_none().then_some(self.due)
+    }
+
+    /// Whether this probe is the one in flight.
+    pub(super) fn holds(&self, ticket: u64) -> bool {
+        self.ticket == Some(ticket)
+    }
+
+    /// A probe begins. The next one follows after the interval, or after a part of it when `pressed` or suspected; a
+    /// tenth more or less, so that the replicas of this proxy do not probe in step.
+    pub(super) fn begin(&mut self, ticket: u64, check: &HealthCheck, pressed: bool, seed: u64, now: Instant) {
+        let pace = if pressed || self.hurry > 0 {
+            fast(check)
+        } else {
+            check.interval.max(PACE_MIN)
+        };
+        let jitter = (spread(seed, ticket) % 201) as u32;
+        self.ticket = Some(ticket);
+        self.last = Some(now);
+        self.due = later(now, pace.saturating_mul(900 + jitter) / 1000);
+    }
+
+    /// The probe in flight ended.
+    pub(super) fn end(&mut self, result: ProbeResult, check: &HealthCheck, now: Instant) -> Option<Turn> {
+        self.ticket = None;
+        match result {
+            Ok(took) => {
+                self.round_trip = Some(took);
+                self.failed = 0;
+                self.passed = self.passed.saturating_add(1);
+                self.hurry = self.hurry.saturating_sub(1);
+                if !self.down {
+                    return None;
+                }
+                if self.passed < check.healthy_threshold.max(1) {
+                    self.hurry(check.healthy_threshold, check, now);
+                    return None;
+                }
+                self.down = false;
+                Some(Turn::Up)
+            }
+            Err(failure) => {
+                self.passed = 0;
+                self.failed = self.failed.saturating_add(1);
+                if self.down {
+                    self.hurry = 0;
+                    return None;
+                }
+                if self.failed < check.unhealthy_threshold.max(1) {
+                    self.hurry(check.unhealthy_threshold, check, now);
+                    return None;
+                }
+                self.hurry = 0;
+                self.down = true;
+                Some(Turn::Down(failure))
+            }
+        }
+    }
+
+    /// There is reason to doubt: probes now, and so many at the fast pace.
+    pub(super) fn hurry(&mut self, count: u32, check: &HealthCheck, now: Instant) {
+        self.hurry = self.hurry.max(count);
+        let soonest = self.last.map_or(now, |last| later(last, fast(check)).max(now));
+        self.due = self.due.min(soonest);
+    }
+
+    /// The moment from which the probe in flight, unanswered, confirms that a stalled gateway hangs.
+    pub(super) fn confirms_stall(&self, check: &HealthCheck) -> Option<Instant> {
+        let begun = self.last.filter(|_| self.ticket.is_some())?;
+        let usual = self.round_trip?.saturating_mul(STALL_ROUND_TRIPS);
+        Some(later(begun, usual.max(STALL_MIN).min(check.timeout)))
+    }
+
+    /// Another check applies from now on. Without one, what probes said no longer counts.
+    pub(super) fn reconfigure(&mut self, check: Option<&HealthCheck>, now: Instant) {
+        self.due = now;
+        if check.is_none() {
+            *self = Self::new(now);
+        }
+    }
+}
+
+fn fast(check: &HealthCheck) -> Duration {
+    (check.interval / HURRY)
+        .max(HURRY_MIN)
+        .min(check.interval)
+        .max(PACE_MIN)
+}

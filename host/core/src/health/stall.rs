@@ -1,0 +1,104 @@
+//! Requests in flight while none ends: a gateway that accepts and never answers produces no evidence until attempts
+//! time out. The silence itself is the evidence, and a probe confirms it.
+
+use super::later;
+use super::outlier::Traffic;
+use std::time::{Duration, Instant};
+
+/// A stall is at least this long.
+const MIN: Duration = Duration::from_millis(200);
+/// A stall is at least so many times the usual time between two answers. If answers come independently, a gap of eight
+/// times the mean is 1 in 3,000.
+const GAPS: u32 = 8;
+/// Answers the window must hold for there to be a usual time between them.
+const BASIS: u64 = 10;
+/// Fewer requests in flight may just be slow ones.
+const IN_FLIGHT: u32 = 3;
+
+/// Watches one gateway for a stall.
+#[derive(Clone, Debug)]
+pub(super) struct StallWatch {
+    in_flight: u32,
+    /// When an attempt last ended, or nothing was in flight.
+    progress: Instant,
+    /// When the silence becomes a stall, and when it has lasted so long that these may as well be requests that take
+    /// their time; both after `progress`. `None` with too little traffic to say.
+    span: Option<(Duration, Duration)>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It has not been long.
+    Watching,
+    /// Too long: a probe is to confirm it.
+    Noticed,
+    /// Nothing follows from it any more.
+    Dropped,
+}
+
+impl StallWatch {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            in_flight: 0,
+            progress: now,
+            span: None,
+            phase: Phase::Watching,
+        }
+    }
+
+    /// Takes in a reading. `recent` attempts ended within the `window` that ends now.
+    pub(super) fn observe(&mut self, traffic: &Traffic, recent: u64, window: Duration, now: Instant) {
+        self.in_flight = traffic.in_flight;
+        if traffic.ended() == 0 && traffic.in_flight > 0 {
+            return;
+        }
+        self.progress = now;
+        self.phase = Phase::Watching;
+        self.span = (recent >= BASIS).then(|| {
+            let gap = window / u32::try_from(recent).unwrap_or(u32::MAX);
+            let from = MIN.max(gap.saturating_mul(GAPS));
+            (from, from.saturating_add(window))
+        });
+    }
+
+    /// Whether there is a stall that was not there before.
+    pub(super) fn begins(&mut self, now: Instant) -> bool {
+        let Some((_, to)) = self.bounds().filter(|(from, _)| now >= *from) else {
+            return false;
+        };
+        let begins = self.phase == Phase::Watching && now < to;
+        self.phase = match self.phase {
+            _ if now >= to => Phase::Dropped,
+            Phase::Watching => Phase::Noticed,
+            phase => phase,
+        };
+        begins
+    }
+
+    /// Whether a probe unanswered until `confirmed` shows by now that the gateway hangs.
+    pub(super) fn is_confirmed(&self, confirmed: Option<Instant>, now: Instant) -> bool {
+        self.phase == Phase::Noticed && self.bounds().is_some() && confirmed.is_some_and(|at| now >= at)
+    }
+
+    /// Nothing follows from the stall that is on.
+    pub(super) fn drop_it(&mut self) {
+        self.phase = Phase::Dropped;
+    }
+
+    /// The next moment at which time alone changes something. A probe unanswered until `confirmed` will show that the
+    /// gateway hangs.
+    pub(super) fn poll_timeout(&self, confirmed: Option<Instant>) -> Option<Instant> {
+        let (from, to) = self.bounds()?;
+        match self.phase {
+            Phase::Watching => Some(from),
+            Phase::Noticed => Some(confirmed.map_or(to, |at| at.min(to))),
+            Phase::Dropped => None,
+        }
+    }
+
+    fn bounds(&self) -> Option<(Instant, Instant)> {
+        let (from, to) = self.span.filter(|_| self.in_flight >= IN_FLIGHT)?;
+        Some((later(self.progress, from), later(self.progress, to)))
+    }
+}

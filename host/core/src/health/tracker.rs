@@ -1,0 +1,255 @@
+//! From probes, traffic and operators to a [`HealthView`]: a state machine without a clock.
+//!
+//! After every input, in this order: [`handle_timeout`](Tracker::handle_timeout), [`due_probes`](Tracker::due_probes),
+//! [`transitions`](Tracker::transitions), [`changed_view`](Tracker::changed_view); and again when
+//! [`poll_timeout`](Tracker::poll_timeout) comes. Traffic is read before time passes, so that a gateway that answered
+//! in the meantime is not taken for silent.
+
+use super::gateway::Gateway;
+use super::outlier::Traffic;
+use super::probing::ProbeResult;
+use super::tracked::Tracked;
+use super::transition::{Cause, Transition};
+use super::{HealthView, ServiceHealth};
+use crate::config::{Config, GatewayAddress, Probe};
+use crate::id::{GatewayId, RegionName, ServiceId, Slot};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// The health of all gateways of a configuration.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    services: Vec<Tracked>,
+    drained: BTreeSet<RegionName>,
+    seed: u64,
+    tickets: u64,
+    due: Vec<DueProbe>,
+    transitions: Vec<Transition>,
+    isolated: bool,
+    changed: bool,
+}
+
+/// A probe to be made now. Its end is told to [`Tracker::probe_finished`], whatever it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueProbe {
+    /// By which its end is told. Never the same for two probes.
+    pub ticket: u64,
+    /// Whose probe it is, in the configuration of now.
+    pub gateway: GatewayId,
+    /// Where to connect.
+    pub address: GatewayAddress,
+    /// What to ask.
+    pub probe: Probe,
+    /// After which it has failed.
+    pub timeout: Duration,
+}
+
+impl Tracker {
+    /// Nothing is known of anybody. `seed` decides the jitter of probes.
+    pub fn new(config: &Config, seed: u64, now: Instant) -> Self {
+        let mut tracker = Self {
+            services: Vec::new(),
+            drained: BTreeSet::new(),
+            seed,
+            tickets: 0,
+            due: Vec::new(),
+            transitions: Vec::new(),
+            isolated: false,
+            changed: true,
+        };
+        tracker.reconfigure(config, now);
+        tracker
+    }
+
+    /// Another configuration applies. What is known of a gateway stays when service, region and address do; drained
+    /// regions stay drained. Ask for probes and transitions before: they name gateways of the old configuration.
+    pub fn reconfigure(&mut self, config: &Config, now: Instant) {
+        let mut old = std::mem::take(&mut self.services);
+        for service in config.services() {
+            let known = old.iter().position(|known| known.name == service.name);
+            let known = known.map(|index| old.swap_remove(index));
+            self.services.push(Tracked::new(service, known, &self.drained, now));
+        }
+        self.changed = true;
+        self.settle_all(Cause::Configuration);
+        self.find_isolation();
+    }
+
+    /// What a gateway's traffic did since the last time.
+    pub fn observe(&mut self, id: GatewayId, traffic: &Traffic, now: Instant) {
+        let Some(service) = self.services.get_mut(id.service.index()) else {
+            return;
+        };
+        let peers = service.peers(id.slot);
+        let cause = service
+            .gateways
+            .get_mut(id.slot.index())
+            .and_then(|gateway| gateway.observe(traffic, &service.criteria, peers, now));
+        if let Some(cause) = cause {
+            self.settle(id, cause);
+        }
+        if traffic.ended() > 0 {
+            self.find_isolation();
+        }
+    }
+
+    /// How a [`DueProbe`] ended. Probes of gateways that are no longer configured are ignored.
+    pub fn probe_finished(&mut self, ticket: u64, result: ProbeResult, now: Instant) {
+        let Some(id) = self.ids().find(|id| self.gateway(*id).probing.holds(ticket)) else {
+            return;
+        };
+        let service = &mut self.services[id.service.index()];
+        let cause = service.gateways[id.slot.index()].probe_finished(result, &service.criteria, now);
+        // Whatever the cause, the round trip may be news.
+        self.settle(id, cause.unwrap_or(Cause::Evidence));
+        self.find_isolation();
+    }
+
+    /// An operator takes a region out of all services. How many gateways it has; with none it is not remembered.
+    pub fn drain(&mut self, region: &RegionName, now: Instant) -> usize {
+        let count = self.set_drained(region, true, now);
+        if count > 0 {
+            self.drained.insert(region.clone());
+        }
+        count
+    }
+
+    /// The operator puts it back; it is ramped up. How many gateways it has.
+    pub fn undrain(&mut self, region: &RegionName, now: Instant) -> usize {
+        self.drained.remove(region);
+        self.set_drained(region, false, now)
+    }
+
+    /// The regions that are drained.
+    pub fn drained(&self) -> &BTreeSet<RegionName> {
+        &self.drained
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest. May change with every input; after
+    /// `handle_timeout(now)` it is later than `now`.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.services.iter().filter_map(Tracked::poll_timeout).min()
+    }
+
+    /// Takes in that it is `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for id in self.ids().collect::<Vec<_>>() {
+            let service = &mut self.services[id.service.index()];
+            let peers = service.peers(id.slot);
+            let cause = service.gateways[id.slot.index()].handle_timeout(&service.criteria, peers, now);
+            // Whatever the cause, the share may be news.
+            self.settle(id, cause.unwrap_or(Cause::RampedUp));
+        }
+        self.begin_probes(now);
+    }
+
+    /// The probes that became due. Each is told once.
+    pub fn due_probes(&mut self) -> Vec<DueProbe> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// What changed, in order. Each is told once.
+    pub fn transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
+    }
+
+    /// What is known of all gateways.
+    pub fn view(&self) -> HealthView {
+        let gateways = |service: &Tracked| service.gateways.iter().map(Gateway::health).collect();
+        let services = self
+            .services
+            .iter()
+            .map(|service| ServiceHealth::new(gateways(service)));
+        HealthView::new(services.collect()).isolated_when(self.isolated)
+    }
+
+    /// The view if it is not the one this returned before.
+    pub fn changed_view(&mut self) -> Option<HealthView> {
+        std::mem::take(&mut self.changed).then(|| self.view())
+    }
+
+    fn begin_probes(&mut self, now: Instant) {
+        for id in self.ids().collect::<Vec<_>>() {
+            let service = &mut self.services[id.service.index()];
+            let pressed = service.is_lost();
+            let gateway = &mut service.gateways[id.slot.index()];
+            let due = gateway.probing.due().is_some_and(|due| due <= now);
+            let Some(check) = service.criteria.check.as_ref().filter(|_| due) else {
+                continue;
+            };
+            self.tickets += 1;
+            gateway.probing.begin(self.tickets, check, pressed, self.seed, now);
+            self.due.push(DueProbe {
+                ticket: self.tickets,
+                gateway: id,
+                address: gateway.address.clone(),
+                probe: check.probe.clone(),
+                timeout: check.timeout,
+            });
+        }
+    }
+
+    fn set_drained(&mut self, region: &RegionName, drained: bool, now: Instant) -> usize {
+        let mut count = 0;
+        for service in &mut self.services {
+            for gateway in service.gateways.iter_mut().filter(|it| it.region == *region) {
+                gateway.set_drained(drained, &service.criteria, now);
+                count += 1;
+            }
+        }
+        self.settle_all(Cause::Operator);
+        count
+    }
+
+    fn settle_all(&mut self, cause: Cause) {
+        for id in self.ids().collect::<Vec<_>>() {
+            self.settle(id, cause);
+        }
+    }
+
+    fn settle(&mut self, id: GatewayId, cause: Cause) {
+        let gateway = &mut self.services[id.service.index()].gateways[id.slot.index()];
+        let Some(from) = gateway.settle() else {
+            return;
+        };
+        self.changed = true;
+        let to = gateway.health().state;
+        if from != to {
+            self.transitions.push(Transition {
+                gateway: id,
+                from,
+                to,
+                cause,
+            });
+        }
+    }
+
+    /// With one address only there is no telling whose fault it is.
+    fn find_isolation(&mut self) {
+        let mut gateways = self.services.iter().flat_map(|service| &service.gateways);
+        let nobody = gateways.clone().all(|gateway| gateway.reached() == Some(false));
+        let first = gateways.next();
+        let several = gateways.any(|gateway| first.is_some_and(|first| gateway.address != first.address));
+        let isolated = nobody && several;
+        self.changed |= isolated != self.isolated;
+        self.isolated = isolated;
+    }
+
+    fn gateway(&self, id: GatewayId) -> &Gateway {
+        &self.services[id.service.index()].gateways[id.slot.index()]
+    }
+
+    /// All gateways, by indexes that are there.
+    fn ids(&self) -> impl Iterator<Item = GatewayId> {
+        let counts = self.services.iter().map(|service| service.gateways.len());
+        counts.enumerate().flat_map(|(service, count)| {
+            (0..count).map(move |slot| GatewayId {
+                service: ServiceId(service as u16),
+                slot: Slot(slot as u8),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

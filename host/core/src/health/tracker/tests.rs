@@ -1,0 +1,5 @@
+//! Scenarios: gateways with a fate, requests and probes in simulated time, and what the tracker makes of them.
+
+mod faults;
+mod life;
+mod sim;

@@ -1,0 +1,249 @@
+//! A little world in which time is a number: gateways that behave as told, clients at a constant rate, and the loop
+//! around the tracker as the health task runs it.
+
+use crate::config::*;
+use crate::geo::Point;
+use crate::health::outlier::Traffic;
+use crate::health::probing::{ProbeFailure, ProbeResult};
+use crate::health::tracker::Tracker;
+use crate::health::transition::Transition;
+use crate::health::{Evidence, GatewayHealth, State};
+use crate::id::{GatewayId, ServiceId, Slot};
+use crate::route::Routes;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+/// How often the health task looks when nothing rings.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How a gateway behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fate {
+    /// Answers after so many milliseconds.
+    Well(u64),
+    /// Refuses connections.
+    Dead,
+    /// Accepts and never answers, or drops every packet: the same to whoever waits.
+    Hangs,
+    /// Answers everything, probes too, with 503.
+    Sick,
+    /// Answers probes well, and so many requests in a hundred with 503.
+    Partly(u64),
+    /// Answers probes well, and requests not at all.
+    Fooling,
+    /// No route to it.
+    Gone,
+}
+
+pub(super) struct Sim {
+    pub(super) tracker: Tracker,
+    start: Instant,
+    now: Instant,
+    pub(super) fates: Vec<Fate>,
+    /// Requests per second and gateway.
+    pub(super) rate: u64,
+    /// After which a request is given up.
+    pub(super) per_try_timeout: Duration,
+    next_request: Instant,
+    count: u64,
+    requests: Vec<(Instant, usize, Evidence)>,
+    stuck: Vec<u32>,
+    probes: Vec<(Instant, u64, usize, ProbeResult)>,
+    /// When probes began, by slot.
+    pub(super) probed: Vec<(Duration, usize)>,
+    /// What happened, by time since the start.
+    pub(super) log: Vec<(Duration, Transition)>,
+}
+
+pub(super) fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// A service named `shop` with so many regions, as configured by default.
+pub(super) fn shop(regions: usize, change: impl FnOnce(&mut ServiceParts)) -> Config {
+    let mut parts = ServiceParts::new("shop", (0..regions).map(gateway).collect());
+    change(&mut parts);
+    config([parts])
+}
+
+pub(super) fn config(services: impl IntoIterator<Item = ServiceParts>) -> Config {
+    let services = services.into_iter().map(|parts| Service::new(parts).expect("regions"));
+    Config::new(services.collect(), Routes::new([]), None).expect("no routes")
+}
+
+pub(super) fn gateway(index: usize) -> Gateway {
+    Gateway {
+        region: format!("region-{index}").as_str().into(),
+        point: Point::new(0.0, index as f32).expect("on the globe"),
+        address: GatewayAddress {
+            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: 9000 + index as u16,
+        },
+        priority: 0,
+        weight: 100,
+        max_requests: None,
+    }
+}
+
+pub(super) fn id(slot: usize) -> GatewayId {
+    GatewayId {
+        service: ServiceId(0),
+        slot: Slot(slot as u8),
+    }
+}
+
+impl Sim {
+    pub(super) fn new(config: &Config) -> Self {
+        let start = Instant::now();
+        let gateways = config.services()[0].gateways().len();
+        Self {
+            tracker: Tracker::new(config, 7, start),
+            start,
+            now: start,
+            fates: vec![Fate::Well(5); gateways],
+            rate: 0,
+            per_try_timeout: Duration::from_secs(5),
+            next_request: start,
+            count: 0,
+            requests: Vec::new(),
+            stuck: vec![0; gateways],
+            probes: Vec::new(),
+            probed: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    pub(super) fn health(&self, slot: usize) -> GatewayHealth {
+        self.tracker.view().gateway(id(slot))
+    }
+
+    pub(super) fn state(&self, slot: usize) -> State {
+        self.health(slot).state
+    }
+
+    /// Lets time pass.
+    pub(super) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run_until(end, |_| false);
+    }
+
+    /// Lets time pass until something is so. How long that took; fails after `limit`.
+    #[track_caller]
+    pub(super) fn wait(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> Duration {
+        let begin = self.now;
+        self.run_until(begin + limit, &condition);
+        assert!(condition(self), "not within {limit:?}: {:#?}", self.log);
+        self.now - begin
+    }
+
+    #[track_caller]
+    pub(super) fn wait_for(&mut self, slot: usize, state: State, limit: Duration) -> Duration {
+        self.wait(limit, |sim| sim.state(slot) == state)
+    }
+
+    fn run_until(&mut self, end: Instant, condition: impl Fn(&Self) -> bool) {
+        self.settle();
+        while !condition(self) && self.now < end {
+            let probe = self.probes.iter().map(|probe| probe.0).min();
+            let request = self.requests.iter().map(|request| request.0).min();
+            let client = (self.rate > 0).then_some(self.next_request);
+            let events = [
+                Some(end),
+                Some(self.now + TICK),
+                probe,
+                request,
+                client,
+                self.tracker.poll_timeout(),
+            ];
+            self.now = self.now.max(events.into_iter().flatten().min().expect("the end"));
+            self.settle();
+        }
+    }
+
+    /// What the health task does whenever it wakes.
+    pub(super) fn settle(&mut self) {
+        self.send_requests();
+        self.end_requests();
+        while let Some(index) = self.probes.iter().position(|probe| probe.0 <= self.now) {
+            let (_, ticket, _, result) = self.probes.swap_remove(index);
+            self.tracker.probe_finished(ticket, result, self.now);
+        }
+        self.tracker.handle_timeout(self.now);
+        for due in self.tracker.due_probes() {
+            let slot = due.gateway.slot.index();
+            let (took, result) = match self.fates[slot] {
+                Fate::Well(time) if millis(time) > due.timeout => (due.timeout, Err(ProbeFailure::Silent)),
+                Fate::Well(time) => (millis(time), Ok(millis(time))),
+                Fate::Partly(_) | Fate::Fooling => (millis(5), Ok(millis(5))),
+                Fate::Dead => (millis(0), Err(ProbeFailure::Refused)),
+                Fate::Hangs => (due.timeout, Err(ProbeFailure::Silent)),
+                Fate::Sick => (millis(5), Err(ProbeFailure::Status(503))),
+                Fate::Gone => (due.timeout, Err(ProbeFailure::Unreachable)),
+            };
+            self.probed.push((self.elapsed(), slot));
+            self.probes.push((self.now + took, due.ticket, slot, result));
+        }
+        let elapsed = self.elapsed();
+        self.log
+            .extend(self.tracker.transitions().into_iter().map(|it| (elapsed, it)));
+        assert!(
+            self.tracker.poll_timeout().is_none_or(|next| next > self.now),
+            "time stands still"
+        );
+    }
+
+    /// One request to every gateway that gets traffic.
+    fn send_requests(&mut self) {
+        while self.rate > 0 && self.next_request <= self.now {
+            self.next_request += Duration::from_secs(1) / self.rate as u32;
+            self.count += 1;
+            let panic = (0..self.fates.len()).all(|slot| self.state(slot) == State::Unhealthy);
+            for slot in 0..self.fates.len() {
+                if panic || self.state(slot) != State::Unhealthy {
+                    let (took, evidence) = self.answer(slot);
+                    self.stuck[slot] += 1;
+                    self.requests.push((self.now + took, slot, evidence));
+                }
+            }
+        }
+    }
+
+    fn answer(&self, slot: usize) -> (Duration, Evidence) {
+        let late = (self.per_try_timeout, Evidence::TimedOut);
+        match self.fates[slot] {
+            Fate::Well(time) if millis(time) > self.per_try_timeout => late,
+            Fate::Well(time) => (millis(time), Evidence::Success),
+            Fate::Dead => (millis(0), Evidence::ConnectFailed),
+            Fate::Hangs | Fate::Fooling => late,
+            Fate::Sick => (millis(5), Evidence::GatewayError),
+            Fate::Partly(percent) if (self.count * 37) % 100 < percent => (millis(5), Evidence::GatewayError),
+            Fate::Partly(_) => (millis(5), Evidence::Success),
+            Fate::Gone => (millis(500), Evidence::ConnectFailed),
+        }
+    }
+
+    fn end_requests(&mut self) {
+        for slot in 0..self.fates.len() {
+            let mut ended = Vec::new();
+            self.requests.retain(|(end, of, evidence)| {
+                let over = *of == slot && *end <= self.now;
+                if over {
+                    ended.push((*evidence, 1));
+                }
+                !over
+            });
+            self.stuck[slot] -= ended.len() as u32;
+            let traffic: Traffic = ended.into_iter().collect();
+            self.tracker
+                .observe(id(slot), &traffic.with_in_flight(self.stuck[slot]), self.now);
+        }
+    }
+}
