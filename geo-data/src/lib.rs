@@ -1,1 +1,45 @@
-//! Portolan.
+//! Where addresses are, where Azure's regions are, and how long the way between them takes.
+//!
+//! A [`GeoTable`] is compiled: of the database an operator gives, or before, of the one that Portolan ships. A look-up
+//! then costs a few nanoseconds, and a database that is corrupt is found out before it is used.
+//!
+//! In reading order:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`table`] | the location table and its look-up |
+//! | `v4`, `v6`, `runs` | its two halves, and the sorted runs they are made of |
+//! | [`special`] | addresses that have no place, or carry another address |
+//! | [`open`] | the embedded table, and tables from files |
+//! | [`compile`] | from databases to a table |
+//! | [`reader`], `record` | networks and records of MaxMind DB files, in any schema |
+//! | `grain`, `places` | majority by grain, and the cells that become places |
+//! | [`mod@file`] | compiled tables on disk |
+//! | [`info`] | what a table was made of |
+//! | [`asn`] | autonomous systems by address |
+//! | [`countries`] | countries, their continents and where their people are |
+//! | [`azure`], [`prefixes`] | Azure's regions, round trips and address ranges |
+
+pub mod asn;
+pub mod azure;
+pub mod compile;
+pub mod countries;
+pub mod file;
+mod grain;
+pub mod info;
+pub mod open;
+mod places;
+pub mod prefixes;
+pub mod reader;
+mod record;
+mod runs;
+pub mod special;
+pub mod table;
+mod v4;
+mod v6;
+
+pub use asn::AsnTable;
+pub use compile::CompileOptions;
+pub use info::GeoInfo;
+pub use reader::DatabaseFile;
+pub use table::GeoTable;

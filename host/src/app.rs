@@ -6,8 +6,9 @@ mod signals;
 use crate::admin;
 use crate::chance::Chance;
 use crate::config::{AccessLog as AccessLogSettings, Settings};
-use crate::control::health;
-use crate::control::publisher::Publisher;
+use crate::control::health::{self, News};
+use crate::control::probe::{Network, Resolve};
+use crate::control::publisher::{Publisher, Update};
 use crate::control::reload::{self, LoadError, Reloader};
 use crate::control::status::Status;
 use crate::pipeline;
@@ -20,9 +21,10 @@ use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{Connections, Resolver};
 use crate::worker::{Budgets, Worker};
 use instance::Instance;
+use portolan_core::config::GatewayHost;
 use std::cell::RefCell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -117,7 +119,7 @@ impl App {
         };
         let threads = crew.start(sockets)?;
 
-        let (updates, inbox) = mpsc::channel(64);
+        let (updates, inbox) = mpsc::unbounded_channel();
         let (orders, order_inbox) = mpsc::channel(16);
         let (health_orders, health_inbox) = mpsc::channel(16);
         let instance = Arc::new(Instance {
@@ -130,14 +132,15 @@ impl App {
             reload: orders.clone(),
             health: health_orders,
         });
-        let health = health::Health {
-            watched: publisher.watched(),
-            alarm,
-            orders: health_inbox,
-            resolver,
-            updates: updates.clone(),
-            seed: Chance::new().roll(),
-        };
+        let inputs = health::Inputs { watched: publisher.watched(), alarm, orders: health_inbox };
+        let prober = Network::new(resolver);
+        let health_updates = updates.clone();
+        let health = health::run(inputs, prober, Chance::new().roll(), move |news| {
+            if let News::View(config, view) = news {
+                // The publisher lives as long as this task.
+                let _ = health_updates.send(Update::Health(config, view));
+            }
+        });
         let reloader = Reloader::new(path, engine, loaded, updates, Arc::clone(&status));
         let tables_of_publisher = Arc::clone(&tables);
         let stop = Arc::new(Notify::new());
@@ -146,7 +149,7 @@ impl App {
             control.block_on(async {
                 tokio::spawn(publisher.run(inbox, tables_of_publisher));
                 tokio::spawn(reloader.run(order_inbox));
-                tokio::spawn(health.run());
+                tokio::spawn(health);
                 tokio::spawn(serve_admin(admin_socket, instance));
                 stopped.notified().await;
             });
@@ -193,12 +196,20 @@ impl App {
         }
     }
 
+    /// Waits for SIGTERM or SIGINT, reloading on SIGHUP meanwhile.
+    ///
+    /// # Errors
+    /// When signals cannot be waited for.
+    pub fn wait_for_signal(&self) -> io::Result<()> {
+        signals::wait(|| self.reload())
+    }
+
     /// Serves until SIGTERM or SIGINT, reloading on SIGHUP; then drains and ends.
     ///
     /// # Errors
     /// When signals cannot be waited for.
     pub fn run_until_signalled(self) -> io::Result<()> {
-        signals::wait(|| self.reload())?;
+        self.wait_for_signal()?;
         tracing::info!(within = ?self.drain_time, "draining");
         self.stop();
         Ok(())
@@ -249,6 +260,12 @@ fn access_log(settings: &AccessLogSettings, workers: usize) -> io::Result<Option
         AccessLogSettings::File(path) => Destination::File(path.clone()),
     };
     Ok(Some(Arc::new(AccessLog::start(destination, workers)?)))
+}
+
+impl Resolve for Resolver {
+    async fn addresses(&self, host: &GatewayHost) -> Vec<IpAddr> {
+        Resolver::addresses(self, host).await
+    }
 }
 
 async fn serve_admin(socket: TcpListener, instance: Arc<Instance>) {

@@ -2,14 +2,17 @@
 //!
 //! The request path and `explain` call the same function.
 
+use crate::admin::instance::{ExplainError, Explained, Question};
+use crate::chance::Chance;
 use crate::plugin::{PluginWorker, RouteRequest};
 use crate::table::{PluginEntry, Routed, RoutingTable};
 use http::{HeaderMap, Method, Version};
 use portolan_core::candidates;
 use portolan_core::decision::{Decision, RankedBy};
-use portolan_core::identity::ClientIdentity;
-use portolan_core::rank;
-use std::time::Instant;
+use portolan_core::identity::{ClientIdentity, IdentitySource};
+use portolan_core::{rank, route};
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 /// What a decision is about: the request as far as it matters, and the chance it is given.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +23,8 @@ pub struct Inquiry<'a> {
     pub method: &'a Method,
     /// In which version of HTTP.
     pub version: Version,
-    /// For which host, without port.
-    pub host: &'a str,
+    /// For which host, in either case, with or without port.
+    pub authority: &'a str,
     /// For which path, without query.
     pub path: &'a str,
     /// With which headers.
@@ -32,8 +35,17 @@ pub struct Inquiry<'a> {
     pub now: Instant,
 }
 
+/// A decision, and how long the plugin's part of it took, if there was one.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The decision.
+    pub decision: Decision,
+    /// How long the plugin took.
+    pub plugin_took: Option<Duration>,
+}
+
 /// Decides which regions of a service are tried, and in which order.
-pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, plugins: &mut PluginWorker) -> Decision {
+pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, plugins: &mut PluginWorker) -> Decided {
     let Routed { id, service, entry, health } = routed;
     let location = table.geo.locate(inquiry.client.addr);
     let candidates = candidates::gather(service, health, location.place.country, entry.full(service));
@@ -48,10 +60,13 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         by: RankedBy::Policy,
         roll: inquiry.roll,
     };
-    if let Some(plugin) = entry.plugin.as_ref().filter(|_| !candidates.eligible.is_empty()) {
+    let plugin = entry.plugin.as_ref().filter(|_| !candidates.eligible.is_empty());
+    let plugin_took = plugin.map(|plugin| {
+        let begun = Instant::now();
         consult(table, plugin, &mut decision, inquiry, plugins);
-    }
-    decision
+        begun.elapsed()
+    });
+    Decided { decision, plugin_took }
 }
 
 /// The plugin's order, or the native one and why the plugin had none.
@@ -62,10 +77,11 @@ fn consult(
     inquiry: &Inquiry<'_>,
     plugins: &mut PluginWorker,
 ) {
+    let host = lower_case(route::without_port(inquiry.authority));
     let request = RouteRequest {
         method: inquiry.method,
         version: inquiry.version,
-        host: inquiry.host,
+        host: &host,
         path: inquiry.path,
         headers: inquiry.headers,
         client: inquiry.client.addr,
@@ -84,6 +100,36 @@ fn consult(
         }
         Err(fault) => RankedBy::Fallback(fault.as_str()),
     };
+}
+
+/// Decides about a request that nobody sent, and spells the decision out.
+///
+/// # Errors
+/// When no route is for it.
+pub fn explain(table: &RoutingTable, question: &Question, plugins: &mut PluginWorker) -> Result<Explained, ExplainError> {
+    let Question { ip, host, path, method, headers } = question;
+    let routed = table.route(host, path);
+    let routed = routed.ok_or_else(|| ExplainError::NoRoute { host: host.clone(), path: path.clone() })?;
+    let inquiry = Inquiry {
+        client: ClientIdentity { addr: ip.to_canonical(), source: IdentitySource::Peer },
+        method,
+        version: Version::HTTP_11,
+        authority: host,
+        path,
+        headers,
+        roll: Chance::new().roll(),
+        now: Instant::now(),
+    };
+    let decision = decide(table, routed, &inquiry, plugins).decision;
+    let round_trips = portolan_geo::azure::round_trips();
+    let said = said(&decision, routed);
+    let explanation = decision.explain(table.config(), routed.service, routed.health, round_trips, said);
+    Ok(Explained { decision, explanation })
+}
+
+/// Hosts nearly always come in lower case.
+fn lower_case(host: &str) -> Cow<'_, str> {
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { host.to_ascii_lowercase().into() } else { host.into() }
 }
 
 /// What the plugin that ordered calls its reason.

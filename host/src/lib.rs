@@ -1,7 +1,22 @@
 //! Portolan: a programmable edge proxy. The shell around [`portolan_core`]: sockets, files, guests, clocks.
 
 pub mod admin;
+pub mod app;
+pub mod chance;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod decide;
 pub mod demo;
+pub mod geo;
+pub mod message;
+pub mod pipeline;
+pub mod plugin;
 pub mod record;
+pub mod respond;
+pub mod server;
+pub mod table;
 pub mod telemetry;
+pub mod upstream;
 pub mod vitals;
+pub mod worker;

@@ -1,28 +1,107 @@
 //! The life of a request, in order.
 
+use crate::decide::{self, Inquiry};
 use crate::message;
-use crate::record::RequestRecord;
-use crate::respond::{self, RequestError};
+use crate::record::{Recorded, RequestRecord};
+use crate::respond::{self, Body, RequestError};
 use crate::server::Downstream;
-use crate::table::{Routed, RoutingTable};
-use crate::upstream::{self, Body};
+use crate::table::Pin;
+use crate::upstream::{self, Forwarder, Forwarding, ReplayBody};
 use crate::worker::Worker;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use portolan_core::candidates;
-use portolan_core::decision::{Decision, RankedBy};
-use portolan_core::geo::Location;
-use portolan_core::identity::{self, ClientIdentity};
+use portolan_core::identity;
 use portolan_core::plan::AttemptPlan;
-use portolan_core::rank;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Answers a request: identify, locate, route, candidates, rank, plan, forward, respond, record.
-pub async fn handle(worker: Rc<Worker>, downstream: Downstream, request: Request<Incoming>) -> Response<Body> {
-    let mut record = RequestRecord::begin(&worker, &downstream, &request);
-    match answer(&worker, &downstream, request, &mut record).await {
-        Ok(response) => record.deliver(response),
-        Err(error) => record.refuse(respond::refusal(&error), &error),
+/// Answers a request that came to the listener of this number.
+pub async fn handle(
+    worker: Rc<Worker>,
+    listener: usize,
+    downstream: Rc<Downstream>,
+    request: Request<Incoming>,
+) -> Response<Recorded<Body, Pin>> {
+    let mut record = RequestRecord::begin(&worker.recorder, &request, Instant::now());
+    let response = match answer(&worker, listener, &downstream, request, &mut record).await {
+        Ok(response) => response,
+        Err(error) => {
+            record.ended(error.ending());
+            error.response()
+        }
+    };
+    record.deliver(response)
+}
+
+async fn answer(
+    worker: &Worker,
+    listener: usize,
+    downstream: &Downstream,
+    request: Request<Incoming>,
+    record: &mut RequestRecord<Pin>,
+) -> Result<Response<Body>, RequestError> {
+    let (mut parts, body) = request.into_parts();
+    let head = message::check(&parts)?;
+
+    // Pin: from here on, everything seen belongs together.
+    let table = worker.pins.pin();
+    let listener = table.listener(listener).ok_or(RequestError::NoRoute)?;
+
+    // Identify, route. Where the client is, is part of the decision.
+    let peer = downstream.peer.ip();
+    let client = identity::identify(peer, &parts.headers, &listener.client_address);
+    record.identified(client);
+    let routed = table.route(head.authority, head.path).ok_or(RequestError::NoRoute)?;
+
+    // Candidates, rank: natively, or as a plugin says.
+    let inquiry = Inquiry {
+        client,
+        method: &parts.method,
+        version: parts.version,
+        authority: head.authority,
+        path: head.path,
+        headers: &parts.headers,
+        roll: worker.chance.roll(),
+        now: record.begun(),
+    };
+    let decided = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
+    let decision = decided.decision;
+    record.decided(Rc::clone(&table), &decision, record.begun().elapsed(), decided.plugin_took);
+    if let Some(why) = decision.candidates.nobody() {
+        return Err(RequestError::Nobody(why));
     }
+
+    // Plan: every choice is made before the first byte leaves.
+    let (retry, timeouts) = (&routed.service.retry, &routed.service.timeouts);
+    let plan = AttemptPlan::new(decision.ranking.clone(), retry, timeouts, &parts.method, record.begun());
+
+    // Forward.
+    let forwarding = Forwarding {
+        peer: &downstream.peer_text,
+        scheme: "http",
+        is_trusted: listener.client_address.trusted.contains(peer),
+        chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
+    };
+    upstream::prepare_request(&mut parts, &forwarding);
+    record.traced(&parts.headers);
+    let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
+    let budget = worker.budgets.of(&routed, record.begun());
+    let forwarder = Forwarder {
+        connections: &worker.connections,
+        budget: &budget,
+        retry,
+        timeouts,
+        target: |slot| routed.entry.gateway(slot),
+    };
+    let forwarded = forwarder.forward(plan, &parts, &body).await;
+
+    // Respond, record.
+    record.forwarded(&forwarded, body.bytes_read());
+    let mut response = forwarded.result?.map(Body::Upstream);
+    if listener.debug_headers {
+        let region = forwarded.attempts.last().and_then(|attempt| routed.service.gateway(attempt.slot));
+        let reason = decision.reason(routed.service, decide::said(&decision, routed));
+        respond::explain(response.headers_mut(), region.map(|gateway| gateway.region.as_str()), &reason);
+    }
+    Ok(response)
 }

@@ -8,10 +8,12 @@ pub use body::Recorded;
 
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
+use crate::upstream::forward::TOLD_ATTEMPTS;
+use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Ending, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use line::Line;
 use portolan_core::config::Service;
 use portolan_core::decision::{Decision, RankedBy};
@@ -20,7 +22,6 @@ use portolan_core::health::Evidence;
 use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
-use portolan_core::slots::Slots;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -61,7 +62,7 @@ struct Facts {
     country: Country,
     trace: Option<u128>,
     decided: Option<Decided>,
-    attempts: ArrayVec<Attempt, { Slots::MAX }>,
+    attempts: ArrayVec<Attempt, TOLD_ATTEMPTS>,
     answered_by: Option<Slot>,
     withheld: Option<GaveUp>,
     status: Option<StatusCode>,
@@ -144,9 +145,12 @@ impl<L: Ledger> RequestRecord<L> {
         self.facts.client = Some(client);
     }
 
-    /// Which trace it belongs to (W3C Trace Context, `trace-id`).
-    pub fn traced(&mut self, trace: u128) {
-        self.facts.trace = Some(trace);
+    /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
+    pub fn traced(&mut self, headers: &HeaderMap) {
+        if self.recorder.log.is_some() {
+            let trace = headers.get("traceparent").and_then(|value| value.to_str().ok()?.get(3..35));
+            self.facts.trace = trace.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+        }
     }
 
     /// What was decided by which table, how long that took, and how much of it the plugin took.
@@ -163,26 +167,19 @@ impl<L: Ledger> RequestRecord<L> {
         self.ledger = Some(ledger);
     }
 
-    /// An attempt ended like this.
-    pub fn attempted(&mut self, slot: Slot, evidence: Evidence) {
-        // Cannot overflow: every region is tried at most once. If it did, the log would miss an attempt.
-        let _ = self.facts.attempts.try_push(Attempt { slot, evidence });
-    }
-
-    /// After a failed attempt no other one was made, for this reason.
-    pub fn withheld(&mut self, reason: GaveUp) {
-        self.facts.withheld = Some(reason);
-    }
-
-    /// The head of the response to be delivered came from this region.
-    pub fn answered(&mut self, slot: Slot, now: Instant) {
-        self.facts.answered_by = Some(slot);
-        self.facts.first_byte = Some(now.saturating_duration_since(self.facts.begun));
-    }
-
-    /// So many more bytes of the request's body came.
-    pub fn received(&mut self, bytes: u64) {
-        self.facts.received += bytes;
+    /// What became of forwarding it, with so many bytes of its body read.
+    pub fn forwarded(&mut self, forwarded: &Forwarded, received: u64) {
+        let attempts = forwarded.attempts.iter();
+        self.facts.attempts = attempts.map(|it| Attempt { slot: it.slot, evidence: it.outcome.evidence() }).collect();
+        self.facts.received = received;
+        match &forwarded.result {
+            Ok(_) => {
+                self.facts.answered_by = forwarded.attempts.last().map(|attempt| attempt.slot);
+                self.facts.first_byte = Some(self.facts.begun.elapsed());
+            }
+            Err(ForwardError::GaveUp { reason, .. }) => self.facts.withheld = Some(*reason),
+            Err(ForwardError::ClientBody(_)) => {}
+        }
     }
 
     /// How it ends, when that is known before the response has ended.

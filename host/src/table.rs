@@ -3,7 +3,7 @@
 //! A request pins one table and keeps it to its end, so that all it sees belongs together. What can be joined while
 //! building is joined there: a request looks up, it does not search.
 
-use crate::config::Settings;
+use crate::config::{Listener, Settings};
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::telemetry::metrics::ServiceVitals;
@@ -78,6 +78,11 @@ impl RoutingTable {
     /// The decision core's configuration.
     pub fn config(&self) -> &Config {
         &self.settings.routing
+    }
+
+    /// The listener of this number. One that a reload took away still listens until the restart, as the last one does.
+    pub fn listener(&self, index: usize) -> Option<&Listener> {
+        self.settings.listeners.get(index).or(self.settings.listeners.last())
     }
 
     /// The service for a host and a path.

@@ -86,16 +86,21 @@ impl Vitals {
         }
     }
 
-    /// Counts an attempt in flight until the guard is dropped.
-    pub fn begin(self: &Arc<Self>, worker: usize) -> InFlight {
+    /// An attempt begins. Whoever calls this calls [`Vitals::leave`] when it ends.
+    pub fn enter(&self, worker: usize) {
+        self.add_in_flight(worker, 1);
+    }
+
+    /// An attempt ends.
+    pub fn leave(&self, worker: usize) {
+        self.add_in_flight(worker, u32::MAX);
+    }
+
+    /// Only the shard's own worker writes, so a load and a store are enough.
+    fn add_in_flight(&self, worker: usize, delta: u32) {
         if let Some(shard) = self.shards.get(worker) {
-            shard
-                .in_flight
-                .store(shard.in_flight.load(Relaxed).wrapping_add(1), Relaxed);
-        }
-        InFlight {
-            vitals: Arc::clone(self),
-            worker,
+            let count = shard.in_flight.load(Relaxed).wrapping_add(delta);
+            shard.in_flight.store(count, Relaxed);
         }
     }
 
@@ -131,23 +136,6 @@ impl Vitals {
             durations.add(&shard.first_byte);
         }
         durations
-    }
-}
-
-/// An attempt in flight.
-#[derive(Debug)]
-pub struct InFlight {
-    vitals: Arc<Vitals>,
-    worker: usize,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Some(shard) = self.vitals.shards.get(self.worker) {
-            shard
-                .in_flight
-                .store(shard.in_flight.load(Relaxed).wrapping_sub(1), Relaxed);
-        }
     }
 }
 

@@ -368,6 +368,12 @@ pub struct Retry {
     pub non_idempotent: bool,
     /// Bodies up to this size are kept so that they can be sent again.
     pub max_replay_bytes: usize,
+    /// After this long without the head of a response a second attempt runs beside the first, in the next region, where
+    /// a retry would be allowed; whichever answers first is used. `None`: never.
+    pub hedge_after: Option<Duration>,
+    /// Responses up to this size are held back until they are whole, so that one that is cut short can be fetched again
+    /// elsewhere. 0: every body flows as it comes.
+    pub hold_back_bytes: usize,
     /// The bound on extra attempts.
     pub budget: Budget,
 }
@@ -379,6 +385,8 @@ impl Default for Retry {
             per_try_timeout: Duration::from_secs(5),
             non_idempotent: false,
             max_replay_bytes: 64 * 1024,
+            hedge_after: Some(Duration::from_millis(400)),
+            hold_back_bytes: 0,
             budget: Budget::default(),
         }
     }

@@ -141,6 +141,22 @@ impl AttemptPlan {
         }
     }
 
+    /// The region for a second attempt beside the one that runs and has not answered yet; `None` when it has to be
+    /// waited for. `replayable` says whether all of the request's body is at hand.
+    pub fn beside(&mut self, replayable: bool, budget: &mut RetryBudget, now: Instant) -> Option<Slot> {
+        let possible = self.repeatable
+            && replayable
+            && now < self.deadline
+            && self.next < self.ranking.order().len()
+            && self.sent + 1 < self.attempts;
+        if possible && budget.withdraw(now) { self.advance() } else { None }
+    }
+
+    /// One of two attempts that ran beside each other ended, and the other goes on: it is counted, nothing follows.
+    pub fn overtaken(&mut self, outcome: Outcome) {
+        self.sent += u8::from(outcome != Outcome::NotSent);
+    }
+
     fn advance(&mut self) -> Option<Slot> {
         let slot = self.ranking.order().get(self.next).copied();
         self.next += usize::from(slot.is_some());

@@ -67,8 +67,11 @@ impl RoundTrips {
         }
         let pairs = regions.iter().flat_map(|a| regions.iter().map(move |b| (a.1, b.1)));
         let residuals = pairs.zip(millis).map(|((a, b), millis)| {
-            let measured = millis.is_finite() && *millis > 0.0;
-            measured.then(|| millis - line(a, b) as f32).unwrap_or(f32::NAN)
+            if millis.is_finite() && *millis > 0.0 {
+                millis - line(a, b) as f32
+            } else {
+                f32::NAN
+            }
         });
         Ok(Self {
             residuals: residuals.collect(),

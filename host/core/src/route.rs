@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use thiserror::Error;
 
 /// Which hosts a route is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// One host, lower case, without port.
     Exact(Box<str>),

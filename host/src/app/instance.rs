@@ -5,24 +5,20 @@ use crate::admin::instance::{
     ServicePicture,
 };
 use crate::admin::instance::Instance as Administered;
-use crate::chance::Chance;
-use crate::config::{PluginSource, Settings};
+use crate::config::PluginSource;
 use crate::control::health;
 use crate::control::reload::{Order, RollBackError};
-use crate::control::status::{Kind, Status};
-use crate::decide::{self, Inquiry};
-use crate::plugin::{PluginEngine, PluginWorker};
-use crate::table::{RoutingTable, Tables};
+use crate::control::status::{Kind, Loads, Status};
+use crate::decide;
+use crate::plugin::PluginWorker;
+use crate::table::{RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::ServiceVitals;
-use http::Version;
 use portolan_core::geo::Place;
+use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
-use portolan_core::identity::{ClientIdentity, IdentitySource};
-use portolan_core::route;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 /// Everything that administration needs: what to look at, and whom to give orders.
@@ -40,26 +36,34 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    fn decide(&self, table: &RoutingTable, question: &Question) -> Result<Explained, ExplainError> {
-        let routed = table.route(&question.host, &question.path);
-        let routed = routed.ok_or_else(|| ExplainError::NoRoute { host: question.host.clone(), path: question.path.clone() })?;
-        let host = route::without_port(&question.host).to_ascii_lowercase();
-        let inquiry = Inquiry {
-            client: ClientIdentity { addr: question.ip.to_canonical(), source: IdentitySource::Peer },
-            method: &question.method,
-            version: Version::HTTP_11,
-            host: &host,
-            path: &question.path,
-            headers: &question.headers,
-            roll: Chance::new().roll(),
-            now: Instant::now(),
-        };
-        let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
-        let decision = decide::decide(table, routed, &inquiry, &mut plugins);
-        let round_trips = portolan_geo::azure::round_trips();
-        let said = decide::said(&decision, routed);
-        let explanation = decision.explain(table.config(), routed.service, routed.health, round_trips, said);
-        Ok(Explained { decision, explanation })
+    /// Waits until the routing table is so.
+    async fn until(&self, so: impl Fn(&RoutingTable) -> bool + Send) -> Result<(), OrderError> {
+        let mut generations = self.tables.subscribe();
+        while !so(&self.tables.current()) {
+            generations.changed().await.map_err(|_| OrderError::Stopping)?;
+        }
+        Ok(())
+    }
+
+    fn load(&self, kind: Kind) -> LoadPicture {
+        let Loads { taken, refused, last_taken, standing_error } = self.status.of(kind);
+        LoadPicture { what: kind.as_str(), taken, refused, last_taken, standing_error }
+    }
+
+    fn plugins(&self, table: &RoutingTable) -> Vec<PluginPicture> {
+        let plugins = table.settings.plugins.iter().map(|(name, plugin)| {
+            let entry = table.services.iter().filter_map(|entry| entry.plugin.as_ref()).find(|it| it.version.name == *name);
+            PluginPicture {
+                name: name.clone(),
+                digest: entry.map(|entry| entry.version.digest.clone()).unwrap_or_default(),
+                source: match &plugin.source {
+                    PluginSource::Embedded(name) => format!("embedded:{name}"),
+                    PluginSource::File(path) => path.display().to_string(),
+                },
+                earlier: self.status.earlier(name),
+            }
+        });
+        plugins.collect()
     }
 }
 
@@ -88,7 +92,7 @@ impl Administered for Instance {
                 networks: info.networks,
                 attribution: info.attribution.clone(),
             },
-            plugins: self.status.plugins(),
+            plugins: self.plugins(&table),
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
         }
@@ -108,14 +112,43 @@ impl Administered for Instance {
     }
 
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {
-        self.decide(&self.tables.current(), question)
+        let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        decide::explain(&self.tables.current(), question, &mut plugins)
     }
 
     fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()> {
-        todo!()
+        Box::pin(async move {
+            let (reply, replied) = oneshot::channel();
+            let order = health::Order { region: region.clone(), drained, reply };
+            self.health.send(order).await.map_err(|_| OrderError::Stopping)?;
+            match replied.await.map_err(|_| OrderError::Stopping)? {
+                0 => Err(OrderError::Unknown(format!("no service has a region {region}; see /api/v1/regions"))),
+                _ => self.until(|table| stands(table, &region, drained)).await,
+            }
+        })
     }
 
     fn roll_back(&self, plugin: PluginName) -> Ordered<'_, String> {
-        todo!()
+        Box::pin(async move {
+            let (reply, replied) = oneshot::channel();
+            let order = Order::RollBack(plugin.clone(), reply);
+            self.reload.send(order).await.map_err(|_| OrderError::Stopping)?;
+            let version = replied.await.map_err(|_| OrderError::Stopping)?.map_err(|error| match error {
+                RollBackError::Unknown(_) => OrderError::Unknown(error.to_string()),
+                RollBackError::NoEarlier(_) => OrderError::Impossible(error.to_string()),
+            })?;
+            let in_force = |entry: &ServiceEntry| match &entry.plugin {
+                Some(plugin) if plugin.version.name == version.name => plugin.version.digest == version.digest,
+                _ => true,
+            };
+            self.until(|table| table.services.iter().all(in_force)).await?;
+            Ok(version.digest.clone())
+        })
     }
+}
+
+/// Whether a region stands as ordered, in every service that has it.
+fn stands(table: &RoutingTable, region: &RegionName, drained: bool) -> bool {
+    let services = table.config().services().iter().zip(table.health.services());
+    services.filter_map(|(service, health)| Some(health.gateway(service.slot_of(region)?).state)).all(|state| (state == State::Draining) == drained)
 }

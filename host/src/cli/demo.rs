@@ -1,7 +1,7 @@
 //! `portolan demo`.
 
 use crate::demo::{Demo, Ports, REGIONS};
-use crate::telemetry::logging;
+use crate::telemetry::logging::{self, Format};
 use anyhow::Context;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -31,7 +31,7 @@ impl Default for Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    logging::init();
+    logging::init(Format::Human)?;
     let ports = Ports {
         proxy: arguments.port,
         admin: arguments.admin_port,

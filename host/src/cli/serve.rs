@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::config;
-use crate::telemetry::logging;
+use crate::telemetry::logging::{self, Format};
 use anyhow::Context;
 use std::path::PathBuf;
 
@@ -15,8 +15,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    logging::init();
+    logging::init(Format::Auto)?;
     let settings = config::load(&arguments.config)?;
+    for warning in &settings.warnings {
+        tracing::warn!("{}", warning);
+    }
     let app = App::start(settings, Some(arguments.config.clone())).context("failed to start")?;
     app.run_until_signalled()?;
     Ok(())

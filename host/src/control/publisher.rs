@@ -5,6 +5,7 @@
 
 use crate::config::Settings;
 use crate::geo::Geo;
+use crate::control::health::Watched;
 use crate::control::reload::regions;
 use crate::plugin::PluginVersion;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
@@ -44,15 +45,6 @@ pub struct Loaded {
     pub geo: Arc<Geo>,
     /// Its plugins.
     pub plugins: Arc<Plugins>,
-}
-
-/// What the health task watches: the gateways of the current configuration with their counters.
-#[derive(Clone, Debug)]
-pub struct Watched {
-    /// The configuration.
-    pub config: Arc<Config>,
-    /// The counters by service and slot.
-    pub vitals: Vec<Vec<Arc<Vitals>>>,
 }
 
 /// Owns the parts of the current table.
@@ -111,7 +103,7 @@ impl Publisher {
 
     /// Publishes a table whenever updates come, until their senders are gone. Updates that came together are published
     /// together.
-    pub async fn run(mut self, mut updates: mpsc::Receiver<Update>, tables: Arc<Tables>) {
+    pub async fn run(mut self, mut updates: mpsc::UnboundedReceiver<Update>, tables: Arc<Tables>) {
         while let Some(update) = updates.recv().await {
             self.fold(update);
             while let Ok(update) = updates.try_recv() {

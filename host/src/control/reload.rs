@@ -140,7 +140,7 @@ pub struct Reloader {
     loaded: Loaded,
     earlier: BTreeMap<PluginName, Arc<PluginVersion>>,
     watched: Watched,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::UnboundedSender<Update>,
     status: Arc<Status>,
 }
 
@@ -173,7 +173,7 @@ impl Reloader {
         path: Option<PathBuf>,
         engine: PluginEngine,
         loaded: Loaded,
-        updates: mpsc::Sender<Update>,
+        updates: mpsc::UnboundedSender<Update>,
         status: Arc<Status>,
     ) -> Self {
         let watched = Watched::new(path.as_ref(), &loaded.settings);
@@ -191,7 +191,7 @@ impl Reloader {
                     Some(Order::Reload) => self.reload().await,
                     Some(Order::RollBack(name, reply)) => {
                         // Whoever asked may have gone; it is done all the same.
-                        let _ = reply.send(self.roll_back(&name).await);
+                        let _ = reply.send(self.roll_back(&name));
                     }
                     None => return,
                 },
@@ -222,7 +222,7 @@ impl Reloader {
                 self.watched = Watched::new(self.path.as_ref(), &loaded.settings);
                 self.keep_earlier(&loaded.plugins);
                 self.loaded = loaded.clone();
-                self.publish(Kind::Config, Update::Loaded(loaded)).await;
+                self.publish(Kind::Config, Update::Loaded(loaded));
             }
             Err(error) => self.refuse(Kind::Config, &error),
         }
@@ -233,7 +233,7 @@ impl Reloader {
         match off_thread(move || Geo::load(&settings.geo)).await {
             Ok(geo) => {
                 self.loaded.geo = Arc::new(geo);
-                self.publish(Kind::Geo, Update::Geo(Arc::clone(&self.loaded.geo))).await;
+                self.publish(Kind::Geo, Update::Geo(Arc::clone(&self.loaded.geo)));
             }
             Err(error) => self.refuse(Kind::Geo, &error),
         }
@@ -247,13 +247,13 @@ impl Reloader {
                 plugins.insert(name, version);
                 self.keep_earlier(&plugins);
                 self.loaded.plugins = Arc::new(plugins);
-                self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins))).await;
+                self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins)));
             }
             Err(error) => self.refuse(Kind::Plugin, &error),
         }
     }
 
-    async fn roll_back(&mut self, name: &PluginName) -> Result<Arc<PluginVersion>, RollBackError> {
+    fn roll_back(&mut self, name: &PluginName) -> Result<Arc<PluginVersion>, RollBackError> {
         if !self.loaded.plugins.contains_key(name) {
             return Err(RollBackError::Unknown(name.clone()));
         }
@@ -262,7 +262,7 @@ impl Reloader {
         plugins.insert(name.clone(), Arc::clone(&earlier));
         self.keep_earlier(&plugins);
         self.loaded.plugins = Arc::new(plugins);
-        self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins))).await;
+        self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins)));
         Ok(earlier)
     }
 
@@ -270,16 +270,17 @@ impl Reloader {
     fn keep_earlier(&mut self, next: &Plugins) {
         for (name, version) in self.loaded.plugins.iter() {
             if next.get(name).is_some_and(|next| next.digest != version.digest) {
+                self.status.replaced(name.clone(), version.digest.clone());
                 self.earlier.insert(name.clone(), Arc::clone(version));
             }
         }
     }
 
-    async fn publish(&self, kind: Kind, update: Update) {
+    fn publish(&self, kind: Kind, update: Update) {
         self.status.taken(kind);
         tracing::info!(what = kind.as_str(), "reloaded");
         // The publisher outlives this task; when it does not, the program is ending.
-        let _ = self.updates.send(update).await;
+        let _ = self.updates.send(update);
     }
 
     fn refuse(&self, kind: Kind, error: &impl std::fmt::Display) {

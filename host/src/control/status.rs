@@ -1,5 +1,6 @@
 //! What became of everything that was loaded since the start: for metrics, readiness and people.
 
+use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -44,7 +45,10 @@ pub struct Loads {
 
 /// The record of all loads. Shared by the reloader, which writes, and the administration, which reads.
 #[derive(Debug, Default)]
-pub struct Status(Mutex<BTreeMap<Kind, Loads>>);
+pub struct Status {
+    loads: Mutex<BTreeMap<Kind, Loads>>,
+    earlier: Mutex<BTreeMap<PluginName, String>>,
+}
 
 impl Status {
     /// Something was loaded and is in force.
@@ -66,10 +70,20 @@ impl Status {
 
     /// What became of a kind.
     pub fn of(&self, kind: Kind) -> Loads {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned().unwrap_or_default()
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned().unwrap_or_default()
+    }
+
+    /// The digest of the version that a plugin had before the current one, which a roll-back brings back.
+    pub fn earlier(&self, plugin: &PluginName) -> Option<String> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner).get(plugin).cloned()
+    }
+
+    /// A plugin had this version until now.
+    pub fn replaced(&self, plugin: PluginName, digest: String) {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner).insert(plugin, digest);
     }
 
     fn change(&self, kind: Kind, change: impl FnOnce(&mut Loads)) {
-        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default());
+        change(self.loads.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default());
     }
 }

@@ -1,0 +1,162 @@
+use super::*;
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+prop_compose! {
+    /// Runs of the given distances and places.
+    fn runs(grain: u32, limit: u64)(parts in prop::collection::vec((1_u64..limit, 0_u16..6), 0..40)) -> Vec<Run<PlaceId>> {
+        let mut start = 0;
+        let mut before = PlaceId::UNKNOWN;
+        let mut runs = Vec::new();
+        for (distance, place) in parts {
+            start += distance << grain;
+            if PlaceId(place) != before {
+                before = PlaceId(place);
+                runs.push(Run { start, value: before });
+            }
+        }
+        runs
+    }
+}
+
+prop_compose! {
+    fn tables()(v4 in runs(v4::GRAIN, 400_000), coarse in runs(v6::GRAIN, 1 << 30), fine in runs(0, 1 << 30)) -> GeoTable {
+        table(&v4, &crate::grain::overlay(&coarse, &fine))
+    }
+}
+
+fn table(v4: &[Run<PlaceId>], v6: &[Run<PlaceId>]) -> GeoTable {
+    let place = |number: u8| Place {
+        point: Point::new(f32::from(number), -f32::from(number)).ok(),
+        country: Country::parse("GB").unwrap(),
+    };
+    let places = std::iter::once(Place::default()).chain((1..6).map(place)).collect();
+    let info = GeoInfo {
+        database: "Test".to_owned(),
+        files: vec!["test.mmdb".to_owned()],
+        built: 1,
+        networks: 2,
+        attribution: None,
+    };
+    GeoTable::new(places, v4, v6, info)
+}
+
+fn written(table: &GeoTable) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    table.write(&mut bytes).unwrap();
+    bytes
+}
+
+/// The place of an address, by walking the runs.
+fn naive(runs: &[Run<PlaceId>], address: u64) -> PlaceId {
+    runs.iter()
+        .take_while(|run| run.start <= address)
+        .last()
+        .map_or(PlaceId::UNKNOWN, |run| run.value)
+}
+
+proptest! {
+    // Every case builds tables of a quarter of a megabyte, which takes a while in an unoptimised build.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_was_written_is_read(table in tables()) {
+        let bytes = written(&table);
+        let read = GeoTable::read(bytes.as_slice()).unwrap();
+        prop_assert_eq!(read.places(), table.places());
+        prop_assert_eq!(read.info(), table.info());
+        prop_assert_eq!(read.runs(), table.runs());
+        prop_assert_eq!(written(&read), bytes);
+    }
+
+    #[test]
+    fn look_ups_agree_with_walking_the_runs(
+        v4 in runs(v4::GRAIN, 400_000),
+        v6 in runs(7, 1 << 51),
+        probes: Vec<u64>,
+    ) {
+        let table = table(&v4, &v6);
+        let near = |runs: &[Run<PlaceId>]| runs.iter().flat_map(|r| [r.start.wrapping_sub(1), r.start, r.start + 1]).collect::<Vec<_>>();
+        for probe in near(&v4).into_iter().chain(probes.iter().copied()) {
+            let ip = Ipv4Addr::from_bits(probe as u32);
+            let expected = naive(&v4, u64::from(ip.to_bits()));
+            prop_assert_eq!(table.locate(ip.into()).id, expected);
+            prop_assert_eq!(table.locate(ip.to_ipv6_mapped().into()).id, expected);
+        }
+        for probe in near(&v6).into_iter().chain(probes) {
+            let ip = Ipv6Addr::from_bits(u128::from(probe) << 64 | u128::from(probe));
+            if crate::special::unwrap(ip) == IpAddr::V6(ip) {
+                prop_assert_eq!(table.locate(ip.into()).id, naive(&v6, probe));
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused(table in tables(), at: prop::sample::Index, bit in 0_u32..8) {
+        let mut bytes = written(&table);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        // A change that goes unnoticed must change nothing.
+        if let Ok(read) = GeoTable::read(bytes.as_slice()) {
+            prop_assert_eq!(read.runs(), table.runs());
+            prop_assert_eq!(read.places(), table.places());
+        }
+    }
+
+    #[test]
+    fn a_file_cut_short_is_refused(table in tables(), at: prop::sample::Index) {
+        let bytes = written(&table);
+        prop_assert!(GeoTable::read(&bytes[..at.index(bytes.len())]).is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn content_that_makes_no_sense_is_refused(content: Vec<u8>) {
+        prop_assert!(unpack(&mut Column(&content)).is_none());
+    }
+
+    #[test]
+    fn numbers_of_any_size_survive(numbers: Vec<u64>) {
+        let mut bytes = Vec::new();
+        numbers.iter().for_each(|number| put(&mut bytes, *number));
+        let mut column = Column(&bytes);
+        for number in numbers {
+            prop_assert_eq!(column.varint(), Some(number));
+        }
+        prop_assert_eq!(column.varint(), None);
+    }
+}
+
+#[test]
+fn other_files_and_versions_are_told_apart() {
+    let mut bytes = written(&table(&[], &[]));
+    assert!(GeoTable::is_compiled(&bytes));
+    assert!(matches!(
+        GeoTable::read(&b"PK\x03\x04 a longer file of another kind"[..]),
+        Err(FileError::NotATable)
+    ));
+    assert!(matches!(GeoTable::read(&b""[..]), Err(FileError::NotATable)));
+    bytes[MAGIC.len()..][..2].copy_from_slice(b"77");
+    let error = GeoTable::read(bytes.as_slice()).unwrap_err().to_string();
+    assert!(error.contains("version 77") && error.contains("version 01"), "{error}");
+}
+
+#[test]
+fn runs_that_make_no_sense_are_refused() {
+    let packed = |runs: &[Run<PlaceId>]| {
+        let mut bytes = Vec::new();
+        pack_runs(&mut bytes, runs, v4::GRAIN);
+        bytes
+    };
+    let run = |start, place| Run {
+        start,
+        value: PlaceId(place),
+    };
+    let read = |bytes: &[u8]| unpack_runs(&mut Column(bytes), v4::GRAIN, u32::MAX.into(), 3);
+    assert!(read(&packed(&[run(256, 1), run(512, 2)])).is_some());
+    assert_eq!(read(&packed(&[run(256, 3)])), None, "no such place");
+    assert_eq!(read(&packed(&[run(256, 1), run(256, 2)])), None, "two at one address");
+    assert_eq!(read(&packed(&[run(1 << 32, 1)])), None, "beyond the last address");
+    assert_eq!(read(&[1, 2, 0x80]), None, "cut short");
+}

@@ -1,0 +1,200 @@
+//! Walking over all networks of a MaxMind DB file, valid or not.
+
+use crate::record::Record;
+use crate::special;
+use ipnet::IpNet;
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::{fs, io};
+use thiserror::Error;
+
+/// A database file in memory. Files are read, never mapped: one that is cut short in place would end the process.
+pub struct DatabaseFile {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+impl DatabaseFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, DatabaseError> {
+        let name = path.display().to_string();
+        match fs::read(path) {
+            Ok(bytes) => Ok(Self { name, bytes }),
+            Err(source) => Err(DatabaseError::Io { name, source }),
+        }
+    }
+
+    /// Its name without its folder.
+    pub(crate) fn base_name(&self) -> String {
+        let base = Path::new(&self.name).file_name();
+        base.map_or_else(|| self.name.clone(), |base| base.to_string_lossy().into_owned())
+    }
+}
+
+/// A file that is no usable database.
+#[derive(Debug, Error)]
+pub enum DatabaseError {
+    /// It cannot be read.
+    #[error("cannot read {name}: {source}")]
+    Io {
+        /// The file.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no MaxMind DB file, or not a whole one.
+    #[error("{name} is not a MaxMind DB file, or was cut short: {source}; download it again")]
+    NotADatabase {
+        /// The file.
+        name: String,
+        /// What the format says.
+        source: MaxMindDbError,
+    },
+    /// It opens, but some of it cannot be read.
+    #[error("{name} is corrupt: {source}; download it again")]
+    Corrupt {
+        /// The file.
+        name: String,
+        /// What the format says.
+        source: MaxMindDbError,
+    },
+    /// Its search tree is no tree.
+    #[error("{name} is corrupt: its search tree has more leaves than its {nodes} nodes allow; download it again")]
+    Tangled {
+        /// The file.
+        name: String,
+        /// How many nodes it says it has.
+        nodes: u32,
+    },
+}
+
+/// An open database.
+pub(crate) struct Database<'a> {
+    name: &'a str,
+    reader: Reader<&'a [u8]>,
+}
+
+/// Half of the address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// The addresses of one network: all 32 bits of v4 ones, the upper 64 bits of v6 ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl<'a> Database<'a> {
+    pub(crate) fn open(file: &'a DatabaseFile) -> Result<Self, DatabaseError> {
+        let name = file.name.as_str();
+        match Reader::from_source(file.bytes.as_slice()) {
+            Ok(reader) => Ok(Self { name, reader }),
+            Err(source) => Err(DatabaseError::NotADatabase {
+                name: name.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// What it calls itself, such as `GeoLite2-City`.
+    pub(crate) fn database_type(&self) -> &str {
+        &self.reader.metadata().database_type
+    }
+
+    /// When it was built, in seconds since 1970.
+    pub(crate) fn build_epoch(&self) -> u64 {
+        self.reader.metadata().build_epoch
+    }
+
+    /// Visits every network with data that can have a place, in ascending order, with what `read` makes of its record.
+    /// A record that many networks share is read once.
+    pub(crate) fn walk<T: Copy>(
+        &self,
+        family: Family,
+        mut read: impl FnMut(&Record) -> T,
+        mut visit: impl FnMut(Span, T),
+    ) -> Result<(), DatabaseError> {
+        let networks = match family {
+            Family::V4 => special::v4_networks(),
+            Family::V6 if self.reader.metadata().ip_version == 4 => return Ok(()),
+            Family::V6 => special::v6_networks(),
+        };
+        // A tree of n nodes has at most n + 1 leaves. A corrupt one may share branches and have 2^128; so leaves are
+        // counted, the empty ones and the aliases too. A leaf above one of the networks is met once for each.
+        let nodes = self.reader.metadata().node_count;
+        let mut leaves_left = nodes as usize + 1 + networks.len();
+        let options = WithinOptions::default()
+            .include_aliased_networks()
+            .include_networks_without_data();
+        let mut known = HashMap::new();
+        for network in networks {
+            // The reader has a type of its own for networks, which it shares only by way of text.
+            let Ok(wanted) = network.to_string().parse() else {
+                continue;
+            };
+            for leaf in self
+                .reader
+                .within(wanted, options)
+                .map_err(|source| self.corrupt(source))?
+            {
+                let leaf = leaf.map_err(|source| self.corrupt(source))?;
+                leaves_left = leaves_left.checked_sub(1).ok_or_else(|| DatabaseError::Tangled {
+                    name: self.name.to_owned(),
+                    nodes,
+                })?;
+                let Some(offset) = leaf.offset() else { continue };
+                let found = leaf.network().map_err(|source| self.corrupt(source))?;
+                let Some(span) = span(network, found.network(), found.prefix()) else {
+                    continue;
+                };
+                let value = match known.get(&offset) {
+                    Some(value) => *value,
+                    None => {
+                        let record = leaf.decode::<Record>().map_err(|source| self.corrupt(source))?;
+                        let value = read(&record.unwrap_or(Record::Other));
+                        known.insert(offset, value);
+                        value
+                    }
+                };
+                visit(span, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self, source: MaxMindDbError) -> DatabaseError {
+        DatabaseError::Corrupt {
+            name: self.name.to_owned(),
+            source,
+        }
+    }
+}
+
+/// The part of a found network that lies in the wanted one; `None` if it is of the other family.
+fn span(wanted: IpNet, address: IpAddr, prefix: u8) -> Option<Span> {
+    let found = IpNet::new(address, prefix).ok()?;
+    let smaller = if found.prefix_len() < wanted.prefix_len() {
+        wanted
+    } else {
+        found
+    };
+    let upper = |ip| match ip {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+    };
+    (matches!(found, IpNet::V4(_)) == matches!(wanted, IpNet::V4(_))).then(|| Span {
+        first: upper(smaller.network()),
+        last: upper(smaller.broadcast()),
+    })
+}

@@ -1,0 +1,107 @@
+//! `portolan explain`.
+
+use super::remote::{self, Instance};
+use crate::admin::instance::Question;
+use crate::admin::view::explain::Explain;
+use crate::config;
+use crate::control::offline;
+use anyhow::{Context, anyhow};
+use form_urlencoded::Serializer;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// The request to explain.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The client's address
+    #[arg(long, value_name = "ADDR")]
+    ip: IpAddr,
+    /// The host it asks for
+    #[arg(long, default_value = "localhost", value_name = "HOST")]
+    host: String,
+    /// The path it asks for
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    path: String,
+    /// The method
+    #[arg(long, default_value = "GET", value_name = "METHOD")]
+    method: Method,
+    /// A header, as often as needed
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Decide by this configuration, with every region's health unknown, instead of asking the running instance
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    instance: Instance,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let explain = match &arguments.config {
+        Some(path) => {
+            let question = arguments.question()?;
+            Explain::of(&question, &offline::explain(config::load(path)?, &question)?)
+        }
+        None => remote::parse(&arguments.instance.ask(Method::GET, &arguments.query())?)?,
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&explain)?);
+    } else {
+        print(&explain);
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn question(&self) -> anyhow::Result<Question> {
+        let headers = self.headers.iter().map(|line| {
+            let (name, value) = line.split_once(':').with_context(|| format!("a header is NAME: VALUE, not {line:?}"))?;
+            let name = HeaderName::try_from(name.trim()).map_err(|_| anyhow!("{name:?} is no header name"))?;
+            let value = HeaderValue::try_from(value.trim()).map_err(|_| anyhow!("{value:?} is no header value"))?;
+            Ok((name, value))
+        });
+        Ok(Question {
+            ip: self.ip,
+            host: self.host.clone(),
+            path: self.path.clone(),
+            method: self.method.clone(),
+            headers: headers.collect::<anyhow::Result<HeaderMap>>()?,
+        })
+    }
+
+    fn query(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        query.append_pair("ip", &self.ip.to_string()).append_pair("host", &self.host).append_pair("path", &self.path);
+        query.append_pair("method", self.method.as_str());
+        for header in &self.headers {
+            query.append_pair("header", header);
+        }
+        format!("/api/v1/explain?{}", query.finish())
+    }
+}
+
+fn print(explain: &Explain) {
+    let client = &explain.client;
+    let country = client.country.as_deref().unwrap_or("unknown country");
+    let place = client.location.as_ref().map_or("no place".to_owned(), |it| format!("{:.1}, {:.1}", it.latitude, it.longitude));
+    println!("client    {} ({country}, {place})", client.address);
+    println!("service   {} ({}), routing table {}", explain.service, explain.policy, explain.generation);
+    println!("chosen    {}", explain.chosen.as_deref().unwrap_or("nobody"));
+    println!("reason    {}", explain.reason);
+    println!("\n{:<5} {:<20} {:<10} {:>9} {:>9}  {}", "rank", "region", "state", "distance", "estimate", "excluded");
+    let number = |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value:.0} {unit}"));
+    for region in &explain.regions {
+        println!(
+            "{:<5} {:<20} {:<10} {:>9} {:>9}  {}",
+            region.rank.map_or("-".to_owned(), |rank| rank.to_string()),
+            region.region,
+            region.state,
+            number(region.distance_km, "km"),
+            number(region.round_trip_ms, "ms"),
+            region.excluded.as_deref().unwrap_or("")
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! Commands that talk to a running instance through its administration.
+
+use crate::admin::view::regions::Regions;
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use http::{Method, Request, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// The longest answer that is read.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// How long an instance may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which instance.
+#[derive(Debug, clap::Args)]
+pub(super) struct Instance {
+    /// The administration of the running instance
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
+    pub(super) admin: Uri,
+}
+
+/// Which instance, and how to print.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    instance: Instance,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which region of which instance.
+#[derive(Debug, clap::Args)]
+pub(super) struct RegionArguments {
+    /// The region
+    region: String,
+    #[command(flatten)]
+    instance: Instance,
+}
+
+pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
+    let answer = arguments.instance.ask(Method::GET, "/api/v1/regions")?;
+    if arguments.json {
+        println!("{}", String::from_utf8_lossy(&answer));
+        return Ok(());
+    }
+    let regions: Regions = parse(&answer)?;
+    for service in &regions.services {
+        println!("{} ({})", service.service, service.policy);
+        for region in &service.regions {
+            let share = if region.share < 1.0 { format!("  share {:.0} %", region.share * 100.0) } else { String::new() };
+            println!("  {:<20} {:<10} {}{share}", region.region, region.state, region.gateway);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<()> {
+    arguments.instance.ask(Method::POST, &format!("/api/v1/regions/{}/{order}", arguments.region))?;
+    println!("{}: {order} is in force", arguments.region);
+    Ok(())
+}
+
+/// An answer as its view.
+pub(super) fn parse<T: DeserializeOwned>(answer: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(answer).context("the instance's answer is not understood: is it another version?")
+}
+
+impl Instance {
+    /// Asks the administration, and gives the body of its answer.
+    pub(super) fn ask(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let asked = async { tokio::time::timeout(PATIENCE, self.exchange(method, path)).await };
+        runtime.block_on(asked).map_err(|_| anyhow!("{} does not answer", self.admin))?
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+        let host = self.admin.host().with_context(|| format!("--admin must be a URL, not {}", self.admin))?;
+        let port = self.admin.port_u16().unwrap_or(80);
+        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
+        let stream = stream.with_context(|| format!("no instance answers at {} (--admin URL for another)", self.admin))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Its errors are those of the exchange.
+        tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(path).header(header::HOST, format!("{host}:{port}"));
+        let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| anyhow!("the instance's answer broke off: {error}"))?.to_bytes();
+        if !status.is_success() {
+            let said = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+            let part = |name: &str| said[name].as_str().map(str::to_owned);
+            let error = part("error").unwrap_or_else(|| format!("the instance answered {status}"));
+            bail!("{error}{}", part("hint").map_or(String::new(), |hint| format!("; {hint}")));
+        }
+        Ok(body)
+    }
+}

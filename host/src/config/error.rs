@@ -1,0 +1,141 @@
+//! Mistakes in a configuration file: collected while it is read, told all at once.
+
+use super::document::{Document, NodeId, Position};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// How many mistakes of one file are kept; more are only counted.
+const MOST: usize = 100;
+
+/// All mistakes of one configuration file, in the order of their places. Prints like a compiler, a line for each:
+///
+/// `deploy/x.yaml:12:7: services.shop.regions[1].region: unknown region "westeurop" — did you mean westeurope?`
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// The file.
+    pub file: PathBuf,
+    /// The mistakes; at least one.
+    pub mistakes: Vec<Mistake>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+/// What is wrong at one place of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// The line, from 1. 0 when the file could not be read at all.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The keys that lead there, such as `services.shop.regions[1].region`. Empty for the whole file.
+    pub path: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl ConfigErrors {
+    /// A file with one mistake that has no place.
+    pub(super) fn whole(file: &Path, message: impl Into<String>) -> Self {
+        let mistake = Mistake { line: 0, column: 0, path: String::new(), message: message.into() };
+        Self { file: file.to_owned(), mistakes: vec![mistake], more: 0 }
+    }
+
+    /// How many mistakes there are.
+    pub fn count(&self) -> usize {
+        self.mistakes.len() + self.more
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            let newline = if index > 0 { "\n" } else { "" };
+            let blank = if mistake.line == 0 { " " } else { "" };
+            write!(f, "{newline}{}:{blank}{mistake}", self.file.display())?;
+        }
+        if self.more > 0 {
+            write!(f, "\n{}: and {} more mistakes", self.file.display(), self.more)?;
+        }
+        Ok(())
+    }
+}
+
+/// `LINE:COLUMN: PATH: MESSAGE`; what there is of it.
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "{}:{}: ", self.line, self.column)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Collects the mistakes of a document.
+#[derive(Debug)]
+pub(super) struct Mistakes<'a> {
+    document: &'a Document,
+    found: Vec<Mistake>,
+    more: usize,
+    warnings: Vec<Mistake>,
+}
+
+impl<'a> Mistakes<'a> {
+    /// None yet, beside what was found when the document was parsed.
+    pub(super) fn of(document: &'a Document) -> Self {
+        let mut mistakes = Self { document, found: Vec::new(), more: 0, warnings: Vec::new() };
+        for (id, position, message) in document.mistakes() {
+            mistakes.add(*id, *position, message.clone());
+        }
+        mistakes
+    }
+
+    /// Reports what is wrong with a value.
+    pub(super) fn at(&mut self, id: NodeId, message: impl Into<String>) {
+        self.add(id, self.document.position(id), message.into());
+    }
+
+    /// Reports what is wrong with the key of a value.
+    pub(super) fn at_key(&mut self, id: NodeId, message: impl Into<String>) {
+        self.add(id, self.document.key_position(id), message.into());
+    }
+
+    /// Notes what is allowed and yet probably not meant.
+    pub(super) fn warn(&mut self, id: NodeId, message: impl Into<String>) {
+        if self.warnings.len() < MOST {
+            let mistake = self.mistake(id, self.document.key_position(id), message.into());
+            self.warnings.push(mistake);
+        }
+    }
+
+    fn add(&mut self, id: NodeId, position: Position, message: String) {
+        if self.found.len() < MOST {
+            let mistake = self.mistake(id, position, message);
+            self.found.push(mistake);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn mistake(&self, id: NodeId, position: Position, message: String) -> Mistake {
+        Mistake { line: position.line, column: position.column, path: self.document.path(id), message }
+    }
+
+    /// The line of a value, to refer to it in another's message.
+    pub(super) fn line(&self, id: NodeId) -> usize {
+        self.document.key_position(id).line
+    }
+
+    /// The warnings, when there were no mistakes.
+    pub(super) fn into_warnings(mut self, file: &Path) -> Result<Vec<Mistake>, ConfigErrors> {
+        if self.found.is_empty() {
+            self.warnings.sort();
+            return Ok(self.warnings);
+        }
+        self.found.sort();
+        Err(ConfigErrors { file: file.to_owned(), mistakes: self.found, more: self.more })
+    }
+}

@@ -1,0 +1,194 @@
+//! The file as a whole.
+
+use super::document::{Content, Node};
+use super::error::Mistakes;
+use super::listeners::{self, AdminSection, ListenerSection};
+use super::plugins::{self, PluginSection};
+use super::regions::{LocationSection, Places};
+use super::routes::{self, RouteSection};
+use super::services::{self, ServiceSection};
+use super::settings::{AccessLog, GeoSettings, Settings};
+use super::shape::{At, Named, OneOrMore, Shape, section};
+use super::values::{FilePath, H, Time, Whole, scalar, word};
+use portolan_core::config::Config;
+use portolan_core::geo::Point;
+use portolan_core::id::RegionName;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+const DEFAULT_DRAIN_TIME: Duration = Duration::from_secs(30);
+
+section! {
+    /// The configuration of Portolan.
+    File {
+        /// Where clients connect.
+        required listeners: At<Vec<ListenerSection>>,
+        /// Where administration, metrics and the dashboard listen. Default: 127.0.0.1:9900.
+        optional admin: AdminSection,
+        /// How many worker threads serve requests. Default: as many as there are cores.
+        optional workers: Whole<1, 1024>,
+        /// Where this instance is: a region, or a place. Clients of unknown location are assumed to be there.
+        optional here: At<Here>,
+        /// Where locations of addresses come from. Default: the embedded table.
+        optional geo: GeoSection,
+        /// What routes lead to: regions with a gateway each, and the policies to choose among them.
+        required services: At<Named<ServiceSection>>,
+        /// Which requests go to which service. The most specific host wins, then the longest path.
+        required routes: At<Vec<RouteSection>>,
+        /// Routing plugins, for policies to name.
+        optional plugins: Named<PluginSection>,
+        /// Where one line of JSON for each request goes. Default: stdout.
+        optional access_log: AccessLogShape,
+        /// How long running requests have to end when the program is told to stop. Default: 30s.
+        optional drain_time: Time<0, { H }>,
+    }
+}
+
+section! {
+    /// Where locations of addresses come from.
+    GeoSection {
+        /// A City or Country database in MaxMind's format, or several that complete each other. Watched for changes.
+        optional database: OneOrMore<FilePath>,
+        /// A database of autonomous systems in MaxMind's format. Watched for changes.
+        optional asn_database: FilePath,
+    }
+}
+
+impl File {
+    /// Checks what the sections say of one another. `None` only when something has been reported.
+    pub(super) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Settings> {
+        // Everything is read before the first `?`, so that everything is checked.
+        let admin = self.admin.as_ref().map_or(Some(DEFAULT_ADMIN), AdminSection::address);
+        let listeners = self.listeners.as_ref().and_then(|all| listeners::settings(all, self.admin.as_ref(), mistakes));
+        let plugins = plugins::settings(self.plugins.as_ref(), folder, mistakes);
+        let mut places = Places::default();
+        let services =
+            self.services.as_ref().and_then(|all| services::settings(all, self.plugins.as_ref(), &mut places, mistakes));
+        let routes = self.routes.as_ref().and_then(|all| routes::settings(all, self.services.as_ref(), mistakes));
+        let here = match &self.here {
+            Some(here) => here.settings(&places, mistakes).map(Some),
+            None => Some(None),
+        };
+        self.warn_of_unused_plugins(mistakes);
+
+        let (here, fallback) = here?.unwrap_or_default();
+        Some(Settings {
+            listeners: listeners?,
+            admin: admin?,
+            workers: self.workers.and_then(|workers| NonZeroUsize::new(workers.0 as usize)),
+            here,
+            geo: self.geo.as_ref().map(|geo| geo.settings(folder)).unwrap_or_default(),
+            plugins: plugins?,
+            access_log: self.access_log.as_ref().map(|log| log.settings(folder)).unwrap_or_default(),
+            drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
+            // The routes were made of these services' indexes, so they lead somewhere.
+            routing: Arc::new(Config::new(services?, routes?, fallback).ok()?),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn warn_of_unused_plugins(&self, mistakes: &mut Mistakes<'_>) {
+        let services = self.services.iter().flat_map(|services| &services.0);
+        let used: Vec<_> = services.filter_map(|(_, service)| service.as_ref()?.plugin()).collect();
+        for (name, _) in self.plugins.iter().flat_map(|plugins| &plugins.0) {
+            if !used.contains(&name.as_str()) {
+                mistakes.warn(name.id, "no service's policy names this plugin");
+            }
+        }
+    }
+}
+
+impl GeoSection {
+    fn settings(&self, folder: &Path) -> GeoSettings {
+        GeoSettings {
+            databases: self.database.iter().flat_map(|list| &list.0).map(|path| path.within(folder)).collect(),
+            asn_database: self.asn_database.as_ref().map(|path| path.within(folder)),
+        }
+    }
+}
+
+/// Where this instance is: the name of a region, or `{ latitude, longitude }`.
+#[derive(Debug)]
+pub(super) enum Here {
+    Region(String),
+    Location(LocationSection),
+}
+
+impl At<Here> {
+    fn settings(&self, places: &Places, mistakes: &mut Mistakes<'_>) -> Option<(Option<RegionName>, Option<Point>)> {
+        match &self.value {
+            Here::Region(name) => {
+                let point = places.find(name, self.id, mistakes)?;
+                Some((Some(RegionName::new(name.as_str())), Some(point)))
+            }
+            Here::Location(location) => Some((None, Some(location.point()?))),
+        }
+    }
+}
+
+impl Shape for Here {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        match node.content() {
+            Content::Map(_) => LocationSection::read(node, mistakes).map(Self::Location),
+            _ => String::read(node, mistakes).map(Self::Region),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [String::schema(), LocationSection::schema()] })
+    }
+}
+
+/// `off`, `stdout`, or `{ file: PATH }`.
+#[derive(Debug)]
+pub(super) enum AccessLogShape {
+    Off,
+    Stdout,
+    File(AccessLogFile),
+}
+
+section! {
+    /// An access log in a file.
+    AccessLogFile {
+        /// The file lines are appended to.
+        required file: FilePath,
+    }
+}
+
+impl AccessLogShape {
+    fn settings(&self, folder: &Path) -> AccessLog {
+        match self {
+            Self::Off => AccessLog::Off,
+            Self::Stdout => AccessLog::Stdout,
+            // A file that could not be read has been reported.
+            Self::File(log) => log.file.as_ref().map_or(AccessLog::Off, |file| AccessLog::File(file.within(folder))),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Off,
+    Stdout,
+}
+
+impl Shape for AccessLogShape {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        if scalar(node).is_none() {
+            return AccessLogFile::read(node, mistakes).map(Self::File);
+        }
+        Some(match word(node, &[("stdout", Word::Stdout), ("off", Word::Off), ("false", Word::Off)], mistakes)? {
+            Word::Off => Self::Off,
+            Word::Stdout => Self::Stdout,
+        })
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "enum": ["stdout", "off", false] }, AccessLogFile::schema()] })
+    }
+}

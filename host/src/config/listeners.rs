@@ -1,0 +1,193 @@
+//! Where clients and administrators connect, and who the clients are.
+
+use super::document::Node;
+use super::error::Mistakes;
+use super::settings::Listener;
+use super::shape::{At, Shape, all, section, shown, wanted};
+use super::values::{scalar, words};
+use ipnet::IpNet;
+use portolan_core::identity::{ClientAddress, ClientHeader};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+section! {
+    /// An address that accepts connections of clients: plain HTTP/1.1.
+    ListenerSection {
+        /// The address and port, such as 0.0.0.0:8080. With port 0, the system chooses one.
+        required address: At<Address>,
+        /// TLS is not supported by this version.
+        optional tls: Tls,
+        /// Who the clients are. Default: whoever connects.
+        optional client_address: ClientAddressSection,
+        /// Whether responses say in X-Portolan-Region and X-Portolan-Reason how they were decided. Default: false.
+        optional debug_headers: bool,
+    }
+}
+
+section! {
+    /// Who the clients are, when they come through proxies.
+    ClientAddressSection {
+        /// The addresses and networks of the proxies whose headers are believed.
+        required trusted_proxies: At<Vec<Network>>,
+        /// The header that these proxies write the client's address to.
+        required header: At<Header>,
+        /// With x-azure-socketip: the X-Azure-FDID of your Front Door. Without it, any tenant's Front Door is believed.
+        optional front_door_id: At<String>,
+    }
+}
+
+section! {
+    /// Where administration, metrics and the dashboard listen.
+    AdminSection {
+        /// The address and port. Whoever reaches it may drain regions. With port 0, the system chooses one.
+        required address: At<Address>,
+    }
+}
+
+words! {
+    /// The header that carries the client's address.
+    Header {
+        /// `X-Forwarded-For`.
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
+        /// `X-Azure-SocketIP`.
+        XAzureSocketIp = "x-azure-socketip",
+        /// The PROXY protocol.
+        ProxyProtocol = "proxy-protocol",
+    }
+}
+
+/// The listeners; no two of one address.
+pub(super) fn settings(
+    sections: &At<Vec<ListenerSection>>,
+    admin: Option<&AdminSection>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Vec<Listener>> {
+    if sections.is_empty() {
+        mistakes.at(sections.id, "at least one listener is needed");
+    }
+    let mut taken = HashMap::new();
+    let addresses = sections.iter().map(|section| &section.address).chain(admin.map(|admin| &admin.address));
+    for address in addresses.flatten().filter(|address| address.0.port() != 0) {
+        if let Some(first) = taken.insert(address.0, address.id) {
+            mistakes.at(address.id, format!("{} is already taken on line {}", address.0, mistakes.line(first)));
+        }
+    }
+    all(sections.iter().map(|section| section.settings(mistakes)))
+}
+
+impl ListenerSection {
+    fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<Listener> {
+        let client_address = match &self.client_address {
+            Some(section) => section.settings(mistakes),
+            None => Some(ClientAddress::default()),
+        };
+        Some(Listener {
+            address: self.address.as_ref()?.0,
+            client_address: client_address?,
+            debug_headers: self.debug_headers.unwrap_or(false),
+        })
+    }
+}
+
+impl ClientAddressSection {
+    fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<ClientAddress> {
+        if let Some(proxies) = &self.trusted_proxies {
+            if proxies.is_empty() {
+                mistakes.at(proxies.id, "no proxy is trusted, so the header would never be read: name the proxies");
+            }
+            if proxies.iter().any(|network| network.0.prefix_len() == 0) {
+                mistakes.warn(proxies.id, "everybody is trusted: every client can claim any address");
+            }
+        }
+        let header = self.header.as_ref()?;
+        let front_door = self.front_door_id.as_ref();
+        if let Some(id) = front_door.filter(|_| header.value != Header::XAzureSocketIp) {
+            mistakes.at(id.id, "only header: x-azure-socketip has a use for this");
+        }
+        let header = match header.value {
+            Header::XForwardedFor => ClientHeader::XForwardedFor,
+            Header::Forwarded => ClientHeader::Forwarded,
+            Header::XAzureSocketIp => {
+                if front_door.is_none() {
+                    mistakes.warn(self.at, "without front_door_id, any tenant's Front Door is believed");
+                }
+                ClientHeader::AzureSocketIp { front_door_id: front_door.map(|id| id.as_str().into()) }
+            }
+            Header::ProxyProtocol => {
+                let message = "proxy-protocol is not supported by this version: let the proxy write x-forwarded-for";
+                mistakes.at(header.id, message);
+                return None;
+            }
+        };
+        let trusted = self.trusted_proxies.as_ref()?.iter().map(|network| network.0).collect();
+        Some(ClientAddress { trusted, header })
+    }
+}
+
+impl AdminSection {
+    /// The address, when it could be read.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address.as_ref().map(|address| address.0)
+    }
+}
+
+/// An address with a port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+impl Shape for Address {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        match scalar(node).and_then(|text| text.parse().ok()) {
+            Some(address) => Some(Self(address)),
+            None => wanted(node, "an address with a port, such as 0.0.0.0:8080 or \"[::]:8080\"", mistakes),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$" })
+    }
+}
+
+/// A network such as `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network(IpNet);
+
+impl Shape for Network {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let text = scalar(node).unwrap_or_default();
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Some(Self(address.into()));
+        }
+        match text.parse::<IpNet>() {
+            Ok(network) if network.addr() == network.network() => Some(Self(network)),
+            Ok(network) => {
+                let whole = network.trunc();
+                mistakes.at(node.id(), format!("{} is one address of a network — did you mean {whole}?", shown(text)));
+                None
+            }
+            Err(_) => wanted(node, "a network such as 10.0.0.0/8, or an address", mistakes),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$" })
+    }
+}
+
+/// TLS towards clients.
+#[derive(Debug)]
+pub(super) struct Tls;
+
+impl Shape for Tls {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        mistakes.at_key(node.id(), "TLS is not supported by this version: remove the key, and end TLS before Portolan");
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "not": {} })
+    }
+}

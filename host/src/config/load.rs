@@ -1,0 +1,71 @@
+//! From a file to settings.
+
+use super::document::{Document, Unreadable};
+use super::error::{ConfigErrors, Mistake, Mistakes};
+use super::file::File;
+use super::settings::Settings;
+use super::shape::Shape;
+use std::io::Read;
+use std::path::Path;
+use std::{fs, io};
+
+/// The largest configuration file, in bytes.
+const MAX_SIZE: u64 = 4 * 1024 * 1024;
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// All its mistakes; or that it cannot be read.
+pub fn load(file: &Path) -> Result<Settings, ConfigErrors> {
+    let bytes = read(file).map_err(|error| ConfigErrors::whole(file, format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(ConfigErrors::whole(file, format!("is larger than {} MiB", MAX_SIZE / 1024 / 1024)));
+    }
+    parse(&bytes, file)
+}
+
+/// Reads the content of a configuration file. Relative paths in it are relative to the folder of `file`.
+///
+/// # Errors
+/// All its mistakes.
+pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
+    let text = text(content).map_err(|message| ConfigErrors::whole(file, message))?;
+    let document = Document::parse(text).map_err(|error| ConfigErrors {
+        file: file.to_owned(),
+        mistakes: vec![Mistake::from(error)],
+        more: 0,
+    })?;
+    let mut mistakes = Mistakes::of(&document);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let settings = File::read(document.root(), &mut mistakes).and_then(|raw| raw.settings(folder, &mut mistakes));
+    let warnings = mistakes.into_warnings(file)?;
+    match settings {
+        Some(settings) => Ok(Settings { warnings, ..settings }),
+        // Not reached: whatever is left out of the settings has been reported. A test tries to prove it wrong.
+        None => Err(ConfigErrors::whole(file, "does not hold together")),
+    }
+}
+
+/// At most one byte more than a configuration file may have.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(file)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn text(content: &[u8]) -> Result<&str, String> {
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return Err("is UTF-16: save it as UTF-8".into());
+    }
+    std::str::from_utf8(content).map_err(|error| {
+        let line = content[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        format!("is not UTF-8: see line {line}")
+    })
+}
+
+impl From<Unreadable> for Mistake {
+    fn from(error: Unreadable) -> Self {
+        let (line, column) = (error.position.line, error.position.column);
+        Self { line, column, path: String::new(), message: error.message }
+    }
+}

@@ -1,0 +1,95 @@
+//! Routing plugins.
+
+use super::error::Mistakes;
+use super::settings::{Plugin, PluginSource};
+use crate::plugin::{Isolation, PluginSettings};
+use super::shape::{At, Named, all, section};
+use super::suggest::did_you_mean;
+use super::values::{FilePath, KIB, MIB, MS, S, Size, Time, words};
+use portolan_core::id::PluginName;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// The plugins that are part of the program.
+pub(super) const EMBEDDED: [&str; 2] = ["canary", "nearest"];
+
+const DEFAULT_DEADLINE: Duration = Duration::from_millis(1);
+const DEFAULT_MEMORY: usize = 16 * MIB as usize;
+
+section! {
+    /// A routing plugin: a WebAssembly component of portolan:routing.
+    PluginSection {
+        /// Its file, such as ./canary.wasm; or embedded:NAME for one that is part of Portolan. Files are watched.
+        required source: At<String>,
+        /// What the plugin is configured with: anything it understands.
+        optional config: Value,
+        /// CPU time a call may take before the built-in policy answers instead. Default: 1ms.
+        optional deadline: Time<{ MS }, { S }>,
+        /// How much memory an instance may have. Default: 16MiB.
+        optional memory: Size<{ 64 * KIB }, { 64 * MIB }>,
+        /// Whether instances serve more than one request: reuse, or fresh, which costs some microseconds more, for
+        /// plugins that are trusted less. Default: reuse.
+        optional isolation: IsolationWord,
+    }
+}
+
+words! {
+    /// Whether instances serve more than one request.
+    IsolationWord {
+        /// Thousands of them.
+        Reuse = "reuse",
+        /// One.
+        Fresh = "fresh",
+    }
+}
+
+/// The plugins by name.
+pub(super) fn settings(
+    sections: Option<&Named<PluginSection>>,
+    folder: &Path,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<BTreeMap<PluginName, Plugin>> {
+    let sections = sections.iter().flat_map(|sections| &sections.0);
+    let plugins = all(sections.map(|(name, section)| {
+        let settings = section.as_ref()?.settings(folder, mistakes)?;
+        Some((PluginName::new(name.as_str()), settings))
+    }));
+    Some(plugins?.into_iter().collect())
+}
+
+impl PluginSection {
+    fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Plugin> {
+        Some(Plugin {
+            source: source(self.source.as_ref()?, folder, mistakes)?,
+            deployment: PluginSettings {
+                config: self.config.as_ref().map_or_else(|| "{}".to_owned(), Value::to_string),
+                deadline: self.deadline.map_or(DEFAULT_DEADLINE, |deadline| deadline.0),
+                memory: self.memory.map_or(DEFAULT_MEMORY, |memory| memory.0 as usize),
+                isolation: match self.isolation {
+                    Some(IsolationWord::Fresh) => Isolation::Fresh,
+                    Some(IsolationWord::Reuse) | None => Isolation::Reuse,
+                },
+            },
+        })
+    }
+}
+
+fn source(text: &At<String>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<PluginSource> {
+    if let Some(name) = text.strip_prefix("embedded:") {
+        if EMBEDDED.contains(&name) {
+            return Some(PluginSource::Embedded(name.into()));
+        }
+        let known = EMBEDDED.join(", ");
+        let meant = did_you_mean(name, EMBEDDED);
+        mistakes.at(text.id, format!("no plugin of that name is part of this program, which has {known}{meant}"));
+        return None;
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        let message = format!("{scheme}:// sources are not supported by this version: fetch the file, and give its path");
+        mistakes.at(text.id, message);
+        return None;
+    }
+    Some(PluginSource::File(FilePath::from(text.value.clone()).within(folder)))
+}

@@ -1,0 +1,204 @@
+//! How a service's regions are checked, tried and given time.
+
+use super::document::Node;
+use super::error::Mistakes;
+use super::shape::{At, OrOff, Shape, section, wanted};
+use super::values::{H, MIB, MIN, MS, Percent, Size, Time, Whole, scalar, words};
+use portolan_core::config::{Budget, HealthCheck, OutlierDetection, Probe, Retry, Timeouts};
+use serde_json::{Value, json};
+
+section! {
+    /// Active checks of every region.
+    HealthCheckSection {
+        /// What is asked: http asks for a path and wants a 2xx, tcp wants a connection. Default: http.
+        optional probe: At<ProbeWord>,
+        /// The path that is asked for. Default: /healthz.
+        optional path: At<ProbePath>,
+        /// Time from one check to the next. Default: 1s.
+        optional interval: Time<{ 10 * MS }, { H }>,
+        /// When a check has failed. At most the interval. Default: 500ms, or the interval when that is shorter.
+        optional timeout: At<Time<{ MS }, { H }>>,
+        /// Successes in a row that make a region healthy. Default: 2.
+        optional healthy_threshold: Whole<1, 100>,
+        /// Failures in a row that make it unhealthy. Default: 3.
+        optional unhealthy_threshold: Whole<1, 100>,
+    }
+}
+
+words! {
+    /// What a health check asks.
+    ProbeWord {
+        /// A path.
+        Http = "http",
+        /// A connection.
+        Tcp = "tcp",
+    }
+}
+
+section! {
+    /// What traffic tells of a region.
+    OutlierDetectionSection {
+        /// Failures in a row that eject a region: connections, resets, time-outs, 5xx. Default: 5.
+        optional consecutive_failures: Whole<1, 1_000_000>,
+        /// Share of failures within the window that ejects it; 0 turns this off. Default: 5%.
+        optional failure_percent: Percent,
+        /// How many requests the window must hold before the share counts. Default: 50.
+        optional min_requests: Whole<1, 1_000_000>,
+        /// The window. Default: 2s.
+        optional window: Time<{ 100 * MS }, { H }>,
+        /// How long the first ejection lasts; each further one lasts twice as long. Default: 30s.
+        optional base_ejection_time: Time<{ MS }, { 24 * H }>,
+        /// No ejection lasts longer. Default: 5m, or the base when that is longer.
+        optional max_ejection_time: At<Time<{ MS }, { 24 * H }>>,
+        /// No more than this share of the regions is ejected at a time; one always may be. Default: 50%.
+        optional max_ejection_percent: Percent,
+    }
+}
+
+section! {
+    /// How failures are retried, always in another region.
+    RetrySection {
+        /// Attempts in all; with 1, nothing is retried. Default: 3.
+        optional attempts: Whole<1, 64>,
+        /// Time for one attempt to bring the head of a response. Default: 5s.
+        optional per_try_timeout: At<Time<{ MS }, { 24 * H }>>,
+        /// Whether POST and the like may be sent again although bytes may have arrived. Default: false.
+        optional non_idempotent: bool,
+        /// Request bodies up to this size are kept so that they can be sent again. Default: 64KiB.
+        optional max_replay_body: Size<0, { 16 * MIB }>,
+        /// The bound on extra attempts.
+        optional budget: BudgetSection,
+    }
+}
+
+section! {
+    /// Extra attempts as a share of requests.
+    BudgetSection {
+        /// Extra attempts per hundred requests. Default: 20%.
+        optional percent: Percent,
+        /// Extra attempts per second that are always affordable. Default: 3.
+        optional min_per_second: Whole<0, 1_000_000>,
+    }
+}
+
+section! {
+    /// Time bounds of a request.
+    TimeoutsSection {
+        /// For a connection to a gateway. Default: 500ms.
+        optional connect: Time<{ MS }, { 10 * MIN }>,
+        /// From the head of the request to the head of the response, all attempts together. Default: 15s.
+        optional request: At<Time<{ MS }, { 24 * H }>>,
+        /// Without a byte of a body in either direction. Default: 60s.
+        optional idle: Time<{ 10 * MS }, { 24 * H }>,
+    }
+}
+
+/// `None` when only traffic is to tell.
+pub(super) fn health_check(
+    section: Option<&OrOff<HealthCheckSection>>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<HealthCheck> {
+    let default = HealthCheck::default();
+    let section = match section {
+        None => return Some(default),
+        Some(OrOff::Off) => return None,
+        Some(OrOff::On(section)) => section,
+    };
+    let is_tcp = section.probe.is_some_and(|probe| *probe == ProbeWord::Tcp);
+    if let Some(path) = section.path.as_ref().filter(|_| is_tcp) {
+        mistakes.at(path.id, "a tcp probe asks for no path: remove the path or the probe");
+    }
+    let interval = section.interval.map_or(default.interval, |interval| interval.0);
+    if let Some(timeout) = section.timeout.filter(|timeout| timeout.0 > interval) {
+        mistakes.at(timeout.id, format!("longer than the interval of {interval:?}: checks would pile up"));
+    }
+    Some(HealthCheck {
+        probe: match &section.path {
+            _ if is_tcp => Probe::Tcp,
+            Some(path) => Probe::Http { path: path.0.clone() },
+            None => default.probe,
+        },
+        interval,
+        timeout: section.timeout.map_or(default.timeout.min(interval), |timeout| timeout.0),
+        healthy_threshold: section.healthy_threshold.map_or(default.healthy_threshold, |count| count.0 as u32),
+        unhealthy_threshold: section.unhealthy_threshold.map_or(default.unhealthy_threshold, |count| count.0 as u32),
+    })
+}
+
+pub(super) fn outlier_detection(
+    section: Option<&OutlierDetectionSection>,
+    mistakes: &mut Mistakes<'_>,
+) -> OutlierDetection {
+    let default = OutlierDetection::default();
+    let Some(section) = section else { return default };
+    let base = section.base_ejection_time.map_or(default.base_ejection_time, |time| time.0);
+    if let Some(max) = section.max_ejection_time.filter(|max| max.0 < base) {
+        mistakes.at(max.id, format!("shorter than base_ejection_time, {base:?}"));
+    }
+    OutlierDetection {
+        consecutive_failures: section.consecutive_failures.map_or(default.consecutive_failures, |count| count.0 as u32),
+        failure_percent: section.failure_percent.map_or(default.failure_percent, |percent| percent.0),
+        min_requests: section.min_requests.map_or(default.min_requests, |count| count.0 as u32),
+        window: section.window.map_or(default.window, |window| window.0),
+        base_ejection_time: base,
+        max_ejection_time: section.max_ejection_time.map_or(default.max_ejection_time.max(base), |time| time.0),
+        max_ejection_percent: section.max_ejection_percent.map_or(default.max_ejection_percent, |percent| percent.0),
+    }
+}
+
+pub(super) fn retry(section: Option<&RetrySection>) -> Retry {
+    let default = Retry::default();
+    let Some(section) = section else { return default };
+    let budget = section.budget.as_ref();
+    Retry {
+        attempts: section.attempts.map_or(default.attempts, |attempts| attempts.0 as u8),
+        per_try_timeout: section.per_try_timeout.map_or(default.per_try_timeout, |time| time.0),
+        non_idempotent: section.non_idempotent.unwrap_or(default.non_idempotent),
+        max_replay_bytes: section.max_replay_body.map_or(default.max_replay_bytes, |size| size.0 as usize),
+        budget: Budget {
+            percent: budget.and_then(|budget| budget.percent).map_or(default.budget.percent, |percent| percent.0),
+            min_per_second: budget
+                .and_then(|budget| budget.min_per_second)
+                .map_or(default.budget.min_per_second, |count| count.0 as u32),
+        },
+    }
+}
+
+/// The time bounds; the time of one attempt fits in that of all.
+pub(super) fn timeouts(
+    section: Option<&TimeoutsSection>,
+    retry: Option<&RetrySection>,
+    mistakes: &mut Mistakes<'_>,
+) -> Timeouts {
+    let default = Timeouts::default();
+    let request = section.and_then(|section| section.request);
+    let timeouts = Timeouts {
+        connect: section.and_then(|section| section.connect).map_or(default.connect, |time| time.0),
+        request: request.map_or(default.request, |time| time.0),
+        idle: section.and_then(|section| section.idle).map_or(default.idle, |time| time.0),
+    };
+    let per_try = retry.and_then(|retry| retry.per_try_timeout);
+    if let Some(per_try) = per_try.filter(|per_try| per_try.0 > timeouts.request) {
+        let whole = timeouts.request;
+        mistakes.at(per_try.id, format!("longer than the whole request may take, timeouts.request of {whole:?}"));
+    }
+    timeouts
+}
+
+/// Path and query.
+#[derive(Clone, Debug)]
+pub(super) struct ProbePath(String);
+
+impl Shape for ProbePath {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let fits = |text: &&str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        match scalar(node).filter(fits) {
+            Some(path) => Some(Self(path.to_owned())),
+            None => wanted(node, "a path that begins with /, such as /healthz", mistakes),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^/[!\"$-~]*$" })
+    }
+}

@@ -1,0 +1,185 @@
+//! The regions of a service: where they are, and the gateway in each.
+
+use super::document::{Node, NodeId};
+use super::error::Mistakes;
+use super::shape::{At, Shape, is_name, section, shown, wanted};
+use super::suggest::{closest, question};
+use super::values::{Degrees, Whole, scalar};
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost};
+use portolan_core::geo::Point;
+use portolan_geo::azure;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+section! {
+    /// A region of a service.
+    RegionSection {
+        /// An Azure region such as westeurope, or a name of your own together with its location.
+        required region: At<String>,
+        /// Where it is. Azure's regions need none.
+        optional location: LocationSection,
+        /// Where the region takes the service's traffic: http://HOST, or http://HOST:PORT.
+        required gateway: At<GatewayUrl>,
+        /// Failover level: regions of a higher number are only used when those of lower ones cannot be. Default: 0.
+        optional priority: Whole<0, 255>,
+        /// Share of the requests under policy weighted; 0 for a fallback only. Default: 100.
+        optional weight: Whole<0, 65_535>,
+        /// Concurrent requests from this instance beyond which the region is passed over. Default: no limit.
+        optional max_requests: Whole<1, { u32::MAX as u64 }>,
+    }
+}
+
+section! {
+    /// A place on the globe.
+    LocationSection {
+        /// Degrees north.
+        required latitude: Degrees<90>,
+        /// Degrees east.
+        required longitude: Degrees<180>,
+    }
+}
+
+const DEFAULT_WEIGHT: u32 = 100;
+
+impl RegionSection {
+    /// The region's gateway. Notes where the region is.
+    pub(super) fn gateway(&self, places: &mut Places, mistakes: &mut Mistakes<'_>) -> Option<Gateway> {
+        let name = self.region.as_ref()?;
+        let point = places.place(name, self.location.as_ref(), mistakes);
+        Some(Gateway {
+            region: name.as_str().into(),
+            point: point?,
+            address: self.gateway.as_ref()?.0.clone(),
+            priority: self.priority.map_or(0, |priority| priority.0 as u8),
+            weight: self.weight.map_or(DEFAULT_WEIGHT, |weight| weight.0 as u32),
+            max_requests: self.max_requests.map(|count| count.0 as u32),
+        })
+    }
+}
+
+impl LocationSection {
+    /// The place, when both of its coordinates could be read.
+    pub(super) fn point(&self) -> Option<Point> {
+        Point::new(self.latitude?.0, self.longitude?.0).ok()
+    }
+}
+
+/// Where the regions of the file are: a name is the same place throughout.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    own: BTreeMap<String, (Option<Point>, NodeId)>,
+}
+
+impl Places {
+    /// Where a region of a service is.
+    fn place(
+        &mut self,
+        name: &At<String>,
+        location: Option<&LocationSection>,
+        mistakes: &mut Mistakes<'_>,
+    ) -> Option<Point> {
+        if !is_name(name) {
+            mistakes.at(name.id, format!("{} is no region name: letters, digits, - and _{}", shown(name), meant(name)));
+            return None;
+        }
+        let Some(location) = location else {
+            return self.find(name, name.id, mistakes);
+        };
+        let point = location.point();
+        let (first, at) = *self.own.entry(name.value.clone()).or_insert((point, location.at));
+        if first.zip(point).is_some_and(|(first, point)| first != point) {
+            mistakes.at(location.at, format!("{} is somewhere else on line {}", name.value, mistakes.line(at)));
+        }
+        point
+    }
+
+    /// Where a region is that is only named.
+    pub(super) fn find(&self, name: &str, at: NodeId, mistakes: &mut Mistakes<'_>) -> Option<Point> {
+        if let Some((point, _)) = self.own.get(name) {
+            return *point;
+        }
+        if let Some(region) = azure::find(name).filter(|region| region.name.as_str() == name) {
+            return Some(region.point);
+        }
+        let advice = closest(name, self.own.keys().map(String::as_str)).map_or_else(|| meant(name), question);
+        let advice = match advice.as_str() {
+            "" => " — a place of your own needs location: { latitude: …, longitude: … }",
+            _ => &advice,
+        };
+        mistakes.at(at, format!("unknown region {}{advice}", shown(name)));
+        None
+    }
+}
+
+fn meant(name: &str) -> String {
+    azure::suggest(name).map(question).unwrap_or_default()
+}
+
+/// A gateway as a URL without path.
+#[derive(Clone, Debug)]
+pub(super) struct GatewayUrl(pub(super) GatewayAddress);
+
+impl Shape for GatewayUrl {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let Some(text) = scalar(node) else {
+            return wanted(node, "a URL such as http://gateway.example.net", mistakes);
+        };
+        match gateway(text) {
+            Ok(address) => Some(Self(address)),
+            Err(why) => {
+                mistakes.at(node.id(), format!("{why}, got {}", shown(text)));
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": r"^http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?$" })
+    }
+}
+
+fn gateway(text: &str) -> Result<GatewayAddress, &'static str> {
+    if text.starts_with("https://") {
+        return Err("https gateways are not supported by this version: use the gateway's http listener");
+    }
+    let rest = text.strip_prefix("http://").ok_or("wanted a URL such as http://gateway.example.net")?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains('@') {
+        return Err("a gateway has no user name");
+    }
+    if authority.contains(['/', '?', '#']) {
+        return Err("a gateway has no path or query: the request's own is sent");
+    }
+    // An IPv6 address has colons of its own, in brackets.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let port = match port {
+        None => 80,
+        Some(port) => number(port).filter(|port| *port > 0).ok_or("a port is a number from 1 to 65535")?,
+    };
+    let host = host_of(host).ok_or("the host of a gateway is a DNS name or an address")?;
+    Ok(GatewayAddress { host, port })
+}
+
+fn number(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn host_of(text: &str) -> Option<GatewayHost> {
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let ip: Ipv6Addr = bracketed.strip_suffix(']')?.parse().ok()?;
+        return Some(GatewayHost::Ip(IpAddr::V6(ip)));
+    }
+    if let Ok(ip) = text.parse() {
+        return Some(GatewayHost::Ip(IpAddr::V4(ip)));
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(fits);
+    // A last label of digits is an IPv4 address with a mistake (URL Standard, "ends in a number").
+    let last = text.rsplit('.').next()?;
+    let is_name = text.len() <= 253 && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit());
+    is_name.then(|| GatewayHost::Name(text.to_ascii_lowercase().into()))
+}

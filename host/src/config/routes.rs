@@ -1,0 +1,96 @@
+//! Which requests go to which service.
+
+use super::document::Node;
+use super::error::Mistakes;
+use super::services::ServiceSection;
+use super::shape::{At, Named, Shape, all, section, shown, wanted};
+use super::suggest::did_you_mean;
+use super::values::scalar;
+use portolan_core::id::ServiceId;
+use portolan_core::route::{HostPattern, Route, Routes};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+
+section! {
+    /// Which requests go to a service.
+    RouteSection {
+        /// A host such as shop.example.net, *.example.net for all hosts below, or * for every host. Default: *.
+        optional host: At<Host>,
+        /// A prefix of whole path segments: /api is for /api and /api/x, not for /apix. Default: /.
+        optional path: At<Prefix>,
+        /// The service, by its name in services.
+        required service: At<String>,
+    }
+}
+
+/// The routes; each can be reached.
+pub(super) fn settings(
+    sections: &At<Vec<RouteSection>>,
+    services: Option<&At<Named<ServiceSection>>>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Routes> {
+    if sections.is_empty() {
+        mistakes.at(sections.id, "at least one route is needed");
+    }
+    let names: Vec<_> = services.iter().flat_map(|services| services.names()).collect();
+    let ids: HashMap<_, _> = names.iter().copied().zip((0..).map(ServiceId)).collect();
+    let mut used = HashSet::new();
+    let mut seen = HashMap::new();
+    let routes = all(sections.iter().map(|section| {
+        let host = section.host.as_ref().map_or(HostPattern::Any, |host| host.0.clone());
+        let path = section.path.as_ref().map_or("/", |path| path.0.as_str());
+        if let Some(first) = seen.insert((host.clone(), path), section.at) {
+            let line = mistakes.line(first);
+            mistakes.at(section.at, format!("never reached: line {line} has a route for the same host and path"));
+        }
+        let name = section.service.as_ref()?;
+        let Some(service) = ids.get(name.as_str()) else {
+            let meant = did_you_mean(name, names.iter().copied());
+            mistakes.at(name.id, format!("unknown service {}{meant}", shown(name)));
+            return None;
+        };
+        used.insert(*service);
+        Some(Route { host, path: path.into(), service: *service })
+    }));
+    for (index, (name, _)) in (0..).zip(services.iter().flat_map(|services| &services.0)) {
+        if !used.contains(&ServiceId(index)) {
+            mistakes.warn(name.id, "no route leads to this service");
+        }
+    }
+    routes.map(Routes::new)
+}
+
+/// A host pattern.
+#[derive(Clone, Debug)]
+pub(super) struct Host(HostPattern);
+
+impl Shape for Host {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        match scalar(node).and_then(|text| HostPattern::parse(text).ok()) {
+            Some(host) => Some(Self(host)),
+            None => wanted(node, "a host without port, such as shop.example.net, \"*.example.net\" or \"*\"", mistakes),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": r"^(\*|(\*\.)?[A-Za-z0-9._-]+|\[[^/]*\])$" })
+    }
+}
+
+/// A path prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Prefix(String);
+
+impl Shape for Prefix {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let fits = |text: &&str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+        match scalar(node).filter(fits).filter(|text| !text.contains(['?', '#'])) {
+            Some(path) => Some(Self(path.to_owned())),
+            None => wanted(node, "a path that begins with /, without query", mistakes),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^/[!-~]*$" })
+    }
+}

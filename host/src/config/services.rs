@@ -1,0 +1,184 @@
+//! What routes lead to.
+
+use super::document::{Content, Node};
+use super::error::Mistakes;
+use super::plugins::{EMBEDDED, PluginSection};
+use super::policies::{self, HealthCheckSection, OutlierDetectionSection, RetrySection, TimeoutsSection};
+use super::regions::{Places, RegionSection};
+use super::residency::ResidencySection;
+use super::shape::{At, Named, OrOff, Shape, all, section, shown, wanted};
+use super::suggest::did_you_mean;
+use super::values::{H, Time, scalar, word};
+use portolan_core::config::{Gateway, Policy, Service, ServiceParts};
+use portolan_core::slots::Slots;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+section! {
+    /// A service: its regions, and the policies to choose among them.
+    ServiceSection {
+        /// The regions, with a gateway each; 1 to 64.
+        required regions: At<Vec<RegionSection>>,
+        /// How the regions that may answer are ordered: latency, distance, priority, weighted, or a plugin.
+        /// Default: latency.
+        optional policy: At<PolicyShape>,
+        /// Active checks of every region, or off: then only traffic tells.
+        optional health_check: OrOff<HealthCheckSection>,
+        /// What traffic tells of a region.
+        optional outlier_detection: OutlierDetectionSection,
+        /// How failures are retried, always in another region.
+        optional retry: RetrySection,
+        /// Time bounds of a request.
+        optional timeouts: TimeoutsSection,
+        /// How long a returning region is ramped up. Default: 10s.
+        optional slow_start: Time<0, { H }>,
+        /// Whether gateways see the client's Host instead of their own name. Default: false.
+        optional preserve_host: bool,
+        /// Which countries' clients must be answered by which regions.
+        optional residency: Vec<ResidencySection>,
+    }
+}
+
+/// The services in the order of the file.
+pub(super) fn settings(
+    sections: &At<Named<ServiceSection>>,
+    plugins: Option<&Named<PluginSection>>,
+    places: &mut Places,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Vec<Service>> {
+    const MOST: usize = u16::MAX as usize;
+    match sections.0.len() {
+        0 => mistakes.at(sections.id, "at least one service is needed"),
+        1..=MOST => {}
+        count => mistakes.at(sections.id, format!("{count} services, {MOST} are possible")),
+    }
+    all(sections.0.iter().map(|(name, section)| section.as_ref()?.service(name, plugins, places, mistakes)))
+}
+
+impl ServiceSection {
+    /// The plugin its policy names.
+    pub(super) fn plugin(&self) -> Option<&str> {
+        match &self.policy.as_ref()?.value {
+            PolicyShape::BuiltIn(_) => None,
+            PolicyShape::Plugin(section) => section.plugin.as_ref().map(|name| name.as_str()),
+        }
+    }
+
+    fn service(
+        &self,
+        name: &str,
+        plugins: Option<&Named<PluginSection>>,
+        places: &mut Places,
+        mistakes: &mut Mistakes<'_>,
+    ) -> Option<Service> {
+        let policy = self.policy(plugins, mistakes);
+        let gateways = self.gateways(policy.as_ref(), places, mistakes);
+        let regions = self.regions.as_deref().map(Vec::as_slice).unwrap_or_default();
+        let residency = super::residency::settings(self.residency.as_deref().unwrap_or_default(), regions, mistakes);
+        let mut parts = ServiceParts::new(name, Vec::new());
+        parts.health_check = policies::health_check(self.health_check.as_ref(), mistakes);
+        parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
+        parts.retry = policies::retry(self.retry.as_ref());
+        parts.timeouts = policies::timeouts(self.timeouts.as_ref(), self.retry.as_ref(), mistakes);
+        parts.slow_start = self.slow_start.map_or(parts.slow_start, |time| time.0);
+        parts.preserve_host = self.preserve_host.unwrap_or(parts.preserve_host);
+        parts.policy = policy?;
+        parts.gateways = gateways?;
+        parts.residency = residency?;
+        // The number of gateways was checked.
+        Service::new(parts).ok()
+    }
+
+    fn policy(&self, plugins: Option<&Named<PluginSection>>, mistakes: &mut Mistakes<'_>) -> Option<Policy> {
+        let section = match self.policy.as_ref().map(|policy| &policy.value) {
+            None => return Some(Policy::Latency),
+            Some(PolicyShape::BuiltIn(policy)) => return Some(policy.clone()),
+            Some(PolicyShape::Plugin(section)) => section,
+        };
+        let name = section.plugin.as_ref()?;
+        let known: Vec<_> = plugins.iter().flat_map(|plugins| plugins.names()).collect();
+        if known.contains(&name.as_str()) {
+            return Some(Policy::Plugin(name.as_str().into()));
+        }
+        let advice = match did_you_mean(name, known) {
+            none if none.is_empty() && EMBEDDED.contains(&name.as_str()) => {
+                format!(" — define it: plugins: {{ {0}: {{ source: \"embedded:{0}\" }} }}", name.value)
+            }
+            none if none.is_empty() => " — define it under plugins".into(),
+            meant => meant,
+        };
+        mistakes.at(name.id, format!("unknown plugin {}{advice}", shown(name)));
+        None
+    }
+
+    fn gateways(
+        &self,
+        policy: Option<&Policy>,
+        places: &mut Places,
+        mistakes: &mut Mistakes<'_>,
+    ) -> Option<Vec<Gateway>> {
+        let regions = self.regions.as_ref()?;
+        match regions.len() {
+            0 => mistakes.at(regions.id, "at least one region is needed"),
+            1..=Slots::MAX => {}
+            count => mistakes.at(regions.id, format!("{count} regions, {} are possible", Slots::MAX)),
+        }
+        let (mut names, mut addresses) = (HashMap::new(), HashMap::new());
+        for section in regions.iter() {
+            if let Some(name) = &section.region
+                && let Some(first) = names.insert(name.as_str(), name.id)
+            {
+                let line = mistakes.line(first);
+                mistakes.at(name.id, format!("{} is already a region of this service, on line {line}", shown(name)));
+            }
+            if let Some(gateway) = &section.gateway
+                && let Some(first) = addresses.insert(&gateway.0, gateway.id)
+            {
+                let line = mistakes.line(first);
+                mistakes.warn(gateway.id, format!("the same gateway as on line {line}: they will fail together"));
+            }
+        }
+        let gateways = all(regions.iter().map(|section| section.gateway(places, mistakes)))?;
+        if policy == Some(&Policy::Weighted) && gateways.iter().all(|gateway| gateway.weight == 0) {
+            mistakes.at(regions.id, "with policy: weighted, at least one region needs a weight above 0");
+        }
+        Some(gateways)
+    }
+}
+
+/// A policy: a word, or `{ plugin: NAME }`.
+#[derive(Debug)]
+pub(super) enum PolicyShape {
+    BuiltIn(Policy),
+    Plugin(PluginPolicy),
+}
+
+section! {
+    /// As a plugin says.
+    PluginPolicy {
+        /// The plugin, by its name in plugins.
+        required plugin: At<String>,
+    }
+}
+
+impl Shape for PolicyShape {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        match node.content() {
+            Content::Map(_) => PluginPolicy::read(node, mistakes).map(Self::Plugin),
+            _ if scalar(node).is_none() => wanted(node, "latency, distance, priority, weighted or { plugin: NAME }", mistakes),
+            _ => {
+                let words = [
+                    ("latency", &Policy::Latency),
+                    ("distance", &Policy::Distance),
+                    ("priority", &Policy::Priority),
+                    ("weighted", &Policy::Weighted),
+                ];
+                Some(Self::BuiltIn(word(node, &words, mistakes)?.clone()))
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "enum": ["latency", "distance", "priority", "weighted"] }, PluginPolicy::schema()] })
+    }
+}

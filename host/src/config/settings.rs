@@ -1,0 +1,103 @@
+//! All that a configuration file settles.
+
+use super::error::Mistake;
+use crate::plugin::PluginSettings;
+use portolan_core::config::Config;
+use portolan_core::id::{PluginName, RegionName};
+use portolan_core::identity::ClientAddress;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a valid configuration file says. Paths are as seen from where the program runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clients connect. At least one.
+    pub listeners: Vec<Listener>,
+    /// Where administration listens.
+    pub admin: SocketAddr,
+    /// How many worker threads serve requests. `None`: as many as there are cores.
+    pub workers: Option<NonZeroUsize>,
+    /// This instance's own region, when it was named.
+    pub here: Option<RegionName>,
+    /// Where locations of addresses come from.
+    pub geo: GeoSettings,
+    /// The plugins that policies may name.
+    pub plugins: BTreeMap<PluginName, Plugin>,
+    /// Where one line for each request goes.
+    pub access_log: AccessLog,
+    /// How long running requests have to end when the program is told to stop.
+    pub drain_time: Duration,
+    /// What requests are decided by.
+    pub routing: Arc<Config>,
+    /// The file's values as they were written, for people to look at.
+    pub written: serde_json::Value,
+    /// What is allowed and yet probably not meant.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Settings {
+    /// What of `next` takes effect only after a restart, by the names of the keys. Everything else can be reloaded.
+    pub fn fixed_until_restart(&self, next: &Self) -> Vec<&'static str> {
+        let changes = [
+            ("listeners", self.listeners != next.listeners),
+            ("admin", self.admin != next.admin),
+            ("workers", self.workers != next.workers),
+            ("access_log", self.access_log != next.access_log),
+        ];
+        changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+}
+
+/// A bound address that accepts connections of clients: plain HTTP/1.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address; with port 0, the system chooses one.
+    pub address: SocketAddr,
+    /// Who its clients are.
+    pub client_address: ClientAddress,
+    /// Whether responses say in `X-Portolan-Region` and `X-Portolan-Reason` how they were decided.
+    pub debug_headers: bool,
+}
+
+/// Where locations of addresses come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GeoSettings {
+    /// MaxMind databases that complete each other, City or Country. None: the embedded table.
+    pub databases: Vec<PathBuf>,
+    /// A MaxMind database of autonomous systems.
+    pub asn_database: Option<PathBuf>,
+}
+
+/// A routing plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    /// Where its component is.
+    pub source: PluginSource,
+    /// How it is run.
+    pub deployment: PluginSettings,
+}
+
+/// Where the component of a plugin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginSource {
+    /// In this program, under a name.
+    Embedded(Arc<str>),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// Where one line for each request goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    #[default]
+    Stdout,
+    /// To a file.
+    File(PathBuf),
+}

@@ -1,0 +1,254 @@
+//! What values of the configuration look like: how they are read, and how the JSON Schema describes them.
+//!
+//! Both come from one declaration, so they cannot drift apart. A section of the file is declared with [`section!`]:
+//! its keys, which of them are required, and what they mean.
+
+use super::document::{Content, Node, NodeId};
+use super::error::Mistakes;
+use super::suggest;
+use serde_json::{Value, json};
+use std::ops::Deref;
+
+/// Something that is written in a configuration file.
+pub(super) trait Shape: Sized {
+    /// Reads it. `None` when it cannot be read, which has been reported then.
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self>;
+
+    /// Its JSON Schema. Everything that can be read agrees with it.
+    fn schema() -> Value;
+}
+
+/// Declares a section: a mapping with known keys. Every field is an `Option`: `None` for a key that is not there or
+/// could not be read. `at` is the section itself.
+macro_rules! section {
+    ($(#[doc = $about:literal])* $name:ident {
+        $($(#[doc = $doc:literal])* $need:ident $key:ident: $shape:ty,)*
+    }) => {
+        $(#[doc = $about])*
+        #[derive(Debug)]
+        #[allow(dead_code, reason = "not every section has mistakes of its own, and some keys are only refused")]
+        pub(super) struct $name {
+            /// Where it is.
+            pub(super) at: $crate::config::document::NodeId,
+            $($(#[doc = $doc])* pub(super) $key: Option<$shape>,)*
+        }
+
+        impl $crate::config::shape::Shape for $name {
+            fn read(
+                node: $crate::config::document::Node<'_>,
+                mistakes: &mut $crate::config::error::Mistakes<'_>,
+            ) -> Option<Self> {
+                let keys = [$(stringify!($key)),*];
+                let mut fields = $crate::config::shape::Fields::of(node, &keys, mistakes)?;
+                Some(Self { at: node.id(), $($key: fields.$need(stringify!($key), mistakes),)* })
+            }
+
+            fn schema() -> serde_json::Value {
+                use $crate::config::schema::Section;
+                Section::new(concat!($($about, "\n"),*))
+                    $(.$need::<$shape>(stringify!($key), concat!($($doc, "\n"),*)))*
+                    .done()
+            }
+        }
+    };
+}
+pub(super) use section;
+
+/// The values of a section by their keys.
+pub(super) struct Fields<'a> {
+    section: Node<'a>,
+    found: Vec<(&'a str, Node<'a>)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Takes a section apart and reports the keys it does not have. A misspelt key is reported, and counts as the one
+    /// that was probably meant: so what stands there is checked as well, and nothing is said to be missing.
+    pub(super) fn of(section: Node<'a>, keys: &[&'a str], mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let Content::Map(entries) = section.content() else {
+            let shown: Vec<_> = keys.iter().take(4).copied().collect();
+            let rest = if keys.len() > shown.len() { ", …" } else { "" };
+            return wanted(section, &format!("keys such as {}{rest}", shown.join(", ")), mistakes);
+        };
+        let (mut found, mut unknown) = (Vec::new(), Vec::new());
+        for node in entries.iter().map(|id| section.other(*id)) {
+            match keys.iter().find(|key| node.key() == Some(**key)) {
+                Some(key) => found.push((*key, node)),
+                None => unknown.push(node),
+            }
+        }
+        for node in unknown {
+            let free = keys.iter().copied().filter(|key| found.iter().all(|(taken, _)| taken != key));
+            match suggest::closest(node.key().unwrap_or_default(), free) {
+                Some(meant) => {
+                    mistakes.at_key(node.id(), format!("unknown key — did you mean {meant}?"));
+                    found.push((meant, node));
+                }
+                None => mistakes.at_key(node.id(), format!("unknown key — possible here: {}", keys.join(", "))),
+            }
+        }
+        Some(Self { section, found })
+    }
+
+    /// The value of a key that may be left out.
+    pub(super) fn optional<T: Shape>(&mut self, key: &str, mistakes: &mut Mistakes<'_>) -> Option<T> {
+        let (_, node) = self.found.iter().find(|(found, _)| *found == key)?;
+        T::read(*node, mistakes)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<T: Shape>(&mut self, key: &str, mistakes: &mut Mistakes<'_>) -> Option<T> {
+        if self.found.iter().all(|(found, _)| *found != key) {
+            mistakes.at(self.section.id(), format!("{key} is missing"));
+        }
+        self.optional(key, mistakes)
+    }
+}
+
+/// Reports that a value is not what it should be.
+pub(super) fn wanted<T>(node: Node<'_>, what: &str, mistakes: &mut Mistakes<'_>) -> Option<T> {
+    let got = match node.content() {
+        Content::Broken => return None,
+        Content::Scalar { text, plain: true } if is_nothing(text) => "nothing".into(),
+        Content::Scalar { text, .. } => shown(text),
+        Content::List(_) => "a list".into(),
+        Content::Map(_) => "a mapping".into(),
+    };
+    mistakes.at(node.id(), format!("wanted {what}, got {got}"));
+    None
+}
+
+/// All of what came about, when all of it did. Every one is looked at, also after one that is missing.
+pub(super) fn all<T>(parts: impl IntoIterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let parts: Vec<_> = parts.into_iter().collect();
+    parts.into_iter().collect()
+}
+
+/// Whether a plain scalar is no value at all.
+pub(super) fn is_nothing(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// A text as it is shown in messages: in quotes, escaped, and not too long.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) id: NodeId,
+}
+
+impl<T> Deref for At<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Shape> Shape for At<T> {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        Some(Self { value: T::read(node, mistakes)?, id: node.id() })
+    }
+
+    fn schema() -> Value {
+        T::schema()
+    }
+}
+
+/// A list. What cannot be read is left out; that has been reported.
+impl<T: Shape> Shape for Vec<T> {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let Content::List(items) = node.content() else {
+            return wanted(node, "a list", mistakes);
+        };
+        Some(items.iter().filter_map(|id| T::read(node.other(*id), mistakes)).collect())
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "array", "items": T::schema() })
+    }
+}
+
+/// A list that may be written without brackets when it has one value.
+#[derive(Debug)]
+pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
+
+impl<T: Shape> Shape for OneOrMore<T> {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        match node.content() {
+            Content::List(_) => Shape::read(node, mistakes).map(Self),
+            _ => Some(Self(vec![T::read(node, mistakes)?])),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [T::schema(), Vec::<T>::schema()] })
+    }
+}
+
+/// Values under names of the operator's choice, in the order of the file. A value that cannot be read keeps its name,
+/// so that others may refer to it.
+#[derive(Debug)]
+pub(super) struct Named<T>(pub(super) Vec<(At<String>, Option<T>)>);
+
+impl<T> Named<T> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+impl<T: Shape> Shape for Named<T> {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let Content::Map(entries) = node.content() else {
+            return wanted(node, "a mapping from names", mistakes);
+        };
+        let mut named = Vec::with_capacity(entries.len());
+        for entry in entries.iter().map(|id| node.other(*id)) {
+            let name = At { value: entry.key().unwrap_or_default().to_owned(), id: entry.id() };
+            if !is_name(&name) {
+                mistakes.at_key(name.id, "a name has 1 to 63 letters, digits, - and _ and begins with a letter or digit");
+            }
+            named.push((name, T::read(entry, mistakes)));
+        }
+        Some(Self(named))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": T::schema() })
+    }
+}
+
+/// What [`is_name`] accepts, as a regular expression.
+pub(super) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$";
+
+/// Whether a text is fit for a name in logs, metrics and paths.
+pub(super) fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    text.len() <= 63 && text.bytes().all(fits) && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+/// A section, or `off`.
+#[derive(Debug)]
+pub(super) enum OrOff<T> {
+    On(T),
+    Off,
+}
+
+impl<T: Shape> Shape for OrOff<T> {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        match node.content() {
+            Content::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => Some(Self::Off),
+            _ => T::read(node, mistakes).map(Self::On),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "enum": ["off", false] }, T::schema()] })
+    }
+}

@@ -1,0 +1,219 @@
+//! What configuration files are told.
+
+mod hostile;
+mod mistakes;
+mod schema;
+
+use super::*;
+use crate::config::Settings;
+use portolan_core::config::{GatewayHost, Policy, Probe};
+use portolan_core::geo::Country;
+use portolan_core::identity::ClientHeader;
+use std::path::Path;
+use std::time::Duration;
+
+/// A small file without mistakes.
+const SMALL: &str = r#"listeners:
+  - address: 127.0.0.1:8080
+services:
+  shop:
+    regions:
+      - { region: westeurope, gateway: "http://gw-weu.example.net" }
+      - { region: eastus2, gateway: "http://gw-eus2.example.net" }
+routes:
+  - { host: "*", path: /, service: shop }
+"#;
+
+/// The example that is shipped.
+const EXAMPLE: &str = include_str!("../../../deploy/portolan.yaml");
+
+#[track_caller]
+fn settings(text: &str) -> Settings {
+    parse(text.as_bytes(), Path::new("conf/x.yaml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+#[test]
+fn the_shipped_example_is_fine_and_says_the_defaults() {
+    let example = settings(EXAMPLE);
+    assert_eq!(example.warnings, []);
+    let [storefront, _] = example.routing.services() else { panic!("{example:?}") };
+    let small = settings(SMALL);
+    let [shop] = small.routing.services() else { panic!("{small:?}") };
+    assert_eq!(storefront.policy, shop.policy);
+    assert_eq!(storefront.health_check, shop.health_check);
+    assert_eq!(storefront.outlier_detection, shop.outlier_detection);
+    assert_eq!(storefront.retry, shop.retry);
+    assert_eq!(storefront.timeouts, shop.timeouts);
+    assert_eq!(storefront.slow_start, shop.slow_start);
+    assert_eq!(storefront.preserve_host, shop.preserve_host);
+    assert_eq!(storefront.gateways()[2].weight, shop.gateways()[0].weight);
+    assert_eq!((example.admin, &example.access_log, example.drain_time), (small.admin, &small.access_log, small.drain_time));
+    let bare = "plugins: { canary: { source: \"embedded:canary\", config: { percent: 5 } } }";
+    let bare = settings(&format!("{SMALL}{bare}"));
+    assert_eq!(example.plugins, bare.plugins);
+}
+
+#[test]
+fn all_keys_take_effect() {
+    let text = r#"
+listeners:
+  - address: 0.0.0.0:8080
+    client_address: { trusted_proxies: [127.0.0.0/8, "::1"], header: x-forwarded-for }
+    debug_headers: true
+  - { address: "[::]:8081", client_address: { trusted_proxies: [10.0.0.0/8], header: x-azure-socketip, front_door_id: ab-cd } }
+admin: { address: 127.0.0.1:9901 }
+workers: 3
+here: on-prem-fra
+geo: { database: [v4.mmdb, /var/v6.mmdb], asn_database: ../asn.mmdb }
+services:
+  storefront:
+    policy: { plugin: ours }
+    regions:
+      - { region: westeurope,    gateway: "http://127.0.0.1:9001" }
+      - { region: eastus2,       gateway: "http://GW-eus2.example.net/", priority: 1, weight: 7, max_requests: 2000 }
+      - { region: on-prem-fra, location: { latitude: 50.1, longitude: 8.7 }, gateway: "http://[::1]:8080" }
+    health_check: { probe: tcp, interval: 1m30s, timeout: 1.5s, healthy_threshold: 4, unhealthy_threshold: 5 }
+    outlier_detection: { consecutive_failures: 6, failure_percent: 7, min_requests: 8, window: 9s, base_ejection_time: 10m,
+                         max_ejection_percent: 11% }
+    retry: { attempts: 4, per_try_timeout: 250ms, non_idempotent: true, max_replay_body: 1MiB,
+             budget: { percent: 30, min_per_second: 0 } }
+    timeouts: { connect: 100ms, request: 1h, idle: 2m }
+    slow_start: 0s
+    preserve_host: true
+    residency: [ { countries: [DE, fr], regions: [westeurope, on-prem-fra] }, { countries: [unknown], regions: [] } ]
+  quiet:
+    policy: weighted
+    regions: [{ region: on-prem-fra, location: { latitude: 50.1, longitude: 8.7 }, gateway: "http://gw" }]
+    health_check: off
+routes:
+  - { host: shop.example.net, path: /api, service: quiet }
+  - service: storefront
+plugins:
+  ours: { source: ./ours.wasm, config: { percent: 5, on: [true, null, 0x1f, -1.5, "1"] }, deadline: 2ms, memory: 1MiB,
+          isolation: fresh }
+access_log: { file: access.log }
+drain_time: 5s
+"#;
+    let settings = settings(text);
+    assert_eq!(settings.warnings, []);
+    assert_eq!(settings.listeners[0].address, "0.0.0.0:8080".parse().unwrap());
+    assert_eq!(settings.listeners[0].client_address.header, ClientHeader::XForwardedFor);
+    assert!(settings.listeners[0].client_address.trusted.contains("::1".parse().unwrap()));
+    assert!(settings.listeners[0].debug_headers && !settings.listeners[1].debug_headers);
+    let front_door_id = Some("ab-cd".into());
+    assert_eq!(settings.listeners[1].client_address.header, ClientHeader::AzureSocketIp { front_door_id });
+    assert_eq!(settings.admin, "127.0.0.1:9901".parse().unwrap());
+    assert_eq!(settings.workers.map(usize::from), Some(3));
+    assert_eq!(settings.here, Some("on-prem-fra".into()));
+    assert_eq!(settings.geo.databases, [Path::new("conf/v4.mmdb"), Path::new("/var/v6.mmdb")]);
+    assert_eq!(settings.geo.asn_database.as_deref(), Some(Path::new("conf/../asn.mmdb")));
+    assert_eq!(settings.access_log, AccessLog::File("conf/access.log".into()));
+    assert_eq!(settings.drain_time, Duration::from_secs(5));
+
+    let routing = &settings.routing;
+    let [storefront, quiet] = routing.services() else { panic!("{routing:?}") };
+    assert_eq!(routing.fallback(), Some(storefront.gateways()[2].point));
+    assert_eq!(storefront.policy, Policy::Plugin("ours".into()));
+    let [weu, eus2, fra] = storefront.gateways() else { panic!("{storefront:?}") };
+    assert_eq!((weu.address.authority().as_str(), weu.priority, weu.weight, weu.max_requests), ("127.0.0.1:9001", 0, 100, None));
+    assert_eq!(eus2.address.host, GatewayHost::Name("gw-eus2.example.net".into()));
+    assert_eq!((eus2.address.port, eus2.priority, eus2.weight, eus2.max_requests), (80, 1, 7, Some(2000)));
+    assert_eq!(fra.address.authority(), "[::1]:8080");
+    assert!((fra.point.latitude() - 50.1).abs() < 1e-4 && (fra.point.longitude() - 8.7).abs() < 1e-4);
+
+    let check = storefront.health_check.as_ref().unwrap();
+    assert_eq!(check.probe, Probe::Tcp);
+    assert_eq!((check.interval, check.timeout), (Duration::from_secs(90), Duration::from_millis(1500)));
+    assert_eq!((check.healthy_threshold, check.unhealthy_threshold), (4, 5));
+    assert!(quiet.health_check.is_none());
+    let outlier = &storefront.outlier_detection;
+    assert_eq!((outlier.consecutive_failures, outlier.failure_percent, outlier.min_requests), (6, 7, 8));
+    assert_eq!((outlier.window, outlier.max_ejection_percent), (Duration::from_secs(9), 11));
+    // A base longer than the default maximum raises it.
+    assert_eq!((outlier.base_ejection_time, outlier.max_ejection_time), (Duration::from_secs(600), Duration::from_secs(600)));
+    let retry = &storefront.retry;
+    assert_eq!((retry.attempts, retry.per_try_timeout, retry.non_idempotent), (4, Duration::from_millis(250), true));
+    assert_eq!((retry.max_replay_bytes, retry.budget.percent, retry.budget.min_per_second), (1 << 20, 30, 0));
+    let timeouts = &storefront.timeouts;
+    assert_eq!((timeouts.connect, timeouts.idle), (Duration::from_millis(100), Duration::from_secs(120)));
+    assert_eq!((timeouts.request, storefront.slow_start), (Duration::from_secs(3600), Duration::ZERO));
+    assert!(storefront.preserve_host && !quiet.preserve_host);
+    let france = storefront.allowed(Country::parse("FR").unwrap());
+    assert_eq!(france, [0, 2].into_iter().map(portolan_core::id::Slot).collect());
+    assert!(storefront.allowed(Country::UNKNOWN).is_empty());
+
+    assert_eq!(routing.routes().find("shop.example.net", "/api/x").map(|id| id.index()), Some(1));
+    assert_eq!(routing.routes().find("shop.example.net", "/").map(|id| id.index()), Some(0));
+    let ours = &settings.plugins[&"ours".into()];
+    assert_eq!(ours.source, PluginSource::File("conf/./ours.wasm".into()));
+    assert_eq!(ours.deployment.config, r#"{"on":[true,null,31,-1.5,"1"],"percent":5}"#);
+    assert_eq!((ours.deployment.deadline, ours.deployment.memory), (Duration::from_millis(2), 1 << 20));
+    assert_eq!(ours.deployment.isolation, Isolation::Fresh);
+}
+
+#[test]
+fn json_is_yaml_too() {
+    let json = "{\n\t\"listeners\": [{\"address\": \"127.0.0.1:8080\"}],\n\t\"services\": {\"shop\": {\"regions\": \
+                [{\"region\": \"westeurope\", \"gateway\": \"http://gw\"}]}},\n\t\"routes\": [{\"service\": \"shop\"}]\n}";
+    assert_eq!(settings(json).routing.services().len(), 1);
+    // As some editors write it.
+    assert_eq!(settings(&format!("\u{feff}{SMALL}")).routing.services().len(), 1);
+    assert_eq!(settings(&SMALL.replace('\n', "\r\n")).routing.services().len(), 1);
+}
+
+#[test]
+fn a_place_may_be_given_instead_of_a_region() {
+    let here = settings(&format!("{SMALL}here: {{ latitude: -33.9, longitude: 151.2 }}\n"));
+    assert!(here.here.is_none());
+    assert!(here.routing.fallback().is_some_and(|point| point.latitude() < -33.0));
+    assert!(settings(SMALL).routing.fallback().is_none());
+}
+
+#[test]
+fn what_needs_a_restart_is_named() {
+    let before = settings(SMALL);
+    let changed = SMALL.replace(":8080", ":8081").replace("eastus2", "eastus") + "workers: 5\n";
+    assert_eq!(before.fixed_until_restart(&settings(&changed)), ["listeners", "workers"]);
+    assert!(before.fixed_until_restart(&settings(&SMALL.replace("eastus2", "eastus"))).is_empty());
+}
+
+#[test]
+fn what_is_probably_not_meant_is_warned_of() {
+    let text = r#"
+listeners:
+  - address: 127.0.0.1:8080
+    client_address: { trusted_proxies: [0.0.0.0/0], header: x-azure-socketip }
+services:
+  shop:
+    regions:
+      - { region: westeurope, gateway: "http://gw" }
+      - { region: eastus2, gateway: "http://gw:80" }
+  spare: { regions: [{ region: westeurope, gateway: "http://spare" }] }
+routes: [{ service: shop }]
+plugins: { canary: { source: "embedded:canary" } }
+"#;
+    let warnings: Vec<_> = settings(text).warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "4:5: listeners[0].client_address: without front_door_id, any tenant's Front Door is believed",
+            "4:23: listeners[0].client_address.trusted_proxies: everybody is trusted: every client can claim any address",
+            "9:26: services.shop.regions[1].gateway: the same gateway as on line 8: they will fail together",
+            "10:3: services.spare: no route leads to this service",
+            "12:12: plugins.canary: no service's policy names this plugin",
+        ]
+    );
+}
+
+#[test]
+fn files_are_read_from_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portolan.yaml");
+    let missing = load(&path).unwrap_err();
+    assert!(missing.to_string().starts_with(&format!("{}: cannot be read: ", path.display())), "{missing}");
+    assert!(load(folder.path()).is_err());
+    std::fs::write(&path, format!("{SMALL}geo: {{ database: city.mmdb }}\n")).unwrap();
+    assert_eq!(load(&path).unwrap().geo.databases, [folder.path().join("city.mmdb")]);
+    std::fs::write(&path, format!("{SMALL}#{}", "x".repeat(4 << 20))).unwrap();
+    assert_eq!(load(&path).unwrap_err().to_string(), format!("{}: is larger than 4 MiB", path.display()));
+}

@@ -1,0 +1,47 @@
+//! Deciding by a configuration file alone, with nothing running: every region's health is unknown.
+
+use crate::admin::instance::{ExplainError, Explained, Question};
+use crate::chance::Chance;
+use crate::config::Settings;
+use crate::control::publisher::Publisher;
+use crate::control::reload::{self, LoadError};
+use crate::control::status::Status;
+use crate::decide;
+use crate::plugin::{EngineError, PluginEngine, PluginWorker};
+use crate::upstream::Resolver;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+/// Why there is no decision.
+#[derive(Debug, Error)]
+pub enum OfflineError {
+    /// Something that the configuration names cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Plugins cannot be run on this machine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The question has no answer.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
+    /// The system gives no runtime.
+    #[error("failed to start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Decides about a request that nobody sent.
+///
+/// # Errors
+/// When what the configuration names cannot be loaded, or no route is for the request.
+pub fn explain(settings: Settings, question: &Question) -> Result<Explained, OfflineError> {
+    let engine = PluginEngine::new(1)?;
+    let loaded = reload::load_first(settings, &engine, &Status::default())?;
+    // Never driven: no name is looked up, for none is needed.
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let resolver = Arc::new(Resolver::system(runtime.handle().clone()));
+    let (_, tables) = Publisher::new(loaded, 1, Arc::new(Notify::new()), resolver);
+    let mut plugins = PluginWorker::new(engine, 0, Chance::new().roll());
+    Ok(decide::explain(&tables.current(), question, &mut plugins)?)
+}

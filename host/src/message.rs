@@ -1,0 +1,204 @@
+//! What a request must be like to be sent on.
+//!
+//! hyper has parsed it: fields are well formed, and chunked bodies and Content-Length are sound. What remains is what a
+//! proxy in particular has to insist on, so that no gateway reads a message in another way than we do.
+
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::{Method, Version};
+use std::net::Ipv6Addr;
+use thiserror::Error;
+
+#[cfg(test)]
+mod tests;
+
+/// Longest method. The registered ones have at most 17 letters.
+const MAX_METHOD: usize = 32;
+
+/// Longest request target.
+const MAX_TARGET: usize = 16 * 1024;
+
+/// What a request is routed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHead<'a> {
+    /// Host and perhaps port. Empty for an HTTP/1.0 request without Host.
+    pub authority: &'a str,
+    /// The path, beginning with `/`.
+    pub path: &'a str,
+}
+
+/// Why a request is not sent on.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum NotForwarded {
+    /// `OPTIONS *`, or OPTIONS with no forwards left: we are the one who is asked.
+    #[error("the proxy itself is asked for its options")]
+    OptionsOfOurs,
+    /// CONNECT: this is no forward proxy.
+    #[error("CONNECT is not served")]
+    Connect,
+    /// TRACE would show clients what proxies add.
+    #[error("TRACE is not served")]
+    Trace,
+    /// A method longer than any.
+    #[error("the method is too long")]
+    LongMethod,
+    /// A request target over the limit.
+    #[error("the request target is too long")]
+    LongTarget,
+    /// Neither a path nor a URL of http or https.
+    #[error("the request target is neither a path nor an http URL")]
+    Target,
+    /// HTTP/1.1 requires Host.
+    #[error("there is no Host")]
+    NoHost,
+    /// More than one Host, even when they agree.
+    #[error("there is more than one Host")]
+    Hosts,
+    /// Host, or the authority of the target, is no `host` or `host:port`.
+    #[error("the host is not a host with an optional port")]
+    Host,
+    /// Anything but `chunked`, once.
+    #[error("the transfer coding is not chunked alone")]
+    TransferEncoding,
+    /// A length no body can have.
+    #[error("the content length is out of range")]
+    ContentLength,
+    /// An expectation other than `100-continue`.
+    #[error("an expectation that cannot be met")]
+    Expect,
+    /// Max-Forwards that is no number.
+    #[error("Max-Forwards is no number")]
+    MaxForwards,
+    /// A version without a meaning to us.
+    #[error("the HTTP version is not served")]
+    Version,
+}
+
+/// Checks a request's head, and says what to route it by.
+///
+/// # Errors
+/// When the request must not be sent on.
+pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
+    check_method(&request.method)?;
+    check_framing(request)?;
+    if !matches!(request.version, Version::HTTP_10 | Version::HTTP_11) {
+        return Err(NotForwarded::Version);
+    }
+    let host = host(&request.headers)?;
+    if host.is_none() && request.version != Version::HTTP_10 {
+        return Err(NotForwarded::NoHost);
+    }
+    let head = target(request, host.unwrap_or_default())?;
+    if let Some(expectation) = request.headers.get(header::EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(NotForwarded::Expect);
+    }
+    if request.method == Method::OPTIONS && max_forwards(&request.headers)? == Some(0) {
+        return Err(NotForwarded::OptionsOfOurs);
+    }
+    Ok(head)
+}
+
+fn check_method(method: &Method) -> Result<(), NotForwarded> {
+    match *method {
+        Method::GET | Method::POST => Ok(()),
+        Method::CONNECT => Err(NotForwarded::Connect),
+        Method::TRACE => Err(NotForwarded::Trace),
+        _ if method.as_str().len() > MAX_METHOD => Err(NotForwarded::LongMethod),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9112, section 6. hyper has made sure that there is either a coding that ends in `chunked` or one valid length.
+fn check_framing(request: &Parts) -> Result<(), NotForwarded> {
+    let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+        if !is_chunked || codings.next().is_some() || request.version == Version::HTTP_10 {
+            return Err(NotForwarded::TransferEncoding);
+        }
+    }
+    match request.headers.get(header::CONTENT_LENGTH).map(|length| length.to_str().map(str::parse::<i64>)) {
+        None | Some(Ok(Ok(0..))) => Ok(()),
+        Some(_) => Err(NotForwarded::ContentLength),
+    }
+}
+
+/// The one valid Host, if any.
+fn host(headers: &HeaderMap) -> Result<Option<&str>, NotForwarded> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let Some(host) = hosts.next() else { return Ok(None) };
+    if hosts.next().is_some() {
+        return Err(NotForwarded::Hosts);
+    }
+    let host = host.to_str().map_err(|_| NotForwarded::Host)?;
+    if is_authority(host) { Ok(Some(host)) } else { Err(NotForwarded::Host) }
+}
+
+/// RFC 9112, section 3.2. The authority of an absolute form wins over Host.
+fn target<'a>(request: &'a Parts, host: &'a str) -> Result<RequestHead<'a>, NotForwarded> {
+    let target = &request.uri;
+    let path = target.path();
+    if target.path_and_query().is_some_and(|path| path.as_str().len() > MAX_TARGET) {
+        return Err(NotForwarded::LongTarget);
+    }
+    match (target.scheme_str(), target.authority()) {
+        (None, None) if path.starts_with('/') => Ok(RequestHead { authority: host, path }),
+        (None, None) if path == "*" && request.method == Method::OPTIONS => Err(NotForwarded::OptionsOfOurs),
+        (Some("http" | "https"), Some(authority)) if path.starts_with('/') => {
+            let authority = authority.as_str();
+            if is_authority(authority) { Ok(RequestHead { authority, path }) } else { Err(NotForwarded::Host) }
+        }
+        _ => Err(NotForwarded::Target),
+    }
+}
+
+/// `host [ ":" port ]` of RFC 3986, section 3.2, narrowed: never empty, no user, no list, a port that exists.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+            None => return false,
+        },
+        None => {
+            let end = text.find(':').unwrap_or(text.len());
+            let (name, port) = text.split_at(end);
+            (is_name(name), port)
+        }
+    };
+    host && is_port(port)
+}
+
+fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let mut is_name = !name.is_empty() && name.len() <= 255;
+    while let Some(byte) = bytes.next() {
+        is_name &= match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => true,
+            b'%' => [bytes.next(), bytes.next()].iter().all(|digit| digit.is_some_and(|it| it.is_ascii_hexdigit())),
+            _ => false,
+        };
+    }
+    is_name
+}
+
+/// Nothing, or a colon and perhaps a number up to 65535.
+fn is_port(text: &str) -> bool {
+    match text.strip_prefix(':') {
+        Some("") => true,
+        Some(digits) => digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
+        None => text.is_empty(),
+    }
+}
+
+/// How many more times an OPTIONS request may be sent on (RFC 9110, section 7.6.2).
+///
+/// # Errors
+/// When it is no number.
+pub fn max_forwards(headers: &HeaderMap) -> Result<Option<u64>, NotForwarded> {
+    let Some(value) = headers.get(header::MAX_FORWARDS) else { return Ok(None) };
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or(NotForwarded::MaxForwards)
+}

@@ -1,0 +1,181 @@
+//! Errors become responses here, and nowhere else.
+
+use crate::message::NotForwarded;
+use crate::upstream::ForwardError;
+use crate::vitals::Ending;
+use crate::upstream::replay::ClientBodyError;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use portolan_core::candidates::Exclusion;
+use portolan_core::plan::{GaveUp, Outcome};
+use std::fmt::Display;
+use thiserror::Error;
+
+pub use body::Body;
+
+mod body;
+#[cfg(test)]
+mod tests;
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The methods that clients may use.
+const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Why a request is answered by the proxy itself.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum RequestError {
+    /// It must not be sent on.
+    #[error(transparent)]
+    NotForwarded(#[from] NotForwarded),
+    /// No route is for it.
+    #[error("no route is for this host and path")]
+    NoRoute,
+    /// No region may answer.
+    #[error("no region may answer ({})", .0.as_str())]
+    Nobody(Exclusion),
+    /// More requests than this instance can take.
+    #[error("too many requests")]
+    Overload,
+    /// No region did answer.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+}
+
+/// Whose side an error is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The client's.
+    Downstream,
+    /// The gateways'.
+    Upstream,
+    /// Ours, or our operators'.
+    Internal,
+}
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    Keep,
+    /// What follows on it cannot be trusted, or will never come.
+    Close,
+}
+
+impl RequestError {
+    /// The status the client is told.
+    pub fn status(&self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The word for it in metrics and logs.
+    pub fn as_str(&self) -> &'static str {
+        self.row().2
+    }
+
+    /// How it ends the request, for its record.
+    pub fn ending(&self) -> Ending {
+        match self {
+            Self::NotForwarded(_) => Ending::Refused,
+            Self::NoRoute => Ending::NoRoute,
+            Self::Nobody(why) => (*why).into(),
+            Self::Overload => Ending::Full,
+            Self::Forward(ForwardError::ClientBody(_)) => Ending::ClientGone,
+            Self::Forward(ForwardError::GaveUp { reason, .. }) => (*reason).into(),
+        }
+    }
+
+    /// Whose side it is on.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::NotForwarded(_) | Self::NoRoute | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
+            Self::Nobody(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
+            Self::Nobody(_) | Self::Overload => Side::Internal,
+        }
+    }
+
+    /// The response.
+    pub fn response(&self) -> Response<Body> {
+        let (status, afterwards, _) = self.row();
+        if *self == Self::NotForwarded(NotForwarded::OptionsOfOurs) {
+            let mut response = Response::new(Body::Empty);
+            response.headers_mut().insert(header::ALLOW, ALLOW);
+            return response;
+        }
+        let mut response = plain(status, &format!("{}: {self}\n", status.canonical_reason().unwrap_or_default()));
+        self.add_fields(response.headers_mut(), status);
+        if afterwards == Afterwards::Close {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn add_fields(&self, headers: &mut HeaderMap, status: StatusCode) {
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(header::ALLOW, ALLOW);
+            }
+            _ => {}
+        }
+    }
+
+    /// The table: status, what becomes of the connection, and the word.
+    fn row(&self) -> (StatusCode, Afterwards, &'static str) {
+        use Afterwards::{Close, Keep};
+        use NotForwarded as No;
+        match self {
+            Self::NotForwarded(No::OptionsOfOurs) => (StatusCode::OK, Keep, "options"),
+            Self::NotForwarded(No::Connect) => (StatusCode::METHOD_NOT_ALLOWED, Close, "connect"),
+            Self::NotForwarded(No::Trace) => (StatusCode::METHOD_NOT_ALLOWED, Close, "trace"),
+            Self::NotForwarded(No::LongMethod) => (StatusCode::NOT_IMPLEMENTED, Close, "long_method"),
+            Self::NotForwarded(No::LongTarget) => (StatusCode::URI_TOO_LONG, Close, "long_target"),
+            Self::NotForwarded(No::TransferEncoding) => (StatusCode::NOT_IMPLEMENTED, Close, "transfer_encoding"),
+            Self::NotForwarded(No::Expect) => (StatusCode::EXPECTATION_FAILED, Close, "expect"),
+            Self::NotForwarded(No::Version) => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, Close, "version"),
+            Self::NotForwarded(No::Target) => (StatusCode::BAD_REQUEST, Close, "target"),
+            Self::NotForwarded(No::NoHost | No::Hosts | No::Host) => (StatusCode::BAD_REQUEST, Close, "host"),
+            Self::NotForwarded(No::ContentLength) => (StatusCode::BAD_REQUEST, Close, "content_length"),
+            Self::NotForwarded(No::MaxForwards) => (StatusCode::BAD_REQUEST, Close, "max_forwards"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, Keep, "no_route"),
+            Self::Nobody(Exclusion::Residency) => (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, "residency"),
+            Self::Nobody(_) => (StatusCode::SERVICE_UNAVAILABLE, Keep, "nobody"),
+            Self::Overload => (StatusCode::SERVICE_UNAVAILABLE, Keep, "overload"),
+            Self::Forward(ForwardError::ClientBody(ClientBodyError::Broken)) => {
+                (StatusCode::BAD_REQUEST, Close, "client_body")
+            }
+            Self::Forward(ForwardError::ClientBody(ClientBodyError::TooSlow)) => {
+                (StatusCode::REQUEST_TIMEOUT, Close, "client_slow")
+            }
+            Self::Forward(ForwardError::GaveUp { reason, last }) => match (reason, last) {
+                (GaveUp::Deadline, _) | (_, Some(Outcome::TimedOut)) => (StatusCode::GATEWAY_TIMEOUT, Keep, "timed_out"),
+                (_, None | Some(Outcome::NotSent)) => (StatusCode::SERVICE_UNAVAILABLE, Keep, "unreachable"),
+                (_, Some(Outcome::Broken | Outcome::Answered(_))) => (StatusCode::BAD_GATEWAY, Keep, "broken"),
+            },
+        }
+    }
+}
+
+/// Says to the client which region answered and why: for people who look, where a listener allows it.
+pub fn explain(headers: &mut HeaderMap, region: Option<&str>, reason: &impl Display) {
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    if let Some(region) = region.and_then(value) {
+        headers.insert(HeaderName::from_static("x-portolan-region"), region);
+    }
+    if let Some(reason) = value(&reason.to_string()) {
+        headers.insert(HeaderName::from_static("x-portolan-reason"), reason);
+    }
+}
+
+/// A response of a line of text.
+pub fn plain(status: StatusCode, text: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Full(text.to_owned().into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // Some of these statuses may be cached otherwise (RFC 9110, section 15.1).
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

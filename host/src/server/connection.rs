@@ -1,0 +1,125 @@
+//! One downstream connection, from the first byte to the last.
+
+use super::Downstream;
+use super::roster::{Activity, Seat};
+use super::socket::Socket;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a connection that is closed before its client has sent everything is read from and ignored. Closing it at
+/// once would reset it, and the client might lose the response that it has not read yet.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Runs a connection to its end.
+pub(super) async fn run<H, F, B>(stream: TcpStream, downstream: Rc<Downstream>, seat: Seat, handler: Rc<H>)
+where
+    H: Fn(Rc<Downstream>, Request<Incoming>) -> F + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + Default + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let activity = Rc::clone(&seat.activity);
+    let limits = seat.limits();
+    let socket = Socket::new(stream, Rc::clone(&activity), limits.write_timeout);
+    // The roster's tick keeps the time; hyper's own would cost a timer per request.
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(limits.header_bytes).header_read_timeout(None);
+    let service = service_fn(|request| {
+        seat.activity.begin();
+        let seat = &seat;
+        let response = handler(Rc::clone(&downstream), request);
+        async move {
+            let mut response = unless_panicking(response).await;
+            if seat.is_draining() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            let activity = Rc::clone(&seat.activity);
+            Ok::<_, Infallible>(response.map(|body| Tracked { body, activity }))
+        }
+    });
+    let mut connection = builder.serve_connection(socket, service);
+    poll_fn(|context| Poll::Ready(activity.belongs_to(context.waker()))).await;
+    match unless_over(&activity, &mut connection).await {
+        Some(Ok(())) => {
+            let mut stream = connection.into_parts().io.into_inner();
+            let _ = unless_over(&activity, pin!(timeout(LINGER, read_on(&mut stream)))).await;
+        }
+        Some(Err(error)) => tracing::debug!(%error, peer = %downstream.peer, "connection broke"),
+        None => tracing::debug!(peer = %downstream.peer, "connection ended: its client kept it waiting, or a drain"),
+    }
+}
+
+/// What a future gives; `None` when the connection is to end before.
+async fn unless_over<T>(activity: &Activity, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
+    poll_fn(|context| match Pin::new(&mut future).poll(context) {
+        Poll::Pending if activity.is_over() => Poll::Ready(None),
+        polled => polled.map(Some),
+    })
+    .await
+}
+
+/// What a future gives, or an error in its place when it panics: one request's panic costs one request.
+async fn unless_panicking<B: Default>(response: impl Future<Output = Response<B>>) -> Response<B> {
+    let mut response = pin!(response);
+    let polled = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    });
+    polled.await.unwrap_or_else(|| {
+        // The panic hook has said where.
+        tracing::error!("a request panicked and was answered with 500");
+        let mut response = Response::new(B::default());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// Reads until the client closes, and ignores what it reads.
+async fn read_on(stream: &mut TcpStream) {
+    let mut ignored = [0; 4096];
+    while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
+}
+
+/// A response's body that says when it is finished.
+struct Tracked<B> {
+    body: B,
+    activity: Rc<Activity>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Tracked<B> {
+    fn drop(&mut self) {
+        self.activity.finish();
+    }
+}

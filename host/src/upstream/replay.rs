@@ -1,0 +1,264 @@
+//! A request's body that can be sent again.
+//!
+//! What streams through is kept up to a limit. An attempt reads what is kept and goes on with the rest as the client
+//! sends it, at the pace the gateway takes it. Requests without a body cost nothing.
+
+use super::idle::IdleTimer;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+#[cfg(test)]
+mod tests;
+
+/// A client that sends less than this within the idle timeout is cut off.
+const MIN_PROGRESS: usize = 1024;
+
+/// The body of a client's request.
+#[derive(Clone, Debug)]
+pub enum ReplayBody {
+    /// There is none.
+    Empty,
+    /// It is read from the client as it is sent on.
+    Streaming(Rc<RefCell<Tape>>),
+}
+
+/// What one attempt sends.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Nothing.
+    Empty,
+    /// The body, from its beginning.
+    Streaming(Reader),
+}
+
+/// A body and what is kept of it.
+#[derive(Debug)]
+pub struct Tape {
+    source: Incoming,
+    size: SizeHint,
+    /// The chunks read so far, until they are too many.
+    kept: Vec<Bytes>,
+    kept_bytes: usize,
+    read_bytes: u64,
+    max_bytes: usize,
+    trailers: Option<HeaderMap>,
+    /// Whether everything read is in `kept`.
+    is_kept: bool,
+    ended: bool,
+    failed: Option<ClientBodyError>,
+    last_read: Instant,
+    idle: IdleTimer,
+    /// Bytes since the idle timer was last content.
+    progress: usize,
+}
+
+/// One reading of a [`Tape`].
+#[derive(Debug)]
+pub struct Reader {
+    tape: Rc<RefCell<Tape>>,
+    position: usize,
+}
+
+/// How far a body has been read from its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// There is none.
+    None,
+    /// To its end, at this moment.
+    Ended(Instant),
+    /// Not to its end. Something was last read at this moment.
+    Running(Instant),
+}
+
+/// Why a client's body could not be read. It says nothing of the gateway.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum ClientBodyError {
+    /// It was malformed, or ended too early.
+    #[error("the client's body is broken")]
+    Broken,
+    /// It came too slowly.
+    #[error("the client's body comes too slowly")]
+    TooSlow,
+}
+
+impl ReplayBody {
+    /// A request's body, of which up to `max_bytes` are kept. `idle` is the longest time in which it may stand still.
+    pub fn new(body: Incoming, max_bytes: usize, idle: Duration) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        Self::Streaming(Rc::new(RefCell::new(Tape {
+            size: body.size_hint(),
+            source: body,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            read_bytes: 0,
+            max_bytes,
+            trailers: None,
+            is_kept: true,
+            ended: false,
+            failed: None,
+            last_read: Instant::now(),
+            idle: IdleTimer::new(idle),
+            progress: 0,
+        })))
+    }
+
+    /// Whether it can still be sent from its beginning.
+    pub fn is_replayable(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(tape) => tape.borrow().is_kept,
+        }
+    }
+
+    /// Whether all of it is at hand, so that two attempts may send it at once.
+    pub fn is_at_hand(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(tape) => tape.borrow().is_kept && tape.borrow().ended,
+        }
+    }
+
+    /// What the client did wrong, if anything.
+    pub fn failure(&self) -> Option<ClientBodyError> {
+        match self {
+            Self::Empty => None,
+            Self::Streaming(tape) => tape.borrow().failed,
+        }
+    }
+
+    /// How many bytes of it have been read from the client.
+    pub fn bytes_read(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Streaming(tape) => tape.borrow().read_bytes,
+        }
+    }
+
+    pub(super) fn upload(&self) -> Upload {
+        let Self::Streaming(tape) = self else { return Upload::None };
+        let tape = tape.borrow();
+        if tape.ended { Upload::Ended(tape.last_read) } else { Upload::Running(tape.last_read) }
+    }
+
+    /// The body for one attempt. Only one may read on from the client at a time; see [`ReplayBody::is_at_hand`].
+    pub(super) fn reader(&self) -> RequestBody {
+        match self {
+            Self::Empty => RequestBody::Empty,
+            Self::Streaming(tape) => RequestBody::Streaming(Reader { tape: Rc::clone(tape), position: 0 }),
+        }
+    }
+}
+
+impl Tape {
+    /// Reads the next piece from the client and keeps it if there is room.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
+        let frame = match Pin::new(&mut self.source).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(self.idle.poll_expired(context));
+                return Poll::Ready(Some(Err(self.fail(ClientBodyError::TooSlow))));
+            }
+        };
+        self.last_read = Instant::now();
+        match frame {
+            Some(Ok(frame)) => {
+                self.keep(&frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(_)) => Poll::Ready(Some(Err(self.fail(ClientBodyError::Broken)))),
+            None => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            self.progress += data.len();
+            if self.progress >= MIN_PROGRESS {
+                self.progress = 0;
+                self.idle.moved();
+            }
+            self.read_bytes += data.len() as u64;
+            self.kept_bytes += data.len();
+            self.is_kept &= self.kept_bytes <= self.max_bytes;
+            if self.is_kept {
+                self.kept.push(data.clone());
+            } else {
+                self.kept = Vec::new();
+            }
+            self.ended = self.source.is_end_stream();
+        } else {
+            self.trailers = frame.trailers_ref().cloned();
+            self.ended = true;
+        }
+    }
+
+    fn fail(&mut self, error: ClientBodyError) -> ClientBodyError {
+        self.failed = Some(error);
+        error
+    }
+}
+
+impl Reader {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
+        let mut tape = self.tape.borrow_mut();
+        if let Some(error) = tape.failed {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = match tape.kept.get(self.position) {
+            Some(data) => Some(Ok(Frame::data(data.clone()))),
+            None if !tape.ended => ready!(tape.poll_read(context)),
+            // The trailers are one piece more.
+            None if self.position == tape.kept.len() => tape.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))),
+            None => None,
+        };
+        self.position += 1;
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let tape = self.tape.borrow();
+        tape.ended && tape.trailers.is_none() && self.position >= tape.kept.len()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = ClientBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Streaming(reader) => reader.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(reader) => reader.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streaming(reader) => reader.tape.borrow().size.clone(),
+        }
+    }
+}

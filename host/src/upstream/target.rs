@@ -1,0 +1,57 @@
+//! A gateway made ready to be used, once, when the routing table is built.
+
+use super::resolve::{Name, Resolver};
+use crate::vitals::Vitals;
+use http::HeaderValue;
+use portolan_core::config::{Gateway, GatewayHost};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// A gateway made ready. Its connections belong to it: a table that keeps the same target keeps its connections.
+#[derive(Debug)]
+pub struct GatewayTarget {
+    /// Its counters.
+    pub vitals: Arc<Vitals>,
+    /// Its own name as Host has it.
+    pub(super) authority: HeaderValue,
+    /// Whether it sees the client's Host instead.
+    pub(super) preserve_host: bool,
+    host: Host,
+    port: u16,
+}
+
+#[derive(Debug)]
+enum Host {
+    Address(IpAddr),
+    Name(Arc<Name>),
+}
+
+impl GatewayTarget {
+    /// Makes a gateway ready. A name begins to be resolved.
+    pub fn new(gateway: &Gateway, preserve_host: bool, vitals: Arc<Vitals>, resolver: &Resolver) -> Self {
+        Self {
+            vitals,
+            // A name that is no header value is no name either: nobody will be found there.
+            authority: HeaderValue::try_from(gateway.address.authority()).unwrap_or(HeaderValue::from_static("")),
+            preserve_host,
+            host: match &gateway.address.host {
+                GatewayHost::Ip(address) => Host::Address(*address),
+                GatewayHost::Name(name) => Host::Name(resolver.watch(name)),
+            },
+            port: gateway.address.port,
+        }
+    }
+
+    /// Whether it sees the client's Host instead of its own.
+    pub fn preserves_host(&self) -> bool {
+        self.preserve_host
+    }
+
+    /// Where it can be reached now, best first. Empty while its name has not been resolved.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match &self.host {
+            Host::Address(address) => vec![SocketAddr::new(*address, self.port)],
+            Host::Name(name) => name.current().iter().map(|address| SocketAddr::new(*address, self.port)).collect(),
+        }
+    }
+}
