@@ -28,7 +28,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
@@ -128,7 +128,7 @@ impl App {
             status: Arc::clone(&status),
             access_log: access_log.clone(),
             unrouted,
-            plugins: Mutex::new(PluginWorker::new(engine.clone(), workers, Chance::new().roll())),
+            engine: engine.clone(),
             reload: orders.clone(),
             health: health_orders,
         });

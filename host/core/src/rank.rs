@@ -46,6 +46,15 @@ impl Ranking {
     }
 }
 
+/// An order given from outside: a slot named again is left out, and so is one that no service has.
+impl FromIterator<Slot> for Ranking {
+    fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
+        let (mut ranking, mut left) = (Self::default(), Slots::first(Slots::MAX));
+        ranking.take(slots, &mut left);
+        ranking
+    }
+}
+
 /// The order of a service's own policy. `row` is the service's [chart](crate::chart::Chart) at the client's place, and
 /// `roll` a random number that decides weighted choice and ramping.
 pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: &ServiceHealth, roll: u64) -> Ranking {

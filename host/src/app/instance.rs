@@ -5,19 +5,20 @@ use crate::admin::instance::{
     ServicePicture,
 };
 use crate::admin::instance::Instance as Administered;
+use crate::chance::Chance;
 use crate::config::PluginSource;
 use crate::control::health;
 use crate::control::reload::{Order, RollBackError};
 use crate::control::status::{Kind, Loads, Status};
 use crate::decide;
-use crate::plugin::PluginWorker;
+use crate::plugin::{PluginEngine, PluginWorker};
 use crate::table::{RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::ServiceVitals;
 use portolan_core::geo::Place;
 use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,8 +30,7 @@ pub(super) struct Instance {
     pub(super) status: Arc<Status>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) unrouted: Arc<ServiceVitals>,
-    /// Plugin instances for questions, so that no worker's are used for them.
-    pub(super) plugins: Mutex<PluginWorker>,
+    pub(super) engine: PluginEngine,
     pub(super) reload: mpsc::Sender<Order>,
     pub(super) health: mpsc::Sender<health::Order>,
 }
@@ -112,7 +112,8 @@ impl Administered for Instance {
     }
 
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {
-        let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        // Instances of its own: a question takes none of a worker's.
+        let mut plugins = PluginWorker::new(self.engine.clone(), 0, Chance::new().roll());
         decide::explain(&self.tables.current(), question, &mut plugins)
     }
 

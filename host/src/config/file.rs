@@ -88,6 +88,7 @@ impl File {
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes?, fallback).ok()?),
+            written: serde_json::Value::Null,
             warnings: Vec::new(),
         })
     }

@@ -5,6 +5,7 @@ use super::error::{ConfigErrors, Mistake, Mistakes};
 use super::file::File;
 use super::settings::Settings;
 use super::shape::Shape;
+use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
 use std::{fs, io};
@@ -38,9 +39,10 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
     let mut mistakes = Mistakes::of(&document);
     let folder = file.parent().unwrap_or(Path::new(""));
     let settings = File::read(document.root(), &mut mistakes).and_then(|raw| raw.settings(folder, &mut mistakes));
+    let written = Value::read(document.root(), &mut mistakes).unwrap_or_default();
     let warnings = mistakes.into_warnings(file)?;
     match settings {
-        Some(settings) => Ok(Settings { warnings, ..settings }),
+        Some(settings) => Ok(Settings { written, warnings, ..settings }),
         // Not reached: whatever is left out of the settings has been reported. A test tries to prove it wrong.
         None => Err(ConfigErrors::whole(file, "does not hold together")),
     }

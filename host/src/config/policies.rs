@@ -66,6 +66,12 @@ section! {
         optional non_idempotent: bool,
         /// Request bodies up to this size are kept so that they can be sent again. Default: 64KiB.
         optional max_replay_body: Size<0, { 16 * MIB }>,
+        /// After this long without an answer a second attempt runs beside the first, in the next region, where a retry
+        /// would be allowed; whichever answers first is used. `off`: never. Default: 400ms.
+        optional hedge_after: OrOff<Time<{ MS }, { 24 * H }>>,
+        /// Response bodies up to this size are held back until they are whole, so that one that is cut short can be
+        /// fetched again elsewhere. Default: 0, every body flows as it comes.
+        optional hold_back_body: Size<0, { 16 * MIB }>,
         /// The bound on extra attempts.
         optional budget: BudgetSection,
     }
@@ -154,6 +160,12 @@ pub(super) fn retry(section: Option<&RetrySection>) -> Retry {
         attempts: section.attempts.map_or(default.attempts, |attempts| attempts.0 as u8),
         per_try_timeout: section.per_try_timeout.map_or(default.per_try_timeout, |time| time.0),
         non_idempotent: section.non_idempotent.unwrap_or(default.non_idempotent),
+        hedge_after: match &section.hedge_after {
+            Some(OrOff::Off) => None,
+            Some(OrOff::On(time)) => Some(time.0),
+            None => default.hedge_after,
+        },
+        hold_back_bytes: section.hold_back_body.map_or(default.hold_back_bytes, |size| size.0 as usize),
         max_replay_bytes: section.max_replay_body.map_or(default.max_replay_bytes, |size| size.0 as usize),
         budget: Budget {
             percent: budget.and_then(|budget| budget.percent).map_or(default.budget.percent, |percent| percent.0),

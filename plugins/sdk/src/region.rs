@@ -21,8 +21,10 @@ pub struct Region {
     pub point: Option<Point>,
     /// Round trip from the proxy to its gateway in microseconds.
     pub rtt_us: Option<u32>,
-    /// Share of its capacity in use, in thousandths; may exceed 1000. 0 when no capacity is configured.
-    pub load_permille: u32,
+    /// How much of its traffic it gets, in thousandths: 1000, and less while it is ramped up after a failure.
+    pub share_permille: u32,
+    /// Concurrent requests of one proxy instance beyond which Portolan passes it over.
+    pub max_requests: Option<u32>,
     /// Failover level: 0 is the first.
     pub priority: u32,
     /// Share among equals.
@@ -38,7 +40,8 @@ impl Region {
             state: State::Healthy,
             point: None,
             rtt_us: None,
-            load_permille: 0,
+            share_permille: 1000,
+            max_requests: None,
             priority: 0,
             weight: 100,
         }

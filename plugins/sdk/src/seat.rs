@@ -86,7 +86,8 @@ fn region(region: types::Region) -> Region {
         state: State::from_bits(region.state),
         point: Point::new(region.latitude, region.longitude),
         rtt_us: (region.rtt_us > 0).then_some(region.rtt_us),
-        load_permille: region.load_permille,
+        share_permille: region.share_permille,
+        max_requests: (region.max_requests > 0).then_some(region.max_requests),
         priority: region.priority,
         weight: region.weight,
     }

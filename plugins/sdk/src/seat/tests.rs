@@ -45,7 +45,8 @@ fn region(name: &str, weight: u32) -> types::Region {
         latitude: f32::NAN,
         longitude: f32::NAN,
         rtt_us: 0,
-        load_permille: 0,
+        share_permille: 1000,
+        max_requests: 0,
         priority: 0,
         weight,
     }

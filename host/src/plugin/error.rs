@@ -1,0 +1,157 @@
+//! What can be wrong with a plugin: when it is loaded, and when it runs.
+
+use portolan_core::id::PluginName;
+use std::fmt;
+use thiserror::Error;
+
+/// Why a plugin was not loaded. What was loaded before stays in force.
+#[derive(Debug, Error)]
+#[error("plugin {plugin}: {problem}")]
+pub struct PluginError {
+    /// Which plugin.
+    pub plugin: PluginName,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a plugin.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The settings around it are out of range.
+    #[error("{0}")]
+    Settings(String),
+    /// The file is something else.
+    #[error("the file is {0}, but a plugin is a WebAssembly component in binary form")]
+    NotAComponent(&'static str),
+    /// The file is damaged.
+    #[error("the component is damaged at byte {offset}: {message}; build it again")]
+    Malformed {
+        /// Bytes from the start of the file.
+        offset: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// There is too much of something: compiling or running it could cost more than a plugin may.
+    #[error("it has {found} {what}, and {limit} are allowed{}", At(*offset))]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much there is.
+        found: u64,
+        /// How much there may be.
+        limit: u64,
+        /// Bytes from the start of the file.
+        offset: usize,
+    },
+    /// It wants something that no plugin gets.
+    #[error("it imports {0}, which Portolan does not offer; a plugin may import portolan:routing/host of version 0.1")]
+    Import(String),
+    /// It was built for another version of the contract.
+    #[error("it was built for {0}, and this Portolan speaks version 0.1; build it against portolan:routing@0.1.0")]
+    Version(String),
+    /// It does not export the contract.
+    #[error("it does not export portolan:routing/plugin; build it with the world `router` of portolan:routing@0.1.0")]
+    NoExport,
+    /// Its functions are not those of the contract.
+    #[error("it does not keep to portolan:routing@0.1.0: {0}")]
+    Contract(String),
+    /// It does not compile.
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    /// It refused its configuration.
+    #[error("it refuses its configuration: {0}")]
+    Refused(String),
+    /// It asks for what cannot be.
+    #[error("its setup is not usable: {0}")]
+    Setup(String),
+    /// It failed on the first regions or requests it was shown.
+    #[error("it failed when it was tried on {on}: {fault}: {detail}")]
+    Trial {
+        /// On what.
+        on: String,
+        /// How.
+        fault: PluginFault,
+        /// In other words.
+        detail: String,
+    },
+    /// The host could not do its part.
+    #[error("the host cannot run it: {0}")]
+    Host(String),
+}
+
+/// Says where, unless it is the file as a whole.
+struct At(usize);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            offset => write!(f, " (at byte {offset})"),
+        }
+    }
+}
+
+impl Problem {
+    pub(super) fn of(self, plugin: &PluginName) -> PluginError {
+        PluginError {
+            plugin: plugin.clone(),
+            problem: self,
+        }
+    }
+}
+
+/// Why a plugin gave no answer. The built-in policy answers instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PluginFault {
+    /// It trapped: a panic, or an instruction that cannot be carried out.
+    Trap,
+    /// It called itself too deeply.
+    Stack,
+    /// It took more CPU time than its deadline.
+    Deadline,
+    /// It was refused memory, and trapped.
+    Memory,
+    /// An instance could not be started.
+    Start,
+    /// There are as many instances as there may be.
+    Capacity,
+    /// Nothing of its answer was usable: regions that do not exist or may not answer.
+    Nonsense,
+    /// It failed too often and is not asked for a while.
+    Quarantined,
+}
+
+impl PluginFault {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Trap,
+        Self::Stack,
+        Self::Deadline,
+        Self::Memory,
+        Self::Start,
+        Self::Capacity,
+        Self::Nonsense,
+        Self::Quarantined,
+    ];
+
+    /// The word for it in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Stack => "stack",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Start => "start",
+            Self::Capacity => "capacity",
+            Self::Nonsense => "nonsense",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl fmt::Display for PluginFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,176 @@
+//! One instance of a plugin: a store, its memory, and the functions of the contract.
+
+use super::contract::{self, Decision, PLUGIN, Request, Snapshot};
+use super::desk::{Desk, State};
+use super::error::{PluginFault, Problem};
+use super::limits::{Budget, MemoryLimit, thread_cpu_time};
+use super::regions::RegionTable;
+use super::settings::PluginSettings;
+use portolan_core::id::Generation;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, TypedFunc};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+
+/// How much a guest may make the host copy in one call, in bytes.
+const HOSTCALL_BYTES: usize = 64 << 10;
+/// How many handles a guest may hold. The contract has none.
+const HANDLES: usize = 16;
+
+/// What instances are made from.
+pub(super) struct Blueprint {
+    pre: InstancePre<State>,
+    configure: ComponentExportIndex,
+    update: ComponentExportIndex,
+    route: ComponentExportIndex,
+    config: String,
+    deadline: Duration,
+    memory: usize,
+    /// Whether the plugin may ask for undeclared headers.
+    pub(super) reads_headers: bool,
+}
+
+impl Blueprint {
+    /// Links a component with the host.
+    pub(super) fn new(
+        linker: &Linker<State>,
+        component: &Component,
+        settings: &PluginSettings,
+        reads_headers: bool,
+    ) -> Result<Self, Problem> {
+        let contract = |error: wasmtime::Error| Problem::Contract(format!("{error:#}"));
+        let exports = component.get_export_index(None, PLUGIN).ok_or(Problem::NoExport)?;
+        let function = |name: &str| {
+            let index = component.get_export_index(Some(&exports), name);
+            index.ok_or_else(|| Problem::Contract(format!("it has no function {name}")))
+        };
+        Ok(Self {
+            pre: linker.instantiate_pre(component).map_err(contract)?,
+            configure: function("configure")?,
+            update: function("update")?,
+            route: function("route")?,
+            config: settings.config.clone(),
+            deadline: settings.deadline,
+            memory: settings.memory,
+            reads_headers,
+        })
+    }
+}
+
+/// A running plugin.
+pub(super) struct Instance {
+    store: Store<State>,
+    update: TypedFunc<(Snapshot<'static>,), ()>,
+    route: TypedFunc<(Request<'static>,), (Decision,)>,
+    regions: Option<Generation>,
+    memory: usize,
+}
+
+/// Why an instance did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) fault: PluginFault,
+    pub(super) detail: String,
+}
+
+/// What a start came to.
+pub(super) enum Started {
+    /// An instance, and what it asks for.
+    Instance(Box<Instance>, contract::Setup),
+    /// The plugin refused its configuration.
+    Refused(String),
+}
+
+impl Instance {
+    /// Makes an instance and configures it. The time it takes counts towards the answer that it is started for.
+    pub(super) fn start(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>) -> Result<Started, Failure> {
+        let state = State {
+            memory: MemoryLimit::new(blueprint.memory),
+            budget: Budget::new(blueprint.deadline),
+            desk: Rc::clone(desk),
+        };
+        let mut store = Store::new(blueprint.pre.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        store.set_max_component_handles(HANDLES);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().budget.tick(thread_cpu_time())));
+        store.set_epoch_deadline(1);
+        match Self::configure(&mut store, blueprint) {
+            Ok((_, _, Err(refusal))) => Ok(Started::Refused(refusal)),
+            Ok((update, route, Ok(setup))) => {
+                let memory = store.data().memory.used();
+                let instance = Self { store, update, route, regions: None, memory };
+                Ok(Started::Instance(Box::new(instance), setup))
+            }
+            Err(error) => Err(failure(&error, store.data(), PluginFault::Start)),
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "two functions and what the plugin said, used once")]
+    fn configure(
+        store: &mut Store<State>,
+        blueprint: &Blueprint,
+    ) -> wasmtime::Result<(
+        TypedFunc<(Snapshot<'static>,), ()>,
+        TypedFunc<(Request<'static>,), (Decision,)>,
+        Result<contract::Setup, String>,
+    )> {
+        let instance = blueprint.pre.instantiate(&mut *store)?;
+        let configure = instance
+            .get_typed_func::<(&str,), (Result<contract::Setup, String>,)>(&mut *store, &blueprint.configure)?;
+        let update = instance.get_typed_func(&mut *store, blueprint.update)?;
+        let route = instance.get_typed_func(&mut *store, blueprint.route)?;
+        let (setup,) = configure.call(&mut *store, (&blueprint.config,))?;
+        Ok((update, route, setup))
+    }
+
+    /// Begins an answer: from here on time counts. Not for the answer that the instance was started for.
+    pub(super) fn begin(&mut self) {
+        self.store.data_mut().budget.restart();
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// Hands over the regions, unless the instance has them.
+    pub(super) fn update(&mut self, table: &RegionTable) -> Result<(), Failure> {
+        if self.regions == Some(table.generation()) {
+            return Ok(());
+        }
+        self.update
+            .call(&mut self.store, (table.snapshot(),))
+            .map_err(|error| failure(&error, self.store.data(), PluginFault::Trap))?;
+        self.regions = Some(table.generation());
+        Ok(())
+    }
+
+    /// Asks for the order of the regions.
+    pub(super) fn route(&mut self, request: Request<'_>) -> Result<Decision, Failure> {
+        match self.route.call(&mut self.store, (request,)) {
+            Ok((decision,)) => Ok(decision),
+            Err(error) => Err(failure(&error, self.store.data(), PluginFault::Trap)),
+        }
+    }
+
+    /// Whether it took memory since it was started. Adding pages is dear for the host to undo, and a guest that does it
+    /// once does it again.
+    pub(super) fn grew(&self) -> bool {
+        self.store.data().memory.used() > self.memory
+    }
+}
+
+/// Finds out what went wrong. `otherwise` is what an error means that is no trap.
+fn failure(error: &wasmtime::Error, state: &State, otherwise: PluginFault) -> Failure {
+    let fault = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => PluginFault::Deadline,
+        _ if state.memory.refused() => PluginFault::Memory,
+        Some(Trap::StackOverflow) => PluginFault::Stack,
+        Some(_) => PluginFault::Trap,
+        None if error.is::<PoolConcurrencyLimitError>() => PluginFault::Capacity,
+        None => otherwise,
+    };
+    let mut detail = error.root_cause().to_string();
+    if let Some(complaint) = state.desk.borrow_mut().complaint() {
+        detail = format!("{detail}; it said: {complaint}");
+    }
+    Failure { fault, detail }
+}

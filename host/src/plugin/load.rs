@@ -1,0 +1,190 @@
+//! From a file to a plugin that may be published: checked, compiled, configured, tried.
+
+use super::answer::PluginAnswer;
+use super::contract::HOST;
+use super::desk::Desk;
+use super::engine::Shared;
+use super::error::{PluginFault, Problem};
+use super::inspect::inspect;
+use super::instance::{Blueprint, Failure, Instance, Started};
+use super::regions::RegionTable;
+use super::request::RouteRequest;
+use super::settings::PluginSettings;
+use super::version::{PluginVersion, Setup};
+use http::{HeaderMap, HeaderValue, Method, Version};
+use portolan_core::geo::{Country, Point};
+use portolan_core::id::{PluginName, Slot};
+use portolan_core::rank::Ranking;
+use sha2::{Digest, Sha256};
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Instant;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+/// How many requests a plugin is tried on, for every service that uses it.
+const TRIALS: usize = 16;
+
+/// See [`PluginEngine::load`](super::PluginEngine::load).
+pub(super) fn load(
+    shared: &Shared,
+    name: &PluginName,
+    bytes: &[u8],
+    settings: &PluginSettings,
+    tables: &[RegionTable],
+) -> Result<PluginVersion, Problem> {
+    settings.check()?;
+    inspect(bytes, settings.memory)?;
+    let component =
+        Component::from_binary(&shared.engine, bytes).map_err(|error| Problem::Compile(format!("{error:#}")))?;
+    let reads_headers = imports_header(shared, &component);
+    let blueprint = Blueprint::new(&shared.linker, &component, settings, reads_headers)?;
+
+    let ticking = shared.ticker.begin();
+    let sample = [RegionTable::sample()];
+    let tables = if tables.is_empty() { &sample } else { tables };
+    let desk = Rc::new(RefCell::new(Desk::new(name.clone(), None, Instant::now())));
+    let mut setup = None;
+    for table in tables {
+        setup = Some(trial(&blueprint, &desk, table)?);
+    }
+    let setup = setup.unwrap_or_default();
+
+    let meter = shared.meters.of(name);
+    let places = meter.places(&setup.counters);
+    if places.contains(&None) {
+        tracing::warn!(plugin = name.as_str(), "the plugin has named too many counters; the last ones are not counted");
+    }
+    Ok(PluginVersion {
+        name: name.clone(),
+        digest: hex(&Sha256::digest(bytes)),
+        settings: settings.clone(),
+        setup,
+        blueprint,
+        meter,
+        places,
+        _ticking: ticking,
+    })
+}
+
+/// Whether the plugin may ask for undeclared headers.
+fn imports_header(shared: &Shared, component: &Component) -> bool {
+    let (engine, ty) = (&shared.engine, component.component_type());
+    // The name that was built against may be of another patch version.
+    let host = HOST.split('@').next().unwrap_or(HOST);
+    ty.imports(engine).any(|(name, import)| match import.ty {
+        ComponentItem::ComponentInstance(instance) if name.starts_with(host) => {
+            instance.exports(engine).any(|(function, _)| function == "header")
+        }
+        _ => false,
+    })
+}
+
+/// Starts an instance and shows it the regions of a service and some requests. Says what it asks for.
+fn trial(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>, table: &RegionTable) -> Result<Setup, Problem> {
+    let failed = |on: &str, failure: Failure| match failure {
+        // What can be linked and not be started has functions of other types.
+        Failure { fault: PluginFault::Start, detail } => Problem::Contract(detail),
+        Failure { fault: PluginFault::Capacity, detail } => Problem::Host(detail),
+        Failure { fault, detail } => Problem::Trial { on: on.to_owned(), fault, detail },
+    };
+    let (mut instance, setup) = match Instance::start(blueprint, desk).map_err(|failure| failed("its configuration", failure))? {
+        Started::Refused(refusal) => return Err(Problem::Refused(refusal)),
+        Started::Instance(instance, setup) => (instance, Setup::check(setup)?),
+    };
+    instance.update(table).map_err(|failure| failed("the regions of a service", failure))?;
+    let mut fields = String::new();
+    for number in 0..TRIALS {
+        let sample = Sample::new(number, table, &setup);
+        desk.borrow_mut().lend(&sample.headers);
+        if number > 0 {
+            instance.begin();
+        }
+        let request = sample.request();
+        let decision =
+            instance.route(request.record(&setup, &mut fields)).map_err(|failure| failed(&sample.to_string(), failure))?;
+        let nonsense = |detail: String| failed(&sample.to_string(), Failure { fault: PluginFault::Nonsense, detail });
+        if usize::from(decision.reason) > setup.reasons.len() {
+            return Err(nonsense(format!("it gave reason {}, which it has not named", decision.reason)));
+        }
+        if PluginAnswer::sound(decision, &sample.native, table.len(), setup.reasons.len()).is_none() {
+            return Err(nonsense(format!("it named no region that exists: {decision:x?}")));
+        }
+    }
+    Ok(setup)
+}
+
+/// A request to try a plugin on.
+struct Sample {
+    method: Method,
+    host: &'static str,
+    path: &'static str,
+    headers: HeaderMap,
+    client: IpAddr,
+    country: Country,
+    point: Option<Point>,
+    native: Ranking,
+    number: usize,
+}
+
+impl Sample {
+    /// The `number`-th of a variety: methods, hosts, clients near every region and from nowhere, headers present and not,
+    /// one region and all of them.
+    fn new(number: usize, table: &RegionTable, setup: &Setup) -> Self {
+        let mut headers = HeaderMap::new();
+        for (place, name) in setup.headers.iter().enumerate().filter(|(place, _)| (number + place).is_multiple_of(2)) {
+            headers.insert(name, HeaderValue::from_static(["1", "always", "a=b; c=d", ""][(number + place) % 4]));
+        }
+        let regions = table.len();
+        let nearby = number % (regions + 1);
+        let offered = if number.is_multiple_of(5) { regions.min(1) } else { regions };
+        let slots = (0..offered).map(|place| Slot(((place + number) % regions) as u8));
+        Self {
+            method: [Method::GET, Method::POST, Method::HEAD][number % 3].clone(),
+            host: ["shop.example.net", "localhost", ""][number % 3],
+            path: ["/", "/a/long/path/to/something", "/%C3%A4"][number % 3],
+            headers,
+            client: if number.is_multiple_of(2) {
+                Ipv4Addr::from([81, 2, 69, number as u8]).into()
+            } else {
+                Ipv6Addr::from([0x2001, 0xdb8, number as u16, 0, 0, 0, 0, 1]).into()
+            },
+            country: Country::parse(["GB", "US", "SG", ""][number % 4]).unwrap_or_default(),
+            point: table.point(nearby),
+            native: slots.collect(),
+            number,
+        }
+    }
+
+    fn request(&self) -> RouteRequest<'_> {
+        RouteRequest {
+            method: &self.method,
+            version: Version::HTTP_11,
+            host: self.host,
+            path: self.path,
+            headers: &self.headers,
+            client: self.client,
+            country: self.country,
+            point: self.point,
+            asn: self.number as u32,
+            roll: (self.number as u32).wrapping_mul(0x9e37_79b9),
+            native: &self.native,
+            now: Instant::now(),
+        }
+    }
+}
+
+impl std::fmt::Display for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sample request {} ({} {}{})", self.number + 1, self.method, self.host, self.path)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}

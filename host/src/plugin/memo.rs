@@ -1,0 +1,155 @@
+//! Answers remembered for plugins that say what their answers depend on.
+
+use super::contract::{Decision, Request, inputs};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// How many answers are remembered per worker and service: 24 KiB.
+const ENTRIES: usize = 1024;
+
+/// A table of answers in which a new one takes the place of whatever was there.
+///
+/// Entries are told apart by 64 bits of a hash whose key nobody knows, so that no client can make one request look like
+/// another.
+#[derive(Debug)]
+pub(super) struct Memo {
+    vary: u32,
+    hasher: RandomState,
+    entries: Box<[Option<(u64, Decision)>]>,
+}
+
+impl Memo {
+    /// A memo for answers that depend on the inputs of these bits.
+    pub(super) fn new(vary: u32) -> Self {
+        Self {
+            vary,
+            hasher: RandomState::new(),
+            entries: vec![None; ENTRIES].into_boxed_slice(),
+        }
+    }
+
+    /// The key of a request: what the answer depends on, with the regions it is given for and their native order.
+    pub(super) fn key(&self, generation: u64, request: &Request<'_>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        let varies = |bits: u32| self.vary & bits != 0;
+        hasher.write_u64(generation);
+        hasher.write_u64(u64::from(request.native_first4) << 32 | u64::from(request.native_next4));
+        for (bit, text) in [
+            (inputs::HOST, request.host),
+            (inputs::PATH, request.path),
+            (inputs::FIELDS, request.fields),
+        ] {
+            if varies(bit) {
+                hasher.write(text.as_bytes());
+                // No text holds this byte, so that two texts never run into each other.
+                hasher.write_u8(0xff);
+            }
+        }
+        if varies(inputs::NET) {
+            hasher.write_u64(request.net);
+        }
+        if varies(inputs::POINT) {
+            hasher.write_u64(u64::from(request.latitude.to_bits()) << 32 | u64::from(request.longitude.to_bits()));
+        }
+        if varies(inputs::ASN) {
+            hasher.write_u32(request.asn);
+        }
+        if varies(inputs::COUNTRY | inputs::METHOD | inputs::PROTOCOL) {
+            let take = |bit: u32, value: u32| if varies(bit) { value } else { 0 };
+            hasher.write_u32(
+                take(inputs::COUNTRY, request.country.into())
+                    | take(inputs::METHOD, request.method as u32) << 16
+                    | take(inputs::PROTOCOL, request.protocol as u32) << 24,
+            );
+        }
+        hasher.finish()
+    }
+
+    /// The answer remembered under a key.
+    pub(super) fn get(&self, key: u64) -> Option<Decision> {
+        match self.entries[place(key)] {
+            Some((known, decision)) if known == key => Some(decision),
+            _ => None,
+        }
+    }
+
+    /// Remembers an answer.
+    pub(super) fn put(&mut self, key: u64, decision: Decision) {
+        self.entries[place(key)] = Some((key, decision));
+    }
+}
+
+/// Where a key's entry is: always in range.
+fn place(key: u64) -> usize {
+    (key % ENTRIES as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::contract::{HttpMethod, Protocol};
+
+    const REQUEST: Request<'static> = Request {
+        method: HttpMethod::Get,
+        protocol: Protocol::Http1,
+        host: "a",
+        path: "b",
+        fields: "c",
+        country: 1,
+        asn: 2,
+        latitude: 3.0,
+        longitude: 4.0,
+        net: 5,
+        roll: 6,
+        native_first4: 7,
+        native_next4: 8,
+    };
+
+    /// The same request with one input changed, for every input.
+    fn changed() -> [(u32, Request<'static>); 10] {
+        [
+            (inputs::HOST, Request { host: "x", ..REQUEST }),
+            (inputs::PATH, Request { path: "x", ..REQUEST }),
+            (inputs::NET, Request { net: 9, ..REQUEST }),
+            (inputs::COUNTRY, Request { country: 9, ..REQUEST }),
+            (inputs::FIELDS, Request { fields: "x", ..REQUEST }),
+            (inputs::METHOD, Request { method: HttpMethod::Put, ..REQUEST }),
+            (inputs::POINT, Request { latitude: 9.0, ..REQUEST }),
+            (inputs::POINT, Request { longitude: 9.0, ..REQUEST }),
+            (inputs::ASN, Request { asn: 9, ..REQUEST }),
+            (inputs::PROTOCOL, Request { protocol: Protocol::Http3, ..REQUEST }),
+        ]
+    }
+
+    #[test]
+    fn a_key_depends_on_what_the_answer_depends_on() {
+        for vary in (0..9).map(|bit| 1 << bit).chain([0, inputs::ALL]) {
+            let memo = Memo::new(vary);
+            let key = memo.key(1, &REQUEST);
+            for (bit, request) in changed() {
+                assert_eq!(memo.key(1, &request) != key, vary & bit != 0, "{vary:b} {request:?}");
+            }
+            assert_eq!(memo.key(1, &Request { roll: 0, ..REQUEST }), key);
+            assert_ne!(memo.key(2, &REQUEST), key, "other regions");
+            assert_ne!(memo.key(1, &Request { native_first4: 0, ..REQUEST }), key, "another native order");
+            assert_ne!(memo.key(1, &Request { native_next4: 0, ..REQUEST }), key, "another native order");
+        }
+    }
+
+    #[test]
+    fn texts_do_not_run_into_each_other() {
+        let memo = Memo::new(inputs::ALL);
+        let other = Request { host: "ab", path: "", ..REQUEST };
+        assert_ne!(memo.key(1, &REQUEST), memo.key(1, &other));
+    }
+
+    #[test]
+    fn an_answer_is_remembered_until_another_takes_its_place() {
+        let mut memo = Memo::new(0);
+        let decision = |reason| Decision { first4: 0, next4: 0, reason, action: 0 };
+        memo.put(5, decision(1));
+        assert_eq!(memo.get(5), Some(decision(1)));
+        assert_eq!(memo.get(5 + ENTRIES as u64), None);
+        memo.put(5 + ENTRIES as u64, decision(2));
+        assert_eq!((memo.get(5), memo.get(5 + ENTRIES as u64)), (None, Some(decision(2))));
+    }
+}

@@ -1,0 +1,57 @@
+//! Routing plugins: WebAssembly components that put a service's regions in order.
+//!
+//! The contract is `plugins/wit/routing.wit`. A plugin is loaded once ([`PluginEngine::load`]: checked, compiled, configured
+//! and tried, off the request path) and then asked by every worker through instances of its own
+//! ([`PluginWorker::route`]: a plain call on the worker's thread). Whatever a plugin does, a request is answered: when
+//! there is no usable answer in time, [`PluginFault`] says why and the native order holds.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `contract` | the contract's types and numbers |
+//! | `settings` | how a plugin is deployed |
+//! | `error` | what can be wrong, when loading and when running |
+//! | `engine` | the process's one engine, its pool and its settings |
+//! | `ticker` | lets time pass for guests |
+//! | `inspect` | counts what there is in a file before it is compiled |
+//! | `load`, `version` | from a file to a version that may be published |
+//! | `regions`, `request` | what a plugin is told |
+//! | `instance`, `limits` | one running instance, its memory and its time |
+//! | `answer` | an answer made sound |
+//! | `desk` | what the host does for a guest: log, headers, counters |
+//! | `worker` | the instances of a worker; asking |
+//! | `breaker`, `memo`, `meters` | quarantine, remembered answers, what plugins count |
+//! | [`embedded`] | the example plugins |
+
+pub mod embedded;
+
+mod answer;
+mod breaker;
+mod contract;
+mod desk;
+mod engine;
+mod error;
+mod inspect;
+mod instance;
+mod limits;
+mod load;
+mod memo;
+mod meters;
+mod regions;
+mod request;
+mod settings;
+mod ticker;
+mod version;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::PluginAnswer;
+pub use engine::{EngineError, PluginEngine};
+pub use error::{PluginError, PluginFault, Problem};
+pub use meters::CounterReading;
+pub use regions::{RegionEntry, RegionTable};
+pub use request::RouteRequest;
+pub use settings::{Isolation, PluginSettings};
+pub use version::{PluginVersion, Setup};
+pub use worker::PluginWorker;

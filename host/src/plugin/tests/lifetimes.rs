@@ -1,0 +1,120 @@
+//! How long instances and versions live.
+
+use super::*;
+use portolan_core::id::Generation;
+use std::sync::Weak;
+
+/// A canary for a region that the service does not have counts every `update`, and so every instance that is made.
+fn counting(name: &str, isolation: Isolation) -> Arc<PluginVersion> {
+    let settings = PluginSettings { isolation, ..settings(r#"{"region":"nowhere","percent":5,"header":"x-roll"}"#) };
+    load(name, embedded::CANARY, &settings).unwrap()
+}
+
+/// Asks so often that nothing can be remembered, and says how many instances were made for it.
+fn instances_for(name: &str, version: &Arc<PluginVersion>, worker: &mut PluginWorker, calls: u32, now: Instant) -> u64 {
+    let before = counted(name, "region-missing");
+    for call in 0..calls {
+        let [_, a, b, c] = call.to_be_bytes();
+        let client = Client { ip: [10 + a, b, c, 1].into(), now, ..Client::default() };
+        client.ask(worker, version).unwrap();
+    }
+    counted(name, "region-missing") - before
+}
+
+#[test]
+fn an_instance_serves_thousands_of_requests() {
+    let (version, now) = (counting("many", Isolation::Reuse), Instant::now());
+    let made: Vec<u64> = (0..8)
+        .map(|seed| {
+            let mut worker = PluginWorker::new(engine().clone(), 0, seed);
+            instances_for("many", &version, &mut worker, 9_000, now)
+        })
+        .collect();
+    assert!(made.iter().all(|made| (1..=2).contains(made)), "8192 answers, 25 % more or less: {made:?}");
+    assert!(made.contains(&1) && made.contains(&2), "instances of different workers end at different times: {made:?}");
+}
+
+#[test]
+fn an_instance_grows_no_older_than_a_minute() {
+    let (version, mut worker, now) = (counting("old", Isolation::Reuse), worker(), Instant::now());
+    let mut made = |after| instances_for("old", &version, &mut worker, 10, now + Duration::from_secs(after));
+    // The same networks every time: only what is not remembered reaches an instance.
+    assert_eq!((made(0), made(59)), (1, 0));
+    let table = RegionTable::sample().of_generation(Generation(5));
+    let client = Client { now: now + Duration::from_secs(60), ..Client::default() };
+    let before = counted("old", "region-missing");
+    worker.route(&version, ServiceId(0), &table, &client.request()).unwrap();
+    assert_eq!(counted("old", "region-missing") - before, 1, "new regions for a new instance, not for both");
+}
+
+#[test]
+fn a_fresh_instance_for_every_request() {
+    let (version, mut worker) = (counting("fresh", Isolation::Fresh), worker());
+    assert_eq!(instances_for("fresh", &version, &mut worker, 50, Instant::now()), 50);
+}
+
+#[test]
+fn new_regions_are_told_once() {
+    let (version, mut worker) = (counting("told", Isolation::Reuse), worker());
+    let mut told = |generation| {
+        let before = counted("told", "region-missing");
+        let table = RegionTable::sample().of_generation(Generation(generation));
+        for host in 0..20 {
+            let client = Client { ip: [10, 0, host, generation as u8].into(), ..Client::default() };
+            worker.route(&version, ServiceId(0), &table, &client.request()).unwrap();
+        }
+        counted("told", "region-missing") - before
+    };
+    assert_eq!((told(1), told(1), told(2), told(3)), (1, 0, 1, 1));
+}
+
+/// What the engine's pool holds.
+fn held(engine: &PluginEngine) -> u64 {
+    engine.shared.engine.pooling_allocator_metrics().map_or(0, |pool| pool.component_instances())
+}
+
+#[test]
+fn versions_go_when_the_next_one_comes() {
+    let engine = PluginEngine::new(2).unwrap();
+    let name = PluginName::from("swapped");
+    let mut workers = [0, 1].map(|worker| PluginWorker::new(engine.clone(), worker, 7));
+    let mut before: Vec<Weak<PluginVersion>> = Vec::new();
+    for swap in 0..200_u32 {
+        // The same file again and again is a version of its own every time, compiled anew.
+        let version = engine.load(&name, embedded::NEAREST, &settings("{}"), &[]).unwrap();
+        for worker in &mut workers {
+            for call in 0..5 {
+                assert!(Client::default().ask(worker, &version).is_ok(), "swap {swap}, call {call}");
+            }
+        }
+        assert!(before.iter().all(|old| old.strong_count() == 0), "swap {swap}: an old version is still held");
+        assert!(held(&engine) <= 2, "swap {swap}: one instance for each worker, not {}", held(&engine));
+        before = vec![Arc::downgrade(&version)];
+    }
+    for worker in &mut workers {
+        worker.retire(|_| false);
+    }
+    assert_eq!((held(&engine), before[0].strong_count()), (0, 0), "and none when the plugin is gone");
+}
+
+#[test]
+fn requests_of_two_tables_may_alternate() {
+    let versions = ["none", "duplicates"].map(|fault| {
+        load("alternating", HOSTILE, &settings(&format!(r#"{{"fault":"{fault}"}}"#))).unwrap()
+    });
+    let mut worker = worker();
+    for call in 0..20 {
+        let version = &versions[call % 2];
+        assert_eq!(Client::default().ask(&mut worker, version).unwrap().repaired, call % 2 == 1);
+    }
+}
+
+#[test]
+fn what_is_not_kept_is_let_go() {
+    let (version, mut worker) = (counting("retired", Isolation::Reuse), worker());
+    Client::default().ask(&mut worker, &version).unwrap();
+    worker.retire(|version| version.name.as_str() == "retired");
+    assert_eq!(Arc::strong_count(&version), 2);
+    worker.retire(|version| version.name.as_str() != "retired");
+    assert_eq!(Arc::strong_count(&version), 1);
+}
