@@ -71,7 +71,7 @@ impl Request {
 }
 
 /// A kept-alive connection to the proxy.
-pub struct Connection {
+pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
 }
 
@@ -80,7 +80,7 @@ impl Connection {
     ///
     /// # Errors
     /// When nobody listens.
-    pub async fn open(address: SocketAddr) -> Result<Self, String> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self, String> {
         let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
         stream.set_nodelay(true).map_err(|error| format!("nodelay: {error}"))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
@@ -92,7 +92,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection breaks before the answer is whole.
-    pub async fn send(&mut self, request: &Request) -> Result<Answer, String> {
+    pub(crate) async fn send(&mut self, request: &Request) -> Result<Answer, String> {
         self.sender.ready().await.map_err(|error| format!("ready: {error}"))?;
         let response = self.sender.send_request(request.build()).await.map_err(|error| format!("send: {error}"))?;
         let (parts, body) = response.into_parts();

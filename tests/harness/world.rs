@@ -255,7 +255,7 @@ impl World {
 }
 
 /// What a table says of a region of its first service.
-pub fn health(table: &RoutingTable, region: &str) -> GatewayHealth {
+fn health(table: &RoutingTable, region: &str) -> GatewayHealth {
     let service = &table.config().services()[0];
     let slot = service.slot_of(&region.into()).expect("a region of the service");
     table.health.services()[0].gateway(slot)

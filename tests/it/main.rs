@@ -8,4 +8,3 @@ mod identity;
 mod plugins;
 mod reload;
 mod routing;
-mod tidy;
