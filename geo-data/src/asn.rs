@@ -114,7 +114,7 @@ fn runs(
         })?;
         let runs = quantiser.finish();
         if !runs.is_empty() {
-            return Ok(Runs::new(&runs, bucket));
+            return Ok(Runs::new(runs, bucket));
         }
     }
     Ok(Runs::default())

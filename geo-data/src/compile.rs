@@ -9,7 +9,7 @@ use crate::record::{Record, Sighting};
 use crate::runs::Run;
 use crate::table::GeoTable;
 use crate::{countries, v4, v6};
-use portolan_core::geo::{PlaceId, Point};
+use portolan_core::geo::Point;
 use thiserror::Error;
 
 /// How to make a table of databases.
@@ -96,16 +96,13 @@ impl GeoTable {
         };
         let v4 = overlay(&v4, &azure(&mut survey.atlas, Family::V4, v4::GRAIN));
         let v6 = overlay(&v6, &azure(&mut survey.atlas, Family::V6, 0));
-        let numbered = survey.atlas.finish(v4.iter().chain(&v6).map(|run| run.value))?;
-        let renumber = |runs: Vec<Run<KeyId>>| -> Vec<Run<PlaceId>> {
-            let renumbered = runs.into_iter().map(|Run { start, value }| Run {
-                start,
-                value: numbered.id(value),
-            });
-            renumbered.collect()
+        let (places, numbers) = survey.atlas.finish(v4.iter().chain(&v6).map(|run| run.value))?;
+        let renumber = |Run { start, value }| Run {
+            start,
+            value: numbers.of(value),
         };
-        let (v4, v6) = (renumber(v4), renumber(v6));
-        Ok(Self::new(numbered.places, &v4, &v6, info))
+        let (v4, v6) = (v4.into_iter().map(renumber), v6.into_iter().map(renumber));
+        Ok(Self::new(places, v4, v6, info))
     }
 }
 

@@ -2,14 +2,13 @@
 //!
 //! A file is a line of text with the version, then one zstd frame with its checksum. The frame holds, in this order:
 //! the [`GeoInfo`] as JSON; the places; the runs of v4 addresses; the runs of v6 addresses. Counts and distances are
-//! LEB128 varints. Runs are three columns (distances, lower and upper bytes of the place's number), because columns of
-//! one kind compress best.
+//! LEB128 varints.
 
 use crate::info::GeoInfo;
-use crate::runs::Run;
+use crate::packed::{Column, PackedRuns, pack_runs, put};
 use crate::table::GeoTable;
 use crate::{v4, v6};
-use portolan_core::geo::{Country, Place, PlaceId, Point};
+use portolan_core::geo::{Country, Place, Point};
 use std::io::{self, Read, Write};
 use thiserror::Error;
 
@@ -126,92 +125,10 @@ fn unpack(bytes: &mut Column<'_>) -> Option<GeoTable> {
             country: Country::from_code(u16::from_le_bytes(bytes.array()?)),
         });
     }
-    let v4 = unpack_runs(bytes, v4::GRAIN, u32::MAX.into(), places.len())?;
-    let v6 = unpack_runs(bytes, v6::GRAIN, u64::MAX, places.len())?;
-    bytes.0.is_empty().then(|| GeoTable::new(places, &v4, &v6, info))
-}
-
-/// Distances are in grains, with one more bit that tells the few that are not and are in addresses.
-fn pack_runs(out: &mut Vec<u8>, runs: &[Run<PlaceId>], grain: u32) {
-    let mut distances = Vec::new();
-    let mut before = 0;
-    for run in runs {
-        let distance = run.start - before;
-        before = run.start;
-        if distance.trailing_zeros() >= grain {
-            put(&mut distances, distance >> grain << 1);
-        } else {
-            put(&mut distances, distance << 1 | 1);
-        }
-    }
-    put(out, runs.len() as u64);
-    put(out, distances.len() as u64);
-    out.extend(distances);
-    let bytes = runs.iter().map(|run| run.value.0.to_le_bytes());
-    out.extend(bytes.clone().map(|[lower, _]| lower));
-    out.extend(bytes.map(|[_, upper]| upper));
-}
-
-/// The runs, if they are ascending, end by `last`, and name places below `places`.
-fn unpack_runs(bytes: &mut Column<'_>, grain: u32, last: u64, places: usize) -> Option<Vec<Run<PlaceId>>> {
-    let (count, length) = (bytes.varint()?, bytes.varint()?);
-    let mut distances = bytes.take(length)?;
-    let (lower, upper) = (bytes.take(count)?, bytes.take(count)?);
-    let mut start = 0_u64;
-    let mut runs = Vec::with_capacity(lower.0.len());
-    for (&lower, &upper) in lower.0.iter().zip(upper.0) {
-        let distance = distances.varint()?;
-        let step = if distance & 1 == 0 {
-            (distance >> 1).checked_mul(1 << grain)?
-        } else {
-            distance >> 1
-        };
-        start = start.checked_add(step)?;
-        let value = PlaceId(u16::from_le_bytes([lower, upper]));
-        if start > last || value.index() >= places || (step == 0 && !runs.is_empty()) {
-            return None;
-        }
-        runs.push(Run { start, value });
-    }
-    distances.0.is_empty().then_some(runs)
-}
-
-fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// The bytes that are left to read.
-struct Column<'a>(&'a [u8]);
-
-impl<'a> Column<'a> {
-    fn take(&mut self, length: u64) -> Option<Self> {
-        let (taken, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
-        self.0 = rest;
-        Some(Self(taken))
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7f).checked_shl(shift)?;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
-    }
+    let mut v4 = PackedRuns::take(bytes, v4::GRAIN, u32::MAX.into(), places.len())?;
+    let mut v6 = PackedRuns::take(bytes, v6::GRAIN, u64::MAX, places.len())?;
+    let table = GeoTable::new(places, &mut v4, &mut v6, info);
+    (v4.is_sound() && v6.is_sound() && bytes.0.is_empty()).then_some(table)
 }
 
 #[cfg(test)]

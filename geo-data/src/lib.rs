@@ -14,7 +14,7 @@
 //! | [`compile`] | from databases to a table |
 //! | [`reader`], `record` | networks and records of MaxMind DB files, in any schema |
 //! | `grain`, `places` | majority by grain, and the cells that become places |
-//! | [`mod@file`] | compiled tables on disk |
+//! | [`mod@file`], `packed` | compiled tables on disk |
 //! | [`info`] | what a table was made of |
 //! | [`asn`] | autonomous systems by address |
 //! | [`countries`] | countries, their continents and where their people are |
@@ -28,6 +28,7 @@ pub mod file;
 mod grain;
 pub mod info;
 pub mod open;
+mod packed;
 mod places;
 pub mod prefixes;
 pub mod reader;

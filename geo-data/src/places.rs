@@ -77,7 +77,7 @@ impl Atlas {
 
     /// Numbers the places that are in use, those with the most runs first, which makes files smaller and keeps the
     /// rows that requests read together. Index 0 is the unknown place.
-    pub(crate) fn finish(self, runs: impl Iterator<Item = KeyId>) -> Result<Numbered, TooManyPlaces> {
+    pub(crate) fn finish(self, runs: impl Iterator<Item = KeyId>) -> Result<(Vec<Place>, Numbers), TooManyPlaces> {
         let mut uses = vec![0_usize; self.sums.len() + 1];
         runs.for_each(|KeyId(id)| uses[id as usize] += 1);
         let mut keys: Vec<_> = self
@@ -93,19 +93,16 @@ impl Atlas {
             numbers[*id] = PlaceId(u16::try_from(places.len()).map_err(|_| TooManyPlaces(keys.len()))?);
             places.push(place(*key, self.sums[id - 1]));
         }
-        Ok(Numbered { places, numbers })
+        Ok((places, Numbers(numbers)))
     }
 }
 
-/// The places of a finished table, and the way to them from the numbers used while it was made.
-pub(crate) struct Numbered {
-    pub(crate) places: Vec<Place>,
-    numbers: Vec<PlaceId>,
-}
+/// From the numbers used while a table is made to those of the finished one.
+pub(crate) struct Numbers(Vec<PlaceId>);
 
-impl Numbered {
-    pub(crate) fn id(&self, id: KeyId) -> PlaceId {
-        self.numbers.get(id.0 as usize).copied().unwrap_or_default()
+impl Numbers {
+    pub(crate) fn of(&self, id: KeyId) -> PlaceId {
+        self.0.get(id.0 as usize).copied().unwrap_or_default()
     }
 }
 

@@ -23,19 +23,23 @@ pub(crate) struct Runs<V> {
 
 impl<V: Copy + Default> Runs<V> {
     /// Runs from their ascending list. Addresses that share all bits above `shift` share a bucket of the index.
-    pub(crate) fn new(runs: &[Run<V>], shift: u32) -> Self {
-        let bucket = |run: &Run<V>| run.start >> shift;
-        let first_bucket = runs.first().map_or(0, bucket);
-        let buckets = runs.last().map_or(0, |last| bucket(last) - first_bucket + 1);
-        let mut index = Vec::with_capacity(buckets as usize + 1);
-        for (before, run) in (0..).zip(runs) {
+    pub(crate) fn new(runs: impl IntoIterator<Item = Run<V>>, shift: u32) -> Self {
+        let (mut starts, mut values, mut index) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first_bucket = 0;
+        for Run { start, value } in runs {
+            let bucket = start >> shift;
+            if starts.is_empty() {
+                first_bucket = bucket;
+            }
             // Fills the buckets that were skipped, too: as many starts lie before them.
-            index.resize((bucket(run) - first_bucket) as usize + 1, before);
+            index.resize((bucket - first_bucket) as usize + 1, starts.len() as u32);
+            starts.push(start);
+            values.push(value);
         }
-        index.push(runs.len() as u32);
+        index.push(starts.len() as u32);
         Self {
-            starts: runs.iter().map(|run| run.start).collect(),
-            values: runs.iter().map(|run| run.value).collect(),
+            starts: starts.into(),
+            values: values.into(),
             index: index.into(),
             first_bucket,
             shift,

@@ -47,7 +47,12 @@ impl GeoTable {
     }
 
     /// A table of ascending runs, whose places are numbers of `places`.
-    pub(crate) fn new(places: Vec<Place>, v4: &[Run<PlaceId>], v6: &[Run<PlaceId>], info: GeoInfo) -> Self {
+    pub(crate) fn new(
+        places: Vec<Place>,
+        v4: impl IntoIterator<Item = Run<PlaceId>>,
+        v6: impl IntoIterator<Item = Run<PlaceId>>,
+        info: GeoInfo,
+    ) -> Self {
         Self {
             places,
             v4: V4Table::new(v4),

@@ -20,14 +20,14 @@ const BLOCK: usize = 256;
 
 impl V4Table {
     /// The table of ascending runs. Before the first one, and beyond the end of the address space, nothing is known.
-    pub(crate) fn new(runs: &[Run<PlaceId>]) -> Self {
+    pub(crate) fn new(runs: impl IntoIterator<Item = Run<PlaceId>>) -> Self {
         // At most 2^16 blocks of 2^8 places: every position fits 32 bits.
         let mut blocks = Box::new([0; 1 << 16]);
         let mut places = vec![PlaceId::UNKNOWN; BLOCK];
         // Where the block of a place that fills whole /16s begins; that of the unknown place is there from the start.
         let mut whole = vec![None; 1 << 16];
         whole[0] = Some(0);
-        let mut runs = runs.iter().peekable();
+        let mut runs = runs.into_iter().peekable();
         let mut current = PlaceId::UNKNOWN;
         for (upper, block) in (0_u64..).zip(blocks.iter_mut()) {
             let (first, end) = (upper << 16, (upper + 1) << 16);

@@ -15,7 +15,7 @@ pub(crate) struct V6Table(Runs<PlaceId>);
 
 impl V6Table {
     /// The table of ascending runs.
-    pub(crate) fn new(runs: &[Run<PlaceId>]) -> Self {
+    pub(crate) fn new(runs: impl IntoIterator<Item = Run<PlaceId>>) -> Self {
         Self(Runs::new(runs, BUCKET))
     }
 

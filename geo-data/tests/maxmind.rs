@@ -5,6 +5,7 @@ use portolan_core::geo::{Country, PlaceId, Point};
 use portolan_geo::compile::{CompileError, Gate};
 use portolan_geo::reader::DatabaseError;
 use portolan_geo::{AsnTable, CompileOptions, DatabaseFile, GeoTable};
+use proptest::prelude::*;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -277,6 +278,28 @@ fn a_download_that_was_cut_short_is_refused() {
         error.starts_with("cannot read ") && error.contains("nowhere.mmdb"),
         "{error}"
     );
+}
+
+proptest! {
+    /// Bytes that changed on a disk or on the way give a table or an error, never a panic or an endless walk.
+    #[test]
+    fn a_database_with_changed_bytes_is_used_or_refused(
+        which in prop::sample::select(vec!["GeoIP2-City-Test", "GeoIP2-Country-Test", "GeoLite2-ASN-Test", "MaxMind-DB-test-mixed-28"]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+    ) {
+        let mut bytes = fs::read(good(which)).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let files = [DatabaseFile { name: which.to_owned(), bytes }];
+        if let Ok(table) = GeoTable::compile(&files, &CompileOptions::default()) {
+            prop_assert!(table.locate(ip("81.2.69.142")).id.index() < table.places().len());
+        }
+        if let Ok(table) = AsnTable::compile(&files) {
+            prop_assert_eq!(table.lookup(ip("10.0.0.1")), None);
+        }
+    }
 }
 
 #[test]

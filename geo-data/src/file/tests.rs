@@ -1,4 +1,6 @@
 use super::*;
+use crate::runs::Run;
+use portolan_core::geo::PlaceId;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -38,7 +40,7 @@ fn table(v4: &[Run<PlaceId>], v6: &[Run<PlaceId>]) -> GeoTable {
         networks: 2,
         attribution: None,
     };
-    GeoTable::new(places, v4, v6, info)
+    GeoTable::new(places, v4.iter().copied(), v6.iter().copied(), info)
 }
 
 fn written(table: &GeoTable) -> Vec<u8> {
@@ -153,8 +155,13 @@ fn runs_that_make_no_sense_are_refused() {
         start,
         value: PlaceId(place),
     };
-    let read = |bytes: &[u8]| unpack_runs(&mut Column(bytes), v4::GRAIN, u32::MAX.into(), 3);
-    assert!(read(&packed(&[run(256, 1), run(512, 2)])).is_some());
+    let read = |bytes: &[u8]| {
+        let mut runs = PackedRuns::take(&mut Column(bytes), v4::GRAIN, u32::MAX.into(), 3)?;
+        let list: Vec<_> = runs.by_ref().collect();
+        runs.is_sound().then_some(list)
+    };
+    let sound = [run(0, 1), run(256, 2), run(513, 1)];
+    assert_eq!(read(&packed(&sound)), Some(sound.to_vec()));
     assert_eq!(read(&packed(&[run(256, 3)])), None, "no such place");
     assert_eq!(read(&packed(&[run(256, 1), run(256, 2)])), None, "two at one address");
     assert_eq!(read(&packed(&[run(1 << 32, 1)])), None, "beyond the last address");

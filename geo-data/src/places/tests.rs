@@ -39,8 +39,8 @@ fn a_cell_is_where_most_of_its_addresses_are() {
     );
     atlas.weigh(id, berlin, 900.0);
     atlas.weigh(id, oranienburg, 100.0);
-    let numbered = atlas.finish([id].into_iter()).unwrap();
-    let place = numbered.places[numbered.id(id).index()];
+    let (places, numbers) = atlas.finish([id].into_iter()).unwrap();
+    let place = places[numbers.of(id).index()];
     assert_eq!(place.country, country("DE"));
     let tenth = berlin.distance_km(oranienburg) / 10.0;
     assert!((place.point.unwrap().distance_km(berlin) - tenth).abs() < 0.1);
@@ -52,10 +52,7 @@ fn a_cell_at_the_date_line_stays_there() {
     let id = atlas.id(PlaceKey::cell(point(-17.0, 179.9), country("FJ")));
     atlas.weigh(id, point(-17.0, 179.9), 1.0);
     atlas.weigh(id, point(-17.0, 178.0), 1.0);
-    let longitude = atlas.finish([id].into_iter()).unwrap().places[1]
-        .point
-        .unwrap()
-        .longitude();
+    let longitude = atlas.finish([id].into_iter()).unwrap().0[1].point.unwrap().longitude();
     assert!((178.9..179.0).contains(&longitude), "{longitude}");
 }
 
@@ -64,11 +61,11 @@ fn places_in_use_are_numbered_by_their_runs() {
     let mut atlas = Atlas::default();
     let keys = ["GB", "FR", "DE", "SE"].map(|code| PlaceKey::Country(country(code)));
     let [gb, fr, de, se] = keys.map(|key| atlas.id(key));
-    let numbered = atlas.finish([fr, de, gb, de, KeyId::default()].into_iter()).unwrap();
-    assert_eq!([de, fr, gb, se].map(|id| numbered.id(id).0), [1, 2, 3, 0]);
-    assert_eq!(numbered.id(KeyId::default()), PlaceId::UNKNOWN);
-    assert_eq!(numbered.places[0], Place::default());
-    let codes: Vec<_> = numbered.places.iter().map(|place| place.country.to_string()).collect();
+    let (places, numbers) = atlas.finish([fr, de, gb, de, KeyId::default()].into_iter()).unwrap();
+    assert_eq!([de, fr, gb, se].map(|id| numbers.of(id).0), [1, 2, 3, 0]);
+    assert_eq!(numbers.of(KeyId::default()), PlaceId::UNKNOWN);
+    assert_eq!(places[0], Place::default());
+    let codes: Vec<_> = places.iter().map(|place| place.country.to_string()).collect();
     assert_eq!(codes, ["unknown", "DE", "FR", "GB"]);
 }
 
