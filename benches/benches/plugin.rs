@@ -4,8 +4,10 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, Version};
-use portolan::plugin::{Isolation, PluginEngine, PluginSettings, PluginVersion, PluginWorker, RegionTable, RouteRequest};
 use portolan::plugin::embedded;
+use portolan::plugin::{
+    Isolation, PluginEngine, PluginSettings, PluginVersion, PluginWorker, RegionTable, RouteRequest,
+};
 use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, ServiceId, Slot};
 use portolan_core::rank::Ranking;
@@ -45,7 +47,9 @@ impl Bench {
         }
         Self {
             worker: PluginWorker::new(engine.clone(), 0, 1),
-            version: engine.load(&name, component, &settings, &[]).expect("the embedded plugins load"),
+            version: engine
+                .load(&name, component, &settings, &[])
+                .expect("the embedded plugins load"),
             table: RegionTable::sample(),
             headers,
             native: (0..3).map(Slot).collect(),
@@ -74,7 +78,9 @@ impl Bench {
             native: &self.native,
             now: self.now,
         };
-        let answer = self.worker.route(&self.version, ServiceId(0), &self.table, black_box(&request));
+        let answer = self
+            .worker
+            .route(&self.version, ServiceId(0), &self.table, black_box(&request));
         black_box(answer).expect("the embedded plugins answer");
     }
 }
@@ -83,12 +89,21 @@ fn answers(criterion: &mut Criterion) {
     let engine = PluginEngine::new(1).expect("an engine");
     let canary = r#"{"region":"eastus2","percent":5,"header":"x-canary","cookie":"uid"}"#;
     let mut group = criterion.benchmark_group("plugin");
-    for (name, component, config) in [("nearest", embedded::NEAREST, "{}"), ("canary", embedded::CANARY, canary)] {
+    for (name, component, config) in [
+        ("nearest", embedded::NEAREST, "{}"),
+        ("canary", embedded::CANARY, canary),
+    ] {
         let mut reused = Bench::new(&engine, component, config, Isolation::Reuse);
-        group.bench_function(format!("{name}/instance in use"), |bencher| bencher.iter(|| reused.ask(true)));
-        group.bench_function(format!("{name}/remembered"), |bencher| bencher.iter(|| reused.ask(false)));
+        group.bench_function(format!("{name}/instance in use"), |bencher| {
+            bencher.iter(|| reused.ask(true))
+        });
+        group.bench_function(format!("{name}/remembered"), |bencher| {
+            bencher.iter(|| reused.ask(false))
+        });
         let mut fresh = Bench::new(&engine, component, config, Isolation::Fresh);
-        group.bench_function(format!("{name}/fresh instance"), |bencher| bencher.iter(|| fresh.ask(true)));
+        group.bench_function(format!("{name}/fresh instance"), |bencher| {
+            bencher.iter(|| fresh.ask(true))
+        });
     }
     group.finish();
 }
@@ -101,11 +116,16 @@ fn loading(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("plugin/load");
     group.sample_size(10);
-    for (name, component, settings) in
-        [("nearest", embedded::NEAREST, PluginSettings::default()), ("canary", embedded::CANARY, canary)]
-    {
+    for (name, component, settings) in [
+        ("nearest", embedded::NEAREST, PluginSettings::default()),
+        ("canary", embedded::CANARY, canary),
+    ] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| engine.load(&PluginName::from(name), component, &settings, &[]).expect("it loads"));
+            bencher.iter(|| {
+                engine
+                    .load(&PluginName::from(name), component, &settings, &[])
+                    .expect("it loads")
+            });
         });
     }
     group.finish();

@@ -29,7 +29,11 @@ impl PluginAnswer {
             order: unpack(decision.first4, decision.next4),
             only: decision.action & ONLY != 0,
         };
-        let mut named = proposal.order.iter().take_while(|slot| **slot != Proposal::END).peekable();
+        let mut named = proposal
+            .order
+            .iter()
+            .take_while(|slot| **slot != Proposal::END)
+            .peekable();
         let silent = named.peek().is_none();
         let exists = named.any(|slot| usize::from(*slot) < regions);
         let known_reason = usize::from(decision.reason) <= reasons;
@@ -64,14 +68,31 @@ mod tests {
         let mut bytes = [0xff; 8];
         bytes[..order.len()].copy_from_slice(order);
         let (first4, next4) = pack(bytes);
-        PluginAnswer::sound(Decision { first4, next4, reason: 0, action }, &ranking(native), 4, 0)
+        PluginAnswer::sound(
+            Decision {
+                first4,
+                next4,
+                reason: 0,
+                action,
+            },
+            &ranking(native),
+            4,
+            0,
+        )
     }
 
     #[test]
     fn orders() {
         // named, only these, may answer → order, opinion, repaired
         for (order, action, native, expected, opinion, repaired) in [
-            ([].as_slice(), 0, [2, 0, 1].as_slice(), [2, 0, 1].as_slice(), false, false),
+            (
+                [].as_slice(),
+                0,
+                [2, 0, 1].as_slice(),
+                [2, 0, 1].as_slice(),
+                false,
+                false,
+            ),
             (&[1], 0, &[2, 0, 1], &[1, 2, 0], true, false),
             (&[1], 1, &[2, 0, 1], &[1], true, false),
             (&[1, 1, 9], 0, &[2, 0, 1], &[1, 2, 0], true, true),
@@ -83,7 +104,11 @@ mod tests {
         ] {
             let answer = sound(order, action, native).unwrap();
             let got = (answer.ranking, answer.opinion, answer.repaired);
-            assert_eq!(got, (ranking(expected), opinion, repaired), "{order:?} {action} of {native:?}");
+            assert_eq!(
+                got,
+                (ranking(expected), opinion, repaired),
+                "{order:?} {action} of {native:?}"
+            );
         }
     }
 
@@ -95,7 +120,12 @@ mod tests {
 
     #[test]
     fn a_reason_that_was_not_named_is_dropped() {
-        let decision = |reason| Decision { first4: u32::MAX, next4: u32::MAX, reason, action: 0 };
+        let decision = |reason| Decision {
+            first4: u32::MAX,
+            next4: u32::MAX,
+            reason,
+            action: 0,
+        };
         let answer = |reason| PluginAnswer::sound(decision(reason), &ranking(&[0]), 1, 2).unwrap();
         assert_eq!((answer(2).reason, answer(2).repaired), (2, false));
         assert_eq!((answer(3).reason, answer(3).repaired), (0, true));

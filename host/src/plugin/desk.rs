@@ -59,6 +59,11 @@ impl Desk {
         self.headers.copy(headers);
     }
 
+    /// Takes the headers back: they hold on to the buffers that the request was read into.
+    pub(super) fn take_back(&mut self) {
+        self.headers.map.clear();
+    }
+
     /// Takes what the guest last complained of.
     pub(super) fn complaint(&mut self) -> Option<String> {
         self.complaint.take()
@@ -87,7 +92,9 @@ impl Desk {
 
     fn count(&self, counter: u32, delta: u32) {
         let Some(counters) = &self.counters else { return };
-        let place = usize::try_from(counter).ok().and_then(|counter| counters.places.get(counter).copied().flatten());
+        let place = usize::try_from(counter)
+            .ok()
+            .and_then(|counter| counters.places.get(counter).copied().flatten());
         if let Some(place) = place {
             counters.meter.add(counters.worker, place, delta);
         }
@@ -97,20 +104,26 @@ impl Desk {
 /// Offers the host's functions to guests.
 pub(super) fn offer(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut host = linker.instance(HOST)?;
-    host.func_wrap("log", |store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
-        let message = message.to_str(&store)?;
-        store.data().desk.borrow_mut().log(level, &message);
-        Ok(())
-    })?;
+    host.func_wrap(
+        "log",
+        |store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
+            let message = message.to_str(&store)?;
+            store.data().desk.borrow_mut().log(level, &message);
+            Ok(())
+        },
+    )?;
     host.func_wrap("header", |store: StoreContextMut<'_, State>, (name,): (WasmStr,)| {
         let name = name.to_str(&store)?;
         let value = store.data().desk.borrow().headers.get(&name);
         Ok((value,))
     })?;
-    host.func_wrap("count", |store: StoreContextMut<'_, State>, (counter, delta): (u32, u32)| {
-        store.data().desk.borrow().count(counter, delta);
-        Ok(())
-    })
+    host.func_wrap(
+        "count",
+        |store: StoreContextMut<'_, State>, (counter, delta): (u32, u32)| {
+            store.data().desk.borrow().count(counter, delta);
+            Ok(())
+        },
+    )
 }
 
 /// The longest line a guest may write, in bytes.
@@ -146,7 +159,10 @@ impl Lines {
     fn take(&mut self, now: Instant) -> Option<u32> {
         let earned = now.saturating_duration_since(self.since).as_millis() / Self::PACE.as_millis();
         if earned > 0 {
-            self.left = u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(self.left).min(Self::BURST);
+            self.left = u32::try_from(earned)
+                .unwrap_or(u32::MAX)
+                .saturating_add(self.left)
+                .min(Self::BURST);
             self.since = now;
         }
         match self.left.checked_sub(1) {

@@ -10,5 +10,7 @@ pub const ALL: [(&str, &[u8]); 2] = [("nearest", NEAREST), ("canary", CANARY)];
 
 /// The component of that name.
 pub fn find(name: &str) -> Option<&'static [u8]> {
-    ALL.iter().find(|(known, _)| *known == name).map(|(_, component)| *component)
+    ALL.iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, component)| *component)
 }

@@ -71,7 +71,14 @@ impl PluginEngine {
         offer(&mut linker).map_err(error)?;
         let ticker = Ticker::start(&engine).map_err(|error| EngineError(error.to_string()))?;
         let meters = Meters::new(workers);
-        Ok(Self { shared: Arc::new(Shared { engine, linker, meters, ticker }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                linker,
+                meters,
+                ticker,
+            }),
+        })
     }
 
     /// Checks, compiles, configures and tries a plugin. `tables` are the regions of the services that use it; without any
@@ -89,7 +96,9 @@ impl PluginEngine {
         tables: &[RegionTable],
     ) -> Result<Arc<PluginVersion>, PluginError> {
         let loaded = thread::scope(|scope| {
-            let loader = thread::Builder::new().name("plugin-loader".to_owned()).stack_size(LOADER_STACK);
+            let loader = thread::Builder::new()
+                .name("plugin-loader".to_owned())
+                .stack_size(LOADER_STACK);
             let loading = loader.spawn_scoped(scope, || {
                 // Requests come first. On Linux this is the priority of the thread alone.
                 let _ = rustix::process::setpriority_process(None, 19);

@@ -56,19 +56,32 @@ pub(super) fn inspect(bytes: &[u8], memory: usize) -> Result<(), Problem> {
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(malformed)?;
         match payload {
-            Payload::ModuleSection { ref unchecked_range, .. } => {
+            Payload::ModuleSection {
+                ref unchecked_range, ..
+            } => {
                 depth += 1;
                 add(&mut census.modules, 1, "core modules", MODULES, unchecked_range.start)?;
             }
-            Payload::ComponentSection { ref unchecked_range, .. } => {
+            Payload::ComponentSection {
+                ref unchecked_range, ..
+            } => {
                 depth += 1;
-                at_most("components inside each other", depth as u64, DEPTH as u64, unchecked_range.start)?;
+                at_most(
+                    "components inside each other",
+                    depth as u64,
+                    DEPTH as u64,
+                    unchecked_range.start,
+                )?;
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
             _ => census.take(&payload, depth == 0, memory)?,
         }
     }
-    if census.exports_plugin { Ok(()) } else { Err(Problem::NoExport) }
+    if census.exports_plugin {
+        Ok(())
+    } else {
+        Err(Problem::NoExport)
+    }
 }
 
 /// Tells components from other files.
@@ -77,7 +90,9 @@ fn recognise(bytes: &[u8]) -> Result<(), Problem> {
     if Parser::is_component(bytes) {
         Ok(())
     } else if Parser::is_core_wasm(bytes) {
-        Err(Problem::NotAComponent("a core WebAssembly module (a component is made of it by plugins/build.sh or wasm-tools)"))
+        Err(Problem::NotAComponent(
+            "a core WebAssembly module (a component is made of it by plugins/build.sh or wasm-tools)",
+        ))
     } else if bytes.is_empty() {
         Err(Problem::NotAComponent("empty"))
     } else if bytes.starts_with(b"\x7fELF") {
@@ -107,7 +122,13 @@ impl Census {
                 }
             }
             Payload::FunctionSection(section) => {
-                add(&mut self.functions, section.count().into(), "functions", FUNCTIONS, section.range().start)?;
+                add(
+                    &mut self.functions,
+                    section.count().into(),
+                    "functions",
+                    FUNCTIONS,
+                    section.range().start,
+                )?;
             }
             Payload::CodeSectionEntry(body) => self.body(body)?,
             Payload::TableSection(section) => {
@@ -159,8 +180,18 @@ impl Census {
             for SubType { composite_type, .. } in group.types() {
                 if let CompositeInnerType::Func(function) = &composite_type.inner {
                     let at = section.range().start;
-                    at_most("parameters of one function type", function.params().len() as u64, PARAMETERS, at)?;
-                    at_most("results of one function type", function.results().len() as u64, RESULTS, at)?;
+                    at_most(
+                        "parameters of one function type",
+                        function.params().len() as u64,
+                        PARAMETERS,
+                        at,
+                    )?;
+                    at_most(
+                        "results of one function type",
+                        function.results().len() as u64,
+                        RESULTS,
+                        at,
+                    )?;
                 }
             }
         }
@@ -169,7 +200,12 @@ impl Census {
 
     fn body(&mut self, body: &FunctionBody<'_>) -> Result<(), Problem> {
         let range = body.range();
-        at_most("bytes of code in one function", (range.end - range.start) as u64, BODY, range.start)?;
+        at_most(
+            "bytes of code in one function",
+            (range.end - range.start) as u64,
+            BODY,
+            range.start,
+        )?;
         let mut locals = 0;
         for group in body.get_locals_reader().map_err(malformed)? {
             let (count, _) = group.map_err(malformed)?;
@@ -198,15 +234,33 @@ impl Census {
     }
 
     fn instances<T>(&mut self, section: &SectionLimited<'_, T>) -> Result<(), Problem> {
-        add(&mut self.instances, section.count().into(), "instances", CORE_INSTANCES.into(), section.range().start)
+        add(
+            &mut self.instances,
+            section.count().into(),
+            "instances",
+            CORE_INSTANCES.into(),
+            section.range().start,
+        )
     }
 
     fn count_types<T>(&mut self, section: &SectionLimited<'_, T>) -> Result<(), Problem> {
-        add(&mut self.types, section.count().into(), "types", TYPES, section.range().start)
+        add(
+            &mut self.types,
+            section.count().into(),
+            "types",
+            TYPES,
+            section.range().start,
+        )
     }
 
     fn other<T>(&mut self, section: &SectionLimited<'_, T>) -> Result<(), Problem> {
-        add(&mut self.others, section.count().into(), "imports, exports and segments", OTHERS, section.range().start)
+        add(
+            &mut self.others,
+            section.count().into(),
+            "imports, exports and segments",
+            OTHERS,
+            section.range().start,
+        )
     }
 }
 
@@ -248,7 +302,12 @@ fn add(sum: &mut u64, count: u64, what: &'static str, limit: u64, offset: usize)
 
 fn at_most(what: &'static str, found: u64, limit: u64, offset: usize) -> Result<(), Problem> {
     if found > limit {
-        return Err(Problem::TooMuch { what, found, limit, offset });
+        return Err(Problem::TooMuch {
+            what,
+            found,
+            limit,
+            offset,
+        });
     }
     Ok(())
 }

@@ -100,14 +100,23 @@ impl Instance {
             Ok((_, _, Err(refusal))) => Ok(Started::Refused(refusal)),
             Ok((update, route, Ok(setup))) => {
                 let memory = store.data().memory.used();
-                let instance = Self { store, update, route, regions: None, memory };
+                let instance = Self {
+                    store,
+                    update,
+                    route,
+                    regions: None,
+                    memory,
+                };
                 Ok(Started::Instance(Box::new(instance), setup))
             }
             Err(error) => Err(failure(&error, store.data(), PluginFault::Start)),
         }
     }
 
-    #[allow(clippy::type_complexity, reason = "two functions and what the plugin said, used once")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "two functions and what the plugin said, used once"
+    )]
     fn configure(
         store: &mut Store<State>,
         blueprint: &Blueprint,

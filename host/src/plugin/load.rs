@@ -55,7 +55,10 @@ pub(super) fn load(
     let meter = shared.meters.of(name);
     let places = meter.places(&setup.counters);
     if places.contains(&None) {
-        tracing::warn!(plugin = name.as_str(), "the plugin has named too many counters; the last ones are not counted");
+        tracing::warn!(
+            plugin = name.as_str(),
+            "the plugin has named too many counters; the last ones are not counted"
+        );
     }
     Ok(PluginVersion {
         name: name.clone(),
@@ -86,15 +89,28 @@ fn imports_header(shared: &Shared, component: &Component) -> bool {
 fn trial(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>, table: &RegionTable) -> Result<Setup, Problem> {
     let failed = |on: &str, failure: Failure| match failure {
         // What can be linked and not be started has functions of other types.
-        Failure { fault: PluginFault::Start, detail } => Problem::Contract(detail),
-        Failure { fault: PluginFault::Capacity, detail } => Problem::Host(detail),
-        Failure { fault, detail } => Problem::Trial { on: on.to_owned(), fault, detail },
+        Failure {
+            fault: PluginFault::Start,
+            detail,
+        } => Problem::Contract(detail),
+        Failure {
+            fault: PluginFault::Capacity,
+            detail,
+        } => Problem::Host(detail),
+        Failure { fault, detail } => Problem::Trial {
+            on: on.to_owned(),
+            fault,
+            detail,
+        },
     };
-    let (mut instance, setup) = match Instance::start(blueprint, desk).map_err(|failure| failed("its configuration", failure))? {
-        Started::Refused(refusal) => return Err(Problem::Refused(refusal)),
-        Started::Instance(instance, setup) => (instance, Setup::check(setup)?),
-    };
-    instance.update(table).map_err(|failure| failed("the regions of a service", failure))?;
+    let (mut instance, setup) =
+        match Instance::start(blueprint, desk).map_err(|failure| failed("its configuration", failure))? {
+            Started::Refused(refusal) => return Err(Problem::Refused(refusal)),
+            Started::Instance(instance, setup) => (instance, Setup::check(setup)?),
+        };
+    instance
+        .update(table)
+        .map_err(|failure| failed("the regions of a service", failure))?;
     let mut fields = String::new();
     for number in 0..TRIALS {
         let sample = Sample::new(number, table, &setup);
@@ -103,11 +119,23 @@ fn trial(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>, table: &RegionTable) -
             instance.begin();
         }
         let request = sample.request();
-        let decision =
-            instance.route(request.record(&setup, &mut fields)).map_err(|failure| failed(&sample.to_string(), failure))?;
-        let nonsense = |detail: String| failed(&sample.to_string(), Failure { fault: PluginFault::Nonsense, detail });
+        let decision = instance
+            .route(request.record(&setup, &mut fields))
+            .map_err(|failure| failed(&sample.to_string(), failure))?;
+        let nonsense = |detail: String| {
+            failed(
+                &sample.to_string(),
+                Failure {
+                    fault: PluginFault::Nonsense,
+                    detail,
+                },
+            )
+        };
         if usize::from(decision.reason) > setup.reasons.len() {
-            return Err(nonsense(format!("it gave reason {}, which it has not named", decision.reason)));
+            return Err(nonsense(format!(
+                "it gave reason {}, which it has not named",
+                decision.reason
+            )));
         }
         if PluginAnswer::sound(decision, &sample.native, table.len(), setup.reasons.len()).is_none() {
             return Err(nonsense(format!("it named no region that exists: {decision:x?}")));
@@ -134,12 +162,24 @@ impl Sample {
     /// one region and all of them.
     fn new(number: usize, table: &RegionTable, setup: &Setup) -> Self {
         let mut headers = HeaderMap::new();
-        for (place, name) in setup.headers.iter().enumerate().filter(|(place, _)| (number + place).is_multiple_of(2)) {
-            headers.insert(name, HeaderValue::from_static(["1", "always", "a=b; c=d", ""][(number + place) % 4]));
+        for (place, name) in setup
+            .headers
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| (number + place).is_multiple_of(2))
+        {
+            headers.insert(
+                name,
+                HeaderValue::from_static(["1", "always", "a=b; c=d", ""][(number + place) % 4]),
+            );
         }
         let regions = table.len();
         let nearby = number % (regions + 1);
-        let offered = if number.is_multiple_of(5) { regions.min(1) } else { regions };
+        let offered = if number.is_multiple_of(5) {
+            regions.min(1)
+        } else {
+            regions
+        };
         let slots = (0..offered).map(|place| Slot(((place + number) % regions) as u8));
         Self {
             method: [Method::GET, Method::POST, Method::HEAD][number % 3].clone(),
@@ -178,13 +218,22 @@ impl Sample {
 
 impl std::fmt::Display for Sample {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "sample request {} ({} {}{})", self.number + 1, self.method, self.host, self.path)
+        write!(
+            f,
+            "sample request {} ({} {}{})",
+            self.number + 1,
+            self.method,
+            self.host,
+            self.path
+        )
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        })
 }

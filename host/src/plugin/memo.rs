@@ -112,11 +112,35 @@ mod tests {
             (inputs::NET, Request { net: 9, ..REQUEST }),
             (inputs::COUNTRY, Request { country: 9, ..REQUEST }),
             (inputs::FIELDS, Request { fields: "x", ..REQUEST }),
-            (inputs::METHOD, Request { method: HttpMethod::Put, ..REQUEST }),
-            (inputs::POINT, Request { latitude: 9.0, ..REQUEST }),
-            (inputs::POINT, Request { longitude: 9.0, ..REQUEST }),
+            (
+                inputs::METHOD,
+                Request {
+                    method: HttpMethod::Put,
+                    ..REQUEST
+                },
+            ),
+            (
+                inputs::POINT,
+                Request {
+                    latitude: 9.0,
+                    ..REQUEST
+                },
+            ),
+            (
+                inputs::POINT,
+                Request {
+                    longitude: 9.0,
+                    ..REQUEST
+                },
+            ),
             (inputs::ASN, Request { asn: 9, ..REQUEST }),
-            (inputs::PROTOCOL, Request { protocol: Protocol::Http3, ..REQUEST }),
+            (
+                inputs::PROTOCOL,
+                Request {
+                    protocol: Protocol::Http3,
+                    ..REQUEST
+                },
+            ),
         ]
     }
 
@@ -130,22 +154,51 @@ mod tests {
             }
             assert_eq!(memo.key(1, &Request { roll: 0, ..REQUEST }), key);
             assert_ne!(memo.key(2, &REQUEST), key, "other regions");
-            assert_ne!(memo.key(1, &Request { native_first4: 0, ..REQUEST }), key, "another native order");
-            assert_ne!(memo.key(1, &Request { native_next4: 0, ..REQUEST }), key, "another native order");
+            assert_ne!(
+                memo.key(
+                    1,
+                    &Request {
+                        native_first4: 0,
+                        ..REQUEST
+                    }
+                ),
+                key,
+                "another native order"
+            );
+            assert_ne!(
+                memo.key(
+                    1,
+                    &Request {
+                        native_next4: 0,
+                        ..REQUEST
+                    }
+                ),
+                key,
+                "another native order"
+            );
         }
     }
 
     #[test]
     fn texts_do_not_run_into_each_other() {
         let memo = Memo::new(inputs::ALL);
-        let other = Request { host: "ab", path: "", ..REQUEST };
+        let other = Request {
+            host: "ab",
+            path: "",
+            ..REQUEST
+        };
         assert_ne!(memo.key(1, &REQUEST), memo.key(1, &other));
     }
 
     #[test]
     fn an_answer_is_remembered_until_another_takes_its_place() {
         let mut memo = Memo::new(0);
-        let decision = |reason| Decision { first4: 0, next4: 0, reason, action: 0 };
+        let decision = |reason| Decision {
+            first4: 0,
+            next4: 0,
+            reason,
+            action: 0,
+        };
         memo.put(5, decision(1));
         assert_eq!(memo.get(5), Some(decision(1)));
         assert_eq!(memo.get(5 + ENTRIES as u64), None);

@@ -115,7 +115,10 @@ mod tests {
         let new = meters.of(&plugin).places(&["misses".to_owned(), "late".to_owned()]);
         assert_eq!(new, [Some(1), Some(2)]);
         meters.of(&plugin).add(1, 1, 2);
-        let values = meters.read().into_iter().map(|reading| (reading.counter, reading.value));
+        let values = meters
+            .read()
+            .into_iter()
+            .map(|reading| (reading.counter, reading.value));
         assert_eq!(
             values.collect::<Vec<_>>(),
             [("hits".to_owned(), 0), ("misses".to_owned(), 7), ("late".to_owned(), 0)]

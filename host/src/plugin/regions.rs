@@ -74,14 +74,20 @@ impl RegionTable {
     /// The same regions in another routing table.
     #[cfg(test)]
     pub(super) fn of_generation(&self, generation: Generation) -> Self {
-        Self { generation, ..self.clone() }
+        Self {
+            generation,
+            ..self.clone()
+        }
     }
 
     /// The regions again and again until there are `count`.
     #[cfg(test)]
     pub(super) fn repeated(&self, count: usize) -> Self {
         let regions = self.regions.iter().cycle().take(count).cloned().collect();
-        Self { regions, ..self.clone() }
+        Self {
+            regions,
+            ..self.clone()
+        }
     }
 
     pub(super) fn snapshot(&self) -> Snapshot<'_> {

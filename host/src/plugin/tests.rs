@@ -62,7 +62,10 @@ impl Default for Client {
 
 impl Client {
     fn at(path: &'static str) -> Self {
-        Self { path, ..Self::default() }
+        Self {
+            path,
+            ..Self::default()
+        }
     }
 
     fn request(&self) -> RouteRequest<'_> {

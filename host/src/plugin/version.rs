@@ -88,11 +88,14 @@ impl Setup {
         for name in setup.reasons.iter().chain(&setup.counters) {
             let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
             if !(1..=32).contains(&name.len()) || !name.bytes().all(sound) {
-                return refuse(format!("{name:?} is no name for a reason or counter: 1 to 32 of a-z 0-9 - _"));
+                return refuse(format!(
+                    "{name:?} is no name for a reason or counter: 1 to 32 of a-z 0-9 - _"
+                ));
             }
         }
         let headers = setup.headers.iter().map(|name| {
-            name.parse().map_err(|_| Problem::Setup(format!("{name:?} is no name of a header")))
+            name.parse()
+                .map_err(|_| Problem::Setup(format!("{name:?} is no name of a header")))
         });
         Ok(Self {
             needs: setup.needs,
@@ -139,20 +142,81 @@ mod tests {
         let names = |count: usize| vec!["a".to_owned(); count];
         let base = contract::Setup::default;
         for (setup, said) in [
-            (contract::Setup { needs: 1 << 20, ..base() }, "needs"),
-            (contract::Setup { vary: Some(1 << 9), ..base() }, "vary"),
-            (contract::Setup { headers: names(17), ..base() }, "17 headers"),
-            (contract::Setup { reasons: names(33), ..base() }, "33 reasons"),
-            (contract::Setup { counters: names(17), ..base() }, "17 counters"),
-            (contract::Setup { headers: vec!["a b".to_owned()], ..base() }, "a b"),
-            (contract::Setup { reasons: vec!["Ä".to_owned()], ..base() }, "Ä"),
-            (contract::Setup { counters: vec![String::new()], ..base() }, "\"\""),
-            (contract::Setup { counters: vec!["x".repeat(33)], ..base() }, "xxx"),
+            (
+                contract::Setup {
+                    needs: 1 << 20,
+                    ..base()
+                },
+                "needs",
+            ),
+            (
+                contract::Setup {
+                    vary: Some(1 << 9),
+                    ..base()
+                },
+                "vary",
+            ),
+            (
+                contract::Setup {
+                    headers: names(17),
+                    ..base()
+                },
+                "17 headers",
+            ),
+            (
+                contract::Setup {
+                    reasons: names(33),
+                    ..base()
+                },
+                "33 reasons",
+            ),
+            (
+                contract::Setup {
+                    counters: names(17),
+                    ..base()
+                },
+                "17 counters",
+            ),
+            (
+                contract::Setup {
+                    headers: vec!["a b".to_owned()],
+                    ..base()
+                },
+                "a b",
+            ),
+            (
+                contract::Setup {
+                    reasons: vec!["Ä".to_owned()],
+                    ..base()
+                },
+                "Ä",
+            ),
+            (
+                contract::Setup {
+                    counters: vec![String::new()],
+                    ..base()
+                },
+                "\"\"",
+            ),
+            (
+                contract::Setup {
+                    counters: vec!["x".repeat(33)],
+                    ..base()
+                },
+                "xxx",
+            ),
         ] {
             let error = refused(setup.clone());
             assert!(error.contains(said), "{setup:?}: {error}");
         }
-        assert!(Setup::check(contract::Setup { headers: names(16), vary: Some(0x1ff), ..base() }).is_ok());
+        assert!(
+            Setup::check(contract::Setup {
+                headers: names(16),
+                vary: Some(0x1ff),
+                ..base()
+            })
+            .is_ok()
+        );
     }
 
     #[test]

@@ -56,15 +56,24 @@ struct Life {
 
 impl fmt::Debug for PluginWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PluginWorker").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("PluginWorker")
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 
 impl PluginWorker {
-    /// The instances of a worker, of which there are none yet. `worker` is its number, from 0; `seed` decides when
+    /// The instances of a worker, of which there are none yet. `worker` is its number, from 0: what plugins count for a
+    /// worker that the engine was not made for is dropped, as when a decision is only explained. `seed` decides when
     /// instances are replaced.
     pub fn new(engine: PluginEngine, worker: usize, seed: u64) -> Self {
-        Self { engine, worker, chance: Chance(seed), seats: Vec::new(), fields: String::new() }
+        Self {
+            engine,
+            worker,
+            chance: Chance(seed),
+            seats: Vec::new(),
+            fields: String::new(),
+        }
     }
 
     /// Asks the plugin of a service for the order of its regions. `table` are the service's regions in the routing table
@@ -103,9 +112,16 @@ impl PluginWorker {
 
 impl Seat {
     fn new(version: &Arc<PluginVersion>, engine: &PluginEngine, worker: usize, now: Instant) -> Self {
-        debug_assert!(Arc::ptr_eq(&engine.shared.meters.of(&version.name), &version.meter), "one engine per process");
+        debug_assert!(
+            Arc::ptr_eq(&engine.shared.meters.of(&version.name), &version.meter),
+            "one engine per process"
+        );
         let meter = Arc::clone(&version.meter);
-        let counters = Counters { meter, worker, places: version.places.clone() };
+        let counters = Counters {
+            meter,
+            worker,
+            places: version.places.clone(),
+        };
         Self {
             desk: Rc::new(RefCell::new(Desk::new(version.name.clone(), Some(counters), now))),
             breaker: Breaker::default(),
@@ -141,15 +157,24 @@ impl Seat {
         let reasons = self.version.setup.reasons.len();
         let Some(answer) = PluginAnswer::sound(decision, request.native, table.len(), reasons) else {
             let detail = format!("it named no region that exists: {decision:x?}");
-            return Err(self.fault(Failure { fault: PluginFault::Nonsense, detail }, request.now));
+            return Err(self.fault(
+                Failure {
+                    fault: PluginFault::Nonsense,
+                    detail,
+                },
+                request.now,
+            ));
         };
         if let (Some(memo), Some(key), None) = (&mut self.memo, key, remembered) {
             memo.put(key, decision);
         }
-        Ok(PluginAnswer { remembered: remembered.is_some(), ..answer })
+        Ok(PluginAnswer {
+            remembered: remembered.is_some(),
+            ..answer
+        })
     }
 
-    /// Asks the instance, after what has to come before: a new instance, new regions.
+    /// Asks the instance, after what has to come before: the headers it may ask for, a new instance, new regions.
     fn ask(
         &mut self,
         table: &RegionTable,
@@ -157,14 +182,23 @@ impl Seat {
         request: &RouteRequest<'_>,
         chance: &mut Chance,
     ) -> Result<Decision, Failure> {
-        let now = request.now;
-        {
-            let mut desk = self.desk.borrow_mut();
-            desk.now = now;
-            if self.version.blueprint.reads_headers {
-                desk.lend(request.headers);
-            }
+        let reads_headers = self.version.blueprint.reads_headers;
+        self.desk.borrow_mut().now = request.now;
+        if reads_headers {
+            self.desk.borrow_mut().lend(request.headers);
         }
+        let decision = self.instance(request.now, chance).and_then(|instance| {
+            instance.update(table)?;
+            instance.route(record)
+        });
+        if reads_headers {
+            self.desk.borrow_mut().take_back();
+        }
+        decision
+    }
+
+    /// The instance for one answer: the one in use, or a new one when that is used up.
+    fn instance(&mut self, now: Instant, chance: &mut Chance) -> Result<&mut Instance, Failure> {
         let life = match &mut self.life {
             Some(life) if !life.over(now) => {
                 life.instance.begin();
@@ -173,20 +207,20 @@ impl Seat {
             life => {
                 // The old one first: its place in the pool may be the last.
                 *life = None;
-                let answers = match self.version.settings.isolation {
+                let answers_left = match self.version.settings.isolation {
                     Isolation::Reuse => ANSWERS * 3 / 4 + chance.next() % (ANSWERS / 2),
                     Isolation::Fresh => 1,
                 };
+                let instance = start(&self.version, &self.desk)?;
                 life.insert(Life {
-                    instance: start(&self.version, &self.desk)?,
-                    answers_left: answers,
+                    instance,
+                    answers_left,
                     until: now + AGE,
                 })
             }
         };
         life.answers_left -= 1;
-        life.instance.update(table)?;
-        life.instance.route(record)
+        Ok(&mut life.instance)
     }
 
     /// Notes a fault, and says so in the log.
@@ -216,7 +250,10 @@ fn start(version: &PluginVersion, desk: &Rc<RefCell<Desk>>) -> Result<Box<Instan
         Started::Instance(instance, _) => Ok(instance),
         Started::Refused(refusal) => {
             let detail = format!("it refuses its configuration now: {refusal}");
-            Err(Failure { fault: PluginFault::Start, detail })
+            Err(Failure {
+                fault: PluginFault::Start,
+                detail,
+            })
         }
     }
 }

@@ -40,14 +40,24 @@ proptest! {
 
 #[test]
 fn a_client_from_nowhere_gets_the_native_order() {
-    let client = Client { point: None, native: ranking([1, 2, 0]), ..Client::default() };
+    let client = Client {
+        point: None,
+        native: ranking([1, 2, 0]),
+        ..Client::default()
+    };
     let answer = client.ask(&mut worker(), &NEAREST).unwrap();
-    assert_eq!((answer.opinion, answer.ranking, answer.reason), (false, ranking([1, 2, 0]), 0));
+    assert_eq!(
+        (answer.opinion, answer.ranking, answer.reason),
+        (false, ranking([1, 2, 0]), 0)
+    );
 }
 
 #[test]
 fn a_canary_moves_its_region_forward() {
-    let version = canary("canary-moves", r#"{"region":"southeastasia","percent":50,"header":"x-canary","cookie":"uid"}"#);
+    let version = canary(
+        "canary-moves",
+        r#"{"region":"southeastasia","percent":50,"header":"x-canary","cookie":"uid"}"#,
+    );
     let mut worker = worker();
     let mut with = |name: &'static str, value: &'static str| {
         let mut client = Client::default();
@@ -56,9 +66,16 @@ fn a_canary_moves_its_region_forward() {
         let reason = version.reason(answer.reason).map(str::to_owned);
         (answer.ranking, reason)
     };
-    assert_eq!(with("x-canary", "always"), (ranking([2, 0, 1]), Some("canary".to_owned())));
+    assert_eq!(
+        with("x-canary", "always"),
+        (ranking([2, 0, 1]), Some("canary".to_owned()))
+    );
     assert_eq!(with("x-canary", "never"), (ranking([0, 1, 2]), None));
-    assert_eq!(with("cookie", "uid=1"), with("cookie", "a=b; uid=1"), "the cookie decides");
+    assert_eq!(
+        with("cookie", "uid=1"),
+        with("cookie", "a=b; uid=1"),
+        "the cookie decides"
+    );
 }
 
 #[test]
@@ -67,8 +84,13 @@ fn about_the_share_is_moved_and_always_the_same() {
     let mut workers = [worker(), worker()];
     let mut moved = 0;
     for client in 0..1_000_u32 {
-        let client = Client { ip: [10, (client >> 8) as u8, client as u8, 1].into(), ..Client::default() };
-        let [first, second] = workers.each_mut().map(|worker| client.ask(worker, &version).unwrap().ranking);
+        let client = Client {
+            ip: [10, (client >> 8) as u8, client as u8, 1].into(),
+            ..Client::default()
+        };
+        let [first, second] = workers
+            .each_mut()
+            .map(|worker| client.ask(worker, &version).unwrap().ranking);
         assert_eq!(first, second, "every worker decides alike");
         moved += u32::from(first.first() == Some(Slot(2)));
     }
@@ -80,15 +102,36 @@ fn an_answer_is_remembered_for_the_inputs_it_depends_on() {
     let version = canary("canary-memo", r#"{"region":"southeastasia","percent":50}"#);
     let mut worker = worker();
     let mut remembered = |table: &RegionTable, client: &Client| {
-        worker.route(&version, ServiceId(0), table, &client.request()).unwrap().remembered
+        worker
+            .route(&version, ServiceId(0), table, &client.request())
+            .unwrap()
+            .remembered
     };
     let table = RegionTable::sample();
     let home = Client::default();
     assert!(!remembered(&table, &home));
     assert!(remembered(&table, &home));
     assert!(remembered(&table, &Client::at("/elsewhere")), "the path plays no part");
-    assert!(!remembered(&table, &Client { ip: [10, 0, 0, 1].into(), ..Client::default() }), "another network");
-    assert!(!remembered(&table, &Client { native: ranking([1, 0, 2]), ..Client::default() }), "another native order");
+    assert!(
+        !remembered(
+            &table,
+            &Client {
+                ip: [10, 0, 0, 1].into(),
+                ..Client::default()
+            }
+        ),
+        "another network"
+    );
+    assert!(
+        !remembered(
+            &table,
+            &Client {
+                native: ranking([1, 0, 2]),
+                ..Client::default()
+            }
+        ),
+        "another native order"
+    );
     let next = table.of_generation(Generation(2));
     assert!(!remembered(&next, &home), "other regions");
     assert!(remembered(&next, &home));
@@ -112,7 +155,11 @@ fn undeclared_headers_are_there_for_the_asking() {
     client.headers.insert("x-first", HeaderValue::from_static("1"));
     assert_eq!(client.ask(&mut worker, &version).unwrap().ranking, ranking([1, 0, 2]));
     let without = Client::at("/boom").ask(&mut worker, &version).unwrap();
-    assert_eq!((without.opinion, without.ranking), (false, ranking([0, 1, 2])), "not those of the request before");
+    assert_eq!(
+        (without.opinion, without.ranking),
+        (false, ranking([0, 1, 2])),
+        "not those of the request before"
+    );
 }
 
 #[test]
@@ -124,7 +171,13 @@ fn long_texts_and_many_regions_arrive() {
         assert!(Client::at(path).ask(&mut worker, &version).is_ok());
     }
     let table = RegionTable::sample().repeated(64);
-    let client = Client { native: ranking(0..64), ..Client::default() };
+    let client = Client {
+        native: ranking(0..64),
+        ..Client::default()
+    };
     let answer = worker.route(&version, ServiceId(1), &table, &client.request()).unwrap();
-    assert_eq!((answer.ranking.first(), answer.ranking.order().len()), (Some(Slot(63)), 64));
+    assert_eq!(
+        (answer.ranking.first(), answer.ranking.order().len()),
+        (Some(Slot(63)), 64)
+    );
 }

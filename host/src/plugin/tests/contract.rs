@@ -38,7 +38,11 @@ fn a_request_is_sixteen_flat_values() {
     let interface = resolve.packages[package].interfaces["plugin"];
     let route = &resolve.interfaces[interface].functions["route"];
     let signature = resolve.wasm_signature(AbiVariant::GuestExport, route);
-    assert_eq!(signature.params.len(), 16, "one more, and all of it goes through memory");
+    assert_eq!(
+        signature.params.len(),
+        16,
+        "one more, and all of it goes through memory"
+    );
     assert!(!signature.indirect_params);
 }
 
@@ -64,11 +68,17 @@ fn other_versions_are_refused_by_name() {
 #[test]
 fn another_shape_is_refused() {
     for (what, wit) in [
-        ("a member more", WIT.replace("    roll: u32,", "    roll: u32,\n    more: u32,")),
+        (
+            "a member more",
+            WIT.replace("    roll: u32,", "    roll: u32,\n    more: u32,"),
+        ),
         ("another type", WIT.replace("    asn: u32,", "    asn: u64,")),
         ("a label more", WIT.replace("patch, other }", "patch, other, query }")),
         ("another result", WIT.replace("-> decision;", "-> u64;")),
-        ("a function missing", WIT.replace("  update: func(snapshot: snapshot);", "")),
+        (
+            "a function missing",
+            WIT.replace("  update: func(snapshot: snapshot);", ""),
+        ),
     ] {
         assert_ne!(wit, WIT, "{what}");
         let problem = loaded(&wit);
@@ -79,7 +89,10 @@ fn another_shape_is_refused() {
 #[test]
 fn a_function_of_the_host_that_does_not_exist_is_named() {
     let problem = loaded(&WIT.replace("  count: func", "  clock: func() -> u64;\n  count: func"));
-    assert!(matches!(&problem, Problem::Contract(error) if error.contains("clock")), "{problem}");
+    assert!(
+        matches!(&problem, Problem::Contract(error) if error.contains("clock")),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -93,7 +106,11 @@ fn other_imports_are_refused_by_name() {
     for import in ["wasi:sockets/tcp@0.2.0", "wasi:cli/environment@0.2.6", "acme:clock/now"] {
         let (package, rest) = import.split_once('/').unwrap();
         let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
-        let at = if version.is_empty() { String::new() } else { format!("@{version}") };
+        let at = if version.is_empty() {
+            String::new()
+        } else {
+            format!("@{version}")
+        };
         let wit = WIT.replace("  import host;", &format!("  import host;\n  import {import};"))
             + &format!("\npackage {package}{at} {{ interface {interface} {{ peek: func() -> u32; }} }}\n");
         assert_eq!(loaded(&wit), Problem::Import(import.to_owned()));

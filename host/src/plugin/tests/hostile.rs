@@ -5,7 +5,10 @@ use crate::plugin::limits::thread_cpu_time;
 use portolan_core::id::{Generation, ServiceName};
 
 fn hostile(config: &str, settings_of: PluginSettings) -> Arc<PluginVersion> {
-    let settings = PluginSettings { config: config.to_owned(), ..settings_of };
+    let settings = PluginSettings {
+        config: config.to_owned(),
+        ..settings_of
+    };
     load("hostile", HOSTILE, &settings).unwrap_or_else(|problem| panic!("{config}: {problem}"))
 }
 
@@ -34,14 +37,22 @@ fn found_out_when_it_is_tried() {
     ] {
         let config = format!(r#"{{"fault":"{fault}"}}"#);
         let problem = load("tried", HOSTILE, &settings(&config)).unwrap_err();
-        assert!(matches!(problem, Problem::Trial { fault, .. } if fault == expected), "{fault}: {problem}");
+        assert!(
+            matches!(problem, Problem::Trial { fault, .. } if fault == expected),
+            "{fault}: {problem}"
+        );
     }
 }
 
 #[test]
 fn a_panic_says_what_it_was_about() {
-    let problem = load("panics", HOSTILE, &settings(r#"{"fault":"trap"}"#)).unwrap_err().to_string();
-    assert!(problem.contains("sample request 1") && problem.contains("on purpose"), "{problem}");
+    let problem = load("panics", HOSTILE, &settings(r#"{"fault":"trap"}"#))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        problem.contains("sample request 1") && problem.contains("on purpose"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -53,7 +64,10 @@ fn refusals_are_handed_on() {
         ("", "EOF"),
     ] {
         let problem = load("refuses", HOSTILE, &settings(config)).unwrap_err();
-        assert!(matches!(problem, Problem::Refused(_) | Problem::Setup(_)), "{config}: {problem}");
+        assert!(
+            matches!(problem, Problem::Refused(_) | Problem::Setup(_)),
+            "{config}: {problem}"
+        );
         assert!(problem.to_string().contains(said), "{config}: {problem}");
     }
 }
@@ -70,8 +84,16 @@ fn a_fault_costs_one_answer_and_no_more() {
     ] {
         let (version, mut worker) = (sleeper(fault), worker());
         for round in 0..2 {
-            assert_eq!(Client::at("/").ask(&mut worker, &version).unwrap().ranking, polite(), "{fault} {round}");
-            assert_eq!(Client::at("/boom").ask(&mut worker, &version), Err(expected), "{fault} {round}");
+            assert_eq!(
+                Client::at("/").ask(&mut worker, &version).unwrap().ranking,
+                polite(),
+                "{fault} {round}"
+            );
+            assert_eq!(
+                Client::at("/boom").ask(&mut worker, &version),
+                Err(expected),
+                "{fault} {round}"
+            );
         }
         assert!(Client::at("/").ask(&mut worker, &version).is_ok(), "{fault}");
     }
@@ -83,9 +105,17 @@ fn what_can_be_repaired_is_used() {
     for (fault, reason) in [("duplicates", 0), ("unreasonable", 0)] {
         let version = sleeper(fault);
         let answer = Client::at("/boom").ask(&mut worker, &version).unwrap();
-        assert_eq!((answer.ranking, answer.repaired, answer.reason), (polite(), true, reason), "{fault}");
+        assert_eq!(
+            (answer.ranking, answer.repaired, answer.reason),
+            (polite(), true, reason),
+            "{fault}"
+        );
         let answer = Client::at("/").ask(&mut worker, &version).unwrap();
-        assert_eq!((answer.repaired, version.reason(answer.reason)), (false, Some("polite")), "{fault}");
+        assert_eq!(
+            (answer.repaired, version.reason(answer.reason)),
+            (false, Some("polite")),
+            "{fault}"
+        );
     }
 }
 
@@ -94,9 +124,15 @@ fn regions_that_may_not_answer_are_dropped_without_blame() {
     let (version, mut worker) = (sleeper("none"), worker());
     for _ in 0..10 {
         // It names the third region and no other.
-        let client = Client { native: ranking([1, 0]), ..Client::default() };
+        let client = Client {
+            native: ranking([1, 0]),
+            ..Client::default()
+        };
         let answer = client.ask(&mut worker, &version).unwrap();
-        assert_eq!((answer.opinion, answer.repaired, answer.ranking), (false, true, ranking([1, 0])));
+        assert_eq!(
+            (answer.opinion, answer.repaired, answer.ranking),
+            (false, true, ranking([1, 0]))
+        );
     }
 }
 
@@ -106,7 +142,10 @@ fn an_endless_loop_is_ended_within_its_deadline_and_a_tick() {
         let deadline = Duration::from_millis(milliseconds);
         let version = hostile(
             r#"{"fault":"loop","path":"/boom"}"#,
-            PluginSettings { deadline, ..PluginSettings::default() },
+            PluginSettings {
+                deadline,
+                ..PluginSettings::default()
+            },
         );
         // CPU time of this thread, the best of a few: how late the ticks are is up to the machine.
         let took = (0..4).map(|_| {
@@ -117,7 +156,10 @@ fn an_endless_loop_is_ended_within_its_deadline_and_a_tick() {
         });
         let took = took.min().unwrap();
         let slack = Duration::from_micros(500);
-        assert!(took < deadline + Duration::from_millis(1) + slack, "{deadline:?}: {took:?}");
+        assert!(
+            took < deadline + Duration::from_millis(1) + slack,
+            "{deadline:?}: {took:?}"
+        );
         assert!(took > deadline / 2, "{deadline:?}: not before its time: {took:?}");
     }
 }
@@ -143,18 +185,28 @@ fn entry(latitude: f32, longitude: f32) -> RegionEntry {
     let gateway = Gateway {
         region: format!("at-{latitude}").as_str().into(),
         point: Point::new(latitude, longitude).unwrap(),
-        address: GatewayAddress { host: GatewayHost::Ip([127, 0, 0, 1].into()), port: 1 },
+        address: GatewayAddress {
+            host: GatewayHost::Ip([127, 0, 0, 1].into()),
+            port: 1,
+        },
         priority: 0,
         weight: 100,
         max_requests: None,
     };
-    RegionEntry::new(&gateway, Country::UNKNOWN, portolan_core::health::GatewayHealth::default())
+    RegionEntry::new(
+        &gateway,
+        Country::UNKNOWN,
+        portolan_core::health::GatewayHealth::default(),
+    )
 }
 
 #[test]
 fn memory_is_bounded_and_taken_back() {
     // Every call keeps 64 KiB: without new instances the limit would be reached at the sixteenth.
-    let settings_of = PluginSettings { memory: 1 << 20, ..settings("") };
+    let settings_of = PluginSettings {
+        memory: 1 << 20,
+        ..settings("")
+    };
     let (version, mut worker) = (hostile(r#"{"fault":"grow","path":"/boom"}"#, settings_of), worker());
     for call in 0..200 {
         assert!(Client::at("/boom").ask(&mut worker, &version).is_ok(), "call {call}");
@@ -167,7 +219,11 @@ fn a_plugin_that_keeps_failing_is_left_alone_for_a_while() {
     let start = Instant::now();
     let mut at = |path, seconds| {
         let now = start + Duration::from_secs(seconds);
-        Client { now, ..Client::at(path) }.ask(&mut worker, &version)
+        Client {
+            now,
+            ..Client::at(path)
+        }
+        .ask(&mut worker, &version)
     };
     for _ in 0..5 {
         assert_eq!(at("/boom", 0), Err(PluginFault::Trap));
@@ -183,7 +239,12 @@ fn a_plugin_that_keeps_failing_is_left_alone_for_a_while() {
 fn one_plugin_in_quarantine_does_not_hinder_another() {
     let (bad, good, mut worker) = (sleeper("trap"), sleeper("none"), worker());
     let mut ask = |version, service, path| {
-        worker.route(version, ServiceId(service), &RegionTable::sample(), &Client::at(path).request())
+        worker.route(
+            version,
+            ServiceId(service),
+            &RegionTable::sample(),
+            &Client::at(path).request(),
+        )
     };
     for _ in 0..5 {
         assert!(ask(&bad, 0, "/boom").is_err());

@@ -6,7 +6,10 @@ use std::sync::Weak;
 
 /// A canary for a region that the service does not have counts every `update`, and so every instance that is made.
 fn counting(name: &str, isolation: Isolation) -> Arc<PluginVersion> {
-    let settings = PluginSettings { isolation, ..settings(r#"{"region":"nowhere","percent":5,"header":"x-roll"}"#) };
+    let settings = PluginSettings {
+        isolation,
+        ..settings(r#"{"region":"nowhere","percent":5,"header":"x-roll"}"#)
+    };
     load(name, embedded::CANARY, &settings).unwrap()
 }
 
@@ -15,7 +18,11 @@ fn instances_for(name: &str, version: &Arc<PluginVersion>, worker: &mut PluginWo
     let before = counted(name, "region-missing");
     for call in 0..calls {
         let [_, a, b, c] = call.to_be_bytes();
-        let client = Client { ip: [10 + a, b, c, 1].into(), now, ..Client::default() };
+        let client = Client {
+            ip: [10 + a, b, c, 1].into(),
+            now,
+            ..Client::default()
+        };
         client.ask(worker, version).unwrap();
     }
     counted(name, "region-missing") - before
@@ -30,8 +37,14 @@ fn an_instance_serves_thousands_of_requests() {
             instances_for("many", &version, &mut worker, 9_000, now)
         })
         .collect();
-    assert!(made.iter().all(|made| (1..=2).contains(made)), "8192 answers, 25 % more or less: {made:?}");
-    assert!(made.contains(&1) && made.contains(&2), "instances of different workers end at different times: {made:?}");
+    assert!(
+        made.iter().all(|made| (1..=2).contains(made)),
+        "8192 answers, 25 % more or less: {made:?}"
+    );
+    assert!(
+        made.contains(&1) && made.contains(&2),
+        "instances of different workers end at different times: {made:?}"
+    );
 }
 
 #[test]
@@ -41,10 +54,17 @@ fn an_instance_grows_no_older_than_a_minute() {
     // The same networks every time: only what is not remembered reaches an instance.
     assert_eq!((made(0), made(59)), (1, 0));
     let table = RegionTable::sample().of_generation(Generation(5));
-    let client = Client { now: now + Duration::from_secs(60), ..Client::default() };
+    let client = Client {
+        now: now + Duration::from_secs(60),
+        ..Client::default()
+    };
     let before = counted("old", "region-missing");
     worker.route(&version, ServiceId(0), &table, &client.request()).unwrap();
-    assert_eq!(counted("old", "region-missing") - before, 1, "new regions for a new instance, not for both");
+    assert_eq!(
+        counted("old", "region-missing") - before,
+        1,
+        "new regions for a new instance, not for both"
+    );
 }
 
 #[test]
@@ -60,7 +80,10 @@ fn new_regions_are_told_once() {
         let before = counted("told", "region-missing");
         let table = RegionTable::sample().of_generation(Generation(generation));
         for host in 0..20 {
-            let client = Client { ip: [10, 0, host, generation as u8].into(), ..Client::default() };
+            let client = Client {
+                ip: [10, 0, host, generation as u8].into(),
+                ..Client::default()
+            };
             worker.route(&version, ServiceId(0), &table, &client.request()).unwrap();
         }
         counted("told", "region-missing") - before
@@ -70,7 +93,11 @@ fn new_regions_are_told_once() {
 
 /// What the engine's pool holds.
 fn held(engine: &PluginEngine) -> u64 {
-    engine.shared.engine.pooling_allocator_metrics().map_or(0, |pool| pool.component_instances())
+    engine
+        .shared
+        .engine
+        .pooling_allocator_metrics()
+        .map_or(0, |pool| pool.component_instances())
 }
 
 #[test]
@@ -84,28 +111,44 @@ fn versions_go_when_the_next_one_comes() {
         let version = engine.load(&name, embedded::NEAREST, &settings("{}"), &[]).unwrap();
         for worker in &mut workers {
             for call in 0..5 {
-                assert!(Client::default().ask(worker, &version).is_ok(), "swap {swap}, call {call}");
+                assert!(
+                    Client::default().ask(worker, &version).is_ok(),
+                    "swap {swap}, call {call}"
+                );
             }
         }
-        assert!(before.iter().all(|old| old.strong_count() == 0), "swap {swap}: an old version is still held");
-        assert!(held(&engine) <= 2, "swap {swap}: one instance for each worker, not {}", held(&engine));
+        assert!(
+            before.iter().all(|old| old.strong_count() == 0),
+            "swap {swap}: an old version is still held"
+        );
+        assert!(
+            held(&engine) <= 2,
+            "swap {swap}: one instance for each worker, not {}",
+            held(&engine)
+        );
         before = vec![Arc::downgrade(&version)];
     }
     for worker in &mut workers {
         worker.retire(|_| false);
     }
-    assert_eq!((held(&engine), before[0].strong_count()), (0, 0), "and none when the plugin is gone");
+    assert_eq!(
+        (held(&engine), before[0].strong_count()),
+        (0, 0),
+        "and none when the plugin is gone"
+    );
 }
 
 #[test]
 fn requests_of_two_tables_may_alternate() {
-    let versions = ["none", "duplicates"].map(|fault| {
-        load("alternating", HOSTILE, &settings(&format!(r#"{{"fault":"{fault}"}}"#))).unwrap()
-    });
+    let versions = ["none", "duplicates"]
+        .map(|fault| load("alternating", HOSTILE, &settings(&format!(r#"{{"fault":"{fault}"}}"#))).unwrap());
     let mut worker = worker();
     for call in 0..20 {
         let version = &versions[call % 2];
-        assert_eq!(Client::default().ask(&mut worker, version).unwrap().repaired, call % 2 == 1);
+        assert_eq!(
+            Client::default().ask(&mut worker, version).unwrap().repaired,
+            call % 2 == 1
+        );
     }
 }
 
@@ -117,4 +160,18 @@ fn what_is_not_kept_is_let_go() {
     assert_eq!(Arc::strong_count(&version), 2);
     worker.retire(|version| version.name.as_str() != "retired");
     assert_eq!(Arc::strong_count(&version), 1);
+}
+
+#[test]
+fn the_number_of_instances_is_bounded() {
+    let engine = PluginEngine::new(1).unwrap();
+    let version = engine.load(&PluginName::from("crowd"), embedded::NEAREST, &settings("{}"), &[]).unwrap();
+    let mut workers: Vec<_> = (0..64).map(|worker| PluginWorker::new(engine.clone(), worker, 1)).collect();
+    for worker in &mut workers {
+        Client::default().ask(worker, &version).unwrap();
+    }
+    let mut late = PluginWorker::new(engine.clone(), 64, 1);
+    assert_eq!(Client::default().ask(&mut late, &version), Err(PluginFault::Capacity));
+    workers.pop();
+    assert!(Client::default().ask(&mut late, &version).is_ok(), "a place that became free is taken");
 }

@@ -87,28 +87,64 @@ fn too_much_of_anything_is_refused_before_it_is_compiled() {
     let straight_line = many(2_400_000 / 8, "(drop (i64.const 0x123456789ab))");
     let nested = format!("{}{}", many(4, "(component "), many(4, ")"));
     for (what, component) in [
-        ("functions", around(&format!("(core module {})", many(300_000, "(func)")))),
-        ("bytes of code in one function", around(&format!("(core module (func {straight_line}))"))),
-        ("locals in one function", around(&format!("(core module (func (local {})))", many(40_000, "v128 ")))),
+        (
+            "functions",
+            around(&format!("(core module {})", many(300_000, "(func)"))),
+        ),
+        (
+            "bytes of code in one function",
+            around(&format!("(core module (func {straight_line}))")),
+        ),
+        (
+            "locals in one function",
+            around(&format!("(core module (func (local {})))", many(40_000, "v128 "))),
+        ),
         (
             "locals",
-            around(&format!("(core module {})", many(60, &format!("(func (local {}))", many(9_000, "v128 "))))),
+            around(&format!(
+                "(core module {})",
+                many(60, &format!("(func (local {}))", many(9_000, "v128 ")))
+            )),
         ),
-        ("types", around(&format!("(core module {})", many(20_000, "(type (func))")))),
-        ("parameters of one function type", around(&format!("(core module (type (func (param {}))))", many(500, "i32 ")))),
-        ("results of one function type", around(&format!("(core module (type (func (result {}))))", many(500, "i32 ")))),
+        (
+            "types",
+            around(&format!("(core module {})", many(20_000, "(type (func))"))),
+        ),
+        (
+            "parameters of one function type",
+            around(&format!("(core module (type (func (param {}))))", many(500, "i32 "))),
+        ),
+        (
+            "results of one function type",
+            around(&format!("(core module (type (func (result {}))))", many(500, "i32 "))),
+        ),
         ("pages of memory", around("(core module (memory 65536))")),
         ("pages of memory", around(&many(3, "(core module (memory 100))"))),
         ("elements of a table", around("(core module (table 10000000 funcref))")),
-        ("tables", around(&format!("(core module {})", many(30, "(table 1 funcref)")))),
+        (
+            "tables",
+            around(&format!("(core module {})", many(30, "(table 1 funcref)"))),
+        ),
         ("core modules", around(&many(30, "(core module)"))),
-        ("instances", around(&format!("(core module $m) {}", many(1_000, "(core instance (instantiate $m))")))),
+        (
+            "instances",
+            around(&format!(
+                "(core module $m) {}",
+                many(1_000, "(core instance (instantiate $m))")
+            )),
+        ),
         ("components inside each other", around(&nested)),
         (
             "imports, exports and segments",
             around(&format!("(core module {})", many(30_000, "(global i32 (i32.const 0))"))),
         ),
-        ("bytes", around(&format!("(core module (memory 1) (data (i32.const 0) \"{}\"))", many(5 << 20, "x")))),
+        (
+            "bytes",
+            around(&format!(
+                "(core module (memory 1) (data (i32.const 0) \"{}\"))",
+                many(5 << 20, "x")
+            )),
+        ),
     ] {
         let problem = problem(&component);
         assert!(
@@ -120,20 +156,49 @@ fn too_much_of_anything_is_refused_before_it_is_compiled() {
 
 #[test]
 fn memory_is_measured_by_the_settings() {
-    let small = PluginSettings { memory: 64 << 10, ..settings("{}") };
-    assert!(load("small", embedded::NEAREST, &small).is_ok(), "an example fits into one page");
+    let small = PluginSettings {
+        memory: 64 << 10,
+        ..settings("{}")
+    };
+    assert!(
+        load("small", embedded::NEAREST, &small).is_ok(),
+        "an example fits into one page"
+    );
     let two_pages = around("(core module (memory 2))");
     let problem = load("two-pages", &two_pages, &small).unwrap_err();
-    assert!(matches!(problem, Problem::TooMuch { what: "pages of memory", found: 2, limit: 1, .. }), "{problem}");
+    assert!(
+        matches!(
+            problem,
+            Problem::TooMuch {
+                what: "pages of memory",
+                found: 2,
+                limit: 1,
+                ..
+            }
+        ),
+        "{problem}"
+    );
 }
 
 #[test]
 fn settings_out_of_range_are_refused() {
     for settings in [
-        PluginSettings { deadline: Duration::ZERO, ..PluginSettings::default() },
-        PluginSettings { deadline: Duration::from_secs(2), ..PluginSettings::default() },
-        PluginSettings { memory: 1, ..PluginSettings::default() },
-        PluginSettings { memory: 1 << 30, ..PluginSettings::default() },
+        PluginSettings {
+            deadline: Duration::ZERO,
+            ..PluginSettings::default()
+        },
+        PluginSettings {
+            deadline: Duration::from_secs(2),
+            ..PluginSettings::default()
+        },
+        PluginSettings {
+            memory: 1,
+            ..PluginSettings::default()
+        },
+        PluginSettings {
+            memory: 1 << 30,
+            ..PluginSettings::default()
+        },
     ] {
         let problem = load("settings", embedded::NEAREST, &settings).unwrap_err();
         assert!(matches!(problem, Problem::Settings(_)), "{settings:?}: {problem}");
