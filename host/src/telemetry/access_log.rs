@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-/// How much a worker's buffer holds before lines are dropped.
-const BUFFER_BYTES: usize = 1 << 20;
+/// How much a worker's buffer holds before lines are dropped: several times what a worker can say while lines gather.
+const BUFFER_BYTES: usize = 4 << 20;
 
 /// How long the writer lets lines gather once there is one.
 const GATHER: Duration = Duration::from_millis(20);
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_full_buffer_drops_and_counts() {
         let shard = Shard::default();
-        let line = json!("x".repeat(1 << 18));
+        let line = json!("x".repeat(BUFFER_BYTES / 4));
         assert_eq!(shard.append(&line), Appended::First);
         for _ in 0..3 {
             assert_eq!(shard.append(&line), Appended::Further);
