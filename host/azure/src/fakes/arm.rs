@@ -298,7 +298,8 @@ impl Shared {
     }
 
     fn next_due(&self) -> Option<SystemTime> {
-        let state = locked(&self.state);
+        // As it is now: what is overdue would make the waiting spin.
+        let state = self.state();
         let arrival = state.world.next_arrival(self.clock.now());
         state.operations.next_end().into_iter().chain(arrival).min()
     }

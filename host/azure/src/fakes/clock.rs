@@ -44,10 +44,7 @@ impl Clock {
     /// Waits until the clock shows `time` or later.
     pub async fn reach(&self, time: SystemTime) {
         let mut moved = self.0.ahead.subscribe();
-        while let Ok(left) = time
-            .duration_since(self.now())
-            .map(|left| left.max(Duration::from_millis(1)))
-        {
+        while let Some(left) = time.duration_since(self.now()).ok().filter(|left| !left.is_zero()) {
             let run_out = async {
                 match self.0.running_since {
                     Some(_) => tokio::time::sleep(left).await,
@@ -75,4 +72,43 @@ impl Clock {
 pub(super) fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_stopped_clock_moves_by_hand_alone_and_wakes_at_the_very_moment() {
+        let clock = Clock::stopped();
+        let start = clock.now();
+        clock.reach(start).await;
+        let reached = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.reach(start + HOUR).await }
+        });
+        tokio::task::yield_now().await;
+        clock.advance(HOUR / 2);
+        tokio::task::yield_now().await;
+        assert!(!reached.is_finished());
+        assert_eq!(clock.now(), start + HOUR / 2);
+        clock.advance(HOUR / 2);
+        reached.await.unwrap();
+        assert_eq!(clock.now(), start + HOUR);
+    }
+
+    #[tokio::test]
+    async fn a_running_clock_runs_and_can_be_put_forward() {
+        let clock = Clock::running();
+        let start = clock.now();
+        clock.reach(start + Duration::from_millis(5)).await;
+        assert!(clock.now() >= start + Duration::from_millis(5));
+        let (soon, later) = (clock.clone(), clock.clone());
+        tokio::join!(async move { soon.reach(start + HOUR).await }, async move {
+            later.advance(HOUR)
+        });
+        assert!(clock.now() >= start + HOUR);
+    }
 }

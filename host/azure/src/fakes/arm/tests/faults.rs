@@ -122,6 +122,9 @@ async fn waiting_wakes_for_requests_operators_and_time() {
         scene.arm.operator_sets("west", json!({"weight": 9}));
     };
     timeout(SOON * 2, async { tokio::join!(waits, acts) }).await.unwrap();
+    // An operation that ended unseen, and a condition that looks at nothing.
+    scene.patch(WEST, json!({"priority": 1})).await;
+    scene.clock.advance(SOON);
     let late = scene.arm.until(Duration::from_millis(1), |_| false).await;
     assert!(late.is_err());
 }
