@@ -1,1 +1,4 @@
 //! Portolan.
+
+#[cfg(feature = "fakes")]
+pub mod fakes;

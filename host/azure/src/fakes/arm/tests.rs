@@ -1,0 +1,6 @@
+mod course;
+mod faults;
+mod form;
+mod rule;
+mod rules;
+mod scene;
