@@ -4,7 +4,7 @@ use portolan_tests::{Setup, fixture};
 
 #[tokio::test]
 async fn a_maxmind_database_changes_the_answers() {
-    let database = fixture("maxmind/GeoIP2-City-Test.mmdb");
+    let database = fixture("maxmind/test-data/GeoIP2-City-Test.mmdb");
     let world = Setup::regions(&["westeurope", "westus2", "koreacentral"])
         .file("city.mmdb", database)
         .with("geo: { database: city.mmdb }")

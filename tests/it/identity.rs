@@ -1,13 +1,18 @@
 //! Who the client is, and what the gateway is told.
 
+use portolan::table::RoutingTable;
 use portolan_tests::{Request, Setup, World, from};
+use std::net::{IpAddr, Ipv4Addr};
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
 async fn only_trusted_peers_are_believed() {
     let untrusting = Setup::three_regions().with("here: eastus2").start();
     untrusting.reconfigure(|text| text.replace("trusted_proxies: [127.0.0.0/8]", "trusted_proxies: [192.0.2.0/24]"));
     let first = untrusting.app().tables().current().generation;
-    untrusting.until("the listener is reloaded", |table| table.generation > first).await;
+    let distrusts = |table: &RoutingTable| !table.settings.listeners[0].client_address.trusted.contains(LOCAL);
+    untrusting.until("the listener is reloaded", |table| table.generation > first && distrusts(table)).await;
     assert_eq!(untrusting.region_for(from::SINGAPORE).await, "eastus2");
 }
 

@@ -65,7 +65,7 @@ async fn a_hundred_reloads_under_load_lose_nothing() {
 
 #[tokio::test]
 async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
-    let good = portolan_tests::fixture("maxmind/GeoLite2-City-Test.mmdb");
+    let good = portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb");
     let world = Setup::three_regions().file("city.mmdb", &good).with("geo: { database: city.mmdb }").start();
     assert_eq!(world.region_for("175.16.199.1").await, "southeastasia");
     let mut load = world.load(&["175.16.199.1"; 4]);

@@ -23,7 +23,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 /// Time between two looks at the files.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What people ask of the reloader.
 #[derive(Debug)]

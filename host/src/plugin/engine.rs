@@ -1,5 +1,6 @@
 //! The process's one Wasm engine, and loading plugins into it.
 
+use super::compiled::Compiled;
 use super::desk::{State, offer};
 use super::error::{PluginError, Problem};
 use super::load;
@@ -44,6 +45,7 @@ pub struct PluginEngine {
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
+    pub(super) compiled: Compiled,
     pub(super) meters: Meters,
     pub(super) ticker: Ticker,
 }
@@ -75,6 +77,7 @@ impl PluginEngine {
             shared: Arc::new(Shared {
                 engine,
                 linker,
+                compiled: Compiled::default(),
                 meters,
                 ticker,
             }),

@@ -15,7 +15,6 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, Slot};
 use portolan_core::rank::Ranking;
-use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -37,8 +36,8 @@ pub(super) fn load(
 ) -> Result<PluginVersion, Problem> {
     settings.check()?;
     inspect(bytes, settings.memory)?;
-    let component =
-        Component::from_binary(&shared.engine, bytes).map_err(|error| Problem::Compile(format!("{error:#}")))?;
+    let compiled = shared.compiled.component(&shared.engine, bytes);
+    let (hash, component) = compiled.map_err(|error| Problem::Compile(format!("{error:#}")))?;
     let reads_headers = imports_header(shared, &component);
     let blueprint = Blueprint::new(&shared.linker, &component, settings, reads_headers)?;
 
@@ -62,7 +61,7 @@ pub(super) fn load(
     }
     Ok(PluginVersion {
         name: name.clone(),
-        digest: hex(&Sha256::digest(bytes)),
+        digest: hex(&hash),
         settings: settings.clone(),
         setup,
         blueprint,

@@ -12,6 +12,7 @@
 //! | `error` | what can be wrong, when loading and when running |
 //! | `engine` | the process's one engine, its pool and its settings |
 //! | `ticker` | lets time pass for guests |
+//! | `compiled` | the components compiled last |
 //! | `inspect` | counts what there is in a file before it is compiled |
 //! | `load`, `version` | from a file to a version that may be published |
 //! | `regions`, `request` | what a plugin is told |
@@ -26,6 +27,7 @@ pub mod embedded;
 
 mod answer;
 mod breaker;
+mod compiled;
 mod contract;
 mod desk;
 mod engine;
@@ -55,10 +57,3 @@ pub use request::RouteRequest;
 pub use settings::{Isolation, PluginSettings};
 pub use version::{PluginVersion, Setup};
 pub use worker::PluginWorker;
-
-use portolan_core::id::PluginName;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// The loaded plugins by name.
-pub type Plugins = BTreeMap<PluginName, Arc<PluginVersion>>;
