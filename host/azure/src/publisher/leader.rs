@@ -238,7 +238,7 @@ impl Leader {
     }
 
     fn plan(&self, work: &Work, observed: &Observed) -> Plan {
-        let council = self.council.borrow();
+        let council = self.council.borrow().clone();
         let rules = Rules::from(&*self.settings);
         Plan::make(rules, &council.tally, &work.ledger, observed, self.haste, self.now())
     }

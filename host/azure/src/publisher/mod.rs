@@ -206,6 +206,7 @@ impl Publisher {
             desk: self.desk.borrow().clone(),
             counters: self.counters.clone(),
             allowance: self.target.allowance(),
+            ended: self.workers.iter().chain(&self.elector).any(JoinHandle::is_finished),
         }
     }
 
@@ -222,10 +223,11 @@ impl Publisher {
             if like(&status) {
                 return status;
             }
-            // Both senders live as long as this publisher does.
             tokio::select! {
-                _ = council.changed() => {}
-                _ = desk.changed() => {}
+                Ok(()) = council.changed() => {}
+                Ok(()) = desk.changed() => {}
+                // A task has ended that never should: no other status will come.
+                else => std::future::pending().await,
             }
         }
     }

@@ -29,6 +29,8 @@ pub struct Status {
     pub counters: Arc<Counters>,
     /// What is left of our allowance at the management API.
     pub allowance: Allowance,
+    /// Whether one of its tasks has ended, which none ever should.
+    pub ended: bool,
 }
 
 /// Something a person should look at.
@@ -162,6 +164,12 @@ impl Status {
     pub fn alerts(&self) -> Vec<Alert> {
         let mut alerts = Vec::new();
         let mut raise = |code, text: String| alerts.push(Alert { code, text });
+        if self.ended {
+            raise(
+                "publisher-ended",
+                "a task of the publisher has ended: restart this instance".to_owned(),
+            );
+        }
         if let Some(error) = &self.council.error {
             raise("store-unreachable", error.clone());
         }
