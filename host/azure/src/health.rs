@@ -1,0 +1,31 @@
+//! What an instance knows of the regions, as the host tells it.
+
+use portolan_core::health::State;
+use portolan_core::id::RegionName;
+use tokio::time::Instant;
+
+/// One region as this instance sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionHealth {
+    /// The region.
+    pub region: RegionName,
+    /// The verdict. [`State::Unknown`] and [`State::Degraded`] are no vote, neither for nor against.
+    pub state: State,
+    /// Since when, by the monotonic clock: a clock that is set has no say in it.
+    pub since: Instant,
+    /// What it rests on, for people: `probe timed out`, `5 connection failures`.
+    pub evidence: String,
+}
+
+/// The state of that name, as [`State::as_str`] writes it.
+pub fn state_named(name: &str) -> Option<State> {
+    [
+        State::Unknown,
+        State::Healthy,
+        State::Degraded,
+        State::Unhealthy,
+        State::Draining,
+    ]
+    .into_iter()
+    .find(|state| state.as_str() == name)
+}

@@ -1,0 +1,247 @@
+//! What the leaders hand on to one another, in the leased blob.
+//!
+//! Times in it are the store's: every leader reads the same clock, whatever its own says.
+
+use crate::diff::Change;
+use crate::names::{VantageName, by_region, region};
+use crate::operation::Operation;
+use crate::origin::OriginState;
+use crate::pace::{Remedy, pause};
+use crate::settings::Timing;
+use portolan_core::id::RegionName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A moment by the store's clock, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoreTime(pub i64);
+
+impl StoreTime {
+    /// That much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// How long ago the other was; zero when it is yet to come.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for StoreTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use time::format_description::well_known::Rfc3339;
+        let text = time::OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000))
+            .ok()
+            .and_then(|moment| moment.format(&Rfc3339).ok());
+        f.write_str(text.as_deref().unwrap_or("never"))
+    }
+}
+
+/// What is wanted for a region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intent {
+    /// As configured.
+    #[default]
+    Baseline,
+    /// Tried last.
+    Demoted,
+    /// Taken out by an operator.
+    Drained,
+}
+
+impl Intent {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Demoted => "demoted",
+            Self::Drained => "drained",
+        }
+    }
+}
+
+/// What the leaders hand on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ledger {
+    /// Grows by one with every leader. A write under an older lease is refused by the store.
+    pub epoch: u64,
+    /// Who leads, or led last.
+    pub holder: Option<VantageName>,
+    /// What each region was last made, or is being made.
+    #[serde(with = "by_region")]
+    pub intents: BTreeMap<RegionName, Intent>,
+    /// What each origin was last seen to be after a change of ours: what differs from it, others did.
+    #[serde(with = "by_region")]
+    pub published: BTreeMap<RegionName, OriginState>,
+    /// The change set under way.
+    pub pending: Option<Pending>,
+    /// When the last change set was begun.
+    pub last_change: Option<StoreTime>,
+    /// The demotions of late.
+    pub demotions: Vec<Demotion>,
+    /// Change sets that failed since the last one that did not.
+    pub failures: u32,
+    /// Not before this may the next one be tried, after a failure.
+    pub retry_at: Option<StoreTime>,
+    /// Why the last one failed.
+    pub last_error: Option<String>,
+}
+
+/// A change set that was begun: written before the first request of it is sent, so that whoever leads next knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// All changes of the set, in order.
+    pub changes: Vec<Change>,
+    /// So many of them are done.
+    pub done: usize,
+    /// So many, from `done` on, the request under way carries. Zero: none is under way.
+    pub carried: usize,
+    /// Where the service reports on the request under way. `None` while it is not known whether it arrived, and for
+    /// services that do not say: then the origins themselves are watched.
+    pub operation: Option<Operation>,
+    /// When the set was begun.
+    pub started: StoreTime,
+    /// When the set before it was begun: what counts again when nothing of this one is accepted.
+    pub previous: Option<StoreTime>,
+}
+
+impl Pending {
+    /// The changes that the request under way carries.
+    pub fn under_way(&self) -> &[Change] {
+        let end = self.changes.len().min(self.done + self.carried);
+        self.changes.get(self.done..end).unwrap_or(&[])
+    }
+
+    /// The changes not done yet, under way or not.
+    pub fn left(&self) -> &[Change] {
+        self.changes.get(self.done..).unwrap_or(&[])
+    }
+}
+
+/// How a change set came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Nothing was accepted: as if it had never been begun.
+    NotAccepted,
+    /// It was accepted and failed.
+    Failed,
+    /// It was accepted, and is waited for no longer.
+    Overdue,
+}
+
+impl Ledger {
+    /// Begins a change set. Nothing may be under way.
+    pub fn begin(&mut self, changes: Vec<Change>, timing: &Timing, now: StoreTime) {
+        self.demotions.retain(|demotion| now.since(demotion.at) < timing.window);
+        for change in &changes {
+            self.intents.insert(change.region.clone(), change.intent);
+            if change.was == Intent::Baseline && change.intent == Intent::Demoted {
+                self.demotions.push(Demotion {
+                    region: change.region.clone(),
+                    at: now,
+                });
+            }
+        }
+        self.pending = Some(Pending {
+            changes,
+            done: 0,
+            carried: 0,
+            operation: None,
+            started: now,
+            previous: self.last_change,
+        });
+        self.last_change = Some(now);
+    }
+
+    /// The request under way is done. What of the rest is still `wanted` goes on; returns whether there is any.
+    pub fn advance(&mut self, wanted: &[Change]) -> bool {
+        let Some(mut pending) = self.pending.take() else {
+            return false;
+        };
+        for change in pending.under_way() {
+            self.published.insert(change.region.clone(), change.state);
+        }
+        pending.done += pending.carried;
+        pending.carried = 0;
+        pending.operation = None;
+        let (goes_on, dropped): (Vec<_>, Vec<_>) = pending.left().iter().cloned().partition(|left| {
+            wanted
+                .iter()
+                .any(|now| now.region == left.region && now.state == left.state)
+        });
+        self.undo(&dropped, pending.started);
+        pending.changes.truncate(pending.done);
+        pending.changes.extend(goes_on);
+        if pending.left().is_empty() {
+            self.failures = 0;
+            self.retry_at = None;
+            self.last_error = None;
+            return false;
+        }
+        self.pending = Some(pending);
+        true
+    }
+
+    /// The change set came to nothing, or to less than was meant.
+    pub fn fail(&mut self, how: Failure, remedy: Remedy, why: String, timing: &Timing, now: StoreTime) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        if how != Failure::Overdue {
+            self.undo(pending.left(), pending.started);
+        }
+        if how == Failure::NotAccepted && pending.done == 0 {
+            self.last_change = pending.previous;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now.after(pause(remedy, self.failures, timing)));
+        self.last_error = Some(why);
+    }
+
+    /// Takes the ledger over. Of a change set that another began, only the request under way is waited for; the rest was
+    /// decided by votes of long ago.
+    pub fn take_over(&mut self, holder: VantageName) {
+        self.epoch += 1;
+        self.holder = Some(holder);
+        let Some(mut pending) = self.pending.take() else {
+            return;
+        };
+        let sent = pending.done + pending.carried;
+        let dropped = pending.changes.split_off(sent.min(pending.changes.len()));
+        self.undo(&dropped, pending.started);
+        if pending.carried > 0 {
+            self.pending = Some(pending);
+        }
+    }
+
+    fn undo(&mut self, changes: &[Change], began: StoreTime) {
+        for change in changes {
+            self.intents.insert(change.region.clone(), change.was);
+            self.demotions
+                .retain(|demotion| demotion.region != change.region || demotion.at != began);
+        }
+    }
+}
+
+/// A demotion, for the cap of one per window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demotion {
+    /// The region.
+    #[serde(with = "region")]
+    pub region: RegionName,
+    /// When it was begun.
+    pub at: StoreTime,
+}
+
+#[cfg(test)]
+mod tests;

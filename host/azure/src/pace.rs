@@ -1,0 +1,81 @@
+//! When the next change set may be sent. Pure.
+
+use crate::ledger::{Ledger, StoreTime};
+use crate::settings::Timing;
+use std::fmt;
+use std::time::Duration;
+
+/// Why a change set waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The last one was begun too recently: edges still follow it.
+    Spacing(StoreTime),
+    /// The last one failed.
+    Backoff(StoreTime),
+    /// One is under way.
+    InFlight,
+    /// The service is busy with a change that is not ours.
+    Busy,
+}
+
+/// Whether the operator lets a change set go before its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Haste {
+    /// Spacing and pauses are kept.
+    #[default]
+    Never,
+    /// An operator said now.
+    Now,
+}
+
+/// Whether the next change set has to wait.
+pub fn wait(ledger: &Ledger, busy: bool, timing: &Timing, haste: Haste, now: StoreTime) -> Option<Wait> {
+    if ledger.pending.is_some() {
+        return Some(Wait::InFlight);
+    }
+    if busy {
+        return Some(Wait::Busy);
+    }
+    if haste == Haste::Now {
+        return None;
+    }
+    let spaced = ledger.last_change.map(|last| last.after(timing.spacing));
+    match (ledger.retry_at, spaced) {
+        (Some(retry), _) if retry > now => Some(Wait::Backoff(retry)),
+        (_, Some(spaced)) if spaced > now => Some(Wait::Spacing(spaced)),
+        _ => None,
+    }
+}
+
+/// What may be done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Nothing was accepted and the cause may pass: again soon, but not before the service says.
+    Soon(Option<Duration>),
+    /// The service refused, or the operation failed: the same again would be refused again. Slowly.
+    Slowly,
+}
+
+/// How long to pause after the `failures`-th failure in a row, 1 for the first.
+pub fn pause(remedy: Remedy, failures: u32, timing: &Timing) -> Duration {
+    let doubled = |first: Duration| first.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    let pause = match remedy {
+        Remedy::Soon(asked) => doubled(timing.retry_least).max(asked.unwrap_or_default()),
+        Remedy::Slowly => doubled(timing.spacing),
+    };
+    pause.min(timing.retry_most.max(timing.retry_least))
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spacing(until) => write!(f, "until {until}: changes are spaced"),
+            Self::Backoff(until) => write!(f, "until {until}: the last try failed"),
+            Self::InFlight => f.write_str("until the change set under way is done"),
+            Self::Busy => f.write_str("until Front Door is done with a change of somebody else's"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use super::*;
+
+fn board() -> ProbeBoard {
+    let regions = ["weu", "eus"].map(RegionName::from).to_vec();
+    ProbeBoard::new(ProbeTiming::default(), [(ServiceName::from("shop"), regions)])
+}
+
+const SHOP: ServiceId = ServiceId(0);
+
+fn alone(own: State) -> Sight {
+    Sight {
+        own,
+        quorum: QuorumSight::Alone,
+    }
+}
+
+fn quorum(unhealthy: bool) -> Sight {
+    let votes = if unhealthy { 2 } else { 1 };
+    Sight {
+        own: State::Unhealthy,
+        quorum: QuorumSight::Said {
+            unhealthy,
+            votes,
+            of: 3,
+        },
+    }
+}
+
+fn lost() -> Sight {
+    Sight {
+        own: State::Unhealthy,
+        quorum: QuorumSight::Lost,
+    }
+}
+
+/// Shows the board a sight of the first region at a second, and reads its answer.
+fn at(board: &mut ProbeBoard, began: Instant, second: u64, first: &Sight) -> (u16, Reason) {
+    let now = began + Duration::from_secs(second);
+    let answers = board.update(
+        now,
+        |_, slot| if slot == Slot(0) { first.clone() } else { quorum(false) },
+    );
+    let answer = answers.region(SHOP, Slot(0), now);
+    (answer.status(), answer.reason)
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_at_once_and_comes_back_slowly() {
+    let (mut board, began) = (board(), Instant::now());
+    let bad = Reason::Quorum { votes: 2, of: 3 };
+    let steps = [
+        (0, quorum(false), (200, Reason::Fit)),
+        (1, quorum(true), (503, bad)),
+        (2, quorum(false), (503, Reason::Recovering)),
+        (31, quorum(false), (503, Reason::Recovering)),
+        (32, quorum(false), (200, Reason::Fit)),
+        (40, quorum(true), (503, bad)),
+        (50, quorum(false), (503, Reason::Recovering)),
+        // Bad once more: the time starts anew.
+        (60, quorum(true), (503, bad)),
+        (61, quorum(false), (503, Reason::Recovering)),
+        (85, quorum(false), (503, Reason::Recovering)),
+        (91, quorum(false), (200, Reason::Fit)),
+    ];
+    for (second, sight, expected) in steps {
+        assert_eq!(at(&mut board, began, second, &sight), expected, "at {second} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspicion_has_to_last_when_the_operator_wants_so() {
+    let timing = ProbeTiming {
+        unhealthy_after: Duration::from_secs(5),
+        ..ProbeTiming::default()
+    };
+    let began = Instant::now();
+    let mut board = ProbeBoard::new(timing, [(ServiceName::from("shop"), vec![RegionName::from("weu")])]);
+    assert_eq!(at(&mut board, began, 0, &quorum(true)), (200, Reason::Suspected));
+    assert_eq!(at(&mut board, began, 4, &quorum(true)), (200, Reason::Suspected));
+    assert_eq!(at(&mut board, began, 5, &quorum(true)).0, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_knows_nothing_says_200() {
+    let (mut board, began) = (board(), Instant::now());
+    assert_eq!(at(&mut board, began, 0, &alone(State::Unknown)), (200, Reason::Unknown));
+    assert_eq!(at(&mut board, began, 1, &quorum(true)).0, 503);
+    // The quorum is lost: its last word is not held against anybody, whatever we see ourselves.
+    assert_eq!(at(&mut board, began, 2, &lost()), (200, Reason::NoQuorum));
+    let answers = board.update(began, |_, _| quorum(true));
+    assert_eq!(answers.region(ServiceId(7), Slot(0), began).status(), 200);
+    assert_eq!(answers.region(SHOP, Slot(9), began).status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_view_is_no_view() {
+    let (mut board, began) = (board(), Instant::now());
+    let answers = board.update(began, |_, _| quorum(true));
+    let stale = ProbeTiming::default().stale_after;
+    assert_eq!(answers.region(SHOP, Slot(0), began + stale).status(), 503);
+    let late = began + stale + Duration::from_millis(1);
+    assert_eq!(answers.region(SHOP, Slot(0), late), Answer::fit(Reason::Stale));
+    assert_eq!(answers.service(SHOP, late), Answer::fit(Reason::Stale));
+}
+
+#[tokio::test(start_paused = true)]
+async fn alone_the_own_view_counts_and_a_drain_counts_always() {
+    let (mut board, began) = (board(), Instant::now());
+    assert_eq!(at(&mut board, began, 0, &alone(State::Healthy)), (200, Reason::Fit));
+    assert_eq!(at(&mut board, began, 1, &alone(State::Degraded)), (200, Reason::Fit));
+    assert_eq!(
+        at(&mut board, began, 2, &alone(State::Unhealthy)),
+        (503, Reason::OwnView)
+    );
+    let draining = Sight {
+        own: State::Draining,
+        quorum: QuorumSight::Said {
+            unhealthy: false,
+            votes: 0,
+            of: 3,
+        },
+    };
+    assert_eq!(at(&mut board, began, 60, &draining), (503, Reason::Draining));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_fit_while_any_region_is() {
+    let (mut board, began) = (board(), Instant::now());
+    let one = board.update(began, |_, slot| quorum(slot == Slot(0)));
+    assert_eq!(one.service(SHOP, began).status(), 200);
+    let none = board.update(began, |_, _| quorum(true));
+    assert_eq!(none.service(SHOP, began), Answer::unfit(Reason::NoRegion));
+    let text = none.explain(SHOP, began);
+    assert!(
+        text.starts_with("shop: 503, no region is fit (view of 0ns ago)\n"),
+        "{text}"
+    );
+    assert!(text.contains("  weu: 503, 2 of 3 vantages find it bad\n"), "{text}");
+}

@@ -1,0 +1,111 @@
+//! Where instances meet: a lease that one at a time can hold, and small blobs with the store's own times.
+
+mod blob;
+mod memory;
+
+pub use blob::BlobStore;
+pub use memory::MemoryStore;
+
+use crate::ledger::StoreTime;
+use crate::names::VantageName;
+use std::fmt;
+use std::time::Duration;
+use thiserror::Error;
+
+/// A blob of ours.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blob {
+    /// The ledger: what is leased, and written by the leader only.
+    Leader,
+    /// The vote of a vantage, written by that vantage only.
+    Vote(VantageName),
+}
+
+impl fmt::Display for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leader => f.write_str("leader"),
+            Self::Vote(vantage) => write!(f, "votes/{vantage}"),
+        }
+    }
+}
+
+/// What reading a blob brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The store's clock when it answered.
+    pub now: StoreTime,
+    /// The blob, if it is there.
+    pub found: Option<Found>,
+}
+
+/// A blob that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// When it was written, by the store's clock.
+    pub modified: StoreTime,
+}
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// Another holds the lease.
+    #[error("another instance holds the lease")]
+    Held,
+    /// The lease is not ours, or no longer: whoever gets this does not lead.
+    #[error("the lease is lost")]
+    Lost,
+    /// We may not.
+    #[error("the store refuses us: {0}")]
+    Denied(String),
+    /// The container is not there.
+    #[error("the container does not exist: {0}")]
+    NoContainer(String),
+    /// It cannot be reached, or is not well.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+}
+
+/// A lease's id: made by who asks for it, so that asking twice is asking once.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LeaseId(String);
+
+impl LeaseId {
+    /// A new one.
+    pub fn random() -> Self {
+        Self(azure_core::Uuid::new_v4().to_string())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Who knows it can write under it.
+        f.write_str("LeaseId(…)")
+    }
+}
+
+/// Where instances meet. No call is bounded in time; whoever calls does that.
+#[async_trait::async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Reads a blob.
+    async fn read(&self, blob: &Blob) -> Result<Read, StoreError>;
+
+    /// Writes a blob, under the lease if it is leased.
+    async fn write(&self, blob: &Blob, bytes: Vec<u8>, lease: Option<&LeaseId>) -> Result<(), StoreError>;
+
+    /// Gets the lease of the leader's blob, or gets it again.
+    async fn acquire(&self, lease: &LeaseId, duration: Duration) -> Result<(), StoreError>;
+
+    /// Prolongs the lease from now.
+    async fn renew(&self, lease: &LeaseId) -> Result<(), StoreError>;
+
+    /// Gives the lease back.
+    async fn release(&self, lease: &LeaseId) -> Result<(), StoreError>;
+}

@@ -1,0 +1,142 @@
+//! The Front Door as we need it: read the origins, send a change, ask how far it is.
+
+mod classic;
+mod standard;
+
+pub use classic::ClassicTarget;
+pub use standard::StandardTarget;
+
+use crate::arm::{Allowance, ArmError};
+use crate::diff::Change;
+use crate::operation::{Answer, Operation, Progress, Started};
+use crate::origin::Observed;
+use crate::pace::Remedy;
+use serde::Serialize;
+use std::fmt;
+use std::time::Duration;
+use thiserror::Error;
+
+/// A Front Door. No call is bounded in time; whoever calls does that. Nothing is repeated; whoever calls does that, too.
+#[async_trait::async_trait]
+pub trait Target: Send + Sync + fmt::Debug {
+    /// Reads the origins of the group.
+    async fn observe(&self) -> Result<Observed, TargetError>;
+
+    /// How many of these changes, from the first, one request carries.
+    fn carries(&self, changes: &[Change]) -> usize;
+
+    /// Sends the changes that one request carries.
+    async fn send(&self, changes: &[Change]) -> Result<Started, TargetError>;
+
+    /// Asks how far an operation is.
+    async fn poll(&self, operation: &Operation) -> Result<Progress, TargetError>;
+
+    /// Asks the origins of these changes themselves how far they are.
+    async fn watch(&self, changes: &[Change]) -> Result<Progress, TargetError>;
+
+    /// What is left of our allowance.
+    fn allowance(&self) -> Allowance {
+        Allowance::default()
+    }
+
+    /// What Front Door's own probes look like and who it is. Read once; nothing depends on it.
+    async fn about(&self) -> Result<About, TargetError> {
+        Ok(About::default())
+    }
+}
+
+/// Facts about the Front Door, for people and for the check of `X-Azure-FDID`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// Its id, which it sends in `X-Azure-FDID`.
+    pub front_door_id: Option<String>,
+    /// Where it probes.
+    pub probe_path: Option<String>,
+    /// How often, in seconds.
+    pub probe_interval_s: Option<u64>,
+    /// About how long it takes to notice, by interval, sample size and successes needed.
+    pub notices_within_s: Option<u64>,
+}
+
+/// Why the service did not do it.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// Too many requests: not before that long.
+    #[error("throttled{}", after(.0))]
+    Throttled(Option<Duration>),
+    /// Another change is under way.
+    #[error("busy: {0}")]
+    Busy(String),
+    /// We may not.
+    #[error("not allowed: {0}")]
+    Denied(String),
+    /// It is not there.
+    #[error("not found: {0}")]
+    Missing(String),
+    /// The service will not have it.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It cannot be reached, or is not well, and nothing was accepted.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A change may have arrived or not: only the origins themselves can tell.
+    #[error("no answer to a change: {0}")]
+    Unsure(String),
+    /// It answered something that cannot be understood.
+    #[error("cannot understand the answer: {0}")]
+    Nonsense(String),
+    /// Writing the front door back would lose what the model does not know.
+    #[error("will not write: these members would be lost: {}", .0.join(", "))]
+    Lossy(Vec<String>),
+    /// Somebody changed it since it was read.
+    #[error("will not write: changed by somebody else since it was read: {}", .0.join(", "))]
+    Changed(Vec<String>),
+}
+
+fn after(time: &Option<Duration>) -> String {
+    time.map(|time| format!(", again in {time:?}")).unwrap_or_default()
+}
+
+impl TargetError {
+    /// What a status means that is no success.
+    pub(crate) fn of(answer: &Answer) -> Self {
+        let (code, message) = answer.error();
+        let said = format!("{} {code} {message}", answer.status).trim_end().to_owned();
+        match answer.status {
+            429 => Self::Throttled(answer.retry_after),
+            409 => Self::Busy(said),
+            401 | 403 => Self::Denied(said),
+            404 => Self::Missing(said),
+            408 | 500..=599 => Self::Unavailable(said),
+            400..=499 => Self::Refused(said),
+            _ => Self::Nonsense(said),
+        }
+    }
+
+    /// A read that was not answered.
+    pub(crate) fn unread(error: &ArmError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+
+    /// A change that was not answered: whether it arrived depends on how far it came.
+    pub(crate) fn unsent(error: &ArmError) -> Self {
+        use crate::net::NetError::{Connect, Plain, Request};
+        match error {
+            ArmError::Net(Connect(..) | Plain(_) | Request(_)) | ArmError::Foreign(_) | ArmError::Identity(_) => {
+                Self::Unavailable(error.to_string())
+            }
+            ArmError::Net(_) => Self::Unsure(error.to_string()),
+        }
+    }
+
+    /// What may be done about it.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Throttled(asked) => Remedy::Soon(*asked),
+            Self::Busy(_) | Self::Unavailable(_) | Self::Unsure(_) | Self::Nonsense(_) | Self::Changed(_) => {
+                Remedy::Soon(None)
+            }
+            Self::Denied(_) | Self::Missing(_) | Self::Refused(_) | Self::Lossy(_) => Remedy::Slowly,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The acceptance scenarios over sockets: TLS, tokens, leases, votes, operations.
+
+use crate::cloud::{Azure, Instance, PATIENCE, REGIONS, Three, ms};
+use http::Method;
+use portolan_azure::fakes::arm::{Behaviour, Ending};
+use portolan_azure::probe::{ProbeBoard, Sight};
+use portolan_azure::settings::{ProbeTiming, Settings};
+use portolan_core::health::State::{self, Healthy, Unhealthy};
+use portolan_core::id::{RegionName, ServiceId, ServiceName, Slot};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+const DEMOTED: &str = r#"PATCH o-weu {"properties":{"priority":5}}"#;
+const RESTORED: &str = r#"PATCH o-weu {"properties":{"priority":1}}"#;
+
+/// Follows an instance's fast path until the probe of a region gets this answer.
+async fn until_probe(instance: &Instance, own: State, region: &str, expected: u16) -> Duration {
+    let began = Instant::now();
+    let timing = ProbeTiming {
+        healthy_after: ms(300),
+        ..ProbeTiming::default()
+    };
+    let regions = REGIONS.map(RegionName::from).to_vec();
+    let mut board = ProbeBoard::new(timing, [(ServiceName::from("storefront"), regions)]);
+    let index = REGIONS.iter().position(|name| *name == region).unwrap();
+    let mut council = instance.publisher.council();
+    loop {
+        let seen = council.borrow_and_update().clone();
+        let answers = board.update(Instant::now(), |_, slot| Sight {
+            own,
+            quorum: seen.sight(
+                &RegionName::from(REGIONS[slot.index()]),
+                Instant::now(),
+                timing.stale_after,
+            ),
+        });
+        let answer = answers.region(ServiceId(0), Slot(index as u8), Instant::now());
+        if answer.status() == expected {
+            return began.elapsed();
+        }
+        timeout(PATIENCE, council.changed())
+            .await
+            .expect("a probe's answer in time")
+            .unwrap();
+    }
+}
+
+/// The whole way, over TLS, known by workload identity: a region dies, all say so, one change; it comes back, one change.
+#[tokio::test]
+async fn a_region_dies_and_comes_back() {
+    let azure = Azure::tls().await;
+    let three = Three::start(|vantage| azure.one_of_three(vantage));
+    three.leader().await;
+    for instance in three.0.values() {
+        until_probe(instance, Healthy, "weu", 200).await;
+        instance
+            .until("all vote", |status| status.council.tally.live == 3)
+            .await;
+    }
+    assert_eq!(azure.written(), Vec::<String>::new());
+
+    three.all_see("weu", Unhealthy);
+    for instance in three.0.values() {
+        let took = until_probe(instance, Unhealthy, "weu", 503).await;
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    azure.until_written(1).await;
+    let leader = three.leader().await;
+    three.0[leader].until_idle().await;
+    assert_eq!(azure.written(), [DEMOTED]);
+
+    three.all_see("weu", Healthy);
+    for instance in three.0.values() {
+        until_probe(instance, Healthy, "weu", 200).await;
+    }
+    azure.until_written(2).await;
+    let status = three.0[leader].until_idle().await;
+    assert_eq!(azure.written(), [DEMOTED, RESTORED]);
+    azure.assert_by_contract();
+    for write in azure.writes() {
+        assert_eq!(write.api_version.as_deref(), Some("2024-02-01"));
+    }
+    let about = status.desk.about.clone().expect("read once");
+    assert_eq!(
+        about.front_door_id.as_deref(),
+        Some("3b4682da-b3e2-47a1-96ca-08ab3cb7294e")
+    );
+    eprintln!("{}\n{}", azure.log(), status.view());
+}
+
+#[tokio::test]
+async fn another_leader_goes_on_with_the_operation_of_a_dead_one() {
+    let azure = Azure::tls().await;
+    azure.cloud.arm.play(Behaviour::Operations {
+        last: None,
+        ending: Ending::Succeeded,
+    });
+    let mut three = Three::start(|vantage| azure.one_of_three(vantage));
+    let first = three.leader().await;
+    three.all_see("weu", Unhealthy);
+    azure.until_written(1).await;
+    // It is written down where to ask before the leader dies.
+    three.0[first]
+        .until("the operation is known", |status| {
+            let pending = status.ledger().and_then(|ledger| ledger.pending.clone());
+            pending.is_some_and(|pending| pending.operation.is_some())
+        })
+        .await;
+    azure
+        .cloud
+        .blob
+        .until(PATIENCE, |blob| {
+            let ledger = blob
+                .blob("portolan", "shop/leader")
+                .map(|blob| blob.content)
+                .unwrap_or_default();
+            String::from_utf8_lossy(&ledger).contains("operationresults")
+        })
+        .await
+        .unwrap();
+    drop(three.0.remove(first));
+
+    let began = Instant::now();
+    let second = three.leader().await;
+    assert!(began.elapsed() < Duration::from_secs(60));
+    let polls = |azure: &Azure| {
+        let log = azure.cloud.arm.log();
+        log.iter()
+            .filter(|request| request.path.contains("operationresults"))
+            .count()
+    };
+    let before = polls(&azure);
+    azure
+        .cloud
+        .arm
+        .until(PATIENCE, |_| polls(&azure) > before)
+        .await
+        .unwrap();
+    let status = three.0[second].publisher.status();
+    assert_eq!(status.view().epoch, 2);
+    azure.cloud.arm.finish_operations();
+    three.0[second].until_idle().await;
+    // It had every reason to send it again, and time: it reads twice more, and does not.
+    let reads = three.0[second].publisher.status().counters.reads.get();
+    three.0[second]
+        .until("it reads on", |status| status.counters.reads.get() >= reads + 2)
+        .await;
+    assert_eq!(azure.written(), [DEMOTED]);
+    azure.assert_by_contract();
+}
+
+/// Instances by ports of their own, so that each can be cut off alone.
+async fn by_doors(azure: &Azure) -> Three {
+    let mut doors = std::collections::BTreeMap::new();
+    for vantage in REGIONS {
+        doors.insert(vantage, azure.cloud.open_door(vantage).await.unwrap());
+    }
+    let hurry = |mut settings: Settings| {
+        settings.timing.request_timeout = Duration::from_secs(1);
+        settings
+    };
+    Three::start(|vantage| azure.by_door(hurry(azure.one_of_three(vantage)), &doors[vantage]))
+}
+
+#[tokio::test]
+async fn a_vantage_cut_off_from_everything_changes_nothing() {
+    let azure = Azure::plain().await;
+    let three = by_doors(&azure).await;
+    three.leader().await;
+    azure.cloud.partition("sea");
+    REGIONS.iter().for_each(|region| three.0["sea"].sees(region, Unhealthy));
+    three.0["sea"].until_alert("no-quorum").await;
+    for vantage in ["eus", "weu"] {
+        let seen = three.0[vantage]
+            .until("two vote", |status| status.council.tally.live == 2)
+            .await;
+        assert!(seen.council.tally.is_quorate());
+    }
+    let leader = timeout(PATIENCE, async {
+        loop {
+            match three.leader().await {
+                "sea" => tokio::task::yield_now().await,
+                leader => break leader,
+            }
+        }
+    });
+    let leader = leader.await.expect("another leads");
+    let reads = three.0[leader].publisher.status().counters.reads.get();
+    three.0[leader]
+        .until("it reads on", |status| status.counters.reads.get() >= reads + 10)
+        .await;
+    assert_eq!(azure.written(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn with_two_of_three_cut_off_nothing_is_published_and_it_is_told() {
+    let azure = Azure::plain().await;
+    let three = by_doors(&azure).await;
+    three.leader().await;
+    azure.cloud.partition("sea");
+    azure.cloud.partition("eus");
+    for region in ["sea", "eus"] {
+        three.0["weu"].sees(region, Unhealthy);
+    }
+    for instance in three.0.values() {
+        instance.until_alert("no-quorum").await;
+    }
+    three.0["weu"].until("it leads", |status| status.desk.leads).await;
+    let reads = three.0["weu"].publisher.status().counters.reads.get();
+    three.0["weu"]
+        .until("it reads on", |status| status.counters.reads.get() >= reads + 10)
+        .await;
+    assert_eq!(azure.written(), Vec::<String>::new());
+    let status = three.0["weu"].publisher.status();
+    assert!(
+        status
+            .view()
+            .plan
+            .unwrap()
+            .starts_with("nothing may be changed: no quorum")
+    );
+    let changes = azure
+        .cloud
+        .arm
+        .log()
+        .iter()
+        .filter(|request| request.method == Method::PATCH)
+        .count();
+    assert_eq!(changes, 0);
+}
