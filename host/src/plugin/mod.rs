@@ -55,10 +55,3 @@ pub use request::RouteRequest;
 pub use settings::{Isolation, PluginSettings};
 pub use version::{PluginVersion, Setup};
 pub use worker::PluginWorker;
-
-use portolan_core::id::PluginName;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// The loaded plugins by name.
-pub type Plugins = BTreeMap<PluginName, Arc<PluginVersion>>;

@@ -199,20 +199,22 @@ impl Seat {
 
     /// The instance for one answer: the one in use, or a new one when that is used up.
     fn instance(&mut self, now: Instant, chance: &mut Chance) -> Result<&mut Instance, Failure> {
+        if self.life.as_ref().is_some_and(|life| life.over(now)) {
+            // Gone before the next one comes: its place in the pool may be the last.
+            self.life = None;
+        }
         let life = match &mut self.life {
-            Some(life) if !life.over(now) => {
+            Some(life) => {
                 life.instance.begin();
                 life
             }
-            life => {
-                // The old one first: its place in the pool may be the last.
-                *life = None;
+            none => {
                 let answers_left = match self.version.settings.isolation {
                     Isolation::Reuse => ANSWERS * 3 / 4 + chance.next() % (ANSWERS / 2),
                     Isolation::Fresh => 1,
                 };
                 let instance = start(&self.version, &self.desk)?;
-                life.insert(Life {
+                none.insert(Life {
                     instance,
                     answers_left,
                     until: now + AGE,
