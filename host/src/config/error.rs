@@ -37,8 +37,17 @@ pub struct Mistake {
 impl ConfigErrors {
     /// A file with one mistake that has no place.
     pub(super) fn whole(file: &Path, message: impl Into<String>) -> Self {
-        let mistake = Mistake { line: 0, column: 0, path: String::new(), message: message.into() };
-        Self { file: file.to_owned(), mistakes: vec![mistake], more: 0 }
+        let mistake = Mistake {
+            line: 0,
+            column: 0,
+            path: String::new(),
+            message: message.into(),
+        };
+        Self {
+            file: file.to_owned(),
+            mistakes: vec![mistake],
+            more: 0,
+        }
     }
 
     /// How many mistakes there are.
@@ -86,7 +95,12 @@ pub(super) struct Mistakes<'a> {
 impl<'a> Mistakes<'a> {
     /// None yet, beside what was found when the document was parsed.
     pub(super) fn of(document: &'a Document) -> Self {
-        let mut mistakes = Self { document, found: Vec::new(), more: 0, warnings: Vec::new() };
+        let mut mistakes = Self {
+            document,
+            found: Vec::new(),
+            more: 0,
+            warnings: Vec::new(),
+        };
         for (id, position, message) in document.mistakes() {
             mistakes.add(*id, *position, message.clone());
         }
@@ -121,7 +135,12 @@ impl<'a> Mistakes<'a> {
     }
 
     fn mistake(&self, id: NodeId, position: Position, message: String) -> Mistake {
-        Mistake { line: position.line, column: position.column, path: self.document.path(id), message }
+        Mistake {
+            line: position.line,
+            column: position.column,
+            path: self.document.path(id),
+            message,
+        }
     }
 
     /// The line of a value, to refer to it in another's message.
@@ -136,6 +155,10 @@ impl<'a> Mistakes<'a> {
             return Ok(self.warnings);
         }
         self.found.sort();
-        Err(ConfigErrors { file: file.to_owned(), mistakes: self.found, more: self.more })
+        Err(ConfigErrors {
+            file: file.to_owned(),
+            mistakes: self.found,
+            more: self.more,
+        })
     }
 }

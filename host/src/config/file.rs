@@ -8,8 +8,10 @@ use super::regions::{LocationSection, Places};
 use super::routes::{self, RouteSection};
 use super::services::{self, ServiceSection};
 use super::settings::{AccessLog, GeoSettings, Settings};
-use super::shape::{At, Named, OneOrMore, Shape, section};
-use super::values::{FilePath, H, Time, Whole, scalar, word};
+use super::compound::{At, Named, NonEmpty, OneOrMore};
+use super::shape::{Shape, section};
+use super::quantities::{H, Time};
+use super::values::{FilePath, Whole, word};
 use portolan_core::config::Config;
 use portolan_core::geo::Point;
 use portolan_core::id::RegionName;
@@ -27,7 +29,7 @@ section! {
     /// The configuration of Portolan.
     File {
         /// Where clients connect.
-        required listeners: At<Vec<ListenerSection>>,
+        required listeners: NonEmpty<ListenerSection>,
         /// Where administration, metrics and the dashboard listen. Default: 127.0.0.1:9900.
         optional admin: AdminSection,
         /// How many worker threads serve requests. Default: as many as there are cores.
@@ -39,7 +41,7 @@ section! {
         /// What routes lead to: regions with a gateway each, and the policies to choose among them.
         required services: At<Named<ServiceSection>>,
         /// Which requests go to which service. The most specific host wins, then the longest path.
-        required routes: At<Vec<RouteSection>>,
+        required routes: NonEmpty<RouteSection>,
         /// Routing plugins, for policies to name.
         optional plugins: Named<PluginSection>,
         /// Where one line of JSON for each request goes. Default: stdout.
@@ -64,12 +66,20 @@ impl File {
     pub(super) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Settings> {
         // Everything is read before the first `?`, so that everything is checked.
         let admin = self.admin.as_ref().map_or(Some(DEFAULT_ADMIN), AdminSection::address);
-        let listeners = self.listeners.as_ref().and_then(|all| listeners::settings(all, self.admin.as_ref(), mistakes));
+        let listeners = self
+            .listeners
+            .as_ref()
+            .and_then(|all| listeners::settings(all, self.admin.as_ref(), mistakes));
         let plugins = plugins::settings(self.plugins.as_ref(), folder, mistakes);
-        let mut places = Places::default();
-        let services =
-            self.services.as_ref().and_then(|all| services::settings(all, self.plugins.as_ref(), &mut places, mistakes));
-        let routes = self.routes.as_ref().and_then(|all| routes::settings(all, self.services.as_ref(), mistakes));
+        let places = services::places(self.services.as_ref(), mistakes);
+        let services = self
+            .services
+            .as_ref()
+            .and_then(|all| services::settings(all, self.plugins.as_ref(), &places, mistakes));
+        let routes = self
+            .routes
+            .as_ref()
+            .and_then(|all| routes::settings(all, self.services.as_ref(), mistakes));
         let here = match &self.here {
             Some(here) => here.settings(&places, mistakes).map(Some),
             None => Some(None),
@@ -84,11 +94,15 @@ impl File {
             here,
             geo: self.geo.as_ref().map(|geo| geo.settings(folder)).unwrap_or_default(),
             plugins: plugins?,
-            access_log: self.access_log.as_ref().map(|log| log.settings(folder)).unwrap_or_default(),
+            access_log: self
+                .access_log
+                .as_ref()
+                .map(|log| log.settings(folder))
+                .unwrap_or_default(),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes?, fallback).ok()?),
-            written: serde_json::Value::Null,
+            written: Value::Null,
             warnings: Vec::new(),
         })
     }
@@ -107,7 +121,12 @@ impl File {
 impl GeoSection {
     fn settings(&self, folder: &Path) -> GeoSettings {
         GeoSettings {
-            databases: self.database.iter().flat_map(|list| &list.0).map(|path| path.within(folder)).collect(),
+            databases: self
+                .database
+                .iter()
+                .flat_map(|list| &list.0)
+                .map(|path| path.within(folder))
+                .collect(),
             asn_database: self.asn_database.as_ref().map(|path| path.within(folder)),
         }
     }
@@ -145,18 +164,18 @@ impl Shape for Here {
     }
 }
 
-/// `off`, `stdout`, or `{ file: PATH }`.
+/// `stdout`, `off`, or `{ file: PATH }`.
 #[derive(Debug)]
 pub(super) enum AccessLogShape {
-    Off,
     Stdout,
+    Off,
     File(AccessLogFile),
 }
 
 section! {
     /// An access log in a file.
     AccessLogFile {
-        /// The file lines are appended to.
+        /// The file that lines are appended to.
         required file: FilePath,
     }
 }
@@ -164,29 +183,25 @@ section! {
 impl AccessLogShape {
     fn settings(&self, folder: &Path) -> AccessLog {
         match self {
-            Self::Off => AccessLog::Off,
             Self::Stdout => AccessLog::Stdout,
+            Self::Off => AccessLog::Off,
             // A file that could not be read has been reported.
-            Self::File(log) => log.file.as_ref().map_or(AccessLog::Off, |file| AccessLog::File(file.within(folder))),
+            Self::File(log) => log
+                .file
+                .as_ref()
+                .map_or(AccessLog::Off, |file| AccessLog::File(file.within(folder))),
         }
     }
 }
 
-#[derive(Clone, Copy)]
-enum Word {
-    Off,
-    Stdout,
-}
-
 impl Shape for AccessLogShape {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        if scalar(node).is_none() {
+        if let Content::Map(_) = node.content() {
             return AccessLogFile::read(node, mistakes).map(Self::File);
         }
-        Some(match word(node, &[("stdout", Word::Stdout), ("off", Word::Off), ("false", Word::Off)], mistakes)? {
-            Word::Off => Self::Off,
-            Word::Stdout => Self::Stdout,
-        })
+        let words = [("stdout", true), ("off", false), ("false", false)];
+        let stdout = word(node, &words, "stdout, off or { file: PATH }", mistakes)?;
+        Some(if stdout { Self::Stdout } else { Self::Off })
     }
 
     fn schema() -> Value {

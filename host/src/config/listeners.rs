@@ -3,7 +3,8 @@
 use super::document::Node;
 use super::error::Mistakes;
 use super::settings::Listener;
-use super::shape::{At, Shape, all, section, shown, wanted};
+use super::compound::{At, NonEmpty};
+use super::shape::{Shape, all, section, shown, wanted};
 use super::values::{scalar, words};
 use ipnet::IpNet;
 use portolan_core::identity::{ClientAddress, ClientHeader};
@@ -29,9 +30,9 @@ section! {
     /// Who the clients are, when they come through proxies.
     ClientAddressSection {
         /// The addresses and networks of the proxies whose headers are believed.
-        required trusted_proxies: At<Vec<Network>>,
+        required trusted_proxies: At<NonEmpty<Network>>,
         /// The header that these proxies write the client's address to.
-        required header: At<Header>,
+        required header: ClientHeaderShape,
         /// With x-azure-socketip: the X-Azure-FDID of your Front Door. Without it, any tenant's Front Door is believed.
         optional front_door_id: At<String>,
     }
@@ -54,25 +55,26 @@ words! {
         Forwarded = "forwarded",
         /// `X-Azure-SocketIP`.
         XAzureSocketIp = "x-azure-socketip",
-        /// The PROXY protocol.
-        ProxyProtocol = "proxy-protocol",
     }
 }
 
 /// The listeners; no two of one address.
 pub(super) fn settings(
-    sections: &At<Vec<ListenerSection>>,
+    sections: &[ListenerSection],
     admin: Option<&AdminSection>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Vec<Listener>> {
-    if sections.is_empty() {
-        mistakes.at(sections.id, "at least one listener is needed");
-    }
     let mut taken = HashMap::new();
-    let addresses = sections.iter().map(|section| &section.address).chain(admin.map(|admin| &admin.address));
+    let addresses = sections
+        .iter()
+        .map(|section| &section.address)
+        .chain(admin.map(|admin| &admin.address));
     for address in addresses.flatten().filter(|address| address.0.port() != 0) {
         if let Some(first) = taken.insert(address.0, address.id) {
-            mistakes.at(address.id, format!("{} is already taken on line {}", address.0, mistakes.line(first)));
+            mistakes.at(
+                address.id,
+                format!("{} is already taken on line {}", address.0, mistakes.line(first)),
+            );
         }
     }
     all(sections.iter().map(|section| section.settings(mistakes)))
@@ -94,32 +96,29 @@ impl ListenerSection {
 
 impl ClientAddressSection {
     fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<ClientAddress> {
-        if let Some(proxies) = &self.trusted_proxies {
-            if proxies.is_empty() {
-                mistakes.at(proxies.id, "no proxy is trusted, so the header would never be read: name the proxies");
-            }
-            if proxies.iter().any(|network| network.0.prefix_len() == 0) {
-                mistakes.warn(proxies.id, "everybody is trusted: every client can claim any address");
-            }
+        let is_all = |network: &Network| network.0.prefix_len() == 0;
+        if let Some(proxies) = self
+            .trusted_proxies
+            .as_ref()
+            .filter(|proxies| proxies.iter().any(is_all))
+        {
+            mistakes.warn(proxies.id, "everybody is trusted: every client can claim any address");
         }
         let header = self.header.as_ref()?;
         let front_door = self.front_door_id.as_ref();
-        if let Some(id) = front_door.filter(|_| header.value != Header::XAzureSocketIp) {
+        if let Some(id) = front_door.filter(|_| header.0 != Header::XAzureSocketIp) {
             mistakes.at(id.id, "only header: x-azure-socketip has a use for this");
         }
-        let header = match header.value {
+        let header = match header.0 {
             Header::XForwardedFor => ClientHeader::XForwardedFor,
             Header::Forwarded => ClientHeader::Forwarded,
             Header::XAzureSocketIp => {
                 if front_door.is_none() {
                     mistakes.warn(self.at, "without front_door_id, any tenant's Front Door is believed");
                 }
-                ClientHeader::AzureSocketIp { front_door_id: front_door.map(|id| id.as_str().into()) }
-            }
-            Header::ProxyProtocol => {
-                let message = "proxy-protocol is not supported by this version: let the proxy write x-forwarded-for";
-                mistakes.at(header.id, message);
-                return None;
+                ClientHeader::AzureSocketIp {
+                    front_door_id: front_door.map(|id| id.as_str().into()),
+                }
             }
         };
         let trusted = self.trusted_proxies.as_ref()?.iter().map(|network| network.0).collect();
@@ -134,6 +133,25 @@ impl AdminSection {
     }
 }
 
+/// The header that carries the client's address; no other way to tell it is supported.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientHeaderShape(Header);
+
+impl Shape for ClientHeaderShape {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        if scalar(node) == Some("proxy-protocol") {
+            let message = "the PROXY protocol is not supported by this version: let the proxy write x-forwarded-for";
+            mistakes.at(node.id(), message);
+            return None;
+        }
+        Header::read(node, mistakes).map(Self)
+    }
+
+    fn schema() -> Value {
+        Header::schema()
+    }
+}
+
 /// An address with a port.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address(pub(super) SocketAddr);
@@ -142,7 +160,11 @@ impl Shape for Address {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         match scalar(node).and_then(|text| text.parse().ok()) {
             Some(address) => Some(Self(address)),
-            None => wanted(node, "an address with a port, such as 0.0.0.0:8080 or \"[::]:8080\"", mistakes),
+            None => wanted(
+                node,
+                "an address with a port, such as 0.0.0.0:8080 or \"[::]:8080\"",
+                mistakes,
+            ),
         }
     }
 
@@ -165,7 +187,10 @@ impl Shape for Network {
             Ok(network) if network.addr() == network.network() => Some(Self(network)),
             Ok(network) => {
                 let whole = network.trunc();
-                mistakes.at(node.id(), format!("{} is one address of a network — did you mean {whole}?", shown(text)));
+                mistakes.at(
+                    node.id(),
+                    format!("{} is one address of a network — did you mean {whole}?", shown(text)),
+                );
                 None
             }
             Err(_) => wanted(node, "a network such as 10.0.0.0/8, or an address", mistakes),
@@ -183,7 +208,10 @@ pub(super) struct Tls;
 
 impl Shape for Tls {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        mistakes.at_key(node.id(), "TLS is not supported by this version: remove the key, and end TLS before Portolan");
+        mistakes.at_key(
+            node.id(),
+            "TLS is not supported by this version: remove the key, and end TLS before Portolan",
+        );
         None
     }
 

@@ -20,7 +20,10 @@ const MAX_SIZE: u64 = 4 * 1024 * 1024;
 pub fn load(file: &Path) -> Result<Settings, ConfigErrors> {
     let bytes = read(file).map_err(|error| ConfigErrors::whole(file, format!("cannot be read: {error}")))?;
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(ConfigErrors::whole(file, format!("is larger than {} MiB", MAX_SIZE / 1024 / 1024)));
+        return Err(ConfigErrors::whole(
+            file,
+            format!("is larger than {} MiB", MAX_SIZE / 1024 / 1024),
+        ));
     }
     parse(&bytes, file)
 }
@@ -39,10 +42,15 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
     let mut mistakes = Mistakes::of(&document);
     let folder = file.parent().unwrap_or(Path::new(""));
     let settings = File::read(document.root(), &mut mistakes).and_then(|raw| raw.settings(folder, &mut mistakes));
-    let written = Value::read(document.root(), &mut mistakes).unwrap_or_default();
     let warnings = mistakes.into_warnings(file)?;
+    // Whatever is in it that JSON does not have is where any value may be, and has been refused there.
+    let written = Value::read(document.root(), &mut Mistakes::of(&document)).unwrap_or_default();
     match settings {
-        Some(settings) => Ok(Settings { written, warnings, ..settings }),
+        Some(settings) => Ok(Settings {
+            written,
+            warnings,
+            ..settings
+        }),
         // Not reached: whatever is left out of the settings has been reported. A test tries to prove it wrong.
         None => Err(ConfigErrors::whole(file, "does not hold together")),
     }
@@ -68,6 +76,11 @@ fn text(content: &[u8]) -> Result<&str, String> {
 impl From<Unreadable> for Mistake {
     fn from(error: Unreadable) -> Self {
         let (line, column) = (error.position.line, error.position.column);
-        Self { line, column, path: String::new(), message: error.message }
+        Self {
+            line,
+            column,
+            path: String::new(),
+            message: error.message,
+        }
     }
 }

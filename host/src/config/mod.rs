@@ -5,8 +5,9 @@
 //! may contain is declared once; the JSON Schema for editors comes of the same declarations.
 //!
 //! In reading order: [`Settings`], [`load`], the sections from the file's top to its details (`file`, `listeners`,
-//! `services`, `routes`, `plugins`), and what they are read with (`shape`, `values`, `document`).
+//! `services`, `routes`, `plugins`), and what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
+mod compound;
 mod document;
 mod error;
 mod file;
@@ -15,6 +16,7 @@ mod listeners;
 mod load;
 mod plugins;
 mod policies;
+mod quantities;
 mod regions;
 mod residency;
 mod routes;

@@ -2,21 +2,16 @@
 
 use super::error::Mistakes;
 use super::settings::{Plugin, PluginSource};
-use crate::plugin::{Isolation, PluginSettings};
-use super::shape::{At, Named, all, section};
+use super::compound::{At, Named};
+use super::shape::{all, section};
 use super::suggest::did_you_mean;
-use super::values::{FilePath, KIB, MIB, MS, S, Size, Time, words};
+use super::quantities::{KIB, MIB, MS, S, Size, Time};
+use super::values::{FilePath, words};
+use crate::plugin::{Isolation, PluginSettings, embedded};
 use portolan_core::id::PluginName;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-/// The plugins that are part of the program.
-pub(super) const EMBEDDED: [&str; 2] = ["canary", "nearest"];
-
-const DEFAULT_DEADLINE: Duration = Duration::from_millis(1);
-const DEFAULT_MEMORY: usize = 16 * MIB as usize;
 
 section! {
     /// A routing plugin: a WebAssembly component of portolan:routing.
@@ -61,33 +56,45 @@ pub(super) fn settings(
 
 impl PluginSection {
     fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Plugin> {
+        let default = PluginSettings::default();
+        let deployment = PluginSettings {
+            config: self.config.as_ref().map_or(default.config, Value::to_string),
+            deadline: self.deadline.map_or(default.deadline, |deadline| deadline.0),
+            memory: self.memory.map_or(default.memory, |memory| memory.0 as usize),
+            isolation: match self.isolation {
+                Some(IsolationWord::Reuse) => Isolation::Reuse,
+                Some(IsolationWord::Fresh) => Isolation::Fresh,
+                None => default.isolation,
+            },
+        };
         Some(Plugin {
             source: source(self.source.as_ref()?, folder, mistakes)?,
-            deployment: PluginSettings {
-                config: self.config.as_ref().map_or_else(|| "{}".to_owned(), Value::to_string),
-                deadline: self.deadline.map_or(DEFAULT_DEADLINE, |deadline| deadline.0),
-                memory: self.memory.map_or(DEFAULT_MEMORY, |memory| memory.0 as usize),
-                isolation: match self.isolation {
-                    Some(IsolationWord::Fresh) => Isolation::Fresh,
-                    Some(IsolationWord::Reuse) | None => Isolation::Reuse,
-                },
-            },
+            deployment,
         })
     }
 }
 
+/// Whether a plugin of this name is part of the program.
+pub(super) fn is_embedded(name: &str) -> bool {
+    embedded::find(name).is_some()
+}
+
 fn source(text: &At<String>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<PluginSource> {
     if let Some(name) = text.strip_prefix("embedded:") {
-        if EMBEDDED.contains(&name) {
+        if is_embedded(name) {
             return Some(PluginSource::Embedded(name.into()));
         }
-        let known = EMBEDDED.join(", ");
-        let meant = did_you_mean(name, EMBEDDED);
-        mistakes.at(text.id, format!("no plugin of that name is part of this program, which has {known}{meant}"));
+        let known = embedded::ALL.map(|(name, _)| name);
+        let (meant, known) = (did_you_mean(name, known), known.join(", "));
+        mistakes.at(
+            text.id,
+            format!("no plugin of that name is part of this program, which has {known}{meant}"),
+        );
         return None;
     }
     if let Some((scheme, _)) = text.split_once("://") {
-        let message = format!("{scheme}:// sources are not supported by this version: fetch the file, and give its path");
+        let message =
+            format!("{scheme}:// sources are not supported by this version: fetch the file, and give its path");
         mistakes.at(text.id, message);
         return None;
     }

@@ -2,8 +2,10 @@
 
 use super::document::Node;
 use super::error::Mistakes;
-use super::shape::{At, OrOff, Shape, section, wanted};
-use super::values::{H, MIB, MIN, MS, Percent, Size, Time, Whole, scalar, words};
+use super::compound::{At, OrOff};
+use super::shape::{Shape, section, wanted};
+use super::quantities::{H, MIB, MIN, MS, Size, Time, written_time};
+use super::values::{Percent, Whole, scalar, words};
 use portolan_core::config::{Budget, HealthCheck, OutlierDetection, Probe, Retry, Timeouts};
 use serde_json::{Value, json};
 
@@ -67,10 +69,10 @@ section! {
         /// Request bodies up to this size are kept so that they can be sent again. Default: 64KiB.
         optional max_replay_body: Size<0, { 16 * MIB }>,
         /// After this long without an answer a second attempt runs beside the first, in the next region, where a retry
-        /// would be allowed; whichever answers first is used. `off`: never. Default: 400ms.
+        /// would be allowed; whichever answers first is used. off: never. Default: 400ms.
         optional hedge_after: OrOff<Time<{ MS }, { 24 * H }>>,
         /// Response bodies up to this size are held back until they are whole, so that one that is cut short can be
-        /// fetched again elsewhere. Default: 0, every body flows as it comes.
+        /// fetched again elsewhere. Default: 0B, every body flows as it comes.
         optional hold_back_body: Size<0, { 16 * MIB }>,
         /// The bound on extra attempts.
         optional budget: BudgetSection,
@@ -116,7 +118,13 @@ pub(super) fn health_check(
     }
     let interval = section.interval.map_or(default.interval, |interval| interval.0);
     if let Some(timeout) = section.timeout.filter(|timeout| timeout.0 > interval) {
-        mistakes.at(timeout.id, format!("longer than the interval of {interval:?}: checks would pile up"));
+        mistakes.at(
+            timeout.id,
+            format!(
+                "longer than the interval, {}: checks would pile up",
+                written_time(interval)
+            ),
+        );
     }
     Some(HealthCheck {
         probe: match &section.path {
@@ -125,9 +133,15 @@ pub(super) fn health_check(
             None => default.probe,
         },
         interval,
-        timeout: section.timeout.map_or(default.timeout.min(interval), |timeout| timeout.0),
-        healthy_threshold: section.healthy_threshold.map_or(default.healthy_threshold, |count| count.0 as u32),
-        unhealthy_threshold: section.unhealthy_threshold.map_or(default.unhealthy_threshold, |count| count.0 as u32),
+        timeout: section
+            .timeout
+            .map_or(default.timeout.min(interval), |timeout| timeout.0),
+        healthy_threshold: section
+            .healthy_threshold
+            .map_or(default.healthy_threshold, |count| count.0 as u32),
+        unhealthy_threshold: section
+            .unhealthy_threshold
+            .map_or(default.unhealthy_threshold, |count| count.0 as u32),
     })
 }
 
@@ -137,18 +151,33 @@ pub(super) fn outlier_detection(
 ) -> OutlierDetection {
     let default = OutlierDetection::default();
     let Some(section) = section else { return default };
-    let base = section.base_ejection_time.map_or(default.base_ejection_time, |time| time.0);
+    let base = section
+        .base_ejection_time
+        .map_or(default.base_ejection_time, |time| time.0);
     if let Some(max) = section.max_ejection_time.filter(|max| max.0 < base) {
-        mistakes.at(max.id, format!("shorter than base_ejection_time, {base:?}"));
+        mistakes.at(
+            max.id,
+            format!("shorter than base_ejection_time, {}", written_time(base)),
+        );
     }
     OutlierDetection {
-        consecutive_failures: section.consecutive_failures.map_or(default.consecutive_failures, |count| count.0 as u32),
-        failure_percent: section.failure_percent.map_or(default.failure_percent, |percent| percent.0),
-        min_requests: section.min_requests.map_or(default.min_requests, |count| count.0 as u32),
+        consecutive_failures: section
+            .consecutive_failures
+            .map_or(default.consecutive_failures, |count| count.0 as u32),
+        failure_percent: section
+            .failure_percent
+            .map_or(default.failure_percent, |percent| percent.0),
+        min_requests: section
+            .min_requests
+            .map_or(default.min_requests, |count| count.0 as u32),
         window: section.window.map_or(default.window, |window| window.0),
         base_ejection_time: base,
-        max_ejection_time: section.max_ejection_time.map_or(default.max_ejection_time.max(base), |time| time.0),
-        max_ejection_percent: section.max_ejection_percent.map_or(default.max_ejection_percent, |percent| percent.0),
+        max_ejection_time: section
+            .max_ejection_time
+            .map_or(default.max_ejection_time.max(base), |time| time.0),
+        max_ejection_percent: section
+            .max_ejection_percent
+            .map_or(default.max_ejection_percent, |percent| percent.0),
     }
 }
 
@@ -165,10 +194,16 @@ pub(super) fn retry(section: Option<&RetrySection>) -> Retry {
             Some(OrOff::On(time)) => Some(time.0),
             None => default.hedge_after,
         },
-        hold_back_bytes: section.hold_back_body.map_or(default.hold_back_bytes, |size| size.0 as usize),
-        max_replay_bytes: section.max_replay_body.map_or(default.max_replay_bytes, |size| size.0 as usize),
+        hold_back_bytes: section
+            .hold_back_body
+            .map_or(default.hold_back_bytes, |size| size.0 as usize),
+        max_replay_bytes: section
+            .max_replay_body
+            .map_or(default.max_replay_bytes, |size| size.0 as usize),
         budget: Budget {
-            percent: budget.and_then(|budget| budget.percent).map_or(default.budget.percent, |percent| percent.0),
+            percent: budget
+                .and_then(|budget| budget.percent)
+                .map_or(default.budget.percent, |percent| percent.0),
             min_per_second: budget
                 .and_then(|budget| budget.min_per_second)
                 .map_or(default.budget.min_per_second, |count| count.0 as u32),
@@ -185,14 +220,21 @@ pub(super) fn timeouts(
     let default = Timeouts::default();
     let request = section.and_then(|section| section.request);
     let timeouts = Timeouts {
-        connect: section.and_then(|section| section.connect).map_or(default.connect, |time| time.0),
+        connect: section
+            .and_then(|section| section.connect)
+            .map_or(default.connect, |time| time.0),
         request: request.map_or(default.request, |time| time.0),
-        idle: section.and_then(|section| section.idle).map_or(default.idle, |time| time.0),
+        idle: section
+            .and_then(|section| section.idle)
+            .map_or(default.idle, |time| time.0),
     };
     let per_try = retry.and_then(|retry| retry.per_try_timeout);
     if let Some(per_try) = per_try.filter(|per_try| per_try.0 > timeouts.request) {
-        let whole = timeouts.request;
-        mistakes.at(per_try.id, format!("longer than the whole request may take, timeouts.request of {whole:?}"));
+        let request = written_time(timeouts.request);
+        mistakes.at(
+            per_try.id,
+            format!("longer than timeouts.request, {request}, in which all attempts must fit"),
+        );
     }
     timeouts
 }
@@ -203,7 +245,8 @@ pub(super) struct ProbePath(String);
 
 impl Shape for ProbePath {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let fits = |text: &&str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        let fits =
+            |text: &&str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         match scalar(node).filter(fits) {
             Some(path) => Some(Self(path.to_owned())),
             None => wanted(node, "a path that begins with /, such as /healthz", mistakes),

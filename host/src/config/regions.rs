@@ -2,7 +2,8 @@
 
 use super::document::{Node, NodeId};
 use super::error::Mistakes;
-use super::shape::{At, Shape, is_name, section, shown, wanted};
+use super::compound::{At, is_name};
+use super::shape::{Shape, section, shown, wanted};
 use super::suggest::{closest, question};
 use super::values::{Degrees, Whole, scalar};
 use portolan_core::config::{Gateway, GatewayAddress, GatewayHost};
@@ -15,10 +16,10 @@ use std::net::{IpAddr, Ipv6Addr};
 section! {
     /// A region of a service.
     RegionSection {
-        /// An Azure region such as westeurope, or a name of your own together with its location.
+        /// An Azure region such as westeurope, or a name of your own with its location.
         required region: At<String>,
-        /// Where it is. Azure's regions need none.
-        optional location: LocationSection,
+        /// Where it is; once for each name of your own. Azure's regions need none.
+        optional location: At<Option<LocationSection>>,
         /// Where the region takes the service's traffic: http://HOST, or http://HOST:PORT.
         required gateway: At<GatewayUrl>,
         /// Failover level: regions of a higher number are only used when those of lower ones cannot be. Default: 0.
@@ -43,10 +44,10 @@ section! {
 const DEFAULT_WEIGHT: u32 = 100;
 
 impl RegionSection {
-    /// The region's gateway. Notes where the region is.
-    pub(super) fn gateway(&self, places: &mut Places, mistakes: &mut Mistakes<'_>) -> Option<Gateway> {
+    /// The region's gateway.
+    pub(super) fn gateway(&self, places: &Places, mistakes: &mut Mistakes<'_>) -> Option<Gateway> {
         let name = self.region.as_ref()?;
-        let point = places.place(name, self.location.as_ref(), mistakes);
+        let point = places.find(name, name.id, mistakes);
         Some(Gateway {
             region: name.as_str().into(),
             point: point?,
@@ -65,42 +66,53 @@ impl LocationSection {
     }
 }
 
-/// Where the regions of the file are: a name is the same place throughout.
-#[derive(Debug, Default)]
+/// Where regions are: a name is one place throughout the file.
+#[derive(Debug)]
 pub(super) struct Places {
+    /// The places the file gives, and where it gives them. `None` for those it gives with mistakes.
     own: BTreeMap<String, (Option<Point>, NodeId)>,
 }
 
 impl Places {
-    /// Where a region of a service is.
-    fn place(
-        &mut self,
-        name: &At<String>,
-        location: Option<&LocationSection>,
-        mistakes: &mut Mistakes<'_>,
-    ) -> Option<Point> {
-        if !is_name(name) {
-            mistakes.at(name.id, format!("{} is no region name: letters, digits, - and _{}", shown(name), meant(name)));
-            return None;
+    /// The places that these regions give.
+    pub(super) fn of<'a>(regions: impl Iterator<Item = &'a RegionSection>, mistakes: &mut Mistakes<'_>) -> Self {
+        let mut own = BTreeMap::new();
+        for (name, location) in regions.filter_map(|region| region.region.as_ref().zip(region.location.as_ref())) {
+            let point = location.as_ref().and_then(LocationSection::point);
+            let (first, at) = *own.entry(name.value.clone()).or_insert((point, location.id));
+            if first.zip(point).is_some_and(|(first, point)| first != point) {
+                mistakes.at(
+                    location.id,
+                    format!("{} is somewhere else on line {}", name.value, mistakes.line(at)),
+                );
+            }
         }
-        let Some(location) = location else {
-            return self.find(name, name.id, mistakes);
-        };
-        let point = location.point();
-        let (first, at) = *self.own.entry(name.value.clone()).or_insert((point, location.at));
-        if first.zip(point).is_some_and(|(first, point)| first != point) {
-            mistakes.at(location.at, format!("{} is somewhere else on line {}", name.value, mistakes.line(at)));
-        }
-        point
+        Self { own }
     }
 
-    /// Where a region is that is only named.
+    /// Whether anybody knows where a region is.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.own.contains_key(name) || known(name).is_some()
+    }
+
+    /// Where a region is.
     pub(super) fn find(&self, name: &str, at: NodeId, mistakes: &mut Mistakes<'_>) -> Option<Point> {
+        if !is_name(name) {
+            mistakes.at(
+                at,
+                format!(
+                    "{} is no region name: letters, digits, - and _{}",
+                    shown(name),
+                    meant(name)
+                ),
+            );
+            return None;
+        }
         if let Some((point, _)) = self.own.get(name) {
             return *point;
         }
-        if let Some(region) = azure::find(name).filter(|region| region.name.as_str() == name) {
-            return Some(region.point);
+        if let Some(point) = known(name) {
+            return Some(point);
         }
         let advice = closest(name, self.own.keys().map(String::as_str)).map_or_else(|| meant(name), question);
         let advice = match advice.as_str() {
@@ -110,6 +122,13 @@ impl Places {
         mistakes.at(at, format!("unknown region {}{advice}", shown(name)));
         None
     }
+}
+
+/// Where a region of Azure is, by its exact name.
+fn known(name: &str) -> Option<Point> {
+    azure::find(name)
+        .filter(|region| region.name.as_str() == name)
+        .map(|region| region.point)
 }
 
 fn meant(name: &str) -> String {
@@ -143,7 +162,9 @@ fn gateway(text: &str) -> Result<GatewayAddress, &'static str> {
     if text.starts_with("https://") {
         return Err("https gateways are not supported by this version: use the gateway's http listener");
     }
-    let rest = text.strip_prefix("http://").ok_or("wanted a URL such as http://gateway.example.net")?;
+    let rest = text
+        .strip_prefix("http://")
+        .ok_or("wanted a URL such as http://gateway.example.net")?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains('@') {
         return Err("a gateway has no user name");
@@ -158,14 +179,18 @@ fn gateway(text: &str) -> Result<GatewayAddress, &'static str> {
     };
     let port = match port {
         None => 80,
-        Some(port) => number(port).filter(|port| *port > 0).ok_or("a port is a number from 1 to 65535")?,
+        Some(port) => number(port)
+            .filter(|port| *port > 0)
+            .ok_or("a port is a number from 1 to 65535")?,
     };
     let host = host_of(host).ok_or("the host of a gateway is a DNS name or an address")?;
     Ok(GatewayAddress { host, port })
 }
 
 fn number(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+    text.parse()
+        .ok()
+        .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn host_of(text: &str) -> Option<GatewayHost> {

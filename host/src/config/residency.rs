@@ -2,9 +2,10 @@
 
 use super::document::Node;
 use super::error::Mistakes;
-use super::regions::RegionSection;
-use super::shape::{At, Shape, all, section, shown, wanted};
-use super::suggest::did_you_mean;
+use super::regions::{Places, RegionSection};
+use super::compound::{At, NonEmpty};
+use super::shape::{Shape, all, section, shown, wanted};
+use super::suggest::{closest, question};
 use super::values::scalar;
 use portolan_core::config::Residency;
 use portolan_core::geo::Country;
@@ -18,9 +19,9 @@ section! {
     /// Clients of these countries must be answered by these regions.
     ResidencySection {
         /// Two-letter country codes (ISO 3166-1), or unknown for clients whose country nobody knows.
-        required countries: At<Vec<CountryCode>>,
+        required countries: NonEmpty<CountryCode>,
         /// The regions, of this service. An empty list: such clients are not served at all.
-        required regions: At<Vec<At<String>>>,
+        required regions: Vec<At<String>>,
     }
 }
 
@@ -28,17 +29,24 @@ section! {
 pub(super) fn settings(
     sections: &[ResidencySection],
     regions: &[RegionSection],
+    places: &Places,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Vec<Residency>> {
-    let names: Vec<_> = regions.iter().map(|region| region.region.as_ref().map(|name| name.as_str())).collect();
-    let rules = all(sections.iter().map(|section| section.rule(&names, mistakes)))?;
+    let names: Vec<_> = regions
+        .iter()
+        .map(|region| region.region.as_ref().map(|name| name.as_str()))
+        .collect();
+    let rules = all(sections.iter().map(|section| section.rule(&names, places, mistakes)))?;
     let mut left: HashMap<Country, Slots> = HashMap::new();
     for (section, rule) in sections.iter().zip(&rules) {
         for country in &rule.countries {
             let before = left.entry(*country).or_insert(rule.regions);
             let after = *before & rule.regions;
             if after.is_empty() && !before.is_empty() && !rule.regions.is_empty() {
-                mistakes.at(section.at, format!("no region is left for {country}: an earlier rule allows only others"));
+                mistakes.at(
+                    section.at,
+                    format!("no region is left for {country}: an earlier rule allows only others"),
+                );
             }
             *before = after;
         }
@@ -47,15 +55,16 @@ pub(super) fn settings(
 }
 
 impl ResidencySection {
-    fn rule(&self, names: &[Option<&str>], mistakes: &mut Mistakes<'_>) -> Option<Residency> {
-        if let Some(countries) = self.countries.as_ref().filter(|countries| countries.is_empty()) {
-            mistakes.at(countries.id, "at least one country is needed");
-        }
+    fn rule(&self, names: &[Option<&str>], places: &Places, mistakes: &mut Mistakes<'_>) -> Option<Residency> {
         let regions = all(self.regions.as_ref()?.iter().map(|name| {
             let slot = names.iter().position(|known| *known == Some(name.as_str()));
             if slot.is_none() {
-                let meant = did_you_mean(name, names.iter().copied().flatten());
-                mistakes.at(name.id, format!("{} is no region of this service{meant}", shown(name)));
+                let meant = closest(name, names.iter().copied().flatten());
+                // When it is the region that is misspelt, that has been reported, and this name is the right one.
+                if meant.is_none_or(|meant| places.knows(meant) || !places.knows(name)) {
+                    let meant = meant.map(question).unwrap_or_default();
+                    mistakes.at(name.id, format!("{} is no region of this service{meant}", shown(name)));
+                }
             }
             // More than 64 regions have been reported.
             slot.and_then(|slot| u8::try_from(slot).ok()).map(Slot)
@@ -80,7 +89,10 @@ impl Shape for CountryCode {
         match Country::parse(text).filter(|country| countries::find(*country).is_some()) {
             Some(country) => Some(Self(country)),
             None if text.eq_ignore_ascii_case("UK") => {
-                mistakes.at(node.id(), format!("{} is no country code — did you mean GB?", shown(text)));
+                mistakes.at(
+                    node.id(),
+                    format!("{} is no country code — did you mean GB?", shown(text)),
+                );
                 None
             }
             None => wanted(node, "a two-letter country code (ISO 3166-1) or unknown", mistakes),

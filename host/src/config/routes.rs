@@ -3,7 +3,8 @@
 use super::document::Node;
 use super::error::Mistakes;
 use super::services::ServiceSection;
-use super::shape::{At, Named, Shape, all, section, shown, wanted};
+use super::compound::{At, Named};
+use super::shape::{Shape, all, section, shown, wanted};
 use super::suggest::did_you_mean;
 use super::values::scalar;
 use portolan_core::id::ServiceId;
@@ -25,13 +26,10 @@ section! {
 
 /// The routes; each can be reached.
 pub(super) fn settings(
-    sections: &At<Vec<RouteSection>>,
+    sections: &[RouteSection],
     services: Option<&At<Named<ServiceSection>>>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Routes> {
-    if sections.is_empty() {
-        mistakes.at(sections.id, "at least one route is needed");
-    }
     let names: Vec<_> = services.iter().flat_map(|services| services.names()).collect();
     let ids: HashMap<_, _> = names.iter().copied().zip((0..).map(ServiceId)).collect();
     let mut used = HashSet::new();
@@ -41,7 +39,10 @@ pub(super) fn settings(
         let path = section.path.as_ref().map_or("/", |path| path.0.as_str());
         if let Some(first) = seen.insert((host.clone(), path), section.at) {
             let line = mistakes.line(first);
-            mistakes.at(section.at, format!("never reached: line {line} has a route for the same host and path"));
+            mistakes.at(
+                section.at,
+                format!("never reached: line {line} has a route for the same host and path"),
+            );
         }
         let name = section.service.as_ref()?;
         let Some(service) = ids.get(name.as_str()) else {
@@ -50,7 +51,11 @@ pub(super) fn settings(
             return None;
         };
         used.insert(*service);
-        Some(Route { host, path: path.into(), service: *service })
+        Some(Route {
+            host,
+            path: path.into(),
+            service: *service,
+        })
     }));
     for (index, (name, _)) in (0..).zip(services.iter().flat_map(|services| &services.0)) {
         if !used.contains(&ServiceId(index)) {
@@ -68,7 +73,11 @@ impl Shape for Host {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         match scalar(node).and_then(|text| HostPattern::parse(text).ok()) {
             Some(host) => Some(Self(host)),
-            None => wanted(node, "a host without port, such as shop.example.net, \"*.example.net\" or \"*\"", mistakes),
+            None => wanted(
+                node,
+                "a host without port, such as shop.example.net, \"*.example.net\" or \"*\"",
+                mistakes,
+            ),
         }
     }
 

@@ -21,7 +21,11 @@ pub(super) struct Section {
 
 impl Section {
     pub(super) fn new(about: &'static str) -> Self {
-        Self { about, properties: Map::new(), required: Vec::new() }
+        Self {
+            about,
+            properties: Map::new(),
+            required: Vec::new(),
+        }
     }
 
     pub(super) fn optional<T: Shape>(mut self, key: &'static str, about: &str) -> Self {

@@ -2,13 +2,15 @@
 
 use super::document::{Content, Node};
 use super::error::Mistakes;
-use super::plugins::{EMBEDDED, PluginSection};
+use super::plugins::{PluginSection, is_embedded};
 use super::policies::{self, HealthCheckSection, OutlierDetectionSection, RetrySection, TimeoutsSection};
 use super::regions::{Places, RegionSection};
-use super::residency::ResidencySection;
-use super::shape::{At, Named, OrOff, Shape, all, section, shown, wanted};
+use super::residency::{self, ResidencySection};
+use super::compound::{At, Named, NonEmpty, OrOff};
+use super::shape::{Shape, all, section, shown};
 use super::suggest::did_you_mean;
-use super::values::{H, Time, scalar, word};
+use super::quantities::{H, Time};
+use super::values::word;
 use portolan_core::config::{Gateway, Policy, Service, ServiceParts};
 use portolan_core::slots::Slots;
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ section! {
     /// A service: its regions, and the policies to choose among them.
     ServiceSection {
         /// The regions, with a gateway each; 1 to 64.
-        required regions: At<Vec<RegionSection>>,
+        required regions: At<NonEmpty<RegionSection>>,
         /// How the regions that may answer are ordered: latency, distance, priority, weighted, or a plugin.
         /// Default: latency.
         optional policy: At<PolicyShape>,
@@ -39,11 +41,25 @@ section! {
     }
 }
 
+/// Where the regions of all services are.
+pub(super) fn places(sections: Option<&At<Named<ServiceSection>>>, mistakes: &mut Mistakes<'_>) -> Places {
+    let services = sections
+        .into_iter()
+        .flat_map(|sections| &sections.0)
+        .filter_map(|(_, service)| service.as_ref());
+    Places::of(
+        services
+            .filter_map(|service| service.regions.as_ref())
+            .flat_map(|regions| regions.iter()),
+        mistakes,
+    )
+}
+
 /// The services in the order of the file.
 pub(super) fn settings(
     sections: &At<Named<ServiceSection>>,
     plugins: Option<&Named<PluginSection>>,
-    places: &mut Places,
+    places: &Places,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Vec<Service>> {
     const MOST: usize = u16::MAX as usize;
@@ -52,7 +68,10 @@ pub(super) fn settings(
         1..=MOST => {}
         count => mistakes.at(sections.id, format!("{count} services, {MOST} are possible")),
     }
-    all(sections.0.iter().map(|(name, section)| section.as_ref()?.service(name, plugins, places, mistakes)))
+    all(sections
+        .0
+        .iter()
+        .map(|(name, section)| section.as_ref()?.service(name, plugins, places, mistakes)))
 }
 
 impl ServiceSection {
@@ -68,13 +87,13 @@ impl ServiceSection {
         &self,
         name: &str,
         plugins: Option<&Named<PluginSection>>,
-        places: &mut Places,
+        places: &Places,
         mistakes: &mut Mistakes<'_>,
     ) -> Option<Service> {
         let policy = self.policy(plugins, mistakes);
         let gateways = self.gateways(policy.as_ref(), places, mistakes);
-        let regions = self.regions.as_deref().map(Vec::as_slice).unwrap_or_default();
-        let residency = super::residency::settings(self.residency.as_deref().unwrap_or_default(), regions, mistakes);
+        let regions = self.regions.as_ref().map_or(&[][..], |regions| &regions.value);
+        let residency = residency::settings(self.residency.as_deref().unwrap_or_default(), regions, places, mistakes);
         let mut parts = ServiceParts::new(name, Vec::new());
         parts.health_check = policies::health_check(self.health_check.as_ref(), mistakes);
         parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
@@ -101,8 +120,11 @@ impl ServiceSection {
             return Some(Policy::Plugin(name.as_str().into()));
         }
         let advice = match did_you_mean(name, known) {
-            none if none.is_empty() && EMBEDDED.contains(&name.as_str()) => {
-                format!(" — define it: plugins: {{ {0}: {{ source: \"embedded:{0}\" }} }}", name.value)
+            none if none.is_empty() && is_embedded(name) => {
+                format!(
+                    " — define it: plugins: {{ {0}: {{ source: \"embedded:{0}\" }} }}",
+                    name.value
+                )
             }
             none if none.is_empty() => " — define it under plugins".into(),
             meant => meant,
@@ -111,17 +133,13 @@ impl ServiceSection {
         None
     }
 
-    fn gateways(
-        &self,
-        policy: Option<&Policy>,
-        places: &mut Places,
-        mistakes: &mut Mistakes<'_>,
-    ) -> Option<Vec<Gateway>> {
+    fn gateways(&self, policy: Option<&Policy>, places: &Places, mistakes: &mut Mistakes<'_>) -> Option<Vec<Gateway>> {
         let regions = self.regions.as_ref()?;
-        match regions.len() {
-            0 => mistakes.at(regions.id, "at least one region is needed"),
-            1..=Slots::MAX => {}
-            count => mistakes.at(regions.id, format!("{count} regions, {} are possible", Slots::MAX)),
+        if regions.len() > Slots::MAX {
+            mistakes.at(
+                regions.id,
+                format!("{} regions, {} are possible", regions.len(), Slots::MAX),
+            );
         }
         let (mut names, mut addresses) = (HashMap::new(), HashMap::new());
         for section in regions.iter() {
@@ -129,18 +147,27 @@ impl ServiceSection {
                 && let Some(first) = names.insert(name.as_str(), name.id)
             {
                 let line = mistakes.line(first);
-                mistakes.at(name.id, format!("{} is already a region of this service, on line {line}", shown(name)));
+                mistakes.at(
+                    name.id,
+                    format!("{} is already a region of this service, on line {line}", shown(name)),
+                );
             }
             if let Some(gateway) = &section.gateway
                 && let Some(first) = addresses.insert(&gateway.0, gateway.id)
             {
                 let line = mistakes.line(first);
-                mistakes.warn(gateway.id, format!("the same gateway as on line {line}: they will fail together"));
+                mistakes.warn(
+                    gateway.id,
+                    format!("the same gateway as on line {line}: they will fail together"),
+                );
             }
         }
         let gateways = all(regions.iter().map(|section| section.gateway(places, mistakes)))?;
         if policy == Some(&Policy::Weighted) && gateways.iter().all(|gateway| gateway.weight == 0) {
-            mistakes.at(regions.id, "with policy: weighted, at least one region needs a weight above 0");
+            mistakes.at(
+                regions.id,
+                "with policy: weighted, at least one region needs a weight above 0",
+            );
         }
         Some(gateways)
     }
@@ -165,7 +192,6 @@ impl Shape for PolicyShape {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         match node.content() {
             Content::Map(_) => PluginPolicy::read(node, mistakes).map(Self::Plugin),
-            _ if scalar(node).is_none() => wanted(node, "latency, distance, priority, weighted or { plugin: NAME }", mistakes),
             _ => {
                 let words = [
                     ("latency", &Policy::Latency),
@@ -173,7 +199,8 @@ impl Shape for PolicyShape {
                     ("priority", &Policy::Priority),
                     ("weighted", &Policy::Weighted),
                 ];
-                Some(Self::BuiltIn(word(node, &words, mistakes)?.clone()))
+                let otherwise = "latency, distance, priority, weighted or { plugin: NAME }";
+                Some(Self::BuiltIn(word(node, &words, otherwise, mistakes)?.clone()))
             }
         }
     }

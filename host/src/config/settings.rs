@@ -48,7 +48,11 @@ impl Settings {
             ("workers", self.workers != next.workers),
             ("access_log", self.access_log != next.access_log),
         ];
-        changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+        changes
+            .into_iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(key, _)| key)
+            .collect()
     }
 }
 

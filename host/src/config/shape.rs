@@ -3,11 +3,10 @@
 //! Both come from one declaration, so they cannot drift apart. A section of the file is declared with [`section!`]:
 //! its keys, which of them are required, and what they mean.
 
-use super::document::{Content, Node, NodeId};
+use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::suggest;
-use serde_json::{Value, json};
-use std::ops::Deref;
+use serde_json::Value;
 
 /// Something that is written in a configuration file.
 pub(super) trait Shape: Sized {
@@ -67,7 +66,11 @@ impl<'a> Fields<'a> {
         let Content::Map(entries) = section.content() else {
             let shown: Vec<_> = keys.iter().take(4).copied().collect();
             let rest = if keys.len() > shown.len() { ", …" } else { "" };
-            return wanted(section, &format!("keys such as {}{rest}", shown.join(", ")), mistakes);
+            return wanted(
+                section,
+                &format!("a mapping with keys such as {}{rest}", shown.join(", ")),
+                mistakes,
+            );
         };
         let (mut found, mut unknown) = (Vec::new(), Vec::new());
         for node in entries.iter().map(|id| section.other(*id)) {
@@ -77,12 +80,16 @@ impl<'a> Fields<'a> {
             }
         }
         for node in unknown {
-            let free = keys.iter().copied().filter(|key| found.iter().all(|(taken, _)| taken != key));
+            let free = keys
+                .iter()
+                .copied()
+                .filter(|key| found.iter().all(|(taken, _)| taken != key));
             match suggest::closest(node.key().unwrap_or_default(), free) {
                 Some(meant) => {
                     mistakes.at_key(node.id(), format!("unknown key — did you mean {meant}?"));
                     found.push((meant, node));
                 }
+                None if matches!(node.content(), Content::Broken) => {}
                 None => mistakes.at_key(node.id(), format!("unknown key — possible here: {}", keys.join(", "))),
             }
         }
@@ -134,121 +141,5 @@ pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
-    }
-}
-
-/// A value and where it stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) id: NodeId,
-}
-
-impl<T> Deref for At<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T: Shape> Shape for At<T> {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        Some(Self { value: T::read(node, mistakes)?, id: node.id() })
-    }
-
-    fn schema() -> Value {
-        T::schema()
-    }
-}
-
-/// A list. What cannot be read is left out; that has been reported.
-impl<T: Shape> Shape for Vec<T> {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let Content::List(items) = node.content() else {
-            return wanted(node, "a list", mistakes);
-        };
-        Some(items.iter().filter_map(|id| T::read(node.other(*id), mistakes)).collect())
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "array", "items": T::schema() })
-    }
-}
-
-/// A list that may be written without brackets when it has one value.
-#[derive(Debug)]
-pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
-
-impl<T: Shape> Shape for OneOrMore<T> {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        match node.content() {
-            Content::List(_) => Shape::read(node, mistakes).map(Self),
-            _ => Some(Self(vec![T::read(node, mistakes)?])),
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "anyOf": [T::schema(), Vec::<T>::schema()] })
-    }
-}
-
-/// Values under names of the operator's choice, in the order of the file. A value that cannot be read keeps its name,
-/// so that others may refer to it.
-#[derive(Debug)]
-pub(super) struct Named<T>(pub(super) Vec<(At<String>, Option<T>)>);
-
-impl<T> Named<T> {
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
-    }
-}
-
-impl<T: Shape> Shape for Named<T> {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let Content::Map(entries) = node.content() else {
-            return wanted(node, "a mapping from names", mistakes);
-        };
-        let mut named = Vec::with_capacity(entries.len());
-        for entry in entries.iter().map(|id| node.other(*id)) {
-            let name = At { value: entry.key().unwrap_or_default().to_owned(), id: entry.id() };
-            if !is_name(&name) {
-                mistakes.at_key(name.id, "a name has 1 to 63 letters, digits, - and _ and begins with a letter or digit");
-            }
-            named.push((name, T::read(entry, mistakes)));
-        }
-        Some(Self(named))
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": T::schema() })
-    }
-}
-
-/// What [`is_name`] accepts, as a regular expression.
-pub(super) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$";
-
-/// Whether a text is fit for a name in logs, metrics and paths.
-pub(super) fn is_name(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    text.len() <= 63 && text.bytes().all(fits) && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-}
-
-/// A section, or `off`.
-#[derive(Debug)]
-pub(super) enum OrOff<T> {
-    On(T),
-    Off,
-}
-
-impl<T: Shape> Shape for OrOff<T> {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        match node.content() {
-            Content::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => Some(Self::Off),
-            _ => T::read(node, mistakes).map(Self::On),
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "anyOf": [{ "enum": ["off", false] }, T::schema()] })
     }
 }

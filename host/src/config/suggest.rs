@@ -9,8 +9,15 @@ pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     }
     let plain_word = plain(word);
     let distance = |known: &&str| strsim::osa_distance(&plain_word, &plain(known));
-    let allowed = if plain_word.len() < 3 { 0 } else { 1 + plain_word.len() / 5 };
-    let (distance, known) = known.into_iter().map(|known| (distance(&known), known)).min_by_key(|found| found.0)?;
+    let allowed = if plain_word.len() < 3 {
+        0
+    } else {
+        1 + plain_word.len() / 5
+    };
+    let (distance, known) = known
+        .into_iter()
+        .map(|known| (distance(&known), known))
+        .min_by_key(|found| found.0)?;
     (distance <= allowed).then_some(known)
 }
 
@@ -25,7 +32,10 @@ pub(super) fn question(meant: &str) -> String {
 }
 
 fn plain(word: &str) -> String {
-    word.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    word.chars()
+        .filter(|letter| letter.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 #[cfg(test)]
@@ -34,7 +44,14 @@ mod tests {
 
     #[test]
     fn the_closest_word_is_found_when_it_is_close() {
-        let known = ["regions", "residency", "retry", "policy", "health_check", "preserve_host"];
+        let known = [
+            "regions",
+            "residency",
+            "retry",
+            "policy",
+            "health_check",
+            "preserve_host",
+        ];
         for (word, expected) in [
             ("regoins", Some("regions")),
             ("region", Some("regions")),

@@ -3,6 +3,7 @@
 mod hostile;
 mod mistakes;
 mod schema;
+mod service_mistakes;
 
 use super::*;
 use crate::config::Settings;
@@ -36,9 +37,13 @@ fn settings(text: &str) -> Settings {
 fn the_shipped_example_is_fine_and_says_the_defaults() {
     let example = settings(EXAMPLE);
     assert_eq!(example.warnings, []);
-    let [storefront, _] = example.routing.services() else { panic!("{example:?}") };
+    let [storefront, _] = example.routing.services() else {
+        panic!("{example:?}")
+    };
     let small = settings(SMALL);
-    let [shop] = small.routing.services() else { panic!("{small:?}") };
+    let [shop] = small.routing.services() else {
+        panic!("{small:?}")
+    };
     assert_eq!(storefront.policy, shop.policy);
     assert_eq!(storefront.health_check, shop.health_check);
     assert_eq!(storefront.outlier_detection, shop.outlier_detection);
@@ -47,7 +52,10 @@ fn the_shipped_example_is_fine_and_says_the_defaults() {
     assert_eq!(storefront.slow_start, shop.slow_start);
     assert_eq!(storefront.preserve_host, shop.preserve_host);
     assert_eq!(storefront.gateways()[2].weight, shop.gateways()[0].weight);
-    assert_eq!((example.admin, &example.access_log, example.drain_time), (small.admin, &small.access_log, small.drain_time));
+    assert_eq!(
+        (example.admin, &example.access_log, example.drain_time),
+        (small.admin, &small.access_log, small.drain_time)
+    );
     let bare = "plugins: { canary: { source: \"embedded:canary\", config: { percent: 5 } } }";
     let bare = settings(&format!("{SMALL}{bare}"));
     assert_eq!(example.plugins, bare.plugins);
@@ -98,57 +106,127 @@ drain_time: 5s
     assert_eq!(settings.warnings, []);
     assert_eq!(settings.listeners[0].address, "0.0.0.0:8080".parse().unwrap());
     assert_eq!(settings.listeners[0].client_address.header, ClientHeader::XForwardedFor);
-    assert!(settings.listeners[0].client_address.trusted.contains("::1".parse().unwrap()));
+    assert!(
+        settings.listeners[0]
+            .client_address
+            .trusted
+            .contains("::1".parse().unwrap())
+    );
     assert!(settings.listeners[0].debug_headers && !settings.listeners[1].debug_headers);
     let front_door_id = Some("ab-cd".into());
-    assert_eq!(settings.listeners[1].client_address.header, ClientHeader::AzureSocketIp { front_door_id });
+    assert_eq!(
+        settings.listeners[1].client_address.header,
+        ClientHeader::AzureSocketIp { front_door_id }
+    );
     assert_eq!(settings.admin, "127.0.0.1:9901".parse().unwrap());
     assert_eq!(settings.workers.map(usize::from), Some(3));
     assert_eq!(settings.here, Some("on-prem-fra".into()));
-    assert_eq!(settings.geo.databases, [Path::new("conf/v4.mmdb"), Path::new("/var/v6.mmdb")]);
-    assert_eq!(settings.geo.asn_database.as_deref(), Some(Path::new("conf/../asn.mmdb")));
+    assert_eq!(
+        settings.geo.databases,
+        [Path::new("conf/v4.mmdb"), Path::new("/var/v6.mmdb")]
+    );
+    assert_eq!(
+        settings.geo.asn_database.as_deref(),
+        Some(Path::new("conf/../asn.mmdb"))
+    );
     assert_eq!(settings.access_log, AccessLog::File("conf/access.log".into()));
     assert_eq!(settings.drain_time, Duration::from_secs(5));
 
     let routing = &settings.routing;
-    let [storefront, quiet] = routing.services() else { panic!("{routing:?}") };
+    let [storefront, quiet] = routing.services() else {
+        panic!("{routing:?}")
+    };
     assert_eq!(routing.fallback(), Some(storefront.gateways()[2].point));
     assert_eq!(storefront.policy, Policy::Plugin("ours".into()));
-    let [weu, eus2, fra] = storefront.gateways() else { panic!("{storefront:?}") };
-    assert_eq!((weu.address.authority().as_str(), weu.priority, weu.weight, weu.max_requests), ("127.0.0.1:9001", 0, 100, None));
+    let [weu, eus2, fra] = storefront.gateways() else {
+        panic!("{storefront:?}")
+    };
+    assert_eq!(
+        (
+            weu.address.authority().as_str(),
+            weu.priority,
+            weu.weight,
+            weu.max_requests
+        ),
+        ("127.0.0.1:9001", 0, 100, None)
+    );
     assert_eq!(eus2.address.host, GatewayHost::Name("gw-eus2.example.net".into()));
-    assert_eq!((eus2.address.port, eus2.priority, eus2.weight, eus2.max_requests), (80, 1, 7, Some(2000)));
+    assert_eq!(
+        (eus2.address.port, eus2.priority, eus2.weight, eus2.max_requests),
+        (80, 1, 7, Some(2000))
+    );
     assert_eq!(fra.address.authority(), "[::1]:8080");
     assert!((fra.point.latitude() - 50.1).abs() < 1e-4 && (fra.point.longitude() - 8.7).abs() < 1e-4);
 
     let check = storefront.health_check.as_ref().unwrap();
     assert_eq!(check.probe, Probe::Tcp);
-    assert_eq!((check.interval, check.timeout), (Duration::from_secs(90), Duration::from_millis(1500)));
+    assert_eq!(
+        (check.interval, check.timeout),
+        (Duration::from_secs(90), Duration::from_millis(1500))
+    );
     assert_eq!((check.healthy_threshold, check.unhealthy_threshold), (4, 5));
     assert!(quiet.health_check.is_none());
     let outlier = &storefront.outlier_detection;
-    assert_eq!((outlier.consecutive_failures, outlier.failure_percent, outlier.min_requests), (6, 7, 8));
-    assert_eq!((outlier.window, outlier.max_ejection_percent), (Duration::from_secs(9), 11));
+    assert_eq!(
+        (
+            outlier.consecutive_failures,
+            outlier.failure_percent,
+            outlier.min_requests
+        ),
+        (6, 7, 8)
+    );
+    assert_eq!(
+        (outlier.window, outlier.max_ejection_percent),
+        (Duration::from_secs(9), 11)
+    );
     // A base longer than the default maximum raises it.
-    assert_eq!((outlier.base_ejection_time, outlier.max_ejection_time), (Duration::from_secs(600), Duration::from_secs(600)));
+    assert_eq!(
+        (outlier.base_ejection_time, outlier.max_ejection_time),
+        (Duration::from_secs(600), Duration::from_secs(600))
+    );
     let retry = &storefront.retry;
-    assert_eq!((retry.attempts, retry.per_try_timeout, retry.non_idempotent), (4, Duration::from_millis(250), true));
-    assert_eq!((retry.max_replay_bytes, retry.budget.percent, retry.budget.min_per_second), (1 << 20, 30, 0));
+    assert_eq!(
+        (retry.attempts, retry.per_try_timeout, retry.non_idempotent),
+        (4, Duration::from_millis(250), true)
+    );
+    assert_eq!(
+        (
+            retry.max_replay_bytes,
+            retry.budget.percent,
+            retry.budget.min_per_second
+        ),
+        (1 << 20, 30, 0)
+    );
     let timeouts = &storefront.timeouts;
-    assert_eq!((timeouts.connect, timeouts.idle), (Duration::from_millis(100), Duration::from_secs(120)));
-    assert_eq!((timeouts.request, storefront.slow_start), (Duration::from_secs(3600), Duration::ZERO));
+    assert_eq!(
+        (timeouts.connect, timeouts.idle),
+        (Duration::from_millis(100), Duration::from_secs(120))
+    );
+    assert_eq!(
+        (timeouts.request, storefront.slow_start),
+        (Duration::from_secs(3600), Duration::ZERO)
+    );
     assert!(storefront.preserve_host && !quiet.preserve_host);
     let france = storefront.allowed(Country::parse("FR").unwrap());
     assert_eq!(france, [0, 2].into_iter().map(portolan_core::id::Slot).collect());
     assert!(storefront.allowed(Country::UNKNOWN).is_empty());
 
-    assert_eq!(routing.routes().find("shop.example.net", "/api/x").map(|id| id.index()), Some(1));
-    assert_eq!(routing.routes().find("shop.example.net", "/").map(|id| id.index()), Some(0));
+    assert_eq!(
+        routing.routes().find("shop.example.net", "/api/x").map(|id| id.index()),
+        Some(1)
+    );
+    assert_eq!(
+        routing.routes().find("shop.example.net", "/").map(|id| id.index()),
+        Some(0)
+    );
     let ours = &settings.plugins[&"ours".into()];
     assert_eq!(ours.source, PluginSource::File("conf/./ours.wasm".into()));
     assert_eq!(ours.deployment.config, r#"{"on":[true,null,31,-1.5,"1"],"percent":5}"#);
-    assert_eq!((ours.deployment.deadline, ours.deployment.memory), (Duration::from_millis(2), 1 << 20));
-    assert_eq!(ours.deployment.isolation, Isolation::Fresh);
+    assert_eq!(
+        (ours.deployment.deadline, ours.deployment.memory),
+        (Duration::from_millis(2), 1 << 20)
+    );
+    assert_eq!(ours.deployment.isolation, crate::plugin::Isolation::Fresh);
 }
 
 #[test]
@@ -173,8 +251,15 @@ fn a_place_may_be_given_instead_of_a_region() {
 fn what_needs_a_restart_is_named() {
     let before = settings(SMALL);
     let changed = SMALL.replace(":8080", ":8081").replace("eastus2", "eastus") + "workers: 5\n";
-    assert_eq!(before.fixed_until_restart(&settings(&changed)), ["listeners", "workers"]);
-    assert!(before.fixed_until_restart(&settings(&SMALL.replace("eastus2", "eastus"))).is_empty());
+    assert_eq!(
+        before.fixed_until_restart(&settings(&changed)),
+        ["listeners", "workers"]
+    );
+    assert!(
+        before
+            .fixed_until_restart(&settings(&SMALL.replace("eastus2", "eastus")))
+            .is_empty()
+    );
 }
 
 #[test]
@@ -198,7 +283,7 @@ plugins: { canary: { source: "embedded:canary" } }
         [
             "4:5: listeners[0].client_address: without front_door_id, any tenant's Front Door is believed",
             "4:23: listeners[0].client_address.trusted_proxies: everybody is trusted: every client can claim any address",
-            "9:26: services.shop.regions[1].gateway: the same gateway as on line 8: they will fail together",
+            "9:28: services.shop.regions[1].gateway: the same gateway as on line 8: they will fail together",
             "10:3: services.spare: no route leads to this service",
             "12:12: plugins.canary: no service's policy names this plugin",
         ]
@@ -210,10 +295,18 @@ fn files_are_read_from_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portolan.yaml");
     let missing = load(&path).unwrap_err();
-    assert!(missing.to_string().starts_with(&format!("{}: cannot be read: ", path.display())), "{missing}");
+    assert!(
+        missing
+            .to_string()
+            .starts_with(&format!("{}: cannot be read: ", path.display())),
+        "{missing}"
+    );
     assert!(load(folder.path()).is_err());
     std::fs::write(&path, format!("{SMALL}geo: {{ database: city.mmdb }}\n")).unwrap();
     assert_eq!(load(&path).unwrap().geo.databases, [folder.path().join("city.mmdb")]);
     std::fs::write(&path, format!("{SMALL}#{}", "x".repeat(4 << 20))).unwrap();
-    assert_eq!(load(&path).unwrap_err().to_string(), format!("{}: is larger than 4 MiB", path.display()));
+    assert_eq!(
+        load(&path).unwrap_err().to_string(),
+        format!("{}: is larger than 4 MiB", path.display())
+    );
 }

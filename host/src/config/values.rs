@@ -1,4 +1,4 @@
-//! Single values as people write them: numbers, percentages, durations, sizes, words, paths.
+//! Single values as people write them: numbers, percentages, truth, text, words, paths.
 
 use super::document::{Content, Node};
 use super::error::Mistakes;
@@ -6,7 +6,6 @@ use super::shape::{Shape, is_nothing, shown, wanted};
 use super::suggest;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A whole number within bounds.
 #[derive(Clone, Copy, Debug)]
@@ -15,9 +14,16 @@ pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub(super) u64);
 impl<const MIN: u64, const MAX: u64> Shape for Whole<MIN, MAX> {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         let number = plain(node).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        match number.and_then(|text| text.parse().ok()).filter(|number| (MIN..=MAX).contains(number)) {
+        match number
+            .and_then(|text| text.parse().ok())
+            .filter(|number| (MIN..=MAX).contains(number))
+        {
             Some(number) => Some(Self(number)),
-            None => wanted(node, &format!("a whole number from {MIN} to {MAX}"), mistakes),
+            None => wanted(
+                node,
+                &format!("a whole number from {MIN} to {MAX}{}", unquoted(node)),
+                mistakes,
+            ),
         }
     }
 
@@ -36,7 +42,11 @@ impl<const LIMIT: u16> Shape for Degrees<LIMIT> {
         let number = plain(node).and_then(resolve).and_then(|value| value.as_f64());
         match number.filter(|degrees| (-limit..=limit).contains(degrees)) {
             Some(degrees) => Some(Self(degrees as f32)),
-            None => wanted(node, &format!("degrees from -{LIMIT} to {LIMIT}"), mistakes),
+            None => wanted(
+                node,
+                &format!("degrees from -{LIMIT} to {LIMIT}{}", unquoted(node)),
+                mistakes,
+            ),
         }
     }
 
@@ -56,7 +66,10 @@ impl Shape for Percent {
             _ => plain(node),
         };
         let digits = digits.filter(|text| text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit()));
-        match digits.and_then(|text| text.parse().ok()).filter(|percent| *percent <= 100) {
+        match digits
+            .and_then(|text| text.parse().ok())
+            .filter(|percent| *percent <= 100)
+        {
             Some(percent) => Some(Self(percent)),
             None => wanted(node, "a percentage from 0 to 100, such as 20 or 20%", mistakes),
         }
@@ -68,116 +81,11 @@ impl Shape for Percent {
     }
 }
 
-/// One microsecond, in microseconds: the unit of the bounds of [`Time`].
-pub(super) const US: u64 = 1;
-/// One millisecond.
-pub(super) const MS: u64 = 1_000 * US;
-/// One second.
-pub(super) const S: u64 = 1_000 * MS;
-/// One minute.
-pub(super) const MIN: u64 = 60 * S;
-/// One hour.
-pub(super) const H: u64 = 60 * MIN;
-
-const TIME_UNITS: &[(&str, u64)] = &[("us", US), ("µs", US), ("ms", MS), ("s", S), ("m", MIN), ("h", H), ("d", 24 * H)];
-
-/// A duration such as `500ms` or `1m30s`, within bounds in microseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Time<const LEAST: u64, const MOST: u64>(pub(super) Duration);
-
-impl<const LEAST: u64, const MOST: u64> Shape for Time<LEAST, MOST> {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let micros = quantity(node, "a duration such as 500ms or 1m30s", TIME_UNITS, LEAST..=MOST, mistakes)?;
-        Some(Self(Duration::from_micros(micros)))
-    }
-
-    fn schema() -> Value {
-        quantity_schema(TIME_UNITS)
-    }
-}
-
-/// One KiB, in bytes.
-pub(super) const KIB: u64 = 1024;
-/// One MiB.
-pub(super) const MIB: u64 = 1024 * KIB;
-
-const SIZE_UNITS: &[(&str, u64)] =
-    &[("B", 1), ("KiB", KIB), ("MiB", MIB), ("GiB", 1024 * MIB), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
-
-/// A size such as `64KiB`, within bounds in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Size<const LEAST: u64, const MOST: u64>(pub(super) u64);
-
-impl<const LEAST: u64, const MOST: u64> Shape for Size<LEAST, MOST> {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        quantity(node, "a size such as 64KiB or 16MiB", SIZE_UNITS, LEAST..=MOST, mistakes).map(Self)
-    }
-
-    fn schema() -> Value {
-        quantity_schema(SIZE_UNITS)
-    }
-}
-
-type Units = &'static [(&'static str, u64)];
-
-fn quantity(
-    node: Node<'_>,
-    what: &str,
-    units: Units,
-    bounds: std::ops::RangeInclusive<u64>,
-    mistakes: &mut Mistakes<'_>,
-) -> Option<u64> {
-    let Some(text) = scalar(node).filter(|text| !is_nothing(text)) else {
-        return wanted(node, what, mistakes);
-    };
-    let Some(value) = measure(text, units) else {
-        let names: Vec<_> = units.iter().map(|unit| unit.0).collect();
-        return wanted(node, &format!("{what} (units {})", names.join(", ")), mistakes);
-    };
-    if !bounds.contains(&value) {
-        let (least, most) = (written(*bounds.start(), units), written(*bounds.end(), units));
-        mistakes.at(node.id(), format!("from {least} to {most} is possible, got {}", shown(text)));
-        return None;
-    }
-    Some(value)
-}
-
-/// The sum of numbers with units, such as `1m30s`, in the smallest unit. `None` for anything else.
-fn measure(text: &str, units: Units) -> Option<u64> {
-    let mut sum = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !(letter.is_ascii_digit() || letter == '.'))?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|letter: char| letter.is_ascii_digit()).unwrap_or(after.len());
-        let (name, after) = after.split_at(letters);
-        let number: f64 = number.parse().ok().filter(|_| number.starts_with(|first: char| first.is_ascii_digit()))?;
-        sum += number * units.iter().find(|unit| unit.0 == name)?.1 as f64;
-        rest = after;
-    }
-    // Beyond 2^53 a float no longer counts every unit; no bound is near that.
-    (!text.is_empty() && sum < 9e15).then_some(sum.round() as u64)
-}
-
-/// A quantity in the largest unit that divides it.
-fn written(value: u64, units: Units) -> String {
-    let divides = |unit: &&(&str, u64)| value >= unit.1 && value.is_multiple_of(unit.1);
-    match units.iter().filter(divides).max_by_key(|unit| unit.1) {
-        Some((name, unit)) => format!("{}{name}", value / unit),
-        None => format!("0{}", units.iter().find(|unit| unit.0 == "s").unwrap_or(&units[0]).0),
-    }
-}
-
-fn quantity_schema(units: Units) -> Value {
-    let names: Vec<_> = units.iter().map(|unit| unit.0).collect();
-    json!({ "type": "string", "pattern": format!(r"^([0-9]+(\.[0-9]*)?({}))+$", names.join("|")) })
-}
-
 impl Shape for bool {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         match plain(node).and_then(resolve) {
             Some(Value::Bool(value)) => Some(value),
-            _ => wanted(node, "true or false", mistakes),
+            _ => wanted(node, &format!("true or false{}", unquoted(node)), mistakes),
         }
     }
 
@@ -240,9 +148,12 @@ impl Shape for Value {
                 Some(value) => Some(value),
                 None => wanted(node, "a number that JSON has", mistakes),
             },
-            Content::List(items) => {
-                Some(Self::Array(items.iter().filter_map(|id| Self::read(node.other(*id), mistakes)).collect()))
-            }
+            Content::List(items) => Some(Self::Array(
+                items
+                    .iter()
+                    .filter_map(|id| Self::read(node.other(*id), mistakes))
+                    .collect(),
+            )),
             Content::Map(entries) => {
                 let entries = entries.iter().map(|id| node.other(*id));
                 let read = entries.filter_map(|entry| Some((entry.key()?.to_owned(), Self::read(entry, mistakes)?)));
@@ -261,27 +172,33 @@ impl Shape for Value {
 /// which JSON does not have.
 pub(super) fn resolve(text: &str) -> Option<Value> {
     match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Some(Value::Null),
         "true" | "True" | "TRUE" => return Some(Value::Bool(true)),
         "false" | "False" | "FALSE" => return Some(Value::Bool(false)),
-        _ if is_nothing(text) => return Some(Value::Null),
+        ".nan" | ".NaN" | ".NAN" => return None,
+        _ if matches!(text.strip_prefix(['+', '-']).unwrap_or(text), ".inf" | ".Inf" | ".INF") => return None,
         _ => {}
     }
-    let unsigned = text.trim_start_matches(['+', '-']);
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") && text.len() - unsigned.len() <= 1 {
-        return None;
-    }
-    let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|digits| u64::from_str_radix(digits, radix).ok());
-    if let Some(number) = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| text.parse().ok()) {
-        return Some(Value::from(number));
+    let in_radix = |prefix, radix| {
+        let digits = text
+            .strip_prefix(prefix)
+            .filter(|digits: &&str| !digits.starts_with(['+', '-']))?;
+        u64::from_str_radix(digits, radix).ok()
+    };
+    if let Some(number) = in_radix("0x", 16)
+        .or_else(|| in_radix("0o", 8))
+        .or_else(|| text.parse().ok())
+    {
+        return Some(number.into());
     }
     if let Ok(number) = text.parse::<i64>() {
-        return Some(Value::from(number));
+        return Some(number.into());
     }
     let numeric = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     match text.parse::<f64>() {
         // `Value::from` would make null of an infinity.
-        Ok(number) if text.bytes().all(numeric) => number.is_finite().then(|| Value::from(number)),
-        _ => Some(Value::String(text.to_owned())),
+        Ok(number) if text.bytes().all(numeric) => number.is_finite().then(|| number.into()),
+        _ => Some(text.into()),
     }
 }
 
@@ -297,7 +214,8 @@ macro_rules! words {
                 node: $crate::config::document::Node<'_>,
                 mistakes: &mut $crate::config::error::Mistakes<'_>,
             ) -> Option<Self> {
-                $crate::config::values::word(node, &[$(($word, Self::$variant)),*], mistakes)
+                let otherwise = format!("one of {}", [$($word),*].join(", "));
+                $crate::config::values::word(node, &[$(($word, Self::$variant)),*], &otherwise, mistakes)
             }
 
             fn schema() -> serde_json::Value {
@@ -308,20 +226,25 @@ macro_rules! words {
 }
 pub(super) use words;
 
-/// Reads one of several words.
-pub(super) fn word<T: Copy>(node: Node<'_>, words: &[(&str, T)], mistakes: &mut Mistakes<'_>) -> Option<T> {
+/// Reads one of several words. `otherwise` is what to ask for when none of them seems to be meant.
+pub(super) fn word<T: Copy>(
+    node: Node<'_>,
+    words: &[(&str, T)],
+    otherwise: &str,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<T> {
     let text = scalar(node).unwrap_or_default();
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Some(*value);
     }
-    let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-    match suggest::closest(text, known.iter().copied()) {
-        Some(meant) => {
-            mistakes.at(node.id(), format!("{} is not possible{}", shown(text), suggest::question(meant)));
-            None
-        }
-        None => wanted(node, &known.join(" or "), mistakes),
-    }
+    let Some(meant) = suggest::closest(text, words.iter().map(|(word, _)| *word)) else {
+        return wanted(node, otherwise, mistakes);
+    };
+    mistakes.at(
+        node.id(),
+        format!("{} is not possible{}", shown(text), suggest::question(meant)),
+    );
+    None
 }
 
 /// The text of a scalar.
@@ -329,6 +252,14 @@ pub(super) fn scalar(node: Node<'_>) -> Option<&str> {
     match node.content() {
         Content::Scalar { text, .. } => Some(text),
         Content::List(_) | Content::Map(_) | Content::Broken => None,
+    }
+}
+
+/// What to say where quotes are the mistake.
+fn unquoted(node: Node<'_>) -> &'static str {
+    match node.content() {
+        Content::Scalar { plain: false, .. } => " without quotes",
+        Content::Scalar { .. } | Content::List(_) | Content::Map(_) | Content::Broken => "",
     }
 }
 

@@ -1,25 +1,335 @@
-use super::SMALL;
+//! The mistakes people make, and what they are told.
+
+use super::{EXAMPLE, SMALL};
 use crate::config::parse;
 use std::path::Path;
-fn told(text: &str) -> Vec<String> {
-    match parse(text.as_bytes(), Path::new("x.yaml")) {
-        Ok(_) => Vec::new(),
-        Err(errors) => errors.to_string().lines().map(|line| line.strip_prefix("x.yaml:").unwrap_or(line).to_owned()).collect(),
+
+/// What is said of a file: a line for each mistake, without the file's name.
+pub(super) fn told(text: &str) -> Vec<String> {
+    let Err(errors) = parse(text.as_bytes(), Path::new("x.yaml")) else {
+        return Vec::new();
+    };
+    let lines = errors.to_string();
+    lines
+        .lines()
+        .map(|line| line.strip_prefix("x.yaml:").unwrap_or(line).to_owned())
+        .collect()
+}
+
+/// What is said when part of the small file, which must be there, is replaced.
+#[track_caller]
+pub(super) fn check(cases: &[(&str, &str, &[&str])]) {
+    for (from, to, expected) in cases {
+        assert!(SMALL.contains(from), "{from:?} is not there");
+        assert_eq!(told(&SMALL.replacen(from, to, 1)), *expected, "{to}");
     }
 }
+
 #[test]
-fn show() {
-    let un = |s: &str| s.replace("\\n", "\n");
-    for line in include_str!("/tmp/cfgprobe/cases.txt").lines() {
-        if line.starts_with("##") { println!("{line}"); continue; }
-        let (a, b) = line.split_once(" ||| ").unwrap_or_else(|| panic!("{line}"));
-        assert!(SMALL.contains(&un(a)), "{a}");
-        println!("@@ {a} ||| {b}");
-        for l in told(&SMALL.replacen(&un(a), &un(b), 1)) { println!("    {l}"); }
-    }
-    println!("## service");
-    for line in include_str!("/tmp/cfgprobe/svc.txt").lines() {
-        println!("@@ {line}");
-        for l in told(&SMALL.replacen("    regions:", &format!("    {line}\n    regions:"), 1)) { println!("    {l}"); }
-    }
+fn five_mistakes_are_five_lines() {
+    let text = EXAMPLE
+        .replacen("policy: latency", "polcy: latency", 1)
+        .replacen("region: westeurope,", "region: westeurop,", 1)
+        .replacen("interval: 1s", "interval: 1", 1)
+        .replacen("attempts: 3", "attempts: 0", 1)
+        .replacen("service: catalogue", "service: catalog", 1);
+    let errors = parse(text.as_bytes(), Path::new("deploy/x.yaml")).unwrap_err();
+    assert_eq!(errors.count(), 5);
+    assert_eq!(errors.to_string(), FIVE);
+}
+
+const FIVE: &str = r#"deploy/x.yaml:40:5: services.storefront.polcy: unknown key — did you mean policy?
+deploy/x.yaml:43:19: services.storefront.regions[0].region: unknown region "westeurop" — did you mean westeurope?
+deploy/x.yaml:54:17: services.storefront.health_check.interval: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "1"
+deploy/x.yaml:69:17: services.storefront.retry.attempts: wanted a whole number from 1 to 64, got "0"
+deploy/x.yaml:93:58: routes[0].service: unknown service "catalog" — did you mean catalogue?"#;
+
+#[test]
+fn more_mistakes_than_anybody_reads_are_counted() {
+    let routes: String = (0..250)
+        .map(|number| format!("  - {{ path: /{number}, service: none }}\n"))
+        .collect();
+    let errors = parse(format!("{SMALL}{routes}").as_bytes(), Path::new("x.yaml")).unwrap_err();
+    assert_eq!((errors.count(), errors.mistakes.len()), (250, 100));
+    assert!(
+        errors.to_string().ends_with("\nx.yaml: and 150 more mistakes"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn keys_and_shapes() {
+    check(&[
+        (
+            "listeners:",
+            "listners:",
+            &["1:1: listners: unknown key — did you mean listeners?"],
+        ),
+        (
+            "    regions:\n      - { region: westeurope",
+            "    Regions:\n      - { region: westeurop",
+            &[
+                "5:5: services.shop.Regions: unknown key — did you mean regions?",
+                r#"6:19: services.shop.Regions[0].region: unknown region "westeurop" — did you mean westeurope?"#,
+            ],
+        ),
+        (
+            "    regions:",
+            "    balance: 1\n    regions:",
+            &[
+                "5:5: services.shop.balance: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, slow_start, preserve_host, residency",
+            ],
+        ),
+        (
+            "routes:",
+            "routes: []\nroutes:",
+            &[
+                "8:9: routes: at least one is needed",
+                "9:1: routes: given twice, first on line 8: remove one",
+            ],
+        ),
+        (", service: shop", "", &["9:5: routes[0]: service is missing"]),
+        (
+            r#"{ host: "*", path: /, service: shop }"#,
+            "shop",
+            &[r#"9:5: routes[0]: wanted a mapping with keys such as host, path, service, got "shop""#],
+        ),
+        (
+            "    regions:",
+            "    <<: *defaults\n    regions:",
+            &[
+                "5:9: this is not YAML: while parsing node, found unknown anchor — a value that begins with * or & must be in quotes",
+            ],
+        ),
+        (
+            "    regions:",
+            "    policy: &p latency\n    health_check: { path: *p, <<: *p }\n    regions:",
+            &[
+                "6:27: services.shop.health_check.path: aliases (*name) are not supported: write the value out",
+                r#"6:35: services.shop.health_check."<<": aliases (*name) are not supported: write the value out"#,
+            ],
+        ),
+        (
+            "shop:",
+            r#""my shop":"#,
+            &[
+                r#"4:3: services."my shop": a name has 1 to 63 letters, digits, - and _ and begins with a letter or digit"#,
+                r#"9:36: routes[0].service: unknown service "shop""#,
+            ],
+        ),
+        (
+            "shop:\n",
+            "shop: latency\n  other:\n",
+            &[
+                r#"4:9: services.shop: wanted a mapping with keys such as regions, policy, health_check, outlier_detection, …, got "latency""#,
+            ],
+        ),
+        (
+            "    regions:",
+            "    policy:\n    regions:",
+            &[
+                "5:11: services.shop.policy: wanted latency, distance, priority, weighted or { plugin: NAME }, got nothing",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn routes() {
+    check(&[
+        (
+            "service: shop",
+            "service: shopp",
+            &[r#"9:36: routes[0].service: unknown service "shopp" — did you mean shop?"#],
+        ),
+        (
+            "service: shop }",
+            "service: shop }\n  - { service: shop }",
+            &["10:5: routes[1]: never reached: line 9 has a route for the same host and path"],
+        ),
+        (
+            "path: /",
+            "path: api",
+            &[r#"9:24: routes[0].path: wanted a path that begins with /, without query, got "api""#],
+        ),
+        (
+            "path: /",
+            "path: /a?b",
+            &[r#"9:24: routes[0].path: wanted a path that begins with /, without query, got "/a?b""#],
+        ),
+        (
+            r#"host: "*""#,
+            r#"host: "shop.example.net:8080""#,
+            &[
+                r#"9:13: routes[0].host: wanted a host without port, such as shop.example.net, "*.example.net" or "*", got "shop.example.net:8080""#,
+            ],
+        ),
+        (
+            r#"host: "*""#,
+            "host: *",
+            &[
+                "9:13: this is not YAML: while scanning an anchor or alias, did not find expected alphabetic or numeric character — a value that begins with * or & must be in quotes",
+            ],
+        ),
+        (
+            r#"  - { host: "*", path: /, service: shop }"#,
+            "  []",
+            &["9:3: routes: at least one is needed"],
+        ),
+    ]);
+}
+
+#[test]
+fn listeners() {
+    check(&[
+        (
+            "127.0.0.1:8080",
+            "localhost:8080",
+            &[
+                r#"2:14: listeners[0].address: wanted an address with a port, such as 0.0.0.0:8080 or "[::]:8080", got "localhost:8080""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            ":8080",
+            &[
+                r#"2:14: listeners[0].address: wanted an address with a port, such as 0.0.0.0:8080 or "[::]:8080", got ":8080""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:80800",
+            &[
+                r#"2:14: listeners[0].address: wanted an address with a port, such as 0.0.0.0:8080 or "[::]:8080", got "127.0.0.1:80800""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n  - address: 127.0.0.1:8080",
+            &["3:14: listeners[1].address: 127.0.0.1:8080 is already taken on line 2"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:9900\nadmin: { address: 127.0.0.1:9900 }",
+            &["3:19: admin.address: 127.0.0.1:9900 is already taken on line 2"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    tls: { certificate: /certs/tls.crt, private_key: /certs/tls.key }",
+            &[
+                "3:5: listeners[0].tls: TLS is not supported by this version: remove the key, and end TLS before Portolan",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    client_address: { header: x-forwarded-for }",
+            &["3:21: listeners[0].client_address: trusted_proxies is missing"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    client_address: { trusted_proxies: [], header: x-real-ip }",
+            &[
+                "3:40: listeners[0].client_address.trusted_proxies: at least one is needed",
+                r#"3:52: listeners[0].client_address.header: wanted one of x-forwarded-for, forwarded, x-azure-socketip, got "x-real-ip""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    client_address: { trusted_proxies: [10.0.0.1/8, 10.0.0.0/33], header: forwared }",
+            &[
+                r#"3:41: listeners[0].client_address.trusted_proxies[0]: "10.0.0.1/8" is one address of a network — did you mean 10.0.0.0/8?"#,
+                r#"3:53: listeners[0].client_address.trusted_proxies[1]: wanted a network such as 10.0.0.0/8, or an address, got "10.0.0.0/33""#,
+                r#"3:75: listeners[0].client_address.header: "forwared" is not possible — did you mean forwarded?"#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    client_address: { trusted_proxies: 10.0.0.0/8, header: proxy-protocol }",
+            &[
+                r#"3:40: listeners[0].client_address.trusted_proxies: wanted a list, got "10.0.0.0/8""#,
+                "3:60: listeners[0].client_address.header: the PROXY protocol is not supported by this version: let the proxy write x-forwarded-for",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    client_address: { trusted_proxies: [10.0.0.0/8], header: forwarded, front_door_id: x }",
+            &["3:88: listeners[0].client_address.front_door_id: only header: x-azure-socketip has a use for this"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    debug_headers: yes",
+            &[r#"3:20: listeners[0].debug_headers: wanted true or false, got "yes""#],
+        ),
+    ]);
+}
+
+#[test]
+fn plugins() {
+    check(&[
+        (
+            "routes:",
+            "plugins: { canary: { source: \"oci://registry.example.net/canary@sha256:0\" } }\nroutes:",
+            &[
+                "8:30: plugins.canary.source: oci:// sources are not supported by this version: fetch the file, and give its path",
+            ],
+        ),
+        (
+            "routes:",
+            "plugins: { canary: { source: \"embedded:canry\" } }\nroutes:",
+            &[
+                "8:30: plugins.canary.source: no plugin of that name is part of this program, which has canary, nearest — did you mean canary?",
+            ],
+        ),
+        (
+            "routes:",
+            "plugins: { canary: { sorce: ./a.wasm, deadline: 0ms, memory: 16M, isolation: none, config: .inf } }\nroutes:",
+            &[
+                "8:22: plugins.canary.sorce: unknown key — did you mean source?",
+                r#"8:49: plugins.canary.deadline: from 1ms to 1s is possible, got "0ms""#,
+                r#"8:62: plugins.canary.memory: wanted a size such as 64KiB or 16MiB (units B, KiB, MiB, GiB, kB, MB, GB), got "16M""#,
+                r#"8:78: plugins.canary.isolation: wanted one of reuse, fresh, got "none""#,
+                r#"8:92: plugins.canary.config: wanted a number that JSON has, got ".inf""#,
+            ],
+        ),
+        (
+            "routes:",
+            "plugins: { canary: { config: {} } }\nroutes:",
+            &["8:20: plugins.canary: source is missing"],
+        ),
+    ]);
+}
+
+#[test]
+fn the_rest_of_the_top_level() {
+    check(&[
+        (
+            "routes:",
+            "workers: 0\naccess_log: stdot\ndrain_time: 2\nhere: westeurop\nroutes:",
+            &[
+                r#"8:10: workers: wanted a whole number from 1 to 1024, got "0""#,
+                r#"9:13: access_log: "stdot" is not possible — did you mean stdout?"#,
+                r#"10:13: drain_time: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "2""#,
+                r#"11:7: here: unknown region "westeurop" — did you mean westeurope?"#,
+            ],
+        ),
+        (
+            "routes:",
+            "here: { latitude: 1 }\naccess_log: { path: a }\ngeo: embedded\nadmin: 9900\nroutes:",
+            &[
+                "8:7: here: longitude is missing",
+                "9:13: access_log: file is missing",
+                "9:15: access_log.path: unknown key — possible here: file",
+                r#"10:6: geo: wanted a mapping with keys such as database, asn_database, got "embedded""#,
+                r#"11:8: admin: wanted a mapping with keys such as address, got "9900""#,
+            ],
+        ),
+        (
+            "routes:",
+            "geo: { databse: 5 }\nroutes:",
+            &[
+                "8:8: geo.databse: unknown key — did you mean database?",
+                r#"8:17: geo.databse: wanted text (in quotes), got "5""#,
+            ],
+        ),
+    ]);
 }

@@ -1,0 +1,304 @@
+//! The mistakes people make in services, and what they are told.
+
+use super::SMALL;
+use super::mistakes::{check, told};
+
+/// What is said when the small file's service has one more key.
+#[track_caller]
+fn check_service(cases: &[(&str, &[&str])]) {
+    for (line, expected) in cases {
+        let text = SMALL.replacen("    regions:", &format!("    {line}\n    regions:"), 1);
+        assert_eq!(told(&text), *expected, "{line}");
+    }
+}
+
+#[test]
+fn regions() {
+    check(&[
+        (
+            "    regions:",
+            "    policy: weighted\n    regions: [{ region: eastus, gateway: \"http://gw\", weight: 0 }]\n    regoins:",
+            &[
+                "6:14: services.shop.regions: with policy: weighted, at least one region needs a weight above 0",
+                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, slow_start, preserve_host, residency",
+            ],
+        ),
+        (
+            "region: westeurope,",
+            "",
+            &["6:9: services.shop.regions[0]: region is missing"],
+        ),
+        (
+            r#"http://gw-eus2.example.net" }"#,
+            "http://gw\" }\n      - { region: mine, location: { latitude: 1, longitude: 2 }, gateway: \"http://gw2\" }\n  other:\n    regions:\n      - { region: mine, location: { latitude: 1, longitude: 3 }, gateway: \"http://gw3\" }",
+            &["11:35: services.other.regions[0].location: mine is somewhere else on line 8"],
+        ),
+        (
+            "westeurope",
+            "westeurop",
+            &[r#"6:19: services.shop.regions[0].region: unknown region "westeurop" — did you mean westeurope?"#],
+        ),
+        (
+            "westeurope",
+            "West Europe",
+            &[
+                r#"6:19: services.shop.regions[0].region: "West Europe" is no region name: letters, digits, - and _ — did you mean westeurope?"#,
+            ],
+        ),
+        (
+            "westeurope",
+            "on-prem-fra",
+            &[
+                r#"6:19: services.shop.regions[0].region: unknown region "on-prem-fra" — a place of your own needs location: { latitude: …, longitude: … }"#,
+            ],
+        ),
+        (
+            "westeurope",
+            "eastus2",
+            &[r#"7:19: services.shop.regions[1].region: "eastus2" is already a region of this service, on line 6"#],
+        ),
+        (
+            "westeurope",
+            "123",
+            &[r#"6:19: services.shop.regions[0].region: wanted text (in quotes), got "123""#],
+        ),
+        (
+            "region: westeurope",
+            "region: mine, location: { latitude: 91, longitude: x }",
+            &[
+                r#"6:47: services.shop.regions[0].location.latitude: wanted degrees from -90 to 90, got "91""#,
+                r#"6:62: services.shop.regions[0].location.longitude: wanted degrees from -180 to 180, got "x""#,
+            ],
+        ),
+        (
+            "region: westeurope",
+            "region: mine, location: { latitude: 1 }",
+            &["6:35: services.shop.regions[0].location: longitude is missing"],
+        ),
+        (
+            "region: westeurope",
+            "region: mine, location: 50.1",
+            &[
+                r#"6:35: services.shop.regions[0].location: wanted a mapping with keys such as latitude, longitude, got "50.1""#,
+            ],
+        ),
+        (
+            "region: westeurope",
+            "region: westeurope, priority: -1, weight: 70000, max_requests: 0",
+            &[
+                r#"6:41: services.shop.regions[0].priority: wanted a whole number from 0 to 255, got "-1""#,
+                r#"6:53: services.shop.regions[0].weight: wanted a whole number from 0 to 65535, got "70000""#,
+                r#"6:74: services.shop.regions[0].max_requests: wanted a whole number from 1 to 4294967295, got "0""#,
+            ],
+        ),
+        (
+            "region: westeurope",
+            r#"region: westeurope, priority: "1", weight: ten"#,
+            &[
+                r#"6:41: services.shop.regions[0].priority: wanted a whole number from 0 to 255 without quotes, got "1""#,
+                r#"6:54: services.shop.regions[0].weight: wanted a whole number from 0 to 65535, got "ten""#,
+            ],
+        ),
+        (
+            "      - { region: westeurope, gateway: \"http://gw-weu.example.net\" }\n      - { region: eastus2, gateway: \"http://gw-eus2.example.net\" }",
+            "      []",
+            &["6:7: services.shop.regions: at least one is needed"],
+        ),
+    ]);
+}
+
+#[test]
+fn gateways() {
+    check(&[
+        (
+            "http://gw-weu.example.net",
+            "https://gw-weu.example.net",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: https gateways are not supported by this version: use the gateway's http listener, got "https://gw-weu.example.net""#,
+            ],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "gw-weu.example.net:8080",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: wanted a URL such as http://gateway.example.net, got "gw-weu.example.net:8080""#,
+            ],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://gw-weu.example.net/api",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: a gateway has no path or query: the request's own is sent, got "http://gw-weu.example.net/api""#,
+            ],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://user@gw",
+            &[r#"6:40: services.shop.regions[0].gateway: a gateway has no user name, got "http://user@gw""#],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://gw:0",
+            &[r#"6:40: services.shop.regions[0].gateway: a port is a number from 1 to 65535, got "http://gw:0""#],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://gw:99999",
+            &[r#"6:40: services.shop.regions[0].gateway: a port is a number from 1 to 65535, got "http://gw:99999""#],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://10.0.0.256",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: the host of a gateway is a DNS name or an address, got "http://10.0.0.256""#,
+            ],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://[::1",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: the host of a gateway is a DNS name or an address, got "http://[::1""#,
+            ],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: the host of a gateway is a DNS name or an address, got "http://""#,
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn policies_of_a_service() {
+    check_service(&[
+        (
+            "policy: nearest",
+            &[
+                r#"5:13: services.shop.policy: wanted latency, distance, priority, weighted or { plugin: NAME }, got "nearest""#,
+            ],
+        ),
+        (
+            "policy: latnecy",
+            &[r#"5:13: services.shop.policy: "latnecy" is not possible — did you mean latency?"#],
+        ),
+        (
+            "policy: [latency]",
+            &[
+                "5:13: services.shop.policy: wanted latency, distance, priority, weighted or { plugin: NAME }, got a list",
+            ],
+        ),
+        (
+            "policy: { plugin: canary }",
+            &[
+                r#"5:23: services.shop.policy.plugin: unknown plugin "canary" — define it: plugins: { canary: { source: "embedded:canary" } }"#,
+            ],
+        ),
+        (
+            "policy: { plugin: mine }",
+            &[r#"5:23: services.shop.policy.plugin: unknown plugin "mine" — define it under plugins"#],
+        ),
+        (
+            "policy: { plgin: mine, percent: 5 }",
+            &[
+                "5:15: services.shop.policy.plgin: unknown key — did you mean plugin?",
+                r#"5:22: services.shop.policy.plgin: unknown plugin "mine" — define it under plugins"#,
+                "5:28: services.shop.policy.percent: unknown key — possible here: plugin",
+            ],
+        ),
+        (
+            "health_check: { interval: 1s, timeout: 2s }",
+            &["5:44: services.shop.health_check.timeout: longer than the interval, 1s: checks would pile up"],
+        ),
+        (
+            "health_check: { interval: 5, timeout: 0s, healthy_threshold: 0, unhealthy_threshold: 1.5 }",
+            &[
+                r#"5:31: services.shop.health_check.interval: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "5""#,
+                r#"5:43: services.shop.health_check.timeout: from 1ms to 1h is possible, got "0s""#,
+                r#"5:66: services.shop.health_check.healthy_threshold: wanted a whole number from 1 to 100, got "0""#,
+                r#"5:90: services.shop.health_check.unhealthy_threshold: wanted a whole number from 1 to 100, got "1.5""#,
+            ],
+        ),
+        (
+            "health_check: { probe: tcp, path: /healthz }",
+            &["5:39: services.shop.health_check.path: a tcp probe asks for no path: remove the path or the probe"],
+        ),
+        (
+            "health_check: { probe: icmp, path: healthz }",
+            &[
+                r#"5:28: services.shop.health_check.probe: wanted one of http, tcp, got "icmp""#,
+                r#"5:40: services.shop.health_check.path: wanted a path that begins with /, such as /healthz, got "healthz""#,
+            ],
+        ),
+        (
+            "health_check: none",
+            &[r#"5:19: services.shop.health_check: wanted off, or a mapping, got "none""#],
+        ),
+        (
+            "outlier_detection: { consecutive_failures: 0, failure_percent: 101, max_ejection_percent: 0.5, window: 1ms }",
+            &[
+                r#"5:48: services.shop.outlier_detection.consecutive_failures: wanted a whole number from 1 to 1000000, got "0""#,
+                r#"5:68: services.shop.outlier_detection.failure_percent: wanted a percentage from 0 to 100, such as 20 or 20%, got "101""#,
+                r#"5:95: services.shop.outlier_detection.max_ejection_percent: wanted a percentage from 0 to 100, such as 20 or 20%, got "0.5""#,
+                r#"5:108: services.shop.outlier_detection.window: from 100ms to 1h is possible, got "1ms""#,
+            ],
+        ),
+        (
+            "outlier_detection: { base_ejection_time: 10m, max_ejection_time: 1m }",
+            &["5:70: services.shop.outlier_detection.max_ejection_time: shorter than base_ejection_time, 10m"],
+        ),
+        (
+            "retry: { attempts: 0, budget: { percent: 120%, min_per_second: -3 }, max_replay_body: 1GiB }",
+            &[
+                r#"5:24: services.shop.retry.attempts: wanted a whole number from 1 to 64, got "0""#,
+                r#"5:46: services.shop.retry.budget.percent: wanted a percentage from 0 to 100, such as 20 or 20%, got "120%""#,
+                r#"5:68: services.shop.retry.budget.min_per_second: wanted a whole number from 0 to 1000000, got "-3""#,
+                r#"5:91: services.shop.retry.max_replay_body: from 0B to 16MiB is possible, got "1GiB""#,
+            ],
+        ),
+        (
+            "retry: { per_try_timeout: 20s }",
+            &[
+                "5:31: services.shop.retry.per_try_timeout: longer than timeouts.request, 15s, in which all attempts must fit",
+            ],
+        ),
+        (
+            "timeouts: { connect: 1 s, request: forever, idle: 1ms }",
+            &[
+                r#"5:26: services.shop.timeouts.connect: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "1 s""#,
+                r#"5:40: services.shop.timeouts.request: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "forever""#,
+                r#"5:55: services.shop.timeouts.idle: from 10ms to 1d is possible, got "1ms""#,
+            ],
+        ),
+        (
+            "slow_start: 2h",
+            &[r#"5:17: services.shop.slow_start: from 0s to 1h is possible, got "2h""#],
+        ),
+        (
+            r#"preserve_host: "true""#,
+            &[r#"5:20: services.shop.preserve_host: wanted true or false without quotes, got "true""#],
+        ),
+        (
+            "residency: [ { countries: [DE, UK, EU, Germany], regions: [westeurop, eastus2] } ]",
+            &[
+                r#"5:36: services.shop.residency[0].countries[1]: "UK" is no country code — did you mean GB?"#,
+                r#"5:40: services.shop.residency[0].countries[2]: wanted a two-letter country code (ISO 3166-1) or unknown, got "EU""#,
+                r#"5:44: services.shop.residency[0].countries[3]: wanted a two-letter country code (ISO 3166-1) or unknown, got "Germany""#,
+                r#"5:64: services.shop.residency[0].regions[0]: "westeurop" is no region of this service — did you mean westeurope?"#,
+            ],
+        ),
+        (
+            "residency: [ { countries: [], regions: [] } ]",
+            &["5:31: services.shop.residency[0].countries: at least one is needed"],
+        ),
+        (
+            "residency: [ { countries: [DE], regions: [westeurope] }, { countries: [FR, DE], regions: [eastus2] } ]",
+            &["5:62: services.shop.residency[1]: no region is left for DE: an earlier rule allows only others"],
+        ),
+        (
+            "residency: { countries: [DE], regions: [westeurope] }",
+            &["5:16: services.shop.residency: wanted a list, got a mapping"],
+        ),
+    ]);
+}
