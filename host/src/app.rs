@@ -90,15 +90,24 @@ impl App {
     /// # Errors
     /// When an address is taken, or something that the settings name cannot be used.
     pub fn start(settings: Settings, path: Option<PathBuf>) -> Result<Self, AppError> {
-        let workers = settings.workers.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let workers = settings
+            .workers
+            .or_else(|| thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get);
         let engine = PluginEngine::new(workers)?;
         let status = Arc::new(Status::default());
         let loaded = reload::load_first(settings, &engine, &status)?;
         let settings = Arc::clone(&loaded.settings);
 
-        let sockets = settings.listeners.iter().map(|listener| bind(listener.address, workers));
+        let sockets = settings
+            .listeners
+            .iter()
+            .map(|listener| bind(listener.address, workers));
         let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
-        let listeners: Vec<_> = sockets.iter().filter_map(|each| each.first()?.local_addr().ok()).collect();
+        let listeners: Vec<_> = sockets
+            .iter()
+            .filter_map(|each| each.first()?.local_addr().ok())
+            .collect();
         let admin_socket = bind_admin(settings.admin)?;
         let admin = admin_socket.local_addr()?;
 
@@ -132,7 +141,11 @@ impl App {
             reload: orders.clone(),
             health: health_orders,
         });
-        let inputs = health::Inputs { watched: publisher.watched(), alarm, orders: health_inbox };
+        let inputs = health::Inputs {
+            watched: publisher.watched(),
+            alarm,
+            orders: health_inbox,
+        };
         let prober = Network::new(resolver);
         let health_updates = updates.clone();
         let health = health::run(inputs, prober, Chance::new().roll(), move |news| {
@@ -159,7 +172,18 @@ impl App {
         tracing::info!(?listeners, %admin, workers, "serving");
         let control = Some((stop, thread));
         let drain_time = settings.drain_time;
-        Ok(Self { listeners, admin, tables, status, orders, access_log, drain: switch, drain_time, workers: threads, control })
+        Ok(Self {
+            listeners,
+            admin,
+            tables,
+            status,
+            orders,
+            access_log,
+            drain: switch,
+            drain_time,
+            workers: threads,
+            control,
+        })
     }
 
     /// Where the listeners listen, in configured order.
@@ -306,7 +330,8 @@ impl Crew {
         let mut serving = JoinSet::new();
         for (listener, socket) in sockets.into_iter().enumerate() {
             let worker = Rc::clone(&worker);
-            let handler = move |downstream, request| pipeline::handle(Rc::clone(&worker), listener, downstream, request);
+            let handler =
+                move |downstream, request| pipeline::handle(Rc::clone(&worker), listener, downstream, request);
             serving.spawn_local(server::serve(socket, Limits::default(), self.drain.clone(), handler));
         }
         while let Some(served) = serving.join_next().await {

@@ -46,7 +46,12 @@ pub struct Decided {
 
 /// Decides which regions of a service are tried, and in which order.
 pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, plugins: &mut PluginWorker) -> Decided {
-    let Routed { id, service, entry, health } = routed;
+    let Routed {
+        id,
+        service,
+        entry,
+        health,
+    } = routed;
     let location = table.geo.locate(inquiry.client.addr);
     let candidates = candidates::gather(service, health, location.place.country, entry.full(service));
     let row = entry.chart.row(location.id);
@@ -96,7 +101,10 @@ fn consult(
     decision.by = match plugins.route(&plugin.version, decision.service, &plugin.regions, &request) {
         Ok(answer) => {
             decision.ranking = answer.ranking;
-            RankedBy::Plugin { reason: answer.reason, repaired: answer.repaired }
+            RankedBy::Plugin {
+                reason: answer.reason,
+                repaired: answer.repaired,
+            }
         }
         Err(fault) => RankedBy::Fallback(fault.as_str()),
     };
@@ -106,12 +114,28 @@ fn consult(
 ///
 /// # Errors
 /// When no route is for it.
-pub fn explain(table: &RoutingTable, question: &Question, plugins: &mut PluginWorker) -> Result<Explained, ExplainError> {
-    let Question { ip, host, path, method, headers } = question;
+pub fn explain(
+    table: &RoutingTable,
+    question: &Question,
+    plugins: &mut PluginWorker,
+) -> Result<Explained, ExplainError> {
+    let Question {
+        ip,
+        host,
+        path,
+        method,
+        headers,
+    } = question;
     let routed = table.route(host, path);
-    let routed = routed.ok_or_else(|| ExplainError::NoRoute { host: host.clone(), path: path.clone() })?;
+    let routed = routed.ok_or_else(|| ExplainError::NoRoute {
+        host: host.clone(),
+        path: path.clone(),
+    })?;
     let inquiry = Inquiry {
-        client: ClientIdentity { addr: ip.to_canonical(), source: IdentitySource::Peer },
+        client: ClientIdentity {
+            addr: ip.to_canonical(),
+            source: IdentitySource::Peer,
+        },
         method,
         version: Version::HTTP_11,
         authority: host,
@@ -129,7 +153,11 @@ pub fn explain(table: &RoutingTable, question: &Question, plugins: &mut PluginWo
 
 /// Hosts nearly always come in lower case.
 fn lower_case(host: &str) -> Cow<'_, str> {
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { host.to_ascii_lowercase().into() } else { host.into() }
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    }
 }
 
 /// What the plugin that ordered calls its reason.

@@ -38,7 +38,10 @@ impl Geo {
     /// The embedded table, unpacked once.
     pub fn embedded() -> Self {
         static EMBEDDED: LazyLock<Arc<GeoTable>> = LazyLock::new(|| Arc::new(GeoTable::embedded()));
-        Self { places: Arc::clone(&EMBEDDED), systems: None }
+        Self {
+            places: Arc::clone(&EMBEDDED),
+            systems: None,
+        }
     }
 
     /// Loads the databases that the settings name, or the embedded table when they name none.
@@ -63,7 +66,10 @@ impl Geo {
 
     /// The number of the autonomous system that announces an address; 0 when nobody knows.
     pub fn system(&self, address: IpAddr) -> u32 {
-        self.systems.as_ref().and_then(|systems| systems.lookup(address)).unwrap_or(0)
+        self.systems
+            .as_ref()
+            .and_then(|systems| systems.lookup(address))
+            .unwrap_or(0)
     }
 }
 

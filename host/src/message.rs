@@ -119,7 +119,11 @@ fn check_framing(request: &Parts) -> Result<(), NotForwarded> {
             return Err(NotForwarded::TransferEncoding);
         }
     }
-    match request.headers.get(header::CONTENT_LENGTH).map(|length| length.to_str().map(str::parse::<i64>)) {
+    match request
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .map(|length| length.to_str().map(str::parse::<i64>))
+    {
         None | Some(Ok(Ok(0..))) => Ok(()),
         Some(_) => Err(NotForwarded::ContentLength),
     }
@@ -133,14 +137,21 @@ fn host(headers: &HeaderMap) -> Result<Option<&str>, NotForwarded> {
         return Err(NotForwarded::Hosts);
     }
     let host = host.to_str().map_err(|_| NotForwarded::Host)?;
-    if is_authority(host) { Ok(Some(host)) } else { Err(NotForwarded::Host) }
+    if is_authority(host) {
+        Ok(Some(host))
+    } else {
+        Err(NotForwarded::Host)
+    }
 }
 
 /// RFC 9112, section 3.2. The authority of an absolute form wins over Host.
 fn target<'a>(request: &'a Parts, host: &'a str) -> Result<RequestHead<'a>, NotForwarded> {
     let target = &request.uri;
     let path = target.path();
-    if target.path_and_query().is_some_and(|path| path.as_str().len() > MAX_TARGET) {
+    if target
+        .path_and_query()
+        .is_some_and(|path| path.as_str().len() > MAX_TARGET)
+    {
         return Err(NotForwarded::LongTarget);
     }
     match (target.scheme_str(), target.authority()) {
@@ -148,7 +159,11 @@ fn target<'a>(request: &'a Parts, host: &'a str) -> Result<RequestHead<'a>, NotF
         (None, None) if path == "*" && request.method == Method::OPTIONS => Err(NotForwarded::OptionsOfOurs),
         (Some("http" | "https"), Some(authority)) if path.starts_with('/') => {
             let authority = authority.as_str();
-            if is_authority(authority) { Ok(RequestHead { authority, path }) } else { Err(NotForwarded::Host) }
+            if is_authority(authority) {
+                Ok(RequestHead { authority, path })
+            } else {
+                Err(NotForwarded::Host)
+            }
         }
         _ => Err(NotForwarded::Target),
     }
@@ -177,7 +192,9 @@ fn is_name(name: &str) -> bool {
         is_name &= match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
             b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => true,
-            b'%' => [bytes.next(), bytes.next()].iter().all(|digit| digit.is_some_and(|it| it.is_ascii_hexdigit())),
+            b'%' => [bytes.next(), bytes.next()]
+                .iter()
+                .all(|digit| digit.is_some_and(|it| it.is_ascii_hexdigit())),
             _ => false,
         };
     }
@@ -198,7 +215,15 @@ fn is_port(text: &str) -> bool {
 /// # Errors
 /// When it is no number.
 pub fn max_forwards(headers: &HeaderMap) -> Result<Option<u64>, NotForwarded> {
-    let Some(value) = headers.get(header::MAX_FORWARDS) else { return Ok(None) };
-    let digits = value.to_str().ok().filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or(NotForwarded::MaxForwards)
+    let Some(value) = headers.get(header::MAX_FORWARDS) else {
+        return Ok(None);
+    };
+    let digits = value
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .map(Some)
+        .ok_or(NotForwarded::MaxForwards)
 }

@@ -66,7 +66,12 @@ async fn answer(
     };
     let decided = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let decision = decided.decision;
-    record.decided(Rc::clone(&table), &decision, record.begun().elapsed(), decided.plugin_took);
+    record.decided(
+        Rc::clone(&table),
+        &decision,
+        record.begun().elapsed(),
+        decided.plugin_took,
+    );
     if let Some(why) = decision.candidates.nobody() {
         return Err(RequestError::Nobody(why));
     }
@@ -99,9 +104,16 @@ async fn answer(
     record.forwarded(&forwarded, body.bytes_read());
     let mut response = forwarded.result?.map(Body::Upstream);
     if listener.debug_headers {
-        let region = forwarded.attempts.last().and_then(|attempt| routed.service.gateway(attempt.slot));
+        let region = forwarded
+            .attempts
+            .last()
+            .and_then(|attempt| routed.service.gateway(attempt.slot));
         let reason = decision.reason(routed.service, decide::said(&decision, routed));
-        respond::explain(response.headers_mut(), region.map(|gateway| gateway.region.as_str()), &reason);
+        respond::explain(
+            response.headers_mut(),
+            region.map(|gateway| gateway.region.as_str()),
+            &reason,
+        );
     }
     Ok(response)
 }

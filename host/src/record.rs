@@ -148,7 +148,9 @@ impl<L: Ledger> RequestRecord<L> {
     /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
     pub fn traced(&mut self, headers: &HeaderMap) {
         if self.recorder.log.is_some() {
-            let trace = headers.get("traceparent").and_then(|value| value.to_str().ok()?.get(3..35));
+            let trace = headers
+                .get("traceparent")
+                .and_then(|value| value.to_str().ok()?.get(3..35));
             self.facts.trace = trace.and_then(|digits| u128::from_str_radix(digits, 16).ok());
         }
     }
@@ -169,17 +171,31 @@ impl<L: Ledger> RequestRecord<L> {
 
     /// What became of forwarding it, with so many bytes of its body read.
     pub fn forwarded(&mut self, forwarded: &Forwarded, received: u64) {
-        let attempts = forwarded.attempts.iter();
-        self.facts.attempts = attempts.map(|it| Attempt { slot: it.slot, evidence: it.outcome.evidence() }).collect();
+        for attempt in &forwarded.attempts {
+            self.attempted(attempt.slot, attempt.outcome.evidence());
+        }
         self.facts.received = received;
         match &forwarded.result {
             Ok(_) => {
-                self.facts.answered_by = forwarded.attempts.last().map(|attempt| attempt.slot);
-                self.facts.first_byte = Some(self.facts.begun.elapsed());
+                if let Some(last) = forwarded.attempts.last() {
+                    self.answered(last.slot, Instant::now());
+                }
             }
             Err(ForwardError::GaveUp { reason, .. }) => self.facts.withheld = Some(*reason),
             Err(ForwardError::ClientBody(_)) => {}
         }
+    }
+
+    /// An attempt ended like this.
+    fn attempted(&mut self, slot: Slot, evidence: Evidence) {
+        // Forwarding tells no more attempts than there is room for. If it did, the log would miss one.
+        let _ = self.facts.attempts.try_push(Attempt { slot, evidence });
+    }
+
+    /// The head of the response to be delivered came from this region.
+    fn answered(&mut self, slot: Slot, now: Instant) {
+        self.facts.answered_by = Some(slot);
+        self.facts.first_byte = Some(now.saturating_duration_since(self.facts.begun));
     }
 
     /// How it ends, when that is known before the response has ended.

@@ -2,8 +2,8 @@
 
 use crate::message::NotForwarded;
 use crate::upstream::ForwardError;
-use crate::vitals::Ending;
 use crate::upstream::replay::ClientBodyError;
+use crate::vitals::Ending;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use portolan_core::candidates::Exclusion;
@@ -102,10 +102,15 @@ impl RequestError {
             response.headers_mut().insert(header::ALLOW, ALLOW);
             return response;
         }
-        let mut response = plain(status, &format!("{}: {self}\n", status.canonical_reason().unwrap_or_default()));
+        let mut response = plain(
+            status,
+            &format!("{}: {self}\n", status.canonical_reason().unwrap_or_default()),
+        );
         self.add_fields(response.headers_mut(), status);
         if afterwards == Afterwards::Close {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -150,7 +155,9 @@ impl RequestError {
                 (StatusCode::REQUEST_TIMEOUT, Close, "client_slow")
             }
             Self::Forward(ForwardError::GaveUp { reason, last }) => match (reason, last) {
-                (GaveUp::Deadline, _) | (_, Some(Outcome::TimedOut)) => (StatusCode::GATEWAY_TIMEOUT, Keep, "timed_out"),
+                (GaveUp::Deadline, _) | (_, Some(Outcome::TimedOut)) => {
+                    (StatusCode::GATEWAY_TIMEOUT, Keep, "timed_out")
+                }
                 (_, None | Some(Outcome::NotSent)) => (StatusCode::SERVICE_UNAVAILABLE, Keep, "unreachable"),
                 (_, Some(Outcome::Broken | Outcome::Answered(_))) => (StatusCode::BAD_GATEWAY, Keep, "broken"),
             },
@@ -174,7 +181,10 @@ pub fn plain(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::Full(text.to_owned().into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     // Some of these statuses may be cached otherwise (RFC 9110, section 15.1).
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -6,9 +6,9 @@
 use crate::config::{Listener, Settings};
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
+use crate::record::Ledger;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::GatewayTarget;
-use crate::record::Ledger;
 use crate::vitals::Vitals;
 use arc_swap::ArcSwap;
 use portolan_core::chart::Chart;
@@ -114,7 +114,10 @@ impl ServiceEntry {
         }
         let full = |slot: &Slot| {
             let limit = service.gateway(*slot).and_then(|gateway| gateway.max_requests);
-            limit.is_some_and(|limit| self.gateway(*slot).is_some_and(|gateway| gateway.vitals.in_flight() >= limit))
+            limit.is_some_and(|limit| {
+                self.gateway(*slot)
+                    .is_some_and(|gateway| gateway.vitals.in_flight() >= limit)
+            })
         };
         service.slots().iter().filter(full).collect()
     }

@@ -47,7 +47,10 @@ struct Purse {
 impl Budgets {
     /// Nothing spent yet, in one of so many workers.
     pub fn new(workers: usize) -> Self {
-        Self { share: 1.0 / workers.max(1) as f64, purses: RefCell::default() }
+        Self {
+            share: 1.0 / workers.max(1) as f64,
+            purses: RefCell::default(),
+        }
     }
 
     /// The budget of a service, which a reload leaves as it is.
@@ -63,7 +66,10 @@ impl Budgets {
             _ => {
                 let budget = RetryBudget::new(routed.service.retry.budget, self.share, now);
                 let budget = Rc::new(RefCell::new(budget));
-                purses[index] = Some(Purse { owner: Arc::clone(owner), budget: Rc::clone(&budget) });
+                purses[index] = Some(Purse {
+                    owner: Arc::clone(owner),
+                    budget: Rc::clone(&budget),
+                });
                 budget
             }
         }

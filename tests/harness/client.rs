@@ -32,7 +32,12 @@ pub struct Answer {
 impl Request {
     /// A request without a body for the host `shop.example.net`.
     pub fn new(method: Method, path: &str) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), body: Bytes::new() }
+        Self {
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
     }
 
     /// A `GET`.
@@ -42,7 +47,10 @@ impl Request {
 
     /// A `POST` with a body.
     pub fn post(path: &str, body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), ..Self::new(Method::POST, path) }
+        Self {
+            body: body.into(),
+            ..Self::new(Method::POST, path)
+        }
     }
 
     /// Sent by the client at this address.
@@ -66,7 +74,9 @@ impl Request {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request.body(Full::new(self.body.clone())).expect("a request that can be")
+        request
+            .body(Full::new(self.body.clone()))
+            .expect("a request that can be")
     }
 }
 
@@ -81,9 +91,13 @@ impl Connection {
     /// # Errors
     /// When nobody listens.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| format!("connect: {error}"))?;
         stream.set_nodelay(true).map_err(|error| format!("nodelay: {error}"))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
         tokio::spawn(connection);
         Ok(Self { sender })
     }
@@ -94,10 +108,22 @@ impl Connection {
     /// When the connection breaks before the answer is whole.
     pub(crate) async fn send(&mut self, request: &Request) -> Result<Answer, String> {
         self.sender.ready().await.map_err(|error| format!("ready: {error}"))?;
-        let response = self.sender.send_request(request.build()).await.map_err(|error| format!("send: {error}"))?;
+        let response = self
+            .sender
+            .send_request(request.build())
+            .await
+            .map_err(|error| format!("send: {error}"))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| format!("body: {error}"))?.to_bytes();
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| format!("body: {error}"))?
+            .to_bytes();
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
     }
 }
 
@@ -114,7 +140,10 @@ impl Answer {
 
     /// A response header as text; empty when it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// A header as the gateway saw it; empty when it was missing.

@@ -26,7 +26,9 @@ pub mod from {
 
 /// A file of the location data's fixtures.
 pub fn fixture(name: &str) -> Vec<u8> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../geo-data/fixtures").join(name);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../geo-data/fixtures")
+        .join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -37,7 +39,11 @@ pub fn hostile() -> &'static [u8] {
 
 /// How often a plugin fault is counted in a page of metrics.
 pub fn fault_count(metrics: &str, fault: &str) -> u64 {
-    let lines = metrics.lines().filter(|line| line.starts_with("portolan_plugin_faults_total{"));
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("portolan_plugin_faults_total{"));
     let of_fault = lines.filter(|line| line.contains(&format!("\"{fault}\"")));
-    of_fault.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    of_fault
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+        .sum()
 }

@@ -49,13 +49,21 @@ impl Load {
                 tally
             });
         }
-        Self { stop, done, progress, clients: tasks }
+        Self {
+            stop,
+            done,
+            progress,
+            clients: tasks,
+        }
     }
 
     /// Waits until this many more requests are through.
     pub async fn more(&mut self, requests: u64) {
         let goal = self.done.load(Relaxed) + requests;
-        self.progress.wait_for(|done| *done >= goal).await.expect("the clients live");
+        self.progress
+            .wait_for(|done| *done >= goal)
+            .await
+            .expect("the clients live");
     }
 
     /// Stops it and adds up.

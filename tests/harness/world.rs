@@ -35,7 +35,9 @@ impl Setup {
     /// These regions.
     pub fn regions(names: &[&str]) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let regions = names.iter().map(|name| (String::new(), Gateway::start(name, any).expect("a free port")));
+        let regions = names
+            .iter()
+            .map(|name| (String::new(), Gateway::start(name, any).expect("a free port")));
         Self {
             regions: regions.collect(),
             service: "    health_check: { path: /healthz, interval: 100ms, timeout: 100ms }\n".into(),
@@ -47,7 +49,11 @@ impl Setup {
     /// With more keys for a region, such as `priority: 1`.
     #[must_use]
     pub fn region(mut self, name: &str, keys: &str) -> Self {
-        let region = self.regions.iter_mut().find(|(_, gateway)| gateway.region() == name).expect("a region");
+        let region = self
+            .regions
+            .iter_mut()
+            .find(|(_, gateway)| gateway.region() == name)
+            .expect("a region");
         region.0 = format!(", {keys}");
         self
     }
@@ -84,7 +90,9 @@ impl Setup {
         text.push_str("    regions:\n");
         for (keys, gateway) in &self.regions {
             let (region, address) = (gateway.region(), gateway.address());
-            text.push_str(&format!("      - {{ region: {region}, gateway: \"http://{address}\"{keys} }}\n"));
+            text.push_str(&format!(
+                "      - {{ region: {region}, gateway: \"http://{address}\"{keys} }}\n"
+            ));
         }
         text.push_str("routes:\n  - { host: \"*\", path: /, service: shop }\n");
         text.push_str(&self.rest);
@@ -98,7 +106,11 @@ impl Setup {
         let settings = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::start(settings, Some(path)).unwrap_or_else(|error| panic!("{error}"));
         let regions = self.regions.into_iter().map(|(_, gateway)| gateway).collect();
-        World { app, regions, folder: self.folder }
+        World {
+            app,
+            regions,
+            folder: self.folder,
+        }
     }
 }
 
@@ -137,8 +149,13 @@ impl World {
     /// Asks the administration.
     pub async fn admin(&self, request: Request) -> Answer {
         let request = request.header("host", &self.app.admin().to_string());
-        let mut connection = Connection::open(self.app.admin()).await.unwrap_or_else(|error| panic!("{error}"));
-        connection.send(&request).await.unwrap_or_else(|error| panic!("{error}"))
+        let mut connection = Connection::open(self.app.admin())
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        connection
+            .send(&request)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Where the proxy listens.
@@ -153,7 +170,10 @@ impl World {
 
     /// A region's gateway.
     pub fn gateway(&self, region: &str) -> &Gateway {
-        self.regions.iter().find(|gateway| gateway.region() == region).expect("a region of this world")
+        self.regions
+            .iter()
+            .find(|gateway| gateway.region() == region)
+            .expect("a region of this world")
     }
 
     /// Makes a region behave otherwise.
@@ -197,7 +217,9 @@ impl World {
                 generations.changed().await.expect("the publisher lives");
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("it never came about that {what}"))
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("it never came about that {what}"))
     }
 
     /// Waits until a region of the first service is in this state.
@@ -211,8 +233,12 @@ impl World {
         let what = format!("{count} requests are in flight to {region}");
         self.poll(&what, || {
             let table = self.app.tables().current();
-            let slot = table.config().services()[0].slot_of(&region.into()).expect("a region of the service");
-            table.services[0].gateway(slot).is_some_and(|entry| entry.vitals.in_flight() == count)
+            let slot = table.config().services()[0]
+                .slot_of(&region.into())
+                .expect("a region of the service");
+            table.services[0]
+                .gateway(slot)
+                .is_some_and(|entry| entry.vitals.in_flight() == count)
         })
         .await;
     }
@@ -236,7 +262,9 @@ impl World {
                 looks.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, looks).await.unwrap_or_else(|_| panic!("it never came about that {what}"));
+        tokio::time::timeout(PATIENCE, looks)
+            .await
+            .unwrap_or_else(|_| panic!("it never came about that {what}"));
     }
 
     /// Waits until all regions are healthy.

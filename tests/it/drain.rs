@@ -7,13 +7,21 @@ use portolan_tests::{Behaviour, Request, World, from};
 async fn a_drained_region_gets_no_new_requests() {
     let world = World::start();
     world.until_healthy().await;
-    let answer = world.admin(Request::new(http::Method::POST, "/api/v1/regions/westeurope/drain")).await;
+    let answer = world
+        .admin(Request::new(http::Method::POST, "/api/v1/regions/westeurope/drain"))
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     world.until_state("westeurope", State::Draining).await;
     let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
     assert_eq!(answer.region(), "eastus2");
-    assert!(answer.header("x-portolan-reason").contains("not westeurope=draining"), "{:?}", answer.headers);
-    let answer = world.admin(Request::new(http::Method::POST, "/api/v1/regions/westeurope/undrain")).await;
+    assert!(
+        answer.header("x-portolan-reason").contains("not westeurope=draining"),
+        "{:?}",
+        answer.headers
+    );
+    let answer = world
+        .admin(Request::new(http::Method::POST, "/api/v1/regions/westeurope/undrain"))
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     world.until_state("westeurope", State::Healthy).await;
     assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
@@ -29,5 +37,8 @@ async fn a_request_begun_before_the_end_is_answered() {
         world.app().begin_drain();
     });
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(world.try_send(&Request::get("/")).await.is_err(), "nobody accepts any more");
+    assert!(
+        world.try_send(&Request::get("/")).await.is_err(),
+        "nobody accepts any more"
+    );
 }

@@ -16,7 +16,10 @@ async fn check_nothing_is_lost(behaviour: Behaviour) {
     load.more(500).await;
     let tally = load.stop().await;
     assert!(tally.failures.is_empty(), "{tally:?}");
-    assert!(tally.regions.len() == 2 && tally.regions.contains_key("eastus2"), "{tally:?}");
+    assert!(
+        tally.regions.len() == 2 && tally.regions.contains_key("eastus2"),
+        "{tally:?}"
+    );
 }
 
 #[tokio::test]
@@ -55,9 +58,18 @@ async fn a_region_that_cuts_answers_is_left_and_never_shown_as_whole() {
     load.more(500).await;
     let tally = load.stop().await;
     // A cut answer has begun to reach the client: it fails there, visibly.
-    assert!(tally.failures.keys().all(|what| what.starts_with("body:") || what.starts_with("ready:")), "{tally:?}");
+    assert!(
+        tally
+            .failures
+            .keys()
+            .all(|what| what.starts_with("body:") || what.starts_with("ready:")),
+        "{tally:?}"
+    );
     assert!(tally.regions.contains_key("eastus2"), "{tally:?}");
-    assert!(!tally.regions.contains_key(""), "a half answer was taken for whole: {tally:?}");
+    assert!(
+        !tally.regions.contains_key(""),
+        "a half answer was taken for whole: {tally:?}"
+    );
 }
 
 #[tokio::test]
@@ -126,11 +138,19 @@ async fn a_post_to_a_dead_region_goes_elsewhere_whole() {
     world.behave("westeurope", Behaviour::Dead);
     let body = vec![b'x'; 40_000];
     let answer = world.send(Request::post("/order", body).from(from::BRITAIN)).await;
-    assert_eq!((answer.status.as_u16(), answer.region().as_str()), (200, "eastus2"), "{}", answer.text());
+    assert_eq!(
+        (answer.status.as_u16(), answer.region().as_str()),
+        (200, "eastus2"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(answer.json()["body_bytes"], 40_000);
 }
 
 /// `POST`s that reached any region.
 fn posts(world: &World) -> u64 {
-    ["westeurope", "eastus2", "southeastasia"].iter().map(|region| world.gateway(region).posts()).sum()
+    ["westeurope", "eastus2", "southeastasia"]
+        .iter()
+        .map(|region| world.gateway(region).posts())
+        .sum()
 }

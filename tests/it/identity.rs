@@ -12,7 +12,11 @@ async fn only_trusted_peers_are_believed() {
     untrusting.reconfigure(|text| text.replace("trusted_proxies: [127.0.0.0/8]", "trusted_proxies: [192.0.2.0/24]"));
     let first = untrusting.app().tables().current().generation;
     let distrusts = |table: &RoutingTable| !table.settings.listeners[0].client_address.trusted.contains(LOCAL);
-    untrusting.until("the listener is reloaded", |table| table.generation > first && distrusts(table)).await;
+    untrusting
+        .until("the listener is reloaded", |table| {
+            table.generation > first && distrusts(table)
+        })
+        .await;
     assert_eq!(untrusting.region_for(from::SINGAPORE).await, "eastus2");
 }
 
@@ -47,5 +51,8 @@ async fn the_gateway_sees_its_own_name_and_the_clients_way() {
 #[tokio::test]
 async fn the_public_host_is_preserved_when_asked_for() {
     let world = Setup::three_regions().service("preserve_host: true").start();
-    assert_eq!(world.send(Request::get("/").from(from::BRITAIN)).await.seen("host"), "shop.example.net");
+    assert_eq!(
+        world.send(Request::get("/").from(from::BRITAIN)).await.seen("host"),
+        "shop.example.net"
+    );
 }

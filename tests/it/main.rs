@@ -8,3 +8,4 @@ mod identity;
 mod plugins;
 mod reload;
 mod routing;
+mod tidy;

@@ -1,7 +1,7 @@
 //! Configuration and files replaced under load; the last good one stays.
 
-use portolan_core::health::State;
 use portolan::control::status::Kind;
+use portolan_core::health::State;
 use portolan_core::id::Generation;
 use portolan_tests::{Request, Setup, World, from};
 
@@ -17,9 +17,16 @@ async fn a_new_configuration_takes_effect_and_health_is_kept() {
     load.more(100).await;
     world.reconfigure(|text| text.replace("region: westeurope,", "region: westeurope, priority: 1,"));
     let table = world
-        .until("westeurope is a fallback", |table| table.config().services()[0].gateways()[0].priority == 1)
+        .until("westeurope is a fallback", |table| {
+            table.config().services()[0].gateways()[0].priority == 1
+        })
         .await;
-    assert!(table.health.services()[0].gateways().iter().all(|gateway| gateway.state == State::Healthy));
+    assert!(
+        table.health.services()[0]
+            .gateways()
+            .iter()
+            .all(|gateway| gateway.state == State::Healthy)
+    );
     load.more(100).await;
     let tally = load.stop().await;
     assert!(tally.failures.is_empty(), "{tally:?}");
@@ -48,12 +55,19 @@ async fn a_hundred_reloads_under_load_lose_nothing() {
     for round in 0..100_u32 {
         world.reconfigure(|text| {
             let (head, _) = text.split_once("# round").unwrap_or((&text, ""));
-            format!("{}\n# round {round}\nhere: {}\n", head.trim_end(), ["eastus2", "westeurope"][round as usize % 2])
+            format!(
+                "{}\n# round {round}\nhere: {}\n",
+                head.trim_end(),
+                ["eastus2", "westeurope"][round as usize % 2]
+            )
         });
         let fallback = [-78.0_f32, 4.0][round as usize % 2];
         world
             .until("the round is in force", |table| {
-                table.config().fallback().is_some_and(|point| (point.longitude() - fallback).abs() < 3.0)
+                table
+                    .config()
+                    .fallback()
+                    .is_some_and(|point| (point.longitude() - fallback).abs() < 3.0)
             })
             .await;
     }
@@ -66,7 +80,10 @@ async fn a_hundred_reloads_under_load_lose_nothing() {
 #[tokio::test]
 async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
     let good = portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb");
-    let world = Setup::three_regions().file("city.mmdb", &good).with("geo: { database: city.mmdb }").start();
+    let world = Setup::three_regions()
+        .file("city.mmdb", &good)
+        .with("geo: { database: city.mmdb }")
+        .start();
     assert_eq!(world.region_for("175.16.199.1").await, "southeastasia");
     let mut load = world.load(&["175.16.199.1"; 4]);
     load.more(50).await;
@@ -78,5 +95,7 @@ async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
     // And a good one is taken again.
     let before = generation(&world);
     world.replace("city.mmdb", &good);
-    world.until("the database is reloaded", |table| table.generation > before).await;
+    world
+        .until("the database is reloaded", |table| table.generation > before)
+        .await;
 }

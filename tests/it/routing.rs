@@ -6,13 +6,19 @@ use portolan_tests::{Request, Setup, World, from};
 async fn every_client_reaches_the_closest_region() {
     let world = World::start();
     world.until_healthy().await;
-    for (client, region) in
-        [(from::BRITAIN, "westeurope"), (from::AMERICA, "eastus2"), (from::SINGAPORE, "southeastasia")]
-    {
+    for (client, region) in [
+        (from::BRITAIN, "westeurope"),
+        (from::AMERICA, "eastus2"),
+        (from::SINGAPORE, "southeastasia"),
+    ] {
         let answer = world.send(Request::get("/").from(client)).await;
         assert_eq!(answer.region(), region, "{client}");
         assert_eq!(answer.header("x-portolan-region"), region);
-        assert!(answer.header("x-portolan-reason").starts_with("latency; client="), "{:?}", answer.headers);
+        assert!(
+            answer.header("x-portolan-reason").starts_with("latency; client="),
+            "{:?}",
+            answer.headers
+        );
     }
 }
 
@@ -21,7 +27,11 @@ async fn a_client_without_a_place_gets_the_fallback() {
     let world = Setup::three_regions().with("here: southeastasia").start();
     let answer = world.send(Request::get("/").from(from::NOWHERE)).await;
     assert_eq!(answer.region(), "southeastasia");
-    assert!(answer.header("x-portolan-reason").contains("client=nowhere"), "{:?}", answer.headers);
+    assert!(
+        answer.header("x-portolan-reason").contains("client=nowhere"),
+        "{:?}",
+        answer.headers
+    );
 }
 
 #[tokio::test]
@@ -41,7 +51,11 @@ async fn residency_keeps_clients_in_their_regions() {
         .start();
     let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
     assert_eq!(answer.region(), "southeastasia");
-    assert!(answer.header("x-portolan-reason").contains("not westeurope=residency"), "{:?}", answer.headers);
+    assert!(
+        answer.header("x-portolan-reason").contains("not westeurope=residency"),
+        "{:?}",
+        answer.headers
+    );
     let answer = world.send(Request::get("/").from(from::SINGAPORE)).await;
     assert_eq!(answer.status, 451, "{}", answer.text());
     assert_eq!(world.region_for(from::AMERICA).await, "eastus2");
@@ -70,9 +84,22 @@ async fn a_host_without_a_route_is_not_found() {
     let world = setup.start();
     world.reconfigure(|text| text.replace("host: \"*\"", "host: shop.example.net"));
     let generation = world.app().tables().current().generation;
-    world.until("the routes are reloaded", |table| table.generation > generation && table.route("other", "/").is_none()).await;
-    assert_eq!(world.send(Request::get("/").header("host", "other.example.net")).await.status, 404);
-    assert_eq!(world.send(Request::get("/").from(from::BRITAIN)).await.region(), "westeurope");
+    world
+        .until("the routes are reloaded", |table| {
+            table.generation > generation && table.route("other", "/").is_none()
+        })
+        .await;
+    assert_eq!(
+        world
+            .send(Request::get("/").header("host", "other.example.net"))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        world.send(Request::get("/").from(from::BRITAIN)).await.region(),
+        "westeurope"
+    );
 }
 
 #[tokio::test]
@@ -83,9 +110,7 @@ async fn a_full_region_passes_requests_on() {
     let (hanging, behind) = tokio::join!(
         async { world.send(Request::get("/first").from(from::BRITAIN)).await },
         async {
-            world
-                .until_in_flight("westeurope", 1)
-                .await;
+            world.until_in_flight("westeurope", 1).await;
             let answer = world.send(Request::get("/second").from(from::BRITAIN)).await;
             world.behave("westeurope", portolan_tests::Behaviour::Serve);
             answer

@@ -100,7 +100,11 @@ impl Decision {
     /// One short line: who ordered, for a client where, and what stood in the way. Fit for a header. `said` is what the
     /// plugin calls its reason.
     pub fn reason<'a>(&'a self, service: &'a Service, said: Option<&'a str>) -> impl fmt::Display + 'a {
-        Reason { decision: self, service, said }
+        Reason {
+            decision: self,
+            service,
+            said,
+        }
     }
 
     /// Spells the decision out.
@@ -166,7 +170,11 @@ struct Reason<'a> {
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { decision, service, said } = self;
+        let Self {
+            decision,
+            service,
+            said,
+        } = self;
         match decision.by {
             RankedBy::Policy => f.write_str(&policy_name(&service.policy))?,
             RankedBy::Plugin { .. } => write!(f, "plugin; because={}", said.unwrap_or("unsaid"))?,

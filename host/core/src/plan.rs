@@ -149,7 +149,11 @@ impl AttemptPlan {
             && now < self.deadline
             && self.next < self.ranking.order().len()
             && self.sent + 1 < self.attempts;
-        if possible && budget.withdraw(now) { self.advance() } else { None }
+        if possible && budget.withdraw(now) {
+            self.advance()
+        } else {
+            None
+        }
     }
 
     /// One of two attempts that ran beside each other ended, and the other goes on: it is counted, nothing follows.

@@ -1,10 +1,10 @@
 //! The running program, as its administration sees it.
 
+use crate::admin::instance::Instance as Administered;
 use crate::admin::instance::{
-    ExplainError, Explained, GeoPicture, LoadPicture, Ordered, OrderError, Picture, PluginPicture, Question,
+    ExplainError, Explained, GeoPicture, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question,
     ServicePicture,
 };
-use crate::admin::instance::Instance as Administered;
 use crate::chance::Chance;
 use crate::config::PluginSource;
 use crate::control::health;
@@ -46,13 +46,28 @@ impl Instance {
     }
 
     fn load(&self, kind: Kind) -> LoadPicture {
-        let Loads { taken, refused, last_taken, standing_error } = self.status.of(kind);
-        LoadPicture { what: kind.as_str(), taken, refused, last_taken, standing_error }
+        let Loads {
+            taken,
+            refused,
+            last_taken,
+            standing_error,
+        } = self.status.of(kind);
+        LoadPicture {
+            what: kind.as_str(),
+            taken,
+            refused,
+            last_taken,
+            standing_error,
+        }
     }
 
     fn plugins(&self, table: &RoutingTable) -> Vec<PluginPicture> {
         let plugins = table.settings.plugins.iter().map(|(name, plugin)| {
-            let entry = table.services.iter().filter_map(|entry| entry.plugin.as_ref()).find(|it| it.version.name == *name);
+            let entry = table
+                .services
+                .iter()
+                .filter_map(|entry| entry.plugin.as_ref())
+                .find(|it| it.version.name == *name);
             PluginPicture {
                 name: name.clone(),
                 digest: entry.map(|entry| entry.version.digest.clone()).unwrap_or_default(),
@@ -120,10 +135,16 @@ impl Administered for Instance {
     fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()> {
         Box::pin(async move {
             let (reply, replied) = oneshot::channel();
-            let order = health::Order { region: region.clone(), drained, reply };
+            let order = health::Order {
+                region: region.clone(),
+                drained,
+                reply,
+            };
             self.health.send(order).await.map_err(|_| OrderError::Stopping)?;
             match replied.await.map_err(|_| OrderError::Stopping)? {
-                0 => Err(OrderError::Unknown(format!("no service has a region {region}; see /api/v1/regions"))),
+                0 => Err(OrderError::Unknown(format!(
+                    "no service has a region {region}; see /api/v1/regions"
+                ))),
                 _ => self.until(|table| stands(table, &region, drained)).await,
             }
         })
@@ -134,10 +155,13 @@ impl Administered for Instance {
             let (reply, replied) = oneshot::channel();
             let order = Order::RollBack(plugin.clone(), reply);
             self.reload.send(order).await.map_err(|_| OrderError::Stopping)?;
-            let version = replied.await.map_err(|_| OrderError::Stopping)?.map_err(|error| match error {
-                RollBackError::Unknown(_) => OrderError::Unknown(error.to_string()),
-                RollBackError::NoEarlier(_) => OrderError::Impossible(error.to_string()),
-            })?;
+            let version = replied
+                .await
+                .map_err(|_| OrderError::Stopping)?
+                .map_err(|error| match error {
+                    RollBackError::Unknown(_) => OrderError::Unknown(error.to_string()),
+                    RollBackError::NoEarlier(_) => OrderError::Impossible(error.to_string()),
+                })?;
             let in_force = |entry: &ServiceEntry| match &entry.plugin {
                 Some(plugin) if plugin.version.name == version.name => plugin.version.digest == version.digest,
                 _ => true,
@@ -151,5 +175,7 @@ impl Administered for Instance {
 /// Whether a region stands as ordered, in every service that has it.
 fn stands(table: &RoutingTable, region: &RegionName, drained: bool) -> bool {
     let services = table.config().services().iter().zip(table.health.services());
-    services.filter_map(|(service, health)| Some(health.gateway(service.slot_of(region)?).state)).all(|state| (state == State::Draining) == drained)
+    services
+        .filter_map(|(service, health)| Some(health.gateway(service.slot_of(region)?).state))
+        .all(|state| (state == State::Draining) == drained)
 }

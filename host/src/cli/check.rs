@@ -22,9 +22,16 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     match config::load(path) {
         Ok(settings) => {
-            let (services, routes) = (settings.routing.services(), settings.routing.routes().services().count());
+            let (services, routes) = (
+                settings.routing.services(),
+                settings.routing.routes().services().count(),
+            );
             let regions: usize = services.iter().map(|service| service.gateways().len()).sum();
-            println!("{}: fine: {} services, {regions} gateways, {routes} routes", path.display(), services.len());
+            println!(
+                "{}: fine: {} services, {regions} gateways, {routes} routes",
+                path.display(),
+                services.len()
+            );
             ExitCode::SUCCESS
         }
         Err(errors) => {

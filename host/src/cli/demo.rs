@@ -25,8 +25,18 @@ pub(super) struct Arguments {
 
 impl Default for Arguments {
     fn default() -> Self {
-        let Ports { proxy, admin, control, gateways } = Ports::default();
-        Self { port: proxy, admin_port: admin, control_port: control, gateway_port: gateways }
+        let Ports {
+            proxy,
+            admin,
+            control,
+            gateways,
+        } = Ports::default();
+        Self {
+            port: proxy,
+            admin_port: admin,
+            control_port: control,
+            gateway_port: gateways,
+        }
     }
 }
 
@@ -61,7 +71,9 @@ fn welcome(demo: &Demo, colours: bool) -> String {
     let proxy = demo.app().listeners().first().copied();
     let port = proxy.map_or(0, |address| address.port());
     let (admin, control) = (demo.app().admin().port(), demo.control().port());
-    let mut text = format!("\n{bold}Portolan demo{plain}\n\n  proxy     http://localhost:{port}/\n  dashboard http://localhost:{admin}/\n");
+    let mut text = format!(
+        "\n{bold}Portolan demo{plain}\n\n  proxy     http://localhost:{port}/\n  dashboard http://localhost:{admin}/\n"
+    );
     for gateway in demo.stage().gateways() {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {:<9} http://{}/", "gateway", gateway.address());

@@ -58,7 +58,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 impl Arguments {
     fn question(&self) -> anyhow::Result<Question> {
         let headers = self.headers.iter().map(|line| {
-            let (name, value) = line.split_once(':').with_context(|| format!("a header is NAME: VALUE, not {line:?}"))?;
+            let (name, value) = line
+                .split_once(':')
+                .with_context(|| format!("a header is NAME: VALUE, not {line:?}"))?;
             let name = HeaderName::try_from(name.trim()).map_err(|_| anyhow!("{name:?} is no header name"))?;
             let value = HeaderValue::try_from(value.trim()).map_err(|_| anyhow!("{value:?} is no header value"))?;
             Ok((name, value))
@@ -74,7 +76,10 @@ impl Arguments {
 
     fn query(&self) -> String {
         let mut query = Serializer::new(String::new());
-        query.append_pair("ip", &self.ip.to_string()).append_pair("host", &self.host).append_pair("path", &self.path);
+        query
+            .append_pair("ip", &self.ip.to_string())
+            .append_pair("host", &self.host)
+            .append_pair("path", &self.path);
         query.append_pair("method", self.method.as_str());
         for header in &self.headers {
             query.append_pair("header", header);
@@ -86,12 +91,17 @@ impl Arguments {
 fn print(explain: &Explain) {
     let client = &explain.client;
     let country = client.country.as_deref().unwrap_or("unknown country");
-    let place = client.location.as_ref().map_or("no place".to_owned(), |it| format!("{:.1}, {:.1}", it.latitude, it.longitude));
+    let place = client.location.as_ref().map_or("no place".to_owned(), |it| {
+        format!("{:.1}, {:.1}", it.latitude, it.longitude)
+    });
     println!("client    {} ({country}, {place})", client.address);
-    println!("service   {} ({}), routing table {}", explain.service, explain.policy, explain.generation);
+    println!(
+        "service   {} ({}), routing table {}",
+        explain.service, explain.policy, explain.generation
+    );
     println!("chosen    {}", explain.chosen.as_deref().unwrap_or("nobody"));
     println!("reason    {}", explain.reason);
-    println!("\n{:<5} {:<20} {:<10} {:>9} {:>9}  {}", "rank", "region", "state", "distance", "estimate", "excluded");
+    println!("\nrank  region               state       distance  estimate  excluded");
     let number = |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value:.0} {unit}"));
     for region in &explain.regions {
         println!(

@@ -54,9 +54,18 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let table = GeoTable::open(databases)?;
             // Written aside, so that a proxy that watches the file never sees half of it.
             let aside = out.with_extension("new");
-            let mut file = std::fs::File::create(&aside).with_context(|| format!("failed to create {}", aside.display()))?;
-            table.write(&mut file).and_then(|()| std::fs::rename(&aside, out)).with_context(|| format!("failed to write {}", out.display()))?;
-            println!("{}: {} bytes, {} places", out.display(), std::fs::metadata(out)?.len(), table.places().len() - 1);
+            let mut file =
+                std::fs::File::create(&aside).with_context(|| format!("failed to create {}", aside.display()))?;
+            table
+                .write(&mut file)
+                .and_then(|()| std::fs::rename(&aside, out))
+                .with_context(|| format!("failed to write {}", out.display()))?;
+            println!(
+                "{}: {} bytes, {} places",
+                out.display(),
+                std::fs::metadata(out)?.len(),
+                table.places().len() - 1
+            );
             Ok(())
         }
     }
@@ -64,12 +73,17 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 
 impl Source {
     fn places(&self) -> anyhow::Result<GeoTable> {
-        if self.database.is_empty() { Ok(GeoTable::embedded()) } else { Ok(GeoTable::open(&self.database)?) }
+        if self.database.is_empty() {
+            Ok(GeoTable::embedded())
+        } else {
+            Ok(GeoTable::open(&self.database)?)
+        }
     }
 
     fn systems(&self) -> anyhow::Result<Option<AsnTable>> {
         let path = self.asn_database.as_ref();
-        path.map(|path| Ok(AsnTable::compile(&[DatabaseFile::read(path)?])?)).transpose()
+        path.map(|path| Ok(AsnTable::compile(&[DatabaseFile::read(path)?])?))
+            .transpose()
     }
 }
 
@@ -82,7 +96,12 @@ fn lookup(addresses: &[IpAddr], source: &Source) -> anyhow::Result<()> {
             continue;
         };
         let country = countries::find(place.country).map_or("country unknown", |country| country.name);
-        print!("{address}  {} {country}, near {:.1}, {:.1}", place.country, point.latitude(), point.longitude());
+        print!(
+            "{address}  {} {country}, near {:.1}, {:.1}",
+            place.country,
+            point.latitude(),
+            point.longitude()
+        );
         if let Some(system) = systems.as_ref().and_then(|systems| systems.describe(*address)) {
             print!("  AS{} {}", system.number, system.organization.unwrap_or_default());
         }
@@ -99,7 +118,9 @@ fn lookup(addresses: &[IpAddr], source: &Source) -> anyhow::Result<()> {
 
 /// The nearest Azure region and how far it is.
 fn nearest(point: Point) -> Option<(&'static RegionName, f64)> {
-    let regions = azure::regions().iter().map(|region| (&region.name, point.distance_km(region.point)));
+    let regions = azure::regions()
+        .iter()
+        .map(|region| (&region.name, point.distance_km(region.point)));
     regions.min_by(|a, b| a.1.total_cmp(&b.1))
 }
 

@@ -17,8 +17,13 @@ use std::process::ExitCode;
 /// Portolan stands in front of the gateways of a service that runs in several regions, finds out where each client is,
 /// and forwards every request to the closest healthy region. How that is decided can be changed by a plugin.
 #[derive(Debug, Parser)]
-#[command(name = "portolan", version, propagate_version = true, after_help = "Without a command, the demo runs.\n\n\
-    Location data: IP Geolocation by DB-IP, https://db-ip.com (CC BY 4.0, quantised)")]
+#[command(
+    name = "portolan",
+    version,
+    propagate_version = true,
+    after_help = "Without a command, the demo runs.\n\n\
+    Location data: IP Geolocation by DB-IP, https://db-ip.com (CC BY 4.0, quantised)"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -30,14 +35,20 @@ enum Command {
     #[command(after_help = "Example:\n  portolan demo\n  curl -i -H 'X-Forwarded-For: 81.2.69.142' localhost:8080/")]
     Demo(demo::Arguments),
     /// The service
-    #[command(after_help = "Example:\n  portolan serve --config portolan.yaml\n\nSIGHUP reloads, SIGTERM and SIGINT drain and end.")]
+    #[command(
+        after_help = "Example:\n  portolan serve --config portolan.yaml\n\nSIGHUP reloads, SIGTERM and SIGINT drain and end."
+    )]
     Serve(serve::Arguments),
     /// All mistakes of a configuration at once, each with line, column and path; exit code 1 if there are any
-    #[command(after_help = "Examples:\n  portolan check --config portolan.yaml\n  portolan check --schema > portolan.schema.json")]
+    #[command(
+        after_help = "Examples:\n  portolan check --config portolan.yaml\n  portolan check --schema > portolan.schema.json"
+    )]
     Check(check::Arguments),
     /// Why a client goes where it goes, with every region and what stands against it
-    #[command(after_help = "Examples:\n  portolan explain --ip 81.2.69.142                           asks the running instance\n  \
-        portolan explain --config portolan.yaml --ip 81.2.69.142    decides by the file, health unknown")]
+    #[command(
+        after_help = "Examples:\n  portolan explain --ip 81.2.69.142                           asks the running instance\n  \
+        portolan explain --config portolan.yaml --ip 81.2.69.142    decides by the file, health unknown"
+    )]
     Explain(explain::Arguments),
     /// The regions of a running instance
     #[command(after_help = "Example:\n  portolan regions")]
@@ -49,8 +60,11 @@ enum Command {
     #[command(after_help = "Example:\n  portolan undrain westeurope")]
     Undrain(remote::RegionArguments),
     /// Where addresses are, and from which data
-    #[command(subcommand, after_help = "Examples:\n  portolan geo lookup 81.2.69.142 2a02:c7f::1\n  portolan geo info\n  \
-        portolan geo compile GeoLite2-City.mmdb --out city.portolan")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  portolan geo lookup 81.2.69.142 2a02:c7f::1\n  portolan geo info\n  \
+        portolan geo compile GeoLite2-City.mmdb --out city.portolan"
+    )]
     Geo(geo::Command),
     /// Completions for a shell
     #[command(after_help = "Example:\n  portolan completions bash > /etc/bash_completion.d/portolan")]

@@ -55,7 +55,11 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
     for service in &regions.services {
         println!("{} ({})", service.service, service.policy);
         for region in &service.regions {
-            let share = if region.share < 1.0 { format!("  share {:.0} %", region.share * 100.0) } else { String::new() };
+            let share = if region.share < 1.0 {
+                format!("  share {:.0} %", region.share * 100.0)
+            } else {
+                String::new()
+            };
             println!("  {:<20} {:<10} {}{share}", region.region, region.state, region.gateway);
         }
     }
@@ -63,7 +67,9 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<()> {
-    arguments.instance.ask(Method::POST, &format!("/api/v1/regions/{}/{order}", arguments.region))?;
+    arguments
+        .instance
+        .ask(Method::POST, &format!("/api/v1/regions/{}/{order}", arguments.region))?;
     println!("{}: {order} is in force", arguments.region);
     Ok(())
 }
@@ -78,27 +84,41 @@ impl Instance {
     pub(super) fn ask(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let asked = async { tokio::time::timeout(PATIENCE, self.exchange(method, path)).await };
-        runtime.block_on(asked).map_err(|_| anyhow!("{} does not answer", self.admin))?
+        runtime
+            .block_on(asked)
+            .map_err(|_| anyhow!("{} does not answer", self.admin))?
     }
 
     async fn exchange(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
-        let host = self.admin.host().with_context(|| format!("--admin must be a URL, not {}", self.admin))?;
+        let host = self
+            .admin
+            .host()
+            .with_context(|| format!("--admin must be a URL, not {}", self.admin))?;
         let port = self.admin.port_u16().unwrap_or(80);
         let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
-        let stream = stream.with_context(|| format!("no instance answers at {} (--admin URL for another)", self.admin))?;
+        let stream =
+            stream.with_context(|| format!("no instance answers at {} (--admin URL for another)", self.admin))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Its errors are those of the exchange.
         tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header(header::HOST, format!("{host}:{port}"));
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, format!("{host}:{port}"));
         let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| anyhow!("the instance's answer broke off: {error}"))?.to_bytes();
+        let body = body
+            .map_err(|error| anyhow!("the instance's answer broke off: {error}"))?
+            .to_bytes();
         if !status.is_success() {
             let said = serde_json::from_slice::<Value>(&body).unwrap_or_default();
             let part = |name: &str| said[name].as_str().map(str::to_owned);
             let error = part("error").unwrap_or_else(|| format!("the instance answered {status}"));
-            bail!("{error}{}", part("hint").map_or(String::new(), |hint| format!("; {hint}")));
+            bail!(
+                "{error}{}",
+                part("hint").map_or(String::new(), |hint| format!("; {hint}"))
+            );
         }
         Ok(body)
     }

@@ -1,16 +1,16 @@
 //! The file as a whole.
 
+use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::listeners::{self, AdminSection, ListenerSection};
 use super::plugins::{self, PluginSection};
+use super::quantities::{H, Time};
 use super::regions::{LocationSection, Places};
 use super::routes::{self, RouteSection};
 use super::services::{self, ServiceSection};
 use super::settings::{AccessLog, GeoSettings, Settings};
-use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::shape::{Shape, section};
-use super::quantities::{H, Time};
 use super::values::{FilePath, Whole, word};
 use portolan_core::config::Config;
 use portolan_core::geo::Point;

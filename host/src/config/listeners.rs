@@ -1,9 +1,9 @@
 //! Where clients and administrators connect, and who the clients are.
 
+use super::compound::{At, NonEmpty};
 use super::document::Node;
 use super::error::Mistakes;
 use super::settings::Listener;
-use super::compound::{At, NonEmpty};
 use super::shape::{Shape, all, section, shown, wanted};
 use super::values::{scalar, words};
 use ipnet::IpNet;

@@ -1,11 +1,11 @@
 //! Routing plugins.
 
-use super::error::Mistakes;
-use super::settings::{Plugin, PluginSource};
 use super::compound::{At, Named};
+use super::error::Mistakes;
+use super::quantities::{KIB, MIB, MS, S, Size, Time};
+use super::settings::{Plugin, PluginSource};
 use super::shape::{all, section};
 use super::suggest::did_you_mean;
-use super::quantities::{KIB, MIB, MS, S, Size, Time};
 use super::values::{FilePath, words};
 use crate::plugin::{Isolation, PluginSettings, embedded};
 use portolan_core::id::PluginName;

@@ -1,10 +1,10 @@
 //! How a service's regions are checked, tried and given time.
 
+use super::compound::{At, OrOff};
 use super::document::Node;
 use super::error::Mistakes;
-use super::compound::{At, OrOff};
-use super::shape::{Shape, section, wanted};
 use super::quantities::{H, MIB, MIN, MS, Size, Time, written_time};
+use super::shape::{Shape, section, wanted};
 use super::values::{Percent, Whole, scalar, words};
 use portolan_core::config::{Budget, HealthCheck, OutlierDetection, Probe, Retry, Timeouts};
 use serde_json::{Value, json};

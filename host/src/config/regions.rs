@@ -1,8 +1,8 @@
 //! The regions of a service: where they are, and the gateway in each.
 
+use super::compound::{At, is_name};
 use super::document::{Node, NodeId};
 use super::error::Mistakes;
-use super::compound::{At, is_name};
 use super::shape::{Shape, section, shown, wanted};
 use super::suggest::{closest, question};
 use super::values::{Degrees, Whole, scalar};

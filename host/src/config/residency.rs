@@ -1,9 +1,9 @@
 //! Which countries' clients must be answered by which regions.
 
+use super::compound::{At, NonEmpty};
 use super::document::Node;
 use super::error::Mistakes;
 use super::regions::{Places, RegionSection};
-use super::compound::{At, NonEmpty};
 use super::shape::{Shape, all, section, shown, wanted};
 use super::suggest::{closest, question};
 use super::values::scalar;

@@ -1,9 +1,9 @@
 //! Which requests go to which service.
 
+use super::compound::{At, Named};
 use super::document::Node;
 use super::error::Mistakes;
 use super::services::ServiceSection;
-use super::compound::{At, Named};
 use super::shape::{Shape, all, section, shown, wanted};
 use super::suggest::did_you_mean;
 use super::values::scalar;

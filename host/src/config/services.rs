@@ -1,15 +1,15 @@
 //! What routes lead to.
 
+use super::compound::{At, Named, NonEmpty, OrOff};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::plugins::{PluginSection, is_embedded};
 use super::policies::{self, HealthCheckSection, OutlierDetectionSection, RetrySection, TimeoutsSection};
+use super::quantities::{H, Time};
 use super::regions::{Places, RegionSection};
 use super::residency::{self, ResidencySection};
-use super::compound::{At, Named, NonEmpty, OrOff};
 use super::shape::{Shape, all, section, shown};
 use super::suggest::did_you_mean;
-use super::quantities::{H, Time};
 use super::values::word;
 use portolan_core::config::{Gateway, Policy, Service, ServiceParts};
 use portolan_core::slots::Slots;

@@ -17,7 +17,11 @@ impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         let metadata = fs::metadata(path).ok()?;
-        Some(Self { modified: metadata.modified().ok(), inode: metadata.ino(), size: metadata.len() })
+        Some(Self {
+            modified: metadata.modified().ok(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+        })
     }
 }
 

@@ -4,9 +4,9 @@
 //! publishing cannot fail.
 
 use crate::config::Settings;
-use crate::geo::Geo;
 use crate::control::health::Watched;
 use crate::control::reload::regions;
+use crate::geo::Geo;
 use crate::plugin::PluginVersion;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
@@ -79,8 +79,13 @@ struct Registry {
 impl Publisher {
     /// A publisher with its first table. `alarm` is rung by every failed attempt.
     pub fn new(loaded: Loaded, workers: usize, alarm: Arc<Notify>, resolver: Arc<Resolver>) -> (Self, Arc<Tables>) {
-        let mut registry =
-            Registry { workers, alarm, resolver, gateways: HashMap::new(), services: HashMap::new() };
+        let mut registry = Registry {
+            workers,
+            alarm,
+            resolver,
+            gateways: HashMap::new(),
+            services: HashMap::new(),
+        };
         let joined = registry.join(&loaded.settings.routing);
         let (watched, _) = watch::channel(watched(&loaded, &joined));
         let mut publisher = Self {
@@ -135,10 +140,17 @@ impl Publisher {
             .enumerate()
             .flat_map(|(index, service)| {
                 let view = health.services().get(index);
-                keys(service).zip(view.into_iter().flat_map(ServiceHealth::gateways).copied().collect::<Vec<_>>())
+                keys(service).zip(
+                    view.into_iter()
+                        .flat_map(ServiceHealth::gateways)
+                        .copied()
+                        .collect::<Vec<_>>(),
+                )
             })
             .collect();
-        self.health = Arc::new(carried(&loaded.settings.routing, |key| known.get(&key).copied().unwrap_or_default()));
+        self.health = Arc::new(carried(&loaded.settings.routing, |key| {
+            known.get(&key).copied().unwrap_or_default()
+        }));
         self.joined = self.registry.join(&loaded.settings.routing);
         self.charts = charts(&loaded);
         self.loaded = loaded;
@@ -167,9 +179,14 @@ impl Publisher {
     }
 
     fn plugin(&self, service: &Service, health: Option<&ServiceHealth>) -> Option<PluginEntry> {
-        let Policy::Plugin(name) = &service.policy else { return None };
+        let Policy::Plugin(name) = &service.policy else {
+            return None;
+        };
         let version = Arc::clone(self.loaded.plugins.get(name)?);
-        Some(PluginEntry { version, regions: Arc::new(regions(self.generation, service, health?)) })
+        Some(PluginEntry {
+            version,
+            regions: Arc::new(regions(self.generation, service, health?)),
+        })
     }
 }
 
@@ -187,7 +204,10 @@ impl Registry {
             let vitals = self.services.remove(&service.name);
             let vitals = vitals.unwrap_or_else(|| Arc::new(ServiceVitals::new(service.name.clone(), self.workers)));
             services.insert(service.name.clone(), Arc::clone(&vitals));
-            Joined { gateways: targets, vitals }
+            Joined {
+                gateways: targets,
+                vitals,
+            }
         });
         let joined = joined.collect();
         (self.gateways, self.services) = (gateways, services);
@@ -200,9 +220,9 @@ impl Registry {
         match before.filter(|target| target.preserves_host() == preserve_host) {
             Some(target) => Arc::clone(target),
             None => {
-                let vitals = before.map(|target| Arc::clone(&target.vitals)).unwrap_or_else(|| {
-                    Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm)))
-                });
+                let vitals = before
+                    .map(|target| Arc::clone(&target.vitals))
+                    .unwrap_or_else(|| Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm))));
                 Arc::new(GatewayTarget::new(gateway, preserve_host, vitals, &self.resolver))
             }
         }
@@ -219,7 +239,11 @@ fn keys(service: &Service) -> impl Iterator<Item = GatewayKey> {
 
 fn carried(config: &Config, known: impl Fn(GatewayKey) -> GatewayHealth) -> HealthView {
     let services = config.services().iter();
-    HealthView::new(services.map(|service| ServiceHealth::new(keys(service).map(&known).collect())).collect())
+    HealthView::new(
+        services
+            .map(|service| ServiceHealth::new(keys(service).map(&known).collect()))
+            .collect(),
+    )
 }
 
 fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {
@@ -229,6 +253,15 @@ fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {
 }
 
 fn watched(loaded: &Loaded, joined: &[Joined]) -> Watched {
-    let vitals = joined.iter().map(|service| service.gateways.iter().map(|target| Arc::clone(&target.vitals)).collect());
-    Watched { config: Arc::clone(&loaded.settings.routing), vitals: vitals.collect() }
+    let vitals = joined.iter().map(|service| {
+        service
+            .gateways
+            .iter()
+            .map(|target| Arc::clone(&target.vitals))
+            .collect()
+    });
+    Watched {
+        config: Arc::clone(&loaded.settings.routing),
+        vitals: vitals.collect(),
+    }
 }

@@ -99,11 +99,19 @@ fn load(path: &Path, engine: &PluginEngine) -> Result<Loaded, LoadError> {
 
 fn finish(settings: Settings, geo: Geo, engine: &PluginEngine) -> Result<Loaded, LoadError> {
     let plugins = load_plugins(&settings, engine)?;
-    Ok(Loaded { settings: Arc::new(settings), geo: Arc::new(geo), plugins: Arc::new(plugins) })
+    Ok(Loaded {
+        settings: Arc::new(settings),
+        geo: Arc::new(geo),
+        plugins: Arc::new(plugins),
+    })
 }
 
 fn load_plugins(settings: &Settings, engine: &PluginEngine) -> Result<Plugins, LoadError> {
-    settings.plugins.keys().map(|name| Ok((name.clone(), load_plugin(name, settings, engine)?))).collect()
+    settings
+        .plugins
+        .keys()
+        .map(|name| Ok((name.clone(), load_plugin(name, settings, engine)?)))
+        .collect()
 }
 
 /// Loads one plugin and tries it on the regions of the services that use it.
@@ -111,24 +119,41 @@ fn load_plugin(name: &PluginName, settings: &Settings, engine: &PluginEngine) ->
     let plugin = &settings.plugins[name];
     let bytes: Cow<'static, [u8]> = match &plugin.source {
         PluginSource::Embedded(wanted) => embedded::find(wanted)
-            .ok_or_else(|| LoadError::NotEmbedded { name: name.clone(), wanted: Arc::clone(wanted) })?
+            .ok_or_else(|| LoadError::NotEmbedded {
+                name: name.clone(),
+                wanted: Arc::clone(wanted),
+            })?
             .into(),
         PluginSource::File(path) => std::fs::read(path)
-            .map_err(|error| LoadError::PluginFile { name: name.clone(), path: path.clone(), error })?
+            .map_err(|error| LoadError::PluginFile {
+                name: name.clone(),
+                path: path.clone(),
+                error,
+            })?
             .into(),
     };
-    let users = settings.routing.services().iter().filter(|it| it.policy == Policy::Plugin(name.clone()));
+    let users = settings
+        .routing
+        .services()
+        .iter()
+        .filter(|it| it.policy == Policy::Plugin(name.clone()));
     let unknown = |service: &Service| ServiceHealth::unknown(service.gateways().len());
-    let tables: Vec<_> = users.map(|it| regions(Generation::default(), it, &unknown(it))).collect();
+    let tables: Vec<_> = users
+        .map(|it| regions(Generation::default(), it, &unknown(it)))
+        .collect();
     Ok(engine.load(name, &bytes, &plugin.deployment, &tables)?)
 }
 
 /// A service's regions as its plugin is told of them.
 pub(super) fn regions(generation: Generation, service: &Service, health: &ServiceHealth) -> RegionTable {
-    let regions = service.gateways().iter().zip(health.gateways()).map(|(gateway, health)| {
-        let country = portolan_geo::azure::find(gateway.region.as_str()).map_or(Country::UNKNOWN, |it| it.country);
-        RegionEntry::new(gateway, country, *health)
-    });
+    let regions = service
+        .gateways()
+        .iter()
+        .zip(health.gateways())
+        .map(|(gateway, health)| {
+            let country = portolan_geo::azure::find(gateway.region.as_str()).map_or(Country::UNKNOWN, |it| it.country);
+            RegionEntry::new(gateway, country, *health)
+        });
     RegionTable::new(generation, service.name.clone(), regions.collect())
 }
 
@@ -162,7 +187,9 @@ impl Watched {
         Self {
             config: Files::new(path.cloned()),
             geo: Files::new(geo::files(&settings.geo)),
-            plugins: plugins.map(|(name, plugin)| (name.clone(), Files::new(file(&plugin.source)))).collect(),
+            plugins: plugins
+                .map(|(name, plugin)| (name.clone(), Files::new(file(&plugin.source))))
+                .collect(),
         }
     }
 }
@@ -177,7 +204,15 @@ impl Reloader {
         status: Arc<Status>,
     ) -> Self {
         let watched = Watched::new(path.as_ref(), &loaded.settings);
-        Self { path, engine, loaded, earlier: BTreeMap::new(), watched, updates, status }
+        Self {
+            path,
+            engine,
+            loaded,
+            earlier: BTreeMap::new(),
+            watched,
+            updates,
+            status,
+        }
     }
 
     /// Looks and obeys until the senders of orders are gone.
@@ -206,7 +241,11 @@ impl Reloader {
         if self.watched.geo.changed() {
             self.reload_geo().await;
         }
-        let changed = self.watched.plugins.iter_mut().filter_map(|(name, files)| files.changed().then(|| name.clone()));
+        let changed = self
+            .watched
+            .plugins
+            .iter_mut()
+            .filter_map(|(name, files)| files.changed().then(|| name.clone()));
         for name in changed.collect::<Vec<_>>() {
             self.reload_plugin(name).await;
         }
@@ -257,7 +296,11 @@ impl Reloader {
         if !self.loaded.plugins.contains_key(name) {
             return Err(RollBackError::Unknown(name.clone()));
         }
-        let earlier = self.earlier.get(name).cloned().ok_or_else(|| RollBackError::NoEarlier(name.clone()))?;
+        let earlier = self
+            .earlier
+            .get(name)
+            .cloned()
+            .ok_or_else(|| RollBackError::NoEarlier(name.clone()))?;
         let mut plugins = Plugins::clone(&self.loaded.plugins);
         plugins.insert(name.clone(), Arc::clone(&earlier));
         self.keep_earlier(&plugins);

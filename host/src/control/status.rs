@@ -70,20 +70,38 @@ impl Status {
 
     /// What became of a kind.
     pub fn of(&self, kind: Kind) -> Loads {
-        self.loads.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned().unwrap_or_default()
+        self.loads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&kind)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The digest of the version that a plugin had before the current one, which a roll-back brings back.
     pub fn earlier(&self, plugin: &PluginName) -> Option<String> {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner).get(plugin).cloned()
+        self.earlier
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(plugin)
+            .cloned()
     }
 
     /// A plugin had this version until now.
     pub fn replaced(&self, plugin: PluginName, digest: String) {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner).insert(plugin, digest);
+        self.earlier
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(plugin, digest);
     }
 
     fn change(&self, kind: Kind, change: impl FnOnce(&mut Loads)) {
-        change(self.loads.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default());
+        change(
+            self.loads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(kind)
+                .or_default(),
+        );
     }
 }

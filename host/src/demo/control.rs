@@ -32,17 +32,23 @@ impl Control {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("demo-switches".into()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    result = serve(listener, stage) => if let Err(error) = result {
-                        tracing::error!(%error, "the demo's switches stopped");
-                    },
-                    _ = stopped => {}
-                }
-            });
-        })?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("demo-switches".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        result = serve(listener, stage) => if let Err(error) = result {
+                            tracing::error!(%error, "the demo's switches stopped");
+                        },
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -69,7 +75,10 @@ async fn serve(listener: TcpListener, stage: Arc<Stage>) -> io::Result<()> {
             let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&stage, &request))));
             let mut http = hyper::server::conn::http1::Builder::new();
             // A client that goes away has nothing more to be told.
-            let _ = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ = http
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -78,7 +87,9 @@ fn answer(stage: &Stage, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path().trim_matches('/');
     let (status, text) = match (request.method(), path.split_once('/')) {
         (&Method::GET, None) if path.is_empty() => (StatusCode::OK, overview(stage)),
-        (&Method::POST, Some(("plugin", name))) => done(stage.play_plugin(name), || format!("the plugin is {name} now\n")),
+        (&Method::POST, Some(("plugin", name))) => {
+            done(stage.play_plugin(name), || format!("the plugin is {name} now\n"))
+        }
         (&Method::POST, Some((region, word))) => switch(stage, region, word),
         _ => (StatusCode::NOT_FOUND, overview(stage)),
     };
@@ -90,9 +101,9 @@ fn answer(stage: &Stage, request: &Request<Incoming>) -> Response<Full<Bytes>> {
 fn switch(stage: &Stage, region: &str, word: &str) -> (StatusCode, String) {
     let gateway = stage.gateways().iter().find(|gateway| gateway.region() == region);
     match (gateway, Behaviour::parse(word)) {
-        (Some(gateway), Some(behaviour)) => {
-            done(gateway.behave(behaviour), || format!("{region} is {}\n", behaviour.as_str()))
-        }
+        (Some(gateway), Some(behaviour)) => done(gateway.behave(behaviour), || {
+            format!("{region} is {}\n", behaviour.as_str())
+        }),
         _ => (StatusCode::NOT_FOUND, overview(stage)),
     }
 }
@@ -114,6 +125,10 @@ fn overview(stage: &Stage) -> String {
     }
     let words: Vec<&str> = Behaviour::ALL.iter().map(|(word, _)| *word).collect();
     let _ = writeln!(text, "\nPOST /REGION/WORD   with one of: {}", words.join(", "));
-    let _ = writeln!(text, "POST /plugin/NAME   with one of: {}", embedded::ALL.map(|(name, _)| name).join(", "));
+    let _ = writeln!(
+        text,
+        "POST /plugin/NAME   with one of: {}",
+        embedded::ALL.map(|(name, _)| name).join(", ")
+    );
     text
 }

@@ -28,7 +28,12 @@ pub struct Ports {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { proxy: 8080, admin: 9900, control: 9000, gateways: 9001 }
+        Self {
+            proxy: 8080,
+            admin: 9900,
+            control: 9000,
+            gateways: 9001,
+        }
     }
 }
 
@@ -39,7 +44,9 @@ pub const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 #[derive(Debug, Error)]
 pub enum DemoError {
     /// A port is taken.
-    #[error("failed to listen on {address} for {what}: {error}; is another demo running? other ports: portolan demo --help")]
+    #[error(
+        "failed to listen on {address} for {what}: {error}; is another demo running? other ports: portolan demo --help"
+    )]
     Port {
         /// What would have listened.
         what: String,
@@ -89,15 +96,29 @@ impl Demo {
         let gateways = (0..).zip(REGIONS).map(|(index, region)| {
             let port = if ports.gateways == 0 { 0 } else { ports.gateways + index };
             let what = format!("the gateway of {region}");
-            Gateway::start(region, address(port)).map_err(|error| DemoError::Port { what, address: address(port), error })
+            Gateway::start(region, address(port)).map_err(|error| DemoError::Port {
+                what,
+                address: address(port),
+                error,
+            })
         });
-        let stage = Arc::new(Stage { gateways: gateways.collect::<Result<_, _>>()?, folder: folder.to_owned() });
+        let stage = Arc::new(Stage {
+            gateways: gateways.collect::<Result<_, _>>()?,
+            folder: folder.to_owned(),
+        });
         stage.play_plugin("nearest")?;
         let path = stage.config_path();
-        stage.write(&path, stage.config(address(ports.proxy), address(ports.admin)).as_bytes())?;
+        stage.write(
+            &path,
+            stage.config(address(ports.proxy), address(ports.admin)).as_bytes(),
+        )?;
         let app = App::start(config::load(&path)?, Some(path))?;
-        let control = control::Control::start(address(ports.control), Arc::clone(&stage))
-            .map_err(|error| DemoError::Port { what: "the demo's switches".into(), address: address(ports.control), error })?;
+        let control =
+            control::Control::start(address(ports.control), Arc::clone(&stage)).map_err(|error| DemoError::Port {
+                what: "the demo's switches".into(),
+                address: address(ports.control),
+                error,
+            })?;
         Ok(Self { app, stage, control })
     }
 
@@ -141,14 +162,20 @@ impl Stage {
         let path = self.folder.join("routing.wasm");
         match embedded::find(name) {
             Some(bytes) => self.write(&path, bytes),
-            None => Err(DemoError::Write { path, error: io::Error::new(io::ErrorKind::NotFound, format!("no plugin {name}")) }),
+            None => Err(DemoError::Write {
+                path,
+                error: io::Error::new(io::ErrorKind::NotFound, format!("no plugin {name}")),
+            }),
         }
     }
 
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), DemoError> {
         let aside = path.with_extension("new");
         let written = std::fs::write(&aside, content).and_then(|()| std::fs::rename(&aside, path));
-        written.map_err(|error| DemoError::Write { path: path.to_owned(), error })
+        written.map_err(|error| DemoError::Write {
+            path: path.to_owned(),
+            error,
+        })
     }
 
     fn config(&self, proxy: SocketAddr, admin: SocketAddr) -> String {

@@ -37,6 +37,8 @@ impl Compiled {
 
     fn find(&self, hash: &Hash) -> Option<Component> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(known, _)| known == hash).map(|(_, component)| component.clone())
+        kept.iter()
+            .find(|(known, _)| known == hash)
+            .map(|(_, component)| component.clone())
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::telemetry::access_log::{AccessLog, Destination};
 use crate::vitals::GatewayKey;
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderName, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use portolan_core::candidates;
@@ -13,6 +13,7 @@ use portolan_core::geo::{Location, Place, PlaceId, Point};
 use portolan_core::health::ServiceHealth;
 use portolan_core::identity::IdentitySource;
 use portolan_core::rank::Ranking;
+use portolan_core::slots::Slots;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -156,11 +157,12 @@ async fn a_request_that_failed_over_is_told_whole() {
             repaired: false,
         },
     );
-    record.traced(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+    let trace = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    record.traced(&HeaderMap::from_iter([(HeaderName::from_static("traceparent"), trace)]));
     record.attempted(Slot(0), Evidence::ConnectFailed);
     record.attempted(Slot(1), Evidence::Success);
     record.answered(Slot(1), record.begun() + Duration::from_millis(12));
-    record.received(5);
+    record.facts.received = 5;
     let body = record
         .deliver(response(200, "hello"))
         .into_body()
@@ -264,7 +266,7 @@ async fn what_no_region_answered_counts_for_the_service() {
     let scene = Scene::new();
     let mut record = scene.decided(Method::POST, RankedBy::Fallback("deadline"));
     record.attempted(Slot(0), Evidence::TimedOut);
-    record.withheld(GaveUp::NotRepeatable);
+    record.facts.withheld = Some(GaveUp::NotRepeatable);
     record.ended(GaveUp::NotRepeatable.into());
     record
         .deliver(response(502, "sorry"))

@@ -46,14 +46,20 @@ where
         async move {
             let mut response = unless_panicking(response).await;
             if seat.is_draining() {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let activity = Rc::clone(&seat.activity);
             Ok::<_, Infallible>(response.map(|body| Tracked { body, activity }))
         }
     });
     let mut connection = builder.serve_connection(socket, service);
-    poll_fn(|context| Poll::Ready(activity.belongs_to(context.waker()))).await;
+    poll_fn(|context| {
+        activity.belongs_to(context.waker());
+        Poll::Ready(())
+    })
+    .await;
     match unless_over(&activity, &mut connection).await {
         Some(Ok(())) => {
             let mut stream = connection.into_parts().io.into_inner();
@@ -76,10 +82,12 @@ async fn unless_over<T>(activity: &Activity, mut future: impl Future<Output = T>
 /// What a future gives, or an error in its place when it panics: one request's panic costs one request.
 async fn unless_panicking<B: Default>(response: impl Future<Output = Response<B>>) -> Response<B> {
     let mut response = pin!(response);
-    let polled = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
-        Ok(polled) => polled.map(Some),
-        Err(_) => Poll::Ready(None),
-    });
+    let polled = poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Some),
+            Err(_) => Poll::Ready(None),
+        },
+    );
     polled.await.unwrap_or_else(|| {
         // The panic hook has said where.
         tracing::error!("a request panicked and was answered with 500");

@@ -34,7 +34,9 @@ impl Drain {
     /// Waits, after the drain began, until its deadline has passed.
     pub async fn over(&mut self) {
         loop {
-            let Some(deadline) = *self.0.borrow_and_update() else { return };
+            let Some(deadline) = *self.0.borrow_and_update() else {
+                return;
+            };
             tokio::select! {
                 () = tokio::time::sleep_until(deadline.into()) => return,
                 moved = self.0.changed() => if moved.is_err() {

@@ -72,7 +72,8 @@ const DRAIN_LINGER: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(500);
 
 /// What a connection over the limit is told.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Serves a listener until the drain is over. Must run on a local runtime.
 ///

@@ -87,7 +87,11 @@ impl Roster {
             task: RefCell::default(),
         });
         seats.insert(number, Rc::clone(&activity));
-        Some(Seat { roster: Rc::clone(self), number, activity })
+        Some(Seat {
+            roster: Rc::clone(self),
+            number,
+            activity,
+        })
     }
 
     /// Time passed: ends the connections whose clients have kept them waiting too long.
@@ -115,12 +119,18 @@ impl Roster {
     pub(super) fn end_idle(&self) {
         let seats = self.seats.borrow();
         let idle = |activity: &&Rc<Activity>| matches!(activity.phase.get(), Phase::New | Phase::Idle);
-        seats.values().filter(idle).for_each(|activity| activity.end(Ending::IfIdle));
+        seats
+            .values()
+            .filter(idle)
+            .for_each(|activity| activity.end(Ending::IfIdle));
     }
 
     /// Ends all connections, whatever they do.
     pub(super) fn end_all(&self) {
-        self.seats.borrow().values().for_each(|activity| activity.end(Ending::Now));
+        self.seats
+            .borrow()
+            .values()
+            .for_each(|activity| activity.end(Ending::Now));
     }
 
     /// Waits until there are no connections.

@@ -23,7 +23,12 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, activity: Rc<Activity>, write_timeout: Duration) -> Self {
-        Self { stream: TokioIo::new(stream), activity, write_timeout, stalled: None }
+        Self {
+            stream: TokioIo::new(stream),
+            activity,
+            write_timeout,
+            stalled: None,
+        }
     }
 
     pub(super) fn into_inner(self) -> TcpStream {
@@ -38,7 +43,10 @@ impl Socket {
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its response")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client does not take its response",
+        )))
     }
 }
 

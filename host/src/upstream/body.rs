@@ -49,7 +49,12 @@ pub enum UpstreamBodyError {
 
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, exchange: Exchange, idle: Duration) -> Self {
-        let mut body = Self { held: VecDeque::new(), incoming, exchange: Some(exchange), idle: IdleTimer::new(idle) };
+        let mut body = Self {
+            held: VecDeque::new(),
+            incoming,
+            exchange: Some(exchange),
+            idle: IdleTimer::new(idle),
+        };
         if body.incoming.is_end_stream() {
             body.finish(None);
         }
@@ -74,10 +79,7 @@ impl UpstreamBody {
         while let Poll::Ready(Some(Ok(_))) = self.poll_incoming(&mut nobody) {}
     }
 
-    fn poll_incoming(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
+    fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
         // What comes is put there by the driver, which is polled right here: only the driver has to wake anybody.
         let mut nobody = Context::from_waker(Waker::noop());
         let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut nobody);
@@ -113,7 +115,14 @@ impl UpstreamBody {
 
     /// The body is over: whole, or with a fault.
     fn finish(&mut self, fault: Option<Evidence>) {
-        let Some(Exchange { connection, flight, evidence }) = self.exchange.take() else { return };
+        let Some(Exchange {
+            connection,
+            flight,
+            evidence,
+        }) = self.exchange.take()
+        else {
+            return;
+        };
         match (fault, evidence) {
             // A gateway whose head was a failure is not counted twice.
             (_, None) => {}
@@ -128,7 +137,12 @@ impl UpstreamBody {
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
         // The client went away in the middle: so far the gateway did well.
-        if let Some(Exchange { flight, evidence: Some(good), .. }) = &self.exchange {
+        if let Some(Exchange {
+            flight,
+            evidence: Some(good),
+            ..
+        }) = &self.exchange
+        {
             flight.observe(*good);
         }
     }
@@ -153,7 +167,12 @@ impl Body for UpstreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held: usize = self.held.iter().filter_map(|frame| frame.data_ref()).map(Bytes::len).sum();
+        let held: usize = self
+            .held
+            .iter()
+            .filter_map(|frame| frame.data_ref())
+            .map(Bytes::len)
+            .sum();
         match self.incoming.size_hint().exact() {
             Some(rest) => SizeHint::with_exact(rest + held as u64),
             None => SizeHint::default(),

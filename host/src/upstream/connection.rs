@@ -41,7 +41,11 @@ impl Connection {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(BUFFER_BYTES);
         let (sender, driver) = builder.handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver, idle_since: Instant::now() })
+        Ok(Self {
+            sender,
+            driver,
+            idle_since: Instant::now(),
+        })
     }
 
     /// Whether a request can be sent: the gateway has not closed the connection, as far as is known by now, and nothing
@@ -65,7 +69,10 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of its response.
-    pub(super) async fn exchange(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, ExchangeError> {
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, ExchangeError> {
         let response = self.sender.try_send_request(request);
         // The response comes out of the driver, which is polled right before: nobody has to be woken for it. It must
         // not be subject to the task's budget, since then it might be left unnoticed.
@@ -74,7 +81,10 @@ impl Connection {
         let answer = poll_fn(|context| {
             let over = self.drive(context).is_ready();
             let answer = response.as_mut().poll(&mut nobody);
-            debug_assert!(answer.is_ready() || !over, "a connection is not over before it has answered");
+            debug_assert!(
+                answer.is_ready() || !over,
+                "a connection is not over before it has answered"
+            );
             answer
         });
         answer.await.map_err(|mut error| match error.take_message() {
@@ -86,6 +96,8 @@ impl Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("idle_since", &self.idle_since).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("idle_since", &self.idle_since)
+            .finish_non_exhaustive()
     }
 }

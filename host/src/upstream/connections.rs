@@ -44,6 +44,10 @@ pub(super) struct Pool {
     authority: HeaderValue,
     worker: usize,
     /// The one used last is at the end, and is used first.
+    #[expect(
+        clippy::vec_box,
+        reason = "they are boxed wherever they go: the pool moves a pointer, not a connection"
+    )]
     idle: RefCell<Vec<Box<Connection>>>,
     /// Which of several addresses last worked.
     preferred: Cell<usize>,
@@ -71,7 +75,10 @@ pub(super) enum ConnectError {
 impl Connections {
     /// None yet. Must be called on the worker's local runtime. `worker` is its number, from 0.
     pub fn new(worker: usize) -> Rc<Self> {
-        let connections = Rc::new(Self { worker, pools: RefCell::default() });
+        let connections = Rc::new(Self {
+            worker,
+            pools: RefCell::default(),
+        });
         let swept = Rc::downgrade(&connections);
         tokio::task::spawn_local(async move {
             let mut tick = tokio::time::interval(SWEEP);
@@ -165,13 +172,21 @@ async fn connect(address: SocketAddr, patience: Duration) -> Result<Connection, 
         Ok(Err(error)) => return Err(ConnectError::Unreachable(address, error)),
         Err(_) => return Err(ConnectError::TimedOut(address)),
     };
-    stream.set_nodelay(true).map_err(|error| ConnectError::Unreachable(address, error))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| ConnectError::Unreachable(address, error))?;
     Connection::new(stream).await.map_err(ConnectError::Closed)
 }
 
 /// Whether an error of connect(2) says something of this process and nothing of the gateway.
 fn is_our_own(error: &io::Error) -> bool {
-    let own = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    let own = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
     Errno::from_io_error(error).is_some_and(|errno| own.contains(&errno))
 }
 

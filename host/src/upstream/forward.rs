@@ -89,12 +89,18 @@ struct Failure {
 impl Failure {
     /// By the gateway.
     fn new(outcome: Outcome) -> Self {
-        Self { outcome, is_counted: true }
+        Self {
+            outcome,
+            is_counted: true,
+        }
     }
 
     /// One that says nothing of the gateway, or has said it already.
     fn uncounted(outcome: Outcome) -> Self {
-        Self { outcome, is_counted: false }
+        Self {
+            outcome,
+            is_counted: false,
+        }
     }
 }
 
@@ -117,7 +123,12 @@ where
     /// Dropping the future closes the connections of the attempts that run, and says nothing of their gateways.
     pub async fn forward(&self, plan: AttemptPlan, request: &Parts, body: &ReplayBody) -> Forwarded {
         self.budget.borrow_mut().deposit(Instant::now());
-        let mut course = Course { plan, request, body, attempts: ArrayVec::new() };
+        let mut course = Course {
+            plan,
+            request,
+            body,
+            attempts: ArrayVec::new(),
+        };
         let mut next = course.plan.begin();
         let mut last = None;
         let mut reason = GaveUp::NoneLeft;
@@ -157,11 +168,16 @@ where
             return (slot, ended);
         }
         let now = Instant::now();
-        let second = course.plan.beside(course.body.is_at_hand(), &mut self.budget.borrow_mut(), now);
+        let second = course
+            .plan
+            .beside(course.body.is_at_hand(), &mut self.budget.borrow_mut(), now);
         match second {
             // Rare, and large: it must not make every request's future larger.
             Some(second) => Box::pin(self.race(course, (slot, attempt, began), second)).await,
-            None => (slot, self.watch(attempt, course, began, None).await.unwrap_or(TIMED_OUT)),
+            None => (
+                slot,
+                self.watch(attempt, course, began, None).await.unwrap_or(TIMED_OUT),
+            ),
         }
     }
 
@@ -296,13 +312,19 @@ where
         headers::prepare_response(&mut head, http_body::Body::size_hint(&incoming).exact());
         let evidence = Evidence::of_status(head.status);
         let evidence = (!evidence.is_failure()).then_some(evidence);
-        let exchange = Exchange { connection, flight, evidence };
+        let exchange = Exchange {
+            connection,
+            flight,
+            evidence,
+        };
         let mut body = UpstreamBody::new(incoming, exchange, self.timeouts.idle);
         if self.retry.hold_back_bytes > 0 {
-            body.hold_back(self.retry.hold_back_bytes).await.map_err(|error| match error {
-                UpstreamBodyError::Cut(_) => Failure::uncounted(Outcome::Broken),
-                UpstreamBodyError::Stalled => Failure::uncounted(Outcome::TimedOut),
-            })?;
+            body.hold_back(self.retry.hold_back_bytes)
+                .await
+                .map_err(|error| match error {
+                    UpstreamBodyError::Cut(_) => Failure::uncounted(Outcome::Broken),
+                    UpstreamBodyError::Stalled => Failure::uncounted(Outcome::TimedOut),
+                })?;
         }
         Ok(Response::from_parts(head, body))
     }
@@ -326,17 +348,25 @@ where
     }
 }
 
-const TIMED_OUT: Ended = Err(Failure { outcome: Outcome::TimedOut, is_counted: true });
+const TIMED_OUT: Ended = Err(Failure {
+    outcome: Outcome::TimedOut,
+    is_counted: true,
+});
 
 impl Course<'_> {
     fn over(self, result: Result<Response<UpstreamBody>, ForwardError>) -> Forwarded {
-        Forwarded { result, attempts: self.attempts }
+        Forwarded {
+            result,
+            attempts: self.attempts,
+        }
     }
 }
 
 /// Whether a response is one to give to the client without looking for another.
 fn is_good(ended: &Ended) -> bool {
-    ended.as_ref().is_ok_and(|response| Evidence::of_status(response.status()) != Evidence::GatewayError)
+    ended
+        .as_ref()
+        .is_ok_and(|response| Evidence::of_status(response.status()) != Evidence::GatewayError)
 }
 
 fn broken(target: &GatewayTarget, error: &hyper::Error) -> Failure {

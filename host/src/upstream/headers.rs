@@ -37,7 +37,9 @@ pub struct Forwarding<'a> {
 pub fn prepare_request(request: &mut Parts, forwarding: &Forwarding<'_>) {
     to_origin_form(request);
     let headers = &mut request.headers;
-    end_hop(headers, |name| is_hop_of_request(name) || !forwarding.is_trusted && is_reserved(name));
+    end_hop(headers, |name| {
+        is_hop_of_request(name) || !forwarding.is_trusted && is_reserved(name)
+    });
     if let Some(host) = headers.get(header::HOST)
         && !(forwarding.is_trusted && headers.contains_key(X_FORWARDED_HOST))
     {
@@ -49,9 +51,16 @@ pub fn prepare_request(request: &mut Parts, forwarding: &Forwarding<'_>) {
     }
     let forwarded_for = appended(headers, forwarding.peer);
     headers.insert(X_FORWARDED_FOR, forwarded_for);
-    let received = if request.version == Version::HTTP_10 { "1.0 portolan" } else { "1.1 portolan" };
+    let received = if request.version == Version::HTTP_10 {
+        "1.0 portolan"
+    } else {
+        "1.1 portolan"
+    };
     headers.append(header::VIA, HeaderValue::from_static(received));
-    if !headers.get(TRACEPARENT).is_some_and(|value| is_traceparent(value.as_bytes())) {
+    if !headers
+        .get(TRACEPARENT)
+        .is_some_and(|value| is_traceparent(value.as_bytes()))
+    {
         // A state without its parent means nothing (W3C Trace Context, section 4.3).
         headers.remove(TRACESTATE);
         headers.insert(TRACEPARENT, new_trace(forwarding.chance));
@@ -89,7 +98,9 @@ pub(super) fn prepare_response(response: &mut http::response::Parts, length: Opt
     {
         // The same length said twice; hyper made sure of that.
         match length {
-            Some(length) => response.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
+            Some(length) => response
+                .headers
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(length)),
             None => response.headers.remove(header::CONTENT_LENGTH),
         };
     }
@@ -98,7 +109,9 @@ pub(super) fn prepare_response(response: &mut http::response::Parts, length: Opt
 
 /// An absolute form becomes a path, and its authority wins over Host (RFC 9112, section 3.2.2).
 fn to_origin_form(request: &mut Parts) {
-    let Some(authority) = request.uri.authority() else { return };
+    let Some(authority) = request.uri.authority() else {
+        return;
+    };
     if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
         request.headers.insert(header::HOST, host);
     }
@@ -119,7 +132,10 @@ fn end_hop(headers: &mut HeaderMap, ends_here: impl Fn(&str) -> bool) {
             if name == header::CONNECTION {
                 remove_named(headers);
             } else if name == header::TE {
-                takes_trailers = headers.get_all(header::TE).iter().any(|value| tokens(value).any(is("trailers")));
+                takes_trailers = headers
+                    .get_all(header::TE)
+                    .iter()
+                    .any(|value| tokens(value).any(is("trailers")));
             }
             headers.remove(name);
         }
@@ -139,7 +155,9 @@ fn remove_named(headers: &mut HeaderMap) {
     let values: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
     for name in values.iter().flat_map(tokens) {
         // Whatever a client writes here: these belong to the message, or are looked at on their own.
-        let stays = ["host", "content-length", "transfer-encoding", "te"].iter().any(|kept| is(kept)(name));
+        let stays = ["host", "content-length", "transfer-encoding", "te"]
+            .iter()
+            .any(|kept| is(kept)(name));
         if !stays {
             headers.remove(name);
         }
@@ -175,7 +193,11 @@ fn is(expected: &str) -> impl Fn(&str) -> bool {
 
 /// The way so far, and the peer as its last station.
 fn appended(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
-    let mut so_far = headers.get_all(X_FORWARDED_FOR).iter().filter(|value| !value.is_empty()).peekable();
+    let mut so_far = headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .filter(|value| !value.is_empty())
+        .peekable();
     if so_far.peek().is_none() {
         return peer.clone();
     }
@@ -193,7 +215,9 @@ fn appended(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
 fn is_traceparent(value: &[u8]) -> bool {
     let is_hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_id = |part: &[u8]| is_hex(part) && part.iter().any(|byte| *byte != b'0');
-    let (Some((head, rest)), [.., _]) = (value.split_at_checked(55), value) else { return false };
+    let (Some((head, rest)), [.., _]) = (value.split_at_checked(55), value) else {
+        return false;
+    };
     let well_formed = is_hex(&head[..2])
         && head[2] == b'-'
         && is_id(&head[3..35])

@@ -15,7 +15,11 @@ pub(super) struct IdleTimer {
 
 impl IdleTimer {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, waiting_since: None, sleep: None }
+        Self {
+            limit,
+            waiting_since: None,
+            sleep: None,
+        }
     }
 
     /// Something came.

@@ -145,16 +145,25 @@ impl ReplayBody {
     }
 
     pub(super) fn upload(&self) -> Upload {
-        let Self::Streaming(tape) = self else { return Upload::None };
+        let Self::Streaming(tape) = self else {
+            return Upload::None;
+        };
         let tape = tape.borrow();
-        if tape.ended { Upload::Ended(tape.last_read) } else { Upload::Running(tape.last_read) }
+        if tape.ended {
+            Upload::Ended(tape.last_read)
+        } else {
+            Upload::Running(tape.last_read)
+        }
     }
 
     /// The body for one attempt. Only one may read on from the client at a time; see [`ReplayBody::is_at_hand`].
     pub(super) fn reader(&self) -> RequestBody {
         match self {
             Self::Empty => RequestBody::Empty,
-            Self::Streaming(tape) => RequestBody::Streaming(Reader { tape: Rc::clone(tape), position: 0 }),
+            Self::Streaming(tape) => RequestBody::Streaming(Reader {
+                tape: Rc::clone(tape),
+                position: 0,
+            }),
         }
     }
 }
@@ -221,7 +230,9 @@ impl Reader {
             Some(data) => Some(Ok(Frame::data(data.clone()))),
             None if !tape.ended => ready!(tape.poll_read(context)),
             // The trailers are one piece more.
-            None if self.position == tape.kept.len() => tape.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))),
+            None if self.position == tape.kept.len() => {
+                tape.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers)))
+            }
             None => None,
         };
         self.position += 1;
@@ -258,7 +269,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Streaming(reader) => reader.tape.borrow().size.clone(),
+            Self::Streaming(reader) => reader.tape.borrow().size,
         }
     }
 }

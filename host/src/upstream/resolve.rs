@@ -49,7 +49,11 @@ impl Resolver {
             Ok((config, options)) => Self::new(config, options, runtime),
             Err(error) => {
                 tracing::warn!(%error, "no usable DNS configuration on this system: only the hosts file resolves names");
-                Self::new(ResolverConfig::from_parts(None, Vec::new(), Vec::new()), ResolverOpts::default(), runtime)
+                Self::new(
+                    ResolverConfig::from_parts(None, Vec::new(), Vec::new()),
+                    ResolverOpts::default(),
+                    runtime,
+                )
             }
         }
     }
@@ -61,8 +65,14 @@ impl Resolver {
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
-        let lookup = builder.build().inspect_err(|error| tracing::error!(%error, "DNS cannot be used"));
-        Self { lookup: lookup.ok().map(Arc::new), names: Mutex::default(), runtime }
+        let lookup = builder
+            .build()
+            .inspect_err(|error| tracing::error!(%error, "DNS cannot be used"));
+        Self {
+            lookup: lookup.ok().map(Arc::new),
+            names: Mutex::default(),
+            runtime,
+        }
     }
 
     /// A name, kept fresh from now on for as long as somebody holds it.
@@ -79,7 +89,11 @@ impl Resolver {
         });
         names.insert(Arc::clone(&watched.name), Arc::downgrade(&watched));
         if let Some(lookup) = &self.lookup {
-            self.runtime.spawn(keep_fresh(Arc::clone(lookup), Arc::downgrade(&watched), Arc::clone(&watched.name)));
+            self.runtime.spawn(keep_fresh(
+                Arc::clone(lookup),
+                Arc::downgrade(&watched),
+                Arc::clone(&watched.name),
+            ));
         }
         watched
     }
@@ -126,7 +140,10 @@ async fn keep_fresh(lookup: Arc<TokioResolver>, watched: Weak<Name>, name: Arc<s
             Ok(answer) => {
                 failed_pause = RETRY.0;
                 watched.publish(answer.iter().collect());
-                answer.valid_until().saturating_duration_since(Instant::now()).clamp(TTL.0, TTL.1)
+                answer
+                    .valid_until()
+                    .saturating_duration_since(Instant::now())
+                    .clamp(TTL.0, TTL.1)
             }
             Err(error) => {
                 tracing::warn!(name = &*name, %error, "a gateway's name cannot be resolved; its last addresses stay");

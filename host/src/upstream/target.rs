@@ -51,7 +51,11 @@ impl GatewayTarget {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match &self.host {
             Host::Address(address) => vec![SocketAddr::new(*address, self.port)],
-            Host::Name(name) => name.current().iter().map(|address| SocketAddr::new(*address, self.port)).collect(),
+            Host::Name(name) => name
+                .current()
+                .iter()
+                .map(|address| SocketAddr::new(*address, self.port))
+                .collect(),
         }
     }
 }

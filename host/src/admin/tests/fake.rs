@@ -7,7 +7,7 @@ use crate::admin::instance::{
 use crate::telemetry::access_log::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::telemetry::readiness::Readiness;
-use crate::vitals::{Ending, GatewayKey, InFlight, Vitals};
+use crate::vitals::{Ending, GatewayKey, Vitals};
 use portolan_core::candidates;
 use portolan_core::chart;
 use portolan_core::config::{Config, Gateway, GatewayAddress, GatewayHost, Policy, Service, ServiceParts};
@@ -37,7 +37,6 @@ pub(super) struct Fake {
     asked: Mutex<Option<Question>>,
     orders: Mutex<Vec<(String, bool)>>,
     rolled_back: Mutex<bool>,
-    _in_flight: InFlight,
 }
 
 impl Fake {
@@ -70,7 +69,7 @@ impl Default for Fake {
                 chart: Arc::new(chart),
             });
         let services: Vec<_> = services.collect();
-        let in_flight = count(services.first().expect("a service"));
+        count(services.first().expect("a service"));
         let unrouted = Arc::new(ServiceVitals::new("".into(), 2));
         (0..4).for_each(|_| unrouted.finished(1, Ending::NoRoute));
         Self {
@@ -119,7 +118,6 @@ impl Default for Fake {
             asked: Mutex::default(),
             orders: Mutex::default(),
             rolled_back: Mutex::default(),
-            _in_flight: in_flight,
         }
     }
 }
@@ -176,7 +174,7 @@ impl Instance for Fake {
             by: RankedBy::Fallback("trap"),
             roll: ROLL,
         };
-        let explanation = decision.explain(config, service, health, &RoundTrips::default());
+        let explanation = decision.explain(config, service, health, &RoundTrips::default(), None);
         Ok(Explained { decision, explanation })
     }
 
@@ -275,7 +273,7 @@ fn vitals(service: &Service, gateway: &Gateway) -> Arc<Vitals> {
 }
 
 /// Three requests: one that westeurope did not take, all answered by eastus2; two that nobody might answer.
-fn count(shown: &ServicePicture) -> InFlight {
+fn count(shown: &ServicePicture) {
     let [west, east, south] = shown.gateways.as_slice() else {
         panic!("three regions")
     };
@@ -302,7 +300,7 @@ fn count(shown: &ServicePicture) -> InFlight {
     ] {
         shown.vitals.decided(1, by);
     }
-    south.begin(0)
+    south.enter(0);
 }
 
 fn november() -> SystemTime {

@@ -165,13 +165,20 @@ fn what_is_not_kept_is_let_go() {
 #[test]
 fn the_number_of_instances_is_bounded() {
     let engine = PluginEngine::new(1).unwrap();
-    let version = engine.load(&PluginName::from("crowd"), embedded::NEAREST, &settings("{}"), &[]).unwrap();
-    let mut workers: Vec<_> = (0..64).map(|worker| PluginWorker::new(engine.clone(), worker, 1)).collect();
+    let version = engine
+        .load(&PluginName::from("crowd"), embedded::NEAREST, &settings("{}"), &[])
+        .unwrap();
+    let mut workers: Vec<_> = (0..64)
+        .map(|worker| PluginWorker::new(engine.clone(), worker, 1))
+        .collect();
     for worker in &mut workers {
         Client::default().ask(worker, &version).unwrap();
     }
     let mut late = PluginWorker::new(engine.clone(), 64, 1);
     assert_eq!(Client::default().ask(&mut late, &version), Err(PluginFault::Capacity));
     workers.pop();
-    assert!(Client::default().ask(&mut late, &version).is_ok(), "a place that became free is taken");
+    assert!(
+        Client::default().ask(&mut late, &version).is_ok(),
+        "a place that became free is taken"
+    );
 }
