@@ -71,6 +71,7 @@ listeners:
     client_address: { trusted_proxies: [127.0.0.0/8], header: x-forwarded-for }
 admin: { address: 127.0.0.1:$2 }
 workers: 1
+access_log: off
 services:
   bench:
     policy: $3

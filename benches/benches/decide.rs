@@ -1,0 +1,75 @@
+//! What deciding costs without a plugin: where the client is, who may answer, in which order.
+//!
+//! `cargo bench -p portolan-benches --bench decide`
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use portolan_core::candidates;
+use portolan_core::chart::Chart;
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Service, ServiceParts};
+use portolan_core::health::ServiceHealth;
+use portolan_core::rank;
+use portolan_core::slots::Slots;
+use portolan_geo::{GeoTable, azure};
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A service of the first `count` Azure regions.
+fn service(count: usize) -> Service {
+    let gateways = azure::regions().iter().take(count).map(|region| Gateway {
+        region: region.name.clone(),
+        point: region.point,
+        address: GatewayAddress { host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: 9000 },
+        priority: 0,
+        weight: 1,
+        max_requests: None,
+    });
+    Service::new(ServiceParts::new("bench", gateways.collect())).expect("1 to 64 regions")
+}
+
+/// Addresses spread over all there are (a Weyl sequence), so that the table is not answered from a few cache lines.
+fn addresses() -> impl Iterator<Item = u32> {
+    (0_u32..).map(|number| number.wrapping_mul(0x9e37_79b9))
+}
+
+fn locate(criterion: &mut Criterion) {
+    let table = GeoTable::embedded();
+    let mut any = addresses();
+    criterion.bench_function("locate/v4 any", |bench| {
+        bench.iter(|| table.locate(IpAddr::V4(Ipv4Addr::from_bits(any.next().unwrap_or_default()))));
+    });
+    let mut recurring = addresses().take(2_000).collect::<Vec<_>>().into_iter().cycle();
+    criterion.bench_function("locate/v4 recurring", |bench| {
+        bench.iter(|| table.locate(IpAddr::V4(Ipv4Addr::from_bits(recurring.next().unwrap_or_default()))));
+    });
+    let mut any = addresses();
+    criterion.bench_function("locate/v6 any", |bench| {
+        bench.iter(|| {
+            let high = u128::from(0x2000_0000 | any.next().unwrap_or_default() >> 3) << 96;
+            table.locate(IpAddr::V6(Ipv6Addr::from_bits(high)))
+        });
+    });
+}
+
+fn decide(criterion: &mut Criterion) {
+    let table = GeoTable::embedded();
+    for count in [3, 10, 59] {
+        let service = service(count);
+        let chart = Chart::draw(&service, table.places(), None, azure::round_trips());
+        let health = ServiceHealth::unknown(service.gateways().len());
+        let mut recurring = addresses().take(2_000).collect::<Vec<_>>().into_iter().cycle();
+        criterion.bench_function(&format!("decide/{count} regions"), |bench| {
+            bench.iter(|| {
+                let address = Ipv4Addr::from_bits(recurring.next().unwrap_or_default());
+                let location = table.locate(IpAddr::V4(address));
+                let candidates = candidates::gather(&service, &health, location.place.country, Slots::EMPTY);
+                black_box(rank::native(&service, chart.row(location.id), &candidates, &health, 0))
+            });
+        });
+        criterion.bench_function(&format!("draw the chart/{count} regions"), |bench| {
+            bench.iter(|| Chart::draw(&service, table.places(), None, azure::round_trips()));
+        });
+    }
+}
+
+criterion_group!(benches, locate, decide);
+criterion_main!(benches);
