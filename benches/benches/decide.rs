@@ -18,7 +18,10 @@ fn service(count: usize) -> Service {
     let gateways = azure::regions().iter().take(count).map(|region| Gateway {
         region: region.name.clone(),
         point: region.point,
-        address: GatewayAddress { host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: 9000 },
+        address: GatewayAddress {
+            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: 9000,
+        },
         priority: 0,
         weight: 1,
         max_requests: None,

@@ -6,7 +6,7 @@ pub const NEAREST: &[u8] = include_bytes!("../../../plugins/prebuilt/nearest.was
 pub const CANARY: &[u8] = include_bytes!("../../../plugins/prebuilt/canary.wasm");
 
 /// All of them with their names.
-pub const ALL: [(&str, &[u8]); 2] = [("nearest", NEAREST), ("canary", CANARY)];
+pub const ALL: [(&str, &[u8]); 2] = [("canary", CANARY), ("nearest", NEAREST)];
 
 /// The component of that name.
 pub fn find(name: &str) -> Option<&'static [u8]> {

@@ -233,7 +233,9 @@ fn policies_of_a_service() {
         ),
         (
             "health_check: none",
-            &[r#"5:19: services.shop.health_check: wanted off, or a mapping, got "none""#],
+            &[
+                r#"5:19: services.shop.health_check: wanted a mapping with keys such as probe, path, interval, timeout, …, got "none""#,
+            ],
         ),
         (
             "outlier_detection: { consecutive_failures: 0, failure_percent: 101, max_ejection_percent: 0.5, window: 1ms }",
