@@ -147,9 +147,10 @@ async fn our_token_does_not_follow_a_report_to_another_host() {
 #[tokio::test]
 async fn without_the_right_to_read_operations_the_origin_tells() {
     let azure = Azure::plain().await;
-    for action in ["Microsoft.Cdn/operationresults/read"] {
-        azure.cloud.arm.play(Behaviour::Deny(action.to_owned()));
-    }
+    azure
+        .cloud
+        .arm
+        .play(Behaviour::Deny("Microsoft.Cdn/operationresults/read".to_owned()));
     let instance = alone(&azure).await;
     instance.sees("weu", Unhealthy);
     until_demoted(&azure, &instance).await;

@@ -42,7 +42,7 @@ const FIVE: &str = r#"deploy/x.yaml:40:5: services.storefront.polcy: unknown key
 deploy/x.yaml:43:19: services.storefront.regions[0].region: unknown region "westeurop" — did you mean westeurope?
 deploy/x.yaml:54:17: services.storefront.health_check.interval: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "1"
 deploy/x.yaml:69:17: services.storefront.retry.attempts: wanted a whole number from 1 to 64, got "0"
-deploy/x.yaml:93:58: routes[0].service: unknown service "catalog" — did you mean catalogue?"#;
+deploy/x.yaml:97:58: routes[0].service: unknown service "catalog" — did you mean catalogue?"#;
 
 #[test]
 fn more_mistakes_than_anybody_reads_are_counted() {
