@@ -6,7 +6,7 @@ use crate::record::{Recorded, RequestRecord};
 use crate::respond::{self, Body, RequestError};
 use crate::server::Downstream;
 use crate::table::Pin;
-use crate::upstream::{self, Forwarder, Forwarding, ReplayBody};
+use crate::upstream::{Forwarder, Forwarding, Outbound, ReplayBody};
 use crate::worker::Worker;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -40,7 +40,7 @@ async fn answer(
     request: Request<Incoming>,
     record: &mut RequestRecord<Pin>,
 ) -> Result<Response<Body>, RequestError> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let head = message::check(&parts)?;
 
     // Pin: from here on, everything seen belongs together.
@@ -87,9 +87,9 @@ async fn answer(
         is_trusted: listener.client_address.trusted.contains(peer),
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
     };
-    upstream::prepare_request(&mut parts, &forwarding);
-    record.traced(&parts.headers);
     let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
+    let outbound = Outbound::new(&parts, forwarding, body.framing(&parts.headers));
+    record.traced(outbound.traceparent());
     let budget = worker.budgets.of(&routed, record.begun());
     let forwarder = Forwarder {
         connections: &worker.connections,
@@ -98,7 +98,7 @@ async fn answer(
         timeouts,
         target: |slot| routed.entry.gateway(slot),
     };
-    let forwarded = forwarder.forward(plan, &parts, &body).await;
+    let forwarded = forwarder.forward(plan, &outbound, &body).await;
 
     // Respond, record.
     record.forwarded(&forwarded, body.bytes_read());

@@ -13,7 +13,7 @@ use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Ending, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use line::Line;
 use portolan_core::config::Service;
 use portolan_core::decision::{Decision, RankedBy};
@@ -146,12 +146,12 @@ impl<L: Ledger> RequestRecord<L> {
     }
 
     /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
-    pub fn traced(&mut self, headers: &HeaderMap) {
+    pub fn traced(&mut self, traceparent: &[u8]) {
         if self.recorder.log.is_some() {
-            let trace = headers
-                .get("traceparent")
-                .and_then(|value| value.to_str().ok()?.get(3..35));
-            self.facts.trace = trace.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+            let digits = traceparent
+                .get(3..35)
+                .and_then(|digits| std::str::from_utf8(digits).ok());
+            self.facts.trace = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::telemetry::access_log::{AccessLog, Destination};
 use crate::vitals::GatewayKey;
 use bytes::Bytes;
-use http::{HeaderName, Response};
+use http::Response;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use portolan_core::candidates;
@@ -157,8 +157,7 @@ async fn a_request_that_failed_over_is_told_whole() {
             repaired: false,
         },
     );
-    let trace = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    record.traced(&HeaderMap::from_iter([(HeaderName::from_static("traceparent"), trace)]));
+    record.traced(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     record.attempted(Slot(0), Evidence::ConnectFailed);
     record.attempted(Slot(1), Evidence::Success);
     record.answered(Slot(1), record.begun() + Duration::from_millis(12));

@@ -1,19 +1,19 @@
 //! The body of a gateway's response, on its way to the client.
 
-use super::connection::Connection;
+use super::connection::{Connection, ExchangeError};
 use super::connections::Flight;
 use super::idle::IdleTimer;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use portolan_core::health::Evidence;
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use thiserror::Error;
 
-/// A response's body together with the connection it comes from, which it drives.
+/// A response's body together with the connection it comes from.
 ///
 /// When the body has been read to its end the connection goes back to its pool, if it is clean. When the body is cut
 /// short or dropped before, the connection is closed.
@@ -21,7 +21,6 @@ use thiserror::Error;
 pub struct UpstreamBody {
     /// What was held back, to be given first.
     held: VecDeque<Frame<Bytes>>,
-    incoming: Incoming,
     /// Gone when the body ended.
     exchange: Option<Exchange>,
     idle: IdleTimer,
@@ -40,22 +39,25 @@ pub(super) struct Exchange {
 #[derive(Debug, Error)]
 pub enum UpstreamBodyError {
     /// The connection broke, or what came was malformed.
-    #[error("the gateway cut its response short")]
-    Cut(#[source] hyper::Error),
+    #[error("the gateway cut its response short: {0}")]
+    Cut(io::Error),
     /// Nothing came for the idle timeout.
     #[error("the gateway stopped sending its response")]
     Stalled,
+    /// The client stopped sending its request, so that the gateway never heard all of it.
+    #[error("the client cut its request short")]
+    Abandoned,
 }
 
 impl UpstreamBody {
-    pub(super) fn new(incoming: Incoming, exchange: Exchange, idle: Duration) -> Self {
+    pub(super) fn new(exchange: Exchange, idle: Duration) -> Self {
+        let is_ended = exchange.connection.is_ended();
         let mut body = Self {
             held: VecDeque::new(),
-            incoming,
             exchange: Some(exchange),
             idle: IdleTimer::new(idle),
         };
-        if body.incoming.is_end_stream() {
+        if is_ended {
             body.finish(None);
         }
         body
@@ -80,19 +82,13 @@ impl UpstreamBody {
     }
 
     fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
-        // What comes is put there by the driver, which is polled right here: only the driver has to wake anybody.
-        let mut nobody = Context::from_waker(Waker::noop());
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut nobody);
-        if polled.is_pending()
-            && let Some(exchange) = &mut self.exchange
-        {
-            let _ = exchange.connection.drive(context);
-            polled = Pin::new(&mut self.incoming).poll_frame(&mut nobody);
-        }
-        match polled {
+        let Some(Exchange { connection, .. }) = &mut self.exchange else {
+            return Poll::Ready(None);
+        };
+        match connection.poll_body(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
-                if self.incoming.is_end_stream() {
+                if connection.is_ended() {
                     self.finish(None);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -101,12 +97,17 @@ impl UpstreamBody {
                 self.finish(None);
                 Poll::Ready(None)
             }
+            Poll::Ready(Some(Err(ExchangeError::Abandoned))) => {
+                // Says nothing of the gateway.
+                self.exchange = None;
+                Poll::Ready(Some(Err(UpstreamBodyError::Abandoned)))
+            }
             Poll::Ready(Some(Err(error))) => {
                 self.finish(Some(Evidence::Reset));
-                Poll::Ready(Some(Err(UpstreamBodyError::Cut(error))))
+                Poll::Ready(Some(Err(UpstreamBodyError::Cut(io::Error::other(error)))))
             }
             Poll::Pending => {
-                std::task::ready!(self.idle.poll_expired(context));
+                ready!(self.idle.poll_expired(context));
                 self.finish(Some(Evidence::TimedOut));
                 Poll::Ready(Some(Err(UpstreamBodyError::Stalled)))
             }
@@ -163,19 +164,19 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.incoming.is_end_stream()
+        self.held.is_empty() && self.exchange.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held: usize = self
+        let held: u64 = self
             .held
             .iter()
-            .filter_map(|frame| frame.data_ref())
-            .map(Bytes::len)
+            .map(|frame| frame.data_ref().map_or(0, |data| data.len() as u64))
             .sum();
-        match self.incoming.size_hint().exact() {
-            Some(rest) => SizeHint::with_exact(rest + held as u64),
-            None => SizeHint::default(),
-        }
+        let rest = self
+            .exchange
+            .as_ref()
+            .map_or(Some(0), |exchange| exchange.connection.length());
+        rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + held))
     }
 }

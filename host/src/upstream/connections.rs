@@ -3,7 +3,6 @@
 use super::connection::Connection;
 use super::target::GatewayTarget;
 use crate::vitals::Vitals;
-use http::HeaderValue;
 use portolan_core::health::Evidence;
 use rustix::io::Errno;
 use std::cell::{Cell, RefCell};
@@ -40,8 +39,6 @@ pub struct Connections {
 pub(super) struct Pool {
     target: Weak<GatewayTarget>,
     vitals: Arc<Vitals>,
-    /// A copy of the target's, since a shared one would make workers contend for its count.
-    authority: HeaderValue,
     worker: usize,
     /// The one used last is at the end, and is used first.
     #[expect(
@@ -68,8 +65,6 @@ pub(super) enum ConnectError {
     TimedOut(SocketAddr),
     #[error("this process has no descriptors, ports or memory left")]
     Exhausted(#[source] io::Error),
-    #[error("the connection closed at once")]
-    Closed(#[source] hyper::Error),
 }
 
 impl Connections {
@@ -103,7 +98,6 @@ impl Connections {
             Rc::new(Pool {
                 target: Arc::downgrade(target),
                 vitals: Arc::clone(&target.vitals),
-                authority: HeaderValue::from_bytes(target.authority.as_bytes()).unwrap_or(target.authority.clone()),
                 worker: self.worker,
                 idle: RefCell::default(),
                 preferred: Cell::new(0),
@@ -129,11 +123,6 @@ impl Pool {
     pub(super) fn enter(self: &Rc<Self>) -> Flight {
         self.vitals.enter(self.worker);
         Flight(Rc::clone(self))
-    }
-
-    /// The Host of the gateway.
-    pub(super) fn authority(&self) -> HeaderValue {
-        self.authority.clone()
     }
 
     /// A connection that is open, as far as is known.
@@ -175,7 +164,7 @@ async fn connect(address: SocketAddr, patience: Duration) -> Result<Connection, 
     stream
         .set_nodelay(true)
         .map_err(|error| ConnectError::Unreachable(address, error))?;
-    Connection::new(stream).await.map_err(ConnectError::Closed)
+    Ok(Connection::new(stream))
 }
 
 /// Whether an error of connect(2) says something of this process and nothing of the gateway.

@@ -4,15 +4,14 @@
 //! attempt says one thing of its gateway: a failure at once, a success when the response's body is whole.
 
 use super::body::{Exchange, UpstreamBody, UpstreamBodyError};
-use super::connection::ExchangeError;
+use super::connection::{Connection, ExchangeError};
 use super::connections::{ConnectError, Connections, Flight};
-use super::headers;
-use super::replay::{ClientBodyError, ReplayBody, RequestBody, Upload};
+use super::replay::{ClientBodyError, ReplayBody, Upload};
+use super::request::Outbound;
+use super::response::Head;
 use super::target::GatewayTarget;
 use arrayvec::ArrayVec;
-use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
-use hyper::body::Incoming;
+use http::Response;
 use portolan_core::budget::RetryBudget;
 use portolan_core::config::{Retry, Timeouts};
 use portolan_core::health::Evidence;
@@ -109,7 +108,7 @@ type Ended = Result<Response<UpstreamBody>, Failure>;
 /// A request's course so far.
 struct Course<'r> {
     plan: AttemptPlan,
-    request: &'r Parts,
+    request: &'r Outbound<'r>,
     body: &'r ReplayBody,
     attempts: ArrayVec<Attempt, TOLD_ATTEMPTS>,
 }
@@ -118,10 +117,10 @@ impl<'a, T> Forwarder<'a, T>
 where
     T: Fn(Slot) -> Option<&'a Arc<GatewayTarget>>,
 {
-    /// Sends a request as the plan says. It must have been made ready by [`headers::prepare_request`].
+    /// Sends a request as the plan says.
     ///
     /// Dropping the future closes the connections of the attempts that run, and says nothing of their gateways.
-    pub async fn forward(&self, plan: AttemptPlan, request: &Parts, body: &ReplayBody) -> Forwarded {
+    pub async fn forward(&self, plan: AttemptPlan, request: &Outbound<'_>, body: &ReplayBody) -> Forwarded {
         self.budget.borrow_mut().deposit(Instant::now());
         let mut course = Course {
             plan,
@@ -257,29 +256,24 @@ where
     }
 
     /// Sends the request to one gateway and waits for the head of its response.
-    async fn attempt(&self, slot: Slot, request: &Parts, body: &ReplayBody) -> Ended {
+    async fn attempt(&self, slot: Slot, request: &Outbound<'_>, body: &ReplayBody) -> Ended {
         // The plan names no region without a gateway.
         let target = (self.target)(slot).ok_or(Failure::uncounted(Outcome::NotSent))?;
         let pool = self.connections.pool(target);
         let flight = pool.enter();
-        let host = (!target.preserve_host).then(|| pool.authority());
-        let may_repeat = self.retry.non_idempotent || is_idempotent(&request.method);
+        let host = (!target.preserve_host).then_some(&target.authority);
+        let may_repeat = self.retry.non_idempotent || is_idempotent(request.method());
         if !may_repeat {
             // Let the news of closed connections in first: on one of those, nobody could tell what became of it.
             tokio::task::yield_now().await;
         }
-        let mut outgoing = compose(request, host.clone(), body);
         if let Some(mut connection) = pool.idle() {
-            match connection.exchange(outgoing).await {
-                Ok(response) => return self.receive(response, connection, flight).await,
-                Err(ExchangeError::Unsent(unsent)) => outgoing = *unsent,
-                Err(ExchangeError::Broken(error)) => {
-                    let is_stale = !error.is_parse() && !error.is_user();
-                    if !(is_stale && may_repeat && body.is_replayable()) {
-                        return Err(broken(target, &error));
-                    }
-                    outgoing = compose(request, host, body);
-                }
+            match connection.exchange(request, host, body.reader()).await {
+                Ok(head) => return self.receive(head, connection, flight).await,
+                Err(ExchangeError::Unsent) => {}
+                // Closed while it was idle, and nobody heard the request: a fresh one may know better.
+                Err(ExchangeError::Unanswered(_)) if may_repeat && body.is_replayable() => {}
+                Err(error) => return Err(broken(target, &error)),
             }
         }
         let connected = pool.connect(target, self.timeouts.connect).await;
@@ -290,26 +284,15 @@ where
                 _ => Failure::new(Outcome::NotSent),
             }
         })?;
-        match connection.exchange(outgoing).await {
-            Ok(response) => self.receive(response, connection, flight).await,
-            Err(ExchangeError::Unsent(_)) => Err(Failure::new(Outcome::NotSent)),
-            Err(ExchangeError::Broken(error)) => Err(broken(target, &error)),
+        match connection.exchange(request, host, body.reader()).await {
+            Ok(head) => self.receive(head, connection, flight).await,
+            Err(ExchangeError::Unsent) => Err(Failure::new(Outcome::NotSent)),
+            Err(error) => Err(broken(target, &error)),
         }
     }
 
-    /// Checks a response and makes it ready for the client.
-    async fn receive(
-        &self,
-        response: Response<Incoming>,
-        connection: Box<super::connection::Connection>,
-        flight: Flight,
-    ) -> Ended {
-        let (mut head, incoming) = response.into_parts();
-        if !headers::is_sound_response(&head) {
-            tracing::debug!("a gateway's response is no sound HTTP");
-            return Err(Failure::new(Outcome::Broken));
-        }
-        headers::prepare_response(&mut head, http_body::Body::size_hint(&incoming).exact());
+    /// Makes a response ready for the client.
+    async fn receive(&self, head: Head, connection: Box<Connection>, flight: Flight) -> Ended {
         let evidence = Evidence::of_status(head.status);
         let evidence = (!evidence.is_failure()).then_some(evidence);
         let exchange = Exchange {
@@ -317,16 +300,19 @@ where
             flight,
             evidence,
         };
-        let mut body = UpstreamBody::new(incoming, exchange, self.timeouts.idle);
+        let mut body = UpstreamBody::new(exchange, self.timeouts.idle);
         if self.retry.hold_back_bytes > 0 {
             body.hold_back(self.retry.hold_back_bytes)
                 .await
                 .map_err(|error| match error {
-                    UpstreamBodyError::Cut(_) => Failure::uncounted(Outcome::Broken),
+                    UpstreamBodyError::Cut(_) | UpstreamBodyError::Abandoned => Failure::uncounted(Outcome::Broken),
                     UpstreamBodyError::Stalled => Failure::uncounted(Outcome::TimedOut),
                 })?;
         }
-        Ok(Response::from_parts(head, body))
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        Ok(response)
     }
 
     /// Writes down how an attempt ended, for the request's record and against the gateway.
@@ -369,19 +355,7 @@ fn is_good(ended: &Ended) -> bool {
         .is_ok_and(|response| Evidence::of_status(response.status()) != Evidence::GatewayError)
 }
 
-fn broken(target: &GatewayTarget, error: &hyper::Error) -> Failure {
+fn broken(target: &GatewayTarget, error: &ExchangeError) -> Failure {
     tracing::debug!(gateway = %target.vitals.key.region, %error, "the connection broke");
     Failure::new(Outcome::Broken)
-}
-
-/// The request as one attempt sends it.
-fn compose(request: &Parts, host: Option<HeaderValue>, body: &ReplayBody) -> Request<RequestBody> {
-    let mut outgoing = Request::new(body.reader());
-    *outgoing.method_mut() = request.method.clone();
-    *outgoing.uri_mut() = request.uri.clone();
-    *outgoing.headers_mut() = request.headers.clone();
-    if let Some(host) = host {
-        outgoing.headers_mut().insert(header::HOST, host);
-    }
-    outgoing
 }

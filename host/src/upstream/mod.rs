@@ -4,28 +4,32 @@
 //! |---|---|
 //! | [`target`] | a gateway made ready when the routing table is built |
 //! | [`resolve`] | where names lead, kept fresh |
-//! | [`headers`] | what becomes of a message's fields |
-//! | [`replay`] | request bodies that can be sent again |
-//! | [`connections`] | one worker's connections |
 //! | [`forward`] | carries out an attempt plan |
+//! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
+//! | [`connections`], `connection` | one worker's connections, each speaking HTTP/1.1 |
+//! | `upload`, `response`, `chunks`, `fields` | the parts of that: writing, reading, the chunked coding, what ends here |
 //! | [`body`] | response bodies on their way to the client |
 
 pub mod body;
+mod chunks;
 mod connection;
 pub mod connections;
+mod fields;
 pub mod forward;
-pub mod headers;
 mod idle;
 pub mod replay;
+pub mod request;
 pub mod resolve;
+mod response;
 pub mod target;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use body::UpstreamBody;
 pub use connections::Connections;
 pub use forward::{ForwardError, Forwarded, Forwarder};
-pub use headers::{Forwarding, prepare_request};
 pub use replay::ReplayBody;
+pub use request::{Forwarding, Outbound};
 pub use resolve::Resolver;
 pub use target::GatewayTarget;

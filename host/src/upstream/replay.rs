@@ -5,8 +5,8 @@
 
 use super::idle::IdleTimer;
 use bytes::Bytes;
-use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
+use http::header::{self, HeaderMap};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -30,10 +30,22 @@ pub enum ReplayBody {
     Streaming(Rc<RefCell<Tape>>),
 }
 
+/// How a request's body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// By its length in bytes.
+    Length(u64),
+    /// By the chunked coding.
+    Chunked,
+}
+
 /// What one attempt sends.
-#[derive(Debug)]
-pub enum RequestBody {
+#[derive(Debug, Default)]
+pub(super) enum RequestBody {
     /// Nothing.
+    #[default]
     Empty,
     /// The body, from its beginning.
     Streaming(Reader),
@@ -43,7 +55,8 @@ pub enum RequestBody {
 #[derive(Debug)]
 pub struct Tape {
     source: Incoming,
-    size: SizeHint,
+    /// Its length, when the client said it beforehand.
+    length: Option<u64>,
     /// The chunks read so far, until they are too many.
     kept: Vec<Bytes>,
     kept_bytes: usize,
@@ -62,7 +75,7 @@ pub struct Tape {
 
 /// One reading of a [`Tape`].
 #[derive(Debug)]
-pub struct Reader {
+pub(super) struct Reader {
     tape: Rc<RefCell<Tape>>,
     position: usize,
 }
@@ -96,7 +109,7 @@ impl ReplayBody {
             return Self::Empty;
         }
         Self::Streaming(Rc::new(RefCell::new(Tape {
-            size: body.size_hint(),
+            length: body.size_hint().exact(),
             source: body,
             kept: Vec::new(),
             kept_bytes: 0,
@@ -110,6 +123,15 @@ impl ReplayBody {
             idle: IdleTimer::new(idle),
             progress: 0,
         })))
+    }
+
+    /// How it is delimited on its way to a gateway. An empty body may have been said to be empty.
+    pub fn framing(&self, headers: &HeaderMap) -> Framing {
+        match self {
+            Self::Empty if headers.contains_key(header::CONTENT_LENGTH) => Framing::Length(0),
+            Self::Empty => Framing::None,
+            Self::Streaming(tape) => tape.borrow().length.map_or(Framing::Chunked, Framing::Length),
+        }
     }
 
     /// Whether it can still be sent from its beginning.
@@ -245,31 +267,23 @@ impl Reader {
     }
 }
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = ClientBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+impl RequestBody {
+    /// The next piece.
+    pub(super) fn poll_frame(
+        &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
-        match &mut *self {
+        match self {
             Self::Empty => Poll::Ready(None),
             Self::Streaming(reader) => reader.poll_frame(context),
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// Whether it is known that nothing more comes.
+    pub(super) fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
             Self::Streaming(reader) => reader.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Streaming(reader) => reader.tape.borrow().size,
         }
     }
 }

@@ -1,0 +1,172 @@
+//! The chunked coding (RFC 9112, section 7.1): written for requests, read from responses.
+//!
+//! What is read is read strictly: a line that ends otherwise than in CR LF, or a size that is no hexadecimal number, might
+//! mean something else to somebody else.
+
+use super::fields;
+use super::response::Malformed;
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use httparse::Status;
+use std::io::Write;
+
+#[cfg(test)]
+mod tests;
+
+/// Longest line of a chunk's size, with extensions, which mean nothing to us.
+const MAX_LINE: usize = 4 * 1024;
+
+/// Most bytes of extensions in one body, so that nobody sends them instead of content.
+const MAX_EXTENSIONS: usize = 16 * 1024;
+
+/// Most bytes of trailers.
+const MAX_TRAILERS: usize = 16 * 1024;
+
+/// Most fields of trailers.
+const MAX_TRAILER_FIELDS: usize = 64;
+
+/// Reads a chunked body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chunks {
+    next: Next,
+    extensions: usize,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Next {
+    /// A line with a size.
+    #[default]
+    Size,
+    /// So many bytes, at least one.
+    Data(u64),
+    /// The end of the chunk's line.
+    LineEnd,
+    /// Trailers and the last line.
+    Trailers,
+}
+
+/// A part of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Data(Bytes),
+    /// The end, with trailers if there were any.
+    End(Option<HeaderMap>),
+}
+
+impl Chunks {
+    /// The next piece in what was read, if there is one. After [`Piece::End`] nothing may be asked for.
+    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
+        loop {
+            self.next = match self.next {
+                Next::Size => match self.size(read)? {
+                    None => return Ok(None),
+                    Some(0) => Next::Trailers,
+                    Some(size) => Next::Data(size),
+                },
+                Next::Data(left) => {
+                    if read.is_empty() {
+                        return Ok(None);
+                    }
+                    let length = read.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    let left = left - length as u64;
+                    self.next = if left == 0 { Next::LineEnd } else { Next::Data(left) };
+                    return Ok(Some(Piece::Data(read.split_to(length).freeze())));
+                }
+                Next::LineEnd => match **read {
+                    [b'\r', b'\n', ..] => {
+                        read.advance(2);
+                        Next::Size
+                    }
+                    [] | [b'\r'] => return Ok(None),
+                    _ => return Err(Malformed::Chunks),
+                },
+                Next::Trailers => return trailers(read),
+            };
+        }
+    }
+
+    /// `1*HEXDIG [ chunk-ext ] CRLF`
+    fn size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
+        let Some(end) = read.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
+            return if read.len() < MAX_LINE {
+                Ok(None)
+            } else {
+                Err(Malformed::Chunks)
+            };
+        };
+        let line = read[..end].strip_suffix(b"\r").ok_or(Malformed::Chunks)?;
+        if line.contains(&b'\r') {
+            return Err(Malformed::Chunks);
+        }
+        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let (digits, extension) = line.split_at(digits);
+        // Some senders fill up with spaces; nobody takes those for anything else.
+        if !matches!(extension.trim_ascii_start(), [] | [b';', ..]) {
+            return Err(Malformed::Chunks);
+        }
+        self.extensions += extension.len();
+        let text = std::str::from_utf8(digits).map_err(|_| Malformed::Chunks)?;
+        let size = u64::from_str_radix(text, 16).map_err(|_| Malformed::Chunks)?;
+        if self.extensions > MAX_EXTENSIONS {
+            return Err(Malformed::Chunks);
+        }
+        read.advance(end + 1);
+        Ok(Some(size))
+    }
+}
+
+/// `trailer-section CRLF`
+fn trailers(read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
+    if read.starts_with(b"\r\n") {
+        read.advance(2);
+        return Ok(Some(Piece::End(None)));
+    }
+    let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
+    match httparse::parse_headers(read, &mut fields)? {
+        Status::Partial if read.len() < MAX_TRAILERS => Ok(None),
+        Status::Complete((length, fields)) if length <= MAX_TRAILERS => {
+            let mut trailers = HeaderMap::with_capacity(fields.len());
+            for field in fields {
+                let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
+                let value = HeaderValue::from_bytes(field.value).map_err(|_| httparse::Error::HeaderValue)?;
+                if may_trail(&name) {
+                    trailers.append(name, value);
+                }
+            }
+            read.advance(length);
+            Ok(Some(Piece::End((!trailers.is_empty()).then_some(trailers))))
+        }
+        _ => Err(Malformed::TooLarge),
+    }
+}
+
+/// Whether a field may come after the body: not one that says how to read it, or where it goes (RFC 9110, section 6.5.1).
+fn may_trail(name: &HeaderName) -> bool {
+    let before_only = [
+        header::TRANSFER_ENCODING,
+        header::CONTENT_LENGTH,
+        header::HOST,
+        header::TE,
+        header::TRAILER,
+    ];
+    !fields::is_hop(name.as_str()) && !before_only.contains(name)
+}
+
+/// Appends the line before a chunk of this size, which is not 0.
+pub(super) fn write_size(to: &mut Vec<u8>, size: usize) {
+    // Writing to memory cannot fail.
+    let _ = write!(to, "{size:x}\r\n");
+}
+
+/// Appends the end of a body.
+pub(super) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
+    to.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| may_trail(name)) {
+        to.extend_from_slice(name.as_str().as_bytes());
+        to.extend_from_slice(b": ");
+        to.extend_from_slice(value.as_bytes());
+        to.extend_from_slice(b"\r\n");
+    }
+    to.extend_from_slice(b"\r\n");
+}

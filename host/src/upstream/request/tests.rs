@@ -1,0 +1,266 @@
+//! What becomes of a request's fields on their way to a gateway.
+
+use super::*;
+use http::Request;
+
+static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
+
+static UNTRUSTED: Forwarding<'static> = Forwarding {
+    peer: &PEER,
+    scheme: "http",
+    is_trusted: false,
+    chance: [0x0123_4567_89ab_cdef, 2, 4],
+};
+
+static TRUSTED: Forwarding<'static> = Forwarding {
+    peer: &PEER,
+    scheme: "http",
+    is_trusted: true,
+    chance: [0x0123_4567_89ab_cdef, 2, 4],
+};
+
+/// The trace that begins with this chance.
+const BEGUN: &str = "traceparent: 00-0123456789abcdef0000000000000003-0000000000000005-00";
+
+fn parts(method: Method, target: &str, fields: &[(&str, &str)]) -> Parts {
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.body(()).expect("a request").into_parts().0
+}
+
+fn written(parts: &Parts, forwarding: &Forwarding<'_>, framing: Framing, host: Option<&str>) -> Vec<String> {
+    let host = host.map(|host| HeaderValue::from_str(host).expect("a host"));
+    let mut text = Vec::new();
+    Outbound::new(parts, *forwarding, framing).write(&mut text, host.as_ref());
+    let text = String::from_utf8(text).expect("text");
+    let lines = text.strip_suffix("\r\n\r\n").expect("an end");
+    lines.split("\r\n").map(str::to_owned).collect()
+}
+
+/// The lines of a GET with these fields of an untrusted client.
+fn lines(fields: &[(&str, &str)]) -> Vec<String> {
+    let fields = [&[("host", "shop.example")], fields].concat();
+    written(&parts(Method::GET, "/", &fields), &UNTRUSTED, Framing::None, None)
+}
+
+#[track_caller]
+fn assert_has(lines: &[String], line: &str) {
+    assert!(lines.iter().any(|it| it == line), "{line} in {lines:#?}");
+}
+
+#[track_caller]
+fn assert_none(lines: &[String], name: &str) {
+    assert!(
+        !lines.iter().any(|it| it.starts_with(&format!("{name}:"))),
+        "{name} in {lines:#?}"
+    );
+}
+
+#[test]
+fn a_request_goes_on_with_what_a_gateway_needs_to_know() {
+    let parts = parts(Method::GET, "/a?b=c", &[("host", "shop.example"), ("accept", "*/*")]);
+    assert_eq!(
+        written(&parts, &UNTRUSTED, Framing::None, Some("gw-weu.example:8080")),
+        [
+            "GET /a?b=c HTTP/1.1",
+            "host: gw-weu.example:8080",
+            "accept: */*",
+            "x-forwarded-host: shop.example",
+            "x-forwarded-proto: http",
+            "x-forwarded-for: 192.0.2.7",
+            "via: 1.1 portolan",
+            BEGUN,
+        ]
+    );
+}
+
+#[test]
+fn without_a_host_of_its_own_a_gateway_sees_that_of_the_client() {
+    assert_has(&lines(&[]), "host: shop.example");
+}
+
+#[test]
+fn an_absolute_form_becomes_a_path_and_its_authority_wins() {
+    let parts = parts(Method::GET, "http://other.example:81/a?b", &[("host", "shop.example")]);
+    let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+    assert_eq!(lines[..2], ["GET /a?b HTTP/1.1", "host: other.example:81"]);
+    assert_has(&lines, "x-forwarded-host: other.example:81");
+    let root = self::parts(Method::GET, "http://other.example", &[]);
+    assert_eq!(written(&root, &UNTRUSTED, Framing::None, None)[0], "GET / HTTP/1.1");
+}
+
+#[test]
+fn hop_by_hop_fields_end_here() {
+    let lines = lines(&[
+        ("connection", "close, X-Own"),
+        ("connection", "keep-alive"),
+        ("x-own", "1"),
+        ("keep-alive", "5"),
+        ("proxy-connection", "close"),
+        ("upgrade", "h2c"),
+        ("http2-settings", "AAA"),
+        ("expect", "100-continue"),
+        ("proxy", "http://evil.example"),
+        ("te", "gzip"),
+        ("x-kept", "1"),
+    ]);
+    for name in [
+        "connection",
+        "x-own",
+        "keep-alive",
+        "proxy-connection",
+        "upgrade",
+        "http2-settings",
+        "expect",
+        "proxy",
+        "te",
+    ] {
+        assert_none(&lines, name);
+    }
+    assert_has(&lines, "x-kept: 1");
+}
+
+#[test]
+fn what_stands_for_the_way_cannot_be_taken_away_by_connection() {
+    let fields = [
+        (
+            "connection",
+            "X-Forwarded-For, x-forwarded-host, traceparent, host, content-length",
+        ),
+        ("host", "shop.example"),
+        ("x-forwarded-for", "198.51.100.1"),
+        ("x-forwarded-host", "public.example"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ];
+    let lines = written(&parts(Method::POST, "/", &fields), &TRUSTED, Framing::Length(3), None);
+    for line in [
+        "host: shop.example",
+        "x-forwarded-for: 198.51.100.1, 192.0.2.7",
+        "x-forwarded-host: public.example",
+        "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "content-length: 3",
+    ] {
+        assert_has(&lines, line);
+    }
+}
+
+#[test]
+fn a_client_that_takes_trailers_is_known_to() {
+    let lines = lines(&[("te", "gzip, Trailers"), ("connection", "TE")]);
+    assert_has(&lines, "te: trailers");
+    assert_has(&lines, "connection: te");
+}
+
+#[test]
+fn only_a_trusted_proxy_before_us_is_believed() {
+    let fields = [
+        ("host", "shop.example"),
+        ("x-forwarded-host", "public.example"),
+        ("x-forwarded-proto", "https"),
+        ("x-azure-fdid", "1"),
+        ("x-fd-healthprobe", "1"),
+        ("x-portolan-region", "mars"),
+    ];
+    let parts = parts(Method::GET, "/", &fields);
+    let trusted = written(&parts, &TRUSTED, Framing::None, None);
+    for line in [
+        "x-forwarded-host: public.example",
+        "x-forwarded-proto: https",
+        "x-azure-fdid: 1",
+    ] {
+        assert_has(&trusted, line);
+        assert_eq!(
+            trusted
+                .iter()
+                .filter(|it| it.starts_with(&line[..line.len() - 1]))
+                .count(),
+            1
+        );
+    }
+    let untrusted = written(&parts, &UNTRUSTED, Framing::None, None);
+    for line in ["x-forwarded-host: shop.example", "x-forwarded-proto: http"] {
+        assert_has(&untrusted, line);
+    }
+    for name in ["x-azure-fdid", "x-fd-healthprobe", "x-portolan-region"] {
+        assert_none(&untrusted, name);
+    }
+}
+
+#[test]
+fn the_peer_is_the_last_station_of_the_way() {
+    let lines = lines(&[
+        ("x-forwarded-for", "198.51.100.1, 198.51.100.2"),
+        ("x-forwarded-for", ""),
+        ("x-forwarded-for", "198.51.100.3"),
+    ]);
+    assert_has(
+        &lines,
+        "x-forwarded-for: 198.51.100.1, 198.51.100.2, 198.51.100.3, 192.0.2.7",
+    );
+}
+
+#[test]
+fn via_tells_every_hop() {
+    let mut parts = parts(Method::GET, "/", &[("host", "a"), ("via", "1.0 before")]);
+    parts.version = Version::HTTP_10;
+    let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+    assert_has(&lines, "via: 1.0 before");
+    assert_has(&lines, "via: 1.0 portolan");
+    assert!(lines[0].ends_with("HTTP/1.1"), "we speak 1.1 ourselves");
+}
+
+#[test]
+fn a_sound_trace_goes_on_and_another_begins() {
+    let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let kept = lines(&[("traceparent", sound), ("tracestate", "a=b")]);
+    assert_has(&kept, &format!("traceparent: {sound}"));
+    assert_has(&kept, "tracestate: a=b");
+    for unsound in [
+        "",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+    ] {
+        let begun = lines(&[("traceparent", unsound), ("tracestate", "a=b")]);
+        assert_has(&begun, BEGUN);
+        assert_none(&begun, "tracestate");
+        assert_eq!(begun.iter().filter(|line| line.starts_with("traceparent")).count(), 1);
+    }
+    let later = "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more";
+    assert_has(&lines(&[("traceparent", later)]), &format!("traceparent: {later}"));
+}
+
+#[test]
+fn the_body_is_delimited_by_us_whatever_the_client_wrote() {
+    let fields = [("host", "a"), ("content-length", "3"), ("transfer-encoding", "chunked")];
+    let parts = parts(Method::POST, "/", &fields);
+    let count = |framing| {
+        let lines = written(&parts, &UNTRUSTED, framing, None);
+        let is = |line: &&String| line.starts_with("content-length:") || line.starts_with("transfer-encoding:");
+        lines.iter().filter(is).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(count(Framing::None), Vec::<String>::new());
+    assert_eq!(count(Framing::Length(0)), ["content-length: 0"]);
+    assert_eq!(
+        count(Framing::Length(18_446_744_073_709_551_615)),
+        ["content-length: 18446744073709551615"]
+    );
+    assert_eq!(count(Framing::Chunked), ["transfer-encoding: chunked"]);
+}
+
+#[test]
+fn forwards_are_counted_down_for_options_alone() {
+    let fields = [("host", "a"), ("max-forwards", "5")];
+    let options = written(&parts(Method::OPTIONS, "/", &fields), &UNTRUSTED, Framing::None, None);
+    assert_has(&options, "max-forwards: 4");
+    assert_eq!(
+        options.iter().filter(|line| line.starts_with("max-forwards")).count(),
+        1
+    );
+    let get = written(&parts(Method::GET, "/", &fields), &UNTRUSTED, Framing::None, None);
+    assert_has(&get, "max-forwards: 5");
+}

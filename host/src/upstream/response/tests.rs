@@ -1,0 +1,176 @@
+//! What heads of responses become, and which are none.
+
+use super::*;
+use proptest::prelude::*;
+
+fn parse_all(text: &str, method: &Method) -> Result<Option<Head>, Malformed> {
+    parse(&mut BytesMut::from(text), method)
+}
+
+#[track_caller]
+fn head(text: &str) -> Head {
+    parse_all(text, &Method::GET).expect("sound").expect("whole")
+}
+
+#[track_caller]
+fn assert_malformed(text: &str) {
+    let parsed = parse_all(text, &Method::GET);
+    assert!(parsed.is_err(), "{text:?} became {parsed:?}");
+}
+
+fn names(head: &Head) -> Vec<&str> {
+    head.headers.keys().map(HeaderName::as_str).collect()
+}
+
+#[test]
+fn a_response_keeps_what_is_for_the_client() {
+    let head = head(
+        "HTTP/1.1 404 Nothing Here\r\nServer: x\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
+         Upgrade: h2c\r\nProxy-Connection: a\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 5\r\n\r\nhello",
+    );
+    assert_eq!(head.status, StatusCode::NOT_FOUND);
+    assert_eq!(names(&head), ["server", "set-cookie", "content-length"]);
+    assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
+    assert_eq!((head.ends, head.keeps_open), (Ends::Length(5), true));
+}
+
+#[test]
+fn the_end_of_a_body_is_where_its_head_says() {
+    let ends = |text: &str| head(text).ends;
+    assert_eq!(ends("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), Ends::Length(0));
+    assert_eq!(
+        ends("HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED \r\n\r\n"),
+        Ends::Chunked
+    );
+    assert_eq!(ends("HTTP/1.1 200 OK\r\n\r\n"), Ends::Closed);
+    for none in ["204 No Content", "304 Not Modified"] {
+        assert_eq!(
+            ends(&format!("HTTP/1.1 {none}\r\nContent-Length: 7\r\n\r\n")),
+            Ends::Length(0)
+        );
+    }
+    let to_head = parse_all("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", &Method::HEAD);
+    let to_head = to_head.expect("sound").expect("whole");
+    assert_eq!(to_head.ends, Ends::Length(0));
+    assert_eq!(to_head.headers["content-length"], "7", "HEAD tells what GET would");
+}
+
+#[test]
+fn a_length_that_was_said_twice_goes_on_as_one() {
+    let head = head("HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\nContent-Length: 3\r\n\r\n");
+    assert_eq!(head.ends, Ends::Length(3));
+    assert_eq!(head.headers.get_all("content-length").iter().collect::<Vec<_>>(), ["3"]);
+}
+
+#[test]
+fn a_connection_stays_open_as_its_version_and_fields_say() {
+    let keeps_open = |text: &str| head(text).keeps_open;
+    assert!(keeps_open("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    assert!(!keeps_open(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    ));
+    assert!(!keeps_open(
+        "HTTP/1.1 200 OK\r\nConnection: close, keep-alive\r\nContent-Length: 0\r\n\r\n"
+    ));
+    assert!(!keeps_open("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    assert!(keeps_open(
+        "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n"
+    ));
+    assert!(!keeps_open("HTTP/1.1 200 OK\r\n\r\n"), "its body ends with it");
+}
+
+#[test]
+fn doubt_about_the_end_of_a_body_is_no_response() {
+    for fields in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding:",
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 3, 4",
+        "Content-Length: +3",
+        "Content-Length: -3",
+        "Content-Length: 0x3",
+        "Content-Length: 3 3",
+        "Content-Length:",
+        "Content-Length: 3,",
+        "Content-Length: 18446744073709551616",
+    ] {
+        assert_malformed(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"));
+    }
+    assert_malformed("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+#[test]
+fn what_is_no_http_is_no_response() {
+    for text in [
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 099 Odd\r\n\r\n",
+        "HTTQ/1.1 200 OK\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nSpace : before\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: nul\0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+    ] {
+        assert_malformed(text);
+    }
+}
+
+#[test]
+fn interim_responses_are_passed_over() {
+    let head = head(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n",
+    );
+    assert_eq!((head.status, names(&head)), (StatusCode::OK, vec!["content-length"]));
+}
+
+#[test]
+fn a_head_has_limits() {
+    let many = "a: b\r\n".repeat(MAX_FIELDS + 1);
+    assert_malformed(&format!("HTTP/1.1 200 OK\r\n{many}\r\n"));
+    let long = "b".repeat(MAX_HEAD);
+    assert_malformed(&format!("HTTP/1.1 200 OK\r\na: {long}"));
+    assert_malformed(&format!("HTTP/1.1 200 OK\r\na: {long}\r\n\r\n"));
+}
+
+#[test]
+fn what_follows_the_head_stays() {
+    let mut read = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    parse(&mut read, &Method::GET).expect("sound").expect("whole");
+    assert_eq!(&*read, b"hello");
+}
+
+proptest! {
+    /// However the bytes arrive, and whatever they are: no panic, and a head only when it is whole.
+    #[test]
+    fn a_head_in_pieces_is_the_same_head(cut in 0usize..80) {
+        let text = "HTTP/1.1 200 OK\r\nServer: x\r\nTransfer-Encoding: chunked\r\nA: bcdefgh\r\n\r\n5\r\nhello";
+        let cut = cut.min(text.len());
+        let whole = text.find("\r\n\r\n").expect("an end") + 4;
+        let mut read = BytesMut::from(&text[..cut]);
+        let first = parse(&mut read, &Method::GET).expect("sound");
+        prop_assert_eq!(first.is_some(), cut >= whole);
+        read.extend_from_slice(&text.as_bytes()[cut..]);
+        let head = match first {
+            Some(head) => head,
+            None => parse(&mut read, &Method::GET).expect("sound").expect("whole"),
+        };
+        prop_assert_eq!(names(&head), ["server", "a"]);
+        prop_assert_eq!(&*read, b"5\r\nhello");
+    }
+
+    #[test]
+    fn bytes_of_any_kind_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200), start in 0usize..40) {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+        let mut read = BytesMut::from(&text[..start.min(text.len())]);
+        read.extend_from_slice(&bytes);
+        let _ = parse(&mut read, &Method::GET);
+    }
+}

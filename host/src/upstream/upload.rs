@@ -1,0 +1,198 @@
+//! A request on its way to a gateway.
+
+use super::chunks;
+use super::replay::{Framing, RequestBody};
+use super::request::Outbound;
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderValue};
+use http_body::Frame;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+/// So much is gathered before it is written. A larger piece of a body is written from where it is.
+const GATHERED: usize = 16 * 1024;
+
+/// What of a request is still to be written. The buffer is used again by the next one.
+#[derive(Debug, Default)]
+pub(super) struct Upload {
+    gathered: Vec<u8>,
+    /// How much of what was gathered is written.
+    written: usize,
+    /// Goes after what was gathered.
+    large: Bytes,
+    body: RequestBody,
+    is_chunked: bool,
+    is_begun: bool,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// The body goes on.
+    #[default]
+    Reading,
+    /// All of it was taken, and is perhaps still to be written.
+    Read,
+    /// The client did not send its body.
+    Abandoned,
+    /// The gateway takes no more.
+    Failed(Option<io::Error>),
+}
+
+impl Upload {
+    /// A new request, after the one before was done.
+    pub(super) fn begin(&mut self, request: &Outbound<'_>, host: Option<&HeaderValue>, body: RequestBody) {
+        self.gathered.clear();
+        request.write(&mut self.gathered, host);
+        self.written = 0;
+        self.large = Bytes::new();
+        self.is_chunked = request.framing() == Framing::Chunked;
+        self.is_begun = false;
+        self.state = match body {
+            RequestBody::Empty => State::Read,
+            RequestBody::Streaming(_) => State::Reading,
+        };
+        self.body = body;
+    }
+
+    /// Whether any of it was written.
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    /// Whether all of it was written.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.state, State::Read) && self.is_written()
+    }
+
+    /// Whether the client did not send its body: nothing of that is the gateway's fault.
+    pub(super) fn is_abandoned(&self) -> bool {
+        matches!(self.state, State::Abandoned)
+    }
+
+    /// Why the gateway took no more, if it did not. Told once.
+    pub(super) fn failure(&mut self) -> Option<io::Error> {
+        match &mut self.state {
+            State::Failed(error) => error.take(),
+            _ => None,
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.written == self.gathered.len() && self.large.is_empty()
+    }
+
+    /// Writes what can be written, and gathers more. Its failures are told by [`Upload::failure`], or by the body itself.
+    pub(super) fn poll(&mut self, socket: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) {
+        if self.is_done() {
+            return;
+        }
+        loop {
+            self.gather(context);
+            if matches!(self.state, State::Abandoned | State::Failed(_)) || self.is_written() {
+                return;
+            }
+            match self.poll_write(socket, context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.state = State::Failed(Some(error));
+                    return;
+                }
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Takes from the body until there is enough to write.
+    fn gather(&mut self, context: &mut Context<'_>) {
+        if self.is_written() {
+            self.gathered.clear();
+            self.written = 0;
+        }
+        while matches!(self.state, State::Reading) && self.gathered.len() < GATHERED && self.large.is_empty() {
+            match self.body.poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => self.add(frame),
+                Poll::Ready(Some(Err(_))) => self.close(State::Abandoned),
+                Poll::Ready(None) => self.end(None),
+                Poll::Pending => return,
+            }
+            // Known without asking once more: then the last piece and the end are one write.
+            if matches!(self.state, State::Reading) && self.body.is_end_stream() && self.large.is_empty() {
+                self.end(None);
+            }
+        }
+    }
+
+    fn add(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => {
+                if self.is_chunked {
+                    chunks::write_size(&mut self.gathered, data.len());
+                }
+                if self.gathered.len() + data.len() <= GATHERED {
+                    self.gathered.extend_from_slice(&data);
+                    if self.is_chunked {
+                        self.gathered.extend_from_slice(b"\r\n");
+                    }
+                } else {
+                    self.large = data;
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    self.end(Some(&trailers));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, trailers: Option<&HeaderMap>) {
+        if self.is_chunked {
+            chunks::write_end(&mut self.gathered, trailers);
+        }
+        self.close(State::Read);
+    }
+
+    /// There is no more to take: what is kept of the body is not needed here any longer.
+    fn close(&mut self, state: State) {
+        self.body = RequestBody::Empty;
+        self.state = state;
+    }
+
+    fn poll_write(
+        &mut self,
+        socket: &mut (impl AsyncWrite + Unpin),
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let is_gathered = self.written < self.gathered.len();
+        let rest = if is_gathered {
+            &self.gathered[self.written..]
+        } else {
+            &self.large
+        };
+        let count = ready!(Pin::new(socket).poll_write(context, rest))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.is_begun = true;
+        if is_gathered {
+            self.written += count;
+        } else {
+            self.large.advance(count);
+            if self.large.is_empty() {
+                // An empty piece would still hold on to the memory of the whole.
+                self.large = Bytes::new();
+                self.gathered.clear();
+                self.written = 0;
+                if self.is_chunked {
+                    // The chunk's end goes with what comes next.
+                    self.gathered.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
