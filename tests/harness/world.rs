@@ -84,7 +84,7 @@ impl Setup {
     pub fn config(&self) -> String {
         let mut text = "listeners:\n  - address: 127.0.0.1:0\n    client_address: { trusted_proxies: [127.0.0.0/8], \
                         header: x-forwarded-for }\n    debug_headers: true\nadmin: { address: 127.0.0.1:0 }\n\
-                        workers: 2\nservices:\n  shop:\n"
+                        workers: 2\naccess_log: off\nservices:\n  shop:\n"
             .to_owned();
         text.push_str(&self.service);
         text.push_str("    regions:\n");
