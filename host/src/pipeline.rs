@@ -66,12 +66,8 @@ async fn answer(
     };
     let decided = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let decision = decided.decision;
-    record.decided(
-        Rc::clone(&table),
-        &decision,
-        record.begun().elapsed(),
-        decided.plugin_took,
-    );
+    let now = Instant::now();
+    record.decided(Rc::clone(&table), &decision, now, decided.plugin_took);
     if let Some(why) = decision.candidates.nobody() {
         return Err(RequestError::Nobody(why));
     }
@@ -98,7 +94,7 @@ async fn answer(
         timeouts,
         target: |slot| routed.entry.gateway(slot),
     };
-    let forwarded = forwarder.forward(plan, &outbound, &body).await;
+    let forwarded = forwarder.forward(plan, &outbound, &body, now).await;
 
     // Respond, record.
     record.forwarded(&forwarded, body.bytes_read());

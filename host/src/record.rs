@@ -155,15 +155,15 @@ impl<L: Ledger> RequestRecord<L> {
         }
     }
 
-    /// What was decided by which table, how long that took, and how much of it the plugin took.
-    pub fn decided(&mut self, ledger: L, decision: &Decision, took: Duration, plugin: Option<Duration>) {
+    /// What was decided now by which table, and how much of the time since the request came the plugin took.
+    pub fn decided(&mut self, ledger: L, decision: &Decision, now: Instant, plugin: Option<Duration>) {
         self.facts.client = Some(decision.client);
         self.facts.country = decision.location.place.country;
         self.facts.decided = Some(Decided {
             generation: decision.generation,
             service: decision.service,
             by: decision.by,
-            took,
+            took: now.saturating_duration_since(self.facts.begun),
             plugin,
         });
         self.ledger = Some(ledger);
@@ -178,7 +178,7 @@ impl<L: Ledger> RequestRecord<L> {
         match &forwarded.result {
             Ok(_) => {
                 if let Some(last) = forwarded.attempts.last() {
-                    self.answered(last.slot, Instant::now());
+                    self.answered(last.slot, forwarded.at);
                 }
             }
             Err(ForwardError::GaveUp { reason, .. }) => self.facts.withheld = Some(*reason),

@@ -114,7 +114,8 @@ impl Scene {
             by,
             roll: 0,
         };
-        record.decided(Rc::clone(&self.table), &decision, Duration::from_nanos(800), None);
+        let decided = record.begun() + Duration::from_nanos(800);
+        record.decided(Rc::clone(&self.table), &decision, decided, None);
         record
     }
 

@@ -42,7 +42,8 @@ where
     let service = service_fn(|request| {
         seat.activity.begin();
         let seat = &seat;
-        let response = handler(Rc::clone(&downstream), request);
+        // Some kilobytes of state, which would be copied from future to future before it runs.
+        let response = Box::pin(handler(Rc::clone(&downstream), request));
         async move {
             let mut response = unless_panicking(response).await;
             if seat.is_draining() {
@@ -80,8 +81,7 @@ async fn unless_over<T>(activity: &Activity, mut future: impl Future<Output = T>
 }
 
 /// What a future gives, or an error in its place when it panics: one request's panic costs one request.
-async fn unless_panicking<B: Default>(response: impl Future<Output = Response<B>>) -> Response<B> {
-    let mut response = pin!(response);
+async fn unless_panicking<B: Default>(mut response: Pin<Box<impl Future<Output = Response<B>>>>) -> Response<B> {
     let polled = poll_fn(
         |context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
             Ok(polled) => polled.map(Some),

@@ -50,6 +50,8 @@ pub struct Forwarded {
     /// The attempts in the order in which they ended; the last is the one whose response is given. Beyond eight, the
     /// earliest and the last are told.
     pub attempts: ArrayVec<Attempt, TOLD_ATTEMPTS>,
+    /// When that was known.
+    pub at: Instant,
 }
 
 /// One attempt.
@@ -117,11 +119,17 @@ impl<'a, T> Forwarder<'a, T>
 where
     T: Fn(Slot) -> Option<&'a Arc<GatewayTarget>>,
 {
-    /// Sends a request as the plan says.
+    /// Sends a request as the plan says, beginning now.
     ///
     /// Dropping the future closes the connections of the attempts that run, and says nothing of their gateways.
-    pub async fn forward(&self, plan: AttemptPlan, request: &Outbound<'_>, body: &ReplayBody) -> Forwarded {
-        self.budget.borrow_mut().deposit(Instant::now());
+    pub async fn forward(
+        &self,
+        plan: AttemptPlan,
+        request: &Outbound<'_>,
+        body: &ReplayBody,
+        mut now: Instant,
+    ) -> Forwarded {
+        self.budget.borrow_mut().deposit(now);
         let mut course = Course {
             plan,
             request,
@@ -132,15 +140,16 @@ where
         let mut last = None;
         let mut reason = GaveUp::NoneLeft;
         while let Some(slot) = next.take() {
-            let (slot, ended) = self.run(&mut course, slot).await;
+            let (slot, ended) = self.run(&mut course, slot, now).await;
+            now = Instant::now();
             if let (Err(_), Some(error)) = (&ended, body.failure()) {
-                return course.over(Err(error.into()));
+                return course.over(Err(error.into()), now);
             }
             let outcome = self.judge(&mut course, slot, &ended);
             last = Some(outcome);
             let verdict = {
                 let budget = &mut self.budget.borrow_mut();
-                course.plan.after(outcome, body.is_replayable(), budget, Instant::now())
+                course.plan.after(outcome, body.is_replayable(), budget, now)
             };
             match (verdict, ended) {
                 (Verdict::Try(slot), ended) => {
@@ -149,18 +158,17 @@ where
                         response.into_body().discard();
                     }
                 }
-                (_, Ok(response)) => return course.over(Ok(response)),
+                (_, Ok(response)) => return course.over(Ok(response), now),
                 (Verdict::GiveUp(why), Err(_)) => reason = why,
                 // There is nothing to deliver, which the plan knows.
                 (Verdict::Deliver, Err(_)) => {}
             }
         }
-        course.over(Err(ForwardError::GaveUp { reason, last }))
+        course.over(Err(ForwardError::GaveUp { reason, last }), now)
     }
 
     /// Runs an attempt, and perhaps another beside it when it is slow. Gives the one that counts.
-    async fn run(&self, course: &mut Course<'_>, slot: Slot) -> (Slot, Ended) {
-        let began = Instant::now();
+    async fn run(&self, course: &mut Course<'_>, slot: Slot, began: Instant) -> (Slot, Ended) {
         let mut attempt = pin!(self.attempt(slot, course.request, course.body));
         let hedge_at = self.retry.hedge_after.map(|after| began + after);
         if let Some(ended) = self.watch(attempt.as_mut(), course, began, hedge_at).await {
@@ -340,10 +348,11 @@ const TIMED_OUT: Ended = Err(Failure {
 });
 
 impl Course<'_> {
-    fn over(self, result: Result<Response<UpstreamBody>, ForwardError>) -> Forwarded {
+    fn over(self, result: Result<Response<UpstreamBody>, ForwardError>, at: Instant) -> Forwarded {
         Forwarded {
             result,
             attempts: self.attempts,
+            at,
         }
     }
 }

@@ -20,7 +20,7 @@ mod tests;
 const MAX_FIELDS: usize = 128;
 
 /// Most bytes of a head.
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = u16::MAX as usize;
 
 /// A response's head, ready for the client.
 #[derive(Debug)]
@@ -82,8 +82,8 @@ pub(super) fn parse(read: &mut BytesMut, method: &Method) -> Result<Option<Head>
             // Interim responses are for us (RFC 9110, section 15.2).
             100..=199 => read.advance(length),
             _ => {
-                let places: ArrayVec<Place, MAX_FIELDS> =
-                    response.headers.iter().map(|field| Place::of(field, read)).collect();
+                let mut places = ArrayVec::<Place, MAX_FIELDS>::new();
+                places.extend(response.headers.iter().map(|field| Place::of(field, read)));
                 let status = StatusCode::from_u16(code).map_err(|_| httparse::Error::Status)?;
                 let head = read.split_to(length).freeze();
                 return head_of(status, version, &head, &places, method).map(Some);
@@ -92,23 +92,28 @@ pub(super) fn parse(read: &mut BytesMut, method: &Method) -> Result<Option<Head>
     }
 }
 
-/// Where a field stands in the head.
+/// Where a field stands in the head, which is shorter than 64 KiB: this is made for every response, and small.
+#[derive(Clone, Copy)]
 struct Place {
-    name: Range<usize>,
-    value: Range<usize>,
+    name: (u16, u16),
+    value: (u16, u16),
 }
 
 impl Place {
     fn of(field: &httparse::Header<'_>, head: &[u8]) -> Self {
         let place = |part: &[u8]| {
             let from = part.as_ptr().addr() - head.as_ptr().addr();
-            from..from + part.len()
+            (from as u16, (from + part.len()) as u16)
         };
         Self {
             name: place(field.name.as_bytes()),
             value: place(field.value),
         }
     }
+}
+
+fn range((from, to): (u16, u16)) -> Range<usize> {
+    usize::from(from)..usize::from(to)
 }
 
 fn head_of(
@@ -121,9 +126,9 @@ fn head_of(
     let mut headers = HeaderMap::with_capacity(places.len());
     let mut framing = Said::default();
     let mut connection = Vec::new();
-    for Place { name, value } in places {
-        let name = HeaderName::from_bytes(&head[name.clone()]).map_err(|_| httparse::Error::HeaderName)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(value.clone()));
+    for &Place { name, value } in places {
+        let name = HeaderName::from_bytes(&head[range(name)]).map_err(|_| httparse::Error::HeaderName)?;
+        let value = HeaderValue::from_maybe_shared(head.slice(range(value)));
         let value = value.map_err(|_| httparse::Error::HeaderValue)?;
         if name == header::CONNECTION {
             connection.push(value);
