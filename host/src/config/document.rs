@@ -97,6 +97,11 @@ impl Document {
         }
     }
 
+    /// A value.
+    pub(super) fn node(&self, id: NodeId) -> Node<'_> {
+        Node { document: self, id }
+    }
+
     /// Mistakes that did not keep it from being parsed.
     pub(super) fn mistakes(&self) -> &[(NodeId, Position, String)] {
         &self.mistakes

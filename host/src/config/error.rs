@@ -1,6 +1,6 @@
 //! Mistakes in a configuration file: collected while it is read, told all at once.
 
-use super::document::{Document, NodeId, Position};
+use super::document::{Document, Node, NodeId, Position};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -141,6 +141,22 @@ impl<'a> Mistakes<'a> {
             path: self.document.path(id),
             message,
         }
+    }
+
+    /// A value of the document.
+    pub(super) fn node(&self, id: NodeId) -> Node<'a> {
+        self.document.node(id)
+    }
+
+    /// Whether a mistake has been reported of a value or of anything in it.
+    pub(super) fn has_below(&self, id: NodeId) -> bool {
+        let path = self.document.path(id);
+        let is_below = |found: &str| {
+            found
+                .strip_prefix(path.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.found.iter().any(|mistake| is_below(&mistake.path))
     }
 
     /// The line of a value, to refer to it in another's message.
