@@ -98,6 +98,7 @@ impl Document {
     }
 
     /// A value.
+    #[cfg(feature = "azure")]
     pub(super) fn node(&self, id: NodeId) -> Node<'_> {
         Node { document: self, id }
     }

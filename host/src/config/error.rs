@@ -1,6 +1,8 @@
 //! Mistakes in a configuration file: collected while it is read, told all at once.
 
-use super::document::{Document, Node, NodeId, Position};
+#[cfg(feature = "azure")]
+use super::document::Node;
+use super::document::{Document, NodeId, Position};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -144,11 +146,13 @@ impl<'a> Mistakes<'a> {
     }
 
     /// A value of the document.
+    #[cfg(feature = "azure")]
     pub(super) fn node(&self, id: NodeId) -> Node<'a> {
         self.document.node(id)
     }
 
     /// Whether a mistake has been reported of a value or of anything in it.
+    #[cfg(feature = "azure")]
     pub(super) fn has_below(&self, id: NodeId) -> bool {
         let path = self.document.path(id);
         let is_below = |found: &str| {
