@@ -6,11 +6,13 @@ mod signals;
 use crate::admin;
 use crate::chance::Chance;
 use crate::config::{AccessLog as AccessLogSettings, Settings};
+use crate::control::front_door;
 use crate::control::health::{self, News};
 use crate::control::probe::{Network, Resolve};
 use crate::control::publisher::{Publisher, Update};
 use crate::control::reload::{self, LoadError, Reloader};
 use crate::control::status::Status;
+use crate::front_door::Board;
 use crate::pipeline;
 use crate::plugin::{EngineError, PluginEngine, PluginWorker};
 use crate::record::Recorder;
@@ -81,6 +83,7 @@ struct Crew {
     engine: PluginEngine,
     unrouted: Arc<ServiceVitals>,
     access_log: Option<Arc<AccessLog>>,
+    front_door: Arc<Board>,
     drain: Drain,
 }
 
@@ -118,12 +121,16 @@ impl App {
         let (switch, drain) = server::drain();
         let access_log = access_log(&settings.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
+        let board = Arc::new(Board::default());
+        let (witness, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board));
+        let front_door = front_door.run(drain.clone());
         let crew = Crew {
             workers,
             tables: Arc::clone(&tables),
             engine: engine.clone(),
             unrouted: Arc::clone(&unrouted),
             access_log: access_log.clone(),
+            front_door: Arc::clone(&board),
             drain,
         };
         let threads = crew.start(sockets)?;
@@ -136,6 +143,7 @@ impl App {
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
             access_log: access_log.clone(),
+            front_door: board,
             unrouted,
             engine: engine.clone(),
             reload: orders.clone(),
@@ -149,9 +157,13 @@ impl App {
         let prober = Network::new(resolver);
         let health_updates = updates.clone();
         let health = health::run(inputs, prober, Chance::new().roll(), move |news| {
-            if let News::View(config, view) = news {
-                // The publisher lives as long as this task.
-                let _ = health_updates.send(Update::Health(config, view));
+            match news {
+                News::View(config, view) => {
+                    // The publisher lives as long as this task.
+                    let _ = health_updates.send(Update::Health(config, view));
+                }
+                News::Changed(vitals, transition) => witness.saw(&vitals, &transition),
+                News::Probed(..) => {}
             }
         });
         let reloader = Reloader::new(path, engine, loaded, updates, Arc::clone(&status));
@@ -163,8 +175,11 @@ impl App {
                 tokio::spawn(publisher.run(inbox, tables_of_publisher));
                 tokio::spawn(reloader.run(order_inbox));
                 tokio::spawn(health);
+                let front_door = tokio::spawn(front_door);
                 tokio::spawn(serve_admin(admin_socket, instance));
                 stopped.notified().await;
+                // The drain has told it to end. If it has panicked, that was reported where it happened.
+                let _ = front_door.await;
             });
             // What blocks, such as a plugin being compiled, is not waited for.
             control.shutdown_background();
@@ -326,6 +341,7 @@ impl Crew {
             chance,
             recorder: Rc::new(Recorder::new(index, self.unrouted, sink)),
             budgets: Budgets::new(self.workers),
+            front_door: self.front_door,
         });
         let mut serving = JoinSet::new();
         for (listener, socket) in sockets.into_iter().enumerate() {

@@ -8,6 +8,11 @@ pub mod config;
 pub mod control;
 pub mod decide;
 pub mod demo;
+#[cfg(feature = "azure")]
+pub mod front_door;
+#[cfg(not(feature = "azure"))]
+#[path = "front_door/absent.rs"]
+pub mod front_door;
 pub mod geo;
 pub mod message;
 pub mod pipeline;

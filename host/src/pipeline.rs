@@ -7,6 +7,7 @@ use crate::respond::{self, Body, RequestError};
 use crate::server::Downstream;
 use crate::table::Pin;
 use crate::upstream::{Forwarder, Forwarding, Outbound, ReplayBody};
+use crate::vitals::Ending;
 use crate::worker::Worker;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -45,6 +46,10 @@ async fn answer(
 
     // Pin: from here on, everything seen belongs together.
     let table = worker.pins.pin();
+    if let Some(answer) = worker.front_door.answer(&table.settings, &parts, head.path) {
+        record.ended(Ending::Probe);
+        return Ok(answer);
+    }
     let listener = table.listener(listener).ok_or(RequestError::NoRoute)?;
 
     // Identify, route. Where the client is, is part of the decision.

@@ -1,6 +1,7 @@
 //! What one worker thread has for itself. Nothing here is shared or moves to another thread.
 
 use crate::chance::Chance;
+use crate::front_door::Board;
 use crate::plugin::PluginWorker;
 use crate::record::Recorder;
 use crate::table::{Pins, Routed};
@@ -27,6 +28,8 @@ pub struct Worker {
     pub recorder: Rc<Recorder>,
     /// Its part of every service's retry budget.
     pub budgets: Budgets,
+    /// What Front Door is told.
+    pub front_door: Arc<Board>,
 }
 
 /// The retry budgets of the services, as one worker has them.

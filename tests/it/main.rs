@@ -3,6 +3,7 @@
 mod admin;
 mod drain;
 mod failover;
+mod front_door_probe;
 mod geo;
 mod identity;
 mod plugins;

@@ -23,10 +23,11 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The layers of the shell, the lowest first. A module uses those below its own layer and its own neighbours there.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["chance", "vitals", "message", "plugin"],
     &["config", "telemetry", "upstream"],
     &["geo", "respond", "record"],
+    &["front_door"],
     &["table", "worker", "server"],
     &["decide"],
     &["pipeline", "admin", "control"],

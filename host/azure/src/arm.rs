@@ -11,7 +11,7 @@ use azure_core_legacy as legacy;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
@@ -35,7 +35,7 @@ pub enum ArmError {
 }
 
 /// What the API says is left of our allowance. `None` until it said so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
     /// Reads.
     pub reads: Option<u32>,

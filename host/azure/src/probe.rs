@@ -113,7 +113,7 @@ pub struct ProbeBoard {
 }
 
 /// One gateway's answer and since when the view says otherwise.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Gauge {
     region: RegionName,
     answer: Answer,
@@ -134,6 +134,25 @@ impl ProbeBoard {
         Self {
             timing,
             services: services.collect(),
+        }
+    }
+
+    /// Other services, regions or times from now on. What is known of a gateway stays when service and region do.
+    pub fn reconfigure(
+        &mut self,
+        timing: ProbeTiming,
+        services: impl IntoIterator<Item = (ServiceName, Vec<RegionName>)>,
+    ) {
+        let known = std::mem::replace(self, Self::new(timing, services)).services;
+        for (name, gauges) in &mut self.services {
+            let Some((_, before)) = known.iter().find(|(known, _)| known == name) else {
+                continue;
+            };
+            for gauge in gauges {
+                if let Some(known) = before.iter().find(|known| known.region == gauge.region) {
+                    *gauge = known.clone();
+                }
+            }
         }
     }
 
@@ -223,6 +242,17 @@ pub struct ProbeAnswers {
     fresh_until: Instant,
 }
 
+/// The answers for one service, as told at a moment.
+#[derive(Debug)]
+pub struct Told<'a, R> {
+    /// The service.
+    pub name: &'a ServiceName,
+    /// Whether any of its regions is fit.
+    pub any: Answer,
+    /// Its regions and their answers.
+    pub regions: R,
+}
+
 #[derive(Clone, Debug)]
 struct ServiceAnswers {
     name: ServiceName,
@@ -231,6 +261,37 @@ struct ServiceAnswers {
 }
 
 impl ProbeAnswers {
+    /// The service of this name, in the configuration that these answers are for.
+    pub fn service_named(&self, name: &str) -> Option<ServiceId> {
+        let index = self.services.iter().position(|service| service.name.as_str() == name)?;
+        u16::try_from(index).ok().map(ServiceId)
+    }
+
+    /// The region of this name in a service.
+    pub fn region_named(&self, service: ServiceId, name: &str) -> Option<Slot> {
+        let regions = &self.services.get(service.index())?.regions;
+        let index = regions.iter().position(|(region, _)| region.as_str() == name)?;
+        u8::try_from(index).ok().map(Slot)
+    }
+
+    /// All answers, service by service, in the order of the configuration.
+    pub fn each(&self, now: Instant) -> impl Iterator<Item = Told<'_, impl Iterator<Item = (&RegionName, Answer)>>> {
+        let told = move |answer| self.unless_stale(now, Some(answer));
+        self.services.iter().map(move |service| Told {
+            name: &service.name,
+            any: told(service.any),
+            regions: service
+                .regions
+                .iter()
+                .map(move |(region, answer)| (region, told(*answer))),
+        })
+    }
+
+    /// How old the view is that they were prepared from.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.prepared)
+    }
+
     /// Whether any region of the service can be served by.
     pub fn service(&self, service: ServiceId, now: Instant) -> Answer {
         self.unless_stale(now, self.services.get(service.index()).map(|service| service.any))
@@ -255,7 +316,7 @@ impl ProbeAnswers {
         let Some(answers) = self.services.get(service.index()) else {
             return "no such service: 200\n".to_owned();
         };
-        let age = Duration::from_secs(now.saturating_duration_since(self.prepared).as_secs());
+        let age = Duration::from_secs(self.age(now).as_secs());
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = writeln!(

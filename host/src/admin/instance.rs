@@ -1,5 +1,6 @@
 //! What the administration knows of the instance it administers, and what it can order.
 
+use crate::front_door::Notice;
 use crate::telemetry::access_log::Lines;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::Vitals;
@@ -124,6 +125,8 @@ pub struct Picture {
     pub loads: Vec<LoadPicture>,
     /// The access log's lines; `None` when there is no such log.
     pub access_log: Option<Lines>,
+    /// What Front Door is shown; `None` when the configuration says nothing of it.
+    pub front_door: Option<Arc<Notice>>,
 }
 
 /// What belongs to a service.

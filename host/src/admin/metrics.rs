@@ -21,6 +21,9 @@ pub(super) fn text(picture: &Picture) -> String {
     plugins(&mut text, picture, &services);
     loads(&mut text, picture);
     access_log(&mut text, picture);
+    if let Some(notice) = &picture.front_door {
+        notice.write_metrics(&mut text);
+    }
     process(&mut text, picture.started, &Process::read());
     text.into_text()
 }

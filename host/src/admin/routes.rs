@@ -26,12 +26,13 @@ const DASHBOARD: &str = concat!(
     "<script>\n",
     include_str!("dashboard/lib.js"),
     include_str!("dashboard/chart.js"),
+    include_str!("dashboard/front-door.js"),
     include_str!("dashboard/main.js"),
     "</script>\n</body>\n</html>\n",
 );
 
 /// What can be asked for, as the error for anything else lists it.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "GET /",
     "GET /livez",
     "GET /readyz",
@@ -40,6 +41,7 @@ const PATHS: [&str; 12] = [
     "GET /api/v1/map?service=",
     "GET /api/v1/plugins",
     "GET /api/v1/config",
+    "GET /api/v1/front-door",
     "GET /api/v1/explain?ip=&host=&path=&method=&header=",
     "POST /api/v1/regions/{region}/drain",
     "POST /api/v1/regions/{region}/undrain",
@@ -57,6 +59,7 @@ enum Resource {
     Map,
     Plugins,
     Config,
+    FrontDoor,
     Explain,
     Drain(RegionName, bool),
     RollBack(PluginName),
@@ -75,6 +78,7 @@ impl Resource {
             [Some("api"), Some("v1"), Some("map"), None, ..] => Some(Self::Map),
             [Some("api"), Some("v1"), Some("plugins"), None, ..] => Some(Self::Plugins),
             [Some("api"), Some("v1"), Some("config"), None, ..] => Some(Self::Config),
+            [Some("api"), Some("v1"), Some("front-door"), None, ..] => Some(Self::FrontDoor),
             [Some("api"), Some("v1"), Some("explain"), None, ..] => Some(Self::Explain),
             [
                 Some("api"),
@@ -148,6 +152,7 @@ pub(super) async fn answer(instance: &dyn Instance, loopback: bool, request: &re
         Resource::Map => map(instance, query),
         Resource::Plugins => json(&Plugins::of(&instance.picture())),
         Resource::Config => json(&instance.configuration()),
+        Resource::FrontDoor => front_door(instance),
         Resource::Explain => explain(instance, query),
         Resource::Drain(region, drained) => drain(instance, region, drained).await,
         Resource::RollBack(plugin) => roll_back(instance, plugin).await,
@@ -172,6 +177,15 @@ fn map(instance: &dyn Instance, query: &str) -> Answer {
         Some(map) => json(&map),
         None => Failure::new(format!("there is no service {:?}", service.unwrap_or_default()))
             .known(picture.config.services().iter().map(|service| &service.name))
+            .answer(StatusCode::NOT_FOUND),
+    }
+}
+
+fn front_door(instance: &dyn Instance) -> Answer {
+    match instance.picture().front_door {
+        Some(notice) => json(&notice.view()),
+        None => Failure::new("this instance tells Front Door nothing")
+            .hint("describe it in the section front_door of the configuration")
             .answer(StatusCode::NOT_FOUND),
     }
 }

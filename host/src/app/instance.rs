@@ -11,6 +11,7 @@ use crate::control::health;
 use crate::control::reload::{Order, RollBackError};
 use crate::control::status::{Kind, Loads, Status};
 use crate::decide;
+use crate::front_door::Board;
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::table::{RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::access_log::AccessLog;
@@ -29,6 +30,7 @@ pub(super) struct Instance {
     pub(super) tables: Arc<Tables>,
     pub(super) status: Arc<Status>,
     pub(super) access_log: Option<Arc<AccessLog>>,
+    pub(super) front_door: Arc<Board>,
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) engine: PluginEngine,
     pub(super) reload: mpsc::Sender<Order>,
@@ -110,6 +112,7 @@ impl Administered for Instance {
             plugins: self.plugins(&table),
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
+            front_door: self.front_door.posted(),
         }
     }
 

@@ -3,6 +3,8 @@
 mod check;
 mod demo;
 mod explain;
+#[cfg(feature = "azure")]
+mod front_door;
 mod geo;
 mod remote;
 mod serve;
@@ -66,6 +68,14 @@ enum Command {
         portolan geo compile GeoLite2-City.mmdb --out city.portolan"
     )]
     Geo(geo::Command),
+    /// What Azure Front Door is told: the plan, one round of changes, the status of a running instance
+    #[cfg(feature = "azure")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  portolan front-door plan --config portolan.yaml\n  \
+        portolan front-door apply --config portolan.yaml --once\n  portolan front-door status"
+    )]
+    FrontDoor(front_door::Command),
     /// Completions for a shell
     #[command(after_help = "Example:\n  portolan completions bash > /etc/bash_completion.d/portolan")]
     Completions {
@@ -90,6 +100,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Drain(arguments)) => remote::order(&arguments, "drain"),
         Some(Command::Undrain(arguments)) => remote::order(&arguments, "undrain"),
         Some(Command::Geo(command)) => geo::run(&command),
+        #[cfg(feature = "azure")]
+        Some(Command::FrontDoor(command)) => front_door::run(&command),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "portolan", &mut io::stdout());
             Ok(())

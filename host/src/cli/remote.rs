@@ -30,10 +30,10 @@ pub(super) struct Instance {
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    instance: Instance,
+    pub(super) instance: Instance,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Which region of which instance.

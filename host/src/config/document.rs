@@ -97,6 +97,12 @@ impl Document {
         }
     }
 
+    /// A value.
+    #[cfg(feature = "azure")]
+    pub(super) fn node(&self, id: NodeId) -> Node<'_> {
+        Node { document: self, id }
+    }
+
     /// Mistakes that did not keep it from being parsed.
     pub(super) fn mistakes(&self) -> &[(NodeId, Position, String)] {
         &self.mistakes

@@ -1,5 +1,7 @@
 //! Mistakes in a configuration file: collected while it is read, told all at once.
 
+#[cfg(feature = "azure")]
+use super::document::Node;
 use super::document::{Document, NodeId, Position};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -141,6 +143,24 @@ impl<'a> Mistakes<'a> {
             path: self.document.path(id),
             message,
         }
+    }
+
+    /// A value of the document.
+    #[cfg(feature = "azure")]
+    pub(super) fn node(&self, id: NodeId) -> Node<'a> {
+        self.document.node(id)
+    }
+
+    /// Whether a mistake has been reported of a value or of anything in it.
+    #[cfg(feature = "azure")]
+    pub(super) fn has_below(&self, id: NodeId) -> bool {
+        let path = self.document.path(id);
+        let is_below = |found: &str| {
+            found
+                .strip_prefix(path.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.found.iter().any(|mistake| is_below(&mistake.path))
     }
 
     /// The line of a value, to refer to it in another's message.

@@ -3,6 +3,7 @@
 use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
+use super::front_door::FrontDoorSection;
 use super::listeners::{self, AdminSection, ListenerSection};
 use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
@@ -44,6 +45,8 @@ section! {
         required routes: NonEmpty<RouteSection>,
         /// Routing plugins, for policies to name.
         optional plugins: Named<PluginSection>,
+        /// What Azure Front Door is told of the regions. Default: nothing.
+        optional front_door: FrontDoorSection,
         /// Where one line of JSON for each request goes. Default: stdout.
         optional access_log: AccessLogShape,
         /// How long running requests have to end when the program is told to stop. Default: 30s.
@@ -84,6 +87,14 @@ impl File {
             Some(here) => here.settings(&places, mistakes).map(Some),
             None => Some(None),
         };
+        let front_door = match &self.front_door {
+            Some(section) => {
+                let here = self.here.as_ref().and_then(At::region);
+                let (services, here) = (self.services.as_ref(), here.as_ref());
+                section.settings(services, here, &places, folder, mistakes).map(Some)
+            }
+            None => Some(None),
+        };
         self.warn_of_unused_plugins(mistakes);
 
         let (here, fallback) = here?.unwrap_or_default();
@@ -94,6 +105,7 @@ impl File {
             here,
             geo: self.geo.as_ref().map(|geo| geo.settings(folder)).unwrap_or_default(),
             plugins: plugins?,
+            front_door: front_door?.map(Arc::new),
             access_log: self
                 .access_log
                 .as_ref()
@@ -140,6 +152,17 @@ pub(super) enum Here {
 }
 
 impl At<Here> {
+    /// The name of the region, where it is one.
+    fn region(&self) -> Option<At<String>> {
+        match &self.value {
+            Here::Region(name) => Some(At {
+                value: name.clone(),
+                id: self.id,
+            }),
+            Here::Location(_) => None,
+        }
+    }
+
     fn settings(&self, places: &Places, mistakes: &mut Mistakes<'_>) -> Option<(Option<RegionName>, Option<Point>)> {
         match &self.value {
             Here::Region(name) => {

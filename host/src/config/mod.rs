@@ -5,13 +5,17 @@
 //! may contain is declared once; the JSON Schema for editors comes of the same declarations.
 //!
 //! In reading order: [`Settings`], [`load`], the sections from the file's top to its details (`file`, `listeners`,
-//! `services`, `routes`, `plugins`), and what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
+//! `services`, `routes`, `plugins`, `front_door`), and what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
 mod compound;
 mod document;
 mod error;
 mod file;
-
+#[cfg(feature = "azure")]
+mod front_door;
+#[cfg(not(feature = "azure"))]
+#[path = "front_door/absent.rs"]
+mod front_door;
 mod listeners;
 mod load;
 mod plugins;
@@ -28,6 +32,9 @@ mod suggest;
 mod values;
 
 pub use error::{ConfigErrors, Mistake};
+pub use front_door::FrontDoor;
+#[cfg(feature = "azure")]
+pub use front_door::Publication;
 pub use load::{load, parse};
 pub use schema::schema;
 pub use settings::{AccessLog, GeoSettings, Listener, Plugin, PluginSource, Settings};

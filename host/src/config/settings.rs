@@ -1,6 +1,7 @@
 //! All that a configuration file settles.
 
 use super::error::Mistake;
+use super::front_door::FrontDoor;
 use crate::plugin::PluginSettings;
 use portolan_core::config::Config;
 use portolan_core::id::{PluginName, RegionName};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub geo: GeoSettings,
     /// The plugins that policies may name.
     pub plugins: BTreeMap<PluginName, Plugin>,
+    /// What Azure Front Door is told. `None`: nothing.
+    pub front_door: Option<Arc<FrontDoor>>,
     /// Where one line for each request goes.
     pub access_log: AccessLog,
     /// How long running requests have to end when the program is told to stop.

@@ -26,10 +26,10 @@ macro_rules! section {
         $(#[doc = $about])*
         #[derive(Debug)]
         #[allow(dead_code, reason = "not every section has mistakes of its own, and some keys are only refused")]
-        pub(super) struct $name {
+        pub(in crate::config) struct $name {
             /// Where it is.
-            pub(super) at: $crate::config::document::NodeId,
-            $($(#[doc = $doc])* pub(super) $key: Option<$shape>,)*
+            pub(in crate::config) at: $crate::config::document::NodeId,
+            $($(#[doc = $doc])* pub(in crate::config) $key: Option<$shape>,)*
         }
 
         impl $crate::config::shape::Shape for $name {

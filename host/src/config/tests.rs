@@ -1,5 +1,7 @@
 //! What configuration files are told.
 
+#[cfg(feature = "azure")]
+mod front_door;
 mod hostile;
 mod mistakes;
 mod schema;
@@ -245,6 +247,18 @@ fn a_place_may_be_given_instead_of_a_region() {
     assert!(here.here.is_none());
     assert!(here.routing.fallback().is_some_and(|point| point.latitude() < -33.0));
     assert!(settings(SMALL).routing.fallback().is_none());
+}
+
+#[cfg(not(feature = "azure"))]
+#[test]
+fn without_azure_the_section_is_refused() {
+    let told = mistakes::told(&format!("{SMALL}front_door: {{ mode: off }}\n"));
+    assert_eq!(
+        told,
+        [
+            "10:1: front_door: this program was built without Azure: remove the section, or use a build with the cargo feature azure"
+        ]
+    );
 }
 
 #[test]

@@ -207,7 +207,7 @@ macro_rules! words {
     ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $variant:ident = $word:literal,)* }) => {
         $(#[doc = $about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum $name { $($(#[doc = $doc])* $variant,)* }
+        pub(in crate::config) enum $name { $($(#[doc = $doc])* $variant,)* }
 
         impl $crate::config::shape::Shape for $name {
             fn read(

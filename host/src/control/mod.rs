@@ -1,6 +1,11 @@
 //! The control tasks: what is slow and rare, beside the requests and never in their way.
 
 pub mod files;
+#[cfg(feature = "azure")]
+pub mod front_door;
+#[cfg(not(feature = "azure"))]
+#[path = "front_door/absent.rs"]
+pub mod front_door;
 pub mod health;
 pub mod offline;
 pub mod probe;

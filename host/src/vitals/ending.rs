@@ -21,6 +21,8 @@ pub enum Ending {
     CutShort,
     /// The client went away before it had everything.
     ClientGone,
+    /// A probe of Front Door, answered from what was prepared.
+    Probe,
     /// No route leads anywhere for its host and path.
     NoRoute,
     /// The request itself was not acceptable: malformed, too large, not for a proxy.
@@ -45,7 +47,7 @@ pub enum Ending {
 
 impl Ending {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -53,6 +55,7 @@ impl Ending {
         Self::ServerError,
         Self::CutShort,
         Self::ClientGone,
+        Self::Probe,
         Self::NoRoute,
         Self::Refused,
         Self::Residency,
@@ -96,6 +99,7 @@ impl Ending {
             Self::ServerError => "5xx",
             Self::CutShort => "cut_short",
             Self::ClientGone => "client_gone",
+            Self::Probe => "probe",
             Self::NoRoute => "no_route",
             Self::Refused => "refused",
             Self::Residency => Exclusion::Residency.as_str(),

@@ -1,6 +1,6 @@
 //! What the publisher counts.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that only grows.
@@ -25,8 +25,15 @@ impl Serialize for Counter {
     }
 }
 
+impl<'de> Deserialize<'de> for Counter {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        u64::deserialize(from).map(|count| Self(count.into()))
+    }
+}
+
 /// What the publisher has done since it began.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Readings of the origins.
     pub reads: Counter,

@@ -148,9 +148,6 @@ impl Publisher {
         if settings.mode == Mode::Off {
             return Err(StartError::Off);
         }
-        for warning in settings.warnings() {
-            tracing::warn!("front door: {warning}");
-        }
         let settings = Arc::new(settings);
         let counters = Arc::new(Counters::default());
         let (council_out, council) = watch::channel(Arc::new(Seat::empty(&settings)));
@@ -207,6 +204,7 @@ impl Publisher {
             counters: self.counters.clone(),
             allowance: self.target.allowance(),
             ended: self.workers.iter().chain(&self.elector).any(JoinHandle::is_finished),
+            down: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod show;
 
+use super::council::Seat;
 use super::{Council, Counters, Desk};
 use crate::arm::Allowance;
 use crate::desired::Suspended;
@@ -9,10 +10,11 @@ use crate::ledger::{Intent, Ledger, Pending};
 use crate::origin::Members;
 use crate::plan::All;
 use crate::quorum::Count;
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 use crate::target::About;
 use crate::vote::Ballot;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -31,22 +33,40 @@ pub struct Status {
     pub allowance: Allowance,
     /// Whether one of its tasks has ended, which none ever should.
     pub ended: bool,
+    /// Why it does not run at all, if it should.
+    pub down: Option<String>,
 }
 
 /// Something a person should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// One word for metrics and rules.
-    pub code: &'static str,
+    /// One word for metrics and rules, of [`Alert::CODES`].
+    pub code: Cow<'static, str>,
     /// What is the matter.
     pub text: String,
 }
 
+impl Alert {
+    /// All codes there are.
+    pub const CODES: [&'static str; 10] = [
+        "publisher-down",
+        "publisher-ended",
+        "store-unreachable",
+        "no-quorum",
+        "front-door-unreadable",
+        "foreign-operation-url",
+        "change-failed",
+        "most-look-bad",
+        "drift",
+        "origin-missing",
+    ];
+}
+
 /// The status as it is served.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct View {
-    /// `dry-run` or `apply`.
-    pub mode: &'static str,
+    /// `off`, `dry-run` or `apply`.
+    pub mode: Cow<'static, str>,
     /// The Front Door.
     pub front_door: String,
     /// This instance.
@@ -78,16 +98,18 @@ pub struct View {
     /// What went wrong last.
     pub last_error: Option<ErrorView>,
     /// What was done so far.
-    #[serde(serialize_with = "counters")]
+    #[serde(with = "counters")]
     pub counters: Arc<Counters>,
     /// What is left of our allowance.
     pub allowance: Allowance,
     /// Facts about the Front Door.
     pub about: Option<About>,
+    /// What of the settings is allowed and probably not meant.
+    pub warnings: Vec<String>,
 }
 
 /// A vantage and its vote.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VantageView {
     /// Its name.
     pub vantage: String,
@@ -100,14 +122,14 @@ pub struct VantageView {
 }
 
 /// A region and its origin.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegionView {
     /// The region.
     pub region: String,
     /// Its origin.
     pub origin: String,
     /// What it should be made.
-    pub intent: &'static str,
+    pub intent: Cow<'static, str>,
     /// Its members as they should be.
     pub desired: Option<Members>,
     /// Its members as last read.
@@ -121,7 +143,7 @@ pub struct RegionView {
 }
 
 /// A count of votes.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct CountView {
     /// How many.
     pub votes: usize,
@@ -130,7 +152,7 @@ pub struct CountView {
 }
 
 /// The change set under way.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingView {
     /// The changes, in words.
     pub changes: Vec<String>,
@@ -143,7 +165,7 @@ pub struct PendingView {
 }
 
 /// An error of late.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ErrorView {
     /// What it said.
     pub text: String,
@@ -152,6 +174,19 @@ pub struct ErrorView {
 }
 
 impl Status {
+    /// Of a publisher that does not run: because its mode is off, or for the reason given.
+    pub fn at_rest(settings: Arc<Settings>, down: Option<String>) -> Self {
+        Self {
+            council: Arc::new(Seat::empty(&settings)),
+            settings,
+            desk: Desk::default(),
+            counters: Arc::default(),
+            allowance: Allowance::default(),
+            ended: false,
+            down,
+        }
+    }
+
     /// The ledger: the leader's own where this is the leader, else as last read.
     pub fn ledger(&self) -> Option<&Ledger> {
         match &self.desk.ledger {
@@ -163,7 +198,18 @@ impl Status {
     /// What a person should look at.
     pub fn alerts(&self) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        let mut raise = |code, text: String| alerts.push(Alert { code, text });
+        let mut raise = |code: &'static str, text: String| {
+            alerts.push(Alert {
+                code: code.into(),
+                text,
+            });
+        };
+        if let Some(why) = &self.down {
+            raise("publisher-down", why.clone());
+        }
+        if self.down.is_some() || self.settings.mode == Mode::Off {
+            return alerts;
+        }
         if self.ended {
             raise(
                 "publisher-ended",
@@ -225,7 +271,7 @@ impl Status {
         let (council, desk) = (&self.council, &self.desk);
         let ledger = self.ledger();
         View {
-            mode: self.settings.mode.as_str(),
+            mode: self.settings.mode.as_str().into(),
             front_door: self.settings.front_door.name(),
             vantage: self.settings.vantage.to_string(),
             leader: ledger
@@ -266,6 +312,7 @@ impl Status {
             counters: self.counters.clone(),
             allowance: self.allowance,
             about: desk.about.clone(),
+            warnings: self.settings.warnings(),
         }
     }
 
@@ -292,7 +339,7 @@ impl Status {
             RegionView {
                 region: origin.region.to_string(),
                 origin: origin.origin.clone(),
-                intent: intent.as_str(),
+                intent: intent.as_str().into(),
                 desired: wanted.map(|wanted| wanted.state.into()),
                 observed: observed
                     .and_then(|(observed, _)| observed.get(&origin.origin))
@@ -339,8 +386,18 @@ impl Status {
     }
 }
 
-fn counters<S: Serializer>(counters: &Arc<Counters>, to: S) -> Result<S::Ok, S::Error> {
-    counters.as_ref().serialize(to)
+/// `#[serde(with)]` for counters that are shared.
+mod counters {
+    use super::{Arc, Counters};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(counters: &Arc<Counters>, to: S) -> Result<S::Ok, S::Error> {
+        counters.as_ref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Counters>, D::Error> {
+        Counters::deserialize(from).map(Arc::new)
+    }
 }
 
 impl From<Count> for CountView {

@@ -98,7 +98,11 @@ impl Settings {
     }
 
     fn check_origins(&self, found: &mut Mistakes) {
-        found.unless(!self.origins.is_empty(), "origins", "names no region");
+        found.unless(
+            !self.origins.is_empty(),
+            "origins",
+            "is missing: which origin stands for which region",
+        );
         let (mut regions, mut origins) = (BTreeSet::new(), BTreeSet::new());
         for origin in &self.origins {
             let path = format!("origins.{}", origin.region);
@@ -159,10 +163,14 @@ impl Settings {
             ("votes.write", votes.write),
             ("votes.read", votes.read),
             ("lease.renew", lease.renew),
-            ("probe.stale_after", self.probe.stale_after),
         ] {
             found.unless(time > Duration::ZERO, path, "must be more than zero");
         }
+        found.unless(
+            self.probe.stale_after > votes.read,
+            "probe.stale_after",
+            "must be longer than votes.read: what the vantages say would be too old most of the time",
+        );
         found.unless(
             timing.restore >= timing.sustain,
             "timing.restore",
@@ -263,12 +271,12 @@ fn check_store(store: &StoreSettings, found: &mut Mistakes) {
     found.unless(
         store.access != Access::Identity || url.scheme() == "https",
         "store.access",
-        "identity needs https",
+        "without a signature it needs https",
     );
     found.unless(
         url.query().is_none(),
         "store.container",
-        "carries a signature: give it in a file or a variable (store.access)",
+        "carries a signature: give it in a file or a variable of its own",
     );
     found.unless(
         url.path().trim_matches('/').len() >= 3,

@@ -18,7 +18,7 @@ use crate::origin::Baseline;
 use portolan_core::id::RegionName;
 
 /// All that a publisher is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether changes are sent.
     pub mode: Mode,

@@ -86,6 +86,7 @@ fn every_mistake_has_its_path() {
             s.timing.poll_default = Duration::from_secs(99)
         }),
         ("votes.valid_for", |s| s.votes.valid_for = s.votes.write),
+        ("probe.stale_after", |s| s.probe.stale_after = s.votes.read),
         ("lease.duration", |s| s.lease.duration = Duration::from_secs(61)),
         ("lease.renew", |s| s.lease.renew = Duration::from_secs(25)),
         ("credential.client_secret.tenant", |s| {

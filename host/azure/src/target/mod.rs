@@ -11,7 +11,7 @@ use crate::diff::Change;
 use crate::operation::{Answer, Operation, Progress, Started};
 use crate::origin::Observed;
 use crate::pace::Remedy;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
@@ -46,7 +46,7 @@ pub trait Target: Send + Sync + fmt::Debug {
 }
 
 /// Facts about the Front Door, for people and for the check of `X-Azure-FDID`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// Its id, which it sends in `X-Azure-FDID`.
     pub front_door_id: Option<String>,

@@ -29,6 +29,7 @@ async function poll() {
       showReady(ready);
       showServices(regions);
       showPlugins(plugins.plugins);
+      showFrontDoor(ready.front_door && await ask("api/v1/front-door"));
       await showMap(regions);
     } catch (error) {
       const pill = byId("ready");

@@ -114,6 +114,7 @@ impl Default for Fake {
                     dropped: 5,
                     failed: 0,
                 }),
+                front_door: None,
             },
             asked: Mutex::default(),
             orders: Mutex::default(),

@@ -17,6 +17,15 @@ pub struct Ready {
     pub loads: Vec<Load>,
     /// The location table in force.
     pub geo: Geo,
+    /// What is told to Front Door; null when nothing is.
+    pub front_door: Option<FrontDoor>,
+}
+
+/// Whether Front Door is told what there is to tell. It has no say in whether this instance should get traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontDoor {
+    /// Why the publisher does not run, though it should.
+    pub error: Option<String>,
 }
 
 /// What became of one kind of thing that is loaded.
@@ -55,6 +64,9 @@ impl Ready {
             generation: picture.generation.0,
             loads: picture.loads.iter().map(Load::from).collect(),
             geo: Geo::from(&picture.geo),
+            front_door: picture.front_door.as_ref().map(|notice| FrontDoor {
+                error: notice.trouble().map(Into::into),
+            }),
         }
     }
 }

@@ -1,0 +1,181 @@
+//! `portolan front-door`.
+
+use super::remote;
+use crate::config;
+use crate::front_door::view::FrontDoorView;
+use crate::telemetry::logging::{self, Format};
+use anyhow::{Context, bail};
+use http::Method;
+use portolan_azure::pace::Haste;
+use portolan_azure::publisher::status::Status;
+use portolan_azure::publisher::{Parts, apply_once, plan_once};
+use portolan_azure::settings::Settings;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What of it.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Reads votes and origins, and prints what is to be changed; changes nothing
+    #[command(after_help = "Example:\n  portolan front-door plan --config portolan.yaml")]
+    Plan(Plan),
+    /// Becomes the leader, makes the changes that are due, waits until they are done, and gives the lease back
+    #[command(after_help = "Example:\n  portolan front-door apply --config portolan.yaml --once")]
+    Apply(Apply),
+    /// What a running instance tells Front Door
+    #[command(after_help = "Example:\n  portolan front-door status")]
+    Status(remote::Arguments),
+}
+
+/// Which configuration.
+#[derive(Debug, clap::Args)]
+pub(super) struct Plan {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Which configuration, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Apply {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// One round, whatever mode is configured; all further ones are for instances that serve
+    #[arg(long, required = true)]
+    once: bool,
+    /// Without the time between two changes, and without the pause after a failure
+    #[arg(long)]
+    now: bool,
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Plan(arguments) => {
+            let settings = described(&arguments.config)?;
+            let patience = settings.timing.request_timeout * 3;
+            let status = once(settings, |settings, parts| plan_once(settings, parts, patience))?;
+            print(&planned(&status))
+        }
+        Command::Apply(arguments) => {
+            logging::init(Format::Auto)?;
+            let settings = described(&arguments.config)?;
+            let patience = settings.timing.operation_deadline + Duration::from_secs(60);
+            let haste = if arguments.now { Haste::Now } else { Haste::Never };
+            let status = once(settings, |settings, parts| apply_once(settings, parts, haste, patience))?;
+            print(&applied(&status))
+        }
+        Command::Status(arguments) => status(arguments),
+    }
+}
+
+/// The publisher's settings of a configuration.
+fn described(path: &PathBuf) -> anyhow::Result<Settings> {
+    let settings = config::load(path)?;
+    let Some(front_door) = settings.front_door else {
+        bail!("{} has no section front_door", path.display());
+    };
+    match &front_door.publication {
+        Some(publication) => Ok(publication.settings.clone()),
+        None => bail!(
+            "{}: front_door describes no Front Door: its mode is off",
+            path.display()
+        ),
+    }
+}
+
+fn once<F, E>(settings: Settings, work: impl FnOnce(Settings, Parts) -> F) -> anyhow::Result<Status>
+where
+    F: Future<Output = Result<Status, E>>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let status = runtime.block_on(async {
+        let parts = Parts::connect(&settings)?;
+        Ok::<_, anyhow::Error>(work(settings, parts).await?)
+    });
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    status
+}
+
+/// The plan, and what stands behind it.
+fn planned(status: &Status) -> String {
+    let view = status.view();
+    let mut text = format!(
+        "front door {}\nvotes      {} of {} count, {} are needed\n",
+        view.front_door,
+        view.votes_live,
+        view.vantages.len(),
+        view.votes_needed
+    );
+    text.push_str(view.plan.as_deref().unwrap_or("no plan could be made\n"));
+    for alert in &view.alerts {
+        text.push_str(&format!("! {}: {}\n", alert.code, alert.text));
+    }
+    if view.alone {
+        text.push_str("  an instance without others votes only while it serves: ask it, portolan front-door status\n");
+    }
+    text
+}
+
+/// What was done, and what is left.
+fn applied(status: &Status) -> String {
+    let done = status.counters.published.get();
+    let done = match done {
+        0 => "nothing was changed\n".to_owned(),
+        1 => "1 change set is done: edges may take up to 20 minutes to follow\n".to_owned(),
+        _ => format!("{done} change sets are done: edges may take up to 20 minutes to follow\n"),
+    };
+    format!("{done}{}", planned(status))
+}
+
+fn status(arguments: &remote::Arguments) -> anyhow::Result<()> {
+    let answer = arguments.instance.ask(Method::GET, "/api/v1/front-door")?;
+    if arguments.json {
+        return print(&format!("{}\n", String::from_utf8_lossy(&answer).trim_end()));
+    }
+    print(&remote::parse::<FrontDoorView>(&answer)?.to_string())
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout();
+    let text = if out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) {
+        painted(text)
+    } else {
+        text.to_owned()
+    };
+    out.write_all(text.as_bytes()).context("failed to print")
+}
+
+/// The same in colour: changes yellow, what is wrong red, what is as it should be faint.
+fn painted(text: &str) -> String {
+    let line = |line: &str| {
+        let colour = match line.trim_start().chars().next() {
+            Some('~') => "33",
+            Some('!' | '?') => "31",
+            Some('=') => "2",
+            _ if line.contains(" -> ") => "33",
+            _ => return format!("{line}\n"),
+        };
+        format!("\x1b[{colour}m{line}\x1b[0m\n")
+    };
+    text.lines().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_stands_out() {
+        let text =
+            "1 change\n  ~ weu  gw-weu  demote\n      priority  1 -> 5\n  = eus  gw-eus  as configured\n! drift: x\n";
+        assert_eq!(
+            painted(text),
+            "1 change\n\x1b[33m  ~ weu  gw-weu  demote\x1b[0m\n\x1b[33m      priority  1 -> 5\x1b[0m\n\
+             \x1b[2m  = eus  gw-eus  as configured\x1b[0m\n\x1b[31m! drift: x\x1b[0m\n"
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! The publisher as a part of this program: started, started anew when its settings change, tried again when it cannot
+//! start, stopped in order. Two of one instance never run at a time: the next is prepared when the one before has ended.
+
+use portolan_azure::health::RegionHealth;
+use portolan_azure::probe::QuorumSight;
+use portolan_azure::publisher::status::Status;
+use portolan_azure::publisher::{Council, Parts, Publisher, StartError};
+use portolan_azure::settings::{Mode, Settings};
+use portolan_core::id::RegionName;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+
+/// After this a publisher that could not start is tried again: what was missing may be there now.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The publisher, or the way to one.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    health: watch::Sender<Vec<RegionHealth>>,
+    settings: Option<Arc<Settings>>,
+    state: State,
+    /// Why it last could not run.
+    down: Option<String>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// There is none, and none is wanted.
+    None,
+    /// The one before ends, then the next is prepared, if there is to be one.
+    Preparing(JoinHandle<Option<Result<Parts, StartError>>>),
+    Running(Publisher, watch::Receiver<Arc<Council>>),
+    /// It could not run, and is tried again then.
+    Down(Instant),
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        Self {
+            health: watch::Sender::default(),
+            settings: None,
+            state: State::None,
+            down: None,
+        }
+    }
+}
+
+impl Publishing {
+    /// Follows the configuration. `None`: no Front Door is described.
+    pub(super) fn configure(&mut self, settings: Option<&Settings>) {
+        if self.settings.as_deref() != settings {
+            self.settings = settings.cloned().map(Arc::new);
+            self.down = None;
+            self.prepare();
+        }
+    }
+
+    /// What this instance sees: its vote.
+    pub(super) fn tell(&self, seen: Vec<RegionHealth>) {
+        self.health.send_if_modified(|health| {
+            let is_new = *health != seen;
+            *health = seen;
+            is_new
+        });
+    }
+
+    /// Waits until something has changed. May be dropped at any time.
+    pub(super) async fn changed(&mut self) {
+        match &mut self.state {
+            State::None => std::future::pending().await,
+            State::Preparing(prepared) => {
+                let prepared = prepared.await;
+                self.prepared(prepared.map_err(|error| error.to_string()));
+            }
+            State::Running(_, council) => {
+                if council.changed().await.is_err() {
+                    self.fail("a task of it has ended".into());
+                }
+            }
+            State::Down(until) => {
+                sleep_until(*until).await;
+                self.prepare();
+            }
+        }
+    }
+
+    /// What the vantages together say of a region of the published service.
+    pub(super) fn quorum(&self, region: &RegionName, now: Instant, stale_after: Duration) -> QuorumSight {
+        let Some(settings) = self.wanted() else {
+            return QuorumSight::Alone;
+        };
+        // Nobody votes about a region that has no origin.
+        if settings.vantages.len() == 1 || settings.origin(region).is_none() {
+            return QuorumSight::Alone;
+        }
+        match &self.state {
+            State::Running(_, council) => council.borrow().sight(region, now, stale_after),
+            State::None | State::Preparing(_) | State::Down(_) => QuorumSight::Lost,
+        }
+    }
+
+    /// What is known and done. `None`: no Front Door is described.
+    pub(super) fn status(&mut self) -> Option<Status> {
+        if let State::Running(publisher, _) = &self.state {
+            let status = publisher.status();
+            if !status.ended {
+                return Some(status);
+            }
+            self.fail("a task of it has ended".into());
+        }
+        let settings = self.settings.as_ref()?;
+        Some(Status::at_rest(Arc::clone(settings), self.down.clone()))
+    }
+
+    /// Ends it: what it does is left as it is, and its lease is given back.
+    pub(super) async fn stop(self) {
+        match self.state {
+            State::Running(publisher, _) => {
+                publisher.stop().await;
+                tracing::info!("the Front Door publisher has ended");
+            }
+            // The one before may still be giving its lease back.
+            State::Preparing(prepared) => drop(prepared.await),
+            State::None | State::Down(_) => {}
+        }
+    }
+
+    /// The settings, when there is to be a publisher.
+    fn wanted(&self) -> Option<&Arc<Settings>> {
+        self.settings.as_ref().filter(|settings| settings.mode != Mode::Off)
+    }
+
+    fn prepare(&mut self) {
+        let wanted = self.wanted().cloned();
+        let before = std::mem::replace(&mut self.state, State::None);
+        if wanted.is_none() && matches!(before, State::None | State::Down(_)) {
+            return;
+        }
+        self.state = State::Preparing(tokio::spawn(async move {
+            match before {
+                State::Running(publisher, _) => publisher.stop().await,
+                State::Preparing(prepared) => drop(prepared.await),
+                State::None | State::Down(_) => {}
+            }
+            let settings = wanted?;
+            // Reads files, among them all certificates of the system.
+            let connected = spawn_blocking(move || Parts::connect(&settings)).await;
+            Some(connected.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())))
+        }));
+    }
+
+    fn prepared(&mut self, prepared: Result<Option<Result<Parts, StartError>>, String>) {
+        self.state = State::None;
+        let started = match (prepared, self.wanted()) {
+            (Ok(Some(Ok(parts))), Some(settings)) => {
+                let settings = Settings::clone(settings);
+                Publisher::start(settings, parts, self.health.subscribe()).map_err(|error| error.to_string())
+            }
+            (Ok(Some(Err(error))), Some(_)) => Err(error.to_string()),
+            (Err(error), Some(_)) => Err(error),
+            (Ok(None), _) | (_, None) => {
+                tracing::info!("nothing is published to Front Door any more");
+                return;
+            }
+        };
+        match started {
+            Ok(publisher) => {
+                let status = publisher.status();
+                let settings = &status.settings;
+                tracing::info!(
+                    mode = settings.mode.as_str(),
+                    front_door = settings.front_door.name(),
+                    vantage = %settings.vantage,
+                    "the Front Door publisher runs"
+                );
+                let council = publisher.council();
+                self.state = State::Running(publisher, council);
+                self.down = None;
+            }
+            Err(why) => self.fail(why),
+        }
+    }
+
+    /// Says it once, however often it fails so.
+    fn fail(&mut self, why: String) {
+        if self.down.as_ref() != Some(&why) {
+            tracing::error!("the Front Door publisher does not run, and is tried again every {RETRY:?}: {why}");
+        }
+        self.down = Some(why);
+        self.state = State::Down(Instant::now() + RETRY);
+    }
+}

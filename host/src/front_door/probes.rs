@@ -1,0 +1,109 @@
+//! The fast path: Front Door's own probes, answered from what was prepared. No plugin, no gateway, nothing counted anew.
+
+use super::Board;
+use crate::config::{FrontDoor, Settings};
+use crate::respond::{self, Body};
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use portolan_azure::probe::{Answer, ProbeAnswers, Reason};
+use portolan_core::id::{ServiceId, Slot};
+use tokio::time::Instant;
+
+/// The methods of probes.
+const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD");
+
+/// What an answer is when nothing has been prepared: nobody knows, so it is held against nobody.
+const NOTHING_KNOWN: Answer = Answer {
+    fit: true,
+    reason: Reason::Unknown,
+};
+
+/// What a probe asks for, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Whether any region of the service is fit.
+    Service(ServiceId),
+    /// Whether this one is.
+    Region(ServiceId, Slot),
+}
+
+impl Board {
+    /// The answer to a request below the probe path, which is never sent on; `None` for every other request.
+    #[inline]
+    pub fn answer(&self, settings: &Settings, request: &Parts, path: &str) -> Option<Response<Body>> {
+        let front_door = settings.front_door.as_deref()?;
+        let below = below(front_door, path)?;
+        Some(self.probe(settings, request, below))
+    }
+
+    #[cold]
+    fn probe(&self, settings: &Settings, request: &Parts, below: &str) -> Response<Body> {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let mut refusal = respond::plain(StatusCode::METHOD_NOT_ALLOWED, "probes are GET or HEAD\n");
+            refusal.headers_mut().insert(header::ALLOW, ALLOW);
+            return refusal;
+        }
+        let (service, region) = match below.split_once('/') {
+            Some((service, region)) => (service, Some(region)),
+            None => (below, None),
+        };
+        let (now, notice) = (Instant::now(), self.posted());
+        let prepared = notice.as_deref().map(|notice| &*notice.answers);
+        let Some((answers, asked)) = prepared.and_then(|answers| Some((answers, find(answers, service, region)?)))
+        else {
+            // A service that is new, of which nothing has been prepared yet.
+            return if is_configured(settings, service, region) {
+                say(NOTHING_KNOWN, &format!("{NOTHING_KNOWN}\n"))
+            } else {
+                respond::plain(StatusCode::NOT_FOUND, "no such service or region here\n")
+            };
+        };
+        let (service, answer) = match asked {
+            Asked::Service(service) => (service, answers.service(service, now)),
+            Asked::Region(service, slot) => (service, answers.region(service, slot, now)),
+        };
+        if wants_explanation(request) {
+            say(answer, &answers.explain(service, now))
+        } else {
+            say(answer, &format!("{answer}\n"))
+        }
+    }
+}
+
+/// What of a path follows the probe path and a slash; nothing after the probe path alone.
+fn below<'a>(front_door: &FrontDoor, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(&*front_door.path)?;
+    rest.strip_prefix('/').or(rest.is_empty().then_some(rest))
+}
+
+fn find(answers: &ProbeAnswers, service: &str, region: Option<&str>) -> Option<Asked> {
+    let service = answers.service_named(service)?;
+    match region {
+        Some(region) => Some(Asked::Region(service, answers.region_named(service, region)?)),
+        None => Some(Asked::Service(service)),
+    }
+}
+
+fn is_configured(settings: &Settings, service: &str, region: Option<&str>) -> bool {
+    let services = settings.routing.services();
+    let service = services.iter().find(|known| known.name.as_str() == service);
+    service.is_some_and(|service| region.is_none_or(|region| service.slot_of(&region.into()).is_some()))
+}
+
+fn wants_explanation(request: &Parts) -> bool {
+    let query = request.uri.query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "explain")
+}
+
+fn say(answer: Answer, text: &str) -> Response<Body> {
+    let status = if answer.fit {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    respond::plain(status, text)
+}
+
+#[cfg(test)]
+mod tests;

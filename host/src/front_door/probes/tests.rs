@@ -1,0 +1,133 @@
+use super::*;
+use crate::config::parse;
+use crate::front_door::Notice;
+use http::Request;
+use http_body::Body as _;
+use portolan_azure::probe::{ProbeBoard, QuorumSight, Sight};
+use portolan_core::health::State;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+const CONFIG: &str = "listeners: [{ address: \"127.0.0.1:0\" }]
+services:
+  shop: { regions: [{ region: westeurope, gateway: \"http://a\" }, { region: eastus2, gateway: \"http://b\" }] }
+  blog: { regions: [{ region: eastus2, gateway: \"http://c\" }] }
+routes: [{ service: shop }, { path: /blog, service: blog }]
+front_door: { mode: off, probe: { path: /up, healthy_after: 0s } }
+";
+
+fn settings(text: &str) -> Settings {
+    parse(text.as_bytes(), Path::new("x.yaml")).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// A board on which westeurope is bad for the shop.
+fn board(settings: &Settings, now: Instant) -> Board {
+    let services = settings.routing.services().iter().map(|service| {
+        let regions = service.gateways().iter().map(|gateway| gateway.region.clone());
+        (service.name.clone(), regions.collect::<Vec<_>>())
+    });
+    let front_door = settings.front_door.as_ref().expect("a front door");
+    let answers = ProbeBoard::new(front_door.probe, services).update(now, |service, slot| Sight {
+        own: match (service, slot) {
+            (ServiceId(0), Slot(0)) => State::Unhealthy,
+            _ => State::Healthy,
+        },
+        quorum: QuorumSight::Alone,
+    });
+    let board = Board::default();
+    board.post(Some(Notice {
+        settings: Arc::clone(front_door),
+        answers,
+        status: None,
+    }));
+    board
+}
+
+fn ask(board: &Board, settings: &Settings, method: &str, target: &str) -> Option<(u16, String)> {
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .body(())
+        .expect("a request");
+    let (parts, ()) = request.into_parts();
+    let response = board.answer(settings, &parts, parts.uri.path())?;
+    let (head, mut body) = response.into_parts();
+    let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+    let text = match frame {
+        Poll::Ready(Some(Ok(frame))) => String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text"),
+        _ => String::new(),
+    };
+    Some((head.status.as_u16(), text))
+}
+
+#[test]
+fn a_probe_is_told_of_its_region_or_of_the_whole_service() {
+    let settings = settings(CONFIG);
+    let board = board(&settings, Instant::now());
+    let ask = |target| ask(&board, &settings, "GET", target);
+    let said = |status: u16, text: &str| Some((status, format!("{status}, {text}\n")));
+    assert_eq!(ask("/up/shop"), said(200, "it looks well"));
+    assert_eq!(ask("/up/shop/westeurope"), said(503, "this instance finds it bad"));
+    assert_eq!(ask("/up/shop/eastus2"), said(200, "it looks well"));
+    assert_eq!(ask("/up/blog/eastus2"), said(200, "it looks well"));
+    let head = self::ask(&board, &settings, "HEAD", "/up/shop/westeurope?x=1");
+    assert_eq!(head.map(|said| said.0), Some(503));
+    let (status, text) = ask("/up/shop/westeurope?explain").expect("a probe");
+    assert_eq!(status, 503);
+    assert!(
+        text.contains("westeurope: 503, this instance finds it bad") && text.contains("eastus2: 200"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_below_the_path_is_ours_and_nothing_else_is() {
+    let settings = settings(CONFIG);
+    let board = board(&settings, Instant::now());
+    for (method, target, status) in [
+        ("GET", "/up", 404),
+        ("GET", "/up/", 404),
+        ("GET", "/up/shop/", 404),
+        ("GET", "/up/shop/westeurope/x", 404),
+        ("GET", "/up/shop/southeastasia", 404),
+        ("GET", "/up/SHOP", 404),
+        ("GET", "/up/blog/westeurope", 404),
+        ("GET", "/up/%73hop", 404),
+        ("POST", "/up/shop", 405),
+        ("OPTIONS", "/up/none", 405),
+    ] {
+        let said = ask(&board, &settings, method, target);
+        assert_eq!(said.map(|said| said.0), Some(status), "{method} {target}");
+    }
+    for target in ["/", "/upper", "/upper/shop", "/u", "/x/up/shop", "/UP/shop"] {
+        assert_eq!(ask(&board, &settings, "GET", target), None, "{target}");
+    }
+    let without =
+        self::settings(&CONFIG.replace("front_door: { mode: off, probe: { path: /up, healthy_after: 0s } }", ""));
+    assert_eq!(ask(&board, &without, "GET", "/up/shop"), None);
+}
+
+#[test]
+fn nothing_is_held_against_anybody_before_anything_is_known() {
+    let settings = settings(CONFIG);
+    let board = Board::default();
+    let said = Some((200, "200, nothing is known\n".to_owned()));
+    assert_eq!(ask(&board, &settings, "GET", "/up/shop"), said);
+    assert_eq!(ask(&board, &settings, "GET", "/up/shop/eastus2"), said);
+    assert_eq!(ask(&board, &settings, "GET", "/up/other").map(|said| said.0), Some(404));
+}
+
+#[test]
+fn an_old_view_is_held_against_nobody() {
+    let settings = settings(CONFIG);
+    let long_ago = Instant::now()
+        .checked_sub(Duration::from_secs(16))
+        .expect("a machine that is up");
+    let board = board(&settings, long_ago);
+    let (status, text) = ask(&board, &settings, "GET", "/up/shop/westeurope").expect("a probe");
+    assert_eq!(status, 200);
+    assert!(text.contains("too old"), "{text}");
+}
