@@ -8,9 +8,10 @@ pub use standard::StandardTarget;
 
 use crate::arm::{Allowance, ArmError};
 use crate::diff::Change;
-use crate::operation::{Answer, Operation, Progress, Started};
+use crate::operation::{Answer, Kind, Operation, Progress, Started, polled};
 use crate::origin::Observed;
 use crate::pace::Remedy;
+use crate::settings::Timing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -93,6 +94,15 @@ pub enum TargetError {
     Changed(Vec<String>),
 }
 
+/// Reads the answer to a poll. One that says "too many requests" says nothing of the operation, and the pause that it asks
+/// for is kept whole: asked earlier, the service refuses again.
+fn progress(kind: Kind, answer: &Answer, timing: &Timing) -> Result<Progress, TargetError> {
+    match answer.status {
+        429 => Err(TargetError::of(answer)),
+        _ => Ok(polled(kind, answer, timing)),
+    }
+}
+
 fn after(time: &Option<Duration>) -> String {
     time.map(|time| format!(", again in {time:?}")).unwrap_or_default()
 }
@@ -140,3 +150,6 @@ impl TargetError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
