@@ -1,6 +1,7 @@
 //! The program as its users meet it: over real sockets, with real plugins and real databases.
 
 mod admin;
+mod dependencies;
 mod drain;
 mod failover;
 mod front_door_probe;
