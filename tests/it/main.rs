@@ -4,6 +4,7 @@ mod admin;
 mod dependencies;
 mod drain;
 mod failover;
+mod front_door_demo;
 mod front_door_probe;
 mod front_door_publish;
 mod geo;

@@ -39,7 +39,11 @@ impl Default for Pace {
 }
 
 /// What can be made to go wrong, with the word that asks for it.
-pub(super) const TROUBLES: [(&str, Fault); 3] = [("hang", Fault::Hang), ("reset", Fault::Reset), ("garbage", Fault::Garbage)];
+pub(super) const TROUBLES: [(&str, Fault); 3] = [
+    ("hang", Fault::Hang),
+    ("reset", Fault::Reset),
+    ("garbage", Fault::Garbage),
+];
 
 /// The running stand-in for Azure.
 pub(super) struct Azure {
@@ -137,7 +141,9 @@ impl Azure {
     pub(super) fn requests(&self, changes_only: bool) -> String {
         const MOST: usize = 200;
         let log = self.cloud.arm.log();
-        let wanted = log.iter().filter(|request| !changes_only || request.method != http::Method::GET);
+        let wanted = log
+            .iter()
+            .filter(|request| !changes_only || request.method != http::Method::GET);
         let wanted: Vec<_> = wanted.collect();
         let mut text = String::new();
         for request in wanted.iter().skip(wanted.len().saturating_sub(MOST)) {
@@ -160,7 +166,9 @@ impl Drop for Azure {
 
 impl std::fmt::Debug for Azure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Azure").field("doors", &self.doors).finish_non_exhaustive()
+        f.debug_struct("Azure")
+            .field("doors", &self.doors)
+            .finish_non_exhaustive()
     }
 }
 

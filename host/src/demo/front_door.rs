@@ -157,6 +157,10 @@ fn look(stage: &Stage, azure: &Azure, boards: &[Arc<Board>]) -> Look {
         probes: regions.map(|region| (region.region, region.answer.status)).collect(),
         changes,
         operations: arm.operations(),
-        followed: REGIONS.iter().filter(|region| edges_know(region)).map(|region| (*region).to_owned()).collect(),
+        followed: REGIONS
+            .iter()
+            .filter(|region| edges_know(region))
+            .map(|region| (*region).to_owned())
+            .collect(),
     }
 }

@@ -80,7 +80,10 @@ impl Narrator {
         let leads = look.statuses.iter().find(|status| status.desk.leads);
         let now = leads.and_then(|status| Some((status.settings.vantage.to_string(), status.ledger()?.epoch)));
         if let Some((vantage, epoch)) = now.filter(|now| self.leader.as_ref() != Some(now)) {
-            tell("leader", format!("{vantage} holds the lease (epoch {epoch}) and publishes for all"));
+            tell(
+                "leader",
+                format!("{vantage} holds the lease (epoch {epoch}) and publishes for all"),
+            );
             self.leader = Some((vantage, epoch));
         }
     }
@@ -104,7 +107,10 @@ impl Narrator {
         self.votes = now;
         for (region, said) in &status.council.tally.regions {
             let (votes, of) = (said.unhealthy.votes, status.council.tally.configured);
-            match (said.unhealthy.agreed_for.is_some(), self.convicted.contains(region.as_str())) {
+            match (
+                said.unhealthy.agreed_for.is_some(),
+                self.convicted.contains(region.as_str()),
+            ) {
                 (true, false) => {
                     self.convicted.insert(region.to_string());
                     let sustain = status.settings.timing.sustain;
@@ -118,7 +124,9 @@ impl Narrator {
                     let restore = status.settings.timing.restore;
                     tell(
                         "quorum",
-                        format!("no longer that {region} is bad; a demoted origin is restored after {restore:?} of health"),
+                        format!(
+                            "no longer that {region} is bad; a demoted origin is restored after {restore:?} of health"
+                        ),
                     );
                 }
                 _ => {}
@@ -127,7 +135,11 @@ impl Narrator {
     }
 
     fn plans(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
-        let ledger = look.statuses.iter().filter_map(Status::ledger).max_by_key(|ledger| ledger.epoch);
+        let ledger = look
+            .statuses
+            .iter()
+            .filter_map(Status::ledger)
+            .max_by_key(|ledger| ledger.epoch);
         let Some(pending) = ledger.and_then(|ledger| ledger.pending.as_ref()) else {
             return;
         };
@@ -149,7 +161,13 @@ impl Narrator {
             if let Some(enabled) = to.enabled {
                 parts.push(format!("enabled -> {enabled}"));
             }
-            let what = format!("{} {} ({}): {}", change.why(), change.region, change.origin, parts.join(", "));
+            let what = format!(
+                "{} {} ({}): {}",
+                change.why(),
+                change.region,
+                change.origin,
+                parts.join(", ")
+            );
             tell("plan", what);
         }
     }
@@ -158,14 +176,18 @@ impl Narrator {
         // By its time, since the log forgets what is old.
         let is_new = |request: &&Recorded| self.sent.is_none_or(|last| request.at > last);
         for request in look.changes.iter().filter(is_new) {
-            let answer = request.status.map_or("no answer".to_owned(), |status| status.to_string());
+            let answer = request
+                .status
+                .map_or("no answer".to_owned(), |status| status.to_string());
             tell(
                 "sent",
                 format!("{} {} {} -> {answer}", request.method, request.path, request.body),
             );
-            self.awaited.extend(look.gateways.iter().filter_map(|(region, _)| {
-                request.path.ends_with(&origin(region)).then(|| region.clone())
-            }));
+            self.awaited.extend(
+                look.gateways
+                    .iter()
+                    .filter_map(|(region, _)| request.path.ends_with(&origin(region)).then(|| region.clone())),
+            );
         }
         self.sent = look.changes.last().map(|request| request.at).or(self.sent);
         let ended = look.operations.iter().filter(|operation| operation.ended).count();
@@ -174,10 +196,18 @@ impl Narrator {
         }
         self.operations = ended;
         let runs = look.operations.iter().any(|operation| !operation.ended);
-        let followed: Vec<String> = self.awaited.iter().filter(|region| !runs && look.followed.contains(*region)).cloned().collect();
+        let followed: Vec<String> = self
+            .awaited
+            .iter()
+            .filter(|region| !runs && look.followed.contains(*region))
+            .cloned()
+            .collect();
         for region in followed {
             self.awaited.remove(&region);
-            tell("edges", format!("all of them know the new state of {}", origin(&region)));
+            tell(
+                "edges",
+                format!("all of them know the new state of {}", origin(&region)),
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use portolan_azure::ledger::StoreTime;
 use portolan_azure::names::VantageName;
 use portolan_azure::operation::{Kind, Operation, Progress, Started};
 use portolan_azure::origin::{Baseline, Members, Observed, ObservedOrigin, OriginState, Provisioning};
-use portolan_azure::publisher::status::Status;
+use portolan_azure::publisher::status::{Alert, Status};
 use portolan_azure::publisher::{Parts, Publisher};
 use portolan_azure::settings::{Access, FrontDoor, Mode, SecretSource, Settings, StoreSettings, Vantage, VoteTiming};
 use portolan_azure::store::{Blob, LeaseId, MemoryStore, Read, Store, StoreError};
@@ -507,11 +507,9 @@ impl World {
     }
 
     pub(crate) fn alerts(&self, vantage: &str) -> Vec<&'static str> {
-        self.status(vantage)
-            .alerts()
-            .into_iter()
-            .map(|alert| alert.code)
-            .collect()
+        let known = |alert: Alert| Alert::CODES.into_iter().find(|code| alert.code == *code);
+        let alerts = self.status(vantage).alerts().into_iter();
+        alerts.map(|alert| known(alert).expect("a known code")).collect()
     }
 
     /// Who leads, if one does. Two never do.
