@@ -5,8 +5,9 @@ use super::{DemoError, REGIONS};
 use portolan_azure::fakes::arm::{Behaviour, Ending, Origin, OriginGroup, Profile};
 use portolan_azure::fakes::{Clock, Cloud, Door, FakeError, Fault, Requests, entra};
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -51,15 +52,29 @@ pub(super) struct Azure {
     doors: Vec<Door>,
     pace: Pace,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), FakeError>>>,
 }
 
 impl Azure {
     /// Starts it, with a Front Door before the demo's regions, and puts the files that its clients need into `folder`.
     pub(super) fn start(folder: &Path, pace: Pace) -> Result<Self, DemoError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| DemoError::Azure(error.into()))?;
-        let (cloud, doors) = runtime.block_on(open(&pace)).map_err(DemoError::Azure)?;
+        let (opened, is_open) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        // Its servers are tasks of this thread's runtime.
+        let serve = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            opened.send(runtime.block_on(open(&pace))?).ok();
+            runtime.block_on(stopped).ok();
+            Ok(())
+        };
+        let thread = std::thread::Builder::new().name("demo-azure".into()).spawn(serve);
+        let thread: JoinHandle<Result<(), FakeError>> = thread.map_err(FakeError::Port)?;
+        let Ok((cloud, doors)) = is_open.recv() else {
+            return Err(match thread.join() {
+                Ok(Err(error)) => error.into(),
+                _ => FakeError::Port(io::ErrorKind::Other.into()).into(),
+            });
+        };
         let files = [
             ("azure.pem", cloud.authority.pem()),
             ("client-secret", entra::CLIENT_SECRET),
@@ -68,17 +83,12 @@ impl Azure {
             let path = folder.join(name);
             std::fs::write(&path, content).map_err(|error| DemoError::Write { path, error })?;
         }
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("demo-azure".into()).spawn(move || {
-            // Its servers are tasks of this runtime.
-            let _ = runtime.block_on(stopped);
-        });
         Ok(Self {
             cloud: Arc::new(cloud),
             doors,
             pace,
             stop: Some(stop),
-            thread: Some(thread.map_err(|error| DemoError::Azure(error.into()))?),
+            thread: Some(thread),
         })
     }
 

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How often the narrator looks.
 const LOOK: Duration = Duration::from_millis(100);
+/// A request is told this long after it was sent: what the instances post of their plans may be that old.
+const LAG: Duration = Duration::from_millis(500);
 
 /// The other vantages and the narrator.
 #[derive(Debug)]
@@ -146,7 +148,7 @@ fn look(stage: &Stage, azure: &Azure, boards: &[Arc<Board>]) -> Look {
         })
     };
     let mut changes = arm.log();
-    changes.retain(|request| request.method != Method::GET);
+    changes.retain(|request| request.method != Method::GET && request.at.elapsed().is_ok_and(|age| age >= LAG));
     Look {
         gateways: stage
             .gateways()

@@ -179,9 +179,13 @@ impl Narrator {
             let answer = request
                 .status
                 .map_or("no answer".to_owned(), |status| status.to_string());
+            let path = request
+                .path
+                .split_once("/providers/")
+                .map_or(&*request.path, |(_, path)| path);
             tell(
                 "sent",
-                format!("{} {} {} -> {answer}", request.method, request.path, request.body),
+                format!("{} …/{path} {} -> {answer}", request.method, request.body),
             );
             self.awaited.extend(
                 look.gateways

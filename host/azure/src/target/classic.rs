@@ -3,7 +3,7 @@
 //! would be undone: both are looked for, and then nothing is written.
 
 use super::standard::{enabled, good_read, good_write, number, said};
-use super::{About, Target, TargetError, progress};
+use super::{About, Target, TargetError, poll};
 use crate::arm::{Allowance, Arm, Placeholder, Tap};
 use crate::diff::Change;
 use crate::operation::{Operation, Progress, Started, provisioning_state, started, watched};
@@ -182,12 +182,7 @@ impl Target for ClassicTarget {
     }
 
     async fn poll(&self, operation: &Operation) -> Result<Progress, TargetError> {
-        let answer = self
-            .arm
-            .get(&operation.url)
-            .await
-            .map_err(|error| TargetError::unread(&error))?;
-        progress(operation.kind, &answer, &self.timing)
+        poll(&self.arm, operation, &self.timing).await
     }
 
     async fn watch(&self, _: &[Change]) -> Result<Progress, TargetError> {

@@ -1,6 +1,6 @@
 //! Front Door Standard and Premium: one PATCH per origin, naming only the members that change.
 
-use super::{About, Target, TargetError, progress};
+use super::{About, Target, TargetError, poll};
 use crate::arm::{Allowance, Arm, Placeholder, Tap};
 use crate::diff::Change;
 use crate::operation::{Answer, Operation, Progress, Started, provisioning_state, started, watched};
@@ -160,12 +160,7 @@ impl Target for StandardTarget {
     }
 
     async fn poll(&self, operation: &Operation) -> Result<Progress, TargetError> {
-        let answer = self
-            .arm
-            .get(&operation.url)
-            .await
-            .map_err(|error| TargetError::unread(&error))?;
-        progress(operation.kind, &answer, &self.timing)
+        poll(&self.arm, operation, &self.timing).await
     }
 
     async fn watch(&self, changes: &[Change]) -> Result<Progress, TargetError> {

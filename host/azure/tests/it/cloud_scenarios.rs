@@ -234,3 +234,37 @@ async fn with_two_of_three_cut_off_nothing_is_published_and_it_is_told() {
         .count();
     assert_eq!(changes, 0);
 }
+
+/// The next leader reaches the management API at another address than the one where the operation is reported.
+#[tokio::test]
+async fn an_operation_that_is_reported_elsewhere_is_seen_at_the_origin() {
+    let azure = Azure::plain().await;
+    azure.cloud.arm.play(Behaviour::Operations {
+        last: None,
+        ending: Ending::Succeeded,
+    });
+    let mut three = by_doors(&azure).await;
+    let first = three.leader().await;
+    three.all_see("weu", Unhealthy);
+    azure.until_written(1).await;
+    let other = REGIONS.into_iter().find(|vantage| *vantage != first).unwrap();
+    three.0[other]
+        .until("the others know where to ask", |status| {
+            let pending = status.council.ledger.pending.clone();
+            pending.is_some_and(|pending| pending.operation.is_some())
+        })
+        .await;
+    azure.cloud.partition(first);
+    drop(three.0.remove(first));
+    let second = three.leader().await;
+    three.0[second]
+        .until("the origin is watched", |status| {
+            let pending = status.ledger().and_then(|ledger| ledger.pending.clone());
+            pending.is_some_and(|pending| pending.operation.is_none())
+        })
+        .await;
+    azure.cloud.arm.finish_operations();
+    three.0[second].until_idle().await;
+    three.0[second].until_read_on(3).await;
+    assert_eq!(azure.written(), [DEMOTED]);
+}

@@ -61,6 +61,8 @@ impl Leader {
             // Not sent: following it will find that out, and it is tried again.
             return Ok(());
         }
+        // Shown before it is sent: that may take as long as a request may.
+        self.show(work, None);
         self.counters.writes.add();
         let budget = left.min(self.settings.timing.request_timeout);
         let sent = timeout(budget, self.target.send(&changes)).await;
