@@ -111,6 +111,8 @@ impl Azure {
             .replace("RESTORE", &millis(self.pace.restore))
             .replace("SPACING", &millis(self.pace.spacing))
             .replace("WINDOW", &millis(self.pace.spacing * 2))
+            .replace("WRITE", &millis(self.pace.sustain / 2))
+            .replace("VALID", &millis(self.pace.sustain * 3 / 2))
     }
 
     /// What stands in for Azure.
