@@ -39,7 +39,7 @@ impl FrontDoor {
             vantages.push(App::start(config::load(&path)?, Some(path))?);
         }
         let instances = std::iter::once(proxy).chain(&vantages);
-        let boards = instances.map(|app| Arc::clone(app.front_door())).collect();
+        let boards: Vec<_> = instances.map(|app| Arc::clone(app.front_door())).collect();
         let (stop, stopped) = channel();
         let stage = Arc::clone(stage);
         let thread = std::thread::Builder::new()
@@ -120,7 +120,7 @@ pub(super) fn help() -> String {
 
 fn narrate(
     stage: &Stage,
-    boards: &Vec<Arc<Board>>,
+    boards: &[Arc<Board>],
     mut tell: impl FnMut(&str),
     pause: impl Fn() -> Result<(), RecvTimeoutError>,
 ) {
