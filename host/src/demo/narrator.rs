@@ -190,7 +190,8 @@ impl Narrator {
             self.awaited.extend(
                 look.gateways
                     .iter()
-                    .filter_map(|(region, _)| request.path.ends_with(&origin(region)).then(|| region.clone())),
+                    .map(|(region, _)| region.clone())
+                    .filter(|region| request.path.ends_with(&origin(region))),
             );
         }
         self.sent = look.changes.last().map(|request| request.at).or(self.sent);
