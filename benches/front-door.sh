@@ -23,7 +23,7 @@ pids=()
 finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait 2>/dev/null || true; rm -rf "$dir"; }
 trap finish EXIT
 
-backend=18181 plain=18182 told=18183 plain_admin=18184 told_admin=18185 switches=18190
+backend=28581 plain=28582 told=28583 plain_admin=28584 told_admin=28585 switches=28590
 
 cat >"$dir/backend.conf" <<E2
 daemon off; worker_processes 1; pid $dir/backend.pid; error_log /dev/null;
@@ -36,7 +36,7 @@ E2
 nginx -c "$dir/backend.conf" -p "$dir" & pids+=($!)
 
 # The stand-in for Azure, and the section of a configuration that leads there.
-"$portolan" demo --front-door --port 18186 --admin-port 18187 --control-port $switches --gateway-port 18191 \
+"$portolan" demo --front-door --port 28586 --admin-port 28587 --control-port $switches --gateway-port 28591 \
   >"$dir/demo.log" 2>"$dir/demo.err" & pids+=($!)
 config=
 for _ in $(seq 200); do
@@ -87,10 +87,10 @@ for port in $plain $told; do
   echo "nothing answers on port $port"; cat "$dir"/*.log; exit 1
 done
 for _ in $(seq 200); do
-  curl -fs "127.0.0.1:$told_admin/api/v1/front-door" | grep -q '"leads":true' && break
+  curl -fs "127.0.0.1:$told_admin/api/v1/front-door" | grep -Eq '"leads": *true' && break
   read -rt 0.1 <> <(:) || true
 done
-curl -fs "127.0.0.1:$told_admin/api/v1/front-door" | grep -q '"leads":true' || { echo "it does not lead"; cat "$dir/told.log"; exit 1; }
+curl -fs "127.0.0.1:$told_admin/api/v1/front-door" | grep -Eq '"leads": *true' || { echo "it does not lead"; cat "$dir/told.log"; exit 1; }
 
 ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
 hertz=$(getconf CLK_TCK)
