@@ -1,15 +1,16 @@
 #!/bin/sh
 # Starts and stops Azurite, the storage emulator, for the tests of the blob protocol.
 #
-#   azurite.sh start CACHE    installs it below CACHE if need be, starts it on a free port of 127.0.0.1
-#                             and prints its URL once it listens; its pid is in CACHE/azurite.pid
+#   azurite.sh install CACHE  installs it below CACHE, if it is not there
+#   azurite.sh start CACHE    the same, then starts it on a free port of 127.0.0.1 and prints its URL once it
+#                             listens; its pid is in CACHE/azurite.pid
 #   azurite.sh stop CACHE     ends the one that was started
 #
 #   PORTOLAN_AZURITE=$(host/azure/azurite.sh start target/azurite) cargo test -p portolan-azure --features fakes azurite
 set -eu
 
 usage() {
-    echo "usage: $0 start|stop CACHE" >&2
+    echo "usage: $0 install|start|stop CACHE" >&2
     exit 2
 }
 
@@ -20,13 +21,13 @@ program=$cache/node_modules/.bin/azurite-blob
 
 install() {
     [ -x "$program" ] && return
+    mkdir -p "$cache"
     npm install --prefix "$cache" --no-audit --no-fund --loglevel=error azurite@3 >"$cache/npm.log" 2>&1 && return
     cat "$cache/npm.log" >&2
     exit 1
 }
 
 start() {
-    mkdir -p "$cache"
     install
     stop
     # Port 0: the system chooses, and the program says which one it got.
@@ -61,6 +62,7 @@ stop() {
 }
 
 case $command in
+install) install ;;
 start) start ;;
 stop) stop ;;
 *) usage ;;

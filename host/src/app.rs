@@ -67,6 +67,7 @@ pub struct App {
     admin: SocketAddr,
     tables: Arc<Tables>,
     status: Arc<Status>,
+    front_door: Arc<Board>,
     orders: mpsc::Sender<reload::Order>,
     access_log: Option<Arc<AccessLog>>,
     drain: DrainSwitch,
@@ -143,7 +144,7 @@ impl App {
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
             access_log: access_log.clone(),
-            front_door: board,
+            front_door: Arc::clone(&board),
             unrouted,
             engine: engine.clone(),
             reload: orders.clone(),
@@ -192,6 +193,7 @@ impl App {
             admin,
             tables,
             status,
+            front_door: board,
             orders,
             access_log,
             drain: switch,
@@ -214,6 +216,11 @@ impl App {
     /// The routing tables.
     pub fn tables(&self) -> &Arc<Tables> {
         &self.tables
+    }
+
+    /// What Front Door is shown.
+    pub fn front_door(&self) -> &Arc<Board> {
+        &self.front_door
     }
 
     /// What became of everything that was loaded.

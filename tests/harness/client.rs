@@ -127,6 +127,12 @@ impl Connection {
     }
 }
 
+/// Sends a request on a connection of its own.
+pub async fn send(address: SocketAddr, request: &Request) -> Answer {
+    let sent = async { Connection::open(address).await?.send(request).await };
+    sent.await.unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
 impl Answer {
     /// The body as JSON; null when it is none.
     pub fn json(&self) -> Value {

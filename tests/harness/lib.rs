@@ -7,7 +7,7 @@ mod client;
 mod load;
 mod world;
 
-pub use client::{Answer, Request};
+pub use client::{Answer, Request, send};
 pub use load::{Load, Tally};
 pub use portolan::demo::gateway::{Behaviour, Gateway};
 pub use world::{Setup, World};

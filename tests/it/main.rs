@@ -1,9 +1,14 @@
 //! The program as its users meet it: over real sockets, with real plugins and real databases.
 
 mod admin;
+mod azure;
+mod dependencies;
 mod drain;
 mod failover;
+mod front_door_demo;
+mod front_door_fleet;
 mod front_door_probe;
+mod front_door_publish;
 mod geo;
 mod identity;
 mod plugins;

@@ -131,43 +131,6 @@ fn the_map_names_what_is_there() {
 }
 
 #[test]
-fn dependencies_come_from_the_registry_in_sound_versions() {
-    let lock = read(&root().join("Cargo.lock"));
-    // Advisories that are closed by these versions; see host/docs/decisions.
-    let least = [
-        ("h2", [0, 4, 20]),
-        ("rustls-webpki", [0, 103, 13]),
-        ("bytes", [1, 11, 1]),
-        ("slab", [0, 4, 11]),
-        ("wasmtime", [48, 0, 8]),
-    ];
-    for package in lock.split("[[package]]").skip(1) {
-        let field = |name: &str| {
-            let line = package
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
-            line.map(|value| value.trim_matches('"').to_owned())
-        };
-        let (name, version) = (field("name").expect("a name"), field("version").expect("a version"));
-        if let Some(source) = field("source") {
-            assert!(source.starts_with("registry+"), "{name} {version} comes from {source}");
-        }
-        for (known, bound) in &least {
-            if name == *known {
-                let parts: Vec<u64> = version.split('.').filter_map(|part| part.parse().ok()).collect();
-                assert!(
-                    parts[..] >= bound[..],
-                    "{name} {version} has an advisory; at least {bound:?}"
-                );
-            }
-        }
-    }
-    for unwanted in ["openssl-sys", "native-tls", "reqwest", "aws-lc-sys"] {
-        assert!(!lock.contains(&format!("name = \"{unwanted}\"")), "{unwanted} came in");
-    }
-}
-
-#[test]
 fn nothing_speaks_of_the_machine_it_was_written_on() {
     let files = [
         sources(&root().join("host")),

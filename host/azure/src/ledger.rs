@@ -140,6 +140,20 @@ pub enum Failure {
 }
 
 impl Ledger {
+    /// Brings moments that are yet to come by the store's clock back to now: it has been set back, and nothing may wait for
+    /// as long as that was.
+    pub fn heed_clock(&mut self, now: StoreTime, timing: &Timing) {
+        let past = |moment: &mut StoreTime| *moment = (*moment).min(now);
+        self.last_change.iter_mut().for_each(past);
+        self.demotions.iter_mut().for_each(|demotion| past(&mut demotion.at));
+        if let Some(pending) = &mut self.pending {
+            past(&mut pending.started);
+            pending.previous.iter_mut().for_each(past);
+        }
+        let longest = now.after(timing.retry_most.max(timing.retry_least));
+        self.retry_at = self.retry_at.map(|retry| retry.min(longest));
+    }
+
     /// Begins a change set. Nothing may be under way.
     pub fn begin(&mut self, changes: Vec<Change>, timing: &Timing, now: StoreTime) {
         self.demotions.retain(|demotion| now.since(demotion.at) < timing.window);

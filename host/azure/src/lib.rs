@@ -19,7 +19,6 @@
 //! | [`pace`] | when the next change may be sent |
 //! | [`plan`] | all of it joined: what is to be done now, and why not more |
 //! | [`operation`] | what the service's answers mean |
-
 //! | [`probe`] | the answers to Front Door's probes |
 //!
 //! Effects, each behind a trait of ours or below one:

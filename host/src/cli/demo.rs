@@ -1,10 +1,13 @@
 //! `portolan demo`.
 
-use crate::demo::{Demo, Ports, REGIONS};
+#[cfg(feature = "fake-azure")]
+use crate::demo::Pace;
+use crate::demo::{Demo, DemoError, Ports, REGIONS};
 use crate::telemetry::logging::{self, Format};
 use anyhow::Context;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::path::Path;
 
 /// Where the demo listens.
 #[derive(Debug, clap::Args)]
@@ -21,6 +24,10 @@ pub(super) struct Arguments {
     /// Port of the first demo gateway; the two others follow
     #[arg(long, default_value_t = Ports::default().gateways, value_name = "PORT")]
     gateway_port: u16,
+    /// With a Front Door in a stand-in for Azure, three instances that vote, and a narrator
+    #[cfg(feature = "fake-azure")]
+    #[arg(long)]
+    front_door: bool,
 }
 
 impl Default for Arguments {
@@ -36,6 +43,8 @@ impl Default for Arguments {
             admin_port: admin,
             control_port: control,
             gateway_port: gateways,
+            #[cfg(feature = "fake-azure")]
+            front_door: false,
         }
     }
 }
@@ -50,11 +59,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let folder = std::env::temp_dir().join(format!("portolan-demo-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
-    let demo = Demo::start(ports, &folder);
+    let demo = start(arguments, ports, &folder);
     if let Ok(demo) = &demo {
         let mut out = std::io::stdout();
+        let colours = out.is_terminal();
+        let mut text = welcome(demo, colours);
+        #[cfg(feature = "fake-azure")]
+        if arguments.front_door {
+            text.push_str(&front_door(demo, colours));
+        }
         // Whoever closed the output does not want to read it.
-        let _ = write!(out, "{}", welcome(demo, out.is_terminal()));
+        let _ = write!(out, "{text}");
     }
     let result = demo.map_err(anyhow::Error::from).and_then(|demo| {
         demo.app().wait_for_signal()?;
@@ -64,6 +79,52 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // The system cleans its folder for temporary files up where we cannot.
     let _ = std::fs::remove_dir_all(&folder);
     result
+}
+
+#[cfg(feature = "fake-azure")]
+fn start(arguments: &Arguments, ports: Ports, folder: &Path) -> Result<Demo, DemoError> {
+    if !arguments.front_door {
+        return Demo::start(ports, folder);
+    }
+    Demo::start_with_front_door(ports, folder, Pace::default(), |line| {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    })
+}
+
+#[cfg(not(feature = "fake-azure"))]
+fn start(_: &Arguments, ports: Ports, folder: &Path) -> Result<Demo, DemoError> {
+    Demo::start(ports, folder)
+}
+
+/// What there is to try with a Front Door.
+#[cfg(feature = "fake-azure")]
+fn front_door(demo: &Demo, colours: bool) -> String {
+    let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (admin, control) = (demo.app().admin().port(), demo.control().port());
+    let config = demo.stage().config_path();
+    let Pace {
+        sustain,
+        restore,
+        operation,
+        edges,
+        ..
+    } = Pace::default();
+    let [nearest, other, ..] = REGIONS;
+    format!(
+        "{bold}Front Door{plain}: token service, management API and blob store are stand-ins in this process; three instances vote.\n\
+         Times are shortened: bad for {sustain:?} (5 min), well for {restore:?} (15 min), an operation of {operation:?} (minutes), \
+         edges after {edges:?} (20 min).\n\
+         \n  portolan front-door status --admin http://localhost:{admin}\
+         \n  portolan front-door plan --config {}\
+         \n  curl -i localhost:{}/.portolan/probe/storefront/{nearest}     # what Front Door's own probes see\
+         \n  curl -X POST localhost:{control}/{nearest}/kill                    # … and watch this terminal; then heal\
+         \n  curl -X POST localhost:{control}/vantage/{other}/cut                # one of three is cut off: nothing changes\
+         \n  curl -X POST localhost:{control}/azure/hang                         # or reset, garbage, heal\
+         \n  curl localhost:{control}/azure/changes                              # the requests that change something\
+         \n\nWhat happens, as it happens:\n\n",
+        config.display(),
+        demo.app().listeners().first().map_or(0, |address| address.port()),
+    )
 }
 
 fn welcome(demo: &Demo, colours: bool) -> String {

@@ -85,6 +85,10 @@ async fn serve(listener: TcpListener, stage: Arc<Stage>) -> io::Result<()> {
 
 fn answer(stage: &Stage, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path().trim_matches('/');
+    #[cfg(feature = "fake-azure")]
+    if let Some((status, text)) = super::front_door::switch(stage, request.method(), path) {
+        return respond(status, text);
+    }
     let (status, text) = match (request.method(), path.split_once('/')) {
         (&Method::GET, None) if path.is_empty() => (StatusCode::OK, overview(stage)),
         (&Method::POST, Some(("plugin", name))) => {
@@ -93,6 +97,10 @@ fn answer(stage: &Stage, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         (&Method::POST, Some((region, word))) => switch(stage, region, word),
         _ => (StatusCode::NOT_FOUND, overview(stage)),
     };
+    respond(status, text)
+}
+
+fn respond(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response
@@ -130,5 +138,9 @@ fn overview(stage: &Stage) -> String {
         "POST /plugin/NAME   with one of: {}",
         embedded::ALL.map(|(name, _)| name).join(", ")
     );
+    #[cfg(feature = "fake-azure")]
+    if stage.has_azure() {
+        text.push_str(&super::front_door::help());
+    }
     text
 }

@@ -1,11 +1,19 @@
 //! The demo: three regions, the proxy, administration and a plugin on loopback.
 
+#[cfg(feature = "fake-azure")]
+mod azure;
 mod control;
+#[cfg(feature = "fake-azure")]
+mod front_door;
 pub mod gateway;
+#[cfg(feature = "fake-azure")]
+mod narrator;
 
 use crate::app::{App, AppError};
 use crate::config::{self, ConfigErrors};
 use crate::plugin::embedded;
+#[cfg(feature = "fake-azure")]
+pub use azure::Pace;
 use gateway::Gateway;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -69,14 +77,21 @@ pub enum DemoError {
     /// The proxy cannot start.
     #[error(transparent)]
     App(#[from] AppError),
+    /// The stand-in for Azure cannot start.
+    #[cfg(feature = "fake-azure")]
+    #[error("failed to start the stand-in for Azure: {0}")]
+    Azure(#[from] portolan_azure::fakes::FakeError),
 }
 
 /// The running demo.
 #[derive(Debug)]
 pub struct Demo {
     app: App,
-    stage: Arc<Stage>,
+    /// Ends before the stage: it has Azure.
+    #[cfg(feature = "fake-azure")]
+    front_door: Option<front_door::FrontDoor>,
     control: control::Control,
+    stage: Arc<Stage>,
 }
 
 /// What the demo's switches switch: the gateways, and the folder with its configuration and plugin.
@@ -84,6 +99,8 @@ pub struct Demo {
 pub struct Stage {
     gateways: Vec<Gateway>,
     folder: PathBuf,
+    #[cfg(feature = "fake-azure")]
+    azure: Option<azure::Azure>,
 }
 
 impl Demo {
@@ -92,34 +109,57 @@ impl Demo {
     /// # Errors
     /// When a port is taken or a file cannot be written.
     pub fn start(ports: Ports, folder: &Path) -> Result<Self, DemoError> {
-        let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let gateways = (0..).zip(REGIONS).map(|(index, region)| {
-            let port = if ports.gateways == 0 { 0 } else { ports.gateways + index };
-            let what = format!("the gateway of {region}");
-            Gateway::start(region, address(port)).map_err(|error| DemoError::Port {
-                what,
-                address: address(port),
-                error,
-            })
-        });
-        let stage = Arc::new(Stage {
-            gateways: gateways.collect::<Result<_, _>>()?,
+        let stage = Stage {
+            gateways: gateways(ports)?,
             folder: folder.to_owned(),
-        });
+            #[cfg(feature = "fake-azure")]
+            azure: None,
+        };
+        Self::play(ports, stage)
+    }
+
+    /// As [`Demo::start`], with a stand-in for Azure, a Front Door in it, and an instance for every other region that votes.
+    /// `tell` is told what happens, a line at a time.
+    ///
+    /// # Errors
+    /// As [`Demo::start`], and when the stand-in cannot start.
+    #[cfg(feature = "fake-azure")]
+    pub fn start_with_front_door(
+        ports: Ports,
+        folder: &Path,
+        pace: Pace,
+        tell: impl FnMut(&str) + Send + 'static,
+    ) -> Result<Self, DemoError> {
+        let stage = Stage {
+            gateways: gateways(ports)?,
+            folder: folder.to_owned(),
+            azure: Some(azure::Azure::start(folder, pace)?),
+        };
+        let mut demo = Self::play(ports, stage)?;
+        demo.front_door = Some(front_door::FrontDoor::start(&demo.stage, &demo.app, tell)?);
+        Ok(demo)
+    }
+
+    fn play(ports: Ports, stage: Stage) -> Result<Self, DemoError> {
+        let stage = Arc::new(stage);
         stage.play_plugin("nearest")?;
         let path = stage.config_path();
-        stage.write(
-            &path,
-            stage.config(address(ports.proxy), address(ports.admin)).as_bytes(),
-        )?;
+        let config = stage.config(on(ports.proxy), on(ports.admin));
+        stage.write(&path, config.as_bytes())?;
         let app = App::start(config::load(&path)?, Some(path))?;
         let control =
-            control::Control::start(address(ports.control), Arc::clone(&stage)).map_err(|error| DemoError::Port {
+            control::Control::start(on(ports.control), Arc::clone(&stage)).map_err(|error| DemoError::Port {
                 what: "the demo's switches".into(),
-                address: address(ports.control),
+                address: on(ports.control),
                 error,
             })?;
-        Ok(Self { app, stage, control })
+        Ok(Self {
+            app,
+            #[cfg(feature = "fake-azure")]
+            front_door: None,
+            control,
+            stage,
+        })
     }
 
     /// The proxy.
@@ -140,6 +180,10 @@ impl Demo {
     /// Ends the demo: requests that have begun are answered.
     pub fn stop(self) {
         self.app.stop();
+        #[cfg(feature = "fake-azure")]
+        if let Some(front_door) = self.front_door {
+            front_door.stop();
+        }
     }
 }
 
@@ -179,13 +223,38 @@ impl Stage {
     }
 
     fn config(&self, proxy: SocketAddr, admin: SocketAddr) -> String {
+        let config = include_str!("portolan.yaml")
+            .replace("PROXY", &proxy.to_string())
+            .replace("ADMIN", &admin.to_string());
+        #[cfg(feature = "fake-azure")]
+        if let Some(azure) = &self.azure {
+            let [here, ..] = REGIONS;
+            return self.with_regions(&config) + &azure.section(here);
+        }
+        self.with_regions(&config)
+    }
+
+    fn with_regions(&self, config: &str) -> String {
         let regions = self.gateways.iter().map(|gateway| {
             let (region, address) = (gateway.region(), gateway.address());
             format!("      - {{ region: {region}, gateway: \"http://{address}\" }}\n")
         });
-        include_str!("portolan.yaml")
-            .replace("PROXY", &proxy.to_string())
-            .replace("ADMIN", &admin.to_string())
-            .replace("      REGIONS\n", &regions.collect::<String>())
+        config.replace("      REGIONS\n", &regions.collect::<String>())
     }
+}
+
+fn on(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn gateways(ports: Ports) -> Result<Vec<Gateway>, DemoError> {
+    let gateways = (0..).zip(REGIONS).map(|(index, region)| {
+        let port = if ports.gateways == 0 { 0 } else { ports.gateways + index };
+        Gateway::start(region, on(port)).map_err(|error| DemoError::Port {
+            what: format!("the gateway of {region}"),
+            address: on(port),
+            error,
+        })
+    });
+    gateways.collect()
 }

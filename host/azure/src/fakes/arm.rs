@@ -139,7 +139,13 @@ impl FakeArm {
             Behaviour::Deny(action) => {
                 script.denied.insert(action.to_ascii_lowercase());
             }
-            Behaviour::AllowAll => script.denied.clear(),
+            Behaviour::AllowOnly(actions) => {
+                script.allowed = Some(actions.iter().map(|action| action.to_ascii_lowercase()).collect());
+            }
+            Behaviour::AllowAll => {
+                script.denied.clear();
+                script.allowed = None;
+            }
             Behaviour::Buckets(buckets) => state.throttle.set(buckets),
         }
     }

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::locked;
 
+/// So many requests are kept; when there are more, the older half is forgotten. A demo may run for days.
+const MOST_KEPT: usize = 20_000;
+
 /// One request and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
@@ -92,7 +95,12 @@ impl Journal {
     }
 
     pub(super) fn record(&self, recorded: Recorded) {
-        locked(&self.entries).push(recorded);
+        let mut entries = locked(&self.entries);
+        if entries.len() == MOST_KEPT {
+            entries.drain(..MOST_KEPT / 2);
+        }
+        entries.push(recorded);
+        drop(entries);
         self.changed();
     }
 

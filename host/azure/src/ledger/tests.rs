@@ -127,3 +127,31 @@ fn a_ledger_of_another_version_is_read_as_far_as_it_goes() {
     assert_eq!(ledger.epoch, 7);
     assert_eq!(StoreTime(1_700_000_000_500).to_string(), "2023-11-14T22:13:20Z");
 }
+
+#[test]
+fn a_clock_that_was_set_back_leaves_nothing_in_the_future() {
+    let timing = Timing::default();
+    let mut ledger = under_way(begun(vec![demote("a")]), 1);
+    ledger.retry_at = Some(at(1_000_000));
+    let before = ledger.clone();
+    ledger.heed_clock(at(5000), &timing);
+    let retry_most = StoreTime(at(5000).0 + timing.retry_most.as_millis() as i64);
+    assert_eq!(ledger.retry_at, Some(retry_most));
+    ledger.heed_clock(at(4000), &timing);
+    assert_eq!(ledger.last_change, Some(at(4000)));
+    assert_eq!(ledger.demotions[0].at, at(4000));
+    // What belongs together stays so: the change set can still be undone.
+    ledger.fail(
+        Failure::NotAccepted,
+        Remedy::Soon(None),
+        String::new(),
+        &timing,
+        at(4001),
+    );
+    assert_eq!((ledger.demotions.len(), ledger.last_change), (0, Some(at(1))));
+    let mut untouched = before.clone();
+    untouched.retry_at = Some(at(6000));
+    let same = untouched.clone();
+    untouched.heed_clock(at(5001), &timing);
+    assert_eq!(untouched, same);
+}

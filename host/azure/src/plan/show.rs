@@ -1,6 +1,6 @@
 //! The plan as people read it.
 
-use super::Plan;
+use super::{Drift, Plan};
 use crate::diff::Change;
 use crate::ledger::Intent;
 use crate::origin::Members;
@@ -36,15 +36,18 @@ impl fmt::Display for Plan {
                 writeln!(f, "      held: {wish} {}", hold.why)?;
             }
             for drift in self.drift.iter().filter(|drift| &drift.region == region) {
-                writeln!(
-                    f,
-                    "      drift: left as {}, found as {}",
-                    All(&drift.left),
-                    All(&drift.found)
-                )?;
+                let (left, found) = (All(&drift.left), All(&drift.found));
+                writeln!(f, "      drift: left as {left}, found as {found}")?;
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (left, found) = (All(&self.left), All(&self.found));
+        write!(f, "origin {}: left as {left}, found as {found}", self.origin)
     }
 }
 

@@ -83,7 +83,12 @@ struct Known {
 
 enum Kept {
     Spoiled(String),
-    Vote(Vote, StoreTime),
+    Vote {
+        vote: Vote,
+        modified: StoreTime,
+        /// When this very vote was first read, by our clock.
+        first_read: Instant,
+    },
 }
 
 impl Seat {
@@ -200,8 +205,13 @@ impl Known {
                 self.votes.remove(&vantage);
             }
             (Blob::Vote(vantage), Some(found)) => {
+                let modified = found.modified;
                 let kept = match Vote::parse(&vantage, &found.bytes) {
-                    Ok(vote) => Kept::Vote(vote, found.modified),
+                    Ok(vote) => Kept::Vote {
+                        first_read: self.first_read(&vantage, &vote, modified),
+                        vote,
+                        modified,
+                    },
                     Err(error) => Kept::Spoiled(error.to_string()),
                 };
                 self.votes.insert(vantage, kept);
@@ -212,13 +222,33 @@ impl Known {
             }
         }
     }
+
+    /// When this vote was first read: now, unless it is the one that is known already.
+    fn first_read(&self, vantage: &VantageName, read: &Vote, at: StoreTime) -> Instant {
+        match self.votes.get(vantage) {
+            Some(Kept::Vote {
+                vote,
+                modified,
+                first_read,
+            }) if *modified == at && vote.seq == read.seq => *first_read,
+            _ => Instant::now(),
+        }
+    }
 }
 
 fn count(settings: &Settings, electorate: &Electorate, known: &Known, error: Option<String>) -> Council {
     let ballot = |vantage: &VantageName| match (known.votes.get(vantage), known.clock) {
-        (Some(Kept::Vote(vote, modified)), Some(clock)) => Ballot::Cast {
+        (
+            Some(Kept::Vote {
+                vote,
+                modified,
+                first_read,
+            }),
+            Some(clock),
+        ) => Ballot::Cast {
             vote: vote.clone(),
-            age: clock.now().since(*modified),
+            // It is no younger than since we know it: a store whose clock was set back keeps no dead vantage voting.
+            age: clock.now().since(*modified).max(first_read.elapsed()),
         },
         (Some(Kept::Spoiled(why)), _) => Ballot::Spoiled(why.clone()),
         _ => Ballot::Absent,

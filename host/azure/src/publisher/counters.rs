@@ -51,6 +51,8 @@ pub struct Counters {
     pub published: Counter,
     /// Change sets that failed.
     pub failed: Counter,
+    /// Origins found to be other than we left them, and put back.
+    pub drift: Counter,
     /// Times this instance became the leader.
     pub terms: Counter,
     /// Votes written.

@@ -7,6 +7,9 @@ use crate::target::About;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// So much of what others did is remembered.
+const MOST_TOLD: usize = 20;
+
 /// What lies on the desk. Empty on an instance that neither leads nor rehearses.
 #[derive(Clone, Debug, Default)]
 pub struct Desk {
@@ -18,7 +21,7 @@ pub struct Desk {
     pub observed: Option<(Arc<Observed>, Instant)>,
     /// What is to be done.
     pub plan: Option<Arc<Plan>>,
-    /// What others changed, of late, beside our members.
+    /// What others changed of late: beside our members, and of our members what was put back.
     pub others: Vec<String>,
     /// Facts about the Front Door, once read.
     pub about: Option<About>,
@@ -28,4 +31,13 @@ pub struct Desk {
     pub blind: bool,
     /// The service pointed its report of an operation at another host.
     pub foreign: Option<String>,
+}
+
+impl Desk {
+    /// Remembers what others did.
+    pub(super) fn others_did(&mut self, told: impl IntoIterator<Item = String>) {
+        self.others.extend(told);
+        let old = self.others.len().saturating_sub(MOST_TOLD);
+        self.others.drain(..old);
+    }
 }

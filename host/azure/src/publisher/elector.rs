@@ -65,6 +65,8 @@ impl Elector {
     /// Keeps the lease for as long as it can.
     async fn keep(&mut self, mut term: Term, acquired: Instant) -> End {
         let timing = self.settings.lease;
+        // What was said of an earlier term.
+        while self.resign.try_recv().is_ok() {}
         let mut renew_at = acquired + timing.renew;
         self.term.send_replace(Some(term.clone()));
         let end = loop {

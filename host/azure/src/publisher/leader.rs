@@ -17,7 +17,7 @@ use crate::ledger::{Ledger, StoreTime};
 use crate::origin::Observed;
 use crate::pace::{Haste, Remedy, pause};
 use crate::plan::Plan;
-use crate::settings::{Mode, Settings};
+use crate::settings::{Mode, Settings, Timing};
 use crate::store::{Blob, Store, StoreError};
 use crate::target::{Target, TargetError};
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// A leader that stepped down does not run again for so long.
 const SIT_OUT: Duration = Duration::from_secs(10 * 60);
-/// Failed readings are repeated at least this often.
-pub(super) const LONGEST_BLINDNESS: Duration = Duration::from_secs(5 * 60);
+/// Failed readings are repeated at least this often, unless the service asks for longer.
+const LONGEST_BLINDNESS: Duration = Duration::from_secs(5 * 60);
 
 /// Leads when it may.
 pub(super) struct Leader {
@@ -156,6 +156,7 @@ impl Leader {
             // Nobody's ledger but the leader's: it is read anew, never kept.
             work.ledger = (*self.council.borrow_and_update().ledger).clone();
         }
+        work.ledger.heed_clock(self.now(), &self.settings.timing);
         self.save(work).await?;
         let now = Instant::now();
         if work.ledger.pending.is_some() && work.term.is_some() {
@@ -209,9 +210,7 @@ impl Leader {
                 self.desk.send_modify(|desk| {
                     desk.observed = Some((observed, now));
                     desk.blind = false;
-                    if !changed.is_empty() {
-                        desk.others = changed;
-                    }
+                    desk.others_did(changed);
                 });
             }
             Err(error) => {
@@ -219,11 +218,7 @@ impl Leader {
                 self.note_target(&error);
                 self.desk.send_modify(|desk| desk.blind = true);
                 work.failures = work.failures.saturating_add(1);
-                let wait = match error {
-                    TargetError::Throttled(asked) => pause(Remedy::Soon(asked), work.failures, &timing),
-                    _ => pause(Remedy::Soon(None), work.failures, &timing).min(LONGEST_BLINDNESS),
-                };
-                work.read_due = now + wait;
+                work.read_due = now + look_again(&error, work.failures, &timing);
                 let since = *work.blind_since.get_or_insert(now);
                 let blind_for = now.saturating_duration_since(since);
                 if blind_for >= self.settings.lease.step_down && self.settings.vantages.len() > 1 && work.term.is_some()
@@ -264,7 +259,11 @@ impl Leader {
         let budget = left.min(self.settings.timing.request_timeout);
         match timeout(budget, self.store.write(&Blob::Leader, bytes, Some(&term.lease))).await {
             Ok(Ok(())) => work.saved = true,
-            Ok(Err(StoreError::Lost | StoreError::Held)) => return Err(Over),
+            Ok(Err(StoreError::Lost | StoreError::Held)) => {
+                // The elector may see nothing of it: a lease that ran out can be renewed while nobody else has taken it.
+                let _ = self.resign.try_send(Duration::ZERO);
+                return Err(Over);
+            }
             Ok(Err(error)) => self.note(&format!("cannot write the ledger: {error}")),
             Err(_) => self.note("cannot write the ledger: no answer in time"),
         }
@@ -298,6 +297,15 @@ impl Leader {
         tracing::debug!(%error, "front door");
         self.desk
             .send_modify(|desk| desk.error = Some((error.to_owned(), Instant::now())));
+    }
+}
+
+/// The pause after a reading or a poll that failed.
+fn look_again(error: &TargetError, failures: u32, timing: &Timing) -> Duration {
+    let own = pause(Remedy::Soon(None), failures, timing).min(LONGEST_BLINDNESS);
+    match error {
+        TargetError::Throttled(Some(asked)) => own.max((*asked).min(timing.retry_most)),
+        _ => own,
     }
 }
 

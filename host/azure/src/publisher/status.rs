@@ -8,7 +8,6 @@ use crate::arm::Allowance;
 use crate::desired::Suspended;
 use crate::ledger::{Intent, Ledger, Pending};
 use crate::origin::Members;
-use crate::plan::All;
 use crate::quorum::Count;
 use crate::settings::{Mode, Settings};
 use crate::target::About;
@@ -93,7 +92,7 @@ pub struct View {
     pub pending: Option<PendingView>,
     /// What a person should look at.
     pub alerts: Vec<Alert>,
-    /// What others changed of late, beside our members.
+    /// What others changed of late: beside our members, and of our members what was put back.
     pub changed_by_others: Vec<String>,
     /// What went wrong last.
     pub last_error: Option<ErrorView>,
@@ -253,11 +252,7 @@ impl Status {
                 raise("most-look-bad", why.to_string());
             }
             for drift in &plan.drift {
-                let (left, found) = (All(&drift.left), All(&drift.found));
-                raise(
-                    "drift",
-                    format!("origin {}: left as {left}, found as {found}", drift.origin),
-                );
+                raise("drift", drift.to_string());
             }
             for origin in &plan.missing {
                 raise("origin-missing", format!("origin {origin} is not in the group"));

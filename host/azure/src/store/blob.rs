@@ -11,7 +11,8 @@ use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{ClientOptions, Etag, RetryOptions, Transport};
 use azure_core::time::parse_rfc7231;
 use azure_storage_blob::models::{
-    BlobClientAcquireLeaseOptions, BlobClientDownloadOptions, BlockBlobClientUploadOptions,
+    BlobClientAcquireLeaseOptions, BlobClientDownloadOptions, BlobClientRenewLeaseResultHeaders,
+    BlockBlobClientUploadOptions,
 };
 use azure_storage_blob::{BlobClient, BlobClientOptions};
 use bytes::Bytes;
@@ -169,7 +170,9 @@ impl Store for BlobStore {
             .renew_lease(lease.as_str().to_owned(), None)
             .await
         {
-            Ok(_) => Ok(()),
+            // Success is a plain 200, which anything in between may answer; only the store knows the lease.
+            Ok(renewed) if renewed.lease_id().ok().flatten().as_deref() == Some(lease.as_str()) => Ok(()),
+            Ok(_) => Err(strange(200)),
             Err(error) => Err(self.failed(error).await),
         }
     }
@@ -201,6 +204,7 @@ fn meaning(error: &Error) -> StoreError {
     let (status, code) = (u16::from(*status), error_code.as_deref().unwrap_or("no code"));
     let said = format!("{status} {code}");
     match (status, code) {
+        (200..=399, _) => strange(status),
         (409, "LeaseAlreadyPresent") => StoreError::Held,
         (409 | 412, code) if code.starts_with("Lease") => StoreError::Lost,
         (412, _) => StoreError::Lost,
@@ -208,6 +212,11 @@ fn meaning(error: &Error) -> StoreError {
         (400..=499, _) if status != 408 && status != 429 => StoreError::Denied(said),
         _ => StoreError::Unavailable(said),
     }
+}
+
+/// Something answered that is not the store.
+fn strange(status: u16) -> StoreError {
+    StoreError::Unavailable(format!("an answer with status {status} that is none of the store's"))
 }
 
 fn date(headers: &Headers, name: &'static str) -> Result<StoreTime, StoreError> {

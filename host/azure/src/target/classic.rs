@@ -3,10 +3,10 @@
 //! would be undone: both are looked for, and then nothing is written.
 
 use super::standard::{enabled, good_read, good_write, number, said};
-use super::{About, Target, TargetError};
+use super::{About, Target, TargetError, poll};
 use crate::arm::{Allowance, Arm, Placeholder, Tap};
 use crate::diff::Change;
-use crate::operation::{Operation, Progress, Started, polled, provisioning_state, started, watched};
+use crate::operation::{Operation, Progress, Started, provisioning_state, started, watched};
 use crate::origin::{Members, Observed, ObservedOrigin, Provisioning, key};
 use crate::settings::Timing;
 use azure_core_legacy::{RetryOptions, TransportOptions};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-mod lossless;
+pub(super) mod lossless;
 
 /// A backend pool of a classic front door.
 #[derive(Debug)]
@@ -182,12 +182,7 @@ impl Target for ClassicTarget {
     }
 
     async fn poll(&self, operation: &Operation) -> Result<Progress, TargetError> {
-        let answer = self
-            .arm
-            .get(&operation.url)
-            .await
-            .map_err(|error| TargetError::unread(&error))?;
-        Ok(polled(operation.kind, &answer, &self.timing))
+        poll(&self.arm, operation, &self.timing).await
     }
 
     async fn watch(&self, _: &[Change]) -> Result<Progress, TargetError> {

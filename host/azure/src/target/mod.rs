@@ -6,11 +6,12 @@ mod standard;
 pub use classic::ClassicTarget;
 pub use standard::StandardTarget;
 
-use crate::arm::{Allowance, ArmError};
+use crate::arm::{Allowance, Arm, ArmError};
 use crate::diff::Change;
-use crate::operation::{Answer, Operation, Progress, Started};
+use crate::operation::{Answer, Operation, Progress, Started, polled};
 use crate::origin::Observed;
 use crate::pace::Remedy;
+use crate::settings::Timing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -93,6 +94,18 @@ pub enum TargetError {
     Changed(Vec<String>),
 }
 
+/// Asks how far an operation is. The leader before may have reached the API at another address: our token does not go
+/// there, and the origins tell as well. An answer that says "too many requests" says nothing of the operation, and the pause
+/// that it asks for is kept whole: asked earlier, the service refuses again.
+async fn poll(arm: &Arm, operation: &Operation, timing: &Timing) -> Result<Progress, TargetError> {
+    match arm.get(&operation.url).await {
+        Ok(answer) if answer.status == 429 => Err(TargetError::of(&answer)),
+        Ok(answer) => Ok(polled(operation.kind, &answer, timing)),
+        Err(ArmError::Foreign(_)) => Ok(Progress::Unreadable),
+        Err(error) => Err(TargetError::unread(&error)),
+    }
+}
+
 fn after(time: &Option<Duration>) -> String {
     time.map(|time| format!(", again in {time:?}")).unwrap_or_default()
 }
@@ -140,3 +153,6 @@ impl TargetError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! Front Door Standard and Premium: one PATCH per origin, naming only the members that change.
 
-use super::{About, Target, TargetError};
+use super::{About, Target, TargetError, poll};
 use crate::arm::{Allowance, Arm, Placeholder, Tap};
 use crate::diff::Change;
-use crate::operation::{Answer, Operation, Progress, Started, polled, provisioning_state, started, watched};
+use crate::operation::{Answer, Operation, Progress, Started, provisioning_state, started, watched};
 use crate::origin::{Members, Observed, ObservedOrigin, Provisioning, key};
 use crate::settings::Timing;
 use azure_core_legacy::{RetryOptions, TransportOptions};
@@ -160,12 +160,7 @@ impl Target for StandardTarget {
     }
 
     async fn poll(&self, operation: &Operation) -> Result<Progress, TargetError> {
-        let answer = self
-            .arm
-            .get(&operation.url)
-            .await
-            .map_err(|error| TargetError::unread(&error))?;
-        Ok(polled(operation.kind, &answer, &self.timing))
+        poll(&self.arm, operation, &self.timing).await
     }
 
     async fn watch(&self, changes: &[Change]) -> Result<Progress, TargetError> {

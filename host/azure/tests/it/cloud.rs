@@ -1,9 +1,12 @@
 //! Instances with the real clients, against the fakes of Azure, over sockets. Times are short; waits name what they wait for.
 
+use bytes::Bytes;
 use portolan_azure::fakes::arm::{Origin, OriginGroup, Profile};
+use portolan_azure::fakes::blob::sign;
 use portolan_azure::fakes::{Clock, Cloud, Door, Recorded, entra};
 use portolan_azure::health::RegionHealth;
 use portolan_azure::names::VantageName;
+use portolan_azure::net::Net;
 use portolan_azure::origin::{Baseline, OriginState};
 use portolan_azure::publisher::status::Status;
 use portolan_azure::publisher::{Parts, Publisher};
@@ -14,7 +17,7 @@ use portolan_core::health::State;
 use portolan_core::id::RegionName;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -32,6 +35,8 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 pub(crate) struct Azure {
     pub(crate) cloud: Cloud,
     files: TempDir,
+    /// Where instances meet: a container, with a signature or over TLS.
+    container: Url,
 }
 
 impl Azure {
@@ -42,6 +47,21 @@ impl Azure {
 
     pub(crate) async fn plain() -> Self {
         Self::with(Cloud::start(&Clock::running()).await.unwrap())
+    }
+
+    /// As [`Azure::tls`], but instances meet in the storage emulator that `PORTOLAN_AZURITE` names; `None` without one.
+    pub(crate) async fn emulated(container: &str) -> Option<Self> {
+        let account = std::env::var("PORTOLAN_AZURITE").ok()?;
+        let mut azure = Self::tls().await;
+        let container = Url::parse(&format!("{account}/{container}-{}", std::process::id())).unwrap();
+        azure.container = sign(&container, SystemTime::now(), Duration::from_secs(3600));
+        let mut create = azure.container.clone();
+        create.query_pairs_mut().append_pair("restype", "container");
+        let request = http::Request::put(create.as_str()).header("x-ms-version", "2025-11-05");
+        let net = Net::new(Some(azure.cloud.authority.pem().as_bytes()), PATIENCE).unwrap();
+        let created = net.call(&create, request.body(Bytes::new()).unwrap()).await.unwrap();
+        assert_eq!(created.status(), 201);
+        Some(azure)
     }
 
     fn with(cloud: Cloud) -> Self {
@@ -64,10 +84,15 @@ impl Azure {
             }],
         });
         cloud.blob.create_container("portolan");
-        // A lease of 15 s, the shortest there is, lasts 1.5 s.
-        cloud.blob.lease_second(ms(100));
+        // A lease of 15 s, the shortest there is, lasts 4.5 s; leaders trust it for 4 s.
+        cloud.blob.lease_second(ms(300));
         let files = tempfile::tempdir().unwrap();
-        let azure = Self { cloud, files };
+        let container = cloud.blob.container_url("portolan");
+        let azure = Self {
+            cloud,
+            files,
+            container,
+        };
         azure.file("ca.pem", azure.cloud.authority.pem());
         azure.file("token", &azure.cloud.entra.federated_token());
         azure.file("secret", entra::CLIENT_SECRET);
@@ -128,6 +153,7 @@ impl Azure {
         };
         settings.lease.duration = Duration::from_secs(15);
         settings.lease.renew = ms(400);
+        settings.lease.margin = Duration::from_secs(11);
         settings.probe.healthy_after = ms(300);
         settings
     }
@@ -146,7 +172,7 @@ impl Azure {
         settings.timing.sustain = ms(1500);
         settings.timing.restore = ms(3000);
         settings.timing.window = ms(1000);
-        settings.store = Some(self.store(self.cloud.blob.container_url("portolan")));
+        settings.store = Some(self.store(self.container.clone()));
         settings
     }
 
@@ -260,6 +286,13 @@ impl Instance {
         .await
     }
 
+    /// Lets it read Front Door so many times more: time enough for another change, if there were to be one.
+    pub(crate) async fn until_read_on(&self, times: u64) -> Status {
+        let reads = self.publisher.status().counters.reads.get();
+        self.until("it reads on", |status| status.counters.reads.get() >= reads + times)
+            .await
+    }
+
     pub(crate) async fn until_alert(&self, code: &str) {
         self.until(code, |status| status.alerts().iter().any(|alert| alert.code == code))
             .await;
@@ -289,9 +322,15 @@ impl Three {
             name
         };
         let waits = self.0.iter().map(|(name, instance)| Box::pin(leads(name, instance)));
-        timeout(PATIENCE, futures::future::select_all(waits))
-            .await
-            .expect("a leader in time")
-            .0
+        match timeout(PATIENCE, futures::future::select_all(waits)).await {
+            Ok((leader, ..)) => leader,
+            Err(_) => {
+                let views = self.0.values().map(|instance| instance.publisher.status().view());
+                panic!(
+                    "no leader in time\n{}",
+                    views.map(|view| format!("{view}\n")).collect::<String>()
+                );
+            }
+        }
     }
 }

@@ -40,10 +40,7 @@ async fn until_demoted(azure: &Azure, instance: &Instance) {
 
 /// Lets it read Front Door a few times more, time enough for a second change if there were to be one.
 async fn and_nothing_more(azure: &Azure, instance: &Instance, writes: usize) {
-    let reads = instance.publisher.status().counters.reads.get();
-    instance
-        .until("it reads on", |status| status.counters.reads.get() >= reads + 4)
-        .await;
+    instance.until_read_on(4).await;
     assert_eq!(azure.written().len(), writes, "{}", azure.log());
     azure.assert_by_contract();
 }
@@ -77,6 +74,49 @@ async fn a_storm_of_429_ends() {
         let waited = pair[1].duration_since(pair[0]).unwrap();
         assert!(waited >= Duration::from_secs(1), "asked again after {waited:?}");
     }
+}
+
+/// Polls and readings, too: whoever asks before the time is over is refused again.
+#[tokio::test]
+async fn polls_and_readings_that_are_throttled_wait_as_long_as_asked() {
+    let azure = Azure::plain().await;
+    azure.cloud.arm.play(Behaviour::Operations {
+        last: None,
+        ending: Ending::Succeeded,
+    });
+    let instance = alone(&azure).await;
+    instance.sees("weu", Unhealthy);
+    azure.until_written(1).await;
+    // Longer than the longest pause between two polls.
+    let storm = Fault::TooManyRequests { retry_after: Some(2) };
+    let polls = Requests::all().with_path("operationresults");
+    azure.cloud.arm.fault_times(2, polls, storm.clone());
+    instance
+        .until("polls are throttled", |status| status.counters.throttled.get() == 2)
+        .await;
+    azure.cloud.arm.finish_operations();
+    until_demoted(&azure, &instance).await;
+    azure
+        .cloud
+        .arm
+        .fault_times(2, Requests::all().with_method(Method::GET), storm);
+    instance
+        .until("readings are throttled", |status| status.counters.throttled.get() == 4)
+        .await;
+    and_nothing_more(&azure, &instance, 1).await;
+    let log = azure.cloud.arm.log();
+    let refused = (0..log.len()).filter(|index| log[*index].status == Some(429));
+    let mut pauses = 0;
+    for index in refused {
+        let waited = log[index + 1].at.duration_since(log[index].at).unwrap();
+        assert!(
+            waited >= Duration::from_secs(2),
+            "asked again after {waited:?}\n{}",
+            azure.log()
+        );
+        pauses += 1;
+    }
+    assert_eq!(pauses, 4);
 }
 
 #[tokio::test]
@@ -197,10 +237,7 @@ async fn tokens_that_end_are_renewed_and_refused_ones_forgotten() {
     // Several lives of a token later it still reads.
     let asked = |azure: &Azure| azure.cloud.entra.log().len();
     azure.cloud.entra.until(PATIENCE, |_| asked(&azure) >= 4).await.unwrap();
-    let reads = instance.publisher.status().counters.reads.get();
-    instance
-        .until("it reads on", |status| status.counters.reads.get() > reads)
-        .await;
+    instance.until_read_on(1).await;
     // The service's clock goes ahead: tokens that look good here have ended there.
     azure.cloud.entra.expires_in(Duration::from_secs(3600));
     let before = asked(&azure);
@@ -211,10 +248,7 @@ async fn tokens_that_end_are_renewed_and_refused_ones_forgotten() {
         .await
         .unwrap();
     azure.cloud.clock.advance(Duration::from_secs(2 * 3600));
-    let reads = instance.publisher.status().counters.reads.get();
-    instance
-        .until("it reads on", |status| status.counters.reads.get() >= reads + 2)
-        .await;
+    instance.until_read_on(2).await;
     assert!(!instance.publisher.status().desk.blind);
 }
 
@@ -270,11 +304,15 @@ async fn an_operators_change_is_told_and_put_back() {
     azure.until_written(1).await;
     let status = instance.until_idle().await;
     assert_eq!(azure.written(), [r#"PATCH o-eus {"properties":{"weight":50}}"#]);
-    let others = status.view().changed_by_others;
+    let view = status.view();
     assert_eq!(
-        others,
-        [r#"origin o-eus: hostName changed from "gw-eus.example.net" to "other.example.net""#]
+        view.changed_by_others,
+        [
+            r#"origin o-eus: hostName changed from "gw-eus.example.net" to "other.example.net""#,
+            "origin o-eus: left as priority 1 weight 50 enabled true, found as priority 1 weight 7 enabled true",
+        ]
     );
+    assert_eq!(view.counters.drift.get(), 1);
     and_nothing_more(&azure, &instance, 1).await;
 }
 
@@ -300,6 +338,30 @@ async fn the_service_never_has_to_refuse_the_last_enabled_origin() {
         .await;
     and_nothing_more(&azure, &instance, 0).await;
     instance.sees("weu", Healthy);
+}
+
+/// Its siblings are configured and enabled, but Front Door has none of them.
+#[tokio::test]
+async fn an_origin_whose_siblings_are_not_there_is_the_last_enabled_one() {
+    let azure = Azure::plain().await;
+    let mut settings = azure.alone();
+    settings.origins[0].origin = "o-elsewhere".to_owned();
+    for origin in ["o-eus", "o-sea"] {
+        azure
+            .cloud
+            .arm
+            .operator_sets(origin, json!({"enabledState": "Disabled"}));
+    }
+    settings.origins[1].state.enabled = false;
+    let instance = Instance::start(settings);
+    instance.until_idle().await;
+    instance.sees("weu", Draining);
+    let status = instance
+        .until("it is held", |status| status.view().regions[2].held.is_some())
+        .await;
+    let held = status.view().regions[2].held.clone();
+    assert_eq!(held.as_deref(), Some("drained it is the last enabled origin"));
+    and_nothing_more(&azure, &instance, 0).await;
 }
 
 #[tokio::test]

@@ -2,8 +2,13 @@
 //! in milliseconds, on a paused clock, against a model of Front Door.
 
 mod cloud;
+mod cloud_classic;
 mod cloud_failures;
 mod cloud_scenarios;
+mod cloud_store;
+mod net;
+mod roles;
 mod sim;
+mod sim_clocks;
 mod sim_failures;
 mod sim_scenarios;

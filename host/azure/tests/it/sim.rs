@@ -6,7 +6,7 @@ use portolan_azure::ledger::StoreTime;
 use portolan_azure::names::VantageName;
 use portolan_azure::operation::{Kind, Operation, Progress, Started};
 use portolan_azure::origin::{Baseline, Members, Observed, ObservedOrigin, OriginState, Provisioning};
-use portolan_azure::publisher::status::Status;
+use portolan_azure::publisher::status::{Alert, Status};
 use portolan_azure::publisher::{Parts, Publisher};
 use portolan_azure::settings::{Access, FrontDoor, Mode, SecretSource, Settings, StoreSettings, Vantage, VoteTiming};
 use portolan_azure::store::{Blob, LeaseId, MemoryStore, Read, Store, StoreError};
@@ -298,6 +298,8 @@ impl Target for Way<Arc<FrontDoorModel>> {
 pub(crate) struct Sundial {
     store: MemoryStore,
     ahead_ms: AtomicI64,
+    /// Whether the next write under the lease is refused, as if it had run out.
+    lease_ran_out: AtomicBool,
     /// How far ahead it was when each blob was written.
     written_ahead: Mutex<BTreeMap<Blob, i64>>,
 }
@@ -305,6 +307,14 @@ pub(crate) struct Sundial {
 impl Sundial {
     pub(crate) fn jump(&self, by: Duration) {
         self.ahead_ms.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuse_next_leader_write(&self) {
+        self.lease_ran_out.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_back(&self, by: Duration) {
+        self.ahead_ms.fetch_sub(by.as_millis() as i64, Ordering::Relaxed);
     }
 }
 
@@ -322,6 +332,9 @@ impl Store for Way<Arc<Sundial>> {
 
     async fn write(&self, blob: &Blob, bytes: Vec<u8>, lease: Option<&LeaseId>) -> Result<(), StoreError> {
         self.open().await;
+        if lease.is_some() && self.to.lease_ran_out.swap(false, Ordering::Relaxed) {
+            return Err(StoreError::Lost);
+        }
         let ahead = self.to.ahead_ms.load(Ordering::Relaxed);
         self.to.written_ahead.lock().unwrap().insert(blob.clone(), ahead);
         self.to.store.write(blob, bytes, lease).await
@@ -494,11 +507,9 @@ impl World {
     }
 
     pub(crate) fn alerts(&self, vantage: &str) -> Vec<&'static str> {
-        self.status(vantage)
-            .alerts()
-            .into_iter()
-            .map(|alert| alert.code)
-            .collect()
+        let known = |alert: Alert| Alert::CODES.into_iter().find(|code| alert.code == *code);
+        let alerts = self.status(vantage).alerts().into_iter();
+        alerts.map(|alert| known(alert).expect("a known code")).collect()
     }
 
     /// Who leads, if one does. Two never do.

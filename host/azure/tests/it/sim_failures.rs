@@ -151,6 +151,59 @@ async fn a_lost_request_is_sent_again() {
     assert_eq!(world.front_door.writes(), [DEMOTED]);
 }
 
+/// Whether its last request arrived or not, whoever leads next finds out and sends no second one.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_dies_while_it_sends_leaves_one_change() {
+    for (arrived, lost) in [(true, Refusal::AnswerLost), (false, Refusal::RequestLost)] {
+        let mut world = with([lost]).await;
+        let first = world.leader().unwrap();
+        let other = REGIONS.into_iter().find(|vantage| *vantage != first).unwrap();
+        world
+            .until(secs(30), "it is written down that it sends", |world| {
+                let pending = world.status(other).council.ledger.pending.clone();
+                pending.is_some_and(|pending| pending.carried > 0)
+            })
+            .await;
+        world
+            .until(secs(30), "it arrives, or does not", |world| {
+                world.front_door.writes().is_empty() != arrived
+            })
+            .await;
+        world.kill(first);
+        world
+            .until(secs(60), "another leads", |world| world.leader().is_some())
+            .await;
+        // Its vote is missed: it is started again.
+        world.add(first, crate::sim::settings(first));
+        world.sees(first, "weu", Unhealthy);
+        pass(mins(60)).await;
+        assert_eq!(world.front_door.writes(), [DEMOTED], "{arrived}");
+        assert_eq!(world.front_door.log()[0].by == first, arrived);
+        let ledger = world.status(world.leader().unwrap()).ledger().cloned().unwrap();
+        assert!(ledger.pending.is_none());
+        assert_eq!(ledger.epoch, 2);
+    }
+}
+
+/// The store says that the lease has run out, and lets the holder renew it all the same, as nobody else has it. Nobody
+/// must take that for leading.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ran_out_and_is_renewed_is_a_new_term() {
+    let world = World::start().await;
+    world.elected().await;
+    for round in 1..=3 {
+        world.store.refuse_next_leader_write();
+        world.front_door.operator("eus", |members| members.weight = Some(7));
+        world
+            .until(mins(2), "it is put back", |world| {
+                world.front_door.writes().len() == round
+            })
+            .await;
+        pass(mins(25)).await;
+        assert!(world.leader().is_some());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_read_makes_room() {
     let world = World::start().await;

@@ -32,6 +32,8 @@ pub enum Behaviour {
     Propagation(Duration),
     /// Refuses an action to everybody, such as `Microsoft.Cdn/operationresults/read`; at first nothing is refused.
     Deny(String),
+    /// Refuses all but these actions to everybody, as a role would that has only these.
+    AllowOnly(Vec<String>),
     /// Takes all refusals back.
     AllowAll,
     /// New, full token buckets of these sizes; at first those that Azure documents.
@@ -78,6 +80,8 @@ pub(super) struct Script {
     pub(super) propagation: Duration,
     /// In lower case.
     pub(super) denied: BTreeSet<String>,
+    /// In lower case; `None`: all but the denied ones.
+    pub(super) allowed: Option<BTreeSet<String>>,
 }
 
 impl Script {
@@ -92,6 +96,7 @@ impl Script {
             conflict_while_busy: false,
             propagation: Duration::from_secs(20 * 60),
             denied: BTreeSet::new(),
+            allowed: None,
         }
     }
 }

@@ -164,8 +164,9 @@ impl State {
     }
 
     fn allow(&self, client: &str, action: &str, scope: &str) -> Result<(), ArmError> {
-        let denied = self.script.denied.contains(&action.to_ascii_lowercase());
-        if denied {
+        let (wanted, script) = (action.to_ascii_lowercase(), &self.script);
+        let allowed = script.allowed.as_ref().is_none_or(|allowed| allowed.contains(&wanted));
+        if script.denied.contains(&wanted) || !allowed {
             Err(ArmError::forbidden(client, action, scope))
         } else {
             Ok(())

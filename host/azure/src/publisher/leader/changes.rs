@@ -1,10 +1,11 @@
 //! Change sets: begun, sent, followed, confirmed. Each step is written down before the next.
 
-use super::{LONGEST_BLINDNESS, Leader, Over, Work};
+use super::{Leader, Over, Work, look_again};
 use crate::diff::{Change, diff};
 use crate::ledger::Failure;
 use crate::operation::{Progress, Started};
-use crate::pace::{Haste, Remedy, pause};
+use crate::pace::{Haste, Remedy};
+use crate::plan::Drift;
 use crate::target::TargetError;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -22,6 +23,7 @@ impl Leader {
         let plan = self.plan(work, &observed);
         if plan.is_due() {
             tracing::info!(changes = plan.changes.len(), "publishing:\n{plan}");
+            self.tell(&plan.drift);
             work.ledger
                 .begin(plan.changes.clone(), &self.settings.timing, self.now());
             self.haste = Haste::Never;
@@ -29,6 +31,18 @@ impl Leader {
         }
         self.show(work, Some(plan));
         Ok(())
+    }
+
+    /// Tells what others did to our members: the change set that follows puts it back, and then nothing shows it any more.
+    fn tell(&self, drift: &[Drift]) {
+        for drift in drift {
+            tracing::warn!(%drift, "changed by somebody else");
+            self.counters.drift.add();
+        }
+        if !drift.is_empty() {
+            let told = drift.iter().map(ToString::to_string);
+            self.desk.send_modify(|desk| desk.others_did(told));
+        }
     }
 
     /// Sends the next request of the change set. It is written down before, and what came of it after.
@@ -47,6 +61,8 @@ impl Leader {
             // Not sent: following it will find that out, and it is tried again.
             return Ok(());
         }
+        // Shown before it is sent: that may take as long as a request may.
+        self.show(work, None);
         self.counters.writes.add();
         let budget = left.min(self.settings.timing.request_timeout);
         let sent = timeout(budget, self.target.send(&changes)).await;
@@ -124,8 +140,7 @@ impl Leader {
             Err(error) => {
                 self.note_target(&error);
                 work.failures = work.failures.saturating_add(1);
-                let wait = pause(Remedy::Soon(asked_for(&error)), work.failures, &self.settings.timing);
-                work.poll_due = Instant::now() + wait.min(LONGEST_BLINDNESS);
+                work.poll_due = Instant::now() + look_again(&error, work.failures, &self.settings.timing);
             }
         }
         Ok(())
@@ -161,7 +176,12 @@ impl Leader {
             return Ok(());
         }
         work.saved = false;
-        if work.ledger.advance(&diff(&plan.wanted, &observed)) {
+        // While nothing may be changed, the rest of what was begun is not sent either.
+        let wanted = match plan.decision.suspended {
+            None => diff(&plan.wanted, &observed),
+            Some(_) => Vec::new(),
+        };
+        if work.ledger.advance(&wanted) {
             return self.send(work).await;
         }
         self.counters.published.add();
@@ -176,12 +196,5 @@ impl Leader {
         work.ledger.fail(how, remedy, why, &self.settings.timing, self.now());
         work.saved = false;
         work.read_due = Instant::now();
-    }
-}
-
-fn asked_for(error: &TargetError) -> Option<Duration> {
-    match error {
-        TargetError::Throttled(asked) => *asked,
-        _ => None,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 /// Members that the service changes on its own.
 const VOLATILE: [&str; 2] = ["provisioningState", "resourceState"];
 
-/// The paths of all members of `raw` that are set and are not the same in `back`. Null, `""`… an empty array or object and
+/// The paths of all members of `raw` that are set and are not the same in `back`. Null, an empty array or object and
 /// a missing member are one to the service; an empty text is not.
 pub(crate) fn lost(raw: &Value, back: &Value) -> Vec<String> {
     let mut paths = Vec::new();

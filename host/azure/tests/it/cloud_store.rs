@@ -1,0 +1,153 @@
+//! What becomes of the publisher when the place where instances meet fails, forgets or lies.
+
+use crate::cloud::{Azure, Instance, REGIONS, Three};
+use portolan_azure::fakes::{Fault, Requests};
+use portolan_azure::settings::Settings;
+use portolan_core::health::State::{Healthy, Unhealthy};
+use std::time::Duration;
+
+const DEMOTED: &str = r#"PATCH o-weu {"properties":{"priority":5}}"#;
+const RESTORED: &str = r#"PATCH o-weu {"properties":{"priority":1}}"#;
+
+fn in_a_hurry(mut settings: Settings) -> Settings {
+    settings.timing.request_timeout = Duration::from_secs(1);
+    settings
+}
+
+async fn until_all_vote(three: &Three) {
+    for instance in three.0.values() {
+        instance
+            .until("all vote", |status| status.council.tally.live == 3)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_told_and_got_over() {
+    let refuse = |status, code: &str| Fault::Refuse {
+        status,
+        code: code.to_owned(),
+    };
+    let faults = [
+        Fault::Reset,
+        Fault::Hang,
+        Fault::Garbage,
+        Fault::TooManyRequests { retry_after: Some(1) },
+        refuse(503, "ServerBusy"),
+        refuse(403, "AuthorizationPermissionMismatch"),
+    ];
+    let azure = Azure::plain().await;
+    let three = Three::start(|vantage| in_a_hurry(azure.one_of_three(vantage)));
+    three.leader().await;
+    until_all_vote(&three).await;
+    for fault in faults {
+        azure.cloud.blob.fault(Requests::all(), fault.clone());
+        for instance in three.0.values() {
+            instance.until_alert("store-unreachable").await;
+            instance.until_alert("no-quorum").await;
+        }
+        // Not even for those who take any answer for success.
+        three.all_see("weu", Unhealthy);
+        for instance in three.0.values() {
+            instance.until("nobody leads", |status| !status.desk.leads).await;
+        }
+        three.all_see("weu", Healthy);
+        azure.cloud.blob.clear_faults(None);
+        until_all_vote(&three).await;
+        three.leader().await;
+        assert_eq!(azure.written(), Vec::<String>::new(), "{fault:?}");
+    }
+    three.all_see("weu", Unhealthy);
+    azure.until_written(1).await;
+    assert_eq!(azure.written(), [DEMOTED]);
+}
+
+#[tokio::test]
+async fn a_container_that_is_not_there_is_told() {
+    let azure = Azure::plain().await;
+    let mut settings = azure.one_of_three("weu");
+    let store = settings.store.as_mut().unwrap();
+    store.container.set_path("/devstoreaccount1/elsewhere");
+    let instance = Instance::start(settings);
+    instance.until_alert("store-unreachable").await;
+    let view = instance.publisher.status().view().to_string();
+    assert!(view.contains("the container does not exist"), "{view}");
+    assert!(!view.contains("sig="), "{view}");
+}
+
+#[tokio::test]
+async fn a_vote_that_cannot_be_read_is_silence() {
+    let azure = Azure::plain().await;
+    azure.cloud.blob.put("portolan", "shop/votes/sea", "no vote at all");
+    let two = ["eus", "weu"].map(|vantage| Instance::start(azure.one_of_three(vantage)));
+    for instance in &two {
+        let status = instance
+            .until("two vote", |status| status.council.tally.live == 2)
+            .await;
+        let sea = status.view().vantages.remove(1);
+        assert!(!sea.live && sea.spoiled.is_some_and(|why| why.starts_with("not a vote")));
+        // One outsider is not enough for its own region, two are for the silent one's.
+        instance.sees("weu", Unhealthy);
+        instance.sees("sea", Unhealthy);
+    }
+    for instance in &two {
+        instance
+            .until("two say so", |status| status.view().regions[2].unhealthy.votes == 2)
+            .await;
+    }
+    two[0].sees("weu", Healthy);
+    two[1].sees("weu", Healthy);
+    azure.until_written(1).await;
+    assert_eq!(azure.written(), [r#"PATCH o-sea {"properties":{"priority":5}}"#]);
+}
+
+/// Whatever lies in the place of the ledger, nothing is undone: what looks like our own work is taken for it.
+#[tokio::test]
+async fn a_ledger_that_is_lost_undoes_nothing() {
+    for lost in ["no ledger at all", "{}", "[1]"] {
+        let azure = Azure::plain().await;
+        let three = Three::start(|vantage| azure.one_of_three(vantage));
+        let leader = three.leader().await;
+        three.all_see("weu", Unhealthy);
+        azure.until_written(1).await;
+        three.0[leader].until_idle().await;
+        drop(three);
+        assert!(azure.cloud.blob.put("portolan", "shop/leader", lost));
+        let three = Three::start(|vantage| azure.one_of_three(vantage));
+        three.all_see("weu", Unhealthy);
+        let leader = three.leader().await;
+        three.0[leader].until_idle().await;
+        three.0[leader].until_read_on(4).await;
+        assert_eq!(azure.written(), [DEMOTED], "{lost}");
+        three.all_see("weu", Healthy);
+        azure.until_written(2).await;
+        assert_eq!(azure.written(), [DEMOTED, RESTORED], "{lost}");
+    }
+}
+
+/// Half a token's life and more goes by at once: store and management API refuse what looks good here.
+#[tokio::test]
+async fn tokens_that_have_ended_are_renewed_at_the_store_too() {
+    let azure = Azure::tls().await;
+    let three = Three::start(|vantage| azure.one_of_three(vantage));
+    three.leader().await;
+    until_all_vote(&three).await;
+    let before = azure.cloud.clock.now();
+    azure.cloud.clock.advance(Duration::from_secs(2 * 3600));
+    azure.file("token", &azure.cloud.entra.federated_token());
+    for vantage in REGIONS {
+        three.0[vantage]
+            .until("all vote by the new time", |status| {
+                let hour_later = before + Duration::from_secs(3600);
+                let clock = status.council.clock.map(|clock| clock.now().0).unwrap_or_default();
+                let since_1970 = hour_later.duration_since(std::time::UNIX_EPOCH).unwrap();
+                clock > since_1970.as_millis() as i64 && status.council.tally.live == 3
+            })
+            .await;
+    }
+    let leader = three.leader().await;
+    three.0[leader].until_idle().await;
+    let status = three.0[leader].until_read_on(2).await;
+    assert!(!status.desk.blind);
+    assert_eq!(azure.written(), Vec::<String>::new());
+}

@@ -1,0 +1,244 @@
+//! Tells what happens, as it happens: a region dies, vantages vote, the quorum, the plan, the request that is sent, the
+//! operation, the recovery. Pure: two looks in, lines out.
+
+use super::azure::origin;
+use portolan_azure::fakes::Recorded;
+use portolan_azure::fakes::arm::Operation;
+use portolan_azure::publisher::status::Status;
+use portolan_azure::vote::Ballot;
+use portolan_core::health::State;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+/// What can be seen at one moment.
+pub(super) struct Look {
+    /// Every gateway's region and how it behaves.
+    pub(super) gateways: Vec<(String, &'static str)>,
+    /// What each instance's publisher knows and does.
+    pub(super) statuses: Vec<Status>,
+    /// What Front Door's probes of each region are answered.
+    pub(super) probes: Vec<(String, u16)>,
+    /// The requests to the management API that change something.
+    pub(super) changes: Vec<Recorded>,
+    /// The operations there.
+    pub(super) operations: Vec<Operation>,
+    /// The regions whose origin all edges know as the management API shows it.
+    pub(super) followed: BTreeSet<String>,
+}
+
+/// What was told before.
+#[derive(Default)]
+pub(super) struct Narrator {
+    gateways: BTreeMap<String, &'static str>,
+    votes: BTreeSet<(String, String)>,
+    convicted: BTreeSet<String>,
+    probes: BTreeMap<String, u16>,
+    leader: Option<(String, u64)>,
+    started: u64,
+    /// When the last change was sent.
+    sent: Option<SystemTime>,
+    operations: usize,
+    awaited: BTreeSet<String>,
+    alerts: BTreeMap<(String, String), u32>,
+}
+
+/// An alert that goes away by itself within so many looks is not worth a line.
+const LASTING: u32 = 10;
+
+impl Narrator {
+    /// What is new. Each line has a word in front that says what kind of news it is.
+    pub(super) fn news(&mut self, look: &Look) -> Vec<String> {
+        let mut told = Vec::new();
+        let mut tell = |what: &str, text: String| told.push(format!("{what:<9} {text}"));
+        for (region, behaviour) in &look.gateways {
+            let before = self.gateways.insert(region.clone(), behaviour);
+            if before.is_some_and(|before| before != *behaviour) {
+                tell("region", format!("{region} is {behaviour}"));
+            }
+        }
+        self.elections(look, &mut tell);
+        self.votes(look, &mut tell);
+        for (region, status) in &look.probes {
+            match self.probes.insert(region.clone(), *status) {
+                Some(before) if before != *status && *status == 200 => {
+                    tell("probe", format!("of {region} is answered 200 again"));
+                }
+                Some(before) if before != *status => tell(
+                    "probe",
+                    format!("of {region} is answered {status}: Front Door's own probes leave it within a minute"),
+                ),
+                _ => {}
+            }
+        }
+        self.plans(look, &mut tell);
+        self.requests(look, &mut tell);
+        self.alerts(look, &mut tell);
+        told
+    }
+
+    fn elections(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+        let leads = look.statuses.iter().find(|status| status.desk.leads);
+        let now = leads.and_then(|status| Some((status.settings.vantage.to_string(), status.ledger()?.epoch)));
+        if let Some((vantage, epoch)) = now.filter(|now| self.leader.as_ref() != Some(now)) {
+            tell(
+                "leader",
+                format!("{vantage} holds the lease (epoch {epoch}) and publishes for all"),
+            );
+            self.leader = Some((vantage, epoch));
+        }
+    }
+
+    fn votes(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+        let Some(status) = look.statuses.first() else { return };
+        let mut now = BTreeSet::new();
+        for (vantage, ballot) in &status.council.ballots {
+            let Ballot::Cast { vote, .. } = ballot else { continue };
+            for (region, opinion) in &vote.regions {
+                if ballot.live().is_none() || opinion.state() != State::Unhealthy {
+                    continue;
+                }
+                let key = (vantage.to_string(), region.to_string());
+                if !self.votes.contains(&key) {
+                    tell("vote", format!("{vantage} finds {region} bad: {}", opinion.evidence));
+                }
+                now.insert(key);
+            }
+        }
+        self.votes = now;
+        for (region, said) in &status.council.tally.regions {
+            let (votes, of) = (said.unhealthy.votes, status.council.tally.configured);
+            match (
+                said.unhealthy.agreed_for.is_some(),
+                self.convicted.contains(region.as_str()),
+            ) {
+                (true, false) => {
+                    self.convicted.insert(region.to_string());
+                    let sustain = status.settings.timing.sustain;
+                    tell(
+                        "quorum",
+                        format!("{votes} of {of} find {region} bad; its origin is demoted if that lasts {sustain:?}"),
+                    );
+                }
+                (false, true) => {
+                    self.convicted.remove(region.as_str());
+                    let restore = status.settings.timing.restore;
+                    tell(
+                        "quorum",
+                        format!(
+                            "no longer that {region} is bad; a demoted origin is restored after {restore:?} of health"
+                        ),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn plans(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+        let ledger = look
+            .statuses
+            .iter()
+            .filter_map(Status::ledger)
+            .max_by_key(|ledger| ledger.epoch);
+        let Some(pending) = ledger.and_then(|ledger| ledger.pending.as_ref()) else {
+            return;
+        };
+        let started = u64::try_from(pending.started.0).unwrap_or_default();
+        if self.started == started {
+            return;
+        }
+        self.started = started;
+        for change in &pending.changes {
+            let (from, to) = (&change.from, &change.set);
+            let was = |value: Option<u32>| value.map_or("unset".to_owned(), |value| value.to_string());
+            let mut parts = Vec::new();
+            if let Some(priority) = to.priority {
+                parts.push(format!("priority {} -> {priority}", was(from.priority)));
+            }
+            if let Some(weight) = to.weight {
+                parts.push(format!("weight {} -> {weight}", was(from.weight)));
+            }
+            if let Some(enabled) = to.enabled {
+                parts.push(format!("enabled -> {enabled}"));
+            }
+            let what = format!(
+                "{} {} ({}): {}",
+                change.why(),
+                change.region,
+                change.origin,
+                parts.join(", ")
+            );
+            tell("plan", what);
+        }
+    }
+
+    fn requests(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+        // By its time, since the log forgets what is old.
+        let is_new = |request: &&Recorded| self.sent.is_none_or(|last| request.at > last);
+        for request in look.changes.iter().filter(is_new) {
+            let answer = request
+                .status
+                .map_or("no answer".to_owned(), |status| status.to_string());
+            let path = request
+                .path
+                .split_once("/providers/")
+                .map_or(&*request.path, |(_, path)| path);
+            tell(
+                "sent",
+                format!("{} …/{path} {} -> {answer}", request.method, request.body),
+            );
+            self.awaited.extend(
+                look.gateways
+                    .iter()
+                    .map(|(region, _)| region.clone())
+                    .filter(|region| request.path.ends_with(&origin(region))),
+            );
+        }
+        self.sent = look.changes.last().map(|request| request.at).or(self.sent);
+        let ended = look.operations.iter().filter(|operation| operation.ended).count();
+        if ended > self.operations {
+            tell("done", "the operation has ended; Front Door's edges follow".to_owned());
+        }
+        self.operations = ended;
+        let runs = look.operations.iter().any(|operation| !operation.ended);
+        let followed: Vec<String> = self
+            .awaited
+            .iter()
+            .filter(|region| !runs && look.followed.contains(*region))
+            .cloned()
+            .collect();
+        for region in followed {
+            self.awaited.remove(&region);
+            tell(
+                "edges",
+                format!("all of them know the new state of {}", origin(&region)),
+            );
+        }
+    }
+
+    fn alerts(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+        let mut now = BTreeMap::new();
+        for status in &look.statuses {
+            for alert in status.alerts() {
+                let key = (status.settings.vantage.to_string(), alert.code.to_string());
+                let looks = self.alerts.get(&key).copied().unwrap_or_default().saturating_add(1);
+                if looks == LASTING {
+                    tell("alert", format!("at {}: {}: {}", key.0, key.1, alert.text));
+                }
+                now.insert(key, looks);
+            }
+        }
+        for (key, looks) in &self.alerts {
+            if *looks >= LASTING && !now.contains_key(key) {
+                tell("over", format!("at {}: {}", key.0, key.1));
+            }
+        }
+        self.alerts = now;
+    }
+}
+
+/// Since the demo began, `02:07`.
+pub(super) fn clock(since: Duration) -> String {
+    let seconds = since.as_secs();
+    format!("{:02}:{:02}", seconds / 60, seconds % 60)
+}
