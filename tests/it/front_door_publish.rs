@@ -212,6 +212,34 @@ async fn the_leader_changes_the_origin_and_restores_it() {
 }
 
 #[tokio::test]
+async fn an_instance_that_reaches_nobody_abstains() {
+    let cloud = azure().await;
+    // Without checks a refused connection does not prove that the host is there.
+    let world = setup(&cloud, "dry-run").service("health_check: off").start();
+    for region in REGIONS {
+        world.behave(region, Behaviour::Dead);
+    }
+    let abstains = || {
+        let vote = cloud.blob.blob("portolan", "votes/westeurope")?.content;
+        let vote: serde_json::Value = serde_json::from_slice(&vote).ok()?;
+        let said = &vote["regions"]["westeurope"];
+        Some(said["state"] == "unknown" && said["evidence"] == "this instance reaches no gateway at all")
+    };
+    let send = async {
+        while abstains() != Some(true) {
+            let _ = world.try_send(&Request::get("/").from(from::BRITAIN)).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, send).await.expect("it never abstained");
+    let view = until(&world, "nothing is known", |view| {
+        view.regions.iter().all(|region| region.unhealthy.votes == 0)
+    })
+    .await;
+    assert_eq!(view.votes_live, 1, "an abstention is a vote: {view}");
+}
+
+#[tokio::test]
 async fn a_reload_starts_it_anew_and_gives_the_lease_back() {
     let cloud = azure().await;
     let world = setup(&cloud, "apply").start();

@@ -26,6 +26,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                 settings.routing.services(),
                 settings.routing.routes().services().count(),
             );
+            for warning in &settings.warnings {
+                eprintln!("{}:{warning} (a warning)", path.display());
+            }
             let regions: usize = services.iter().map(|service| service.gateways().len()).sum();
             println!(
                 "{}: fine: {} services, {regions} gateways, {routes} routes",

@@ -13,6 +13,7 @@ use portolan_core::config::{GatewayHost, Policy, Probe};
 use portolan_core::geo::Country;
 use portolan_core::identity::ClientHeader;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A small file without mistakes.
@@ -29,6 +30,13 @@ routes:
 
 /// The example that is shipped.
 const EXAMPLE: &str = include_str!("../../../deploy/portolan.yaml");
+
+/// The same with its commented section in force.
+static EXAMPLE_WITH_FRONT_DOOR: LazyLock<String> = LazyLock::new(|| {
+    let (head, rest) = EXAMPLE.split_once("# front_door:").expect("a section");
+    let (section, rest) = rest.split_once("\n\n").expect("its end");
+    format!("{head}front_door:{}\n\n{rest}", section.replace("\n# ", "\n"))
+});
 
 #[track_caller]
 fn settings(text: &str) -> Settings {

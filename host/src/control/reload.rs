@@ -258,6 +258,9 @@ impl Reloader {
         match off_thread(move || load(&path, &engine)).await {
             Ok(loaded) => {
                 warn_of_what_needs_a_restart(&self.loaded.settings, &loaded.settings);
+                for warning in &loaded.settings.warnings {
+                    tracing::warn!("{warning}");
+                }
                 self.watched = Watched::new(self.path.as_ref(), &loaded.settings);
                 self.keep_earlier(&loaded.plugins);
                 self.loaded = loaded.clone();

@@ -137,3 +137,42 @@ async fn a_service_is_fit_while_any_region_is() {
     );
     assert!(text.contains("  weu: 503, 2 of 3 vantages find it bad\n"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_gateway_outlives_a_reconfiguration() {
+    let (mut board, began) = (board(), Instant::now());
+    at(&mut board, began, 0, &quorum(true));
+    let regions = ["eus", "weu"].map(RegionName::from).to_vec();
+    let other = (ServiceName::from("blog"), vec![RegionName::from("weu")]);
+    board.reconfigure(ProbeTiming::default(), [other, (ServiceName::from("shop"), regions)]);
+    // All look well now; only the one that was bad has to prove it.
+    let answers = board.update(began + Duration::from_secs(1), |_, _| quorum(false));
+    let now = began + Duration::from_secs(1);
+    let told: Vec<_> = answers
+        .each(now)
+        .map(|service| {
+            let regions = service
+                .regions
+                .map(|(region, answer)| (region.to_string(), answer.status()));
+            (
+                service.name.to_string(),
+                service.any.status(),
+                regions.collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    let region = |name: &str, status| (name.to_owned(), status);
+    assert_eq!(
+        told,
+        [
+            ("blog".to_owned(), 200, vec![region("weu", 200)]),
+            ("shop".to_owned(), 200, vec![region("eus", 200), region("weu", 503)]),
+        ]
+    );
+    let shop = answers.service_named("shop").unwrap();
+    assert_eq!((shop, answers.region_named(shop, "weu")), (ServiceId(1), Some(Slot(1))));
+    assert_eq!(
+        (answers.service_named("none"), answers.region_named(shop, "none")),
+        (None, None)
+    );
+}

@@ -1,21 +1,19 @@
 //! What the publisher knows and does, for metrics, the admin view and the command line.
 
 mod show;
+mod view;
+
+pub use view::{CountView, ErrorView, PendingView, RegionView, VantageView, View};
 
 use super::council::Seat;
 use super::{Council, Counters, Desk};
 use crate::arm::Allowance;
 use crate::desired::Suspended;
-use crate::ledger::{Intent, Ledger, Pending};
-use crate::origin::Members;
-use crate::quorum::Count;
+use crate::ledger::Ledger;
 use crate::settings::{Mode, Settings};
-use crate::target::About;
-use crate::vote::Ballot;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// What is known and done at one moment.
 #[derive(Clone, Debug)]
@@ -61,117 +59,6 @@ impl Alert {
     ];
 }
 
-/// The status as it is served.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct View {
-    /// `off`, `dry-run` or `apply`.
-    pub mode: Cow<'static, str>,
-    /// The Front Door.
-    pub front_door: String,
-    /// This instance.
-    pub vantage: String,
-    /// Who leads, or led last.
-    pub leader: Option<String>,
-    /// Its epoch.
-    pub epoch: u64,
-    /// Whether it is this instance.
-    pub leads: bool,
-    /// Whether this instance is its own quorum of one.
-    pub alone: bool,
-    /// Votes that count.
-    pub votes_live: usize,
-    /// Votes needed.
-    pub votes_needed: usize,
-    /// The vantages.
-    pub vantages: Vec<VantageView>,
-    /// The regions.
-    pub regions: Vec<RegionView>,
-    /// The plan in words; only on the leader, and in a dry run.
-    pub plan: Option<String>,
-    /// The change set under way.
-    pub pending: Option<PendingView>,
-    /// What a person should look at.
-    pub alerts: Vec<Alert>,
-    /// What others changed of late: beside our members, and of our members what was put back.
-    pub changed_by_others: Vec<String>,
-    /// What went wrong last.
-    pub last_error: Option<ErrorView>,
-    /// What was done so far.
-    #[serde(with = "counters")]
-    pub counters: Arc<Counters>,
-    /// What is left of our allowance.
-    pub allowance: Allowance,
-    /// Facts about the Front Door.
-    pub about: Option<About>,
-    /// What of the settings is allowed and probably not meant.
-    pub warnings: Vec<String>,
-}
-
-/// A vantage and its vote.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct VantageView {
-    /// Its name.
-    pub vantage: String,
-    /// Whether its vote counts.
-    pub live: bool,
-    /// How old the vote is, in seconds.
-    pub age_s: Option<f64>,
-    /// What is wrong with the vote, if anything.
-    pub spoiled: Option<String>,
-}
-
-/// A region and its origin.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RegionView {
-    /// The region.
-    pub region: String,
-    /// Its origin.
-    pub origin: String,
-    /// What it should be made.
-    pub intent: Cow<'static, str>,
-    /// Its members as they should be.
-    pub desired: Option<Members>,
-    /// Its members as last read.
-    pub observed: Option<Members>,
-    /// Votes that it is bad, and for how long enough of them have said so, in seconds.
-    pub unhealthy: CountView,
-    /// Votes that it is well, likewise.
-    pub healthy: CountView,
-    /// Why it is not made something else, yet or at all.
-    pub held: Option<String>,
-}
-
-/// A count of votes.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct CountView {
-    /// How many.
-    pub votes: usize,
-    /// How long the quorum has held, in seconds.
-    pub agreed_for_s: Option<f64>,
-}
-
-/// The change set under way.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PendingView {
-    /// The changes, in words.
-    pub changes: Vec<String>,
-    /// How many are done.
-    pub done: usize,
-    /// Where the service reports on the request under way.
-    pub operation: Option<String>,
-    /// For how long it has been under way, in seconds.
-    pub age_s: f64,
-}
-
-/// An error of late.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ErrorView {
-    /// What it said.
-    pub text: String,
-    /// How long ago, in seconds.
-    pub age_s: f64,
-}
-
 impl Status {
     /// Of a publisher that does not run: because its mode is off, or for the reason given.
     pub fn at_rest(settings: Arc<Settings>, down: Option<String>) -> Self {
@@ -198,6 +85,7 @@ impl Status {
     pub fn alerts(&self) -> Vec<Alert> {
         let mut alerts = Vec::new();
         let mut raise = |code: &'static str, text: String| {
+            debug_assert!(Alert::CODES.contains(&code), "{code} is not among the codes");
             alerts.push(Alert {
                 code: code.into(),
                 text,
@@ -261,106 +149,6 @@ impl Status {
         alerts
     }
 
-    /// The status as it is served.
-    pub fn view(&self) -> View {
-        let (council, desk) = (&self.council, &self.desk);
-        let ledger = self.ledger();
-        View {
-            mode: self.settings.mode.as_str().into(),
-            front_door: self.settings.front_door.name(),
-            vantage: self.settings.vantage.to_string(),
-            leader: ledger
-                .and_then(|ledger| ledger.holder.as_ref())
-                .map(ToString::to_string),
-            epoch: ledger.map_or(0, |ledger| ledger.epoch),
-            leads: desk.leads,
-            alone: self.settings.vantages.len() == 1,
-            votes_live: council.tally.live,
-            votes_needed: council.tally.majority,
-            vantages: council
-                .ballots
-                .iter()
-                .map(|(vantage, ballot)| VantageView {
-                    vantage: vantage.to_string(),
-                    live: ballot.live().is_some(),
-                    age_s: match ballot {
-                        Ballot::Cast { age, .. } => Some(age.as_secs_f64()),
-                        _ => None,
-                    },
-                    spoiled: match ballot {
-                        Ballot::Spoiled(why) => Some(why.clone()),
-                        _ => None,
-                    },
-                })
-                .collect(),
-            regions: self.regions(),
-            plan: desk.plan.as_ref().map(ToString::to_string),
-            pending: ledger
-                .and_then(|ledger| ledger.pending.as_ref())
-                .map(|pending| self.pending(pending)),
-            alerts: self.alerts(),
-            changed_by_others: desk.others.clone(),
-            last_error: desk.error.as_ref().map(|(text, at)| ErrorView {
-                text: text.clone(),
-                age_s: Instant::now().saturating_duration_since(*at).as_secs_f64(),
-            }),
-            counters: self.counters.clone(),
-            allowance: self.allowance,
-            about: desk.about.clone(),
-            warnings: self.settings.warnings(),
-        }
-    }
-
-    fn regions(&self) -> Vec<RegionView> {
-        let plan = self.desk.plan.as_ref();
-        let view = |origin: &crate::origin::Baseline| {
-            let wanted = plan.and_then(|plan| plan.wanted.iter().find(|wanted| wanted.region == origin.region));
-            let intent = match wanted {
-                Some(wanted) => wanted.intent,
-                None => self
-                    .ledger()
-                    .and_then(|ledger| ledger.intents.get(&origin.region).copied())
-                    .unwrap_or(Intent::Baseline),
-            };
-            let said = self
-                .council
-                .tally
-                .regions
-                .get(&origin.region)
-                .copied()
-                .unwrap_or_default();
-            let observed = self.desk.observed.as_ref();
-            let held = plan.and_then(|plan| plan.decision.holds.iter().find(|hold| hold.region == origin.region));
-            RegionView {
-                region: origin.region.to_string(),
-                origin: origin.origin.clone(),
-                intent: intent.as_str().into(),
-                desired: wanted.map(|wanted| wanted.state.into()),
-                observed: observed
-                    .and_then(|(observed, _)| observed.get(&origin.origin))
-                    .map(|there| there.members),
-                unhealthy: said.unhealthy.into(),
-                healthy: said.healthy.into(),
-                held: held.map(|hold| format!("{} {}", hold.wish.as_str(), hold.why)),
-            }
-        };
-        self.settings.origins.iter().map(view).collect()
-    }
-
-    fn pending(&self, pending: &Pending) -> PendingView {
-        let now = self.council.clock.map(|clock| clock.now()).unwrap_or(pending.started);
-        PendingView {
-            changes: pending
-                .changes
-                .iter()
-                .map(|change| format!("{} {} ({})", change.why(), change.region, change.origin))
-                .collect(),
-            done: pending.done,
-            operation: pending.operation.as_ref().map(|operation| operation.url.to_string()),
-            age_s: now.since(pending.started).as_secs_f64(),
-        }
-    }
-
     /// What seems to be in the way, for an error message.
     pub(super) fn trouble(&self) -> String {
         let holder = self
@@ -381,25 +169,5 @@ impl Status {
     }
 }
 
-/// `#[serde(with)]` for counters that are shared.
-mod counters {
-    use super::{Arc, Counters};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(counters: &Arc<Counters>, to: S) -> Result<S::Ok, S::Error> {
-        counters.as_ref().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Counters>, D::Error> {
-        Counters::deserialize(from).map(Arc::new)
-    }
-}
-
-impl From<Count> for CountView {
-    fn from(count: Count) -> Self {
-        Self {
-            votes: count.votes,
-            agreed_for_s: count.agreed_for.map(|agreed| agreed.as_secs_f64()),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::mistakes::told;
 use super::schema::agrees;
-use super::{EXAMPLE, SMALL, settings};
+use super::{EXAMPLE_WITH_FRONT_DOOR, SMALL, settings};
 use crate::config::{FrontDoor, Publication};
 use portolan_azure::settings::{
     Access, Caps, Cloud, Credential, DrainAction, FrontDoor as Azure, LeaseTiming, Mode, ProbeTiming, SecretSource,
@@ -97,11 +97,8 @@ fn settings_of_nothing() -> crate::config::Settings {
 /// The commented section of the example that is shipped, uncommented.
 #[test]
 fn the_shipped_example_is_fine_and_says_the_defaults() {
-    let (head, rest) = EXAMPLE.split_once("# front_door:").expect("a section");
-    let (section, rest) = rest.split_once("\n\n").expect("its end");
-    let text = format!("{head}front_door:{}\n\n{rest}", section.replace("\n# ", "\n"));
-    let example = settings(&text);
-    assert!(agrees(&text));
+    let example = settings(&EXAMPLE_WITH_FRONT_DOOR);
+    assert!(agrees(&EXAMPLE_WITH_FRONT_DOOR));
     assert_eq!(example.warnings, []);
     let front_door = example.front_door.expect("a front door");
     let short = published(SECTION);

@@ -2,7 +2,7 @@
 
 use super::mistakes::told;
 use super::schema::agrees;
-use super::{EXAMPLE, SMALL};
+use super::{EXAMPLE, EXAMPLE_WITH_FRONT_DOOR, SMALL};
 use crate::config::parse;
 use proptest::prelude::*;
 use std::path::Path;
@@ -142,6 +142,9 @@ fn any_piece() -> impl Strategy<Value = String> {
         "weighted",
         "http://gw",
         "embedded:canary",
+        "origins",
+        "vantages",
+        "apply",
         "1s",
         "0",
         "-1",
@@ -201,8 +204,8 @@ proptest! {
     }
 
     #[test]
-    fn changed_files_are_read_or_refused(small: bool, changes in any_changes()) {
-        let mut text: Vec<char> = if small { SMALL } else { EXAMPLE }.chars().collect();
+    fn changed_files_are_read_or_refused(which in 0..3_usize, changes in any_changes()) {
+        let mut text: Vec<char> = [SMALL, EXAMPLE, &EXAMPLE_WITH_FRONT_DOOR][which].chars().collect();
         for (at, cut, piece) in changes {
             let begin = at.index(text.len() + 1);
             let end = (begin + cut).min(text.len());
@@ -213,6 +216,8 @@ proptest! {
 
     #[test]
     fn files_that_were_cut_short_are_read_or_refused(at: prop::sample::Index) {
-        holds(&EXAMPLE.as_bytes()[..at.index(EXAMPLE.len())])?;
+        for text in [EXAMPLE, &EXAMPLE_WITH_FRONT_DOOR] {
+            holds(&text.as_bytes()[..at.index(text.len())])?;
+        }
     }
 }
