@@ -1,13 +1,15 @@
 //! Where clients are: the location table and, when there is one, the table of autonomous systems.
 
 use crate::config::GeoSettings;
+use bytes::Bytes;
 use portolan_core::geo::Location;
 use portolan_geo::asn::AsnError;
 use portolan_geo::open::OpenError;
 use portolan_geo::reader::DatabaseError;
 use portolan_geo::{AsnTable, DatabaseFile, GeoTable};
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use thiserror::Error;
 
@@ -49,12 +51,28 @@ impl Geo {
     /// # Errors
     /// When a database cannot be read, or is not usable.
     pub fn load(settings: &GeoSettings) -> Result<Self, GeoError> {
+        Self::load_with(settings, |path| Ok(std::fs::read(path)?.into()))
+    }
+
+    /// The same with the content of the databases from elsewhere.
+    ///
+    /// # Errors
+    /// When a database cannot be read, or is not usable.
+    pub fn load_with(settings: &GeoSettings, read: impl Fn(&Path) -> io::Result<Bytes>) -> Result<Self, GeoError> {
+        let file = |path: &PathBuf| {
+            let name = path.display().to_string();
+            match read(path) {
+                Ok(bytes) => Ok(DatabaseFile { name, bytes }),
+                Err(source) => Err(DatabaseError::Io { name, source }),
+            }
+        };
         let mut geo = Self::embedded();
         if !settings.databases.is_empty() {
-            geo.places = Arc::new(GeoTable::open(&settings.databases)?);
+            let files = settings.databases.iter().map(file).collect::<Result<Vec<_>, _>>();
+            geo.places = Arc::new(GeoTable::of_files(&files.map_err(OpenError::from)?)?);
         }
         if let Some(path) = &settings.asn_database {
-            geo.systems = Some(Arc::new(AsnTable::compile(&[DatabaseFile::read(path)?])?));
+            geo.systems = Some(Arc::new(AsnTable::compile(&[file(path)?])?));
         }
         Ok(geo)
     }
