@@ -19,7 +19,7 @@ use crate::table::{Pins, Tables};
 use crate::telemetry::access_log::{AccessLog, Destination};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{Connections, Resolver};
-use crate::worker::{Budgets, Worker};
+use crate::worker::Worker;
 use instance::Instance;
 use portolan_core::config::GatewayHost;
 use std::cell::RefCell;
@@ -325,7 +325,6 @@ impl Crew {
             plugins: RefCell::new(PluginWorker::new(self.engine, index, chance.roll())),
             chance,
             recorder: Rc::new(Recorder::new(index, self.unrouted, sink)),
-            budgets: Budgets::new(self.workers),
         });
         let mut serving = JoinSet::new();
         for (listener, socket) in sockets.into_iter().enumerate() {
