@@ -7,5 +7,6 @@ mod geo;
 mod identity;
 mod plugins;
 mod reload;
+mod restart;
 mod routing;
 mod tidy;

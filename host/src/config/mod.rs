@@ -28,7 +28,7 @@ mod suggest;
 mod values;
 
 pub use error::{ConfigErrors, Mistake};
-pub use load::{load, parse};
+pub use load::{load, load_with, parse};
 pub use schema::schema;
 pub use settings::{AccessLog, GeoSettings, Listener, Plugin, PluginSource, Settings};
 

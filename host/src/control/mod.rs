@@ -2,8 +2,12 @@
 
 pub mod files;
 pub mod health;
+pub mod last_good;
+pub mod load;
 pub mod offline;
 pub mod probe;
 pub mod publisher;
 pub mod reload;
+mod source;
+pub mod start;
 pub mod status;

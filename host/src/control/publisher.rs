@@ -5,7 +5,7 @@
 
 use crate::config::Settings;
 use crate::control::health::Watched;
-use crate::control::reload::regions;
+use crate::control::load::regions;
 use crate::geo::Geo;
 use crate::plugin::PluginVersion;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
