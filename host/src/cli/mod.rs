@@ -7,6 +7,7 @@ mod geo;
 mod remote;
 mod serve;
 
+use crate::plugin;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io;
@@ -66,6 +67,9 @@ enum Command {
         portolan geo compile GeoLite2-City.mmdb --out city.portolan"
     )]
     Geo(geo::Command),
+    /// Compiles the plugin on standard input, within limits: how plugins are tried before they are compiled
+    #[command(hide = true, name = plugin::REHEARSE)]
+    Rehearse,
     /// Completions for a shell
     #[command(after_help = "Example:\n  portolan completions bash > /etc/bash_completion.d/portolan")]
     Completions {
@@ -90,6 +94,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Drain(arguments)) => remote::order(&arguments, "drain"),
         Some(Command::Undrain(arguments)) => remote::order(&arguments, "undrain"),
         Some(Command::Geo(command)) => geo::run(&command),
+        Some(Command::Rehearse) => return plugin::rehearsal(),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "portolan", &mut io::stdout());
             Ok(())
