@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use thiserror::Error;
 
+/// The largest database, in bytes. A larger one was made to exhaust memory.
+const MAX_DATABASE: u64 = 2 << 30;
+
 /// The loaded tables. Replaced together.
 #[derive(Clone, Debug)]
 pub struct Geo {
@@ -46,22 +49,15 @@ impl Geo {
         }
     }
 
-    /// Loads the databases that the settings name, or the embedded table when they name none.
+    /// Loads the databases that the settings name, or the embedded table when they name none. `read` gives the content of
+    /// a file, which may have so many bytes.
     ///
     /// # Errors
     /// When a database cannot be read, or is not usable.
-    pub fn load(settings: &GeoSettings) -> Result<Self, GeoError> {
-        Self::load_with(settings, |path| Ok(std::fs::read(path)?.into()))
-    }
-
-    /// The same with the content of the databases from elsewhere.
-    ///
-    /// # Errors
-    /// When a database cannot be read, or is not usable.
-    pub fn load_with(settings: &GeoSettings, read: impl Fn(&Path) -> io::Result<Bytes>) -> Result<Self, GeoError> {
+    pub fn load(settings: &GeoSettings, read: impl Fn(&Path, u64) -> io::Result<Bytes>) -> Result<Self, GeoError> {
         let file = |path: &PathBuf| {
             let name = path.display().to_string();
-            match read(path) {
+            match read(path, MAX_DATABASE) {
                 Ok(bytes) => Ok(DatabaseFile { name, bytes }),
                 Err(source) => Err(DatabaseError::Io { name, source }),
             }

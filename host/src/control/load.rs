@@ -106,7 +106,7 @@ pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Settings, Con
 
 /// Loads the location databases.
 pub(super) fn geo(settings: &Settings, source: &Source<'_>) -> Result<Geo, GeoError> {
-    Geo::load_with(&settings.geo, |path| source.read(path, u64::MAX))
+    Geo::load(&settings.geo, |path, most| source.read(path, most))
 }
 
 /// Loads one plugin and tries it on the regions of the services that use it.

@@ -107,12 +107,19 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The content of a file; of one that has more bytes, as many and one more.
+    /// The content of a file, which may have so many bytes. Of one that hides how many it has, that many and one more.
     pub(super) fn read(&self, path: &Path, most: u64) -> io::Result<Bytes> {
         let bytes: Bytes = match self.last_good {
             None => {
+                let file = File::open(path)?;
+                let length = file.metadata()?.len();
+                if length > most {
+                    return Err(io::Error::other(format!(
+                        "it has {length} bytes, and {most} are allowed"
+                    )));
+                }
                 let mut bytes = Vec::new();
-                File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+                file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
                 bytes.into()
             }
             Some(last_good) => {
