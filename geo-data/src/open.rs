@@ -47,14 +47,21 @@ impl GeoTable {
     /// When a file cannot be read, or is neither a compiled table nor a usable database.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, OpenError> {
         let files = paths.iter().map(|path| DatabaseFile::read(path.as_ref()));
-        let files = files.collect::<Result<Vec<_>, _>>()?;
+        Self::of_files(&files.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// The same of files that have been read.
+    ///
+    /// # Errors
+    /// When they are neither a compiled table nor usable databases.
+    pub fn of_files(files: &[DatabaseFile]) -> Result<Self, OpenError> {
         let Some(compiled) = files.iter().find(|file| Self::is_compiled(&file.bytes)) else {
-            return Ok(Self::compile(&files, &CompileOptions::default())?);
+            return Ok(Self::compile(files, &CompileOptions::default())?);
         };
         let name = || compiled.name.clone();
         if files.len() > 1 {
             return Err(OpenError::Mixed { name: name() });
         }
-        Self::read(compiled.bytes.as_slice()).map_err(|source| OpenError::Compiled { name: name(), source })
+        Self::read(&compiled.bytes[..]).map_err(|source| OpenError::Compiled { name: name(), source })
     }
 }

@@ -2,20 +2,25 @@
 
 use crate::record::Record;
 use crate::special;
+use bytes::Bytes;
 use ipnet::IpNet;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
+use memchr::memmem;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::{fs, io};
 use thiserror::Error;
 
+/// What the metadata of a database begins with.
+const METADATA: &[u8] = b"\xab\xcd\xefMaxMind.com";
+
 /// A database file in memory. Files are read, never mapped: one that is cut short in place would end the process.
 pub struct DatabaseFile {
     /// Its name, for messages.
     pub name: String,
     /// Its content.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 impl DatabaseFile {
@@ -26,7 +31,10 @@ impl DatabaseFile {
     pub fn read(path: &Path) -> Result<Self, DatabaseError> {
         let name = path.display().to_string();
         match fs::read(path) {
-            Ok(bytes) => Ok(Self { name, bytes }),
+            Ok(bytes) => Ok(Self {
+                name,
+                bytes: bytes.into(),
+            }),
             Err(source) => Err(DatabaseError::Io { name, source }),
         }
     }
@@ -65,6 +73,14 @@ pub enum DatabaseError {
         /// What the format says.
         source: MaxMindDbError,
     },
+    /// It is several databases, one behind the other.
+    #[error("{name} holds {count} databases, one behind the other; download it again")]
+    Repeated {
+        /// The file.
+        name: String,
+        /// How many there are.
+        count: usize,
+    },
     /// Its search tree is no tree.
     #[error("{name} is corrupt: its search tree has more leaves than its {nodes} nodes allow; download it again")]
     Tangled {
@@ -98,7 +114,15 @@ pub(crate) struct Span {
 impl<'a> Database<'a> {
     pub(crate) fn open(file: &'a DatabaseFile) -> Result<Self, DatabaseError> {
         let name = file.name.as_str();
-        match Reader::from_source(file.bytes.as_slice()) {
+        // Each ends with its metadata; the reader would take the last ones with the first tree.
+        let count = memmem::find_iter(&file.bytes, METADATA).count();
+        if count > 1 {
+            return Err(DatabaseError::Repeated {
+                name: name.to_owned(),
+                count,
+            });
+        }
+        match Reader::from_source(&file.bytes[..]) {
             Ok(reader) => Ok(Self { name, reader }),
             Err(source) => Err(DatabaseError::NotADatabase {
                 name: name.to_owned(),

@@ -250,7 +250,14 @@ fn a_tree_that_is_none_is_refused_without_walking_all_of_it() {
         bytes[node as usize * 6..][..6].copy_from_slice(&[record, record].concat());
     }
     let name = "tangled.mmdb".to_owned();
-    let error = GeoTable::compile(&[DatabaseFile { name, bytes }], &CompileOptions::default()).unwrap_err();
+    let error = GeoTable::compile(
+        &[DatabaseFile {
+            name,
+            bytes: bytes.into(),
+        }],
+        &CompileOptions::default(),
+    )
+    .unwrap_err();
     assert!(
         matches!(error, CompileError::Database(DatabaseError::Tangled { .. })),
         "{error:?}"
@@ -263,7 +270,7 @@ fn a_download_that_was_cut_short_is_refused() {
     for length in [0, 1, 100, whole.len() / 2, whole.len() - 1_000] {
         let file = DatabaseFile {
             name: "half.mmdb".to_owned(),
-            bytes: whole[..length].to_vec(),
+            bytes: whole[..length].to_vec().into(),
         };
         let error = GeoTable::compile(&[file], &CompileOptions::default()).unwrap_err();
         assert!(
@@ -280,6 +287,17 @@ fn a_download_that_was_cut_short_is_refused() {
     );
 }
 
+#[test]
+fn a_file_that_was_written_twice_is_refused() {
+    let bytes = fs::read(good("GeoIP2-City-Test")).unwrap().repeat(2).into();
+    let name = "twice.mmdb".to_owned();
+    let error = GeoTable::compile(&[DatabaseFile { name, bytes }], &CompileOptions::default()).unwrap_err();
+    assert!(
+        matches!(error, CompileError::Database(DatabaseError::Repeated { count: 2, .. })),
+        "{error:?}"
+    );
+}
+
 proptest! {
     /// Bytes that changed on a disk or on the way give a table or an error, never a panic or an endless walk.
     #[test]
@@ -292,7 +310,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let files = [DatabaseFile { name: which.to_owned(), bytes }];
+        let files = [DatabaseFile { name: which.to_owned(), bytes: bytes.into() }];
         if let Ok(table) = GeoTable::compile(&files, &CompileOptions::default()) {
             prop_assert!(table.locate(ip("81.2.69.142")).id.index() < table.places().len());
         }

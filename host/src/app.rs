@@ -8,20 +8,22 @@ use crate::chance::Chance;
 use crate::config::{AccessLog as AccessLogSettings, Settings};
 use crate::control::front_door;
 use crate::control::health::{self, News};
+use crate::control::load::LoadError;
 use crate::control::probe::{Network, Resolve};
 use crate::control::publisher::{Publisher, Update};
-use crate::control::reload::{self, LoadError, Reloader};
+use crate::control::reload::{self, Reloader};
+use crate::control::start::Start;
 use crate::control::status::Status;
 use crate::front_door::Board;
 use crate::pipeline;
-use crate::plugin::{EngineError, PluginEngine, PluginWorker};
+use crate::plugin::{PluginEngine, PluginWorker};
 use crate::record::Recorder;
 use crate::server::{self, Drain, DrainSwitch, Limits};
 use crate::table::{Pins, Tables};
 use crate::telemetry::access_log::{AccessLog, Destination};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{Connections, Resolver};
-use crate::worker::{Budgets, Worker};
+use crate::worker::Worker;
 use instance::Instance;
 use portolan_core::config::GatewayHost;
 use std::cell::RefCell;
@@ -52,9 +54,6 @@ pub enum AppError {
     /// A database or a plugin cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// Plugins cannot be run on this machine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// The system gives no thread, runtime, file or resolver.
     #[error("failed to start: {0}")]
     System(#[from] io::Error),
@@ -94,14 +93,20 @@ impl App {
     /// # Errors
     /// When an address is taken, or something that the settings name cannot be used.
     pub fn start(settings: Settings, path: Option<PathBuf>) -> Result<Self, AppError> {
-        let workers = settings
-            .workers
-            .or_else(|| thread::available_parallelism().ok())
-            .map_or(1, NonZeroUsize::get);
-        let engine = PluginEngine::new(workers)?;
+        Self::begin(Start::new(settings, path))
+    }
+
+    /// The same from a start that may have restored what was last good.
+    ///
+    /// # Errors
+    /// When an address is taken, or something that the settings name cannot be used.
+    pub fn begin(start: Start) -> Result<Self, AppError> {
         let status = Arc::new(Status::default());
-        let loaded = reload::load_first(settings, &engine, &status)?;
+        let (path, last_good) = (start.path.clone(), start.last_good.clone());
+        let (load, engine) = start.load(&status, |settings| PluginEngine::new(workers(settings)))?;
+        let loaded = load.loaded.clone();
         let settings = Arc::clone(&loaded.settings);
+        let workers = workers(&settings);
 
         let sockets = settings
             .listeners
@@ -118,7 +123,7 @@ impl App {
         let alarm = Arc::new(Notify::new());
         let control = runtime::Builder::new_current_thread().enable_all().build()?;
         let resolver = Arc::new(Resolver::system(control.handle().clone()));
-        let (publisher, tables) = Publisher::new(loaded.clone(), workers, Arc::clone(&alarm), Arc::clone(&resolver));
+        let (publisher, tables) = Publisher::new(loaded, workers, Arc::clone(&alarm), Arc::clone(&resolver));
         let (switch, drain) = server::drain();
         let access_log = access_log(&settings.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
@@ -167,7 +172,7 @@ impl App {
                 News::Probed(..) => {}
             }
         });
-        let reloader = Reloader::new(path, engine, loaded, updates, Arc::clone(&status));
+        let reloader = Reloader::new(path, last_good, engine, load, updates, Arc::clone(&status));
         let tables_of_publisher = Arc::clone(&tables);
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
@@ -284,6 +289,12 @@ impl Drop for App {
     }
 }
 
+/// How many workers there are: as many as there are cores, unless the settings say otherwise.
+fn workers(settings: &Settings) -> usize {
+    let workers = settings.workers.or_else(|| thread::available_parallelism().ok());
+    workers.map_or(1, NonZeroUsize::get)
+}
+
 /// A socket for every worker: the system shares connections out among them.
 fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, AppError> {
     let listen = |address| server::bind(address).map_err(|error| AppError::Listen { address, error });
@@ -347,7 +358,6 @@ impl Crew {
             plugins: RefCell::new(PluginWorker::new(self.engine, index, chance.roll())),
             chance,
             recorder: Rc::new(Recorder::new(index, self.unrouted, sink)),
-            budgets: Budgets::new(self.workers),
             front_door: self.front_door,
         });
         let mut serving = JoinSet::new();

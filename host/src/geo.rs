@@ -1,15 +1,20 @@
 //! Where clients are: the location table and, when there is one, the table of autonomous systems.
 
 use crate::config::GeoSettings;
+use bytes::Bytes;
 use portolan_core::geo::Location;
 use portolan_geo::asn::AsnError;
 use portolan_geo::open::OpenError;
 use portolan_geo::reader::DatabaseError;
 use portolan_geo::{AsnTable, DatabaseFile, GeoTable};
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use thiserror::Error;
+
+/// The largest database, in bytes. A larger one was made to exhaust memory.
+const MAX_DATABASE: u64 = 2 << 30;
 
 /// The loaded tables. Replaced together.
 #[derive(Clone, Debug)]
@@ -44,17 +49,26 @@ impl Geo {
         }
     }
 
-    /// Loads the databases that the settings name, or the embedded table when they name none.
+    /// Loads the databases that the settings name, or the embedded table when they name none. `read` gives the content of
+    /// a file, which may have so many bytes.
     ///
     /// # Errors
     /// When a database cannot be read, or is not usable.
-    pub fn load(settings: &GeoSettings) -> Result<Self, GeoError> {
+    pub fn load(settings: &GeoSettings, read: impl Fn(&Path, u64) -> io::Result<Bytes>) -> Result<Self, GeoError> {
+        let file = |path: &PathBuf| {
+            let name = path.display().to_string();
+            match read(path, MAX_DATABASE) {
+                Ok(bytes) => Ok(DatabaseFile { name, bytes }),
+                Err(source) => Err(DatabaseError::Io { name, source }),
+            }
+        };
         let mut geo = Self::embedded();
         if !settings.databases.is_empty() {
-            geo.places = Arc::new(GeoTable::open(&settings.databases)?);
+            let files = settings.databases.iter().map(file).collect::<Result<Vec<_>, _>>();
+            geo.places = Arc::new(GeoTable::of_files(&files.map_err(OpenError::from)?)?);
         }
         if let Some(path) = &settings.asn_database {
-            geo.systems = Some(Arc::new(AsnTable::compile(&[DatabaseFile::read(path)?])?));
+            geo.systems = Some(Arc::new(AsnTable::compile(&[file(path)?])?));
         }
         Ok(geo)
     }

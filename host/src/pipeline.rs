@@ -79,7 +79,10 @@ async fn answer(
 
     // Plan: every choice is made before the first byte leaves.
     let (retry, timeouts) = (&routed.service.retry, &routed.service.timeouts);
-    let plan = AttemptPlan::new(decision.ranking.clone(), retry, timeouts, &parts.method, record.begun());
+    let mut plan = AttemptPlan::new(decision.ranking.clone(), retry, timeouts, &parts.method, record.begun());
+    if (decision.candidates.eligible - routed.health.silent()).is_empty() {
+        plan = plan.in_silence(record.begun());
+    }
 
     // Forward.
     let forwarding = Forwarding {
@@ -91,10 +94,9 @@ async fn answer(
     let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
     let outbound = Outbound::new(&parts, forwarding, body.framing(&parts.headers));
     record.traced(outbound.traceparent());
-    let budget = worker.budgets.of(&routed, record.begun());
     let forwarder = Forwarder {
         connections: &worker.connections,
-        budget: &budget,
+        budget: &routed.entry.budget,
         retry,
         timeouts,
         target: |slot| routed.entry.gateway(slot),

@@ -155,6 +155,7 @@ impl RequestError {
                 (StatusCode::REQUEST_TIMEOUT, Close, "client_slow")
             }
             Self::Forward(ForwardError::GaveUp { reason, last }) => match (reason, last) {
+                (GaveUp::Silence, _) => (StatusCode::SERVICE_UNAVAILABLE, Keep, "silence"),
                 (GaveUp::Deadline, _) | (_, Some(Outcome::TimedOut)) => {
                     (StatusCode::GATEWAY_TIMEOUT, Keep, "timed_out")
                 }

@@ -8,7 +8,7 @@ use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::record::Ledger;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::GatewayTarget;
+use crate::upstream::{GatewayTarget, SharedBudget};
 use crate::vitals::Vitals;
 use arc_swap::ArcSwap;
 use portolan_core::chart::Chart;
@@ -48,6 +48,8 @@ pub struct ServiceEntry {
     pub plugin: Option<PluginEntry>,
     /// Its counters.
     pub vitals: Arc<ServiceVitals>,
+    /// Its retry budget.
+    pub budget: Arc<SharedBudget>,
     /// Whether any of its gateways has a request limit.
     pub limited: bool,
 }

@@ -102,6 +102,11 @@ impl Connection {
         Ok(Self { sender })
     }
 
+    /// Whether the proxy has not closed it, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors

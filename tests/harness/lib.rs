@@ -5,11 +5,13 @@
 
 mod client;
 mod load;
+mod steady;
 mod world;
 
 pub use client::{Answer, Request, send};
 pub use load::{Load, Tally};
 pub use portolan::demo::gateway::{Behaviour, Gateway};
+pub use steady::{Came, NUMBER, Sent, Steady};
 pub use world::{Setup, World};
 
 /// Addresses with a known place in the embedded location table.

@@ -4,6 +4,8 @@ use crate::client::{Answer, Connection, Request};
 use crate::load::Load;
 use portolan::app::App;
 use portolan::config;
+use portolan::control::last_good::LastGood;
+use portolan::control::start::Start;
 use portolan::control::status::Kind;
 use portolan::demo::gateway::{Behaviour, Gateway};
 use portolan::table::RoutingTable;
@@ -23,6 +25,7 @@ pub struct Setup {
     regions: Vec<(String, Gateway)>,
     service: String,
     rest: String,
+    keeps: bool,
     folder: TempDir,
 }
 
@@ -42,6 +45,7 @@ impl Setup {
             regions: regions.collect(),
             service: "    health_check: { path: /healthz, interval: 100ms, timeout: 100ms }\n".into(),
             rest: String::new(),
+            keeps: false,
             folder: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -80,6 +84,13 @@ impl Setup {
         self
     }
 
+    /// With a folder in which what is in force is kept for the next start.
+    #[must_use]
+    pub fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
     /// The configuration as text.
     pub fn config(&self) -> String {
         let mut text = "listeners:\n  - address: 127.0.0.1:0\n    client_address: { trusted_proxies: [127.0.0.0/8], \
@@ -101,16 +112,17 @@ impl Setup {
 
     /// Starts the program on this configuration.
     pub fn start(self) -> World {
-        let path = self.folder.path().join("portolan.yaml");
-        std::fs::write(&path, self.config()).expect("written");
-        let settings = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
-        let app = App::start(settings, Some(path)).unwrap_or_else(|error| panic!("{error}"));
+        std::fs::write(self.folder.path().join("portolan.yaml"), self.config()).expect("written");
+        self.try_start().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts the program on what its folder holds.
+    ///
+    /// # Errors
+    /// When the program refuses.
+    pub fn try_start(self) -> Result<World, String> {
         let regions = self.regions.into_iter().map(|(_, gateway)| gateway).collect();
-        World {
-            app,
-            regions,
-            folder: self.folder,
-        }
+        World::run(regions, self.folder, self.keeps)
     }
 }
 
@@ -120,12 +132,39 @@ pub struct World {
     app: App,
     regions: Vec<Gateway>,
     folder: TempDir,
+    keeps: bool,
 }
 
 impl World {
     /// Three regions with nothing special.
     pub fn start() -> Self {
         Setup::three_regions().start()
+    }
+
+    fn run(regions: Vec<Gateway>, folder: TempDir, keeps: bool) -> Result<Self, String> {
+        let path = folder.path().join("portolan.yaml");
+        let start = if keeps {
+            let last_good = LastGood::open(&folder.path().join("state")).map_err(|error| error.to_string())?;
+            Start::kept(path, last_good)
+        } else {
+            config::load(&path).map(|settings| Start::new(settings, Some(path)))
+        };
+        let app = App::begin(start.map_err(|errors| errors.to_string())?).map_err(|error| error.to_string())?;
+        Ok(Self {
+            app,
+            regions,
+            folder,
+            keeps,
+        })
+    }
+
+    /// Ends the program and starts it again on what its folder holds now.
+    ///
+    /// # Errors
+    /// When the program refuses.
+    pub fn restart(self) -> Result<Self, String> {
+        self.app.stop();
+        Self::run(self.regions, self.folder, self.keeps)
     }
 
     /// Sends a request on a connection of its own.
@@ -252,6 +291,15 @@ impl World {
     pub async fn until_refusals(&self, kind: Kind, count: u64) {
         let what = format!("{count} of kind {} are refused", kind.as_str());
         self.poll(&what, || self.app.status().of(kind).refused >= count).await;
+    }
+
+    /// Waits until what is in force has been written down so often since the start.
+    pub async fn until_kept(&self, count: u64) {
+        let what = format!("what is in force is kept {count} times");
+        self.poll(&what, || {
+            self.app.status().keeps().is_some_and(|keeps| keeps.kept >= count)
+        })
+        .await;
     }
 
     /// Waits for a state that rings no bell, by looking every millisecond.

@@ -2,6 +2,7 @@
 
 use portolan_core::health::State;
 use portolan_tests::{Behaviour, Request, Setup, World, from};
+use std::time::{Duration, Instant};
 
 const CLIENTS: [&str; 8] = [from::BRITAIN; 8];
 
@@ -33,6 +34,26 @@ async fn a_region_that_drops_connections_loses_no_get() {
 }
 
 #[tokio::test]
+async fn a_region_that_resets_connections_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Reset).await;
+}
+
+#[tokio::test]
+async fn a_region_that_swallows_packets_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Swallow).await;
+}
+
+#[tokio::test]
+async fn a_region_that_stops_in_good_order_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Stop).await;
+}
+
+#[tokio::test]
+async fn a_region_that_never_answers_some_requests_loses_no_get() {
+    check_nothing_is_lost(Behaviour::Lose).await;
+}
+
+#[tokio::test]
 async fn a_failing_region_loses_no_get() {
     check_nothing_is_lost(Behaviour::Fail).await;
 }
@@ -59,10 +80,11 @@ async fn a_region_that_cuts_answers_is_left_and_never_shown_as_whole() {
     let tally = load.stop().await;
     // A cut answer has begun to reach the client: it fails there, visibly.
     assert!(
-        tally
-            .failures
-            .keys()
-            .all(|what| what.starts_with("body:") || what.starts_with("ready:")),
+        !tally.failures.is_empty()
+            && tally
+                .failures
+                .keys()
+                .all(|what| what.starts_with("body:") || what.starts_with("ready:")),
         "{tally:?}"
     );
     assert!(tally.regions.contains_key("eastus2"), "{tally:?}");
@@ -85,6 +107,97 @@ async fn two_of_three_regions_may_die() {
     let tally = load.stop().await;
     assert!(tally.failures.is_empty(), "{tally:?}");
     assert!(tally.regions.contains_key("southeastasia"), "{tally:?}");
+}
+
+#[tokio::test]
+async fn faults_that_probes_do_not_see_are_found_by_traffic() {
+    for behaviour in [Behaviour::Fail, Behaviour::Hang, Behaviour::Reset] {
+        let world = World::start();
+        world.until_healthy().await;
+        world.gateway("westeurope").spare_probes(true);
+        let mut load = world.load(&CLIENTS);
+        load.more(500).await;
+        world.behave("westeurope", behaviour);
+        world.until_state("westeurope", State::Unhealthy).await;
+        load.more(500).await;
+        let tally = load.stop().await;
+        assert!(tally.failures.is_empty(), "{behaviour:?}: {tally:?}");
+    }
+}
+
+/// A request may try one region after the other while those before have not answered.
+#[tokio::test]
+async fn no_get_waits_for_two_regions_that_hang() {
+    let patient = "health_check: off\nretry: { per_try_timeout: 15s, hedge_after: 20ms }";
+    let world = Setup::three_regions().service(patient).start();
+    world.behave("westeurope", Behaviour::Hang);
+    world.behave("eastus2", Behaviour::Hang);
+    let begun = Instant::now();
+    let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
+    assert_eq!(answer.region(), "southeastasia", "{}", answer.text());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+/// When the second attempt fails, the next region is tried at once, while the first attempt goes on.
+#[tokio::test]
+async fn no_get_waits_for_one_region_that_hangs_when_the_next_one_is_dead() {
+    let patient = "health_check: off\nretry: { per_try_timeout: 15s, hedge_after: 100ms }";
+    let world = Setup::three_regions().service(patient).start();
+    world.behave("westeurope", Behaviour::Hang);
+    world.behave("eastus2", Behaviour::Dead);
+    let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
+    assert_eq!(answer.region(), "southeastasia", "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_post_is_not_sent_beside_another() {
+    let service = "health_check: off\nretry: { per_try_timeout: 300ms, hedge_after: 20ms }";
+    let world = Setup::three_regions().service(service).start();
+    world.behave("westeurope", Behaviour::Hang);
+    let answer = world.send(Request::post("/order", "one").from(from::BRITAIN)).await;
+    assert_eq!(answer.status, 504, "{}", answer.text());
+    assert_eq!(posts(&world), 1);
+}
+
+#[tokio::test]
+async fn regions_that_answer_nobody_are_not_waited_for() {
+    let world = World::start();
+    world.until_healthy().await;
+    for region in ["westeurope", "eastus2", "southeastasia"] {
+        world.behave(region, Behaviour::Hang);
+    }
+    world
+        .until("all regions are silent", |table| {
+            table.health.services()[0].silent().len() == 3
+        })
+        .await;
+    // The time for one attempt is 5 s.
+    let begun = Instant::now();
+    let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_ne!(answer.header("retry-after"), "", "{:?}", answer.headers);
+    // It may have been carried out: nobody should simply send it again.
+    let answer = world.send(Request::post("/order", "one").from(from::BRITAIN)).await;
+    assert_eq!(answer.status, 504, "{}", answer.text());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    world.behave("southeastasia", Behaviour::Serve);
+    world
+        .until("a region answers again", |table| {
+            table.health.services()[0].silent().len() < 3
+        })
+        .await;
+    assert_eq!(world.region_for(from::BRITAIN).await, "southeastasia");
+}
+
+#[tokio::test]
+async fn other_terms_of_the_retry_budget_apply_without_a_restart() {
+    let world = World::start();
+    let terms = |table: &portolan::table::RoutingTable| table.services[0].budget.terms();
+    assert_eq!(terms(&world.app().tables().current()).percent, 20);
+    world.reconfigure(|text| text.replace("  shop:\n", "  shop:\n    retry: { budget: { percent: 35 } }\n"));
+    world
+        .until("35 % may be extra", |table| terms(table).percent == 35)
+        .await;
 }
 
 #[tokio::test]

@@ -13,5 +13,6 @@ mod geo;
 mod identity;
 mod plugins;
 mod reload;
+mod restart;
 mod routing;
 mod tidy;

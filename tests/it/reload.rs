@@ -99,3 +99,20 @@ async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
         .until("the database is reloaded", |table| table.generation > before)
         .await;
 }
+
+#[tokio::test]
+async fn a_database_of_absurd_size_is_refused_unread() {
+    let good = portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb");
+    let world = Setup::three_regions()
+        .file("city.mmdb", &good)
+        .with("geo: { database: city.mmdb }")
+        .start();
+    // Takes no room on the disk, and would take three gigabytes of memory.
+    let path = world.folder().join("city.mmdb");
+    let file = std::fs::File::options().write(true).open(path).expect("there");
+    file.set_len(3 << 30).expect("longer");
+    world.until_refused(Kind::Geo).await;
+    let ready = world.admin(Request::get("/readyz")).await.text();
+    assert!(ready.contains("3221225472 bytes"), "{ready}");
+    assert_eq!(world.region_for("175.16.199.1").await, "southeastasia");
+}

@@ -12,7 +12,7 @@ const SPAN_SECONDS: f64 = 10.0;
 /// Time is counted in steps of this many seconds: finer ones cost more than they tell.
 const STEP_SECONDS: f64 = 0.05;
 
-/// A service's budget, as one worker keeps it. Nothing in it is shared.
+/// A service's budget.
 #[derive(Clone, Debug)]
 pub struct RetryBudget {
     per_request: f64,
@@ -23,11 +23,10 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// A budget that begins with what its trickle brings in ten seconds. `share` is the part of the whole budget that
-    /// this worker has: one over the number of workers.
-    pub fn new(budget: Budget, share: f64, now: Instant) -> Self {
-        let per_second = f64::from(budget.min_per_second) * share;
-        let reserve = (per_second * SPAN_SECONDS).max(if budget.min_per_second > 0 { 1.0 } else { 0.0 });
+    /// A budget that begins with what its trickle brings in ten seconds.
+    pub fn new(budget: Budget, now: Instant) -> Self {
+        let per_second = f64::from(budget.min_per_second);
+        let reserve = per_second * SPAN_SECONDS;
         Self {
             per_request: f64::from(budget.percent) / 100.0,
             per_second,
@@ -37,11 +36,19 @@ impl RetryBudget {
         }
     }
 
-    /// A request came in.
-    pub fn deposit(&mut self, now: Instant) {
+    /// So many requests came in since the last time, evenly as far as anybody knows.
+    pub fn deposit(&mut self, requests: u64, now: Instant) {
+        let spans = now.saturating_duration_since(self.last).as_secs_f64() / SPAN_SECONDS;
         self.pass(now);
-        self.cap += self.per_request;
-        self.balance = (self.balance + self.per_request).min(self.cap);
+        // The earlier ones have faded a little already.
+        let fresh = if spans > 1e-3 {
+            (1.0 - (-spans).exp()) / spans
+        } else {
+            1.0
+        };
+        let paid_in = self.per_request * requests as f64;
+        self.cap += paid_in * fresh;
+        self.balance = (self.balance + paid_in).min(self.cap);
     }
 
     /// Takes out one extra attempt, if it is affordable.
@@ -84,7 +91,6 @@ mod tests {
                 percent,
                 min_per_second,
             },
-            1.0,
             now,
         )
     }
@@ -96,7 +102,7 @@ mod tests {
         let mut extra = 0;
         for millis in 0..10_000 {
             let now = start + Duration::from_millis(millis);
-            budget.deposit(now);
+            budget.deposit(1, now);
             extra += u32::from(budget.withdraw(now));
         }
         assert!((1_900..=2_000).contains(&extra), "{extra}");
@@ -117,9 +123,23 @@ mod tests {
     fn what_was_not_used_fades() {
         let start = Instant::now();
         let mut budget = budget(20, 0, start);
-        (0..1_000).for_each(|_| budget.deposit(start));
+        budget.deposit(1_000, start);
         assert!((budget.balance() - 200.0).abs() < 1e-6, "{}", budget.balance());
-        budget.deposit(start + Duration::from_secs(100));
+        budget.deposit(1, start + Duration::from_secs(100));
         assert!(budget.balance() < 1.0, "{}", budget.balance());
+    }
+
+    #[test]
+    fn a_rare_look_sees_what_many_looks_see() {
+        let start = Instant::now();
+        for seconds in [1, 10, 60, 600] {
+            let (mut often, mut rare) = (budget(20, 3, start), budget(20, 3, start));
+            for tenth in 1..=seconds * 10 {
+                often.deposit(20, start + Duration::from_millis(100 * tenth));
+            }
+            rare.deposit(seconds * 200, start + Duration::from_secs(seconds));
+            let (often, rare) = (often.balance(), rare.balance());
+            assert!((often - rare).abs() < 0.02 * often, "{seconds} s: {often} and {rare}");
+        }
     }
 }

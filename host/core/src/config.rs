@@ -339,7 +339,8 @@ pub struct OutlierDetection {
     pub base_ejection_time: Duration,
     /// No ejection lasts longer.
     pub max_ejection_time: Duration,
-    /// No more than this share of a service's gateways is ejected at a time, in percent; one always may be.
+    /// No more than this share of a service's gateways is ejected at a time, in percent. One always may be; and so may one
+    /// that answers nobody, as long as another is there.
     pub max_ejection_percent: u8,
 }
 
@@ -424,7 +425,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_millis(500),
+            connect: Duration::from_millis(400),
             request: Duration::from_secs(15),
             idle: Duration::from_secs(60),
         }

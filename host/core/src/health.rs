@@ -98,6 +98,7 @@ pub struct ServiceHealth {
     unhealthy: Slots,
     draining: Slots,
     ramping: Slots,
+    silent: Slots,
 }
 
 impl ServiceHealth {
@@ -111,8 +112,15 @@ impl ServiceHealth {
             unhealthy: those(|gateway| gateway.state == State::Unhealthy),
             draining: those(|gateway| gateway.state == State::Draining),
             ramping: those(|gateway| gateway.share < GatewayHealth::FULL_SHARE),
+            silent: Slots::EMPTY,
             gateways,
         }
+    }
+
+    /// The same, with these gateways known to be [silent](Self::silent).
+    #[must_use]
+    pub fn with_silent(self, silent: Slots) -> Self {
+        Self { silent, ..self }
     }
 
     /// Nothing known of `count` gateways.
@@ -138,6 +146,12 @@ impl ServiceHealth {
     /// Those that are [`State::Draining`].
     pub fn draining(&self) -> Slots {
         self.draining
+    }
+
+    /// Those that are out, used to answer, and answer nobody any more, neither probes nor clients: waiting for them is
+    /// futile.
+    pub fn silent(&self) -> Slots {
+        self.silent
     }
 
     /// Those with less than their full share.

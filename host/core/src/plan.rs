@@ -2,13 +2,16 @@
 //!
 //! The plan is made before the first byte leaves. While forwarding, the only question left is [`AttemptPlan::after`].
 
-use crate::budget::RetryBudget;
 use crate::config::{Retry, Timeouts};
 use crate::health::Evidence;
 use crate::id::Slot;
 use crate::rank::Ranking;
 use http::{Method, StatusCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a request waits when no region has answered anybody lately: long enough for one that is back, and then the
+/// client is told.
+pub const PATIENCE_WITH_THE_SILENT: Duration = Duration::from_millis(900);
 
 /// The ordered tries of a request, each in another region, with their deadline.
 #[derive(Clone, Debug)]
@@ -16,11 +19,13 @@ pub struct AttemptPlan {
     ranking: Ranking,
     /// The next position in the ranking.
     next: usize,
-    /// Attempts of which something may have reached a gateway.
-    sent: u8,
+    /// Attempts that were begun, but for those of which nothing can have reached a gateway.
+    begun: u8,
     attempts: u8,
     repeatable: bool,
+    patience: Duration,
     deadline: Instant,
+    silent: bool,
 }
 
 /// How one attempt ended, before anything of it went to the client.
@@ -48,6 +53,17 @@ impl Outcome {
     }
 }
 
+/// What happens beside an attempt that has not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Another attempt, in this region.
+    Try(Slot),
+    /// The retry budget does not allow it now.
+    NotNow,
+    /// Nothing: it has to be waited for.
+    Never,
+}
+
 /// What follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -70,6 +86,8 @@ pub enum GaveUp {
     NoBudget,
     /// The request's time is over.
     Deadline,
+    /// No region has answered anybody lately, and none answered this request soon. It may be sent again.
+    Silence,
 }
 
 impl GaveUp {
@@ -80,6 +98,7 @@ impl GaveUp {
             Self::NoneLeft => "none_left",
             Self::NoBudget => "no_budget",
             Self::Deadline => "deadline",
+            Self::Silence => "silence",
         }
     }
 }
@@ -95,10 +114,24 @@ impl AttemptPlan {
         Self {
             ranking,
             next: 0,
-            sent: 0,
+            begun: 0,
             attempts: retry.attempts.max(1),
             repeatable: retry.non_idempotent || is_idempotent(method),
+            patience: timeouts.request,
             deadline: start + timeouts.request,
+            silent: false,
+        }
+    }
+
+    /// The same when no region has answered anybody lately: the client is told within a second of `start`.
+    #[must_use]
+    pub fn in_silence(self, start: Instant) -> Self {
+        let patience = self.patience.min(PATIENCE_WITH_THE_SILENT);
+        Self {
+            patience,
+            deadline: start + patience,
+            silent: true,
+            ..self
         }
     }
 
@@ -112,25 +145,38 @@ impl AttemptPlan {
         self.deadline
     }
 
+    /// The time a request has, once all of it is there.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// The regions in order.
     pub fn ranking(&self) -> &Ranking {
         &self.ranking
     }
 
-    /// What follows an attempt that ended like this. `replayable` says whether the request's body can still be sent
-    /// from its beginning.
+    /// What follows an attempt that ended like this, whether or not others run beside it. `replayable` says whether the
+    /// request's body can still be sent from its beginning; `withdraw` takes one extra attempt out of the retry budget,
+    /// if it is affordable.
     ///
     /// An attempt that reached nobody adds no load anywhere, so it costs neither budget nor one of the attempts, and
     /// may be repeated whatever the method.
-    pub fn after(&mut self, outcome: Outcome, replayable: bool, budget: &mut RetryBudget, now: Instant) -> Verdict {
+    pub fn after(
+        &mut self,
+        outcome: Outcome,
+        replayable: bool,
+        now: Instant,
+        withdraw: impl FnOnce(Instant) -> bool,
+    ) -> Verdict {
         let reached = outcome != Outcome::NotSent;
-        self.sent += u8::from(reached);
+        self.begun = self.begun.saturating_sub(u8::from(!reached));
         let refused = match outcome {
             Outcome::Answered(status) if !retryable(status) => return Verdict::Deliver,
+            _ if now >= self.deadline && self.silent && self.repeatable => Some(GaveUp::Silence),
             _ if now >= self.deadline => Some(GaveUp::Deadline),
             _ if !replayable || reached && !self.repeatable => Some(GaveUp::NotRepeatable),
-            _ if self.next >= self.ranking.order().len() || self.sent >= self.attempts => Some(GaveUp::NoneLeft),
-            _ if reached && !budget.withdraw(now) => Some(GaveUp::NoBudget),
+            _ if !self.has_more() => Some(GaveUp::NoneLeft),
+            _ if reached && !withdraw(now) => Some(GaveUp::NoBudget),
             _ => None,
         };
         match (refused, outcome) {
@@ -141,29 +187,27 @@ impl AttemptPlan {
         }
     }
 
-    /// The region for a second attempt beside the one that runs and has not answered yet; `None` when it has to be
-    /// waited for. `replayable` says whether all of the request's body is at hand.
-    pub fn beside(&mut self, replayable: bool, budget: &mut RetryBudget, now: Instant) -> Option<Slot> {
-        let possible = self.repeatable
-            && replayable
-            && now < self.deadline
-            && self.next < self.ranking.order().len()
-            && self.sent + 1 < self.attempts;
-        if possible && budget.withdraw(now) {
-            self.advance()
+    /// What happens beside the attempts that run and have not answered in the usual time. `replayable` says whether all
+    /// of the request's body is at hand; `withdraw` is as for [`AttemptPlan::after`].
+    pub fn beside(&mut self, replayable: bool, now: Instant, withdraw: impl FnOnce(Instant) -> bool) -> Beside {
+        if !self.repeatable || !replayable || now >= self.deadline || !self.has_more() {
+            Beside::Never
+        } else if !withdraw(now) {
+            Beside::NotNow
         } else {
-            None
+            self.advance().map_or(Beside::Never, Beside::Try)
         }
     }
 
-    /// One of two attempts that ran beside each other ended, and the other goes on: it is counted, nothing follows.
-    pub fn overtaken(&mut self, outcome: Outcome) {
-        self.sent += u8::from(outcome != Outcome::NotSent);
+    /// Whether there is another region to try, and another attempt to make.
+    fn has_more(&self) -> bool {
+        self.next < self.ranking.order().len() && self.begun < self.attempts
     }
 
     fn advance(&mut self) -> Option<Slot> {
         let slot = self.ranking.order().get(self.next).copied();
         self.next += usize::from(slot.is_some());
+        self.begun = self.begun.saturating_add(u8::from(slot.is_some()));
         slot
     }
 }
@@ -171,4 +215,62 @@ impl AttemptPlan {
 /// Statuses by which a gateway says that it could not, so that another one may be able to.
 fn retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 502..=504)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(method: &Method, start: Instant) -> AttemptPlan {
+        let ranking = (0..5).map(Slot).collect();
+        AttemptPlan::new(ranking, &Retry::default(), &Timeouts::default(), method, start)
+    }
+
+    #[test]
+    fn attempts_beside_each_other_are_no_more_than_attempts_in_turn() {
+        let now = Instant::now();
+        let mut plan = plan(&Method::GET, now);
+        assert_eq!(plan.begin(), Some(Slot(0)));
+        assert_eq!(plan.beside(true, now, |_| true), Beside::Try(Slot(1)));
+        assert_eq!(plan.beside(true, now, |_| false), Beside::NotNow);
+        assert_eq!(plan.beside(true, now, |_| true), Beside::Try(Slot(2)));
+        assert_eq!(plan.beside(true, now, |_| true), Beside::Never, "three are running");
+        // One that reached nobody was none.
+        assert_eq!(
+            plan.after(Outcome::NotSent, true, now, |_| false),
+            Verdict::Try(Slot(3))
+        );
+        let none_left = Verdict::GiveUp(GaveUp::NoneLeft);
+        assert_eq!(plan.after(Outcome::TimedOut, true, now, |_| true), none_left);
+    }
+
+    #[test]
+    fn what_may_not_be_repeated_runs_alone() {
+        let now = Instant::now();
+        let mut post = plan(&Method::POST, now);
+        post.begin();
+        assert_eq!(post.beside(true, now, |_| true), Beside::Never);
+        let mut streamed = plan(&Method::PUT, now);
+        streamed.begin();
+        assert_eq!(streamed.beside(false, now, |_| true), Beside::Never);
+    }
+
+    #[test]
+    fn in_silence_a_client_is_told_within_a_second() {
+        let start = Instant::now();
+        for (method, why) in [(Method::GET, GaveUp::Silence), (Method::POST, GaveUp::Deadline)] {
+            let mut plan = plan(&method, start).in_silence(start);
+            plan.begin();
+            assert!(plan.deadline() < start + Duration::from_secs(1) && plan.patience() < Duration::from_secs(1));
+            let verdict = plan.after(Outcome::TimedOut, true, plan.deadline(), |_| true);
+            assert_eq!(verdict, Verdict::GiveUp(why), "{method}");
+        }
+        let impatient = Timeouts {
+            request: Duration::from_millis(100),
+            ..Timeouts::default()
+        };
+        let ranking = (0..5).map(Slot).collect();
+        let plan = AttemptPlan::new(ranking, &Retry::default(), &impatient, &Method::GET, start).in_silence(start);
+        assert_eq!(plan.deadline(), start + impatient.request);
+    }
 }

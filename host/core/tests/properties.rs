@@ -212,10 +212,10 @@ proptest! {
         let method = if post { http::Method::POST } else { http::Method::GET };
         let retry = &case.service.retry;
         let mut plan = AttemptPlan::new(ranked(&case), retry, &case.service.timeouts, &method, start);
-        let mut budget = RetryBudget::new(Budget { percent: 0, min_per_second: 100 }, 1.0, start);
+        let mut budget = RetryBudget::new(Budget { percent: 0, min_per_second: 100 }, start);
         let mut tried: Vec<Slot> = plan.begin().into_iter().collect();
         for (outcome, replayable) in outcomes {
-            match plan.after(outcome, replayable, &mut budget, start) {
+            match plan.after(outcome, replayable, start, |now| budget.withdraw(now)) {
                 Verdict::Try(slot) => {
                     prop_assert!(replayable);
                     prop_assert!(outcome == Outcome::NotSent || !post);
@@ -235,10 +235,10 @@ proptest! {
     fn no_attempt_starts_after_the_deadline(case in case(), outcome in outcome(), late in 0_u64..10_000) {
         let start = Instant::now();
         let mut plan = AttemptPlan::new(ranked(&case), &case.service.retry, &case.service.timeouts, &http::Method::GET, start);
-        let mut budget = RetryBudget::new(Budget::default(), 1.0, start);
+        let mut budget = RetryBudget::new(Budget::default(), start);
         plan.begin();
         let now = plan.deadline() + Duration::from_millis(late);
-        let verdict = plan.after(outcome, true, &mut budget, now);
+        let verdict = plan.after(outcome, true, now, |now| budget.withdraw(now));
         prop_assert!(matches!(verdict, Verdict::Deliver | Verdict::GiveUp(GaveUp::Deadline)), "{verdict:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What the administration knows of the instance it administers, and what it can order.
 
+use crate::control::status::Keeps;
 use crate::front_door::Notice;
 use crate::telemetry::access_log::Lines;
 use crate::telemetry::metrics::ServiceVitals;
@@ -123,6 +124,8 @@ pub struct Picture {
     pub plugins: Vec<PluginPicture>,
     /// What became of everything that was loaded.
     pub loads: Vec<LoadPicture>,
+    /// How often what is in force was written down for the next start; `None` where there is no folder for it.
+    pub keeps: Option<Keeps>,
     /// The access log's lines; `None` when there is no such log.
     pub access_log: Option<Lines>,
     /// What Front Door is shown; `None` when the configuration says nothing of it.
@@ -179,4 +182,6 @@ pub struct LoadPicture {
     pub last_taken: Option<SystemTime>,
     /// Why it was refused, as long as nothing was taken since.
     pub standing_error: Option<String>,
+    /// Since when what is in force has been good, when it was restored at the start because what there was had been refused.
+    pub restored: Option<SystemTime>,
 }

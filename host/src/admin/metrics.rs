@@ -288,6 +288,23 @@ fn loads(text: &mut Exposition, picture: &Picture) {
     for load in &picture.loads {
         family.sample(&[("what", load.what)], u8::from(load.standing_error.is_some()));
     }
+    let mut family = text.family(
+        "portolan_load_restored",
+        Kind::Gauge,
+        "1 while the last good one of an earlier run is in force, because what there was at the start was refused.",
+    );
+    for load in &picture.loads {
+        family.sample(&[("what", load.what)], u8::from(load.restored.is_some()));
+    }
+    if let Some(keeps) = picture.keeps {
+        let mut family = text.family(
+            "portolan_last_good_writes_total",
+            Kind::Counter,
+            "How often what is in force was written down for the next start, by result.",
+        );
+        family.sample(&[("result", "kept")], keeps.kept);
+        family.sample(&[("result", "failed")], keeps.failed);
+    }
     if let Some(built) = picture.geo.built {
         text.family(
             "portolan_geo_database_build_timestamp_seconds",

@@ -53,6 +53,7 @@ impl Instance {
             refused,
             last_taken,
             standing_error,
+            restored,
         } = self.status.of(kind);
         LoadPicture {
             what: kind.as_str(),
@@ -60,6 +61,7 @@ impl Instance {
             refused,
             last_taken,
             standing_error,
+            restored,
         }
     }
 
@@ -111,6 +113,7 @@ impl Administered for Instance {
             },
             plugins: self.plugins(&table),
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
+            keeps: self.status.keeps(),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
             front_door: self.front_door.posted(),
         }

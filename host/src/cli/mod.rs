@@ -9,6 +9,7 @@ mod geo;
 mod remote;
 mod serve;
 
+use crate::plugin;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io;
@@ -76,6 +77,9 @@ enum Command {
         portolan front-door apply --config portolan.yaml --once\n  portolan front-door status"
     )]
     FrontDoor(front_door::Command),
+    /// Compiles the plugin on standard input, within limits: how plugins are tried before they are compiled
+    #[command(hide = true, name = plugin::REHEARSE)]
+    Rehearse,
     /// Completions for a shell
     #[command(after_help = "Example:\n  portolan completions bash > /etc/bash_completion.d/portolan")]
     Completions {
@@ -102,6 +106,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Geo(command)) => geo::run(&command),
         #[cfg(feature = "azure")]
         Some(Command::FrontDoor(command)) => front_door::run(&command),
+        Some(Command::Rehearse) => return plugin::rehearsal(),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Arguments::command(), "portolan", &mut io::stdout());
             Ok(())

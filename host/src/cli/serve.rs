@@ -2,6 +2,8 @@
 
 use crate::app::App;
 use crate::config;
+use crate::control::last_good::LastGood;
+use crate::control::start::Start;
 use crate::telemetry::logging::{self, Format};
 use anyhow::Context;
 use std::path::PathBuf;
@@ -12,15 +14,23 @@ pub(super) struct Arguments {
     /// The configuration file; watched, so that changes take effect while it runs
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
+    /// A folder in which the last good configuration, plugins and databases are kept: a start that finds one of them
+    /// refused takes what is there instead
+    #[arg(long, value_name = "DIR", env = "PORTOLAN_STATE_DIR")]
+    state_dir: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     logging::init(Format::Auto)?;
-    let settings = config::load(&arguments.config)?;
-    for warning in &settings.warnings {
+    let path = arguments.config.clone();
+    let start = match &arguments.state_dir {
+        Some(folder) => Start::kept(path, LastGood::open(folder)?)?,
+        None => Start::new(config::load(&path)?, Some(path)),
+    };
+    for warning in &start.settings.warnings {
         tracing::warn!("{}", warning);
     }
-    let app = App::start(settings, Some(arguments.config.clone())).context("failed to start")?;
+    let app = App::begin(start).context("failed to start")?;
     app.run_until_signalled()?;
     Ok(())
 }

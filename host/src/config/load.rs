@@ -5,6 +5,7 @@ use super::error::{ConfigErrors, Mistake, Mistakes};
 use super::file::File;
 use super::settings::Settings;
 use super::shape::Shape;
+use bytes::Bytes;
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
@@ -18,14 +19,22 @@ const MAX_SIZE: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// All its mistakes; or that it cannot be read.
 pub fn load(file: &Path) -> Result<Settings, ConfigErrors> {
-    let bytes = read(file).map_err(|error| ConfigErrors::whole(file, format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(ConfigErrors::whole(
-            file,
-            format!("is larger than {} MiB", MAX_SIZE / 1024 / 1024),
-        ));
+    load_with(file, |file, most| {
+        let mut bytes = Vec::new();
+        fs::File::open(file)?.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(bytes.into())
+    })
+}
+
+/// The same with the file's content from elsewhere, of which so many bytes and one more are enough.
+///
+/// # Errors
+/// All its mistakes; or that it cannot be read.
+pub fn load_with(file: &Path, read: impl FnOnce(&Path, u64) -> io::Result<Bytes>) -> Result<Settings, ConfigErrors> {
+    match read(file, MAX_SIZE) {
+        Ok(bytes) => parse(&bytes, file),
+        Err(error) => Err(ConfigErrors::whole(file, format!("cannot be read: {error}"))),
     }
-    parse(&bytes, file)
 }
 
 /// Reads the content of a configuration file. Relative paths in it are relative to the folder of `file`.
@@ -33,6 +42,12 @@ pub fn load(file: &Path) -> Result<Settings, ConfigErrors> {
 /// # Errors
 /// All its mistakes.
 pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
+    if content.len() as u64 > MAX_SIZE {
+        return Err(ConfigErrors::whole(
+            file,
+            format!("is larger than {} MiB", MAX_SIZE / 1024 / 1024),
+        ));
+    }
     let text = text(content).map_err(|message| ConfigErrors::whole(file, message))?;
     let document = Document::parse(text).map_err(|error| ConfigErrors {
         file: file.to_owned(),
@@ -54,13 +69,6 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
         // Not reached: whatever is left out of the settings has been reported. A test tries to prove it wrong.
         None => Err(ConfigErrors::whole(file, "does not hold together")),
     }
-}
-
-/// At most one byte more than a configuration file may have.
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn text(content: &[u8]) -> Result<&str, String> {

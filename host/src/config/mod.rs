@@ -35,7 +35,7 @@ pub use error::{ConfigErrors, Mistake};
 pub use front_door::FrontDoor;
 #[cfg(feature = "azure")]
 pub use front_door::Publication;
-pub use load::{load, parse};
+pub use load::{load, load_with, parse};
 pub use schema::schema;
 pub use settings::{AccessLog, GeoSettings, Listener, Plugin, PluginSource, Settings};
 

@@ -52,7 +52,8 @@ section! {
         optional base_ejection_time: Time<{ MS }, { 24 * H }>,
         /// No ejection lasts longer. Default: 5m, or the base when that is longer.
         optional max_ejection_time: At<Time<{ MS }, { 24 * H }>>,
-        /// No more than this share of the regions is ejected at a time; one always may be. Default: 50%.
+        /// No more than this share of the regions is ejected at a time. One always may be; and so may one that answers nobody,
+        /// as long as another is there. Default: 50%.
         optional max_ejection_percent: Percent,
     }
 }
@@ -92,7 +93,7 @@ section! {
 section! {
     /// Time bounds of a request.
     TimeoutsSection {
-        /// For a connection to a gateway. Default: 500ms.
+        /// For a connection to a gateway. Default: 400ms.
         optional connect: Time<{ MS }, { 10 * MIN }>,
         /// From the head of the request to the head of the response, all attempts together. Default: 15s.
         optional request: At<Time<{ MS }, { 24 * H }>>,

@@ -7,8 +7,12 @@ pub mod front_door;
 #[path = "front_door/absent.rs"]
 pub mod front_door;
 pub mod health;
+pub mod last_good;
+pub mod load;
 pub mod offline;
 pub mod probe;
 pub mod publisher;
 pub mod reload;
+mod source;
+pub mod start;
 pub mod status;

@@ -3,11 +3,12 @@
 use crate::admin::instance::{ExplainError, Explained, Question};
 use crate::chance::Chance;
 use crate::config::Settings;
+use crate::control::load::LoadError;
 use crate::control::publisher::Publisher;
-use crate::control::reload::{self, LoadError};
+use crate::control::start::Start;
 use crate::control::status::Status;
 use crate::decide;
-use crate::plugin::{EngineError, PluginEngine, PluginWorker};
+use crate::plugin::{PluginEngine, PluginWorker};
 use crate::upstream::Resolver;
 use std::io;
 use std::sync::Arc;
@@ -20,9 +21,6 @@ pub enum OfflineError {
     /// Something that the configuration names cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// Plugins cannot be run on this machine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// The question has no answer.
     #[error(transparent)]
     Explain(#[from] ExplainError),
@@ -36,12 +34,12 @@ pub enum OfflineError {
 /// # Errors
 /// When what the configuration names cannot be loaded, or no route is for the request.
 pub fn explain(settings: Settings, question: &Question) -> Result<Explained, OfflineError> {
-    let engine = PluginEngine::new(1)?;
-    let loaded = reload::load_first(settings, &engine, &Status::default())?;
+    let start = Start::new(settings, None);
+    let (load, engine) = start.load(&Status::default(), |_| PluginEngine::new(1))?;
     // Never driven: no name is looked up, for none is needed.
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let resolver = Arc::new(Resolver::system(runtime.handle().clone()));
-    let (_, tables) = Publisher::new(loaded, 1, Arc::new(Notify::new()), resolver);
+    let (_, tables) = Publisher::new(load.loaded, 1, Arc::new(Notify::new()), resolver);
     let mut plugins = PluginWorker::new(engine, 0, Chance::new().roll());
     Ok(decide::explain(&tables.current(), question, &mut plugins)?)
 }

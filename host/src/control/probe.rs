@@ -1,6 +1,7 @@
 //! Asking a gateway whether it is well: over a connection of its own, so that the answer says that new ones are possible.
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -17,6 +18,13 @@ use tokio::time::{Instant, timeout};
 
 /// By this name probes introduce themselves.
 const USER_AGENT: &str = "portolan-probe";
+
+/// Whether a request is one of our probes, by its own word.
+pub fn is_one(head: &Parts) -> bool {
+    head.headers
+        .get(header::USER_AGENT)
+        .is_some_and(|name| name == USER_AGENT)
+}
 
 /// Finds out where the host of a gateway is.
 pub trait Resolve: Send + Sync + 'static {

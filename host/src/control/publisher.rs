@@ -5,12 +5,12 @@
 
 use crate::config::Settings;
 use crate::control::health::Watched;
-use crate::control::reload::regions;
+use crate::control::load::regions;
 use crate::geo::Geo;
 use crate::plugin::PluginVersion;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::{GatewayTarget, Resolver};
+use crate::upstream::{GatewayTarget, Resolver, SharedBudget};
 use crate::vitals::{GatewayKey, Vitals};
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
@@ -18,6 +18,7 @@ use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth};
 use portolan_core::id::{Generation, PluginName, ServiceName};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// The loaded plugins by name.
@@ -64,6 +65,7 @@ pub struct Publisher {
 struct Joined {
     gateways: Arc<[Arc<GatewayTarget>]>,
     vitals: Arc<ServiceVitals>,
+    budget: Arc<SharedBudget>,
 }
 
 /// What outlives a configuration: counters and resolved names of the gateways that stay.
@@ -73,7 +75,7 @@ struct Registry {
     alarm: Arc<Notify>,
     resolver: Arc<Resolver>,
     gateways: HashMap<GatewayKey, Arc<GatewayTarget>>,
-    services: HashMap<ServiceName, Arc<ServiceVitals>>,
+    services: HashMap<ServiceName, (Arc<ServiceVitals>, Arc<SharedBudget>)>,
 }
 
 impl Publisher {
@@ -172,6 +174,7 @@ impl Publisher {
                     gateways: Arc::clone(&joined.gateways),
                     plugin: self.plugin(service, self.health.services().get(index)),
                     vitals: Arc::clone(&joined.vitals),
+                    budget: Arc::clone(&joined.budget),
                     limited: service.gateways().iter().any(|gateway| gateway.max_requests.is_some()),
                 })
                 .collect(),
@@ -201,17 +204,28 @@ impl Registry {
                 target
             });
             let targets = targets.collect();
-            let vitals = self.services.remove(&service.name);
-            let vitals = vitals.unwrap_or_else(|| Arc::new(ServiceVitals::new(service.name.clone(), self.workers)));
-            services.insert(service.name.clone(), Arc::clone(&vitals));
+            let (vitals, budget) = self.own(service);
+            services.insert(service.name.clone(), (Arc::clone(&vitals), Arc::clone(&budget)));
             Joined {
                 gateways: targets,
                 vitals,
+                budget,
             }
         });
         let joined = joined.collect();
         (self.gateways, self.services) = (gateways, services);
         joined
+    }
+
+    /// The counters of a service, and its retry budget: the one before when its terms are the same.
+    fn own(&mut self, service: &Service) -> (Arc<ServiceVitals>, Arc<SharedBudget>) {
+        let (vitals, budget) = self.services.remove(&service.name).unzip();
+        let terms = service.retry.budget;
+        let budget = budget.filter(|budget| budget.terms() == terms);
+        (
+            vitals.unwrap_or_else(|| Arc::new(ServiceVitals::new(service.name.clone(), self.workers))),
+            budget.unwrap_or_else(|| Arc::new(SharedBudget::new(terms, self.workers, Instant::now()))),
+        )
     }
 
     /// The target of a gateway: the one before when nothing of it changed, with its connections; its counters always.

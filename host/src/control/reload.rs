@@ -1,22 +1,19 @@
-//! Loads the configuration and the files it names, now and whenever one of them is replaced. The last good one stays.
+//! Loads the configuration and the files it names again whenever one of them is replaced. The last good one stays.
 //!
-//! Everything is read, compiled and tried here, off the request path. What cannot be used is refused with its reason,
-//! and what ran before keeps running.
+//! What cannot be used is refused with its reason, and what ran before keeps running. What is in force is kept for the
+//! next start, where there is a folder for it.
 
-use crate::config::{self, ConfigErrors, PluginSource, Settings};
+use crate::config::{PluginSource, Settings};
 use crate::control::files::Files;
+use crate::control::last_good::{Content, LastGood, StateError};
+use crate::control::load::{self, Load};
 use crate::control::publisher::{Loaded, Plugins, Update};
 use crate::control::status::{Kind, Status};
-use crate::geo::{self, Geo, GeoError};
-use crate::plugin::{PluginEngine, PluginError, PluginVersion, RegionEntry, RegionTable, embedded};
-use portolan_core::config::{Policy, Service};
-use portolan_core::geo::Country;
-use portolan_core::health::ServiceHealth;
-use portolan_core::id::{Generation, PluginName};
-use std::borrow::Cow;
+use crate::geo;
+use crate::plugin::{PluginEngine, PluginVersion};
+use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -45,124 +42,15 @@ pub enum RollBackError {
     NoEarlier(PluginName),
 }
 
-/// Why a configuration and what it names could not be loaded.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// The configuration has mistakes.
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-    /// A location database cannot be used.
-    #[error(transparent)]
-    Geo(#[from] GeoError),
-    /// A plugin cannot be used.
-    #[error(transparent)]
-    Plugin(#[from] PluginError),
-    /// A plugin's file cannot be read.
-    #[error("plugins.{name}.source: failed to read {path}: {error}")]
-    PluginFile {
-        /// The plugin.
-        name: PluginName,
-        /// Its file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// No embedded plugin of that name.
-    #[error("plugins.{name}.source: there is no embedded plugin {wanted}")]
-    NotEmbedded {
-        /// The plugin.
-        name: PluginName,
-        /// The name that was looked for.
-        wanted: Arc<str>,
-    },
-}
-
-/// Loads what a configuration names at the start. A database that cannot be used does not keep the program from
-/// starting: the embedded table serves, and the error is said loudly.
-///
-/// # Errors
-/// When a plugin cannot be used.
-pub fn load_first(settings: Settings, engine: &PluginEngine, status: &Status) -> Result<Loaded, LoadError> {
-    let geo = Geo::load(&settings.geo).unwrap_or_else(|error| {
-        tracing::error!("the embedded location table is used: {error}");
-        status.refused(Kind::Geo, error.to_string());
-        Geo::embedded()
-    });
-    finish(settings, geo, engine)
-}
-
-fn load(path: &Path, engine: &PluginEngine) -> Result<Loaded, LoadError> {
-    let settings = config::load(path)?;
-    let geo = Geo::load(&settings.geo)?;
-    finish(settings, geo, engine)
-}
-
-fn finish(settings: Settings, geo: Geo, engine: &PluginEngine) -> Result<Loaded, LoadError> {
-    let plugins = load_plugins(&settings, engine)?;
-    Ok(Loaded {
-        settings: Arc::new(settings),
-        geo: Arc::new(geo),
-        plugins: Arc::new(plugins),
-    })
-}
-
-fn load_plugins(settings: &Settings, engine: &PluginEngine) -> Result<Plugins, LoadError> {
-    settings
-        .plugins
-        .keys()
-        .map(|name| Ok((name.clone(), load_plugin(name, settings, engine)?)))
-        .collect()
-}
-
-/// Loads one plugin and tries it on the regions of the services that use it.
-fn load_plugin(name: &PluginName, settings: &Settings, engine: &PluginEngine) -> Result<Arc<PluginVersion>, LoadError> {
-    let plugin = &settings.plugins[name];
-    let bytes: Cow<'static, [u8]> = match &plugin.source {
-        PluginSource::Embedded(wanted) => embedded::find(wanted)
-            .ok_or_else(|| LoadError::NotEmbedded {
-                name: name.clone(),
-                wanted: Arc::clone(wanted),
-            })?
-            .into(),
-        PluginSource::File(path) => std::fs::read(path)
-            .map_err(|error| LoadError::PluginFile {
-                name: name.clone(),
-                path: path.clone(),
-                error,
-            })?
-            .into(),
-    };
-    let users = settings
-        .routing
-        .services()
-        .iter()
-        .filter(|it| it.policy == Policy::Plugin(name.clone()));
-    let unknown = |service: &Service| ServiceHealth::unknown(service.gateways().len());
-    let tables: Vec<_> = users
-        .map(|it| regions(Generation::default(), it, &unknown(it)))
-        .collect();
-    Ok(engine.load(name, &bytes, &plugin.deployment, &tables)?)
-}
-
-/// A service's regions as its plugin is told of them.
-pub(super) fn regions(generation: Generation, service: &Service, health: &ServiceHealth) -> RegionTable {
-    let regions = service
-        .gateways()
-        .iter()
-        .zip(health.gateways())
-        .map(|(gateway, health)| {
-            let country = portolan_geo::azure::find(gateway.region.as_str()).map_or(Country::UNKNOWN, |it| it.country);
-            RegionEntry::new(gateway, country, *health)
-        });
-    RegionTable::new(generation, service.name.clone(), regions.collect())
-}
-
 /// The task that looks, loads and tells the publisher.
 #[derive(Debug)]
 pub struct Reloader {
     path: Option<PathBuf>,
+    last_good: Option<LastGood>,
     engine: PluginEngine,
     loaded: Loaded,
+    /// What was loaded first, until it is kept.
+    first: Vec<Content>,
     earlier: BTreeMap<PluginName, Arc<PluginVersion>>,
     watched: Watched,
     updates: mpsc::UnboundedSender<Update>,
@@ -195,19 +83,22 @@ impl Watched {
 }
 
 impl Reloader {
-    /// A reloader of what was loaded from this file.
+    /// A reloader of what was loaded from this file. `last_good` is where it is kept.
     pub fn new(
         path: Option<PathBuf>,
+        last_good: Option<LastGood>,
         engine: PluginEngine,
-        loaded: Loaded,
+        first: Load,
         updates: mpsc::UnboundedSender<Update>,
         status: Arc<Status>,
     ) -> Self {
-        let watched = Watched::new(path.as_ref(), &loaded.settings);
+        let watched = Watched::new(path.as_ref(), &first.loaded.settings);
         Self {
             path,
+            last_good,
             engine,
-            loaded,
+            loaded: first.loaded,
+            first: first.contents,
             earlier: BTreeMap::new(),
             watched,
             updates,
@@ -217,6 +108,8 @@ impl Reloader {
 
     /// Looks and obeys until the senders of orders are gone.
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let first = std::mem::take(&mut self.first);
+        self.keep(move |last_good| last_good.keep_only(&first)).await;
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -255,8 +148,8 @@ impl Reloader {
     async fn reload(&mut self) {
         let Some(path) = self.path.clone() else { return };
         let engine = self.engine.clone();
-        match off_thread(move || load(&path, &engine)).await {
-            Ok(loaded) => {
+        match off_thread(move || load::all(&path, &engine)).await {
+            Ok(Load { loaded, contents }) => {
                 warn_of_what_needs_a_restart(&self.loaded.settings, &loaded.settings);
                 for warning in &loaded.settings.warnings {
                     tracing::warn!("{warning}");
@@ -265,6 +158,7 @@ impl Reloader {
                 self.keep_earlier(&loaded.plugins);
                 self.loaded = loaded.clone();
                 self.publish(Kind::Config, Update::Loaded(loaded));
+                self.keep(move |last_good| last_good.keep_only(&contents)).await;
             }
             Err(error) => self.refuse(Kind::Config, &error),
         }
@@ -272,10 +166,11 @@ impl Reloader {
 
     async fn reload_geo(&mut self) {
         let settings = Arc::clone(&self.loaded.settings);
-        match off_thread(move || Geo::load(&settings.geo)).await {
-            Ok(geo) => {
-                self.loaded.geo = Arc::new(geo);
+        match off_thread(move || load::only_geo(&settings)).await {
+            Ok(Load { loaded, contents }) => {
+                self.loaded.geo = Arc::new(loaded);
                 self.publish(Kind::Geo, Update::Geo(Arc::clone(&self.loaded.geo)));
+                self.keep(move |last_good| last_good.keep(&contents)).await;
             }
             Err(error) => self.refuse(Kind::Geo, &error),
         }
@@ -283,13 +178,14 @@ impl Reloader {
 
     async fn reload_plugin(&mut self, name: PluginName) {
         let (engine, settings, named) = (self.engine.clone(), Arc::clone(&self.loaded.settings), name.clone());
-        match off_thread(move || load_plugin(&named, &settings, &engine)).await {
-            Ok(version) => {
+        match off_thread(move || load::only_plugin(&named, &settings, &engine)).await {
+            Ok(Load { loaded, contents }) => {
                 let mut plugins = Plugins::clone(&self.loaded.plugins);
-                plugins.insert(name, version);
+                plugins.insert(name, loaded);
                 self.keep_earlier(&plugins);
                 self.loaded.plugins = Arc::new(plugins);
                 self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins)));
+                self.keep(move |last_good| last_good.keep(&contents)).await;
             }
             Err(error) => self.refuse(Kind::Plugin, &error),
         }
@@ -327,6 +223,18 @@ impl Reloader {
         tracing::info!(what = kind.as_str(), "reloaded");
         // The publisher outlives this task; when it does not, the program is ending.
         let _ = self.updates.send(update);
+    }
+
+    /// Writes down what is in force, where there is a folder for it.
+    async fn keep(&self, keep: impl FnOnce(&LastGood) -> Result<(), StateError> + Send + 'static) {
+        let Some(last_good) = self.last_good.clone() else {
+            return;
+        };
+        let kept = off_thread(move || keep(&last_good)).await;
+        if let Err(error) = &kept {
+            tracing::error!("what is in force cannot be kept for the next start: {error}");
+        }
+        self.status.kept(kept.is_ok());
     }
 
     fn refuse(&self, kind: Kind, error: &impl std::fmt::Display) {

@@ -41,6 +41,18 @@ pub struct Loads {
     pub last_taken: Option<SystemTime>,
     /// Why it was refused, as long as nothing was taken since.
     pub standing_error: Option<String>,
+    /// Since when what is in force has been good, when it is the last good one of an earlier run: what there was at the
+    /// start was refused, and nothing was taken since.
+    pub restored: Option<SystemTime>,
+}
+
+/// How often what is in force was written down for the next start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keeps {
+    /// How often it was.
+    pub kept: u64,
+    /// How often it could not be.
+    pub failed: u64,
 }
 
 /// The record of all loads. Shared by the reloader, which writes, and the administration, which reads.
@@ -48,6 +60,7 @@ pub struct Loads {
 pub struct Status {
     loads: Mutex<BTreeMap<Kind, Loads>>,
     earlier: Mutex<BTreeMap<PluginName, String>>,
+    keeps: Mutex<Option<Keeps>>,
 }
 
 impl Status {
@@ -57,6 +70,7 @@ impl Status {
             loads.taken += 1;
             loads.last_taken = Some(SystemTime::now());
             loads.standing_error = None;
+            loads.restored = None;
         });
     }
 
@@ -68,6 +82,12 @@ impl Status {
         });
     }
 
+    /// Something was refused at the start, and what was last good before is in force.
+    pub fn restored(&self, kind: Kind, why: String, since: SystemTime) {
+        self.refused(kind, why);
+        self.change(kind, |loads| loads.restored = Some(since));
+    }
+
     /// What became of a kind.
     pub fn of(&self, kind: Kind) -> Loads {
         self.loads
@@ -76,6 +96,19 @@ impl Status {
             .get(&kind)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// What is in force was written down for the next start, or could not be.
+    pub fn kept(&self, done: bool) {
+        let mut keeps = self.keeps.lock().unwrap_or_else(PoisonError::into_inner);
+        let keeps = keeps.get_or_insert_default();
+        keeps.kept += u64::from(done);
+        keeps.failed += u64::from(!done);
+    }
+
+    /// How often what is in force was written down; `None` where there is no folder for it.
+    pub fn keeps(&self) -> Option<Keeps> {
+        *self.keeps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The digest of the version that a plugin had before the current one, which a roll-back brings back.

@@ -1,81 +1,21 @@
 //! A gateway for the demo: answers with its region's name, echoes the request, and fails on demand.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Map, Value, json};
+mod answer;
+mod behaviour;
+mod port;
+
+pub use behaviour::Behaviour;
+
+use answer::{Ledger, Script, Witness};
+use http::request::Parts;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::Duration;
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
-
-/// How a demo gateway behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behaviour {
-    /// Answers at once.
-    Serve,
-    /// Answers after 1.5 s.
-    Slow,
-    /// Answers 503.
-    Fail,
-    /// Answers every tenth request with 503.
-    Flaky,
-    /// Accepts and never answers.
-    Hang,
-    /// Closes the connection instead of answering.
-    Drop,
-    /// Sends half of an answer and closes the connection.
-    Cut,
-    /// Is not there: nobody listens, and open connections are cut.
-    Dead,
-}
-
-impl Behaviour {
-    /// Every behaviour with the word that asks for it.
-    pub const ALL: [(&'static str, Self); 8] = [
-        ("heal", Self::Serve),
-        ("slow", Self::Slow),
-        ("fail", Self::Fail),
-        ("flaky", Self::Flaky),
-        ("hang", Self::Hang),
-        ("drop", Self::Drop),
-        ("cut", Self::Cut),
-        ("kill", Self::Dead),
-    ];
-
-    /// The behaviour a word asks for.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|(name, _)| *name == word)
-            .map(|(_, behaviour)| behaviour)
-    }
-
-    /// What a person is told of it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Serve => "answering",
-            Self::Slow => "slow",
-            Self::Fail => "failing",
-            Self::Flaky => "flaky",
-            Self::Drop => "dropping connections",
-            Self::Cut => "cutting answers short",
-            Self::Hang => "hanging",
-            Self::Dead => "dead",
-        }
-    }
-}
 
 /// A demo gateway: a thread and a port of its own, as far as it is alive.
 #[derive(Debug)]
@@ -83,13 +23,14 @@ pub struct Gateway {
     region: Arc<str>,
     address: SocketAddr,
     behaviour: watch::Sender<Behaviour>,
-    counts: Arc<Counts>,
+    ledger: Arc<Ledger>,
     running: Mutex<Option<Running>>,
 }
 
 #[derive(Debug)]
 struct Running {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
+    kill: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -104,7 +45,7 @@ impl Gateway {
             region: region.into(),
             address,
             behaviour,
-            counts: Arc::default(),
+            ledger: Arc::default(),
             running: Mutex::new(None),
         };
         let (address, running) = gateway.spawn()?;
@@ -125,12 +66,23 @@ impl Gateway {
 
     /// How many requests have reached it, probes among them, answered or not.
     pub fn requests(&self) -> u64 {
-        self.counts.requests.load(Relaxed)
+        self.ledger.requests.load(Relaxed)
     }
 
     /// How many of them were `POST`s.
     pub fn posts(&self) -> u64 {
-        self.counts.posts.load(Relaxed)
+        self.ledger.posts.load(Relaxed)
+    }
+
+    /// Tells somebody of the head of every request that reaches it, from now on. Only the first one who asks is told.
+    pub fn witness(&self, told: impl Fn(&Parts) + Send + Sync + 'static) {
+        let _ = self.ledger.witness.set(Witness(Box::new(told)));
+    }
+
+    /// Whether the proxy's probes are answered well whatever the behaviour, as far as somebody listens: faults of an
+    /// application often leave its health endpoint alone.
+    pub fn spare_probes(&self, spare: bool) {
+        self.ledger.spares_probes.store(spare, Relaxed);
     }
 
     /// How it behaves now.
@@ -141,17 +93,23 @@ impl Gateway {
     /// Makes it behave otherwise, from now on and for requests that are waiting.
     ///
     /// # Errors
-    /// When a dead one cannot have its port back.
+    /// When one that is down cannot have its port back.
     pub fn behave(&self, behaviour: Behaviour) -> io::Result<()> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if behaviour == Behaviour::Dead {
-            if let Some(running) = running.take() {
-                running.stop();
-            }
-        } else if running.is_none() {
+        if !behaviour.is_down() && running.is_none() {
             *running = Some(self.spawn()?.1);
         }
+        if behaviour == Behaviour::Dead
+            && let Some(running) = running.take()
+        {
+            running.kill();
+        }
         self.behaviour.send_replace(behaviour);
+        if behaviour == Behaviour::Stop
+            && let Some(running) = running.take()
+        {
+            running.stop();
+        }
         Ok(())
     }
 
@@ -159,11 +117,12 @@ impl Gateway {
         let listener = std::net::TcpListener::bind(self.address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(false);
+        let (kill, killed) = oneshot::channel();
         let script = Script {
             region: Arc::clone(&self.region),
             behaviour: self.behaviour.subscribe(),
-            counts: Arc::clone(&self.counts),
+            ledger: Arc::clone(&self.ledger),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
@@ -171,151 +130,41 @@ impl Gateway {
             .spawn(move || {
                 let tasks = LocalSet::new();
                 tasks.block_on(&runtime, async {
+                    let Ok(listener) = TcpListener::from_std(listener) else {
+                        return;
+                    };
                     tokio::select! {
-                        () = serve(listener, script) => {}
+                        () = port::serve(listener, script, stopped) => {}
                         // Dropping the tasks closes their sockets: that is what dying looks like from outside.
-                        _ = stopped => {}
+                        _ = killed => {}
                     }
                 });
             })?;
-        Ok((address, Running { stop, thread }))
+        Ok((address, Running { stop, kill, thread }))
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
         if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            running.stop();
+            running.kill();
         }
     }
 }
 
 impl Running {
-    fn stop(self) {
+    /// Cuts everything off.
+    fn kill(self) {
         // Either may have ended by itself already.
-        let _ = self.stop.send(());
+        let _ = self.kill.send(());
         let _ = self.thread.join();
     }
-}
 
-/// What a gateway's connections have in common.
-#[derive(Clone)]
-struct Script {
-    region: Arc<str>,
-    behaviour: watch::Receiver<Behaviour>,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    requests: AtomicU64,
-    posts: AtomicU64,
-}
-
-async fn serve(listener: std::net::TcpListener, script: Script) {
-    let Ok(listener) = TcpListener::from_std(listener) else {
-        return;
-    };
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, most likely: there will be some again.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let script = script.clone();
-        tokio::task::spawn_local(async move {
-            let service = service_fn(move |request| answer(script.clone(), request));
-            let mut http = hyper::server::conn::http1::Builder::new();
-            // What a broken connection has to say is the client's to notice.
-            let _ = http
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-async fn answer(mut script: Script, request: Request<Incoming>) -> Result<Response<Echo>, Broken> {
-    let count = script.counts.requests.fetch_add(1, Relaxed) + 1;
-    if request.method() == Method::POST {
-        script.counts.posts.fetch_add(1, Relaxed);
-    }
-    let behaviour = *script.behaviour.borrow_and_update();
-    match behaviour {
-        Behaviour::Drop => return Err(Broken),
-        Behaviour::Slow => tokio::time::sleep(Duration::from_millis(1_500)).await,
-        Behaviour::Hang => drop(script.behaviour.wait_for(|now| *now != Behaviour::Hang).await),
-        _ => {}
-    }
-    let (parts, body) = request.into_parts();
-    let received = body.collect().await.map_err(|_| Broken)?.to_bytes().len();
-    let echo = json!({
-        "region": &*script.region,
-        "method": parts.method.as_str(),
-        "path": parts.uri.path_and_query().map_or("/", |path| path.as_str()),
-        "body_bytes": received,
-        "headers": headers(&parts.headers),
-    });
-    let text = Bytes::from(format!("{echo:#}\n"));
-    let cut = behaviour == Behaviour::Cut;
-    let mut response = Response::new(Echo {
-        left: text.len(),
-        text: Some(text),
-        cut,
-    });
-    if behaviour == Behaviour::Fail || behaviour == Behaviour::Flaky && count.is_multiple_of(10) {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
-}
-
-fn headers(headers: &HeaderMap) -> Map<String, Value> {
-    let mut echo = Map::new();
-    for name in headers.keys() {
-        let values = headers
-            .get_all(name)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()));
-        echo.insert(name.to_string(), values.collect::<Vec<_>>().join(", ").into());
-    }
-    echo
-}
-
-/// The gateway breaks off on purpose.
-#[derive(Clone, Copy, Debug, Error)]
-#[error("broken off on purpose")]
-struct Broken;
-
-/// An answer's text, or its first half.
-struct Echo {
-    text: Option<Bytes>,
-    left: usize,
-    cut: bool,
-}
-
-impl Body for Echo {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let frame = match (self.text.take(), self.cut) {
-            (Some(text), false) => Some(Ok(Frame::data(text))),
-            (Some(mut text), true) => Some(Ok(Frame::data(text.split_to(text.len() / 2)))),
-            (None, true) => Some(Err(Broken)),
-            (None, false) => None,
-        };
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.text.is_none() && !self.cut
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left as u64)
+    /// Ends in good order.
+    fn stop(self) {
+        self.stop.send_replace(true);
+        // Without the other sender it would take itself for killed.
+        let _ = self.thread.join();
+        drop(self.kill);
     }
 }

@@ -1,6 +1,9 @@
 //! The components that were compiled last: a version that comes back, by a roll-back or with another configuration, is
 //! not compiled again.
 
+use super::embedded;
+use super::error::Problem;
+use super::rehearsal::rehearse;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -18,17 +21,22 @@ pub(super) type Hash = [u8; 32];
 pub(super) struct Compiled(Mutex<VecDeque<(Hash, Component)>>);
 
 impl Compiled {
-    /// The component of these bytes, compiled now or before, and its hash.
+    /// The component of these bytes, compiled now or before, and its hash. What is not part of this program is rehearsed
+    /// first.
     ///
     /// # Errors
-    /// When it does not compile.
-    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<(Hash, Component)> {
+    /// When it does not compile, or takes too much for it.
+    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<(Hash, Component), Problem> {
         let hash = Hash::from(Sha256::digest(bytes));
         if let Some(component) = self.find(&hash) {
             return Ok((hash, component));
         }
         // Not under the lock: whoever loads another plugin meanwhile does not wait.
-        let component = Component::from_binary(engine, bytes)?;
+        if embedded::ALL.iter().all(|(_, ours)| *ours != bytes) {
+            rehearse(bytes)?;
+        }
+        let component = Component::from_binary(engine, bytes);
+        let component = component.map_err(|error| Problem::Compile(format!("{error:#}")))?;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front((hash, component.clone()));
         kept.truncate(KEPT);

@@ -34,7 +34,7 @@ const KEEP_RESIDENT: usize = 64 << 10;
 /// What a guest may take of the worker's own stack, in bytes.
 const GUEST_STACK: usize = 256 << 10;
 /// Compiling recurses over the code; this is what `main` would have.
-const LOADER_STACK: usize = 8 << 20;
+pub(super) const LOADER_STACK: usize = 8 << 20;
 
 /// Runs plugins. One per process; cheap to clone.
 #[derive(Clone)]
@@ -134,7 +134,7 @@ fn engine(workers: usize) -> wasmtime::Result<Engine> {
     })
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)

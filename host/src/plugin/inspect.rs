@@ -12,7 +12,7 @@ use wasmparser::{
 };
 
 /// The largest file, in bytes.
-const FILE: u64 = 4 << 20;
+pub const FILE: u64 = 4 << 20;
 /// Functions of all modules: 20 to 50 µs and up to 6 KB of compiler memory each, even when empty.
 const FUNCTIONS: u64 = 20_000;
 /// Bytes of code in one function: a compiler's memory grows with the largest, some 200 bytes for each.

@@ -36,8 +36,7 @@ pub(super) fn load(
 ) -> Result<PluginVersion, Problem> {
     settings.check()?;
     inspect(bytes, settings.memory)?;
-    let compiled = shared.compiled.component(&shared.engine, bytes);
-    let (hash, component) = compiled.map_err(|error| Problem::Compile(format!("{error:#}")))?;
+    let (hash, component) = shared.compiled.component(&shared.engine, bytes)?;
     let reads_headers = imports_header(shared, &component);
     let blueprint = Blueprint::new(&shared.linker, &component, settings, reads_headers)?;
 

@@ -14,6 +14,7 @@
 //! | `ticker` | lets time pass for guests |
 //! | `compiled` | the components compiled last |
 //! | `inspect` | counts what there is in a file before it is compiled |
+//! | `rehearsal` | compiles it in a process of its own first, within limits |
 //! | `load`, `version` | from a file to a version that may be published |
 //! | `regions`, `request` | what a plugin is told |
 //! | `instance`, `limits` | one running instance, its memory and its time |
@@ -39,6 +40,7 @@ mod load;
 mod memo;
 mod meters;
 mod regions;
+mod rehearsal;
 mod request;
 mod settings;
 mod ticker;
@@ -51,8 +53,10 @@ mod tests;
 pub use answer::PluginAnswer;
 pub use engine::{EngineError, PluginEngine};
 pub use error::{PluginError, PluginFault, Problem};
+pub use inspect::FILE as MAX_FILE;
 pub use meters::CounterReading;
 pub use regions::{RegionEntry, RegionTable};
+pub use rehearsal::{ARGUMENT as REHEARSE, rehearsal, rehearse_in};
 pub use request::RouteRequest;
 pub use settings::{Isolation, PluginSettings};
 pub use version::{PluginVersion, Setup};

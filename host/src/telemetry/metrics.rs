@@ -57,12 +57,13 @@ pub enum Retry {
 
 impl Retry {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Made,
         Self::Withheld(GaveUp::NotRepeatable),
         Self::Withheld(GaveUp::NoneLeft),
         Self::Withheld(GaveUp::NoBudget),
         Self::Withheld(GaveUp::Deadline),
+        Self::Withheld(GaveUp::Silence),
     ];
 
     /// The word for it in metrics.
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(totals.ranked, [1, 1, 4]);
         assert_eq!(totals.repaired, 1);
         assert_eq!(totals.faults, [("deadline", 1), ("trap", 3)]);
-        assert_eq!(totals.retries, [1; 5]);
+        assert_eq!(totals.retries, [1; 6]);
         assert_eq!((totals.received, totals.sent), (3, 30));
         assert_eq!(totals.stages[Stage::Total as usize].count(), 3);
         assert_eq!(totals.stages[Stage::Decide as usize].count(), 0);

@@ -4,20 +4,20 @@
 //! attempt says one thing of its gateway: a failure at once, a success when the response's body is whole.
 
 use super::body::{Exchange, UpstreamBody, UpstreamBodyError};
+use super::budget::SharedBudget;
 use super::connection::{Connection, ExchangeError};
 use super::connections::{ConnectError, Connections, Flight};
+use super::race::ASK_AGAIN;
 use super::replay::{ClientBodyError, ReplayBody, Upload};
 use super::request::Outbound;
 use super::response::Head;
 use super::target::GatewayTarget;
 use arrayvec::ArrayVec;
 use http::Response;
-use portolan_core::budget::RetryBudget;
 use portolan_core::config::{Retry, Timeouts};
 use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
-use portolan_core::plan::{AttemptPlan, GaveUp, Outcome, Verdict, is_idempotent};
-use std::cell::RefCell;
+use portolan_core::plan::{AttemptPlan, Beside, GaveUp, Outcome, Verdict, is_idempotent};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,8 +32,8 @@ pub const TOLD_ATTEMPTS: usize = 8;
 pub struct Forwarder<'a, T> {
     /// The worker's connections.
     pub connections: &'a Connections,
-    /// The worker's share of the service's retry budget.
-    pub budget: &'a RefCell<RetryBudget>,
+    /// The service's retry budget.
+    pub budget: &'a SharedBudget,
     /// How failures are retried.
     pub retry: &'a Retry,
     /// Time bounds.
@@ -81,7 +81,7 @@ pub enum ForwardError {
 
 /// An attempt without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Failure {
+pub(super) struct Failure {
     outcome: Outcome,
     /// Whether it is to be counted against the gateway.
     is_counted: bool,
@@ -105,13 +105,14 @@ impl Failure {
     }
 }
 
-type Ended = Result<Response<UpstreamBody>, Failure>;
+/// How an attempt ended.
+pub(super) type Ended = Result<Response<UpstreamBody>, Failure>;
 
 /// A request's course so far.
-struct Course<'r> {
-    plan: AttemptPlan,
-    request: &'r Outbound<'r>,
-    body: &'r ReplayBody,
+pub(super) struct Course<'r> {
+    pub(super) plan: AttemptPlan,
+    pub(super) request: &'r Outbound<'r>,
+    pub(super) body: &'r ReplayBody,
     attempts: ArrayVec<Attempt, TOLD_ATTEMPTS>,
 }
 
@@ -129,7 +130,7 @@ where
         body: &ReplayBody,
         mut now: Instant,
     ) -> Forwarded {
-        self.budget.borrow_mut().deposit(now);
+        self.budget.deposit(self.connections.worker());
         let mut course = Course {
             plan,
             request,
@@ -147,10 +148,10 @@ where
             }
             let outcome = self.judge(&mut course, slot, &ended);
             last = Some(outcome);
-            let verdict = {
-                let budget = &mut self.budget.borrow_mut();
-                course.plan.after(outcome, body.is_replayable(), budget, now)
-            };
+            let replayable = body.is_replayable();
+            let verdict = course
+                .plan
+                .after(outcome, replayable, now, |now| self.budget.withdraw(now));
             match (verdict, ended) {
                 (Verdict::Try(slot), ended) => {
                     next = Some(slot);
@@ -167,58 +168,22 @@ where
         course.over(Err(ForwardError::GaveUp { reason, last }), now)
     }
 
-    /// Runs an attempt, and perhaps another beside it when it is slow. Gives the one that counts.
+    /// Runs an attempt, and perhaps others beside it when it is slow. Gives the one that counts.
     async fn run(&self, course: &mut Course<'_>, slot: Slot, began: Instant) -> (Slot, Ended) {
-        let mut attempt = pin!(self.attempt(slot, course.request, course.body));
-        let hedge_at = self.retry.hedge_after.map(|after| began + after);
-        if let Some(ended) = self.watch(attempt.as_mut(), course, began, hedge_at).await {
-            return (slot, ended);
-        }
-        let now = Instant::now();
-        let second = course
-            .plan
-            .beside(course.body.is_at_hand(), &mut self.budget.borrow_mut(), now);
-        match second {
-            // Rare, and large: it must not make every request's future larger.
-            Some(second) => Box::pin(self.race(course, (slot, attempt, began), second)).await,
-            None => (
-                slot,
-                self.watch(attempt, course, began, None).await.unwrap_or(TIMED_OUT),
-            ),
-        }
-    }
-
-    /// Two attempts beside each other. A response that can be given wins, and the other attempt is dropped.
-    async fn race<A>(
-        &self,
-        course: &mut Course<'_>,
-        (first_slot, first, began): (Slot, Pin<&mut A>, Instant),
-        second_slot: Slot,
-    ) -> (Slot, Ended)
-    where
-        A: Future<Output = Ended>,
-    {
-        let (lost, winner) = {
-            let attempt = pin!(self.attempt(second_slot, course.request, course.body));
-            let mut first = pin!(self.watch(first, course, began, None));
-            let mut second = pin!(self.watch(attempt, course, Instant::now(), None));
-            tokio::select! {
-                ended = &mut first => match ended.unwrap_or(TIMED_OUT) {
-                    ended if is_good(&ended) => (None, (first_slot, ended)),
-                    ended => (Some((first_slot, ended)), (second_slot, second.await.unwrap_or(TIMED_OUT))),
-                },
-                ended = &mut second => match ended.unwrap_or(TIMED_OUT) {
-                    // Overtaken: it had its time, and the other needed less.
-                    ended if is_good(&ended) => (Some((first_slot, TIMED_OUT)), (second_slot, ended)),
-                    ended => (Some((second_slot, ended)), (first_slot, first.await.unwrap_or(TIMED_OUT))),
-                },
+        let mut attempt = pin!(self.attempt(slot, course.request, course.body, course.plan.deadline()));
+        let mut ask_at = self.retry.hedge_after.map(|after| began + after);
+        loop {
+            if let Some(ended) = self.watch(attempt.as_mut(), course, began, ask_at).await {
+                return (slot, ended);
             }
-        };
-        if let Some((slot, ended)) = lost {
-            let outcome = self.judge(course, slot, &ended);
-            course.plan.overtaken(outcome);
+            let (at_hand, now) = (course.body.is_at_hand(), Instant::now());
+            match course.plan.beside(at_hand, now, |now| self.budget.withdraw(now)) {
+                // Rare, and large: it must not make every request's future larger.
+                Beside::Try(second) => return Box::pin(self.race(course, (slot, attempt, began), second)).await,
+                Beside::NotNow => ask_at = Some(now + ASK_AGAIN),
+                Beside::Never => ask_at = None,
+            }
         }
-        winner
     }
 
     /// Waits for an attempt until it has run out of time. `None` when `pause` comes before.
@@ -254,17 +219,23 @@ where
 
     /// When an attempt that began then has run out of time, as things stand: its time counts from when the gateway has
     /// the whole request.
-    fn end_of_time(&self, course: &Course<'_>, began: Instant) -> Instant {
+    pub(super) fn end_of_time(&self, course: &Course<'_>, began: Instant) -> Instant {
         let per_try = self.retry.per_try_timeout;
         match course.body.upload() {
             Upload::Running(last_read) => last_read.max(began) + self.timeouts.idle,
-            Upload::Ended(at) if at > began => at + per_try.min(self.timeouts.request),
+            Upload::Ended(at) if at > began => at + per_try.min(course.plan.patience()),
             Upload::Ended(_) | Upload::None => (began + per_try).min(course.plan.deadline()),
         }
     }
 
-    /// Sends the request to one gateway and waits for the head of its response.
-    async fn attempt(&self, slot: Slot, request: &Outbound<'_>, body: &ReplayBody) -> Ended {
+    /// Sends the request to one gateway and waits for the head of its response. There has to be a connection by `deadline`.
+    pub(super) async fn attempt(
+        &self,
+        slot: Slot,
+        request: &Outbound<'_>,
+        body: &ReplayBody,
+        deadline: Instant,
+    ) -> Ended {
         // The plan names no region without a gateway.
         let target = (self.target)(slot).ok_or(Failure::uncounted(Outcome::NotSent))?;
         let pool = self.connections.pool(target);
@@ -284,7 +255,10 @@ where
                 Err(error) => return Err(broken(target, &error)),
             }
         }
-        let connected = pool.connect(target, self.timeouts.connect).await;
+        let patience = deadline
+            .saturating_duration_since(Instant::now())
+            .min(self.timeouts.connect);
+        let connected = pool.connect(target, patience).await;
         let mut connection = connected.map_err(|error| {
             tracing::debug!(gateway = %target.vitals.key.region, %error, "no connection");
             match error {
@@ -324,7 +298,7 @@ where
     }
 
     /// Writes down how an attempt ended, for the request's record and against the gateway.
-    fn judge(&self, course: &mut Course<'_>, slot: Slot, ended: &Ended) -> Outcome {
+    pub(super) fn judge(&self, course: &mut Course<'_>, slot: Slot, ended: &Ended) -> Outcome {
         let outcome = match ended {
             Ok(response) => Outcome::Answered(response.status()),
             Err(failure) => failure.outcome,
@@ -342,7 +316,8 @@ where
     }
 }
 
-const TIMED_OUT: Ended = Err(Failure {
+/// It had its time.
+pub(super) const TIMED_OUT: Ended = Err(Failure {
     outcome: Outcome::TimedOut,
     is_counted: true,
 });
@@ -355,13 +330,6 @@ impl Course<'_> {
             at,
         }
     }
-}
-
-/// Whether a response is one to give to the client without looking for another.
-fn is_good(ended: &Ended) -> bool {
-    ended
-        .as_ref()
-        .is_ok_and(|response| Evidence::of_status(response.status()) != Evidence::GatewayError)
 }
 
 fn broken(target: &GatewayTarget, error: &ExchangeError) -> Failure {

@@ -4,19 +4,22 @@
 //! |---|---|
 //! | [`target`] | a gateway made ready when the routing table is built |
 //! | [`resolve`] | where names lead, kept fresh |
-//! | [`forward`] | carries out an attempt plan |
+//! | [`forward`], `race` | carries out an attempt plan; attempts beside each other |
+//! | [`budget`] | how many extra attempts there may be |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
 //! | [`connections`], `connection` | one worker's connections, each speaking HTTP/1.1 |
 //! | `upload`, `response`, `chunks`, `fields` | the parts of that: writing, reading, the chunked coding, what ends here |
 //! | [`body`] | response bodies on their way to the client |
 
 pub mod body;
+pub mod budget;
 mod chunks;
 mod connection;
 pub mod connections;
 mod fields;
 pub mod forward;
 mod idle;
+mod race;
 pub mod replay;
 pub mod request;
 pub mod resolve;
@@ -27,6 +30,7 @@ mod tests;
 mod upload;
 
 pub use body::UpstreamBody;
+pub use budget::SharedBudget;
 pub use connections::Connections;
 pub use forward::{ForwardError, Forwarded, Forwarder};
 pub use replay::ReplayBody;

@@ -41,13 +41,15 @@ pub enum Ending {
     NoBudget,
     /// Its time was over.
     Deadline,
+    /// No region has answered anybody lately, and none answered this one.
+    Silence,
     /// We failed.
     Internal,
 }
 
 impl Ending {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -65,6 +67,7 @@ impl Ending {
         Self::NoneLeft,
         Self::NoBudget,
         Self::Deadline,
+        Self::Silence,
         Self::Internal,
     ];
 
@@ -109,6 +112,7 @@ impl Ending {
             Self::NoneLeft => GaveUp::NoneLeft.as_str(),
             Self::NoBudget => GaveUp::NoBudget.as_str(),
             Self::Deadline => GaveUp::Deadline.as_str(),
+            Self::Silence => GaveUp::Silence.as_str(),
             Self::Internal => "internal",
         }
     }
@@ -121,6 +125,7 @@ impl From<GaveUp> for Ending {
             GaveUp::NoneLeft => Self::NoneLeft,
             GaveUp::NoBudget => Self::NoBudget,
             GaveUp::Deadline => Self::Deadline,
+            GaveUp::Silence => Self::Silence,
         }
     }
 }

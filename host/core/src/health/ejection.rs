@@ -22,6 +22,8 @@ struct Ejection {
     served: bool,
     /// Probes saw the fault, or must have: then they also see its end, and may cut the time short.
     witnessed: bool,
+    /// It answered nobody.
+    total: bool,
 }
 
 impl Ejections {
@@ -35,6 +37,11 @@ impl Ejections {
 
     pub(super) fn is_out(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// Whether it is out for a fault that left some of its answers good.
+    pub(super) fn is_pardonable(&self) -> bool {
+        self.current.as_ref().is_some_and(|ejection| !ejection.total)
     }
 
     /// When the current one is over.
@@ -59,6 +66,7 @@ impl Ejections {
             until: later(now, length),
             served: false,
             witnessed: fault.shows_in_probes(),
+            total: fault.is_total(),
         });
     }
 

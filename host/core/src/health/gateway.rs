@@ -12,6 +12,9 @@ use crate::config::{GatewayAddress, HealthCheck};
 use crate::id::RegionName;
 use std::time::{Duration, Instant};
 
+/// A gateway that answers nobody for so long, while somebody asks, is silent.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// What is known of one gateway, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Gateway {
@@ -25,6 +28,10 @@ pub(super) struct Gateway {
     known: bool,
     /// Whether the last contact got through; `None` before the first.
     reached: Option<bool>,
+    /// When it last answered anybody, well or not.
+    answered: Instant,
+    /// It has not for [`SILENCE`], probes among them.
+    silent: bool,
     detector: Detector,
     ejections: Ejections,
     stall: StallWatch,
@@ -41,6 +48,8 @@ impl Gateway {
             drained,
             known: false,
             reached: None,
+            answered: now,
+            silent: false,
             detector: Detector::new(now),
             ejections: Ejections::new(now),
             stall: StallWatch::new(now),
@@ -97,6 +106,11 @@ impl Gateway {
         self.ejections.is_out()
     }
 
+    /// It is ejected, and answered somebody before.
+    pub(super) fn is_pardonable(&self) -> bool {
+        self.ejections.is_pardonable()
+    }
+
     /// When its ejection ends at the latest, if it has one.
     pub(super) fn ejected_until(&self) -> Option<Instant> {
         self.ejections.until()
@@ -105,6 +119,11 @@ impl Gateway {
     /// Whether the last contact got through; `None` before the first.
     pub(super) fn reached(&self) -> Option<bool> {
         self.reached
+    }
+
+    /// It is out, used to answer probes, and answers nobody any more.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_out() && self.silent
     }
 
     /// Takes in what its traffic did.
@@ -120,6 +139,7 @@ impl Gateway {
         self.stall.observe(traffic, recent, criteria.limits.window, now);
         if traffic.answered() > 0 {
             self.reached = Some(true);
+            self.answers(now);
         } else if traffic.of(Evidence::ConnectFailed) > 0 && criteria.check.is_none() {
             // With probes, they decide: they know a refusal from silence.
             self.reached = Some(false);
@@ -142,6 +162,13 @@ impl Gateway {
     pub(super) fn probe_finished(&mut self, result: ProbeResult, criteria: &Criteria, now: Instant) -> Option<Cause> {
         let check = criteria.check.as_ref()?;
         self.reached = Some(result != Err(ProbeFailure::Unreachable));
+        if matches!(result, Ok(_) | Err(ProbeFailure::Status(_))) {
+            self.answers(now);
+        } else {
+            // A probe that never was answered may be the wrong question.
+            let used_to = self.probing.round_trip().is_some();
+            self.silent |= used_to && now.saturating_duration_since(self.answered) >= SILENCE;
+        }
         let news = result.is_ok() && !self.known;
         self.known |= news;
         match self.probing.end(result, check, now) {
@@ -222,6 +249,11 @@ impl Gateway {
             self.detector = Detector::new(now);
             self.stall = StallWatch::new(now);
         }
+    }
+
+    fn answers(&mut self, now: Instant) {
+        self.answered = now;
+        self.silent = false;
     }
 
     fn eject(&mut self, fault: Fault, criteria: &Criteria, now: Instant) -> Cause {

@@ -70,6 +70,8 @@ impl FromIterator<(Evidence, u64)> for Traffic {
 pub enum Fault {
     /// Three connection failures in a row within a second.
     ConnectBurst,
+    /// [`OutlierDetection::consecutive_failures`] in a row, none of which brought a whole answer.
+    Unanswered,
     /// [`OutlierDetection::consecutive_failures`] in a row.
     Consecutive,
     /// [`OutlierDetection::failure_percent`] of the requests of the window.
@@ -83,6 +85,7 @@ impl Fault {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectBurst => "connect_burst",
+            Self::Unanswered => "unanswered",
             Self::Consecutive => "consecutive_failures",
             Self::FailureShare => "failure_share",
             Self::Stalled => "stalled",
@@ -93,6 +96,11 @@ impl Fault {
     pub fn shows_in_probes(self) -> bool {
         matches!(self, Self::ConnectBurst | Self::Stalled)
     }
+
+    /// Whether nobody gets an answer: then nothing is lost by doing without the gateway, as long as there is another.
+    pub(super) fn is_total(self) -> bool {
+        matches!(self, Self::ConnectBurst | Self::Unanswered | Self::Stalled)
+    }
 }
 
 /// What the recent traffic of one gateway was like.
@@ -101,8 +109,9 @@ impl Fault {
 /// is never longer than it can have been.
 #[derive(Clone, Debug)]
 pub(super) struct Detector {
-    /// Failures since the last success.
+    /// Failures since the last success, and since the last answer, good or bad.
     streak: u64,
+    unanswered: u64,
     /// Connection failures since the last answer, and when they began.
     unconnected: u64,
     unconnected_since: Instant,
@@ -113,6 +122,7 @@ impl Detector {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             streak: 0,
+            unanswered: 0,
             unconnected: 0,
             unconnected_since: now,
             window: Window::new(now),
@@ -132,6 +142,8 @@ impl Detector {
         let in_a_row = u64::from(limits.consecutive_failures);
         if self.unconnected >= BURST {
             Some(Fault::ConnectBurst)
+        } else if in_a_row > 0 && self.unanswered >= in_a_row {
+            Some(Fault::Unanswered)
         } else if in_a_row > 0 && self.streak >= in_a_row {
             Some(Fault::Consecutive)
         } else if is_share(failures, requests, limits) {
@@ -146,6 +158,11 @@ impl Detector {
             self.streak = 0;
         } else {
             self.streak = self.streak.saturating_add(traffic.failures());
+        }
+        if traffic.answered() > 0 {
+            self.unanswered = 0;
+        } else {
+            self.unanswered = self.unanswered.saturating_add(traffic.failures());
         }
     }
 

@@ -4,6 +4,7 @@ use super::gateway::Gateway;
 use super::outlier::Fault;
 use crate::config::{HealthCheck, OutlierDetection, Service};
 use crate::id::{RegionName, ServiceName, Slot};
+use crate::slots::Slots;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,13 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Whether a gateway with this fault may be ejected. One that answers most requests is better than nobody.
+    /// Whether a gateway with this fault may be ejected. One that answers most requests is better than nobody; one that
+    /// answers nobody is worth nothing while another is there.
     pub(super) fn can_spare_it(self, fault: Fault) -> bool {
-        self.room && (self.others || fault != Fault::FailureShare)
+        match fault {
+            Fault::FailureShare => self.room && self.others,
+            _ => self.room || self.others && fault.is_total(),
+        }
     }
 }
 
@@ -38,6 +43,8 @@ pub(super) struct Tracked {
     pub(super) criteria: Criteria,
     /// In slot order.
     pub(super) gateways: Vec<Gateway>,
+    /// See [`ServiceHealth::silent`](super::ServiceHealth::silent).
+    pub(super) silent: Slots,
 }
 
 impl Tracked {
@@ -73,6 +80,7 @@ impl Tracked {
             name: service.name.clone(),
             criteria,
             gateways,
+            silent: Slots::EMPTY,
         };
         tracked.keep_ceiling(now);
         tracked
@@ -111,7 +119,7 @@ impl Tracked {
         self.gateways.iter().filter(|gateway| gateway.is_ejected()).count()
     }
 
-    /// How many may be ejected at a time. One always may.
+    /// How many may be ejected at a time. One always may, and so may those that answer nobody.
     fn ceiling(&self) -> usize {
         let share = self.gateways.len() * usize::from(self.criteria.limits.max_ejection_percent) / 100;
         share.max(1)
@@ -119,8 +127,8 @@ impl Tracked {
 
     /// After a change of configuration more may be ejected than may be: those that would be back first are.
     fn keep_ceiling(&mut self, now: Instant) {
-        while self.ejected() > self.ceiling() {
-            let ejected = self.gateways.iter_mut().filter(|gateway| gateway.is_ejected());
+        while self.gateways.iter().filter(|gateway| gateway.is_pardonable()).count() > self.ceiling() {
+            let ejected = self.gateways.iter_mut().filter(|gateway| gateway.is_pardonable());
             if let Some(gateway) = ejected.min_by_key(|gateway| gateway.ejected_until()) {
                 gateway.pardon(&self.criteria, now);
             }

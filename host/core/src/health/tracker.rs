@@ -89,6 +89,7 @@ impl Tracker {
             self.settle(id, cause);
         }
         if traffic.ended() > 0 {
+            self.listen(id);
             self.find_isolation();
         }
     }
@@ -159,7 +160,7 @@ impl Tracker {
         let services = self
             .services
             .iter()
-            .map(|service| ServiceHealth::new(gateways(service)));
+            .map(|service| ServiceHealth::new(gateways(service)).with_silent(service.silent));
         HealthView::new(services.collect()).isolated_when(self.isolated)
     }
 
@@ -208,6 +209,7 @@ impl Tracker {
     }
 
     fn settle(&mut self, id: GatewayId, cause: Cause) {
+        self.listen(id);
         let gateway = &mut self.services[id.service.index()].gateways[id.slot.index()];
         let Some(from) = gateway.settle() else {
             return;
@@ -221,6 +223,18 @@ impl Tracker {
                 to,
                 cause,
             });
+        }
+    }
+
+    /// Whether this gateway has fallen silent, or no longer is.
+    fn listen(&mut self, id: GatewayId) {
+        let service = &mut self.services[id.service.index()];
+        let silent = service.gateways[id.slot.index()].is_silent();
+        self.changed |= silent != service.silent.contains(id.slot);
+        if silent {
+            service.silent.insert(id.slot);
+        } else {
+            service.silent.remove(id.slot);
         }
     }
 

@@ -87,13 +87,20 @@ impl Model {
         let one = &mut self.gateways[slot];
         one.known |= count(outcomes, |it| it == Evidence::Success) > 0;
         one.readings.push((now, outcomes.clone()));
-        if !one.is_in() || count(outcomes, Evidence::is_failure) == 0 || !room {
+        if !one.is_in() || count(outcomes, Evidence::is_failure) == 0 {
             return;
         }
+        let in_a_row = u64::from(self.limits.consecutive_failures);
         let burst = one.burst();
-        let streak = one.streak() >= u64::from(self.limits.consecutive_failures);
-        let share = one.is_share(&self.limits, now) && !alone;
-        if burst || streak || share {
+        let total = burst || one.unanswered() >= in_a_row;
+        let streak = one.streak() >= in_a_row;
+        let share = one.is_share(&self.limits, now);
+        let ejected = match (total, streak, share) {
+            (true, ..) => room || !alone,
+            (_, true, _) => room,
+            _ => share && room && !alone,
+        };
+        if ejected {
             let stayed = now - one.in_since;
             let forgiven = (stayed.as_nanos() / self.limits.base_ejection_time.as_nanos()) as u32;
             one.ejections = one.ejections.saturating_sub(forgiven) + 1;
@@ -203,12 +210,15 @@ impl One {
         since.map(|outcomes| count(outcomes, Evidence::is_failure)).sum()
     }
 
+    /// Failures since the last answer, good or bad.
+    fn unanswered(&self) -> u64 {
+        let since = self.readings.iter().rev().map(|(_, outcomes)| outcomes);
+        let since = since.take_while(|outcomes| !answered(outcomes));
+        since.map(|outcomes| count(outcomes, Evidence::is_failure)).sum()
+    }
+
     /// Three connection failures within a second, counted from the first one after an answer or after a second.
     fn burst(&self) -> bool {
-        let answered = |outcomes: &Outcomes| {
-            let answers = [Evidence::Success, Evidence::ServerError, Evidence::GatewayError];
-            count(outcomes, |it| answers.contains(&it)) > 0
-        };
         let last = self.readings.iter().rposition(|(_, outcomes)| answered(outcomes));
         let mut run: Vec<(Instant, u64)> = Vec::new();
         for (at, outcomes) in &self.readings[last.map_or(0, |last| last + 1)..] {
@@ -236,6 +246,11 @@ impl One {
         let enough = all >= u64::from(limits.min_requests) && failed > 0 && limits.failure_percent > 0;
         enough && failed * 100 >= all * u64::from(limits.failure_percent)
     }
+}
+
+fn answered(outcomes: &Outcomes) -> bool {
+    let answers = [Evidence::Success, Evidence::ServerError, Evidence::GatewayError];
+    count(outcomes, |it| answers.contains(&it)) > 0
 }
 
 fn count(outcomes: &Outcomes, wanted: impl Fn(Evidence) -> bool) -> u64 {

@@ -4,6 +4,7 @@ use crate::admin::instance::{
     ExplainError, Explained, GeoPicture, Instance, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question,
     ServicePicture,
 };
+use crate::control::status::Keeps;
 use crate::telemetry::access_log::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::telemetry::readiness::Readiness;
@@ -100,6 +101,7 @@ impl Default for Fake {
                         refused: 1,
                         last_taken: Some(november()),
                         standing_error: Some("portolan.yaml: line 3: unknown key polcy".into()),
+                        restored: Some(november()),
                     },
                     LoadPicture {
                         what: "geo",
@@ -107,8 +109,10 @@ impl Default for Fake {
                         refused: 0,
                         last_taken: None,
                         standing_error: None,
+                        restored: None,
                     },
                 ],
+                keeps: Some(Keeps { kept: 3, failed: 1 }),
                 access_log: Some(Lines {
                     written: 10,
                     dropped: 5,

@@ -41,6 +41,8 @@ pub struct Load {
     pub last_taken: Option<String>,
     /// Why it was refused, as long as nothing was taken since.
     pub error: Option<String>,
+    /// Since when what is in force has been good, when it was restored at the start because what there was had been refused.
+    pub restored: Option<String>,
 }
 
 /// The location table.
@@ -79,6 +81,7 @@ impl From<&LoadPicture> for Load {
             refused: load.refused,
             last_taken: load.last_taken.map(timestamp),
             error: load.standing_error.clone(),
+            restored: load.restored.map(timestamp),
         }
     }
 }

@@ -3,8 +3,11 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Reads a body that arrives in these pieces: its content, its trailers, and what is left.
-fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, Option<HeaderMap>, Vec<u8>), Malformed> {
+/// A body's content, its trailers, and what is left.
+type Read = (Vec<u8>, Option<HeaderMap>, Vec<u8>);
+
+/// Reads a body that arrives in these pieces.
+fn read(pieces: &[&[u8]]) -> Result<Read, Malformed> {
     let (mut chunks, mut buffer, mut content) = (Chunks::default(), BytesMut::new(), Vec::new());
     let mut pieces = pieces.iter();
     loop {

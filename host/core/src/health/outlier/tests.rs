@@ -62,7 +62,21 @@ fn faults_by_what_was_read() {
             ("four failures in a row", repeated(4, 700, &[(Reset, 1)]), None),
             (
                 "five failures in a row",
+                repeated(5, 700, &[(GatewayError, 1)]),
+                Some(Fault::Consecutive),
+            ),
+            (
+                "five in a row without an answer",
                 repeated(5, 700, &[(Reset, 1)]),
+                Some(Fault::Unanswered),
+            ),
+            (
+                "a bad answer among them",
+                vec![
+                    (0, vec![(Reset, 3)]),
+                    (1, vec![(GatewayError, 1)]),
+                    (2, vec![(TimedOut, 3)]),
+                ],
                 Some(Fault::Consecutive),
             ),
             (

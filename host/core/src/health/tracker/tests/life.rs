@@ -304,7 +304,7 @@ fn a_reload_keeps_the_ceiling_on_ejections() {
     let mut sim = Sim::new(&shop(4, sensitive));
     sim.rate = 100;
     for slot in 0..3 {
-        sim.fates[slot] = Fate::Dead;
+        sim.fates[slot] = Fate::Sick;
         sim.wait_for(slot, Unhealthy, seconds(1));
     }
     let now = sim.now();

@@ -1,0 +1,213 @@
+//! From what was seen to the figures that are held against the bar.
+
+use crate::course::Seen;
+use crate::fault::{Bar, Fault};
+use http::StatusCode;
+use portolan_tests::{Came, Sent};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// Answers that take longer are no good ones: the usual ones take one or two milliseconds.
+const LATE: Duration = Duration::from_millis(100);
+
+/// Longer than anything.
+const NEVER: Duration = Duration::MAX;
+
+/// Refusals come sooner.
+const REFUSAL: Duration = Duration::from_millis(1000);
+
+/// What a fault cost.
+#[derive(Clone, Debug)]
+pub(crate) struct Figures {
+    /// `GET`s without a good answer.
+    pub(crate) lost_gets: usize,
+    /// `POST`s without a good answer.
+    pub(crate) lost_posts: usize,
+    /// Requests with `POST` that were carried out more than once.
+    pub(crate) twice: usize,
+    /// Half answers that were shown as whole.
+    pub(crate) nonsense: usize,
+    /// The longest wait of a `GET`, and of a `POST`.
+    pub(crate) stall: Duration,
+    pub(crate) post_stall: Duration,
+    /// Until no new request went to the regions; `None` when that does not apply.
+    pub(crate) avoided: Option<Duration>,
+    /// Until every answer was good, and in time.
+    pub(crate) good: Duration,
+    /// When nobody is left.
+    pub(crate) down: Option<Down>,
+    /// What the lost ones got.
+    pub(crate) losses: BTreeMap<String, usize>,
+    /// See [`Seen::noise`].
+    pub(crate) noise: Duration,
+}
+
+/// What became of requests while nobody was left to answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Down {
+    /// Answers to `GET`s other than 503 with `Retry-After`.
+    pub(crate) others: usize,
+    /// The longest wait for an answer.
+    pub(crate) wait: Duration,
+    /// From the end of the fault to the first good answer.
+    pub(crate) back: Option<Duration>,
+}
+
+impl Figures {
+    pub(crate) fn of(fault: &Fault, seen: &Seen) -> Self {
+        // A request that was under way when the fault began is struck by it too.
+        let struck: Vec<&Sent> = seen.sent.iter().filter(|it| it.due + it.took >= seen.begun).collect();
+        let lost = |is_post: bool| {
+            struck
+                .iter()
+                .filter(|it| it.is_post == is_post && !it.is_good())
+                .count()
+        };
+        let stall = |is_post: bool| struck.iter().filter(|it| it.is_post == is_post).map(|it| it.took).max();
+        let bad = struck.iter().filter(|it| !it.is_good() || it.took > LATE);
+        let mut losses = BTreeMap::new();
+        for sent in struck.iter().filter(|it| !it.is_good()) {
+            *losses.entry(word(sent)).or_default() += 1;
+        }
+        Self {
+            lost_gets: lost(false),
+            lost_posts: lost(true),
+            twice: twice(seen),
+            nonsense: struck.iter().filter(|it| it.came == Came::Nonsense).count(),
+            stall: stall(false).unwrap_or_default(),
+            post_stall: stall(true).unwrap_or_default(),
+            avoided: fault.bar.impact.map(|_| avoided(fault, seen)),
+            good: bad.map(|it| since(seen.begun, it.due)).max().unwrap_or_default(),
+            down: fault.is_total().then(|| down(fault, seen)),
+            losses,
+            noise: seen.noise,
+        }
+    }
+
+    /// What is over the bar, in words.
+    pub(crate) fn misses(&self, bar: &Bar) -> Vec<String> {
+        let mut misses = Vec::new();
+        let down = self.down.unwrap_or_default();
+        for (what, found, most) in [
+            ("stall", Some(self.stall), bar.stall),
+            ("avoided after", self.avoided, bar.impact),
+            ("good after", Some(self.good), bar.impact),
+            ("refusal took", Some(down.wait), bar.refusal),
+            ("back after", Some(down.back.unwrap_or(NEVER)), bar.back),
+        ] {
+            if let (Some(found), Some(most)) = (found, most)
+                && found > most
+            {
+                misses.push(format!("{what} {} > {} ms", millis(found), millis(most)));
+            }
+        }
+        for (what, found, most) in [
+            ("GETs lost", self.lost_gets, bar.lost_gets),
+            ("POSTs lost", self.lost_posts, bar.lost_posts),
+            ("POSTs twice", self.twice, Some(0)),
+            ("half answers shown as whole", self.nonsense, Some(0)),
+            ("answers other than 503", down.others, bar.refusal.map(|_| 0)),
+        ] {
+            if let Some(most) = most.filter(|most| found > *most) {
+                misses.push(format!("{found} {what} > {most}"));
+            }
+        }
+        misses
+    }
+
+    /// Whether all that is over the bar is a stall no longer than what the machine itself may have caused.
+    pub(crate) fn is_noise(&self, bar: &Bar) -> bool {
+        let calm = Self {
+            stall: self.stall.saturating_sub(self.noise),
+            ..self.clone()
+        };
+        !self.misses(bar).is_empty() && calm.misses(bar).is_empty()
+    }
+}
+
+/// `POST`s that arrived more than once. Whatever arrived may have been carried out.
+fn twice(seen: &Seen) -> usize {
+    let mut counts: HashMap<u64, usize> = HashMap::new();
+    for arrival in &seen.arrivals {
+        *counts.entry(arrival.number).or_default() += 1;
+    }
+    let posts = seen.sent.iter().filter(|it| it.is_post);
+    posts
+        .filter(|it| counts.get(&it.number).is_some_and(|count| *count > 1))
+        .count()
+}
+
+/// When the last request of the fault's time reached a region that is struck, or could have been sent there.
+fn avoided(fault: &Fault, seen: &Seen) -> Duration {
+    let is_struck = |region: &str| fault.regions().contains(&region);
+    let during = |at: Instant| at >= seen.begun && at < seen.healed;
+    let arrivals = seen.arrivals.iter().filter(|it| is_struck(it.region) && during(it.at));
+    let last_arrival = arrivals.map(|it| since(seen.begun, it.at)).max().unwrap_or_default();
+    let mut offered_until = Duration::ZERO;
+    for (index, (from, out)) in seen.tables.iter().enumerate() {
+        let until = seen
+            .tables
+            .get(index + 1)
+            .map_or(seen.healed, |(next, _)| *next)
+            .min(seen.healed);
+        let is_offered = fault
+            .regions()
+            .iter()
+            .any(|region| !out.iter().any(|out| out == region));
+        if is_offered && *from < seen.healed && until > seen.begun {
+            offered_until = offered_until.max(since(seen.begun, until));
+        }
+    }
+    last_arrival.max(offered_until)
+}
+
+fn down(fault: &Fault, seen: &Seen) -> Down {
+    let known = seen.begun + fault.bar.known.unwrap_or_default();
+    let meanwhile = || {
+        let sent = seen.sent.iter().filter(|it| it.due >= known);
+        // One that was under way when the regions came back may be answered by them.
+        sent.filter(|it| it.due + REFUSAL < seen.healed)
+    };
+    let is_refusal = |sent: &&Sent| {
+        matches!(
+            sent.came,
+            Came::Status {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                retry_after: true
+            }
+        )
+    };
+    let goods = seen
+        .sent
+        .iter()
+        .filter(|it| it.is_good() && it.due + it.took >= seen.healed);
+    Down {
+        others: meanwhile().filter(|it| !it.is_post && !is_refusal(it)).count(),
+        wait: meanwhile().map(|it| it.took).max().unwrap_or_default(),
+        back: goods.map(|it| since(seen.healed, it.due + it.took)).min(),
+    }
+}
+
+/// Milliseconds, with a tenth where that matters.
+pub(crate) fn millis(time: Duration) -> String {
+    let millis = time.as_secs_f64() * 1e3;
+    if millis < 50.0 && millis.fract() > 0.05 {
+        format!("{millis:.1}")
+    } else {
+        format!("{millis:.0}")
+    }
+}
+
+fn since(begun: Instant, at: Instant) -> Duration {
+    at.saturating_duration_since(begun)
+}
+
+fn word(sent: &Sent) -> String {
+    let method = if sent.is_post { "POST" } else { "GET" };
+    match &sent.came {
+        Came::Answer(region) => format!("{method} answered by {region}"),
+        Came::Status { status, .. } => format!("{method} {}", status.as_u16()),
+        Came::Nonsense => format!("{method} half an answer"),
+        Came::Broken(why) => format!("{method} {why}"),
+    }
+}

@@ -1,0 +1,84 @@
+//! What clients notice of regions that fail, in figures: `cargo run --release -p portolan-benches --bin failover`.
+//!
+//! Three regions, the proxy before them, 200 requests a second at their moments, a tenth of them `POST`s; one fault after
+//! the other, each against a proxy of its own; what it cost beside the bar. See `benches/README.md`.
+
+mod course;
+mod fault;
+mod figures;
+mod noise;
+mod table;
+
+use clap::Parser;
+use course::Pace;
+use fault::{BEYOND, Fault, TABLE};
+use std::process::ExitCode;
+use std::time::Duration;
+use table::Verdict;
+
+/// So often is a fault repeated when the machine was not calm enough to say.
+const REPEATS: u32 = 3;
+
+/// What clients notice of regions that fail, beside the bar.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Only faults whose name contains one of these
+    #[arg(value_name = "FAULT")]
+    only: Vec<String>,
+    /// Requests a second
+    #[arg(long, default_value_t = 200)]
+    rate: u32,
+    /// Seconds before each fault
+    #[arg(long, default_value_t = 3)]
+    calm: u64,
+    /// Seconds of each fault
+    #[arg(long, default_value_t = 5)]
+    fault: u64,
+    /// Seconds after each fault
+    #[arg(long, default_value_t = 3)]
+    after: u64,
+    /// How often every fault is tried
+    #[arg(long, default_value_t = 1)]
+    rounds: u32,
+    /// Only the faults of the table, without those beyond it
+    #[arg(long)]
+    table: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let pace = Pace {
+        rate: arguments.rate,
+        calm: Duration::from_secs(arguments.calm),
+        fault: Duration::from_secs(arguments.fault),
+        after: Duration::from_secs(arguments.after),
+    };
+    let beyond = BEYOND.iter().filter(|_| !arguments.table);
+    let is_wanted = |fault: &&Fault| {
+        arguments.only.is_empty() || arguments.only.iter().any(|word| fault.name.contains(word.as_str()))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut sum = table::Sum::default();
+    table::print_head(&pace);
+    for fault in TABLE.iter().chain(beyond).filter(is_wanted) {
+        for _ in 0..arguments.rounds {
+            let mut repeats = REPEATS;
+            loop {
+                let seen = runtime.block_on(course::run(fault, &pace));
+                if sum.add(fault, &seen, repeats > 0) != Verdict::Noise || repeats == 0 {
+                    break;
+                }
+                repeats -= 1;
+            }
+        }
+    }
+    sum.print();
+    if sum.has_passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

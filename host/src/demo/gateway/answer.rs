@@ -1,0 +1,157 @@
+//! What a demo gateway answers: its region's name and the request, or what it was told to do instead.
+
+use super::Behaviour;
+use crate::control::probe;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+/// What a gateway's connections have in common.
+#[derive(Clone)]
+pub(super) struct Script {
+    pub(super) region: Arc<str>,
+    pub(super) behaviour: watch::Receiver<Behaviour>,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// What a gateway has seen, and what it is told besides its behaviour. Outlives its deaths.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) requests: AtomicU64,
+    pub(super) posts: AtomicU64,
+    pub(super) spares_probes: AtomicBool,
+    pub(super) witness: OnceLock<Witness>,
+}
+
+/// Who is told of every request.
+pub(super) struct Witness(pub(super) Box<dyn Fn(&Parts) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
+impl Ledger {
+    /// Writes a request down. Its number, from 1.
+    fn enter(&self, head: &Parts) -> u64 {
+        if head.method == Method::POST {
+            self.posts.fetch_add(1, Relaxed);
+        }
+        if let Some(witness) = self.witness.get() {
+            (witness.0)(head);
+        }
+        self.requests.fetch_add(1, Relaxed) + 1
+    }
+}
+
+pub(super) async fn answer(mut script: Script, request: Request<Incoming>) -> Result<Response<Echo>, Broken> {
+    let (head, body) = request.into_parts();
+    let count = script.ledger.enter(&head);
+    let is_spared = script.ledger.spares_probes.load(Relaxed) && probe::is_one(&head);
+    let behaviour = match *script.behaviour.borrow_and_update() {
+        _ if is_spared => Behaviour::Serve,
+        Behaviour::Flaky if count.is_multiple_of(10) => Behaviour::Fail,
+        Behaviour::Lose if count.is_multiple_of(10) => Behaviour::Hang,
+        behaviour => behaviour,
+    };
+    match behaviour {
+        Behaviour::Drop | Behaviour::Reset => return Err(Broken),
+        Behaviour::Slow => tokio::time::sleep(Duration::from_millis(1_500)).await,
+        Behaviour::Hang | Behaviour::Swallow => drop(script.behaviour.changed().await),
+        _ => {}
+    }
+    let received = body.collect().await.map_err(|_| Broken)?.to_bytes().len();
+    let echo = json!({
+        "region": &*script.region,
+        "method": head.method.as_str(),
+        "path": head.uri.path_and_query().map_or("/", |path| path.as_str()),
+        "body_bytes": received,
+        "headers": headers(&head.headers),
+    });
+    let mut response = Response::new(Echo::new(format!("{echo:#}\n"), behaviour == Behaviour::Cut));
+    if behaviour == Behaviour::Fail {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn headers(headers: &HeaderMap) -> Map<String, Value> {
+    let mut echo = Map::new();
+    for name in headers.keys() {
+        let values = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        echo.insert(name.to_string(), values.collect::<Vec<_>>().join(", ").into());
+    }
+    echo
+}
+
+/// The gateway breaks off on purpose.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("broken off on purpose")]
+pub(super) struct Broken;
+
+/// How long after the first half of an answer it is cut: the half must have been sent.
+const HALF_TIME: Duration = Duration::from_millis(2);
+
+/// An answer's text, or its first half.
+pub(super) struct Echo {
+    text: Option<Bytes>,
+    left: usize,
+    is_cut: bool,
+    /// Until the cut, when the half has been taken.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Echo {
+    fn new(text: String, is_cut: bool) -> Self {
+        Self {
+            left: text.len(),
+            text: Some(text.into()),
+            is_cut,
+            pause: None,
+        }
+    }
+}
+
+impl Body for Echo {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(pause) = &mut self.pause {
+            return pause.as_mut().poll(context).map(|()| Some(Err(Broken)));
+        }
+        let mut text = self.text.take();
+        if let Some(text) = text.as_mut().filter(|_| self.is_cut) {
+            text.truncate(text.len() / 2);
+            self.pause = Some(Box::pin(tokio::time::sleep(HALF_TIME)));
+        }
+        Poll::Ready(text.map(|text| Ok(Frame::data(text))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.text.is_none() && !self.is_cut
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left as u64)
+    }
+}

@@ -1,0 +1,79 @@
+//! The ways in which a demo gateway can fail.
+
+/// How a demo gateway behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Answers at once.
+    Serve,
+    /// Answers after 1.5 s.
+    Slow,
+    /// Answers 503.
+    Fail,
+    /// Answers every tenth request with 503.
+    Flaky,
+    /// Never answers every tenth request.
+    Lose,
+    /// Accepts and never answers.
+    Hang,
+    /// Closes the connection instead of answering.
+    Drop,
+    /// Resets the connection instead of answering.
+    Reset,
+    /// Sends half of an answer and closes the connection.
+    Cut,
+    /// Swallows everything: new connections do not come about, open ones are silent.
+    Swallow,
+    /// Ends in good order: nobody listens, requests that run are answered, idle connections are closed.
+    Stop,
+    /// Is not there: nobody listens, and open connections are cut.
+    Dead,
+}
+
+impl Behaviour {
+    /// Every behaviour with the word that asks for it.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("heal", Self::Serve),
+        ("slow", Self::Slow),
+        ("fail", Self::Fail),
+        ("flaky", Self::Flaky),
+        ("lose", Self::Lose),
+        ("hang", Self::Hang),
+        ("drop", Self::Drop),
+        ("reset", Self::Reset),
+        ("cut", Self::Cut),
+        ("swallow", Self::Swallow),
+        ("stop", Self::Stop),
+        ("kill", Self::Dead),
+    ];
+
+    /// The behaviour a word asks for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, behaviour)| behaviour)
+    }
+
+    /// What a person is told of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serve => "answering",
+            Self::Slow => "slow",
+            Self::Fail => "failing",
+            Self::Flaky => "flaky",
+            Self::Lose => "losing requests",
+            Self::Hang => "hanging",
+            Self::Drop => "dropping connections",
+            Self::Reset => "resetting connections",
+            Self::Cut => "cutting answers short",
+            Self::Swallow => "swallowing everything",
+            Self::Stop => "stopped",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Whether nobody listens.
+    pub(super) fn is_down(self) -> bool {
+        matches!(self, Self::Stop | Self::Dead)
+    }
+}

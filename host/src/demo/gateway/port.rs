@@ -1,0 +1,99 @@
+//! The sockets of a demo gateway: who is let in, and how connections end.
+
+use super::Behaviour;
+use super::answer::{Script, answer};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use std::io;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// A connection to a listener that has room for it comes about sooner.
+const KNOCK: Duration = Duration::from_millis(3);
+/// So many fill a listener without room, and a few that were under way.
+const KNOCKS: usize = 8;
+/// How long requests that run have to end when the gateway stops in good order.
+const STOPPING: Duration = Duration::from_secs(5);
+
+/// Serves until it is told to stop; then ends in good order. When it is dropped, open connections are cut.
+pub(super) async fn serve(listener: TcpListener, script: Script, mut stop: watch::Receiver<bool>) {
+    let mut behaviour = script.behaviour.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        if *behaviour.borrow_and_update() == Behaviour::Swallow {
+            let full = fill_up(&listener).await;
+            if let Err(error) = &full {
+                tracing::warn!(region = &*script.region, %error, "connections cannot be swallowed");
+            }
+            tokio::select! {
+                _ = behaviour.wait_for(|now| *now != Behaviour::Swallow) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            drop(full);
+            let _ = SockRef::from(&listener).listen(BACKLOG);
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = behaviour.changed() => continue,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn_local(converse(stream, script.clone(), stop.clone()));
+            }
+            // Out of descriptors, most likely: there will be some again.
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+    drop(listener);
+    let _ = timeout(STOPPING, connections.join_all()).await;
+}
+
+/// Makes a listener swallow connections: with nobody accepting and no room to wait in, the system drops what asks for
+/// one, as Linux does it: SYN packets are not answered. Lasts as long as the connections that are returned.
+async fn fill_up(listener: &TcpListener) -> io::Result<Vec<TcpStream>> {
+    SockRef::from(listener).listen(0)?;
+    let address = listener.local_addr()?;
+    let mut waiting = Vec::new();
+    for _ in 0..KNOCKS {
+        match timeout(KNOCK, TcpStream::connect(address)).await {
+            Ok(stream) => waiting.push(stream?),
+            Err(_) => break,
+        }
+    }
+    Ok(waiting)
+}
+
+/// One connection to its end. What a broken one has to say is the client's to notice.
+async fn converse(stream: TcpStream, script: Script, mut stop: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let behaviour = script.behaviour.clone();
+    let service = service_fn(move |request| answer(script.clone(), request));
+    let mut http = http1::Builder::new();
+    let http = http.timer(TokioTimer::new());
+    let mut connection = http.serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    match ended {
+        None => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            let _ = connection.await;
+        }
+        Some(Err(_)) if *behaviour.borrow() == Behaviour::Reset => {
+            let stream = connection.into_parts().io.into_inner();
+            // What is closed with no time to linger is reset.
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+        Some(_) => {}
+    }
+}

@@ -1,0 +1,193 @@
+//! The program as a process: plugins that are rehearsed before they are compiled, and a restart on the last good files.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_portolan");
+
+fn rehearse(component: &[u8]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("rehearse")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a process");
+    // One that has heard enough does not listen to the end.
+    let _ = child.stdin.take().expect("an input").write_all(component);
+    child.wait_with_output().expect("an end")
+}
+
+/// A component around a core module, which exports what a plugin exports, in name.
+fn around(module: &str) -> Vec<u8> {
+    let text = format!(
+        "(component (core module {module}) (component $c) (instance $i (instantiate $c))
+           (export \"portolan:routing/plugin@0.1.0\" (instance $i)))"
+    );
+    wat::parse_str(text).expect("sound text")
+}
+
+/// What passes every count and keeps a compiler busy all the same.
+fn bombs() -> Vec<(&'static str, Vec<u8>)> {
+    let many = |count: usize, what: &str| what.repeat(count);
+    let functions = |count: usize, body: String| around(&many(count, &format!("(func (param i32) {body})")));
+    vec![
+        (
+            "200 KB of loops",
+            functions(1, many(29_000, "loop local.get 0 br_if 0 end ")),
+        ),
+        (
+            "3 MB of loops",
+            functions(15, many(29_000, "loop local.get 0 br_if 0 end ")),
+        ),
+        (
+            "functions with branches",
+            functions(19_000, many(20, "block local.get 0 br_if 0 end ")),
+        ),
+        (
+            "live locals in nested loops",
+            functions(
+                1,
+                format!(
+                    "(local {}) {} {} {}",
+                    many(9_000, "i64 "),
+                    many(1_000, "loop "),
+                    (1..9_000)
+                        .map(|local| format!("local.get {local} i64.const 1 i64.add local.set {} ", local + 1))
+                        .collect::<String>(),
+                    many(1_000, "local.get 0 br_if 0 end "),
+                ),
+            ),
+        ),
+        (
+            "calls",
+            around(&format!("(func $f) (func {})", many(131_000, "call $f "))),
+        ),
+    ]
+}
+
+#[test]
+fn bombs_that_pass_the_counts_are_ended_soon() {
+    for (name, bomb) in bombs() {
+        let begun = Instant::now();
+        let output = rehearse(&bomb);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{name}: {said}");
+        // By the clock, on a machine that has other things to do. Its CPU time and memory are limited by the system.
+        assert!(
+            begun.elapsed() < Duration::from_secs(25),
+            "{name}: {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[test]
+fn plugins_come_through_their_rehearsal() {
+    for (name, plugin) in portolan::plugin::embedded::ALL {
+        let output = rehearse(plugin);
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn what_does_not_compile_says_why() {
+    let output = rehearse(b"(component)");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(!output.stderr.is_empty());
+}
+
+/// A running `portolan serve`, ended when it is dropped.
+struct Serving {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Serving {
+    fn start(folder: &Path) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--config", "portolan.yaml", "--state-dir", "state"]);
+        command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a process");
+        let log = BufReader::new(child.stderr.take().expect("its log"));
+        Self { child, log }
+    }
+
+    /// The next line of its log with these words. Fails when it ends without one.
+    fn until_said(&mut self, words: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let mut line = String::new();
+            let count = self.log.read_line(&mut line).expect("a line");
+            assert!(count > 0, "it ended without {words:?}: {all}");
+            if line.contains(words) {
+                return line;
+            }
+            all.push_str(&line);
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A configuration that serves on ports of the system's choice, with a plugin from a file.
+fn config() -> String {
+    // The health of nobody is of no interest here.
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("its address");
+    format!(
+        "listeners: [{{ address: \"127.0.0.1:0\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\naccess_log: off\n\
+         services:\n  shop:\n    policy: {{ plugin: routing }}\n    regions: [{{ region: westeurope, gateway: \"http://{nobody}\" }}]\n\
+         routes: [{{ host: \"*\", path: /, service: shop }}]\n\
+         plugins: {{ routing: {{ source: ./routing.wasm }} }}\n"
+    )
+}
+
+#[test]
+fn a_bomb_is_refused_at_the_start_and_while_running_and_the_last_good_one_serves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = folder.path().join("routing.wasm");
+    let (_, bomb) = bombs().swap_remove(0);
+    fs::write(folder.path().join("portolan.yaml"), config()).expect("written");
+    fs::write(&plugin, &bomb).expect("written");
+    let mut first = Serving::start(folder.path());
+    let line = first.until_said("failed to start");
+    assert!(line.contains("routing") && line.contains("does not compile"), "{line}");
+    assert!(!first.child.wait().expect("an end").success());
+
+    // A plugin that is not part of the program comes through.
+    let mut good = portolan::plugin::embedded::NEAREST.to_vec();
+    good.extend([0, 5, 4, b'n', b'o', b't', b'e']);
+    fs::write(&plugin, &good).expect("written");
+    let mut second = Serving::start(folder.path());
+    second.until_said("serving");
+    wait_for(&folder.path().join("state/last-good.json"));
+    fs::write(&plugin, &bomb).expect("written");
+    let line = second.until_said("refused");
+    assert!(line.contains("does not compile"), "{line}");
+    drop(second);
+
+    let mut third = Serving::start(folder.path());
+    let line = third.until_said("the last good one serves");
+    assert!(line.contains("does not compile"), "{line}");
+    third.until_said("serving");
+}
+
+fn wait_for(path: &Path) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !path.exists() {
+        assert!(Instant::now() < end, "{} never came", path.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
