@@ -11,7 +11,7 @@ use portolan_azure::publisher::status::Status;
 use portolan_azure::publisher::{Parts, apply_once, plan_once};
 use portolan_azure::settings::Settings;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What of it.
@@ -71,7 +71,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 /// The publisher's settings of a configuration.
-fn described(path: &PathBuf) -> anyhow::Result<Settings> {
+fn described(path: &Path) -> anyhow::Result<Settings> {
     let settings = config::load(path)?;
     let Some(front_door) = settings.front_door else {
         bail!("{} has no section front_door", path.display());

@@ -112,6 +112,9 @@ fn votes(text: &mut Exposition, view: &View) {
 }
 
 /// Origins as they should be and as they were last read: known where the leader is, and in a dry run.
+/// One number of the members that are ours.
+type Number = fn(Members) -> Option<u32>;
+
 fn regions(text: &mut Exposition, regions: &[RegionView]) {
     let mut family = text.family(
         "portolan_front_door_intent",
@@ -125,7 +128,7 @@ fn regions(text: &mut Exposition, regions: &[RegionView]) {
         }
     }
     let sides = |region: &RegionView| [("desired", region.desired), ("observed", region.observed)];
-    let numbers: [(_, _, fn(Members) -> Option<u32>); 3] = [
+    let numbers: [(_, _, Number); 3] = [
         (
             "portolan_front_door_origin_priority",
             "Priority of a region's origin.",

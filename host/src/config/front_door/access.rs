@@ -40,7 +40,7 @@ impl StoreSection {
 #[derive(Debug)]
 pub(in crate::config) enum CredentialShape {
     Word(CredentialWord),
-    Section(CredentialSection),
+    Section(Box<CredentialSection>),
 }
 
 words! {
@@ -104,7 +104,7 @@ section! {
 impl Shape for CredentialShape {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         match node.content() {
-            Content::Map(_) => CredentialSection::read(node, mistakes).map(Self::Section),
+            Content::Map(_) => CredentialSection::read(node, mistakes).map(Box::new).map(Self::Section),
             _ => CredentialWord::read(node, mistakes).map(Self::Word),
         }
     }
@@ -189,7 +189,7 @@ fn secret(
 #[derive(Debug)]
 pub(in crate::config) enum CloudShape {
     Word(CloudWord),
-    Section(CloudSection),
+    Section(Box<CloudSection>),
 }
 
 words! {
@@ -221,7 +221,7 @@ section! {
 impl Shape for CloudShape {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         match node.content() {
-            Content::Map(_) => CloudSection::read(node, mistakes).map(Self::Section),
+            Content::Map(_) => CloudSection::read(node, mistakes).map(Box::new).map(Self::Section),
             _ => CloudWord::read(node, mistakes).map(Self::Word),
         }
     }
