@@ -4,11 +4,12 @@ use super::Downstream;
 use super::roster::{Activity, Seat};
 use super::socket::Socket;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
@@ -39,8 +40,10 @@ where
     // The roster's tick keeps the time; hyper's own would cost a timer per request.
     let mut builder = http1::Builder::new();
     builder.max_buf_size(limits.header_bytes).header_read_timeout(None);
+    let ends_with_connection = Cell::new(false);
     let service = service_fn(|request| {
         seat.activity.begin();
+        ends_with_connection.set(request.version() == Version::HTTP_10);
         let seat = &seat;
         // Some kilobytes of state, which would be copied from future to future before it runs.
         let response = Box::pin(handler(Rc::clone(&downstream), request));
@@ -61,13 +64,25 @@ where
         Poll::Ready(())
     })
     .await;
-    match unless_over(&activity, &mut connection).await {
-        Some(Ok(())) => {
-            let mut stream = connection.into_parts().io.into_inner();
-            let _ = unless_over(&activity, pin!(timeout(LINGER, read_on(&mut stream)))).await;
-        }
+    let ended = unless_over(&activity, &mut connection).await;
+    let is_cut = match &ended {
+        Some(ended) => ended.as_ref().is_err_and(hyper::Error::is_user),
+        None => activity.is_busy(),
+    };
+    let lingers = ended
+        .as_ref()
+        .is_some_and(|ended| ended.as_ref().err().is_none_or(hyper::Error::is_parse));
+    match ended {
+        Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, peer = %downstream.peer, "connection broke"),
         None => tracing::debug!(peer = %downstream.peer, "connection ended: its client kept it waiting, or a drain"),
+    }
+    let mut stream = connection.into_parts().io.into_inner();
+    if is_cut && ends_with_connection.get() {
+        // To a client of HTTP/1.0 an orderly close would say that the body is whole.
+        let _ = stream.set_zero_linger();
+    } else if lingers {
+        let _ = unless_over(&activity, pin!(timeout(LINGER, read_on(&mut stream)))).await;
     }
 }
 

@@ -13,26 +13,27 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use thiserror::Error;
 
+/// Most bytes that are read of a response nobody wants, to keep its connection.
+const DISCARDED: usize = 64 * 1024;
+
 /// A response's body together with the connection it comes from.
 ///
 /// When the body has been read to its end the connection goes back to its pool, if it is clean. When the body is cut
 /// short or dropped before, the connection is closed.
+///
+/// An attempt says one thing of its gateway. As long as it goes on, whoever runs it says that, and the body says nothing;
+/// once its response is the one to be delivered, the end of the body does: see [`UpstreamBody::vouch`].
 #[derive(Debug)]
 pub struct UpstreamBody {
     /// What was held back, to be given first.
     held: VecDeque<Frame<Bytes>>,
     /// Gone when the body ended.
-    exchange: Option<Exchange>,
+    connection: Option<Box<Connection>>,
+    /// Gone when everything is said of the gateway.
+    flight: Option<Flight>,
+    /// What the end of the body will say of the gateway. `None` while the attempt goes on, and when the head said it.
+    evidence: Option<Evidence>,
     idle: IdleTimer,
-}
-
-/// What an attempt holds while its response is under way.
-#[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) connection: Box<Connection>,
-    pub(super) flight: Flight,
-    /// What the end of the body will say of the gateway, when the head has not said it yet.
-    pub(super) evidence: Option<Evidence>,
 }
 
 /// A response that did not become whole. The client must not take it for whole.
@@ -50,11 +51,13 @@ pub enum UpstreamBodyError {
 }
 
 impl UpstreamBody {
-    pub(super) fn new(exchange: Exchange, idle: Duration) -> Self {
-        let is_ended = exchange.connection.is_ended();
+    pub(super) fn new(connection: Box<Connection>, flight: Flight, idle: Duration) -> Self {
+        let is_ended = connection.is_ended();
         let mut body = Self {
             held: VecDeque::new(),
-            exchange: Some(exchange),
+            connection: Some(connection),
+            flight: Some(flight),
+            evidence: None,
             idle: IdleTimer::new(idle),
         };
         if is_ended {
@@ -63,10 +66,22 @@ impl UpstreamBody {
         body
     }
 
+    /// The response is the one to be delivered: from now on the end of its body says something of the gateway, and `good`
+    /// when it is whole. A head that was a failure has said everything.
+    pub(super) fn vouch(&mut self, good: Evidence) {
+        if good.is_failure() {
+            return;
+        }
+        self.evidence = Some(good);
+        if self.connection.is_none() {
+            self.speak(None);
+        }
+    }
+
     /// Holds back up to `limit` bytes, until the body is whole or they are too many.
     pub(super) async fn hold_back(&mut self, limit: usize) -> Result<(), UpstreamBodyError> {
         let mut bytes = 0;
-        while bytes <= limit && self.exchange.is_some() {
+        while bytes <= limit && self.connection.is_some() {
             let frame = std::future::poll_fn(|context| self.poll_incoming(context)).await;
             let Some(frame) = frame.transpose()? else { break };
             bytes += frame.data_ref().map_or(0, Bytes::len);
@@ -75,14 +90,24 @@ impl UpstreamBody {
         Ok(())
     }
 
-    /// Nobody wants this body. Its connection is kept if the rest of it is there already.
+    /// Nobody wants this body. Its connection is kept when the whole request was sent, and the rest of the response is there
+    /// already and not long.
     pub(super) fn discard(mut self) {
         let mut nobody = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(Ok(_))) = self.poll_incoming(&mut nobody) {}
+        let mut left = DISCARDED;
+        while left > 0
+            && let Some(connection) = self.connection.as_mut().filter(|it| it.is_sent())
+        {
+            match connection.poll_body(&mut nobody) {
+                Poll::Ready(Some(Ok(frame))) => left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
+                Poll::Ready(None) => return self.finish(None),
+                Poll::Ready(Some(Err(_))) | Poll::Pending => return,
+            }
+        }
     }
 
     fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
-        let Some(Exchange { connection, .. }) = &mut self.exchange else {
+        let Some(connection) = &mut self.connection else {
             return Poll::Ready(None);
         };
         match connection.poll_body(context) {
@@ -99,7 +124,8 @@ impl UpstreamBody {
             }
             Poll::Ready(Some(Err(ExchangeError::Abandoned))) => {
                 // Says nothing of the gateway.
-                self.exchange = None;
+                self.evidence = None;
+                self.connection = None;
                 Poll::Ready(Some(Err(UpstreamBodyError::Abandoned)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -107,6 +133,10 @@ impl UpstreamBody {
                 Poll::Ready(Some(Err(UpstreamBodyError::Cut(io::Error::other(error)))))
             }
             Poll::Pending => {
+                // A gateway that still takes the request has not come to a standstill.
+                if connection.has_sent_more() {
+                    self.idle.moved();
+                }
                 ready!(self.idle.poll_expired(context));
                 self.finish(Some(Evidence::TimedOut));
                 Poll::Ready(Some(Err(UpstreamBodyError::Stalled)))
@@ -116,21 +146,21 @@ impl UpstreamBody {
 
     /// The body is over: whole, or with a fault.
     fn finish(&mut self, fault: Option<Evidence>) {
-        let Some(Exchange {
-            connection,
-            flight,
-            evidence,
-        }) = self.exchange.take()
-        else {
-            return;
-        };
-        match (fault, evidence) {
-            // A gateway whose head was a failure is not counted twice.
-            (_, None) => {}
-            (fault, Some(good)) => flight.observe(fault.unwrap_or(good)),
-        }
-        if fault.is_none() {
+        let connection = self.connection.take();
+        if fault.is_none()
+            && let (Some(connection), Some(flight)) = (connection, &self.flight)
+        {
             flight.give_back(connection);
+        }
+        self.speak(fault);
+    }
+
+    /// Says what there is to say of the gateway, once.
+    fn speak(&mut self, fault: Option<Evidence>) {
+        if let Some(good) = self.evidence.take()
+            && let Some(flight) = self.flight.take()
+        {
+            flight.observe(fault.unwrap_or(good));
         }
     }
 }
@@ -138,14 +168,7 @@ impl UpstreamBody {
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
         // The client went away in the middle: so far the gateway did well.
-        if let Some(Exchange {
-            flight,
-            evidence: Some(good),
-            ..
-        }) = &self.exchange
-        {
-            flight.observe(*good);
-        }
+        self.speak(None);
     }
 }
 
@@ -164,7 +187,7 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.exchange.is_none()
+        self.held.is_empty() && self.connection.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -174,9 +197,9 @@ impl Body for UpstreamBody {
             .map(|frame| frame.data_ref().map_or(0, |data| data.len() as u64))
             .sum();
         let rest = self
-            .exchange
+            .connection
             .as_ref()
-            .map_or(Some(0), |exchange| exchange.connection.length());
+            .map_or(Some(0), |connection| connection.length());
         rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + held))
     }
 }

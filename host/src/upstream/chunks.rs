@@ -6,7 +6,7 @@
 use super::fields;
 use super::response::Malformed;
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use httparse::Status;
 use std::io::Write;
 
@@ -96,13 +96,12 @@ impl Chunks {
             };
         };
         let line = read[..end].strip_suffix(b"\r").ok_or(Malformed::Chunks)?;
-        if line.contains(&b'\r') {
-            return Err(Malformed::Chunks);
-        }
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (digits, extension) = line.split_at(digits);
         // Some senders fill up with spaces; nobody takes those for anything else.
-        if !matches!(extension.trim_ascii_start(), [] | [b';', ..]) {
+        let blank = extension.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let is_sound = matches!(extension[blank..], [] | [b';', ..]);
+        if !is_sound || extension.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err(Malformed::Chunks);
         }
         self.extensions += extension.len();
@@ -122,15 +121,19 @@ fn trailers(read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
         read.advance(2);
         return Ok(Some(Piece::End(None)));
     }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
-    match httparse::parse_headers(read, &mut fields)? {
+    let mut room = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
+    match httparse::parse_headers(read, &mut room)? {
         Status::Partial if read.len() < MAX_TRAILERS => Ok(None),
-        Status::Complete((length, fields)) if length <= MAX_TRAILERS => {
-            let mut trailers = HeaderMap::with_capacity(fields.len());
-            for field in fields {
+        Status::Complete((length, found)) if length <= MAX_TRAILERS => {
+            let places = found.iter().map(|field| fields::place(read, field.name.as_bytes()).0);
+            if !fields::are_lines(&read[..length], places) {
+                return Err(Malformed::LineEnd);
+            }
+            let mut trailers = HeaderMap::with_capacity(found.len());
+            for field in found {
                 let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
                 let value = HeaderValue::from_bytes(field.value).map_err(|_| httparse::Error::HeaderValue)?;
-                if may_trail(&name) {
+                if fields::may_trail(name.as_str()) {
                     trailers.append(name, value);
                 }
             }
@@ -139,18 +142,6 @@ fn trailers(read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
         }
         _ => Err(Malformed::TooLarge),
     }
-}
-
-/// Whether a field may come after the body: not one that says how to read it, or where it goes (RFC 9110, section 6.5.1).
-fn may_trail(name: &HeaderName) -> bool {
-    let before_only = [
-        header::TRANSFER_ENCODING,
-        header::CONTENT_LENGTH,
-        header::HOST,
-        header::TE,
-        header::TRAILER,
-    ];
-    !fields::is_hop(name.as_str()) && !before_only.contains(name)
 }
 
 /// Appends the line before a chunk of this size, which is not 0.
@@ -162,7 +153,11 @@ pub(super) fn write_size(to: &mut Vec<u8>, size: usize) {
 /// Appends the end of a body.
 pub(super) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
     to.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| may_trail(name)) {
+    for (name, value) in trailers
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| fields::may_trail(name.as_str()))
+    {
         to.extend_from_slice(name.as_str().as_bytes());
         to.extend_from_slice(b": ");
         to.extend_from_slice(value.as_bytes());

@@ -32,6 +32,8 @@ pub(super) struct Connection {
     read: BytesMut,
     /// How much is read at a time.
     appetite: usize,
+    /// How many interim responses came before the response.
+    interim: u8,
     body: Remaining,
     keeps_open: bool,
     /// When it was last given back.
@@ -74,6 +76,7 @@ impl Connection {
             upload: Upload::default(),
             read: BytesMut::with_capacity(READ_BYTES.0),
             appetite: READ_BYTES.0,
+            interim: 0,
             body: Remaining::Length(0),
             keeps_open: true,
             idle_since: Instant::now(),
@@ -90,7 +93,26 @@ impl Connection {
 
     /// Whether the last exchange is over and left the connection clean.
     pub(super) fn is_clean(&self) -> bool {
-        self.keeps_open && self.is_ended() && self.upload.is_done() && self.read.is_empty()
+        self.keeps_open && self.is_ended() && self.is_sent() && self.read.is_empty()
+    }
+
+    /// Whether all of the request was written.
+    pub(super) fn is_sent(&self) -> bool {
+        self.upload.is_done()
+    }
+
+    /// Whether more of the request was written since this was last asked.
+    pub(super) fn has_sent_more(&mut self) -> bool {
+        self.upload.has_moved()
+    }
+
+    /// Gives back the memory that a large request or response took: a connection may be idle for long.
+    pub(super) fn rest(&mut self) {
+        self.upload.rest();
+        if self.appetite > READ_BYTES.0 {
+            self.appetite = READ_BYTES.0;
+            self.read = BytesMut::new();
+        }
     }
 
     /// Whether the response's body has been read to its end.
@@ -114,6 +136,7 @@ impl Connection {
         body: RequestBody,
     ) -> Result<Head, ExchangeError> {
         self.upload.begin(request, host, body);
+        self.interim = 0;
         let head = poll_fn(|context| self.poll_head(request.method(), context)).await?;
         self.keeps_open = head.keeps_open;
         self.body = match head.ends {
@@ -128,7 +151,7 @@ impl Connection {
         // A gateway may answer before it has heard everything, and close: what it said counts even then.
         self.poll_upload(context)?;
         loop {
-            if let Some(head) = response::parse(&mut self.read, method)? {
+            if let Some(head) = response::parse(&mut self.read, method, &mut self.interim)? {
                 return Poll::Ready(Ok(head));
             }
             let error = match ready!(self.poll_read(context)) {

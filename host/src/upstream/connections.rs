@@ -190,6 +190,7 @@ impl Flight {
         let mut idle = self.0.idle.borrow_mut();
         if connection.is_clean() && idle.len() < MAX_IDLE {
             connection.idle_since = Instant::now();
+            connection.rest();
             idle.push(connection);
         }
     }

@@ -1,19 +1,99 @@
-//! Fields that end at every hop (RFC 9110, section 7.6.1), of either kind of message.
+//! Fields that need care on their way, of either kind of message.
 
 use http::header::HeaderValue;
 
-/// Whether a field always ends here. Names are in lower case.
+/// Fields of the client's side that only a trusted proxy before us may set: ours, Azure's and Front Door's.
+const RESERVED: [&str; 3] = ["x-portolan-", "x-azure-", "x-fd-"];
+
+/// Whether a field always ends here (RFC 9110, section 7.6.1). Names are in lower case.
 pub(super) fn is_hop(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
-/// Whether a `Connection` names no further fields: nearly all do not.
+/// Whether a field tells of the client's side what only a trusted proxy before us knows.
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether `Connection` names no further fields: nearly all do not.
 pub(super) fn is_usual_connection(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
-/// The elements of a list of tokens.
-pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    let text = value.to_str().unwrap_or_default();
-    text.split(',').map(str::trim).filter(|token| !token.is_empty())
+/// The elements of a list of tokens. Whatever is no token among them takes nothing away from the others.
+pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let elements = value.as_bytes().split(|byte| *byte == b',');
+    elements.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// Whether a field may come after the body: not one that decides how a message is read, where it goes, who may see it or how
+/// long it is kept (RFC 9110, section 6.5.1). Whoever merges trailers into the head would take it for true.
+pub(super) fn may_trail(name: &str) -> bool {
+    !is_hop(name) && !is_reserved(name) && !comes_before(name)
+}
+
+fn comes_before(name: &str) -> bool {
+    let is_framing = matches!(name, "transfer-encoding" | "content-length" | "trailer" | "te");
+    let is_routing =
+        matches!(name, "host" | "via" | "forwarded" | "proxy" | "http2-settings") || name.starts_with("x-forwarded-");
+    let modifies =
+        matches!(name, "expect" | "max-forwards" | "range" | "pragma" | "cache-control") || name.starts_with("if-");
+    let authenticates = matches!(
+        name,
+        "authorization" | "cookie" | "set-cookie" | "www-authenticate" | "authentication-info"
+    ) || name.starts_with("proxy-");
+    let controls = matches!(
+        name,
+        "age" | "date" | "expires" | "location" | "retry-after" | "vary" | "warning"
+    );
+    let describes = matches!(
+        name,
+        "content-encoding" | "content-type" | "content-range" | "content-location" | "content-language"
+    );
+    is_framing || is_routing || modifies || authenticates || controls || describes
+}
+
+/// From where to where a part of a text stands in it.
+pub(super) fn place(text: &[u8], part: &[u8]) -> (usize, usize) {
+    let from = part.as_ptr().addr() - text.as_ptr().addr();
+    (from, from + part.len())
+}
+
+/// Whether every line of a head, or of trailers, ends in CR LF; its fields begin at these places. The parser takes a bare LF
+/// for an end as well, and somebody else may not (RFC 9112, section 2.2).
+pub(super) fn are_lines(text: &[u8], mut fields: impl Iterator<Item = usize>) -> bool {
+    fields.all(|at| at == 0 || text[..at].ends_with(b"\r\n")) && (text.ends_with(b"\r\n\r\n") || text == b"\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odd_element_takes_nothing_away_from_a_list() {
+        let value = HeaderValue::from_bytes(b" close ,, x-\xe4 ,\tX-Own").expect("a value");
+        assert_eq!(tokens(&value).collect::<Vec<_>>(), [&b"close"[..], b"x-\xe4", b"X-Own"]);
+    }
+
+    #[test]
+    fn what_a_recipient_has_to_know_first_does_not_trail() {
+        for name in ["x-checksum", "server-timing", "grpc-status", "etag", "digest"] {
+            assert!(may_trail(name), "{name}");
+        }
+        for name in [
+            "content-length",
+            "host",
+            "connection",
+            "authorization",
+            "proxy-authorization",
+            "set-cookie",
+            "if-match",
+            "x-forwarded-for",
+            "x-azure-fdid",
+            "x-portolan-region",
+            "cache-control",
+        ] {
+            assert!(!may_trail(name), "{name}");
+        }
+    }
 }

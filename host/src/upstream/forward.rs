@@ -3,7 +3,7 @@
 //! Every choice was made when the plan was. Here attempts are run and watched, and the plan is asked what follows. An
 //! attempt says one thing of its gateway: a failure at once, a success when the response's body is whole.
 
-use super::body::{Exchange, UpstreamBody, UpstreamBodyError};
+use super::body::{UpstreamBody, UpstreamBodyError};
 use super::budget::SharedBudget;
 use super::connection::{Connection, ExchangeError};
 use super::connections::{ConnectError, Connections, Flight};
@@ -20,9 +20,12 @@ use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, Beside, GaveUp, Outcome, Verdict, is_idempotent};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::time::sleep_until;
+
+/// A client that keeps us waiting has had its time before this is over, and then that is known.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// How many attempts of a request are told.
 pub const TOLD_ATTEMPTS: usize = 8;
@@ -159,7 +162,10 @@ where
                         response.into_body().discard();
                     }
                 }
-                (_, Ok(response)) => return course.over(Ok(response), now),
+                (_, Ok(mut response)) => {
+                    response.body_mut().vouch(outcome.evidence());
+                    return course.over(Ok(response), now);
+                }
                 (Verdict::GiveUp(why), Err(_)) => reason = why,
                 // There is nothing to deliver, which the plan knows.
                 (Verdict::Deliver, Err(_)) => {}
@@ -218,11 +224,13 @@ where
     }
 
     /// When an attempt that began then has run out of time, as things stand: its time counts from when the gateway has
-    /// the whole request.
+    /// the whole request. As long as there is no connection, connecting has a time of its own.
     pub(super) fn end_of_time(&self, course: &Course<'_>, began: Instant) -> Instant {
         let per_try = self.retry.per_try_timeout;
         match course.body.upload() {
             Upload::Running(last_read) => last_read.max(began) + self.timeouts.idle,
+            Upload::Asked(last_read) => last_read.max(began) + self.timeouts.idle + A_MOMENT,
+            Upload::Waiting => course.plan.deadline(),
             Upload::Ended(at) if at > began => at + per_try.min(course.plan.patience()),
             Upload::Ended(_) | Upload::None => (began + per_try).min(course.plan.deadline()),
         }
@@ -240,7 +248,8 @@ where
         let target = (self.target)(slot).ok_or(Failure::uncounted(Outcome::NotSent))?;
         let pool = self.connections.pool(target);
         let flight = pool.enter();
-        let host = (!target.preserve_host).then_some(&target.authority);
+        // A request without Host gets one all the same: the gateway's own.
+        let host = (!target.preserve_host || !request.has_host()).then_some(&target.authority);
         let may_repeat = self.retry.non_idempotent || is_idempotent(request.method());
         if !may_repeat {
             // Let the news of closed connections in first: on one of those, nobody could tell what became of it.
@@ -249,8 +258,11 @@ where
         if let Some(mut connection) = pool.idle() {
             match connection.exchange(request, host, body.reader()).await {
                 Ok(head) => return self.receive(head, connection, flight).await,
-                Err(ExchangeError::Unsent) => {}
-                // Closed while it was idle, and nobody heard the request: a fresh one may know better.
+                // Closed while it was idle: a fresh one may know better.
+                Err(ExchangeError::Unsent) if body.is_replayable() => {}
+                // That is no fault of the gateway's, but what was read of the body is gone.
+                Err(ExchangeError::Unsent) => return Err(Failure::uncounted(Outcome::NotSent)),
+                // The same, and perhaps nobody heard the request.
                 Err(ExchangeError::Unanswered(_)) if may_repeat && body.is_replayable() => {}
                 Err(error) => return Err(broken(target, &error)),
             }
@@ -275,20 +287,14 @@ where
 
     /// Makes a response ready for the client.
     async fn receive(&self, head: Head, connection: Box<Connection>, flight: Flight) -> Ended {
-        let evidence = Evidence::of_status(head.status);
-        let evidence = (!evidence.is_failure()).then_some(evidence);
-        let exchange = Exchange {
-            connection,
-            flight,
-            evidence,
-        };
-        let mut body = UpstreamBody::new(exchange, self.timeouts.idle);
+        let mut body = UpstreamBody::new(connection, flight, self.timeouts.idle);
         if self.retry.hold_back_bytes > 0 {
             body.hold_back(self.retry.hold_back_bytes)
                 .await
                 .map_err(|error| match error {
-                    UpstreamBodyError::Cut(_) | UpstreamBodyError::Abandoned => Failure::uncounted(Outcome::Broken),
-                    UpstreamBodyError::Stalled => Failure::uncounted(Outcome::TimedOut),
+                    UpstreamBodyError::Cut(_) => Failure::new(Outcome::Broken),
+                    UpstreamBodyError::Stalled => Failure::new(Outcome::TimedOut),
+                    UpstreamBodyError::Abandoned => Failure::uncounted(Outcome::Broken),
                 })?;
         }
         let mut response = Response::new(body);

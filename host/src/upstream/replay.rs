@@ -68,6 +68,10 @@ pub struct Tape {
     ended: bool,
     failed: Option<ClientBodyError>,
     last_read: Instant,
+    /// How many read it.
+    readers: usize,
+    /// Whether the client is asked for more.
+    asks: bool,
     idle: IdleTimer,
     /// Bytes since the idle timer was last content.
     progress: usize,
@@ -87,7 +91,12 @@ pub(super) enum Upload {
     None,
     /// To its end, at this moment.
     Ended(Instant),
-    /// Not to its end. Something was last read at this moment.
+    /// Not to its end, and nobody reads it now: no attempt has come so far.
+    Waiting,
+    /// Not to its end. The client is asked for more; something was last read at this moment. The body itself notices when the
+    /// client takes too long.
+    Asked(Instant),
+    /// Not to its end. The gateway has to take what was last read, at this moment.
     Running(Instant),
 }
 
@@ -120,6 +129,8 @@ impl ReplayBody {
             ended: false,
             failed: None,
             last_read: Instant::now(),
+            readers: 0,
+            asks: false,
             idle: IdleTimer::new(idle),
             progress: 0,
         })))
@@ -171,10 +182,11 @@ impl ReplayBody {
             return Upload::None;
         };
         let tape = tape.borrow();
-        if tape.ended {
-            Upload::Ended(tape.last_read)
-        } else {
-            Upload::Running(tape.last_read)
+        match *tape {
+            Tape { ended: true, .. } => Upload::Ended(tape.last_read),
+            Tape { readers: 0, .. } => Upload::Waiting,
+            Tape { asks: true, .. } => Upload::Asked(tape.last_read),
+            _ => Upload::Running(tape.last_read),
         }
     }
 
@@ -182,10 +194,7 @@ impl ReplayBody {
     pub(super) fn reader(&self) -> RequestBody {
         match self {
             Self::Empty => RequestBody::Empty,
-            Self::Streaming(tape) => RequestBody::Streaming(Reader {
-                tape: Rc::clone(tape),
-                position: 0,
-            }),
+            Self::Streaming(tape) => RequestBody::Streaming(Reader::new(tape)),
         }
     }
 }
@@ -196,11 +205,13 @@ impl Tape {
         let frame = match Pin::new(&mut self.source).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                self.asks = true;
                 ready!(self.idle.poll_expired(context));
                 return Poll::Ready(Some(Err(self.fail(ClientBodyError::TooSlow))));
             }
         };
         self.last_read = Instant::now();
+        self.asks = false;
         match frame {
             Some(Ok(frame)) => {
                 self.keep(&frame);
@@ -243,6 +254,19 @@ impl Tape {
 }
 
 impl Reader {
+    fn new(tape: &Rc<RefCell<Tape>>) -> Self {
+        let mut state = tape.borrow_mut();
+        debug_assert!(
+            state.readers == 0 || state.is_kept && state.ended,
+            "two attempts read on from the client at once"
+        );
+        state.readers += 1;
+        Self {
+            tape: Rc::clone(tape),
+            position: 0,
+        }
+    }
+
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
         let mut tape = self.tape.borrow_mut();
         if let Some(error) = tape.failed {
@@ -264,6 +288,18 @@ impl Reader {
     fn is_end_stream(&self) -> bool {
         let tape = self.tape.borrow();
         tape.ended && tape.trailers.is_none() && self.position >= tape.kept.len()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut tape = self.tape.borrow_mut();
+        tape.readers -= 1;
+        // Nobody waits for the client now, so it cannot be late.
+        if tape.readers == 0 {
+            tape.asks = false;
+            tape.idle.moved();
+        }
     }
 }
 

@@ -19,9 +19,6 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Fields of the client's side that only a trusted proxy before us may set: ours, Azure's and Front Door's.
-const RESERVED: [&str; 3] = ["x-portolan-", "x-azure-", "x-fd-"];
-
 /// What the gateway is told of the client's side.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
@@ -42,7 +39,7 @@ pub struct Outbound<'a> {
     forwarding: Forwarding<'a>,
     framing: Framing,
     /// The fields that `Connection` names: they end here (RFC 9110, section 7.6.1). Nearly always none.
-    named: Vec<&'a str>,
+    named: Vec<&'a [u8]>,
     trace: Trace<'a>,
 }
 
@@ -75,6 +72,11 @@ impl<'a> Outbound<'a> {
         &self.request.method
     }
 
+    /// Whether the client said what host it asks: in HTTP/1.0 it need not.
+    pub(super) fn has_host(&self) -> bool {
+        self.host().is_some()
+    }
+
     /// How its body is delimited.
     pub(super) fn framing(&self) -> Framing {
         self.framing
@@ -88,7 +90,7 @@ impl<'a> Outbound<'a> {
         }
     }
 
-    /// Appends the head, with this Host or else the client's.
+    /// Appends the head, with this Host or else the client's. There has to be one of them: we speak HTTP/1.1.
     pub(super) fn write(&self, to: &mut Vec<u8>, host: Option<&HeaderValue>) {
         let asked_for = self.host();
         self.write_line(to);
@@ -140,7 +142,8 @@ impl<'a> Outbound<'a> {
         }
         let is_rewritten = match text.as_bytes()[0] {
             b'x' => {
-                *name == X_FORWARDED_FOR || !self.forwarding.is_trusted && (is_told_by_us(name) || is_reserved(text))
+                *name == X_FORWARDED_FOR
+                    || !self.forwarding.is_trusted && (is_told_by_us(name) || fields::is_reserved(text))
             }
             b't' => match self.trace {
                 Trace::Kept(_) => false,
@@ -150,7 +153,11 @@ impl<'a> Outbound<'a> {
             b'm' => *name == header::MAX_FORWARDS && self.request.method == Method::OPTIONS,
             _ => false,
         };
-        is_rewritten || self.named.iter().any(|named| named.eq_ignore_ascii_case(text))
+        is_rewritten
+            || self
+                .named
+                .iter()
+                .any(|named| named.eq_ignore_ascii_case(text.as_bytes()))
     }
 
     fn write_forwarding(&self, to: &mut Vec<u8>, host: Option<&[u8]>) {
@@ -225,11 +232,7 @@ fn is_told_by_us(name: &HeaderName) -> bool {
     *name == X_FORWARDED_HOST || *name == X_FORWARDED_PROTO
 }
 
-fn is_reserved(name: &str) -> bool {
-    RESERVED.iter().any(|prefix| name.starts_with(prefix))
-}
-
-fn named(headers: &HeaderMap) -> Vec<&str> {
+fn named(headers: &HeaderMap) -> Vec<&[u8]> {
     let mut named = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         if !fields::is_usual_connection(value.as_bytes()) {
@@ -240,20 +243,23 @@ fn named(headers: &HeaderMap) -> Vec<&str> {
     named
 }
 
-fn is_of_the_way(token: &str) -> bool {
+fn is_of_the_way(token: &[u8]) -> bool {
     let ours = [
+        header::VIA,
+        header::FORWARDED,
         X_FORWARDED_FOR,
         X_FORWARDED_HOST,
         X_FORWARDED_PROTO,
         TRACEPARENT,
         TRACESTATE,
     ];
-    ours.iter().any(|name| token.eq_ignore_ascii_case(name.as_str()))
+    ours.iter()
+        .any(|name| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 fn takes_trailers(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::TE).iter();
-    values.any(|value| fields::tokens(value).any(|token| token.eq_ignore_ascii_case("trailers")))
+    values.any(|value| fields::tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers")))
 }
 
 /// `version-trace-parent-flags` in lower-case hex, neither id all zeros (W3C Trace Context, section 3.2.2).

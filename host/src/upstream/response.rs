@@ -19,6 +19,9 @@ mod tests;
 /// Most fields of a head.
 const MAX_FIELDS: usize = 128;
 
+/// Most interim responses before the final one.
+const MAX_INTERIM: u8 = 16;
+
 /// Most bytes of a head.
 const MAX_HEAD: usize = u16::MAX as usize;
 
@@ -58,11 +61,20 @@ pub(super) enum Malformed {
     Switching,
     #[error("its chunks are malformed")]
     Chunks,
+    #[error("a line does not end in CR LF")]
+    LineEnd,
+    #[error("it sends interim responses without end")]
+    Interim,
 }
 
-/// The next head in what was read, if it is all there. It answers a request of this method.
-pub(super) fn parse(read: &mut BytesMut, method: &Method) -> Result<Option<Head>, Malformed> {
+/// The next head in what was read, if it is all there. It answers a request of this method, before which so many interim
+/// responses came.
+pub(super) fn parse(read: &mut BytesMut, method: &Method, interim: &mut u8) -> Result<Option<Head>, Malformed> {
     loop {
+        // The parser would pass over empty lines, which only servers may do (RFC 9112, section 2.2).
+        if read.first().is_some_and(|first| *first != b'H') {
+            return Err(Malformed::Syntax(httparse::Error::Version));
+        }
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
@@ -77,10 +89,20 @@ pub(super) fn parse(read: &mut BytesMut, method: &Method) -> Result<Option<Head>
         if length > MAX_HEAD {
             return Err(Malformed::TooLarge);
         }
+        let names = response.headers.iter().map(|field| field.name.as_bytes());
+        if !fields::are_lines(&read[..length], names.map(|name| fields::place(read, name).0)) {
+            return Err(Malformed::LineEnd);
+        }
         match code {
             101 => return Err(Malformed::Switching),
             // Interim responses are for us (RFC 9110, section 15.2).
-            100..=199 => read.advance(length),
+            100..=199 if *interim == MAX_INTERIM => return Err(Malformed::Interim),
+            100..=199 => {
+                *interim += 1;
+                read.advance(length);
+            }
+            // Nobody agrees on what other numbers mean (RFC 9110, section 15).
+            ..100 | 600.. => return Err(Malformed::Syntax(httparse::Error::Status)),
             _ => {
                 let mut places = ArrayVec::<Place, MAX_FIELDS>::new();
                 places.extend(response.headers.iter().map(|field| Place::of(field, read)));
@@ -102,8 +124,8 @@ struct Place {
 impl Place {
     fn of(field: &httparse::Header<'_>, head: &[u8]) -> Self {
         let place = |part: &[u8]| {
-            let from = part.as_ptr().addr() - head.as_ptr().addr();
-            (from as u16, (from + part.len()) as u16)
+            let (from, to) = fields::place(head, part);
+            (from as u16, to as u16)
         };
         Self {
             name: place(field.name.as_bytes()),
@@ -140,21 +162,23 @@ fn head_of(
             headers.append(name, value);
         }
     }
-    let mut keeps_open = version == 1;
-    for value in &connection {
-        end_named(&mut headers, value, &mut keeps_open);
-    }
+    let keeps_open = end_named(&mut headers, &connection, version);
     let has_none = method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let ends = if has_none {
         Ends::Length(0)
     } else {
         framing.ends(version)?
     };
+    // A body where none may be (RFC 9112, section 6.3): what follows on this connection might be part of it.
+    let is_odd = status == StatusCode::NO_CONTENT && framing.says_something();
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     Ok(Head {
         status,
         headers,
         ends,
-        keeps_open: keeps_open && ends != Ends::Closed,
+        keeps_open: keeps_open && !is_odd && ends != Ends::Closed,
     })
 }
 
@@ -182,7 +206,8 @@ impl Said {
             let digits = part.trim_ascii();
             let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
             let text = std::str::from_utf8(digits).ok().filter(|_| is_number);
-            let length = text.and_then(|text| text.parse().ok()).ok_or(Malformed::Length)?;
+            let length = text.and_then(|text| text.parse::<i64>().ok());
+            let length = length.ok_or(Malformed::Length)?.unsigned_abs();
             if self.length.is_some_and(|before| before != length) {
                 return Err(Malformed::Length);
             }
@@ -191,6 +216,11 @@ impl Said {
             }
         }
         Ok(())
+    }
+
+    /// Whether it tells of a body.
+    fn says_something(&self) -> bool {
+        self.is_chunked || self.length.is_some_and(|length| length > 0)
     }
 
     fn ends(&self, version: u8) -> Result<Ends, Malformed> {
@@ -204,17 +234,36 @@ impl Said {
     }
 }
 
-/// Removes the fields that `Connection` names, and learns whether the connection stays open.
-fn end_named(headers: &mut HeaderMap, connection: &HeaderValue, keeps_open: &mut bool) {
-    for token in fields::tokens(connection) {
-        if token.eq_ignore_ascii_case("close") {
-            *keeps_open = false;
-            // It wins over a `keep-alive` beside it.
-            return;
-        } else if token.eq_ignore_ascii_case("keep-alive") {
-            *keeps_open = true;
-        } else if !token.eq_ignore_ascii_case("content-length") {
-            headers.remove(token);
+/// Removes the fields that the lines of `Connection` name, and says whether the connection stays open (RFC 9112, section
+/// 9.3): `close` wins wherever it stands.
+fn end_named(headers: &mut HeaderMap, connection: &[HeaderValue], version: u8) -> bool {
+    let (mut keeps_open, mut closes) = (version == 1, false);
+    for token in connection.iter().flat_map(fields::tokens) {
+        if token.eq_ignore_ascii_case(b"close") {
+            closes = true;
+        } else if token.eq_ignore_ascii_case(b"keep-alive") {
+            keeps_open = true;
+        } else if let Ok(name) = HeaderName::from_bytes(token)
+            && !is_for_all(&name)
+        {
+            headers.remove(name);
         }
     }
+    keeps_open && !closes
+}
+
+/// Fields that are for everybody on the way, so that `Connection` must not name them (RFC 9110, section 7.6.1). A gateway
+/// that does so is wrong; without them its response would be taken for another one, or be kept by caches.
+fn is_for_all(name: &HeaderName) -> bool {
+    let for_all = [
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::CONTENT_RANGE,
+        header::CACHE_CONTROL,
+        header::VARY,
+        header::SET_COOKIE,
+        header::DATE,
+    ];
+    for_all.contains(name)
 }

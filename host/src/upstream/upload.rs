@@ -14,6 +14,9 @@ use tokio::io::AsyncWrite;
 /// So much is gathered before it is written. A larger piece of a body is written from where it is.
 const GATHERED: usize = 16 * 1024;
 
+/// So much memory is kept for the next request while a connection is idle: enough for nearly every head.
+const KEPT: usize = 4 * 1024;
+
 /// What of a request is still to be written. The buffer is used again by the next one.
 #[derive(Debug, Default)]
 pub(super) struct Upload {
@@ -25,6 +28,8 @@ pub(super) struct Upload {
     body: RequestBody,
     is_chunked: bool,
     is_begun: bool,
+    /// Whether something was written since [`Upload::has_moved`] was asked.
+    has_moved: bool,
     state: State,
 }
 
@@ -50,6 +55,7 @@ impl Upload {
         self.large = Bytes::new();
         self.is_chunked = request.framing() == Framing::Chunked;
         self.is_begun = false;
+        self.has_moved = false;
         self.state = match body {
             RequestBody::Empty => State::Read,
             RequestBody::Streaming(_) => State::Reading,
@@ -60,6 +66,18 @@ impl Upload {
     /// Whether any of it was written.
     pub(super) fn is_begun(&self) -> bool {
         self.is_begun
+    }
+
+    /// Whether more of it was written since this was last asked.
+    pub(super) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
+    }
+
+    /// Gives back the memory that the next request will hardly need.
+    pub(super) fn rest(&mut self) {
+        self.gathered.clear();
+        self.gathered.shrink_to(KEPT);
+        self.written = 0;
     }
 
     /// Whether all of it was written.
@@ -178,6 +196,7 @@ impl Upload {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.is_begun = true;
+        self.has_moved = true;
         if is_gathered {
             self.written += count;
         } else {
