@@ -9,7 +9,8 @@ use portolan::control::start::Start;
 use portolan::control::status::Kind;
 use portolan::demo::gateway::{Behaviour, Gateway};
 use portolan::table::RoutingTable;
-use portolan_core::health::{GatewayHealth, State};
+use portolan::vitals::Vitals;
+use portolan_core::health::{Evidence, GatewayHealth, State};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Setup {
     regions: Vec<(String, Gateway)>,
+    others: Vec<(String, SocketAddr)>,
     service: String,
     rest: String,
     keeps: bool,
@@ -43,11 +45,19 @@ impl Setup {
             .map(|name| (String::new(), Gateway::start(name, any).expect("a free port")));
         Self {
             regions: regions.collect(),
+            others: Vec::new(),
             service: "    health_check: { path: /healthz, interval: 100ms, timeout: 100ms }\n".into(),
             rest: String::new(),
             keeps: false,
             folder: tempfile::tempdir().expect("a folder"),
         }
+    }
+
+    /// With one more region, whose gateway is somebody else's.
+    #[must_use]
+    pub fn other(mut self, region: &str, gateway: SocketAddr) -> Self {
+        self.others.push((region.into(), gateway));
+        self
     }
 
     /// With more keys for a region, such as `priority: 1`.
@@ -104,6 +114,9 @@ impl Setup {
             text.push_str(&format!(
                 "      - {{ region: {region}, gateway: \"http://{address}\"{keys} }}\n"
             ));
+        }
+        for (region, address) in &self.others {
+            text.push_str(&format!("      - {{ region: {region}, gateway: \"http://{address}\" }}\n"));
         }
         text.push_str("routes:\n  - { host: \"*\", path: /, service: shop }\n");
         text.push_str(&self.rest);
@@ -270,16 +283,22 @@ impl World {
     /// Waits until this many requests are in flight to a region.
     pub async fn until_in_flight(&self, region: &str, count: u32) {
         let what = format!("{count} requests are in flight to {region}");
-        self.poll(&what, || {
-            let table = self.app.tables().current();
-            let slot = table.config().services()[0]
-                .slot_of(&region.into())
-                .expect("a region of the service");
-            table.services[0]
-                .gateway(slot)
-                .is_some_and(|entry| entry.vitals.in_flight() == count)
-        })
-        .await;
+        self.poll(&what, || self.vitals(region).in_flight() == count).await;
+    }
+
+    /// Waits until the attempts so far have said this of a region, in the order of [`Evidence::ALL`].
+    pub async fn until_said(&self, region: &str, said: [u64; Evidence::ALL.len()]) {
+        let what = format!("{region} has {said:?}");
+        self.poll(&what, || self.vitals(region).totals().iter().map(|(_, count)| count).eq(said))
+            .await;
+    }
+
+    /// What was counted of a region of the first service.
+    fn vitals(&self, region: &str) -> Arc<Vitals> {
+        let table = self.app.tables().current();
+        let slot = table.config().services()[0].slot_of(&region.into());
+        let gateway = slot.and_then(|slot| table.services[0].gateway(slot));
+        Arc::clone(&gateway.expect("a region of the service").vitals)
     }
 
     /// Waits until something replaced was refused.

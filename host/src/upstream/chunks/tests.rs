@@ -53,6 +53,15 @@ fn what_might_be_read_otherwise_is_refused() {
         b"10000000000000000\r\n",
         b"5\rx\r\nhello",
         b"5;a\rb\r\nhello",
+        b"5;a\0\r\nhello",
+        b"5\x0c\r\nhello",
+        b"5\x0b;a\r\nhello",
+        b"0\r\nA: b\n\r\n",
+        b"0\r\nA: b\r\nC: d\n\r\n",
+        b"0\r\nA: b\r\n\n",
+        b"0\r\n\n",
+        b"0\r\nA: b\r\n c\r\n\r\n",
+        b"0\r\nA : b\r\n\r\n",
     ] {
         assert!(read(&[text, b""]).is_err(), "{:?}", String::from_utf8_lossy(text));
     }

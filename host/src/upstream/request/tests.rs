@@ -147,6 +147,16 @@ fn what_stands_for_the_way_cannot_be_taken_away_by_connection() {
 }
 
 #[test]
+fn an_odd_option_of_the_connection_hides_no_other() {
+    let mut parts = parts(Method::GET, "/", &[("host", "a"), ("x-own", "1"), ("via", "1.0 before")]);
+    let options = HeaderValue::from_bytes(b"x-\xe4, X-Own, Via").expect("a value");
+    parts.headers.insert(header::CONNECTION, options);
+    let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+    assert_none(&lines, "x-own");
+    assert_has(&lines, "via: 1.0 before");
+}
+
+#[test]
 fn a_client_that_takes_trailers_is_known_to() {
     let lines = lines(&[("te", "gzip, Trailers"), ("connection", "TE")]);
     assert_has(&lines, "te: trailers");

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn parse_all(text: &str, method: &Method) -> Result<Option<Head>, Malformed> {
-    parse(&mut BytesMut::from(text), method)
+    parse(&mut BytesMut::from(text), method, &mut 0)
 }
 
 #[track_caller]
@@ -100,6 +100,7 @@ fn doubt_about_the_end_of_a_body_is_no_response() {
         "Content-Length: 3 3",
         "Content-Length:",
         "Content-Length: 3,",
+        "Content-Length: 9223372036854775808",
         "Content-Length: 18446744073709551616",
     ] {
         assert_malformed(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"));
@@ -120,8 +121,57 @@ fn what_is_no_http_is_no_response() {
         "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: nul\0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+        "HTTP/1.1 600 Unheard Of\r\n\r\n",
+        "HTTP/1.1 999 Unheard Of\r\n\r\n",
+        "HTTP/1.1 200OK\r\n\r\n",
+        "HTTP/1.1  200 OK\r\n\r\n",
+        " HTTP/1.1 200 OK\r\n\r\n",
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\rC: d\r\n\r\n",
     ] {
         assert_malformed(text);
+    }
+}
+
+/// Every line end in turn is a bare LF.
+#[test]
+fn a_line_that_ends_otherwise_leaves_doubt() {
+    let text = "HTTP/1.1 100 Continue\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\nEmpty:\r\nC: d \r\n\r\n";
+    head(text);
+    for (at, _) in text.match_indices("\r\n") {
+        assert_malformed(&format!("{}{}", &text[..at], &text[at + 1..]));
+    }
+}
+
+#[test]
+fn what_connection_names_is_removed_wherever_close_stands() {
+    let head = head(
+        "HTTP/1.1 200 OK\r\nConnection: close, X-A\r\nConnection: x-b, keep-alive, x-\u{e4}\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\n\
+         Content-Length: 0\r\n\r\n",
+    );
+    assert_eq!((names(&head), head.keeps_open), (vec!["content-length", "x-c"], false));
+}
+
+#[test]
+fn what_is_for_everybody_cannot_be_named() {
+    let head = head(
+        "HTTP/1.1 200 OK\r\nConnection: Set-Cookie, cache-control, content-length\r\nSet-Cookie: a=1\r\n\
+         Cache-Control: private\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(names(&head), ["cache-control", "content-length", "set-cookie"]);
+}
+
+#[test]
+fn a_body_where_none_may_be_costs_the_connection() {
+    for field in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let head = head(&format!("HTTP/1.1 204 No Content\r\n{field}\r\n\r\n"));
+        assert_eq!(
+            (names(&head), head.ends, head.keeps_open),
+            (vec![], Ends::Length(0), false),
+            "{field}"
+        );
     }
 }
 
@@ -131,6 +181,8 @@ fn interim_responses_are_passed_over() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n",
     );
     assert_eq!((head.status, names(&head)), (StatusCode::OK, vec!["content-length"]));
+    let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(usize::from(MAX_INTERIM) + 1);
+    assert_malformed(&format!("{hints}HTTP/1.1 200 OK\r\n\r\n"));
 }
 
 #[test]
@@ -145,7 +197,7 @@ fn a_head_has_limits() {
 #[test]
 fn what_follows_the_head_stays() {
     let mut read = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    parse(&mut read, &Method::GET).expect("sound").expect("whole");
+    parse(&mut read, &Method::GET, &mut 0).expect("sound").expect("whole");
     assert_eq!(&*read, b"hello");
 }
 
@@ -157,12 +209,12 @@ proptest! {
         let cut = cut.min(text.len());
         let whole = text.find("\r\n\r\n").expect("an end") + 4;
         let mut read = BytesMut::from(&text[..cut]);
-        let first = parse(&mut read, &Method::GET).expect("sound");
+        let first = parse(&mut read, &Method::GET, &mut 0).expect("sound");
         prop_assert_eq!(first.is_some(), cut >= whole);
         read.extend_from_slice(&text.as_bytes()[cut..]);
         let head = match first {
             Some(head) => head,
-            None => parse(&mut read, &Method::GET).expect("sound").expect("whole"),
+            None => parse(&mut read, &Method::GET, &mut 0).expect("sound").expect("whole"),
         };
         prop_assert_eq!(names(&head), ["a", "server"]);
         prop_assert_eq!(&*read, b"5\r\nhello");
@@ -173,6 +225,6 @@ proptest! {
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
         let mut read = BytesMut::from(&text[..start.min(text.len())]);
         read.extend_from_slice(&bytes);
-        let _ = parse(&mut read, &Method::GET);
+        let _ = parse(&mut read, &Method::GET, &mut 0);
     }
 }

@@ -1,0 +1,367 @@
+//! Messages byte by byte: a client and a gateway that write what they are told, and tell what came.
+//!
+//! Both block. Neither is any wiser than it has to be to know where a message ends.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Nothing takes longer than this.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One end of a connection.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+/// A message that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The first line and the fields, each with its end, without the empty line.
+    pub head: String,
+    /// The content, chunks joined.
+    pub body: Vec<u8>,
+    /// The lines of the trailers.
+    pub trailers: String,
+    /// Whether it ended as its head says. A close in good order ends a message without framing.
+    pub is_whole: bool,
+}
+
+impl Wire {
+    /// A client's connection.
+    pub fn open(address: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(address).expect("somebody listens"))
+    }
+
+    fn new(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("an open socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("an open socket");
+        Self {
+            stream,
+            read: Vec::new(),
+        }
+    }
+
+    /// Writes these bytes. The other side may have closed already.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// Says that nothing more will be written.
+    pub fn end(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// The next response to a request of this method, interim ones passed over; `None` when the connection ends before.
+    pub fn response(&mut self, method: &str) -> Option<Message> {
+        loop {
+            let head = self.head()?;
+            let status = status(&head);
+            let has_none = method == "HEAD" || matches!(status, 204 | 304);
+            match status {
+                100..=199 => {}
+                _ if has_none => return Some(Message::new(head)),
+                _ => return Some(self.message(head, true)),
+            }
+        }
+    }
+
+    /// Whether the other side closes, without another byte.
+    pub fn is_closed(&mut self) -> bool {
+        self.read.is_empty() && self.more() != Came::Bytes
+    }
+
+    fn head(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = find(&self.read, b"\r\n\r\n") {
+                let head = self.take(at + 2);
+                self.take(2);
+                return Some(String::from_utf8_lossy(&head).into_owned());
+            }
+            if self.more() != Came::Bytes {
+                return None;
+            }
+        }
+    }
+
+    fn message(&mut self, head: String, is_response: bool) -> Message {
+        let mut message = Message::new(head);
+        if message.field("transfer-encoding").is_some_and(|it| it == "chunked") {
+            message.is_whole = self.chunks(&mut message).is_some();
+        } else if let Some(length) = message.field("content-length") {
+            let length = length.parse().expect("a length");
+            while self.read.len() < length && self.more() == Came::Bytes {}
+            message.is_whole = self.read.len() >= length;
+            message.body = self.take(length.min(self.read.len()));
+        } else if is_response {
+            let mut came = Came::Bytes;
+            while came == Came::Bytes {
+                came = self.more();
+            }
+            message.is_whole = came == Came::End;
+            message.body = std::mem::take(&mut self.read);
+        }
+        message
+    }
+
+    fn chunks(&mut self, message: &mut Message) -> Option<()> {
+        loop {
+            let size = usize::from_str_radix(self.line()?.trim_end(), 16).expect("a size");
+            if size == 0 {
+                break;
+            }
+            while self.read.len() < size + 2 {
+                if self.more() != Came::Bytes {
+                    message.body.append(&mut self.read);
+                    return None;
+                }
+            }
+            message.body.extend(self.take(size));
+            self.take(2);
+        }
+        loop {
+            match self.line()? {
+                end if end == "\r\n" => return Some(()),
+                line => message.trailers.push_str(&line),
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = find(&self.read, b"\r\n") {
+                return Some(String::from_utf8_lossy(&self.take(at + 2)).into_owned());
+            }
+            if self.more() != Came::Bytes {
+                return None;
+            }
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        self.read.drain(..count).collect()
+    }
+
+    fn more(&mut self) -> Came {
+        let mut bytes = [0; 16 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => Came::End,
+            Ok(count) => {
+                self.read.extend_from_slice(&bytes[..count]);
+                Came::Bytes
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("nothing came: {:?}", self.read),
+            Err(_) => Came::Reset,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Bytes,
+    End,
+    Reset,
+}
+
+impl Message {
+    fn new(head: String) -> Self {
+        Self {
+            head,
+            body: Vec::new(),
+            trailers: String::new(),
+            is_whole: true,
+        }
+    }
+
+    /// The status of a response.
+    pub fn status(&self) -> u16 {
+        status(&self.head)
+    }
+
+    /// The first line.
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+
+    /// A field's value, of the first line that has it.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields(name).next()
+    }
+
+    /// A field's values, line by line.
+    pub fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines
+            .filter(|(it, _)| it.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+    }
+
+    /// Whether the one who sent it is going to close.
+    pub fn closes(&self) -> bool {
+        self.fields("connection").any(|it| it.eq_ignore_ascii_case("close"))
+    }
+}
+
+fn status(head: &str) -> u16 {
+    let status = head.split(' ').nth(1).and_then(|it| it.trim_end().parse().ok());
+    status.unwrap_or_else(|| panic!("no response: {head}"))
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// What a gateway does with a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Writes this when it has the whole request.
+    Say(Vec<u8>),
+    /// The same, and closes.
+    SayAndClose(Vec<u8>),
+    /// Writes this when it has the head, reads nothing more, and closes when the proxy does.
+    SayEarly(Vec<u8>),
+    /// Closes when it has the whole request, without a word.
+    Close,
+}
+
+/// A gateway that replies as it is told.
+#[derive(Debug)]
+pub struct RawGateway {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    is_over: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last one stays.
+    replies: VecDeque<Reply>,
+    seen: Vec<Message>,
+    connections: usize,
+    closed: usize,
+}
+
+impl RawGateway {
+    /// Starts one on a port that the system chooses. It answers with an empty 200.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared::default());
+        let gateway = Self {
+            address,
+            shared: Arc::clone(&shared),
+        };
+        gateway.says("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if shared.is_over.load(Relaxed) {
+                    return;
+                }
+                shared.change().connections += 1;
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    shared.serve(Wire::new(stream));
+                    shared.change().closed += 1;
+                    shared.changed.notify_all();
+                });
+            }
+        });
+        gateway
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Replies like this from now on; the last reply is given again and again.
+    pub fn replies(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.shared.change().replies = replies.into_iter().collect();
+    }
+
+    /// Answers with these bytes from now on.
+    pub fn says(&self, bytes: impl AsRef<[u8]>) {
+        self.replies([Reply::Say(bytes.as_ref().to_vec())]);
+    }
+
+    /// The requests that came since this was last asked.
+    pub fn seen(&self) -> Vec<Message> {
+        std::mem::take(&mut self.shared.change().seen)
+    }
+
+    /// How many connections were opened to it.
+    pub fn connections(&self) -> usize {
+        self.shared.change().connections
+    }
+
+    /// Waits until so many of its connections are over.
+    pub fn until_closed(&self, count: usize) {
+        let state = self.shared.change();
+        let closed = self
+            .shared
+            .changed
+            .wait_timeout_while(state, PATIENCE, |state| state.closed < count)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!closed.1.timed_out(), "{:?}", closed.0);
+    }
+}
+
+impl Drop for RawGateway {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Relaxed);
+        // Wakes the one who accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn change(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what came, and says what follows.
+    fn next(&self, seen: Message) -> Reply {
+        let mut state = self.change();
+        state.seen.push(seen);
+        match state.replies.len() {
+            1 => state.replies[0].clone(),
+            _ => state.replies.pop_front().unwrap_or(Reply::Close),
+        }
+    }
+
+    fn is_early(&self) -> bool {
+        matches!(self.change().replies.front(), Some(Reply::SayEarly(_)))
+    }
+
+    fn serve(&self, mut wire: Wire) {
+        while let Some(head) = wire.head() {
+            let request = if self.is_early() {
+                Message::new(head)
+            } else {
+                wire.message(head, false)
+            };
+            match self.next(request) {
+                Reply::Say(bytes) => wire.write(bytes),
+                Reply::SayAndClose(bytes) => return wire.write(bytes),
+                Reply::SayEarly(bytes) => {
+                    wire.write(bytes);
+                    // Whatever else comes, nobody reads it as a request.
+                    while wire.more() == Came::Bytes {}
+                    return;
+                }
+                Reply::Close => return,
+            }
+        }
+    }
+}
