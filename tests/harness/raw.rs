@@ -189,7 +189,7 @@ impl Message {
     }
 
     /// A field's value, of the first line that has it.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub fn field<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.fields(name).next()
     }
 

@@ -15,7 +15,6 @@ use super::target::GatewayTarget;
 use arrayvec::ArrayVec;
 use http::Response;
 use portolan_core::config::{Retry, Timeouts};
-use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, Beside, GaveUp, Outcome, Verdict, is_idempotent};
 use std::pin::{Pin, pin};
