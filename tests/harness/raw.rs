@@ -76,7 +76,8 @@ impl Wire {
         self.read.is_empty() && self.more() != Came::Bytes
     }
 
-    fn head(&mut self) -> Option<String> {
+    /// The next head, interim ones included; `None` when the connection ends before.
+    pub fn head(&mut self) -> Option<String> {
         loop {
             if let Some(at) = find(&self.read, b"\r\n\r\n") {
                 let head = self.take(at + 2);

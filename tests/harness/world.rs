@@ -116,7 +116,9 @@ impl Setup {
             ));
         }
         for (region, address) in &self.others {
-            text.push_str(&format!("      - {{ region: {region}, gateway: \"http://{address}\" }}\n"));
+            text.push_str(&format!(
+                "      - {{ region: {region}, gateway: \"http://{address}\" }}\n"
+            ));
         }
         text.push_str("routes:\n  - { host: \"*\", path: /, service: shop }\n");
         text.push_str(&self.rest);
@@ -289,8 +291,10 @@ impl World {
     /// Waits until the attempts so far have said this of a region, in the order of [`Evidence::ALL`].
     pub async fn until_said(&self, region: &str, said: [u64; Evidence::ALL.len()]) {
         let what = format!("{region} has {said:?}");
-        self.poll(&what, || self.vitals(region).totals().iter().map(|(_, count)| count).eq(said))
-            .await;
+        self.poll(&what, || {
+            self.vitals(region).totals().iter().map(|(_, count)| count).eq(said)
+        })
+        .await;
     }
 
     /// What was counted of a region of the first service.

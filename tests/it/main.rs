@@ -10,6 +10,7 @@ mod front_door_fleet;
 mod front_door_probe;
 mod front_door_publish;
 mod geo;
+mod http;
 mod identity;
 mod plugins;
 mod reload;

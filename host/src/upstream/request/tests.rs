@@ -148,7 +148,11 @@ fn what_stands_for_the_way_cannot_be_taken_away_by_connection() {
 
 #[test]
 fn an_odd_option_of_the_connection_hides_no_other() {
-    let mut parts = parts(Method::GET, "/", &[("host", "a"), ("x-own", "1"), ("via", "1.0 before")]);
+    let mut parts = parts(
+        Method::GET,
+        "/",
+        &[("host", "a"), ("x-own", "1"), ("via", "1.0 before")],
+    );
     let options = HeaderValue::from_bytes(b"x-\xe4, X-Own, Via").expect("a value");
     parts.headers.insert(header::CONNECTION, options);
     let lines = written(&parts, &UNTRUSTED, Framing::None, None);

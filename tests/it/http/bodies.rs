@@ -1,0 +1,146 @@
+//! Content on its way to a gateway.
+
+use super::{OK, PLAIN, Scene};
+use portolan_tests::raw::Reply;
+
+fn post(fields: &str, body: &str) -> String {
+    format!("POST /order HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}")
+}
+
+#[test]
+fn content_arrives_as_it_was_sent() {
+    let scene = Scene::new();
+    for (what, request, body, length) in [
+        ("nothing", "POST /order HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), "", None),
+        ("a length of 0", post("content-length: 0", ""), "", Some("0")),
+        ("a length", post("content-length: 5", "hello"), "hello", Some("5")),
+        ("a length twice", post("content-length: 5\r\ncontent-length: 5", "hello"), "hello", Some("5")),
+        ("a length with zeros", post("content-length: 005", "hello"), "hello", Some("5")),
+        ("no chunks", post("transfer-encoding: chunked", "0\r\n\r\n"), "", None),
+        ("chunks", post("transfer-encoding: chunked", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"), "hello!", None),
+        ("chunks by another name", post("Transfer-Encoding:\tCHUNKED ", "5\r\nhello\r\n0\r\n\r\n"), "hello", None),
+        ("a chunk with an extension", post("transfer-encoding: chunked", "5;a=\"b\"\r\nhello\r\n0\r\n\r\n"), "hello", None),
+        ("a size with zeros", post("transfer-encoding: chunked", "005\r\nhello\r\n00\r\n\r\n"), "hello", None),
+        ("content with GET", "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi".to_owned(), "hi", Some("2")),
+    ] {
+        let answer = scene.ask(request);
+        assert_eq!(answer.status(), 200, "{what}: {}", answer.head);
+        let seen = scene.seen();
+        assert_eq!(String::from_utf8_lossy(&seen.body), body, "{what}");
+        assert!(seen.is_whole, "{what}");
+        assert_eq!(seen.fields("content-length").collect::<Vec<_>>(), Vec::from_iter(length), "{what}");
+    }
+}
+
+/// RFC 9112, section 6.1: the coding is what counts, and the connection is not used again.
+#[test]
+fn a_length_beside_a_coding_is_not_sent_on() {
+    let scene = Scene::new();
+    for fields in [
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 3",
+    ] {
+        let mut client = scene.client();
+        client.write(post(fields, "5\r\nhello\r\n0\r\n\r\n"));
+        client.write("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n");
+        let answer = client.response("POST").expect("an answer");
+        assert_eq!(answer.status(), 200, "{}", answer.head);
+        assert!(client.is_closed(), "{fields}");
+        let seen = scene.seen();
+        assert_eq!((&*seen.body, seen.field("content-length")), (&b"hello"[..], None), "{fields}");
+    }
+}
+
+/// Errors of the client's own are told to the client, and say nothing of the gateway.
+#[tokio::test]
+async fn a_broken_body_is_the_clients_fault() {
+    let scene = Scene::new();
+    let cases = [
+        ("too short for its length", post("content-length: 10", "hello")),
+        ("nothing of its length", post("content-length: 10", "")),
+        ("no last chunk", post("transfer-encoding: chunked", "5\r\nhello\r\n")),
+        ("half a chunk", post("transfer-encoding: chunked", "5\r\nhel")),
+        ("half of the end", post("transfer-encoding: chunked", "5\r\nhello\r\n0\r\n")),
+        ("a size that is none", post("transfer-encoding: chunked", "x\r\nhello\r\n0\r\n\r\n")),
+        ("a size with a sign", post("transfer-encoding: chunked", "+5\r\nhello\r\n0\r\n\r\n")),
+        ("a size in other notation", post("transfer-encoding: chunked", "0x5\r\nhello\r\n0\r\n\r\n")),
+        ("an empty size", post("transfer-encoding: chunked", "\r\nhello\r\n0\r\n\r\n")),
+        ("a size out of range", post("transfer-encoding: chunked", "fffffffffffffffff\r\nhello\r\n0\r\n\r\n")),
+        ("a chunk longer than its size", post("transfer-encoding: chunked", "4\r\nhello\r\n0\r\n\r\n")),
+        ("bare LF after a size", post("transfer-encoding: chunked", "5\nhello\r\n0\r\n\r\n")),
+        ("bare LF after a chunk", post("transfer-encoding: chunked", "5\r\nhello\n0\r\n\r\n")),
+        ("bare CR after a size", post("transfer-encoding: chunked", "5\rhello\r\n0\r\n\r\n")),
+        ("bare LF in an extension", post("transfer-encoding: chunked", "5;a\nb\r\nhello\r\n0\r\n\r\n")),
+    ];
+    for (what, request) in &cases {
+        let mut client = scene.client();
+        client.write(request);
+        client.end();
+        let answer = client.response("POST").unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!((answer.status(), answer.closes()), (400, true), "{what}: {}", answer.head);
+        assert!(client.is_closed(), "{what}");
+    }
+    assert!(scene.gateway.seen().iter().all(|it| !it.is_whole), "half a request was taken for whole");
+    scene.gateway.says(OK);
+    assert_eq!(scene.ask(super::GET).status(), 200);
+    scene.until_said(1, 0).await;
+}
+
+#[test]
+fn an_expectation_is_met_here() {
+    let scene = Scene::new();
+    let mut client = scene.client();
+    client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-Continue\r\n\r\n");
+    assert_eq!(client.head().as_deref(), Some("HTTP/1.1 100 Continue\r\n"));
+    client.write("hello");
+    assert_eq!(client.response("POST").expect("an answer").status(), 200);
+    let seen = scene.seen();
+    assert_eq!((&*seen.body, seen.field("expect")), (&b"hello"[..], None));
+}
+
+/// A gateway may answer before it has heard everything. Then neither its connection nor the client's is used again with
+/// half a request on it.
+#[test]
+fn an_early_answer_is_shown() {
+    let scene = Scene::new();
+    let early = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nno!";
+    scene.gateway.replies([Reply::SayEarly(early.into())]);
+    for body in ["", "hello", &"x".repeat(300_000)] {
+        let mut client = scene.client();
+        client.write(post("content-length: 100000000", body));
+        let answer = client.response("POST").expect("an answer");
+        assert_eq!((answer.status(), &*answer.body), (413, &b"no!"[..]));
+        client.write("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n");
+        client.end();
+        assert!(client.is_closed());
+    }
+    assert!(scene.gateway.seen().iter().all(|it| it.line() == "POST /order HTTP/1.1"));
+    scene.gateway.until_closed(3);
+    // A region's next request has a connection to itself.
+    scene.gateway.says(OK);
+    assert_eq!(scene.ask(super::GET).status(), 200);
+    assert_eq!(scene.gateway.connections(), 4);
+}
+
+/// An answer that another region may better, before the client has sent everything: what was sent is sent there too.
+#[test]
+fn an_early_refusal_does_not_lose_content() {
+    let scene = Scene::of(&format!("{PLAIN}\nretry: {{ attempts: 1 }}"));
+    scene.gateway.replies([Reply::SayEarly(b"HTTP/1.1 503 Full\r\ncontent-length: 0\r\n\r\n".to_vec())]);
+    let mut client = scene.client();
+    client.write(post("content-length: 10", "hello"));
+    assert_eq!(client.response("POST").expect("an answer").status(), 503);
+}
+
+#[test]
+fn a_large_body_arrives_whole() {
+    let scene = Scene::new();
+    let body: String = (0..300_000).map(|number| format!("{number:07}\n")).collect();
+    assert_eq!(scene.ask(post(&format!("content-length: {}", body.len()), &body)).status(), 200);
+    assert!(scene.seen().body == body.as_bytes());
+    let chunks: String = body.as_bytes().chunks(70_001).fold(String::new(), |text, chunk| {
+        format!("{text}{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk))
+    });
+    assert_eq!(scene.ask(post("transfer-encoding: chunked", &format!("{chunks}0\r\n\r\n"))).status(), 200);
+    assert!(scene.seen().body == body.as_bytes());
+}

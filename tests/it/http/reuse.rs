@@ -1,0 +1,127 @@
+//! Connections that carry more than one message.
+
+use super::{GET, OK, Scene};
+use portolan_tests::raw::Reply;
+
+const POST: &str = "POST /order HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+
+fn posts(scene: &Scene) -> usize {
+    let seen = scene.gateway.seen();
+    seen.iter().filter(|it| it.line().starts_with("POST ")).count()
+}
+
+fn scene() -> Scene {
+    let scene = Scene::new();
+    scene.gateway.says(OK);
+    scene
+}
+
+#[test]
+fn requests_in_one_breath_are_answered_in_turn() {
+    let scene = self::scene();
+    let mut client = scene.client();
+    client.write(format!("{GET}{POST}\r\n{GET}"));
+    for method in ["GET", "POST", "GET"] {
+        assert_eq!(client.response(method).expect("an answer").body, b"ok");
+    }
+    let seen = scene.gateway.seen();
+    let lines: Vec<_> = seen.iter().map(|it| it.line()).collect();
+    assert_eq!(lines, ["GET / HTTP/1.1", "POST /order HTTP/1.1", "GET / HTTP/1.1"]);
+    assert_eq!(scene.gateway.connections(), 1);
+}
+
+#[test]
+fn a_connection_lasts_as_long_as_both_sides_want() {
+    let scene = self::scene();
+    for (what, request, closes) in [
+        ("1.1", "GET / HTTP/1.1\r\nhost: a\r\n\r\n", false),
+        ("1.1, close", "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", true),
+        ("1.1, close among others", "GET / HTTP/1.1\r\nhost: a\r\nconnection: x, Close\r\n\r\n", true),
+        ("1.1, close and keep-alive", "GET / HTTP/1.1\r\nhost: a\r\nconnection: close, keep-alive\r\n\r\n", true),
+        ("1.0", "GET / HTTP/1.0\r\nhost: a\r\n\r\n", true),
+        ("1.0, keep-alive", "GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n", false),
+    ] {
+        let mut client = scene.client();
+        client.write(request);
+        assert_eq!(client.response("GET").expect("an answer").body, b"ok", "{what}");
+        if closes {
+            assert!(client.is_closed(), "{what}");
+        } else {
+            client.write(request);
+            assert_eq!(client.response("GET").expect("another").body, b"ok", "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_gateways_connection_is_used_again_when_it_may_be() {
+    for (what, answer, connections) in [
+        ("a length", OK, 1),
+        ("chunks", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 1),
+        ("1.0, keep-alive", "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok", 1),
+        ("1.0", "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", 3),
+        ("close", "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", 3),
+        ("close behind", "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\nconnection: x, close\r\ncontent-length: 2\r\n\r\nok", 3),
+    ] {
+        let scene = self::scene();
+        scene.gateway.says(answer);
+        let mut client = scene.client();
+        for _ in 0..3 {
+            client.write(GET);
+            assert_eq!(client.response("GET").expect("an answer").body, b"ok", "{what}");
+        }
+        assert_eq!(scene.gateway.connections(), connections, "{what}");
+    }
+}
+
+/// The gateway has closed while the connection was idle, and said so.
+#[test]
+fn a_connection_that_was_closed_is_not_used() {
+    let scene = self::scene();
+    let mut client = scene.client();
+    for (closed, request) in [GET, POST, GET, POST].iter().enumerate() {
+        scene.gateway.replies([Reply::SayAndClose(OK.into())]);
+        client.write(request);
+        assert_eq!(client.response("GET").expect("an answer").body, b"ok");
+        scene.gateway.until_closed(closed + 1);
+    }
+    assert_eq!(posts(&scene), 2);
+}
+
+/// The gateway closes just when the next request is under way. Nobody can tell what became of it.
+#[test]
+fn a_get_survives_a_connection_that_is_being_closed() {
+    let scene = self::scene();
+    let mut client = scene.client();
+    scene.gateway.replies([Reply::Say(OK.into()), Reply::Close, Reply::Say(OK.into())]);
+    for _ in 0..2 {
+        client.write(GET);
+        assert_eq!(client.response("GET").expect("an answer").body, b"ok");
+    }
+    assert_eq!(scene.gateway.connections(), 2);
+}
+
+#[test]
+fn a_post_on_a_connection_that_is_being_closed_is_not_sent_twice() {
+    let scene = self::scene();
+    let mut client = scene.client();
+    scene.gateway.replies([Reply::Say(OK.into()), Reply::Close, Reply::Say(OK.into())]);
+    client.write(GET);
+    assert_eq!(client.response("GET").expect("an answer").body, b"ok");
+    client.write(POST);
+    assert_eq!(client.response("POST").expect("an answer").status(), 502);
+    assert_eq!(posts(&scene), 1);
+    client.write(POST);
+    assert_eq!(client.response("POST").expect("the client's connection stays").status(), 200);
+}
+
+#[test]
+fn a_client_that_goes_away_takes_its_request_along() {
+    let scene = self::scene();
+    scene.gateway.replies([Reply::SayEarly(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello".to_vec())]);
+    let mut client = scene.client();
+    client.write(GET);
+    assert_eq!(client.head().map(|head| head.starts_with("HTTP/1.1 200")), Some(true));
+    drop(client);
+    scene.gateway.until_closed(1);
+}
