@@ -66,8 +66,8 @@ pub enum NotForwarded {
     /// An expectation other than `100-continue`.
     #[error("an expectation that cannot be met")]
     Expect,
-    /// Max-Forwards that is no number.
-    #[error("Max-Forwards is no number")]
+    /// Max-Forwards that is not one number.
+    #[error("Max-Forwards is not one number")]
     MaxForwards,
     /// A version without a meaning to us.
     #[error("the HTTP version is not served")]
@@ -89,9 +89,8 @@ pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
         return Err(NotForwarded::NoHost);
     }
     let head = target(request, host.unwrap_or_default())?;
-    if let Some(expectation) = request.headers.get(header::EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
+    let mut expectations = request.headers.get_all(header::EXPECT).iter();
+    if expectations.any(|it| !it.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(NotForwarded::Expect);
     }
     if request.method == Method::OPTIONS && max_forwards(&request.headers)? == Some(0) {
@@ -213,11 +212,15 @@ fn is_port(text: &str) -> bool {
 /// How many more times an OPTIONS request may be sent on (RFC 9110, section 7.6.2).
 ///
 /// # Errors
-/// When it is no number.
+/// When it is not one number.
 pub fn max_forwards(headers: &HeaderMap) -> Result<Option<u64>, NotForwarded> {
-    let Some(value) = headers.get(header::MAX_FORWARDS) else {
+    let mut values = headers.get_all(header::MAX_FORWARDS).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(NotForwarded::MaxForwards);
+    }
     let digits = value
         .to_str()
         .ok()

@@ -73,7 +73,8 @@ impl Scene {
 
     /// Waits until the gateway has given so many good answers, whole, and so many that broke.
     async fn until_said(&self, good: u64, broken: u64) {
-        self.until_counted(&[(Evidence::Success, good), (Evidence::Reset, broken)]).await;
+        self.until_counted(&[(Evidence::Success, good), (Evidence::Reset, broken)])
+            .await;
     }
 
     /// Waits until this was counted of the gateway, and nothing else.

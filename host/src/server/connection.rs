@@ -39,7 +39,11 @@ where
     let socket = Socket::new(stream, Rc::clone(&activity), limits.write_timeout);
     // The roster's tick keeps the time; hyper's own would cost a timer per request.
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(limits.header_bytes).header_read_timeout(None);
+    builder
+        .max_buf_size(limits.header_bytes)
+        // The buffer may hold more than that at times, which is no reason to take it.
+        .max_header_size(limits.header_bytes)
+        .header_read_timeout(None);
     let ends_with_connection = Cell::new(false);
     let service = service_fn(|request| {
         seat.activity.begin();

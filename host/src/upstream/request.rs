@@ -113,8 +113,12 @@ impl<'a> Outbound<'a> {
     fn write_line(&self, to: &mut Vec<u8>) {
         to.extend_from_slice(self.request.method.as_str().as_bytes());
         to.push(b' ');
-        let target = self.request.uri.path_and_query();
-        to.extend_from_slice(target.map_or("/", |target| target.as_str()).as_bytes());
+        let target = self.request.uri.path_and_query().map_or("", |target| target.as_str());
+        // An absolute form may have no path, and a query all the same.
+        if !target.starts_with('/') {
+            to.push(b'/');
+        }
+        to.extend_from_slice(target.as_bytes());
         to.extend_from_slice(b" HTTP/1.1\r\n");
     }
 

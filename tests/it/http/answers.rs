@@ -8,16 +8,31 @@ use portolan_tests::raw::Reply;
 /// connection, and count once each against the gateway.
 #[tokio::test]
 async fn what_is_no_answer_is_not_shown() {
-    let large = format!("HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 0\r\n\r\n", "b".repeat(70_000));
+    let large = format!(
+        "HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 0\r\n\r\n",
+        "b".repeat(70_000)
+    );
     let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(200));
     let interim = format!("{}{OK}", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40));
     let with = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n0\r\n\r\n");
     let cases: &[(&str, String)] = &[
-        ("a length and a coding", with("content-length: 5\r\ntransfer-encoding: chunked")),
-        ("a coding and a length", with("transfer-encoding: chunked\r\ncontent-length: 5")),
+        (
+            "a length and a coding",
+            with("content-length: 5\r\ntransfer-encoding: chunked"),
+        ),
+        (
+            "a coding and a length",
+            with("transfer-encoding: chunked\r\ncontent-length: 5"),
+        ),
         ("chunked twice", with("transfer-encoding: chunked, chunked")),
-        ("chunked in two lines", with("transfer-encoding: chunked\r\ntransfer-encoding: chunked")),
-        ("a coding that nobody asked for", with("transfer-encoding: gzip, chunked")),
+        (
+            "chunked in two lines",
+            with("transfer-encoding: chunked\r\ntransfer-encoding: chunked"),
+        ),
+        (
+            "a coding that nobody asked for",
+            with("transfer-encoding: gzip, chunked"),
+        ),
         ("identity", with("transfer-encoding: identity")),
         ("an empty coding", with("transfer-encoding:")),
         ("two lengths", with("content-length: 5\r\ncontent-length: 6")),
@@ -31,18 +46,42 @@ async fn what_is_no_answer_is_not_shown() {
         ("NUL in a value", with("a: b\0c\r\ncontent-length: 5")),
         ("CR in a value", with("a: b\rc\r\ncontent-length: 5")),
         ("bare LF", "HTTP/1.1 200 OK\ncontent-length: 0\n\n".into()),
-        ("one bare LF", "HTTP/1.1 200 OK\r\na: b\ncontent-length: 0\r\n\r\n".into()),
-        ("a coding in HTTP/1.0", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".into()),
-        ("a switch that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n".into()),
-        ("a switch without a protocol", "HTTP/1.1 101 Switching Protocols\r\n\r\n".into()),
+        (
+            "one bare LF",
+            "HTTP/1.1 200 OK\r\na: b\ncontent-length: 0\r\n\r\n".into(),
+        ),
+        (
+            "a coding in HTTP/1.0",
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+        ),
+        (
+            "a switch that nobody asked for",
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n".into(),
+        ),
+        (
+            "a switch without a protocol",
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n".into(),
+        ),
         ("HTTP/2.0", "HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n".into()),
         ("HTTP/0.9", "<html></html>\r\n\r\n".into()),
         ("another protocol", "SSH-2.0-OpenSSH_9.2\r\n\r\n".into()),
-        ("a status of two digits", "HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n".into()),
-        ("a status of four digits", "HTTP/1.1 2000 OK\r\ncontent-length: 0\r\n\r\n".into()),
+        (
+            "a status of two digits",
+            "HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n".into(),
+        ),
+        (
+            "a status of four digits",
+            "HTTP/1.1 2000 OK\r\ncontent-length: 0\r\n\r\n".into(),
+        ),
         ("a status of letters", "HTTP/1.1 OK\r\ncontent-length: 0\r\n\r\n".into()),
-        ("a status below 100", "HTTP/1.1 099 Odd\r\ncontent-length: 0\r\n\r\n".into()),
-        ("a status above 599", "HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n".into()),
+        (
+            "a status below 100",
+            "HTTP/1.1 099 Odd\r\ncontent-length: 0\r\n\r\n".into(),
+        ),
+        (
+            "a status above 599",
+            "HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n".into(),
+        ),
         ("an empty line before", format!("\r\n{OK}")),
         ("a head too large", large),
         ("too many fields", many),
@@ -67,14 +106,23 @@ async fn what_is_no_answer_is_not_shown() {
 async fn half_an_answer_is_never_taken_for_whole() {
     let chunked = |rest: &str| format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n{rest}");
     let cases: &[(&str, String)] = &[
-        ("too short for its length", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello".into()),
-        ("no byte of its length", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n".into()),
+        (
+            "too short for its length",
+            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello".into(),
+        ),
+        (
+            "no byte of its length",
+            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n".into(),
+        ),
         ("no last chunk", chunked("")),
         ("half a chunk", chunked("6\r\n wo")),
         ("half a size", chunked("6")),
         ("a size that is none", chunked("x\r\n world\r\n0\r\n\r\n")),
         ("a size with a sign", chunked("+6\r\n world\r\n0\r\n\r\n")),
-        ("a size out of range", chunked("fffffffffffffffff\r\n world\r\n0\r\n\r\n")),
+        (
+            "a size out of range",
+            chunked("fffffffffffffffff\r\n world\r\n0\r\n\r\n"),
+        ),
         ("a chunk longer than its size", chunked("5\r\n world\r\n0\r\n\r\n")),
         ("a chunk shorter than its size", chunked("7\r\n world\r\n0\r\n\r\n")),
         ("bare LF after a size", chunked("6\n world\r\n0\r\n\r\n")),
@@ -104,7 +152,12 @@ async fn half_an_answer_that_is_held_back_is_not_shown_at_all() {
     assert_eq!(scene.ask(GET).status(), 502);
     scene.until_said(0, 1).await;
     assert_eq!(scene.answer(OK).body, b"ok");
-    assert_eq!(scene.answer("HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno").status(), 500);
+    assert_eq!(
+        scene
+            .answer("HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno")
+            .status(),
+        500
+    );
     let counts = [(Evidence::Reset, 1), (Evidence::Success, 1), (Evidence::ServerError, 1)];
     scene.until_counted(&counts).await;
 }
@@ -119,7 +172,10 @@ fn interim_answers_are_for_us() {
         let mut client = scene.client();
         client.write(request);
         let answer = client.response("GET").expect("an answer");
-        assert_eq!((answer.status(), &*answer.body, answer.field("link")), (200, &b"ok"[..], None));
+        assert_eq!(
+            (answer.status(), &*answer.body, answer.field("link")),
+            (200, &b"ok"[..], None)
+        );
     }
 }
 
@@ -128,22 +184,75 @@ fn interim_answers_are_for_us() {
 fn answers_without_content_end_with_their_heads() {
     let scene = Scene::new();
     for (what, request, answer, status, length) in [
-        ("to HEAD", "HEAD / HTTP/1.1", "HTTP/1.1 200 OK\r\ncontent-length: 5", 200, Some("5")),
-        ("to HEAD, chunked", "HEAD / HTTP/1.1", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked", 200, None),
-        ("to HEAD, without framing", "HEAD / HTTP/1.1", "HTTP/1.1 200 OK", 200, None),
+        (
+            "to HEAD",
+            "HEAD / HTTP/1.1",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5",
+            200,
+            Some("5"),
+        ),
+        (
+            "to HEAD, chunked",
+            "HEAD / HTTP/1.1",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked",
+            200,
+            None,
+        ),
+        (
+            "to HEAD, without framing",
+            "HEAD / HTTP/1.1",
+            "HTTP/1.1 200 OK",
+            200,
+            None,
+        ),
         ("204", "GET / HTTP/1.1", "HTTP/1.1 204 No Content", 204, None),
-        ("204 with a length of 0", "GET / HTTP/1.1", "HTTP/1.1 204 No Content\r\ncontent-length: 0", 204, None),
-        ("204 with a length", "GET / HTTP/1.1", "HTTP/1.1 204 No Content\r\ncontent-length: 5", 204, None),
-        ("204, chunked", "GET / HTTP/1.1", "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked", 204, None),
-        ("304", "GET / HTTP/1.1", "HTTP/1.1 304 Not Modified\r\netag: \"a\"", 304, None),
-        ("304, chunked", "GET / HTTP/1.1", "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked", 304, None),
+        (
+            "204 with a length of 0",
+            "GET / HTTP/1.1",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 0",
+            204,
+            None,
+        ),
+        (
+            "204 with a length",
+            "GET / HTTP/1.1",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 5",
+            204,
+            None,
+        ),
+        (
+            "204, chunked",
+            "GET / HTTP/1.1",
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked",
+            204,
+            None,
+        ),
+        (
+            "304",
+            "GET / HTTP/1.1",
+            "HTTP/1.1 304 Not Modified\r\netag: \"a\"",
+            304,
+            None,
+        ),
+        (
+            "304, chunked",
+            "GET / HTTP/1.1",
+            "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked",
+            304,
+            None,
+        ),
     ] {
         let method = request.split(' ').next().expect("a method");
         let mut client = scene.client();
         scene.gateway.says(format!("{answer}\r\n\r\n"));
         client.write(format!("{request}\r\nhost: a\r\n\r\n"));
         let shown = client.response(method).unwrap_or_else(|| panic!("{what}"));
-        assert_eq!((shown.status(), shown.field("content-length")), (status, length), "{what}: {}", shown.head);
+        assert_eq!(
+            (shown.status(), shown.field("content-length")),
+            (status, length),
+            "{what}: {}",
+            shown.head
+        );
         // The connection is where the client thinks it is.
         scene.gateway.says(OK);
         client.write(GET);
@@ -156,7 +265,9 @@ fn answers_without_content_end_with_their_heads() {
 fn a_not_modified_answer_with_a_length_has_no_content() {
     let scene = Scene::new();
     let mut client = scene.client();
-    scene.gateway.says("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n");
+    scene
+        .gateway
+        .says("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n");
     client.write(GET);
     assert_eq!(client.response("GET").expect("an answer").status(), 304);
     scene.gateway.says(OK);
@@ -168,14 +279,18 @@ fn a_not_modified_answer_with_a_length_has_no_content() {
 fn an_answer_ends_where_its_gateway_says() {
     let scene = Scene::new();
     let shown = scene.answer("HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\ncontent-length: 5\r\n\r\nhello");
-    assert_eq!((&*shown.body, shown.fields("content-length").count()), (&b"hello"[..], 1));
-    let shown = scene.answer("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n1 \r\n!\r\n0\r\n\r\n");
+    assert_eq!(
+        (&*shown.body, shown.fields("content-length").count()),
+        (&b"hello"[..], 1)
+    );
+    let shown =
+        scene.answer("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n1 \r\n!\r\n0\r\n\r\n");
     assert_eq!((&*shown.body, shown.is_whole), (&b"hello!"[..], true));
     let shown = scene.answer("HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n");
     assert_eq!((shown.status(), shown.body.len()), (205, 0));
     let shown = scene.answer("HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok");
     assert_eq!(shown.status(), 200, "no reason, and no space before it");
-    let shown = scene.answer("HTTP/1.1 418 \xe4\xf6\r\ncontent-length: 0\r\n\r\n");
+    let shown = scene.answer(b"HTTP/1.1 418 \xe4\xf6\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(shown.status(), 418, "a reason beyond ASCII");
 }
 
@@ -183,20 +298,28 @@ fn an_answer_ends_where_its_gateway_says() {
 fn an_answer_may_end_with_its_connection() {
     let scene = Scene::new();
     for version in ["1.1", "1.0"] {
-        scene.gateway.replies([Reply::SayAndClose(format!("HTTP/{version} 200 OK\r\n\r\nhello").into())]);
+        scene
+            .gateway
+            .replies([Reply::SayAndClose(format!("HTTP/{version} 200 OK\r\n\r\nhello").into())]);
         let shown = scene.ask(GET);
         assert_eq!((&*shown.body, shown.is_whole), (&b"hello"[..], true));
         assert_eq!(shown.field("transfer-encoding"), Some("chunked"));
         let shown = scene.ask("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
         assert_eq!((&*shown.body, shown.is_whole), (&b"hello"[..], true));
-        assert_eq!(shown.field("transfer-encoding"), None, "there are no codings in HTTP/1.0");
+        assert_eq!(
+            shown.field("transfer-encoding"),
+            None,
+            "there are no codings in HTTP/1.0"
+        );
     }
 }
 
 #[test]
 fn what_comes_after_an_answer_belongs_to_nobody() {
     let scene = Scene::new();
-    scene.gateway.says(format!("{OK}HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\npoisoned"));
+    scene
+        .gateway
+        .says(format!("{OK}HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\npoisoned"));
     for _ in 0..3 {
         assert_eq!(scene.ask(GET).body, b"ok");
     }

@@ -11,24 +11,68 @@ fn post(fields: &str, body: &str) -> String {
 fn content_arrives_as_it_was_sent() {
     let scene = Scene::new();
     for (what, request, body, length) in [
-        ("nothing", "POST /order HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), "", None),
+        (
+            "nothing",
+            "POST /order HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+            "",
+            None,
+        ),
         ("a length of 0", post("content-length: 0", ""), "", Some("0")),
         ("a length", post("content-length: 5", "hello"), "hello", Some("5")),
-        ("a length twice", post("content-length: 5\r\ncontent-length: 5", "hello"), "hello", Some("5")),
-        ("a length with zeros", post("content-length: 005", "hello"), "hello", Some("5")),
+        (
+            "a length twice",
+            post("content-length: 5\r\ncontent-length: 5", "hello"),
+            "hello",
+            Some("5"),
+        ),
+        (
+            "a length with zeros",
+            post("content-length: 005", "hello"),
+            "hello",
+            Some("5"),
+        ),
         ("no chunks", post("transfer-encoding: chunked", "0\r\n\r\n"), "", None),
-        ("chunks", post("transfer-encoding: chunked", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"), "hello!", None),
-        ("chunks by another name", post("Transfer-Encoding:\tCHUNKED ", "5\r\nhello\r\n0\r\n\r\n"), "hello", None),
-        ("a chunk with an extension", post("transfer-encoding: chunked", "5;a=\"b\"\r\nhello\r\n0\r\n\r\n"), "hello", None),
-        ("a size with zeros", post("transfer-encoding: chunked", "005\r\nhello\r\n00\r\n\r\n"), "hello", None),
-        ("content with GET", "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi".to_owned(), "hi", Some("2")),
+        (
+            "chunks",
+            post("transfer-encoding: chunked", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"),
+            "hello!",
+            None,
+        ),
+        (
+            "chunks by another name",
+            post("Transfer-Encoding:\tCHUNKED ", "5\r\nhello\r\n0\r\n\r\n"),
+            "hello",
+            None,
+        ),
+        (
+            "a chunk with an extension",
+            post("transfer-encoding: chunked", "5;a=\"b\"\r\nhello\r\n0\r\n\r\n"),
+            "hello",
+            None,
+        ),
+        (
+            "a size with zeros",
+            post("transfer-encoding: chunked", "005\r\nhello\r\n00\r\n\r\n"),
+            "hello",
+            None,
+        ),
+        (
+            "content with GET",
+            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi".to_owned(),
+            "hi",
+            Some("2"),
+        ),
     ] {
         let answer = scene.ask(request);
         assert_eq!(answer.status(), 200, "{what}: {}", answer.head);
         let seen = scene.seen();
         assert_eq!(String::from_utf8_lossy(&seen.body), body, "{what}");
         assert!(seen.is_whole, "{what}");
-        assert_eq!(seen.fields("content-length").collect::<Vec<_>>(), Vec::from_iter(length), "{what}");
+        assert_eq!(
+            seen.fields("content-length").collect::<Vec<_>>(),
+            Vec::from_iter(length),
+            "{what}"
+        );
     }
 }
 
@@ -47,7 +91,11 @@ fn a_length_beside_a_coding_is_not_sent_on() {
         assert_eq!(answer.status(), 200, "{}", answer.head);
         assert!(client.is_closed(), "{fields}");
         let seen = scene.seen();
-        assert_eq!((&*seen.body, seen.field("content-length")), (&b"hello"[..], None), "{fields}");
+        assert_eq!(
+            (&*seen.body, seen.field("content-length")),
+            (&b"hello"[..], None),
+            "{fields}"
+        );
     }
 }
 
@@ -60,27 +108,68 @@ async fn a_broken_body_is_the_clients_fault() {
         ("nothing of its length", post("content-length: 10", "")),
         ("no last chunk", post("transfer-encoding: chunked", "5\r\nhello\r\n")),
         ("half a chunk", post("transfer-encoding: chunked", "5\r\nhel")),
-        ("half of the end", post("transfer-encoding: chunked", "5\r\nhello\r\n0\r\n")),
-        ("a size that is none", post("transfer-encoding: chunked", "x\r\nhello\r\n0\r\n\r\n")),
-        ("a size with a sign", post("transfer-encoding: chunked", "+5\r\nhello\r\n0\r\n\r\n")),
-        ("a size in other notation", post("transfer-encoding: chunked", "0x5\r\nhello\r\n0\r\n\r\n")),
-        ("an empty size", post("transfer-encoding: chunked", "\r\nhello\r\n0\r\n\r\n")),
-        ("a size out of range", post("transfer-encoding: chunked", "fffffffffffffffff\r\nhello\r\n0\r\n\r\n")),
-        ("a chunk longer than its size", post("transfer-encoding: chunked", "4\r\nhello\r\n0\r\n\r\n")),
-        ("bare LF after a size", post("transfer-encoding: chunked", "5\nhello\r\n0\r\n\r\n")),
-        ("bare LF after a chunk", post("transfer-encoding: chunked", "5\r\nhello\n0\r\n\r\n")),
-        ("bare CR after a size", post("transfer-encoding: chunked", "5\rhello\r\n0\r\n\r\n")),
-        ("bare LF in an extension", post("transfer-encoding: chunked", "5;a\nb\r\nhello\r\n0\r\n\r\n")),
+        (
+            "half of the end",
+            post("transfer-encoding: chunked", "5\r\nhello\r\n0\r\n"),
+        ),
+        (
+            "a size that is none",
+            post("transfer-encoding: chunked", "x\r\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "a size with a sign",
+            post("transfer-encoding: chunked", "+5\r\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "a size in other notation",
+            post("transfer-encoding: chunked", "0x5\r\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "an empty size",
+            post("transfer-encoding: chunked", "\r\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "a size out of range",
+            post("transfer-encoding: chunked", "fffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "a chunk longer than its size",
+            post("transfer-encoding: chunked", "4\r\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "bare LF after a size",
+            post("transfer-encoding: chunked", "5\nhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "bare LF after a chunk",
+            post("transfer-encoding: chunked", "5\r\nhello\n0\r\n\r\n"),
+        ),
+        (
+            "bare CR after a size",
+            post("transfer-encoding: chunked", "5\rhello\r\n0\r\n\r\n"),
+        ),
+        (
+            "bare LF in an extension",
+            post("transfer-encoding: chunked", "5;a\nb\r\nhello\r\n0\r\n\r\n"),
+        ),
     ];
     for (what, request) in &cases {
         let mut client = scene.client();
         client.write(request);
         client.end();
         let answer = client.response("POST").unwrap_or_else(|| panic!("{what}: no answer"));
-        assert_eq!((answer.status(), answer.closes()), (400, true), "{what}: {}", answer.head);
+        assert_eq!(
+            (answer.status(), answer.closes()),
+            (400, true),
+            "{what}: {}",
+            answer.head
+        );
         assert!(client.is_closed(), "{what}");
     }
-    assert!(scene.gateway.seen().iter().all(|it| !it.is_whole), "half a request was taken for whole");
+    assert!(
+        scene.gateway.seen().iter().all(|it| !it.is_whole),
+        "half a request was taken for whole"
+    );
     scene.gateway.says(OK);
     assert_eq!(scene.ask(super::GET).status(), 200);
     scene.until_said(1, 0).await;
@@ -114,7 +203,13 @@ fn an_early_answer_is_shown() {
         client.end();
         assert!(client.is_closed());
     }
-    assert!(scene.gateway.seen().iter().all(|it| it.line() == "POST /order HTTP/1.1"));
+    assert!(
+        scene
+            .gateway
+            .seen()
+            .iter()
+            .all(|it| it.line() == "POST /order HTTP/1.1")
+    );
     scene.gateway.until_closed(3);
     // A region's next request has a connection to itself.
     scene.gateway.says(OK);
@@ -126,7 +221,9 @@ fn an_early_answer_is_shown() {
 #[test]
 fn an_early_refusal_does_not_lose_content() {
     let scene = Scene::of(&format!("{PLAIN}\nretry: {{ attempts: 1 }}"));
-    scene.gateway.replies([Reply::SayEarly(b"HTTP/1.1 503 Full\r\ncontent-length: 0\r\n\r\n".to_vec())]);
+    scene.gateway.replies([Reply::SayEarly(
+        b"HTTP/1.1 503 Full\r\ncontent-length: 0\r\n\r\n".to_vec(),
+    )]);
     let mut client = scene.client();
     client.write(post("content-length: 10", "hello"));
     assert_eq!(client.response("POST").expect("an answer").status(), 503);
@@ -136,11 +233,21 @@ fn an_early_refusal_does_not_lose_content() {
 fn a_large_body_arrives_whole() {
     let scene = Scene::new();
     let body: String = (0..300_000).map(|number| format!("{number:07}\n")).collect();
-    assert_eq!(scene.ask(post(&format!("content-length: {}", body.len()), &body)).status(), 200);
+    assert_eq!(
+        scene
+            .ask(post(&format!("content-length: {}", body.len()), &body))
+            .status(),
+        200
+    );
     assert!(scene.seen().body == body.as_bytes());
     let chunks: String = body.as_bytes().chunks(70_001).fold(String::new(), |text, chunk| {
         format!("{text}{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk))
     });
-    assert_eq!(scene.ask(post("transfer-encoding: chunked", &format!("{chunks}0\r\n\r\n"))).status(), 200);
+    assert_eq!(
+        scene
+            .ask(post("transfer-encoding: chunked", &format!("{chunks}0\r\n\r\n")))
+            .status(),
+        200
+    );
     assert!(scene.seen().body == body.as_bytes());
 }

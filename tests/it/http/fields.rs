@@ -7,20 +7,40 @@ fn what_is_for_this_hop_alone_does_not_reach_the_gateway() {
     let scene = Scene::new();
     for (what, fields, gone) in [
         ("named", "connection: x-a\r\nx-a: 1", &["connection", "x-a"][..]),
-        ("named beside close", "connection: close, X-A\r\nx-a: 1", &["connection", "x-a"]),
-        ("named in another line", "connection: keep-alive\r\nconnection: x-a,x-b\r\nx-a: 1\r\nx-b: 2", &["x-a", "x-b"]),
+        (
+            "named beside close",
+            "connection: close, X-A\r\nx-a: 1",
+            &["connection", "x-a"],
+        ),
+        (
+            "named in another line",
+            "connection: keep-alive\r\nconnection: x-a,x-b\r\nx-a: 1\r\nx-b: 2",
+            &["x-a", "x-b"],
+        ),
         ("named among empty ones", "connection: ,, x-a ,\r\nx-a: 1", &["x-a"]),
         ("named beside nonsense", "connection: \u{e4}, x-a\r\nx-a: 1", &["x-a"]),
-        ("kept alive", "connection: keep-alive\r\nkeep-alive: timeout=5", &["connection", "keep-alive"]),
+        (
+            "kept alive",
+            "connection: keep-alive\r\nkeep-alive: timeout=5",
+            &["connection", "keep-alive"],
+        ),
         ("of old proxies", "proxy-connection: keep-alive", &["proxy-connection"]),
-        ("an upgrade", "connection: upgrade\r\nupgrade: websocket", &["connection", "upgrade"]),
+        (
+            "an upgrade",
+            "connection: upgrade\r\nupgrade: websocket",
+            &["connection", "upgrade"],
+        ),
         (
             "an upgrade to HTTP/2",
             "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__",
             &["connection", "upgrade", "http2-settings"],
         ),
         ("an upgrade that is not named", "upgrade: h2c", &["upgrade"]),
-        ("codings of the transfer", "te: gzip, deflate;q=0.5", &["te", "connection"]),
+        (
+            "codings of the transfer",
+            "te: gzip, deflate;q=0.5",
+            &["te", "connection"],
+        ),
         ("a proxy for scripts", "proxy: http://evil.example", &["proxy"]),
     ] {
         let answer = scene.ask(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\nx-kept: 1\r\n\r\n"));
@@ -40,12 +60,22 @@ fn what_is_for_this_hop_alone_does_not_reach_the_client() {
         ("named", "connection: x-a\r\nx-a: 1", &["x-a", "connection"][..]),
         ("named behind close", "connection: close, X-A\r\nx-a: 1", &["x-a"]),
         ("named before close", "connection: x-a, close\r\nx-a: 1", &["x-a"]),
-        ("named in another line", "connection: close\r\nconnection: x-a\r\nx-a: 1", &["x-a"]),
-        ("kept alive", "connection: keep-alive\r\nkeep-alive: timeout=5", &["keep-alive"]),
+        (
+            "named in another line",
+            "connection: close\r\nconnection: x-a\r\nx-a: 1",
+            &["x-a"],
+        ),
+        (
+            "kept alive",
+            "connection: keep-alive\r\nkeep-alive: timeout=5",
+            &["keep-alive"],
+        ),
         ("of old proxies", "proxy-connection: keep-alive", &["proxy-connection"]),
         ("an offer", "connection: upgrade\r\nupgrade: h2c", &["upgrade"]),
     ] {
-        let shown = scene.answer(format!("HTTP/1.1 200 OK\r\n{fields}\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n"));
+        let shown = scene.answer(format!(
+            "HTTP/1.1 200 OK\r\n{fields}\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n"
+        ));
         assert_eq!(shown.status(), 200, "{what}: {}", shown.head);
         for name in gone {
             assert_eq!(shown.field(name), None, "{what}: {}", shown.head);
@@ -62,19 +92,33 @@ fn what_is_for_everybody_stays_though_it_is_named() {
          cache-control: private\r\nset-cookie: a=b\r\n\r\nok",
     );
     assert_eq!(shown.field("content-length"), Some("2"), "{}", shown.head);
-    assert_eq!((shown.field("cache-control"), shown.field("set-cookie")), (Some("private"), Some("a=b")));
+    assert_eq!(
+        (shown.field("cache-control"), shown.field("set-cookie")),
+        (Some("private"), Some("a=b"))
+    );
     scene.gateway.seen();
-    scene.ask("GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\nconnection: host, x-forwarded-for, via\r\n\r\n");
+    scene.ask(
+        "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\nconnection: host, x-forwarded-for, via\r\n\r\n",
+    );
     let seen = scene.seen();
-    assert_eq!(seen.field("x-forwarded-for"), Some("192.0.2.1, 127.0.0.1"), "{}", seen.head);
-    assert_eq!((seen.field("x-forwarded-host"), seen.field("via")), (Some("a"), Some("1.1 portolan")));
+    assert_eq!(
+        seen.field("x-forwarded-for"),
+        Some("192.0.2.1, 127.0.0.1"),
+        "{}",
+        seen.head
+    );
+    assert_eq!(
+        (seen.field("x-forwarded-host"), seen.field("via")),
+        (Some("a"), Some("1.1 portolan"))
+    );
     assert_eq!(seen.fields("host").count(), 1);
 }
 
 #[test]
 fn several_lines_of_a_field_stay_several() {
     let scene = Scene::new();
-    let shown = scene.answer("HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nx: 1\r\nset-cookie: b=2\r\nempty:\r\ncontent-length: 0\r\n\r\n");
+    let shown = scene
+        .answer("HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nx: 1\r\nset-cookie: b=2\r\nempty:\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(shown.fields("set-cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
     assert_eq!(shown.field("empty"), Some(""));
     scene.gateway.seen();
@@ -103,7 +147,10 @@ fn trailers_come_to_those_who_take_them() {
     let shown = scene.ask("GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te\r\n\r\n");
     assert_eq!((&*shown.body, &*shown.trailers), (&b"ok"[..], "x-sum: 7\r\n"));
     let seen = scene.seen();
-    assert_eq!((seen.field("te"), seen.field("connection")), (Some("trailers"), Some("te")));
+    assert_eq!(
+        (seen.field("te"), seen.field("connection")),
+        (Some("trailers"), Some("te"))
+    );
     let shown = scene.ask(GET);
     assert_eq!((&*shown.body, &*shown.trailers), (&b"ok"[..], ""));
     assert_eq!(scene.seen().field("te"), None);

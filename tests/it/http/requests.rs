@@ -32,7 +32,11 @@ fn a_host_is_a_host_with_an_optional_port() {
         (400, "a space", b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n"),
         (400, "a tab", b"GET / HTTP/1.1\r\nhost: a\tb\r\n\r\n"),
         (400, "a user", b"GET / HTTP/1.1\r\nhost: user@a\r\n\r\n"),
-        (400, "a user and a password", b"GET / HTTP/1.1\r\nhost: user:word@a\r\n\r\n"),
+        (
+            400,
+            "a user and a password",
+            b"GET / HTTP/1.1\r\nhost: user:word@a\r\n\r\n",
+        ),
         (400, "a port of letters", b"GET / HTTP/1.1\r\nhost: a:http\r\n\r\n"),
         (400, "a port too high", b"GET / HTTP/1.1\r\nhost: a:65536\r\n\r\n"),
         (400, "a negative port", b"GET / HTTP/1.1\r\nhost: a:-1\r\n\r\n"),
@@ -43,8 +47,16 @@ fn a_host_is_a_host_with_an_optional_port() {
         (400, "an unopened bracket", b"GET / HTTP/1.1\r\nhost: ::1]\r\n\r\n"),
         (400, "empty brackets", b"GET / HTTP/1.1\r\nhost: []\r\n\r\n"),
         (400, "no address in brackets", b"GET / HTTP/1.1\r\nhost: [a]\r\n\r\n"),
-        (400, "something behind brackets", b"GET / HTTP/1.1\r\nhost: [::1]a\r\n\r\n"),
-        (400, "an address without brackets", b"GET / HTTP/1.1\r\nhost: ::1\r\n\r\n"),
+        (
+            400,
+            "something behind brackets",
+            b"GET / HTTP/1.1\r\nhost: [::1]a\r\n\r\n",
+        ),
+        (
+            400,
+            "an address without brackets",
+            b"GET / HTTP/1.1\r\nhost: ::1\r\n\r\n",
+        ),
         (400, "a path", b"GET / HTTP/1.1\r\nhost: a/b\r\n\r\n"),
         (400, "a query", b"GET / HTTP/1.1\r\nhost: a?b\r\n\r\n"),
         (400, "a fragment", b"GET / HTTP/1.1\r\nhost: a#b\r\n\r\n"),
@@ -55,10 +67,26 @@ fn a_host_is_a_host_with_an_optional_port() {
         (400, "beyond ASCII", b"GET / HTTP/1.1\r\nhost: \xc3\xa4\r\n\r\n"),
         (400, "NUL", b"GET / HTTP/1.1\r\nhost: a\0b\r\n\r\n"),
         (400, "none beside an absolute form", b"GET http://a/ HTTP/1.1\r\n\r\n"),
-        (400, "a bad one beside an absolute form", b"GET http://a/ HTTP/1.1\r\nhost: a b\r\n\r\n"),
-        (400, "two beside an absolute form", b"GET http://a/ HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n"),
-        (400, "a user in an absolute form", b"GET http://user@a/ HTTP/1.1\r\nhost: a\r\n\r\n"),
-        (400, "a bad port in an absolute form", b"GET http://a:99999/ HTTP/1.1\r\nhost: a\r\n\r\n"),
+        (
+            400,
+            "a bad one beside an absolute form",
+            b"GET http://a/ HTTP/1.1\r\nhost: a b\r\n\r\n",
+        ),
+        (
+            400,
+            "two beside an absolute form",
+            b"GET http://a/ HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+        ),
+        (
+            400,
+            "a user in an absolute form",
+            b"GET http://user@a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
+        (
+            400,
+            "a bad port in an absolute form",
+            b"GET http://a:99999/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
     ]);
 }
 
@@ -70,31 +98,75 @@ fn a_target_is_a_path_or_a_url() {
         (400, "no slash", b"GET a/b HTTP/1.1\r\nhost: a\r\n\r\n"),
         (400, "a query alone", b"GET ?a HTTP/1.1\r\nhost: a\r\n\r\n"),
         (400, "an asterisk with GET", b"GET * HTTP/1.1\r\nhost: a\r\n\r\n"),
-        (400, "an asterisk with POST", b"POST * HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"),
+        (
+            400,
+            "an asterisk with POST",
+            b"POST * HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+        ),
         (400, "another scheme", b"GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n"),
-        (400, "a scheme without a host", b"GET http:///b HTTP/1.1\r\nhost: a\r\n\r\n"),
+        (
+            400,
+            "a scheme without a host",
+            b"GET http:///b HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
         (400, "no target", b"GET HTTP/1.1\r\nhost: a\r\n\r\n"),
         (400, "an empty target", b"GET  HTTP/1.1\r\nhost: a\r\n\r\n"),
         (400, "a space in the target", b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n"),
         (400, "NUL in the target", b"GET /a\0b HTTP/1.1\r\nhost: a\r\n\r\n"),
-        (400, "a control character in the target", b"GET /a\x7fb HTTP/1.1\r\nhost: a\r\n\r\n"),
+        (
+            400,
+            "a control character in the target",
+            b"GET /a\x7fb HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
         (405, "CONNECT", b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n"),
         (405, "CONNECT of a path", b"CONNECT /a HTTP/1.1\r\nhost: a\r\n\r\n"),
         (405, "TRACE", b"TRACE / HTTP/1.1\r\nhost: a\r\n\r\n"),
-        (405, "TRACE with forwards left", b"TRACE / HTTP/1.1\r\nhost: a\r\nmax-forwards: 5\r\n\r\n"),
-        (405, "TRACE of us", b"TRACE / HTTP/1.1\r\nhost: a\r\nmax-forwards: 0\r\n\r\n"),
-        (400, "forwards that are no number", b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: x\r\n\r\n"),
-        (400, "negative forwards", b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: -1\r\n\r\n"),
-        (400, "empty forwards", b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards:\r\n\r\n"),
-        (400, "two forwards", b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: 1\r\nmax-forwards: 0\r\n\r\n"),
+        (
+            405,
+            "TRACE with forwards left",
+            b"TRACE / HTTP/1.1\r\nhost: a\r\nmax-forwards: 5\r\n\r\n",
+        ),
+        (
+            405,
+            "TRACE of us",
+            b"TRACE / HTTP/1.1\r\nhost: a\r\nmax-forwards: 0\r\n\r\n",
+        ),
+        (
+            400,
+            "forwards that are no number",
+            b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: x\r\n\r\n",
+        ),
+        (
+            400,
+            "negative forwards",
+            b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: -1\r\n\r\n",
+        ),
+        (
+            400,
+            "empty forwards",
+            b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards:\r\n\r\n",
+        ),
+        (
+            400,
+            "two forwards",
+            b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: 1\r\nmax-forwards: 0\r\n\r\n",
+        ),
         (400, "HTTP/2.0", b"GET / HTTP/2.0\r\nhost: a\r\n\r\n"),
         (400, "HTTP/1.2", b"GET / HTTP/1.2\r\nhost: a\r\n\r\n"),
         (400, "http/1.1", b"GET / http/1.1\r\nhost: a\r\n\r\n"),
         (400, "no version", b"GET /\r\nhost: a\r\n\r\n"),
         (400, "the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         (400, "a method that is no token", b"G(T / HTTP/1.1\r\nhost: a\r\n\r\n"),
-        (417, "another expectation", b"GET / HTTP/1.1\r\nhost: a\r\nexpect: miracles\r\n\r\n"),
-        (417, "two expectations", b"GET / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nexpect: b\r\n\r\n"),
+        (
+            417,
+            "another expectation",
+            b"GET / HTTP/1.1\r\nhost: a\r\nexpect: miracles\r\n\r\n",
+        ),
+        (
+            417,
+            "two expectations",
+            b"GET / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nexpect: b\r\n\r\n",
+        ),
     ]);
 }
 
@@ -103,13 +175,25 @@ fn the_framing_of_a_request_leaves_no_doubt() {
     const CHUNKS: &str = "\r\n\r\n0\r\n\r\n";
     let cases = [
         (501, "chunked twice", "transfer-encoding: chunked, chunked"),
-        (501, "chunked twice in two lines", "transfer-encoding: chunked\r\ntransfer-encoding: chunked"),
+        (
+            501,
+            "chunked twice in two lines",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        ),
         (501, "another coding before", "transfer-encoding: gzip, chunked"),
-        (501, "another coding before in a line of its own", "transfer-encoding: gzip\r\ntransfer-encoding: chunked"),
+        (
+            501,
+            "another coding before in a line of its own",
+            "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
+        ),
         (501, "an unknown coding before", "transfer-encoding: x, chunked"),
         (501, "identity before", "transfer-encoding: identity, chunked"),
         (501, "an empty element", "transfer-encoding: , chunked"),
-        (501, "an empty element in a line of its own", "transfer-encoding:\r\ntransfer-encoding: chunked"),
+        (
+            501,
+            "an empty element in a line of its own",
+            "transfer-encoding:\r\ntransfer-encoding: chunked",
+        ),
         (400, "an empty element at the end", "transfer-encoding: chunked,"),
         (400, "identity", "transfer-encoding: identity"),
         (400, "gzip", "transfer-encoding: gzip"),
@@ -130,7 +214,11 @@ fn the_framing_of_a_request_leaves_no_doubt() {
         (400, "two lengths", "content-length: 5\r\ncontent-length: 6"),
         (400, "a length beyond 2^63", "content-length: 9223372036854775808"),
         (400, "a length beyond 2^64", "content-length: 18446744073709551616"),
-        (400, "a length of many digits", "content-length: 99999999999999999999999999"),
+        (
+            400,
+            "a length of many digits",
+            "content-length: 99999999999999999999999999",
+        ),
     ];
     let cases: Vec<_> = cases
         .into_iter()
@@ -145,28 +233,68 @@ fn the_framing_of_a_request_leaves_no_doubt() {
         .collect();
     check_refused(&cases);
     check_refused(&[
-        (400, "a coding in HTTP/1.0", b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-        (400, "another coding in HTTP/1.0", b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n0\r\n\r\n"),
+        (
+            400,
+            "a coding in HTTP/1.0",
+            b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            400,
+            "another coding in HTTP/1.0",
+            b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n0\r\n\r\n",
+        ),
     ]);
 }
 
 #[test]
 fn fields_are_names_and_values() {
     check_refused(&[
-        (400, "a folded value", b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n c\r\n\r\n"),
-        (400, "a folded value, with a tab", b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n\tc\r\n\r\n"),
-        (400, "a space before the first field", b"GET / HTTP/1.1\r\n host: a\r\n\r\n"),
+        (
+            400,
+            "a folded value",
+            b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n c\r\n\r\n",
+        ),
+        (
+            400,
+            "a folded value, with a tab",
+            b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n\tc\r\n\r\n",
+        ),
+        (
+            400,
+            "a space before the first field",
+            b"GET / HTTP/1.1\r\n host: a\r\n\r\n",
+        ),
         (400, "a space before the colon", b"GET / HTTP/1.1\r\nhost : a\r\n\r\n"),
-        (400, "a tab before the colon", b"GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding\t: chunked\r\n\r\n"),
+        (
+            400,
+            "a tab before the colon",
+            b"GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding\t: chunked\r\n\r\n",
+        ),
         (400, "no name", b"GET / HTTP/1.1\r\nhost: a\r\n: b\r\n\r\n"),
         (400, "no colon", b"GET / HTTP/1.1\r\nhost: a\r\nb\r\n\r\n"),
-        (400, "a name that is no token", b"GET / HTTP/1.1\r\nhost: a\r\nb{c}: d\r\n\r\n"),
-        (400, "a name beyond ASCII", b"GET / HTTP/1.1\r\nhost: a\r\n\xc3\xa4: b\r\n\r\n"),
+        (
+            400,
+            "a name that is no token",
+            b"GET / HTTP/1.1\r\nhost: a\r\nb{c}: d\r\n\r\n",
+        ),
+        (
+            400,
+            "a name beyond ASCII",
+            b"GET / HTTP/1.1\r\nhost: a\r\n\xc3\xa4: b\r\n\r\n",
+        ),
         (400, "NUL in a name", b"GET / HTTP/1.1\r\nhost: a\r\nb\0c: d\r\n\r\n"),
         (400, "NUL in a value", b"GET / HTTP/1.1\r\nhost: a\r\nb: c\0d\r\n\r\n"),
         (400, "CR in a value", b"GET / HTTP/1.1\r\nhost: a\r\nb: c\rd\r\n\r\n"),
-        (400, "a bare CR for a line end", b"GET / HTTP/1.1\r\nhost: a\rb: c\r\n\r\n"),
-        (400, "a control character in a value", b"GET / HTTP/1.1\r\nhost: a\r\nb: c\x01d\r\n\r\n"),
+        (
+            400,
+            "a bare CR for a line end",
+            b"GET / HTTP/1.1\r\nhost: a\rb: c\r\n\r\n",
+        ),
+        (
+            400,
+            "a control character in a value",
+            b"GET / HTTP/1.1\r\nhost: a\r\nb: c\x01d\r\n\r\n",
+        ),
     ]);
 }
 
@@ -190,16 +318,66 @@ fn what_is_too_large_is_refused() {
 fn what_is_unusual_but_sound_goes_on() {
     let scene = Scene::new();
     for (what, request, line, host) in [
-        ("an absolute form", "GET http://b:81/c?d HTTP/1.1\r\nhost: a\r\n\r\n", "GET /c?d HTTP/1.1", "b:81"),
-        ("one of https", "GET HTTPS://b/c HTTP/1.1\r\nhost: a\r\n\r\n", "GET /c HTTP/1.1", "b"),
-        ("one without a path", "GET http://b HTTP/1.1\r\nhost: a\r\n\r\n", "GET / HTTP/1.1", "b"),
-        ("one with a query alone", "GET http://b?c HTTP/1.1\r\nhost: a\r\n\r\n", "GET /?c HTTP/1.1", "b"),
-        ("an empty port", "GET / HTTP/1.1\r\nhost: a:\r\n\r\n", "GET / HTTP/1.1", "a:"),
-        ("an IPv6 address", "GET / HTTP/1.1\r\nhost: [::1]:80\r\n\r\n", "GET / HTTP/1.1", "[::1]:80"),
-        ("a path of slashes", "GET //a//b HTTP/1.1\r\nhost: a\r\n\r\n", "GET //a//b HTTP/1.1", "a"),
-        ("dots in a path", "GET /a/../b/%2e%2e HTTP/1.1\r\nhost: a\r\n\r\n", "GET /a/../b/%2e%2e HTTP/1.1", "a"),
-        ("an unknown method", "BREW /a HTTP/1.1\r\nhost: a\r\n\r\n", "BREW /a HTTP/1.1", "a"),
-        ("a method in lower case", "get / HTTP/1.1\r\nhost: a\r\n\r\n", "get / HTTP/1.1", "a"),
+        (
+            "an absolute form",
+            "GET http://b:81/c?d HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /c?d HTTP/1.1",
+            "b:81",
+        ),
+        (
+            "one of https",
+            "GET HTTPS://b/c HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /c HTTP/1.1",
+            "b",
+        ),
+        (
+            "one without a path",
+            "GET http://b HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET / HTTP/1.1",
+            "b",
+        ),
+        (
+            "one with a query alone",
+            "GET http://b?c HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /?c HTTP/1.1",
+            "b",
+        ),
+        (
+            "an empty port",
+            "GET / HTTP/1.1\r\nhost: a:\r\n\r\n",
+            "GET / HTTP/1.1",
+            "a:",
+        ),
+        (
+            "an IPv6 address",
+            "GET / HTTP/1.1\r\nhost: [::1]:80\r\n\r\n",
+            "GET / HTTP/1.1",
+            "[::1]:80",
+        ),
+        (
+            "a path of slashes",
+            "GET //a//b HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET //a//b HTTP/1.1",
+            "a",
+        ),
+        (
+            "dots in a path",
+            "GET /a/../b/%2e%2e HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /a/../b/%2e%2e HTTP/1.1",
+            "a",
+        ),
+        (
+            "an unknown method",
+            "BREW /a HTTP/1.1\r\nhost: a\r\n\r\n",
+            "BREW /a HTTP/1.1",
+            "a",
+        ),
+        (
+            "a method in lower case",
+            "get / HTTP/1.1\r\nhost: a\r\n\r\n",
+            "get / HTTP/1.1",
+            "a",
+        ),
         ("HTTP/1.0", "GET / HTTP/1.0\r\nhost: a\r\n\r\n", "GET / HTTP/1.1", "a"),
     ] {
         let answer = scene.ask(request);
@@ -233,11 +411,19 @@ fn options_are_answered_here_when_we_are_the_one_who_is_asked() {
     ] {
         let answer = scene.ask(request);
         assert_eq!(answer.status(), 200, "{request}");
-        assert!(answer.field("allow").is_some_and(|it| it.contains("GET")), "{}", answer.head);
+        assert!(
+            answer.field("allow").is_some_and(|it| it.contains("GET")),
+            "{}",
+            answer.head
+        );
         assert!(scene.gateway.seen().is_empty(), "{request}");
     }
     scene.ask("OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: 1\r\n\r\n");
     assert_eq!(scene.seen().fields("max-forwards").collect::<Vec<_>>(), ["0"]);
     scene.ask("GET / HTTP/1.1\r\nhost: a\r\nmax-forwards: 0\r\n\r\n");
-    assert_eq!(scene.seen().line(), "GET / HTTP/1.1", "it means nothing for other methods");
+    assert_eq!(
+        scene.seen().line(),
+        "GET / HTTP/1.1",
+        "it means nothing for other methods"
+    );
 }

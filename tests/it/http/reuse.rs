@@ -35,11 +35,27 @@ fn a_connection_lasts_as_long_as_both_sides_want() {
     let scene = self::scene();
     for (what, request, closes) in [
         ("1.1", "GET / HTTP/1.1\r\nhost: a\r\n\r\n", false),
-        ("1.1, close", "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", true),
-        ("1.1, close among others", "GET / HTTP/1.1\r\nhost: a\r\nconnection: x, Close\r\n\r\n", true),
-        ("1.1, close and keep-alive", "GET / HTTP/1.1\r\nhost: a\r\nconnection: close, keep-alive\r\n\r\n", true),
+        (
+            "1.1, close",
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            true,
+        ),
+        (
+            "1.1, close among others",
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: x, Close\r\n\r\n",
+            true,
+        ),
+        (
+            "1.1, close and keep-alive",
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: close, keep-alive\r\n\r\n",
+            true,
+        ),
         ("1.0", "GET / HTTP/1.0\r\nhost: a\r\n\r\n", true),
-        ("1.0, keep-alive", "GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n", false),
+        (
+            "1.0, keep-alive",
+            "GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n",
+            false,
+        ),
     ] {
         let mut client = scene.client();
         client.write(request);
@@ -57,11 +73,27 @@ fn a_connection_lasts_as_long_as_both_sides_want() {
 fn a_gateways_connection_is_used_again_when_it_may_be() {
     for (what, answer, connections) in [
         ("a length", OK, 1),
-        ("chunks", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 1),
-        ("1.0, keep-alive", "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok", 1),
+        (
+            "chunks",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            1,
+        ),
+        (
+            "1.0, keep-alive",
+            "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
+            1,
+        ),
         ("1.0", "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", 3),
-        ("close", "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", 3),
-        ("close behind", "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\nconnection: x, close\r\ncontent-length: 2\r\n\r\nok", 3),
+        (
+            "close",
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
+            3,
+        ),
+        (
+            "close behind",
+            "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\nconnection: x, close\r\ncontent-length: 2\r\n\r\nok",
+            3,
+        ),
     ] {
         let scene = self::scene();
         scene.gateway.says(answer);
@@ -93,7 +125,9 @@ fn a_connection_that_was_closed_is_not_used() {
 fn a_get_survives_a_connection_that_is_being_closed() {
     let scene = self::scene();
     let mut client = scene.client();
-    scene.gateway.replies([Reply::Say(OK.into()), Reply::Close, Reply::Say(OK.into())]);
+    scene
+        .gateway
+        .replies([Reply::Say(OK.into()), Reply::Close, Reply::Say(OK.into())]);
     for _ in 0..2 {
         client.write(GET);
         assert_eq!(client.response("GET").expect("an answer").body, b"ok");
@@ -105,20 +139,27 @@ fn a_get_survives_a_connection_that_is_being_closed() {
 fn a_post_on_a_connection_that_is_being_closed_is_not_sent_twice() {
     let scene = self::scene();
     let mut client = scene.client();
-    scene.gateway.replies([Reply::Say(OK.into()), Reply::Close, Reply::Say(OK.into())]);
+    scene
+        .gateway
+        .replies([Reply::Say(OK.into()), Reply::Close, Reply::Say(OK.into())]);
     client.write(GET);
     assert_eq!(client.response("GET").expect("an answer").body, b"ok");
     client.write(POST);
     assert_eq!(client.response("POST").expect("an answer").status(), 502);
     assert_eq!(posts(&scene), 1);
     client.write(POST);
-    assert_eq!(client.response("POST").expect("the client's connection stays").status(), 200);
+    assert_eq!(
+        client.response("POST").expect("the client's connection stays").status(),
+        200
+    );
 }
 
 #[test]
 fn a_client_that_goes_away_takes_its_request_along() {
     let scene = self::scene();
-    scene.gateway.replies([Reply::SayEarly(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello".to_vec())]);
+    scene.gateway.replies([Reply::SayEarly(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello".to_vec(),
+    )]);
     let mut client = scene.client();
     client.write(GET);
     assert_eq!(client.head().map(|head| head.starts_with("HTTP/1.1 200")), Some(true));
