@@ -26,6 +26,9 @@ use tokio::time::timeout;
 /// once would reset it, and the client might lose the response that it has not read yet.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What a client is told that begins to speak HTTP/2, which hyper leaves to us.
+const NO_HTTP_2: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// Runs a connection to its end.
 pub(super) async fn run<H, F, B>(stream: TcpStream, downstream: Rc<Downstream>, seat: Seat, handler: Rc<H>)
 where
@@ -47,8 +50,8 @@ where
     let ends_with_connection = Cell::new(false);
     let service = service_fn(|request| {
         seat.activity.begin();
-        ends_with_connection.set(request.version() == Version::HTTP_10);
-        let seat = &seat;
+        let is_http_10 = request.version() == Version::HTTP_10;
+        let (seat, ends_with_connection) = (&seat, &ends_with_connection);
         // Some kilobytes of state, which would be copied from future to future before it runs.
         let response = Box::pin(handler(Rc::clone(&downstream), request));
         async move {
@@ -58,6 +61,7 @@ where
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
+            ends_with_connection.set(is_http_10 && response.body().size_hint().exact().is_none());
             let activity = Rc::clone(&seat.activity);
             Ok::<_, Infallible>(response.map(|body| Tracked { body, activity }))
         }
@@ -69,24 +73,51 @@ where
     })
     .await;
     let ended = unless_over(&activity, &mut connection).await;
-    let is_cut = match &ended {
-        Some(ended) => ended.as_ref().is_err_and(hyper::Error::is_user),
-        None => activity.is_busy(),
-    };
-    let lingers = ended
-        .as_ref()
-        .is_some_and(|ended| ended.as_ref().err().is_none_or(hyper::Error::is_parse));
+    let last = Last::of(ended.as_ref(), ends_with_connection.get());
     match ended {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, peer = %downstream.peer, "connection broke"),
         None => tracing::debug!(peer = %downstream.peer, "connection ended: its client kept it waiting, or a drain"),
     }
     let mut stream = connection.into_parts().io.into_inner();
-    if is_cut && ends_with_connection.get() {
-        // To a client of HTTP/1.0 an orderly close would say that the body is whole.
-        let _ = stream.set_zero_linger();
-    } else if lingers {
-        let _ = unless_over(&activity, pin!(timeout(LINGER, read_on(&mut stream)))).await;
+    match last {
+        Last::Close => {}
+        Last::Linger => {
+            let _ = unless_over(&activity, pin!(timeout(LINGER, read_on(&mut stream)))).await;
+        }
+        Last::NoHttp2 => {
+            // Nothing was written before, so this goes at once.
+            let _ = stream.try_write(NO_HTTP_2);
+        }
+        Last::Reset => {
+            let _ = stream.set_zero_linger();
+        }
+    }
+}
+
+/// What is done last on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Close,
+    /// What its client still sends is read first.
+    Linger,
+    /// Its client is told that we do not speak HTTP/2.
+    NoHttp2,
+    /// A client of HTTP/1.0 would take an orderly close for the end of its response.
+    Reset,
+}
+
+impl Last {
+    /// By how hyper ended, or `None` when it was not let. `ends_response` says whether the last response had no other end than
+    /// the connection's.
+    fn of(ended: Option<&hyper::Result<()>>, ends_response: bool) -> Self {
+        match ended {
+            Some(Ok(())) => Self::Linger,
+            Some(Err(error)) if error.is_parse_version_h2() => Self::NoHttp2,
+            Some(Err(error)) if error.is_parse() => Self::Linger,
+            Some(Err(_)) | None if ends_response => Self::Reset,
+            Some(Err(_)) | None => Self::Close,
+        }
     }
 }
 

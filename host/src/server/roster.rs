@@ -166,11 +166,6 @@ impl Activity {
         self.waited.set(Duration::ZERO);
     }
 
-    /// Whether a request is being answered.
-    pub(super) fn is_busy(&self) -> bool {
-        self.phase.get() == Phase::Busy
-    }
-
     /// Whether the connection is to end now.
     pub(super) fn is_over(&self) -> bool {
         match self.ending.get() {

@@ -155,7 +155,7 @@ fn a_target_is_a_path_or_a_url() {
         (400, "HTTP/1.2", b"GET / HTTP/1.2\r\nhost: a\r\n\r\n"),
         (400, "http/1.1", b"GET / http/1.1\r\nhost: a\r\n\r\n"),
         (400, "no version", b"GET /\r\nhost: a\r\n\r\n"),
-        (400, "the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        (505, "the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         (400, "a method that is no token", b"G(T / HTTP/1.1\r\nhost: a\r\n\r\n"),
         (
             417,
