@@ -258,6 +258,3 @@ fn seats(watched: &Watched, before: Vec<Vec<Seat>>) -> Vec<Vec<Seat>> {
     let services = watched.vitals.iter();
     services.map(|service| service.iter().map(seat).collect()).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,56 @@
+//! What clients are told when there is no answer of a gateway.
 
+use super::*;
+use http_body::Body as _;
+
+fn gave_up(reason: GaveUp, last: Option<Outcome>) -> RequestError {
+    RequestError::Forward(ForwardError::GaveUp { reason, last })
+}
+
+#[test]
+fn who_may_come_again_is_told_when() {
+    for (error, status) in [
+        (RequestError::Overload, 503),
+        (RequestError::Nobody(Exclusion::Unhealthy), 503),
+        (gave_up(GaveUp::Silence, Some(Outcome::TimedOut)), 503),
+        (gave_up(GaveUp::NoneLeft, Some(Outcome::NotSent)), 503),
+        (gave_up(GaveUp::NoneLeft, Some(Outcome::Broken)), 502),
+        (gave_up(GaveUp::NotRepeatable, Some(Outcome::TimedOut)), 504),
+        (gave_up(GaveUp::Deadline, Some(Outcome::Broken)), 504),
+    ] {
+        let response = error.response();
+        assert_eq!(response.status(), status, "{error}");
+        assert_eq!(
+            response.headers().contains_key(header::RETRY_AFTER),
+            status == 503,
+            "{error}"
+        );
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store", "{error}");
+        assert_ne!(error.side(), Side::Downstream, "{error}");
+    }
+}
+
+/// What follows a request that could not be read to its end is not known to be a request.
+#[test]
+fn what_is_the_clients_own_fault_ends_its_connection() {
+    for (error, status) in [
+        (RequestError::NotForwarded(NotForwarded::Hosts), 400),
+        (RequestError::NotForwarded(NotForwarded::TransferEncoding), 501),
+        (
+            RequestError::Forward(ForwardError::ClientBody(ClientBodyError::Broken)),
+            400,
+        ),
+        (
+            RequestError::Forward(ForwardError::ClientBody(ClientBodyError::TooSlow)),
+            408,
+        ),
+    ] {
+        let response = error.response();
+        assert_eq!(response.status(), status, "{error}");
+        assert_eq!(response.headers()[header::CONNECTION], "close", "{error}");
+        assert_eq!(error.side(), Side::Downstream, "{error}");
+    }
+    let options = RequestError::NotForwarded(NotForwarded::OptionsOfOurs).response();
+    assert_eq!(options.status(), 200);
+    assert!(options.body().is_end_stream() && !options.headers().contains_key(header::CONNECTION));
+}

@@ -25,8 +25,6 @@ pub mod request;
 pub mod resolve;
 mod response;
 pub mod target;
-#[cfg(test)]
-mod tests;
 mod upload;
 
 pub use body::UpstreamBody;

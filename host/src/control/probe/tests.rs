@@ -1,1 +1,95 @@
+//! What probes find out, over real sockets.
 
+use super::*;
+use portolan_core::id::{GatewayId, ServiceId, Slot};
+use std::net::Ipv4Addr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Where every host is.
+struct At(Vec<IpAddr>);
+
+impl Resolve for At {
+    async fn addresses(&self, _: &GatewayHost) -> Vec<IpAddr> {
+        self.0.clone()
+    }
+}
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
+    let due = DueProbe {
+        ticket: 1,
+        gateway: GatewayId {
+            service: ServiceId(0),
+            slot: Slot(0),
+        },
+        address: GatewayAddress {
+            host: GatewayHost::Name("gateway.example".into()),
+            port,
+        },
+        probe,
+        timeout: Duration::from_millis(300),
+    };
+    Network::new(Arc::new(At(addresses.to_vec()))).probe(&due).await
+}
+
+/// Probes a gateway that answers with these bytes and closes, or says nothing. Gives what it was asked, too.
+async fn answered(answer: Option<&str>) -> (ProbeResult, String) {
+    let listener = TcpListener::bind((HERE, 0)).await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let path = Probe::Http {
+        path: "/healthz".into(),
+    };
+    let gateway = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut asked).await.expect("read"), 0);
+        }
+        match answer {
+            Some(answer) => stream.write_all(answer.as_bytes()).await.expect("written"),
+            // Until the probe gives up.
+            None => assert_eq!(stream.read_buf(&mut asked).await.unwrap_or(0), 0),
+        }
+        String::from_utf8(asked).expect("text")
+    };
+    tokio::join!(probe(&[HERE], port, path), gateway)
+}
+
+#[tokio::test]
+async fn only_an_answer_of_success_is_good() {
+    let (result, asked) = answered(Some("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert!(
+        asked.starts_with("GET /healthz HTTP/1.1\r\nhost: gateway.example:"),
+        "{asked}"
+    );
+    assert!(asked.contains("user-agent: portolan-probe\r\n"), "{asked}");
+    for (answer, failure) in [
+        (
+            Some("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"),
+            ProbeFailure::Status(503),
+        ),
+        (
+            Some("HTTP/1.1 301 Moved\r\ncontent-length: 0\r\n\r\n"),
+            ProbeFailure::Status(301),
+        ),
+        (Some("SSH-2.0-OpenSSH_9.2\r\n\r\n"), ProbeFailure::Broken),
+        (Some(""), ProbeFailure::Broken),
+        (None, ProbeFailure::Silent),
+    ] {
+        assert_eq!(answered(answer).await.0, Err(failure), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_is_well_when_one_of_its_addresses_is() {
+    let listener = TcpListener::bind((HERE, 0)).await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let nobody = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    assert!(probe(&[nobody, HERE], port, Probe::Tcp).await.is_ok());
+    drop(listener);
+    assert_eq!(probe(&[HERE], port, Probe::Tcp).await, Err(ProbeFailure::Refused));
+    assert_eq!(probe(&[], port, Probe::Tcp).await, Err(ProbeFailure::Unreachable));
+}
