@@ -2,7 +2,7 @@
 
 use http::header::HeaderValue;
 
-/// Fields of the client's side that only a trusted proxy before us may set: ours, Azure's and Front Door's.
+/// How the names of fields begin that are set by us, by Azure or by Front Door.
 const RESERVED: [&str; 3] = ["x-portolan-", "x-azure-", "x-fd-"];
 
 /// Whether a field always ends here (RFC 9110, section 7.6.1). Names are in lower case.
@@ -10,9 +10,14 @@ pub(super) fn is_hop(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
-/// Whether a field tells of the client's side what only a trusted proxy before us knows.
+/// Whether a field tells of the client's side what only a trusted proxy before us may set: ours, Azure's and Front Door's.
 pub(super) fn is_reserved(name: &str) -> bool {
     RESERVED.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether it is one of those, or tells of the way of a request, as proxies do.
+pub(super) fn is_of_proxies(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || is_reserved(name)
 }
 
 /// Whether `Connection` names no further fields: nearly all do not.
@@ -29,7 +34,7 @@ pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 /// Whether a field may come after the body: not one that decides how a message is read, where it goes, who may see it or how
 /// long it is kept (RFC 9110, section 6.5.1). Whoever merges trailers into the head would take it for true.
 pub(super) fn may_trail(name: &str) -> bool {
-    !is_hop(name) && !is_reserved(name) && !comes_before(name)
+    !is_hop(name) && !is_of_proxies(name) && !comes_before(name)
 }
 
 fn comes_before(name: &str) -> bool {

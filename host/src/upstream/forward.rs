@@ -247,6 +247,8 @@ where
         let target = (self.target)(slot).ok_or(Failure::uncounted(Outcome::NotSent))?;
         let pool = self.connections.pool(target);
         let flight = pool.enter();
+        let began = Instant::now();
+        let answered = || target.vitals.answered(self.connections.worker(), began.elapsed());
         // A request without Host gets one all the same: the gateway's own.
         let host = (!target.preserve_host || !request.has_host()).then_some(&target.authority);
         let may_repeat = self.retry.non_idempotent || is_idempotent(request.method());
@@ -256,7 +258,10 @@ where
         }
         if let Some(mut connection) = pool.idle() {
             match connection.exchange(request, host, body.reader()).await {
-                Ok(head) => return self.receive(head, connection, flight).await,
+                Ok(head) => {
+                    answered();
+                    return self.receive(head, connection, flight).await;
+                }
                 // Closed while it was idle: a fresh one may know better.
                 Err(ExchangeError::Unsent) if body.is_replayable() => {}
                 // That is no fault of the gateway's, but what was read of the body is gone.
@@ -278,7 +283,10 @@ where
             }
         })?;
         match connection.exchange(request, host, body.reader()).await {
-            Ok(head) => self.receive(head, connection, flight).await,
+            Ok(head) => {
+                answered();
+                self.receive(head, connection, flight).await
+            }
             Err(ExchangeError::Unsent) => Err(Failure::new(Outcome::NotSent)),
             Err(error) => Err(broken(target, &error)),
         }

@@ -145,10 +145,9 @@ impl<'a> Outbound<'a> {
             return true;
         }
         let is_rewritten = match text.as_bytes()[0] {
-            b'x' => {
-                *name == X_FORWARDED_FOR
-                    || !self.forwarding.is_trusted && (is_told_by_us(name) || fields::is_reserved(text))
-            }
+            b'x' => *name == X_FORWARDED_FOR || !self.forwarding.is_trusted && fields::is_of_proxies(text),
+            // We add nothing to it, so it would be the client's word alone.
+            b'f' => !self.forwarding.is_trusted && *name == header::FORWARDED,
             b't' => match self.trace {
                 Trace::Kept(_) => false,
                 // A state without its parent means nothing (W3C Trace Context, section 4.3).
@@ -230,10 +229,6 @@ fn ends_here(name: &str) -> bool {
             name,
             "host" | "te" | "expect" | "proxy" | "http2-settings" | "content-length" | "transfer-encoding"
         )
-}
-
-fn is_told_by_us(name: &HeaderName) -> bool {
-    *name == X_FORWARDED_HOST || *name == X_FORWARDED_PROTO
 }
 
 fn named(headers: &HeaderMap) -> Vec<&[u8]> {

@@ -1,7 +1,8 @@
 //! Content on its way to a gateway.
 
 use super::{OK, PLAIN, Scene};
-use portolan_tests::raw::Reply;
+use portolan_tests::raw::{RawGateway, Reply, Wire};
+use portolan_tests::{Behaviour, Request, Setup, from};
 
 fn post(fields: &str, body: &str) -> String {
     format!("POST /order HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}")
@@ -217,16 +218,52 @@ fn an_early_answer_is_shown() {
     assert_eq!(scene.gateway.connections(), 4);
 }
 
-/// An answer that another region may better, before the client has sent everything: what was sent is sent there too.
+/// An answer that another region may better came before the client had sent everything: what was sent is sent there too.
 #[test]
-fn an_early_refusal_does_not_lose_content() {
-    let scene = Scene::of(&format!("{PLAIN}\nretry: {{ attempts: 1 }}"));
-    scene.gateway.replies([Reply::SayEarly(
+fn an_early_refusal_loses_nothing_of_the_body() {
+    let (near, far) = (RawGateway::start(), RawGateway::start());
+    let setup = Setup::regions(&[]).with("here: westeurope").service(PLAIN);
+    let setup = setup
+        .other("westeurope", near.address())
+        .other("eastus2", far.address());
+    let world = setup.start();
+    near.replies([Reply::SayEarly(
         b"HTTP/1.1 503 Full\r\ncontent-length: 0\r\n\r\n".to_vec(),
     )]);
+    let mut client = Wire::open(world.proxy());
+    client.write("PUT /order HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello");
+    // Its connection is closed, since half a request is on it.
+    near.until_closed(1);
+    client.write("world");
+    assert_eq!(client.response("PUT").expect("an answer").status(), 200);
+    assert_eq!((near.seen().len(), &*far.seen()[0].body), (1, &b"helloworld"[..]));
+}
+
+/// A body that nobody reads yet has not stalled: connecting has a time of its own, and nothing was sent.
+#[tokio::test]
+async fn a_body_waits_for_a_connection() {
+    let times = format!("{PLAIN}\ntimeouts: {{ connect: 300ms, idle: 50ms }}");
+    let world = Setup::three_regions().service(&times).start();
+    world.behave("westeurope", Behaviour::Swallow);
+    let answer = world.send(Request::post("/order", "hello").from(from::BRITAIN)).await;
+    assert_eq!(
+        (answer.status.as_u16(), &*answer.region()),
+        (200, "eastus2"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.json()["body_bytes"], 5);
+}
+
+/// It is the client who is late, not the gateway.
+#[tokio::test]
+async fn a_client_that_stops_sending_is_told_so() {
+    let scene = Scene::of(&format!("{PLAIN}\ntimeouts: {{ idle: 50ms }}"));
     let mut client = scene.client();
     client.write(post("content-length: 10", "hello"));
-    assert_eq!(client.response("POST").expect("an answer").status(), 503);
+    let answer = client.response("POST").expect("an answer");
+    assert_eq!((answer.status(), answer.closes()), (408, true), "{}", answer.head);
+    scene.until_said(0, 0).await;
 }
 
 #[test]

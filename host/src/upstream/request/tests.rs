@@ -176,6 +176,8 @@ fn only_a_trusted_proxy_before_us_is_believed() {
         ("x-azure-fdid", "1"),
         ("x-fd-healthprobe", "1"),
         ("x-portolan-region", "mars"),
+        ("x-forwarded-port", "1"),
+        ("forwarded", "for=192.0.2.9"),
     ];
     let parts = parts(Method::GET, "/", &fields);
     let trusted = written(&parts, &TRUSTED, Framing::None, None);
@@ -197,7 +199,14 @@ fn only_a_trusted_proxy_before_us_is_believed() {
     for line in ["x-forwarded-host: shop.example", "x-forwarded-proto: http"] {
         assert_has(&untrusted, line);
     }
-    for name in ["x-azure-fdid", "x-fd-healthprobe", "x-portolan-region"] {
+    assert_has(&trusted, "forwarded: for=192.0.2.9");
+    for name in [
+        "x-azure-fdid",
+        "x-fd-healthprobe",
+        "x-portolan-region",
+        "x-forwarded-port",
+        "forwarded",
+    ] {
         assert_none(&untrusted, name);
     }
 }
