@@ -6,6 +6,7 @@ use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -16,11 +17,11 @@ const IDLE: Duration = Duration::from_secs(5);
 async fn with_body<T>(
     request: &str,
     max_bytes: usize,
-    test: impl AsyncFn(ReplayBody, &RefCell<DuplexStream>) -> T,
+    test: impl AsyncFn(ReplayBody, &Cell<Option<DuplexStream>>) -> T,
 ) -> T {
     let (mut client, server) = tokio::io::duplex(64 * 1024);
     client.write_all(request.as_bytes()).await.expect("written");
-    let client = RefCell::new(client);
+    let client = Cell::new(Some(client));
     let result = RefCell::new(None);
     let service = service_fn(async |request: Request<Incoming>| {
         let body = ReplayBody::new(request.into_body(), max_bytes, IDLE);
@@ -86,7 +87,8 @@ async fn a_second_reading_goes_on_where_the_first_one_stopped() {
         assert!(matches!(body.upload(), Upload::Running(_)));
         let (whole, ()) = tokio::join!(read(&mut second), async {
             let rest = b"6\r\n world\r\n0\r\n\r\n";
-            client.borrow_mut().write_all(rest).await.expect("written");
+            let mut client = client.take().expect("the client");
+            client.write_all(rest).await.expect("written");
         });
         assert_eq!(whole.expect("whole").0, "hello world");
     })
