@@ -17,8 +17,10 @@ use http::Response;
 use portolan_core::config::{Retry, Timeouts};
 use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, Beside, GaveUp, Outcome, Verdict, is_idempotent};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::time::sleep_until;
@@ -197,29 +199,35 @@ where
         mut attempt: Pin<&mut A>,
         course: &Course<'_>,
         began: Instant,
-        mut pause: Option<Instant>,
+        pause: Option<Instant>,
     ) -> Option<Ended>
     where
         A: Future<Output = Ended>,
     {
-        let first_look = pause.unwrap_or_else(|| self.end_of_time(course, began));
-        let mut alarm = pin!(sleep_until(first_look.into()));
-        loop {
-            tokio::select! {
-                biased;
-                ended = &mut attempt => return Some(ended),
-                () = &mut alarm => {}
+        let look = |end: Instant| tokio::time::Instant::from(pause.map_or(end, |pause| pause.min(end)));
+        let mut alarm = pin!(sleep_until(look(self.end_of_time(course, began))));
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(ended) = attempt.as_mut().poll(context) {
+                    return Poll::Ready(Some(ended));
+                }
+                let end = self.end_of_time(course, began);
+                // That may have come nearer: perhaps the gateway has the whole request by now.
+                if look(end) < alarm.deadline() {
+                    alarm.as_mut().reset(look(end));
+                }
+                ready!(alarm.as_mut().poll(context));
+                let now = Instant::now();
+                if now >= end {
+                    return Poll::Ready(Some(TIMED_OUT));
+                }
+                if pause.is_some_and(|pause| now >= pause) {
+                    return Poll::Ready(None);
+                }
+                alarm.as_mut().reset(look(end));
             }
-            let end = self.end_of_time(course, began);
-            let now = Instant::now();
-            if now >= end {
-                return Some(TIMED_OUT);
-            }
-            if pause.take().is_some_and(|pause| now >= pause) {
-                return None;
-            }
-            alarm.as_mut().reset(end.into());
-        }
+        })
+        .await
     }
 
     /// When an attempt that began then has run out of time, as things stand: its time counts from when the gateway has

@@ -1,8 +1,10 @@
 //! Content on its way to a gateway.
 
 use super::{OK, PLAIN, Scene};
+use portolan_core::health::Evidence;
 use portolan_tests::raw::{RawGateway, Reply, Wire};
 use portolan_tests::{Behaviour, Request, Setup, from};
+use std::time::{Duration, Instant};
 
 fn post(fields: &str, body: &str) -> String {
     format!("POST /order HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}")
@@ -264,6 +266,20 @@ async fn a_client_that_stops_sending_is_told_so() {
     let answer = client.response("POST").expect("an answer");
     assert_eq!((answer.status(), answer.closes()), (408, true), "{}", answer.head);
     scene.until_said(0, 0).await;
+}
+
+/// A gateway has its time from when it has the whole request.
+#[tokio::test]
+async fn a_gateway_that_has_heard_everything_and_says_nothing_is_late() {
+    let scene = Scene::of(&format!(
+        "{PLAIN}\nretry: {{ per_try_timeout: 100ms, hedge_after: off }}"
+    ));
+    scene.gateway.replies([Reply::SayEarly(Vec::new())]);
+    let begun = Instant::now();
+    assert_eq!(scene.ask(post("content-length: 5", "hello")).status(), 504);
+    // The whole request would have 15 s.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    scene.until_counted(&[(Evidence::TimedOut, 1)]).await;
 }
 
 #[test]

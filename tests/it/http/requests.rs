@@ -1,23 +1,6 @@
 //! Which requests are sent on, and how those end that are not.
 
-use super::Scene;
-
-/// Checks that requests are refused with a status, that the gateway hears nothing of them, and that what follows on their
-/// connections is not taken for another request.
-#[track_caller]
-fn check_refused(cases: &[(u16, &str, &[u8])]) {
-    let scene = Scene::new();
-    for (status, what, request) in cases {
-        let mut client = scene.client();
-        client.write(request);
-        client.write("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n");
-        let answer = client.response("GET").unwrap_or_else(|| panic!("{what}: no answer"));
-        assert_eq!(answer.status(), *status, "{what}: {}", answer.head);
-        assert!(client.is_closed(), "{what}: the connection stays");
-        let seen = scene.gateway.seen();
-        assert!(seen.is_empty(), "{what}: {seen:#?}");
-    }
-}
+use super::{PLAIN, Scene, check_refused};
 
 #[test]
 fn a_host_is_a_host_with_an_optional_port() {
@@ -171,150 +154,6 @@ fn a_target_is_a_path_or_a_url() {
 }
 
 #[test]
-fn the_framing_of_a_request_leaves_no_doubt() {
-    const CHUNKS: &str = "\r\n\r\n0\r\n\r\n";
-    let cases = [
-        (501, "chunked twice", "transfer-encoding: chunked, chunked"),
-        (
-            501,
-            "chunked twice in two lines",
-            "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
-        ),
-        (501, "another coding before", "transfer-encoding: gzip, chunked"),
-        (
-            501,
-            "another coding before in a line of its own",
-            "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
-        ),
-        (501, "an unknown coding before", "transfer-encoding: x, chunked"),
-        (501, "identity before", "transfer-encoding: identity, chunked"),
-        (501, "an empty element", "transfer-encoding: , chunked"),
-        (
-            501,
-            "an empty element in a line of its own",
-            "transfer-encoding:\r\ntransfer-encoding: chunked",
-        ),
-        (400, "an empty element at the end", "transfer-encoding: chunked,"),
-        (400, "identity", "transfer-encoding: identity"),
-        (400, "gzip", "transfer-encoding: gzip"),
-        (400, "chunked before another", "transfer-encoding: chunked, gzip"),
-        (400, "nothing", "transfer-encoding:"),
-        (400, "a quoted one", "transfer-encoding: \"chunked\""),
-        (400, "one with a parameter", "transfer-encoding: chunked;a=b"),
-        (400, "one with a vertical tab", "transfer-encoding: \x0bchunked"),
-        (400, "a length with a sign", "content-length: +5"),
-        (400, "a negative length", "content-length: -5"),
-        (400, "a hexadecimal length", "content-length: 0x5"),
-        (400, "a length of letters", "content-length: five"),
-        (400, "no length", "content-length:"),
-        (400, "a fraction", "content-length: 5.0"),
-        (400, "a space in a length", "content-length: 5 5"),
-        (400, "a list of lengths", "content-length: 5, 6"),
-        (400, "a list of equal lengths", "content-length: 5, 5"),
-        (400, "two lengths", "content-length: 5\r\ncontent-length: 6"),
-        (400, "a length beyond 2^63", "content-length: 9223372036854775808"),
-        (400, "a length beyond 2^64", "content-length: 18446744073709551616"),
-        (
-            400,
-            "a length of many digits",
-            "content-length: 99999999999999999999999999",
-        ),
-    ];
-    let cases: Vec<_> = cases
-        .into_iter()
-        .map(|(status, what, fields)| {
-            let request = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}{CHUNKS}");
-            (status, what, request)
-        })
-        .collect();
-    let cases: Vec<_> = cases
-        .iter()
-        .map(|(status, what, request)| (*status, *what, request.as_bytes()))
-        .collect();
-    check_refused(&cases);
-    check_refused(&[
-        (
-            400,
-            "a coding in HTTP/1.0",
-            b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-        ),
-        (
-            400,
-            "another coding in HTTP/1.0",
-            b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n0\r\n\r\n",
-        ),
-    ]);
-}
-
-#[test]
-fn fields_are_names_and_values() {
-    check_refused(&[
-        (
-            400,
-            "a folded value",
-            b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n c\r\n\r\n",
-        ),
-        (
-            400,
-            "a folded value, with a tab",
-            b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n\tc\r\n\r\n",
-        ),
-        (
-            400,
-            "a space before the first field",
-            b"GET / HTTP/1.1\r\n host: a\r\n\r\n",
-        ),
-        (400, "a space before the colon", b"GET / HTTP/1.1\r\nhost : a\r\n\r\n"),
-        (
-            400,
-            "a tab before the colon",
-            b"GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding\t: chunked\r\n\r\n",
-        ),
-        (400, "no name", b"GET / HTTP/1.1\r\nhost: a\r\n: b\r\n\r\n"),
-        (400, "no colon", b"GET / HTTP/1.1\r\nhost: a\r\nb\r\n\r\n"),
-        (
-            400,
-            "a name that is no token",
-            b"GET / HTTP/1.1\r\nhost: a\r\nb{c}: d\r\n\r\n",
-        ),
-        (
-            400,
-            "a name beyond ASCII",
-            b"GET / HTTP/1.1\r\nhost: a\r\n\xc3\xa4: b\r\n\r\n",
-        ),
-        (400, "NUL in a name", b"GET / HTTP/1.1\r\nhost: a\r\nb\0c: d\r\n\r\n"),
-        (400, "NUL in a value", b"GET / HTTP/1.1\r\nhost: a\r\nb: c\0d\r\n\r\n"),
-        (400, "CR in a value", b"GET / HTTP/1.1\r\nhost: a\r\nb: c\rd\r\n\r\n"),
-        (
-            400,
-            "a bare CR for a line end",
-            b"GET / HTTP/1.1\r\nhost: a\rb: c\r\n\r\n",
-        ),
-        (
-            400,
-            "a control character in a value",
-            b"GET / HTTP/1.1\r\nhost: a\r\nb: c\x01d\r\n\r\n",
-        ),
-    ]);
-}
-
-#[test]
-fn what_is_too_large_is_refused() {
-    let method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "M".repeat(33));
-    let long_method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "M".repeat(8_000));
-    let target = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(16 * 1024));
-    let field = format!("GET / HTTP/1.1\r\nhost: a\r\nb: {}\r\n\r\n", "c".repeat(70_000));
-    let fields = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "b: c\r\n".repeat(200));
-    check_refused(&[
-        (501, "a method", method.as_bytes()),
-        (501, "a method far too long", long_method.as_bytes()),
-        (414, "a target", target.as_bytes()),
-        (431, "a field", field.as_bytes()),
-        (431, "too many fields", fields.as_bytes()),
-    ]);
-}
-
-#[test]
 fn what_is_unusual_but_sound_goes_on() {
     let scene = Scene::new();
     for (what, request, line, host) in [
@@ -392,7 +231,7 @@ fn what_is_unusual_but_sound_goes_on() {
 #[test]
 fn a_gateway_is_told_a_host_even_when_the_client_said_none() {
     for preserves in ["true", "false"] {
-        let scene = Scene::of(&format!("{}\npreserve_host: {preserves}", super::PLAIN));
+        let scene = Scene::of(&format!("{}\npreserve_host: {preserves}", PLAIN));
         let answer = scene.ask("GET / HTTP/1.0\r\n\r\n");
         assert_eq!(answer.status(), 200, "{}", answer.head);
         let seen = scene.seen();
