@@ -7,6 +7,7 @@ mod fields;
 mod heads;
 mod requests;
 mod reuse;
+mod streams;
 
 use portolan_core::health::Evidence;
 use portolan_tests::raw::{Message, RawGateway, Wire};

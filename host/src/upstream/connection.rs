@@ -20,6 +20,9 @@ use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+#[cfg(test)]
+mod tests;
+
 /// What a connection reads at first, and what it reads at a time when much comes.
 const READ_BYTES: (usize, usize) = (8 * 1024, 64 * 1024);
 

@@ -80,6 +80,12 @@ impl Upload {
         self.written = 0;
     }
 
+    /// How much memory it holds.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.gathered.capacity()
+    }
+
     /// Whether all of it was written.
     pub(super) fn is_done(&self) -> bool {
         matches!(self.state, State::Read) && self.is_written()
