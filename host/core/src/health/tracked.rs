@@ -23,15 +23,18 @@ pub(super) struct Peers {
     pub(super) room: bool,
     /// Somebody else is there to answer.
     pub(super) others: bool,
+    /// Probes watch them all.
+    pub(super) probed: bool,
 }
 
 impl Peers {
     /// Whether a gateway with this fault may be ejected. One that answers most requests is better than nobody; one that
-    /// answers nobody is worth nothing while another is there.
+    /// answers nobody is worth nothing while another is there. The last one is left to the probes; without any it goes
+    /// too, so that panic mode tries them all and finds the one that is back.
     pub(super) fn can_spare_it(self, fault: Fault) -> bool {
         match fault {
             Fault::FailureShare => self.room && self.others,
-            _ => self.room || self.others && fault.is_total(),
+            _ => self.room || fault.is_total() && (self.others || !self.probed),
         }
     }
 }
@@ -96,6 +99,7 @@ impl Tracked {
         Peers {
             room: self.ejected() < self.ceiling(),
             others: others.any(|(_, gateway)| gateway.is_in()),
+            probed: self.criteria.check.is_some(),
         }
     }
 

@@ -96,7 +96,7 @@ impl Model {
         let streak = one.streak() >= in_a_row;
         let share = one.is_share(&self.limits, now);
         let ejected = match (total, streak, share) {
-            (true, ..) => room || !alone,
+            (true, ..) => room || !alone || self.check.is_none(),
             (_, true, _) => room,
             _ => share && room && !alone,
         };

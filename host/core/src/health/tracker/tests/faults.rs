@@ -101,14 +101,19 @@ fn two_of_three_that_fail_are_not_both_ejected_by_traffic() {
 }
 
 #[test]
-fn the_last_one_is_not_ejected_for_others_that_are_out_already() {
-    let mut sim = Sim::new(&shop(3, |parts| parts.health_check = None));
-    sim.rate = 200;
-    sim.run(Duration::from_secs(5));
-    sim.fates.fill(Fate::Dead);
-    sim.run(Duration::from_secs(5));
-    let out = (0..3).filter(|slot| sim.state(*slot) == Unhealthy).count();
-    assert_eq!(out, 2);
+fn the_last_one_is_ejected_only_where_no_probes_watch_it() {
+    for (probed, out) in [(true, 2), (false, 3)] {
+        let mut sim = Sim::new(&shop(3, |parts| {
+            parts.health_check = parts.health_check.take().filter(|_| probed);
+        }));
+        sim.rate = 200;
+        sim.run(Duration::from_secs(5));
+        sim.fates.fill(Fate::Dead);
+        // Before probes have failed often enough.
+        sim.run(millis(500));
+        let ejected = (0..3).filter(|slot| sim.state(*slot) == Unhealthy).count();
+        assert_eq!(ejected, out, "probed: {probed}");
+    }
 }
 
 #[test]
