@@ -217,6 +217,25 @@ fn what_is_unusual_but_sound_goes_on() {
             "get / HTTP/1.1",
             "a",
         ),
+        ("bare LF", "GET / HTTP/1.1\nhost: a\n\n", "GET / HTTP/1.1", "a"),
+        (
+            "an empty line before",
+            "\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET / HTTP/1.1",
+            "a",
+        ),
+        (
+            "blanks around a value",
+            "GET / HTTP/1.1\r\nhost: \t a \t\r\n\r\n",
+            "GET / HTTP/1.1",
+            "a",
+        ),
+        (
+            "bytes beyond ASCII",
+            "GET /\u{e4} HTTP/1.1\r\nhost: a\r\n\r\n",
+            "GET /\u{e4} HTTP/1.1",
+            "a",
+        ),
         ("HTTP/1.0", "GET / HTTP/1.0\r\nhost: a\r\n\r\n", "GET / HTTP/1.1", "a"),
     ] {
         let answer = scene.ask(request);

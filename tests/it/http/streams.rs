@@ -1,24 +1,27 @@
 //! Requests and responses that are under way at the same time.
 
 use super::PLAIN;
-use portolan_tests::Setup;
 use portolan_tests::raw::Wire;
+use portolan_tests::{Setup, World};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 const IDLE: Duration = Duration::from_millis(100);
 
-/// A gateway that began to answer and still takes the request has not come to a standstill.
-#[test]
-fn a_long_upload_does_not_cut_the_answer_that_has_begun() {
+/// The proxy before a gateway that the test itself is.
+fn world() -> (World, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let service = format!("{PLAIN}\ntimeouts: {{ idle: {}ms }}", IDLE.as_millis());
-    let world = Setup::regions(&[])
-        .service(&service)
-        .other("westeurope", address)
-        .start();
+    let setup = Setup::regions(&[]).service(&service).other("westeurope", address);
+    (setup.start(), listener)
+}
+
+/// A gateway that began to answer and still takes the request has not come to a standstill.
+#[test]
+fn a_long_upload_does_not_cut_the_answer_that_has_begun() {
+    let (world, listener) = world();
     let mut client = Wire::open(world.proxy());
     client.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n");
     let (mut gateway, _) = listener.accept().expect("a connection");
@@ -45,13 +48,7 @@ fn a_long_upload_does_not_cut_the_answer_that_has_begun() {
 /// One that takes nothing more and says nothing more has.
 #[test]
 fn an_answer_that_stands_still_is_cut() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let service = format!("{PLAIN}\ntimeouts: {{ idle: {}ms }}", IDLE.as_millis());
-    let world = Setup::regions(&[])
-        .service(&service)
-        .other("westeurope", address)
-        .start();
+    let (world, listener) = world();
     let mut client = Wire::open(world.proxy());
     client.write(super::GET);
     let (mut gateway, _) = listener.accept().expect("a connection");
