@@ -4,6 +4,7 @@ use super::{OK, PLAIN, Scene};
 use portolan_core::health::Evidence;
 use portolan_tests::raw::{RawGateway, Reply, Wire};
 use portolan_tests::{Behaviour, Request, Setup, from};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 fn post(fields: &str, body: &str) -> String {
@@ -244,9 +245,12 @@ fn an_early_refusal_loses_nothing_of_the_body() {
 /// A body that nobody reads yet has not stalled: connecting has a time of its own, and nothing was sent.
 #[tokio::test]
 async fn a_body_waits_for_a_connection() {
-    let times = format!("{PLAIN}\ntimeouts: {{ connect: 300ms, idle: 50ms }}");
+    let times = format!("{PLAIN}\ntimeouts: {{ connect: 800ms, idle: 300ms }}");
     let world = Setup::three_regions().service(&times).start();
     world.behave("westeurope", Behaviour::Swallow);
+    let address = world.gateway("westeurope").address();
+    // Until there is no room to wait in.
+    while TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok() {}
     let answer = world.send(Request::post("/order", "hello").from(from::BRITAIN)).await;
     assert_eq!(
         (answer.status.as_u16(), &*answer.region()),
