@@ -27,7 +27,7 @@ fn settings(config: &str) -> PluginSettings {
     PluginSettings {
         config: config.to_owned(),
         // A compiler without optimisation and a busy machine: what is not about time gets plenty of it.
-        deadline: Duration::from_millis(20),
+        deadline: Duration::from_millis(500),
         ..PluginSettings::default()
     }
 }
