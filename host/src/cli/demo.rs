@@ -63,13 +63,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Ok(demo) = &demo {
         let mut out = std::io::stdout();
         let colours = out.is_terminal();
-        let mut text = welcome(demo, colours);
+        // Whoever closed the output does not want to read it.
+        let _ = write!(out, "{}", welcome(demo, colours));
         #[cfg(feature = "fake-azure")]
         if arguments.front_door {
-            text.push_str(&front_door(demo, colours));
+            let _ = write!(out, "{}", front_door(demo, colours));
         }
-        // Whoever closed the output does not want to read it.
-        let _ = write!(out, "{text}");
     }
     let result = demo.map_err(anyhow::Error::from).and_then(|demo| {
         demo.app().wait_for_signal()?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Where notices would be posted.
 #[derive(Debug, Default)]
-pub struct Board;
+pub struct Board {}
 
 /// What would be shown: nothing.
 #[derive(Clone, Debug)]
