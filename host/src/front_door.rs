@@ -1,7 +1,7 @@
 //! What is shown to Azure Front Door, and to people of it: the control task posts it on a board, workers and
 //! administration read it there.
 //!
-//! [`probes`] answers Front Door's own probes, [`view`] is the administration's JSON, `metrics` its numbers.
+//! `probes` answers Front Door's own probes, [`view`] is the administration's JSON, `metrics` its numbers.
 
 mod metrics;
 mod probes;

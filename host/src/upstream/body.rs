@@ -22,7 +22,7 @@ const DISCARDED: usize = 64 * 1024;
 /// short or dropped before, the connection is closed.
 ///
 /// An attempt says one thing of its gateway. As long as it goes on, whoever runs it says that, and the body says nothing;
-/// once its response is the one to be delivered, the end of the body does: see [`UpstreamBody::vouch`].
+/// once its response is the one to be delivered, the end of the body does (see `vouch`).
 #[derive(Debug)]
 pub struct UpstreamBody {
     /// What was held back, to be given first.
