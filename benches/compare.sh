@@ -2,26 +2,31 @@
 # CPU per proxied request, side by side: nginx, HAProxy and Portolan with one worker each, before the same backend,
 # loaded in turn by the same client. Everything listens on loopback and ends with the script.
 #
-#   cargo build --release && benches/compare.sh [ROUNDS] [SECONDS]
+#   cargo build --release && benches/compare.sh [ROUNDS] [SECONDS] [NAME=BINARY ...]
 #
-# Needs wrk and nginx; HAProxy is compared when it is there. CPU time is each process's own accounting (utime + stime
-# of /proc/PID/stat), so it holds on a busy machine where throughput does not.
+# Other builds of Portolan given as NAME=BINARY run in the same rounds. Needs wrk and nginx; HAProxy is compared when it
+# is there. CPU time is each process's own accounting (utime + stime of /proc/PID/stat), so it holds on a busy machine
+# where throughput does not. What the machine does besides changes by the second: each round has its own ratio to nginx,
+# the last column is their median, and every other round goes through the proxies backwards.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-rounds=${1:-5} seconds=${2:-4}
+rounds=${1:-9} seconds=${2:-2}
+others=("${@:3}")
 portolan=${PORTOLAN:-${CARGO_TARGET_DIR:-target}/release/portolan}
 for tool in wrk nginx; do
   command -v "$tool" >/dev/null || { echo "$tool is missing: apt-get install wrk nginx-light haproxy"; exit 1; }
 done
-[ -x "$portolan" ] || { echo "$portolan is missing: cargo build --release"; exit 1; }
+for binary in "$portolan" "${others[@]#*=}"; do
+  [ -x "$binary" ] || { echo "$binary is missing: cargo build --release"; exit 1; }
+done
 
 dir=$(mktemp -d)
 pids=()
 finish() { for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait 2>/dev/null || true; rm -rf "$dir"; }
 trap finish EXIT
 
-backend=18081 nginx=18082 haproxy=18083 proxy=18084 plugin=18085 admin=18086 plugin_admin=18087
+backend=18081 nginx=18082 haproxy=18083 next=18084
 
 cat >"$dir/backend.conf" <<E2
 daemon off; worker_processes 1; pid $dir/backend.pid; error_log /dev/null;
@@ -85,20 +90,26 @@ routes:
 $4
 E2
 }
-portolan_config $proxy $admin latency "" >"$dir/portolan.yaml"
-portolan_config $plugin $plugin_admin "{ plugin: nearest }" 'plugins: { nearest: { source: "embedded:nearest" } }' >"$dir/plugin.yaml"
 # The backend answers on three loopback addresses, so that three regions are healthy.
 sed -i "s/listen 127.0.0.1:$backend reuseport;/listen $backend reuseport;/" "$dir/backend.conf"
 
-start() { "$@" >"$dir/$1.log" 2>&1 & pids+=($!); started=$!; }
+names=() ports=() roots=()
+compare() { names+=("$1") ports+=("$2") roots+=("$3"); }
+serve() { # name binary policy rest
+  portolan_config $next $((next + 1)) "$3" "$4" >"$dir/$1.yaml"
+  "$2" serve --config "$dir/$1.yaml" 2>"$dir/$1.log" & pids+=($!)
+  compare "$1" $next $!
+  next=$((next + 2))
+}
 nginx -c "$dir/backend.conf" -p "$dir" & pids+=($!)
-nginx -c "$dir/nginx.conf" -p "$dir" & pids+=($!); pid_nginx=$!
-"$portolan" serve --config "$dir/portolan.yaml" 2>"$dir/portolan.log" & pids+=($!); pid_portolan=$!
-"$portolan" serve --config "$dir/plugin.yaml" 2>"$dir/plugin.log" & pids+=($!); pid_plugin=$!
-names=(nginx portolan portolan+plugin) ports=($nginx $proxy $plugin) roots=("$pid_nginx" "$pid_portolan" "$pid_plugin")
+nginx -c "$dir/nginx.conf" -p "$dir" & pids+=($!)
+compare nginx $nginx $!
+serve portolan "$portolan" latency ""
+for other in "${others[@]}"; do serve "${other%%=*}" "${other#*=}" latency ""; done
+serve portolan+plugin "$portolan" "{ plugin: nearest }" 'plugins: { nearest: { source: "embedded:nearest" } }'
 if command -v haproxy >/dev/null; then
   haproxy -f "$dir/haproxy.cfg" -db 2>/dev/null & pids+=($!)
-  names+=(haproxy) ports+=($haproxy) roots+=($!)
+  compare haproxy $haproxy $!
 fi
 
 for port in "${ports[@]}"; do
@@ -120,19 +131,29 @@ ticks() {
 hertz=$(getconf CLK_TCK)
 
 echo "CPU per request in microseconds, $rounds rounds of $seconds s, wrk -t1 -c64, one worker each"
-declare -A results
+order=("${!names[@]}")
 for round in $(seq 0 "$rounds"); do
-  for index in "${!names[@]}"; do
+  for index in "${order[@]}"; do
     before=$(ticks "${roots[$index]}")
     output=$(wrk -t1 -c64 -d"${seconds}s" -H 'X-Forwarded-For: 81.2.69.142' "http://127.0.0.1:${ports[$index]}/")
     after=$(ticks "${roots[$index]}")
-    requests=$(awk '/requests in/ { print $1 }' <<<"$output")
     if grep -qE 'Non-2xx|Socket errors' <<<"$output"; then echo "${names[$index]}: $output"; exit 1; fi
-    cost=$(awk -v t=$((after - before)) -v h="$hertz" -v r="$requests" 'BEGIN { printf "%.2f", t / h / r * 1e6 }')
-    [ "$round" = 0 ] || results[${names[$index]}]+="$cost "   # the first round warms up
+    requests=$(awk '/requests in/ { print $1 }' <<<"$output")
+    # The first round warms up.
+    [ "$round" = 0 ] || echo "$round ${names[$index]} $((after - before)) $requests" >>"$dir/rounds"
   done
+  mapfile -t order < <(printf '%s\n' "${order[@]}" | tac)
 done
-for name in "${names[@]}"; do
-  sorted=$(tr ' ' '\n' <<<"${results[$name]}" | grep . | sort -n)
-  awk -v name="$name" '{ a[NR] = $1 } END { printf "%-16s median %6.2f   min %6.2f   max %6.2f\n", name, a[int((NR + 1) / 2)], a[1], a[NR] }' <<<"$sorted"
-done
+awk -v hertz="$hertz" -v names="${names[*]}" '
+  function median(list, count,   i, j, held) {
+    for (i = 2; i <= count; i++) for (j = i; j > 1 && list[j] < list[j - 1]; j--) { held = list[j]; list[j] = list[j - 1]; list[j - 1] = held }
+    return (list[int((count + 1) / 2)] + list[int(count / 2) + 1]) / 2
+  }
+  { cost[$2, $1] = $3 / hertz / $4 * 1e6; if ($1 > rounds) rounds = $1 }
+  END {
+    for (n = 1; n <= split(names, name, " "); n++) {
+      for (r = 1; r <= rounds; r++) { own[r] = cost[name[n], r]; ratio[r] = own[r] / cost["nginx", r] }
+      middle = median(own, rounds)   # sorts
+      printf "%-16s median %6.2f   min %6.2f   max %6.2f   to nginx %.2f\n", name[n], middle, own[1], own[rounds], median(ratio, rounds)
+    }
+  }' "$dir/rounds"
