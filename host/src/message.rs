@@ -80,19 +80,14 @@ pub enum NotForwarded {
 /// When the request must not be sent on.
 pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
     check_method(&request.method)?;
-    check_framing(request)?;
     if !matches!(request.version, Version::HTTP_10 | Version::HTTP_11) {
         return Err(NotForwarded::Version);
     }
-    let host = host(&request.headers)?;
+    let host = check_fields(request)?;
     if host.is_none() && request.version != Version::HTTP_10 {
         return Err(NotForwarded::NoHost);
     }
     let head = target(request, host.unwrap_or_default())?;
-    let mut expectations = request.headers.get_all(header::EXPECT).iter();
-    if expectations.any(|it| !it.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(NotForwarded::Expect);
-    }
     if request.method == Method::OPTIONS && max_forwards(&request.headers)? == Some(0) {
         return Err(NotForwarded::OptionsOfOurs);
     }
@@ -109,38 +104,32 @@ fn check_method(method: &Method) -> Result<(), NotForwarded> {
     }
 }
 
-/// RFC 9112, section 6. hyper has made sure that there is either a coding that ends in `chunked` or one valid length.
-fn check_framing(request: &Parts) -> Result<(), NotForwarded> {
-    let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-        if !is_chunked || codings.next().is_some() || request.version == Version::HTTP_10 {
-            return Err(NotForwarded::TransferEncoding);
+/// Checks the fields, and gives the one valid Host, if any. One pass over all of them costs less than looking up each.
+///
+/// hyper has made sure that there is either a coding that ends in `chunked` or one valid length (RFC 9112, section 6).
+fn check_fields(request: &Parts) -> Result<Option<&str>, NotForwarded> {
+    let (mut host, mut is_coded) = (None, false);
+    for (name, value) in &request.headers {
+        if *name == header::HOST {
+            if host.replace(value).is_some() {
+                return Err(NotForwarded::Hosts);
+            }
+        } else if *name == header::TRANSFER_ENCODING {
+            let is_chunked = value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+            if !is_chunked || request.version == Version::HTTP_10 || is_coded {
+                return Err(NotForwarded::TransferEncoding);
+            }
+            is_coded = true;
+        } else if *name == header::CONTENT_LENGTH {
+            let length = value.to_str().ok().and_then(|digits| digits.parse::<i64>().ok());
+            length.filter(|it| *it >= 0).ok_or(NotForwarded::ContentLength)?;
+        } else if *name == header::EXPECT && !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            return Err(NotForwarded::Expect);
         }
     }
-    match request
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .map(|length| length.to_str().map(str::parse::<i64>))
-    {
-        None | Some(Ok(Ok(0..))) => Ok(()),
-        Some(_) => Err(NotForwarded::ContentLength),
-    }
-}
-
-/// The one valid Host, if any.
-fn host(headers: &HeaderMap) -> Result<Option<&str>, NotForwarded> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let Some(host) = hosts.next() else { return Ok(None) };
-    if hosts.next().is_some() {
-        return Err(NotForwarded::Hosts);
-    }
-    let host = host.to_str().map_err(|_| NotForwarded::Host)?;
-    if is_authority(host) {
-        Ok(Some(host))
-    } else {
-        Err(NotForwarded::Host)
-    }
+    let Some(host) = host else { return Ok(None) };
+    let host = host.to_str().ok().filter(|host| is_authority(host));
+    host.map(Some).ok_or(NotForwarded::Host)
 }
 
 /// RFC 9112, section 3.2. The authority of an absolute form wins over Host.
@@ -176,28 +165,42 @@ fn is_authority(text: &str) -> bool {
             None => return false,
         },
         None => {
-            let end = text.find(':').unwrap_or(text.len());
-            let (name, port) = text.split_at(end);
+            let end = text.bytes().position(|byte| byte == b':');
+            let (name, port) = text.split_at(end.unwrap_or(text.len()));
             (is_name(name), port)
         }
     };
     host && is_port(port)
 }
 
+/// The bytes of a host's name that stand for themselves (RFC 3986, section 3.2.2: unreserved and sub-delims without the comma).
+const IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut others: &[u8] = b"-._~!$&'()*+;=";
+    while let [first, rest @ ..] = others {
+        table[*first as usize] = true;
+        others = rest;
+    }
+    table
+};
+
 fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let mut is_name = !name.is_empty() && name.len() <= 255;
     while let Some(byte) = bytes.next() {
-        is_name &= match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => true,
-            b'%' => [bytes.next(), bytes.next()]
-                .iter()
-                .all(|digit| digit.is_some_and(|it| it.is_ascii_hexdigit())),
-            _ => false,
-        };
+        let is_escape = byte == b'%' && [bytes.next(), bytes.next()].iter().all(is_hex);
+        is_name &= IN_NAMES[usize::from(byte)] || is_escape;
     }
     is_name
+}
+
+fn is_hex(digit: &Option<u8>) -> bool {
+    digit.is_some_and(|it| it.is_ascii_hexdigit())
 }
 
 /// Nothing, or a colon and perhaps a number up to 65535.

@@ -1,6 +1,6 @@
 //! The life of a request, in order.
 
-use crate::decide::{self, Inquiry};
+use crate::decide::{self, Decided, Inquiry};
 use crate::message;
 use crate::record::{Recorded, RequestRecord};
 use crate::respond::{self, Body, RequestError};
@@ -9,6 +9,7 @@ use crate::table::Pin;
 use crate::upstream::{Forwarder, Forwarding, Outbound, ReplayBody};
 use crate::vitals::Ending;
 use crate::worker::Worker;
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use portolan_core::identity;
@@ -17,36 +18,38 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// Answers a request that came to the listener of this number.
-pub async fn handle(
+pub fn handle(
     worker: Rc<Worker>,
     listener: usize,
     downstream: Rc<Downstream>,
     request: Request<Incoming>,
-) -> Response<Recorded<Body, Pin>> {
-    let mut record = RequestRecord::begin(&worker.recorder, &request, Instant::now());
-    let response = match answer(&worker, listener, &downstream, request, &mut record).await {
-        Ok(response) => response,
-        Err(error) => {
-            record.ended(error.ending());
-            error.response()
-        }
-    };
-    record.deliver(response)
+) -> impl Future<Output = Response<Recorded<Body, Pin>>> {
+    let (parts, body) = request.into_parts();
+    let mut record = RequestRecord::begin(&worker.recorder, &parts, Instant::now());
+    async move {
+        let response = match answer(&worker, listener, &downstream, (&parts, body), &mut record).await {
+            Ok(response) => response,
+            Err(error) => {
+                record.ended(error.ending());
+                error.response()
+            }
+        };
+        record.deliver(response)
+    }
 }
 
 async fn answer(
     worker: &Worker,
     listener: usize,
     downstream: &Downstream,
-    request: Request<Incoming>,
+    (parts, body): (&Parts, Incoming),
     record: &mut RequestRecord<Pin>,
 ) -> Result<Response<Body>, RequestError> {
-    let (parts, body) = request.into_parts();
-    let head = message::check(&parts)?;
+    let head = message::check(parts)?;
 
     // Pin: from here on, everything seen belongs together.
     let table = worker.pins.pin();
-    if let Some(answer) = worker.front_door.answer(&table.settings, &parts, head.path) {
+    if let Some(answer) = worker.front_door.answer(&table.settings, parts, head.path) {
         record.ended(Ending::Probe);
         return Ok(answer);
     }
@@ -69,10 +72,9 @@ async fn answer(
         roll: worker.chance.roll(),
         now: record.begun(),
     };
-    let decided = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
-    let decision = decided.decision;
+    let Decided { decision, plugin_took } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();
-    record.decided(Rc::clone(&table), &decision, now, decided.plugin_took);
+    record.decided(Rc::clone(&table), &decision, now, plugin_took);
     if let Some(why) = decision.candidates.nobody() {
         return Err(RequestError::Nobody(why));
     }
@@ -92,7 +94,7 @@ async fn answer(
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
     };
     let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
-    let outbound = Outbound::new(&parts, forwarding, body.framing(&parts.headers));
+    let outbound = Outbound::new(parts, forwarding, body.framing(&parts.headers));
     record.traced(outbound.traceparent());
     let forwarder = Forwarder {
         connections: &worker.connections,

@@ -13,7 +13,8 @@ use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Ending, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, StatusCode, Uri};
+use http::request::Parts;
+use http::{Method, StatusCode, Uri};
 use line::Line;
 use portolan_core::config::Service;
 use portolan_core::decision::{Decision, RankedBy};
@@ -47,7 +48,8 @@ pub trait Ledger {
 #[derive(Debug)]
 pub struct RequestRecord<L: Ledger> {
     recorder: Rc<Recorder>,
-    facts: Facts,
+    /// Where they stay: the record moves with the response, from hand to hand.
+    facts: Box<Facts>,
     ledger: Option<L>,
 }
 
@@ -56,7 +58,7 @@ pub struct RequestRecord<L: Ledger> {
 struct Facts {
     begun: Instant,
     /// Kept only for the access log; cloning them copies references.
-    asked: Option<Asked>,
+    asked: Option<Box<Asked>>,
     is_head: bool,
     client: Option<ClientIdentity>,
     country: Country,
@@ -106,18 +108,20 @@ impl Recorder {
 
 impl<L: Ledger> RequestRecord<L> {
     /// The record of a request that came now.
-    pub fn begin<B>(recorder: &Rc<Recorder>, request: &Request<B>, now: Instant) -> Self {
-        let asked = recorder.log.is_some().then(|| Asked {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            host: request.headers().get(header::HOST).cloned(),
+    pub fn begin(recorder: &Rc<Recorder>, request: &Parts, now: Instant) -> Self {
+        let asked = recorder.log.is_some().then(|| {
+            Box::new(Asked {
+                method: request.method.clone(),
+                uri: request.uri.clone(),
+                host: request.headers.get(header::HOST).cloned(),
+            })
         });
         Self {
             recorder: Rc::clone(recorder),
-            facts: Facts {
+            facts: Box::new(Facts {
                 begun: now,
                 asked,
-                is_head: request.method() == Method::HEAD,
+                is_head: request.method == Method::HEAD,
                 client: None,
                 country: Country::UNKNOWN,
                 trace: None,
@@ -130,7 +134,7 @@ impl<L: Ledger> RequestRecord<L> {
                 ending: None,
                 received: 0,
                 sent: 0,
-            },
+            }),
             ledger: None,
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::telemetry::access_log::{AccessLog, Destination};
 use crate::vitals::GatewayKey;
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use portolan_core::candidates;
@@ -88,7 +88,7 @@ impl Scene {
             .method(method)
             .uri("/cart?card=4111")
             .header("host", "shop.example.net");
-        let request = request.body(()).expect("a request");
+        let (request, ()) = request.body(()).expect("a request").into_parts();
         RequestRecord::begin(&self.recorder, &request, Instant::now())
     }
 

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -83,7 +83,9 @@ where
     match last {
         Last::Close => {}
         Last::Linger => {
-            let _ = unless_over(&activity, pin!(timeout(LINGER, read_on(&mut stream)))).await;
+            // Rare, and large: it must not make every connection's future larger.
+            let lingering = Box::pin(timeout(LINGER, read_on(&mut stream)));
+            let _ = unless_over(&activity, lingering).await;
         }
         Last::NoHttp2 => {
             // Nothing was written before, so this goes at once.

@@ -177,7 +177,8 @@ where
 
     /// Runs an attempt, and perhaps others beside it when it is slow. Gives the one that counts.
     async fn run(&self, course: &mut Course<'_>, slot: Slot, began: Instant) -> (Slot, Ended) {
-        let mut attempt = pin!(self.attempt(slot, course.request, course.body, course.plan.deadline()));
+        let span = (began, course.plan.deadline());
+        let mut attempt = pin!(self.attempt(slot, course.request, course.body, span));
         let mut ask_at = self.retry.hedge_after.map(|after| began + after);
         loop {
             if let Some(ended) = self.watch(attempt.as_mut(), course, began, ask_at).await {
@@ -243,19 +244,19 @@ where
         }
     }
 
-    /// Sends the request to one gateway and waits for the head of its response. There has to be a connection by `deadline`.
+    /// Sends the request to one gateway, from `began` on, and waits for the head of its response. There has to be a
+    /// connection by `deadline`.
     pub(super) async fn attempt(
         &self,
         slot: Slot,
         request: &Outbound<'_>,
         body: &ReplayBody,
-        deadline: Instant,
+        (began, deadline): (Instant, Instant),
     ) -> Ended {
         // The plan names no region without a gateway.
         let target = (self.target)(slot).ok_or(Failure::uncounted(Outcome::NotSent))?;
         let pool = self.connections.pool(target);
         let flight = pool.enter();
-        let began = Instant::now();
         let answered = || target.vitals.answered(self.connections.worker(), began.elapsed());
         // A request without Host gets one all the same: the gateway's own.
         let host = (!target.preserve_host || !request.has_host()).then_some(&target.authority);
@@ -282,7 +283,8 @@ where
         let patience = deadline
             .saturating_duration_since(Instant::now())
             .min(self.timeouts.connect);
-        let connected = pool.connect(target, patience).await;
+        // Rare, and large: it must not make every request's future larger.
+        let connected = Box::pin(pool.connect(target, patience)).await;
         let mut connection = connected.map_err(|error| {
             tracing::debug!(gateway = %target.vitals.key.region, %error, "no connection");
             match error {
@@ -304,7 +306,7 @@ where
     async fn receive(&self, head: Head, connection: Box<Connection>, flight: Flight) -> Ended {
         let mut body = UpstreamBody::new(connection, flight, self.timeouts.idle);
         if self.retry.hold_back_bytes > 0 {
-            body.hold_back(self.retry.hold_back_bytes)
+            Box::pin(body.hold_back(self.retry.hold_back_bytes))
                 .await
                 .map_err(|error| match error {
                     UpstreamBodyError::Cut(_) => Failure::new(Outcome::Broken),

@@ -38,10 +38,10 @@ where
         A: Future<Output = Ended>,
     {
         let (request, body, deadline) = (course.request, course.body, course.plan.deadline());
-        let runner = |slot| Runner {
-            slot,
-            began: Instant::now(),
-            attempt: Box::pin(self.attempt(slot, request, body, deadline)),
+        let runner = |slot| {
+            let began = Instant::now();
+            let attempt = Box::pin(self.attempt(slot, request, body, (began, deadline)));
+            Runner { slot, began, attempt }
         };
         let first = Runner {
             slot,

@@ -38,9 +38,25 @@ pub struct Outbound<'a> {
     request: &'a Parts,
     forwarding: Forwarding<'a>,
     framing: Framing,
+    told: Told<'a>,
+    trace: Trace<'a>,
+}
+
+/// What the client's fields tell that is not just sent on.
+#[derive(Debug, Default)]
+struct Told<'a> {
     /// The fields that `Connection` names: they end here (RFC 9110, section 7.6.1). Nearly always none.
     named: Vec<&'a [u8]>,
-    trace: Trace<'a>,
+    /// Whether it reads trailers.
+    takes_trailers: bool,
+    host: Option<&'a HeaderValue>,
+    trace: Option<&'a HeaderValue>,
+    /// The first line of `X-Forwarded-For`, and whether there are more.
+    stations: Option<&'a HeaderValue>,
+    has_more_stations: bool,
+    /// Whether there are `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    has_host: bool,
+    has_scheme: bool,
 }
 
 /// `traceparent` (W3C Trace Context, section 3.2).
@@ -53,8 +69,8 @@ enum Trace<'a> {
 impl<'a> Outbound<'a> {
     /// A request that passed [`message::check`], with this framing of its body.
     pub fn new(request: &'a Parts, forwarding: Forwarding<'a>, framing: Framing) -> Self {
-        let given = request.headers.get(TRACEPARENT);
-        let trace = match given.filter(|value| is_traceparent(value.as_bytes())) {
+        let told = Told::by(&request.headers);
+        let trace = match told.trace.filter(|value| is_traceparent(value.as_bytes())) {
             Some(value) => Trace::Kept(value),
             None => Trace::Begun(new_trace(forwarding.chance)),
         };
@@ -62,7 +78,7 @@ impl<'a> Outbound<'a> {
             request,
             forwarding,
             framing,
-            named: named(&request.headers),
+            told,
             trace,
         }
     }
@@ -126,7 +142,7 @@ impl<'a> Outbound<'a> {
     fn host(&self) -> Option<&[u8]> {
         match self.request.uri.authority() {
             Some(authority) => Some(authority.as_str().as_bytes()),
-            None => self.request.headers.get(header::HOST).map(HeaderValue::as_bytes),
+            None => self.told.host.map(HeaderValue::as_bytes),
         }
     }
 
@@ -156,33 +172,31 @@ impl<'a> Outbound<'a> {
             b'm' => *name == header::MAX_FORWARDS && self.request.method == Method::OPTIONS,
             _ => false,
         };
-        is_rewritten
-            || self
-                .named
-                .iter()
-                .any(|named| named.eq_ignore_ascii_case(text.as_bytes()))
+        let mut named = self.told.named.iter();
+        is_rewritten || named.any(|named| named.eq_ignore_ascii_case(text.as_bytes()))
     }
 
     fn write_forwarding(&self, to: &mut Vec<u8>, host: Option<&[u8]>) {
         let Self {
-            request, forwarding, ..
+            request,
+            forwarding,
+            told,
+            ..
         } = self;
-        let headers = &request.headers;
-        let says = |name: &HeaderName| forwarding.is_trusted && headers.contains_key(name);
         if let Some(host) = host
-            && !says(&X_FORWARDED_HOST)
+            && !(forwarding.is_trusted && told.has_host)
         {
             field(to, b"x-forwarded-host", host);
         }
-        if !says(&X_FORWARDED_PROTO) {
+        if !(forwarding.is_trusted && told.has_scheme) {
             field(to, b"x-forwarded-proto", forwarding.scheme.as_bytes());
         }
         to.extend_from_slice(b"x-forwarded-for: ");
-        for station in headers.get_all(X_FORWARDED_FOR) {
-            if !station.is_empty() {
-                to.extend_from_slice(station.as_bytes());
-                to.extend_from_slice(b", ");
-            }
+        let more = told.has_more_stations.then(|| request.headers.get_all(X_FORWARDED_FOR));
+        let more = more.into_iter().flat_map(|lines| lines.iter().skip(1));
+        for stations in told.stations.into_iter().chain(more).filter(|it| !it.is_empty()) {
+            to.extend_from_slice(stations.as_bytes());
+            to.extend_from_slice(b", ");
         }
         to.extend_from_slice(forwarding.peer.as_bytes());
         to.extend_from_slice(b"\r\n");
@@ -198,12 +212,12 @@ impl<'a> Outbound<'a> {
         if let Trace::Begun(trace) = &self.trace {
             field(to, b"traceparent", trace);
         }
-        if takes_trailers(headers) {
+        if told.takes_trailers {
             field(to, b"te", b"trailers");
             field(to, b"connection", b"te");
         }
         if request.method == Method::OPTIONS
-            && let Ok(Some(left @ 1..)) = message::max_forwards(headers)
+            && let Ok(Some(left @ 1..)) = message::max_forwards(&request.headers)
         {
             number(to, b"max-forwards", left - 1);
         }
@@ -231,15 +245,39 @@ fn ends_here(name: &str) -> bool {
         )
 }
 
-fn named(headers: &HeaderMap) -> Vec<&[u8]> {
-    let mut named = Vec::new();
-    for value in headers.get_all(header::CONNECTION) {
-        if !fields::is_usual_connection(value.as_bytes()) {
+impl<'a> Told<'a> {
+    /// One pass over all fields costs less than looking up each.
+    fn by(headers: &'a HeaderMap) -> Self {
+        let mut told = Self::default();
+        for (name, value) in headers {
+            if *name == header::HOST {
+                told.host = Some(value);
+            } else if *name == header::CONNECTION {
+                told.names(value.as_bytes());
+            } else if *name == header::TE {
+                let mut tokens = fields::tokens(value.as_bytes());
+                told.takes_trailers |= tokens.any(|token| token.eq_ignore_ascii_case(b"trailers"));
+            } else {
+                match name.as_str() {
+                    "traceparent" => told.trace = told.trace.or(Some(value)),
+                    "x-forwarded-for" if told.stations.is_none() => told.stations = Some(value),
+                    "x-forwarded-for" => told.has_more_stations = true,
+                    "x-forwarded-host" => told.has_host = true,
+                    "x-forwarded-proto" => told.has_scheme = true,
+                    _ => {}
+                }
+            }
+        }
+        told
+    }
+
+    fn names(&mut self, connection: &'a [u8]) {
+        if !fields::is_usual_connection(connection) {
             // What stands for the way of the request is not the client's to take away.
-            named.extend(fields::tokens(value).filter(|token| !is_of_the_way(token)));
+            let named = fields::tokens(connection).filter(|token| !is_of_the_way(token));
+            self.named.extend(named);
         }
     }
-    named
 }
 
 fn is_of_the_way(token: &[u8]) -> bool {
@@ -254,11 +292,6 @@ fn is_of_the_way(token: &[u8]) -> bool {
     ];
     ours.iter()
         .any(|name| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
-}
-
-fn takes_trailers(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::TE).iter();
-    values.any(|value| fields::tokens(value).any(|token| token.eq_ignore_ascii_case(b"trailers")))
 }
 
 /// `version-trace-parent-flags` in lower-case hex, neither id all zeros (W3C Trace Context, section 3.2.2).

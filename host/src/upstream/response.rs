@@ -71,9 +71,12 @@ pub(super) enum Malformed {
 /// responses came.
 pub(super) fn parse(read: &mut BytesMut, method: &Method, interim: &mut u8) -> Result<Option<Head>, Malformed> {
     loop {
-        // The parser would pass over empty lines, which only servers may do (RFC 9112, section 2.2).
-        if read.first().is_some_and(|first| *first != b'H') {
-            return Err(Malformed::Syntax(httparse::Error::Version));
+        match read.first() {
+            // Asked before anything came, as for every response.
+            None => return Ok(None),
+            Some(b'H') => {}
+            // The parser would pass over empty lines, which only servers may do (RFC 9112, section 2.2).
+            Some(_) => return Err(Malformed::Syntax(httparse::Error::Version)),
         }
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut []);
@@ -146,20 +149,24 @@ fn head_of(
     method: &Method,
 ) -> Result<Head, Malformed> {
     let mut headers = HeaderMap::with_capacity(places.len());
+    let shared = |value| {
+        let value = HeaderValue::from_maybe_shared(head.slice(range(value)));
+        value.map_err(|_| httparse::Error::HeaderValue)
+    };
     let mut framing = Said::default();
-    let mut connection = Vec::new();
+    let mut connection = ArrayVec::<&[u8], MAX_FIELDS>::new();
     for &Place { name, value } in places {
         let name = HeaderName::from_bytes(&head[range(name)]).map_err(|_| httparse::Error::HeaderName)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(range(value)));
-        let value = value.map_err(|_| httparse::Error::HeaderValue)?;
+        let text = &head[range(value)];
         if name == header::CONNECTION {
-            connection.push(value);
+            connection.push(text);
         } else if name == header::TRANSFER_ENCODING {
-            framing.coding(value.as_bytes())?;
+            framing.coding(text)?;
         } else if name == header::CONTENT_LENGTH {
-            framing.length(value.as_bytes(), &mut headers)?;
+            let number = framing.length(text)?;
+            headers.insert(name, number.map_or_else(|| shared(value), Ok)?);
         } else if !fields::is_hop(name.as_str()) {
-            headers.append(name, value);
+            headers.append(name, shared(value)?);
         }
     }
     let keeps_open = end_named(&mut headers, &connection, version);
@@ -200,22 +207,21 @@ impl Said {
         Ok(())
     }
 
-    /// A length, perhaps the same one several times (RFC 9110, section 8.6). It goes on as one number.
-    fn length(&mut self, value: &[u8], headers: &mut HeaderMap) -> Result<(), Malformed> {
+    /// A length, perhaps the same one several times (RFC 9110, section 8.6). Gives the one number as which a list goes on.
+    fn length(&mut self, value: &[u8]) -> Result<Option<HeaderValue>, Malformed> {
+        let mut parts = 0;
         for part in value.split(|byte| *byte == b',') {
             let digits = part.trim_ascii();
             let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
             let text = std::str::from_utf8(digits).ok().filter(|_| is_number);
             let length = text.and_then(|text| text.parse::<i64>().ok());
             let length = length.ok_or(Malformed::Length)?.unsigned_abs();
-            if self.length.is_some_and(|before| before != length) {
+            if self.length.replace(length).is_some_and(|before| before != length) {
                 return Err(Malformed::Length);
             }
-            if self.length.replace(length).is_none() {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            }
+            parts += 1;
         }
-        Ok(())
+        Ok(self.length.filter(|_| parts > 1).map(HeaderValue::from))
     }
 
     /// Whether it tells of a body.
@@ -236,9 +242,9 @@ impl Said {
 
 /// Removes the fields that the lines of `Connection` name, and says whether the connection stays open (RFC 9112, section
 /// 9.3): `close` wins wherever it stands.
-fn end_named(headers: &mut HeaderMap, connection: &[HeaderValue], version: u8) -> bool {
+fn end_named(headers: &mut HeaderMap, connection: &[&[u8]], version: u8) -> bool {
     let (mut keeps_open, mut closes) = (version == 1, false);
-    for token in connection.iter().flat_map(fields::tokens) {
+    for token in connection.iter().copied().flat_map(fields::tokens) {
         if token.eq_ignore_ascii_case(b"close") {
             closes = true;
         } else if token.eq_ignore_ascii_case(b"keep-alive") {
