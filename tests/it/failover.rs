@@ -215,6 +215,41 @@ async fn a_healed_region_comes_back_ramped() {
     assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
 }
 
+/// With an hour to come back in, it gets a tenth of its requests for minutes.
+#[tokio::test]
+async fn a_returning_region_is_spared_whoever_orders() {
+    let plugin = "policy: { plugin: routing }\n";
+    for (policy, section) in [
+        ("", ""),
+        (
+            plugin,
+            "plugins: { routing: { source: \"embedded:nearest\", deadline: 200ms } }",
+        ),
+    ] {
+        let world = Setup::three_regions()
+            .service(&format!(
+                "{policy}health_check: {{ path: /healthz, interval: 50ms, timeout: 50ms }}\nslow_start: 1h"
+            ))
+            .with(section)
+            .start();
+        world.until_healthy().await;
+        world.behave("westeurope", Behaviour::Dead);
+        world.until_state("westeurope", State::Unhealthy).await;
+        world.behave("westeurope", Behaviour::Serve);
+        world.until_state("westeurope", State::Degraded).await;
+        let mut spared = 0;
+        for _ in 0..60 {
+            let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
+            let reason = answer.header("x-portolan-reason");
+            let is_spared = answer.region() == "eastus2";
+            assert_eq!(reason.contains("later westeurope=ramping"), is_spared, "{reason}");
+            spared += usize::from(is_spared);
+        }
+        // Fewer would come once in 10^14 runs.
+        assert!(spared >= 30, "{policy} {spared} of 60");
+    }
+}
+
 #[tokio::test]
 async fn everything_down_says_so_and_comes_back() {
     let world = World::start();

@@ -199,6 +199,12 @@ impl fmt::Display for Reason<'_> {
                 write!(f, "; not {}={}", gateway.region, why.as_str())?;
             }
         }
+        let (ranking, held_back) = (&decision.ranking, decision.ranking.held_back());
+        if ranking.first().is_some_and(|first| !held_back.contains(first)) {
+            for gateway in held_back.iter().filter_map(|slot| service.gateway(slot)) {
+                write!(f, "; later {}=ramping", gateway.region)?;
+            }
+        }
         Ok(())
     }
 }

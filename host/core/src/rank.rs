@@ -12,12 +12,19 @@ use arrayvec::ArrayVec;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranking {
     order: ArrayVec<Slot, { Slots::MAX }>,
+    held_back: Slots,
 }
 
 impl Ranking {
     /// The order, best first.
     pub fn order(&self) -> &[Slot] {
         &self.order
+    }
+
+    /// Returning regions that are passed over this time, so that each gets no more than its share while it is ramped up.
+    /// They come after all others, whoever made the order.
+    pub fn held_back(&self) -> Slots {
+        self.held_back
     }
 
     /// The best region.
@@ -32,6 +39,15 @@ impl Ranking {
             *place = *slot;
         }
         eight
+    }
+
+    /// Moves these regions behind all others.
+    fn hold_back(&mut self, slots: Slots) {
+        self.held_back = slots;
+        if !slots.is_empty() {
+            // Stable: among themselves, both kinds keep their order.
+            self.order.sort_by_key(|slot| slots.contains(*slot));
+        }
     }
 
     /// Appends those of `slots` that are in `wanted`, and takes them out of it.
@@ -59,8 +75,11 @@ impl FromIterator<Slot> for Ranking {
 /// `roll` a random number that decides weighted choice and ramping.
 pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: &ServiceHealth, roll: u64) -> Ranking {
     let mut left = candidates.eligible;
-    let mut ranking = Ranking::default();
     let held_back = held_back(left, health, roll);
+    let mut ranking = Ranking {
+        held_back,
+        ..Ranking::default()
+    };
     let front = left - held_back;
     if service.policy == Policy::Weighted {
         ranking.take(
@@ -75,7 +94,7 @@ pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: 
     ranking
 }
 
-/// The returning regions that are passed over this time, so that each gets no more than its share.
+/// The returning regions that are passed over this time.
 fn held_back(eligible: Slots, health: &ServiceHealth, roll: u64) -> Slots {
     let ramping = eligible & health.ramping();
     if ramping.is_empty() {
@@ -135,7 +154,8 @@ pub struct Checked {
     pub repaired: bool,
 }
 
-/// Makes a plugin's answer sound against the native order. `None` when nothing of it is left although it named
+/// Makes a plugin's answer sound against the native order, whose held-back regions come last in it too: being spared after
+/// a failure is not a matter of preference. `None` when nothing of it is left although it named
 /// something: nonsense, the native order stands. An empty answer is no opinion and gives the native order too.
 pub fn checked(proposal: &Proposal, native: &Ranking) -> Option<Checked> {
     let mut left: Slots = native.order.iter().copied().collect();
@@ -150,6 +170,7 @@ pub fn checked(proposal: &Proposal, native: &Ranking) -> Option<Checked> {
     if !proposal.only || count == 0 {
         ranking.take(native.order.iter().copied(), &mut left);
     }
+    ranking.hold_back(native.held_back);
     Some(Checked {
         ranking,
         repaired: valid < count,

@@ -254,11 +254,16 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 /// Counts first choices over many rolls.
 fn shares(service: &Service, health: &ServiceHealth, rolls: u64) -> Vec<f64> {
+    shares_of(service, health, rolls, |ranking| ranking)
+}
+
+/// Counts first choices of what becomes of the native order.
+fn shares_of(service: &Service, health: &ServiceHealth, rolls: u64, order: impl Fn(Ranking) -> Ranking) -> Vec<f64> {
     let row: Vec<Slot> = service.slots().iter().collect();
     let candidates = candidates::gather(service, health, Country::UNKNOWN, Slots::EMPTY);
     let mut counts = vec![0.0; service.gateways().len()];
     for roll in 0..rolls {
-        let ranking = rank::native(service, &row, &candidates, health, roll);
+        let ranking = order(rank::native(service, &row, &candidates, health, roll));
         counts[ranking.first().expect("somebody").index()] += 1.0 / rolls as f64;
     }
     counts
@@ -292,12 +297,21 @@ fn a_returning_region_gets_its_share_and_no_more() {
         share: 250,
         round_trip: None,
     };
-    let counts = shares(
-        &service,
-        &ServiceHealth::new(vec![ramping, GatewayHealth::default()]),
-        20_000,
-    );
+    let health = ServiceHealth::new(vec![ramping, GatewayHealth::default()]);
+    let counts = shares(&service, &health, 20_000);
     assert!((counts[0] - 0.25).abs() < 0.015, "{counts:?}");
+
+    // Whatever a plugin says, unless it wants no other.
+    let end = Proposal::END;
+    for (only, share) in [(false, 0.25), (true, 1.0)] {
+        let proposal = Proposal {
+            order: [0, end, end, end, end, end, end, end],
+            only,
+        };
+        let asked = |native| rank::checked(&proposal, &native).expect("it names a region").ranking;
+        let counts = shares_of(&service, &health, 20_000, asked);
+        assert!((counts[0] - share).abs() < 0.015, "{only} {counts:?}");
+    }
 }
 
 #[test]

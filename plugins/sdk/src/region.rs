@@ -21,7 +21,8 @@ pub struct Region {
     pub point: Option<Point>,
     /// Round trip from the proxy to its gateway in microseconds.
     pub rtt_us: Option<u32>,
-    /// How much of its traffic it gets, in thousandths: 1000, and less while it is ramped up after a failure.
+    /// How much of its traffic it gets, in thousandths: 1000, and less while it is ramped up after a failure. Portolan sees
+    /// to that, whatever order it is given.
     pub share_permille: u32,
     /// Concurrent requests of one proxy instance beyond which Portolan passes it over.
     pub max_requests: Option<u32>,
