@@ -195,10 +195,16 @@ proptest! {
             prop_assert_eq!(unique.len(), checked.ranking.order().len());
             prop_assert!(unique.iter().all(|slot| case.candidates.eligible.contains(*slot)));
             prop_assert!(only || checked.ranking.order().len() == native.order().len());
-            let named: Vec<u8> = order.into_iter().take_while(|slot| *slot != Proposal::END).collect();
-            let valid = named.iter().copied().find(|slot| case.candidates.eligible.contains(Slot(*slot)));
-            let expected = valid.map(Slot).or(native.first());
-            prop_assert_eq!(checked.ranking.first(), expected);
+            // As it named them, then the others in the native order, and last of all those that are to be spared.
+            let named = order.into_iter().take_while(|slot| *slot != Proposal::END).map(Slot);
+            let mut expected: Vec<Slot> = Vec::new();
+            let mut append = |slot| if case.candidates.eligible.contains(slot) && !expected.contains(&slot) { expected.push(slot) };
+            named.for_each(&mut append);
+            if !only || order[0] == Proposal::END {
+                native.order().iter().copied().for_each(&mut append);
+            }
+            let (spared, first): (Vec<Slot>, Vec<Slot>) = expected.iter().partition(|slot| native.held_back().contains(**slot));
+            prop_assert_eq!(checked.ranking.order(), [first, spared].concat());
         }
     }
 
