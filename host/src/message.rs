@@ -157,7 +157,7 @@ fn target<'a>(request: &'a Parts, host: &'a str) -> Result<RequestHead<'a>, NotF
     }
 }
 
-/// `host [ ":" port ]` of RFC 3986, section 3.2, narrowed: never empty, no user, no list, a port that exists.
+/// `host [ ":" port ]` of RFC 3986, section 3.2, narrowed: never empty, no user, no list, no escapes, a port that exists.
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -173,7 +173,8 @@ fn is_authority(text: &str) -> bool {
     host && is_port(port)
 }
 
-/// The bytes of a host's name that stand for themselves (RFC 3986, section 3.2.2: unreserved and sub-delims without the comma).
+/// The bytes of a host's name (RFC 3986, section 3.2.2: unreserved and sub-delims). Not the comma, which would make it a list;
+/// nor escapes, which are one name to those who decode them, another to those who do not, and no authority to the rest.
 const IN_NAMES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -190,17 +191,7 @@ const IN_NAMES: [bool; 256] = {
 };
 
 fn is_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    let mut is_name = !name.is_empty() && name.len() <= 255;
-    while let Some(byte) = bytes.next() {
-        let is_escape = byte == b'%' && [bytes.next(), bytes.next()].iter().all(is_hex);
-        is_name &= IN_NAMES[usize::from(byte)] || is_escape;
-    }
-    is_name
-}
-
-fn is_hex(digit: &Option<u8>) -> bool {
-    digit.is_some_and(|it| it.is_ascii_hexdigit())
+    !name.is_empty() && name.len() <= 255 && name.bytes().all(|byte| IN_NAMES[usize::from(byte)])
 }
 
 /// Nothing, or a colon and perhaps a number up to 65535.
