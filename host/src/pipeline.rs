@@ -94,7 +94,7 @@ async fn answer(
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
     };
     let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
-    let outbound = Outbound::new(parts, forwarding, body.framing(&parts.headers));
+    let outbound = Outbound::new(parts, head.authority, forwarding, body.framing(&parts.headers));
     record.traced(outbound.traceparent());
     let forwarder = Forwarder {
         connections: &worker.connections,

@@ -36,6 +36,8 @@ pub struct Forwarding<'a> {
 #[derive(Debug)]
 pub struct Outbound<'a> {
     request: &'a Parts,
+    /// What host the client asked for. Empty when it did not say.
+    authority: &'a str,
     forwarding: Forwarding<'a>,
     framing: Framing,
     told: Told<'a>,
@@ -49,7 +51,6 @@ struct Told<'a> {
     named: Vec<&'a [u8]>,
     /// Whether it reads trailers.
     takes_trailers: bool,
-    host: Option<&'a HeaderValue>,
     trace: Option<&'a HeaderValue>,
     /// The first line of `X-Forwarded-For`, and whether there are more.
     stations: Option<&'a HeaderValue>,
@@ -67,8 +68,8 @@ enum Trace<'a> {
 }
 
 impl<'a> Outbound<'a> {
-    /// A request that passed [`message::check`], with this framing of its body.
-    pub fn new(request: &'a Parts, forwarding: Forwarding<'a>, framing: Framing) -> Self {
+    /// A request that passed [`message::check`], with the authority found there and this framing of its body.
+    pub fn new(request: &'a Parts, authority: &'a str, forwarding: Forwarding<'a>, framing: Framing) -> Self {
         let told = Told::by(&request.headers);
         let trace = match told.trace.filter(|value| is_traceparent(value.as_bytes())) {
             Some(value) => Trace::Kept(value),
@@ -76,6 +77,7 @@ impl<'a> Outbound<'a> {
         };
         Self {
             request,
+            authority,
             forwarding,
             framing,
             told,
@@ -90,7 +92,7 @@ impl<'a> Outbound<'a> {
 
     /// Whether the client said what host it asks: in HTTP/1.0 it need not.
     pub(super) fn has_host(&self) -> bool {
-        self.host().is_some()
+        !self.authority.is_empty()
     }
 
     /// How its body is delimited.
@@ -108,13 +110,11 @@ impl<'a> Outbound<'a> {
 
     /// Appends the head, with this Host or else the client's. There has to be one of them: we speak HTTP/1.1.
     pub(super) fn write(&self, to: &mut Vec<u8>, host: Option<&HeaderValue>) {
-        let asked_for = self.host();
         self.write_line(to);
-        if let Some(host) = host.map(HeaderValue::as_bytes).or(asked_for) {
-            field(to, b"host", host);
-        }
+        let host = host.map_or(self.authority.as_bytes(), HeaderValue::as_bytes);
+        field(to, b"host", host);
         self.write_kept(to);
-        self.write_forwarding(to, asked_for);
+        self.write_forwarding(to);
         match self.framing {
             Framing::None => {}
             Framing::Length(length) => {
@@ -136,14 +136,6 @@ impl<'a> Outbound<'a> {
         }
         to.extend_from_slice(target.as_bytes());
         to.extend_from_slice(b" HTTP/1.1\r\n");
-    }
-
-    /// What the client asked for: the authority of an absolute form wins over Host (RFC 9112, section 3.2.2).
-    fn host(&self) -> Option<&[u8]> {
-        match self.request.uri.authority() {
-            Some(authority) => Some(authority.as_str().as_bytes()),
-            None => self.told.host.map(HeaderValue::as_bytes),
-        }
     }
 
     /// The client's own fields, but for those that end here or are written anew.
@@ -176,17 +168,15 @@ impl<'a> Outbound<'a> {
         is_rewritten || named.any(|named| named.eq_ignore_ascii_case(text.as_bytes()))
     }
 
-    fn write_forwarding(&self, to: &mut Vec<u8>, host: Option<&[u8]>) {
+    fn write_forwarding(&self, to: &mut Vec<u8>) {
         let Self {
             request,
             forwarding,
             told,
             ..
         } = self;
-        if let Some(host) = host
-            && !(forwarding.is_trusted && told.has_host)
-        {
-            field(to, b"x-forwarded-host", host);
+        if self.has_host() && !(forwarding.is_trusted && told.has_host) {
+            field(to, b"x-forwarded-host", self.authority.as_bytes());
         }
         if !(forwarding.is_trusted && told.has_scheme) {
             field(to, b"x-forwarded-proto", forwarding.scheme.as_bytes());
@@ -250,9 +240,7 @@ impl<'a> Told<'a> {
     fn by(headers: &'a HeaderMap) -> Self {
         let mut told = Self::default();
         for (name, value) in headers {
-            if *name == header::HOST {
-                told.host = Some(value);
-            } else if *name == header::CONNECTION {
+            if *name == header::CONNECTION {
                 told.names(value.as_bytes());
             } else if *name == header::TE {
                 let mut tokens = fields::tokens(value.as_bytes());

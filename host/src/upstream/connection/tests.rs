@@ -26,7 +26,7 @@ async fn an_idle_connection_keeps_little_memory() {
         is_trusted: false,
         chance: [1; 3],
     };
-    let outbound = Outbound::new(&parts, forwarding, Framing::None);
+    let outbound = Outbound::new(&parts, "a", forwarding, Framing::None);
     let answer = async {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n");
         gateway.write_all(head.as_bytes()).await.expect("written");

@@ -33,7 +33,8 @@ fn parts(method: Method, target: &str, fields: &[(&str, &str)]) -> Parts {
 fn written(parts: &Parts, forwarding: &Forwarding<'_>, framing: Framing, host: Option<&str>) -> Vec<String> {
     let host = host.map(|host| HeaderValue::from_str(host).expect("a host"));
     let mut text = Vec::new();
-    Outbound::new(parts, *forwarding, framing).write(&mut text, host.as_ref());
+    let authority = message::check(parts).expect("a sound request").authority;
+    Outbound::new(parts, authority, *forwarding, framing).write(&mut text, host.as_ref());
     let text = String::from_utf8(text).expect("text");
     let lines = text.strip_suffix("\r\n\r\n").expect("an end");
     lines.split("\r\n").map(str::to_owned).collect()
@@ -87,7 +88,7 @@ fn an_absolute_form_becomes_a_path_and_its_authority_wins() {
     let lines = written(&parts, &UNTRUSTED, Framing::None, None);
     assert_eq!(lines[..2], ["GET /a?b HTTP/1.1", "host: other.example:81"]);
     assert_has(&lines, "x-forwarded-host: other.example:81");
-    let root = self::parts(Method::GET, "http://other.example", &[]);
+    let root = self::parts(Method::GET, "http://other.example", &[("host", "shop.example")]);
     assert_eq!(written(&root, &UNTRUSTED, Framing::None, None)[0], "GET / HTTP/1.1");
 }
 
