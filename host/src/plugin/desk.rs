@@ -1,9 +1,9 @@
 //! What the host does for a guest while it runs: log lines, undeclared headers, counters.
 
 use super::contract::{HOST, Level};
+use super::fields::join_values;
 use super::limits::{Budget, MemoryLimit};
 use super::meters::Meter;
-use super::version::join_values;
 use http::{HeaderMap, HeaderName};
 use portolan_core::id::PluginName;
 use std::cell::RefCell;

@@ -1,53 +1,35 @@
 //! The process's one Wasm engine, and loading plugins into it.
 
 use super::compiled::Compiled;
-use super::desk::{State, offer};
+use super::desk::offer;
 use super::error::{PluginError, Problem};
 use super::load;
 use super::meters::{CounterReading, Meters};
 use super::regions::RegionTable;
 use super::settings::PluginSettings;
+use super::shared::Shared;
 use super::ticker::Ticker;
 use super::version::PluginVersion;
+use super::wasm::{self, CORE_INSTANCES, LOADER_STACK, MEMORIES, TABLE_ELEMENTS, TABLES};
 use portolan_core::id::PluginName;
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use thiserror::Error;
 use wasmtime::component::Linker;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How many instances there may be at once for every worker, within [`INSTANCES`].
 const INSTANCES_PER_WORKER: usize = 16;
 /// The least and the most instances there may be at once. Each reserves 4 GiB of addresses, not of memory.
 const INSTANCES: (usize, usize) = (64, 1024);
-/// How many elements a guest's table may have.
-pub(super) const TABLE_ELEMENTS: usize = 10_000;
-/// How many core instances one plugin may consist of: a Rust plugin has three, an interpreter around ten.
-pub(super) const CORE_INSTANCES: u32 = 40;
-/// How many memories and tables one plugin may have.
-pub(super) const MEMORIES: u32 = 8;
-pub(super) const TABLES: u32 = 20;
 /// What stays mapped of an instance's memory and tables when it is gone. With a page of WebAssembly or more, the memory of
 /// a plugin that stays within one page is cleared by a `memset` instead of a system call.
 const KEEP_RESIDENT: usize = 64 << 10;
-/// What a guest may take of the worker's own stack, in bytes.
-const GUEST_STACK: usize = 256 << 10;
-/// Compiling recurses over the code; this is what `main` would have.
-pub(super) const LOADER_STACK: usize = 8 << 20;
-
 /// Runs plugins. One per process; cheap to clone.
 #[derive(Clone)]
 pub struct PluginEngine {
     pub(super) shared: Arc<Shared>,
-}
-
-pub(super) struct Shared {
-    pub(super) engine: Engine,
-    pub(super) linker: Linker<State>,
-    pub(super) compiled: Compiled,
-    pub(super) meters: Meters,
-    pub(super) ticker: Ticker,
 }
 
 /// Why there is no engine.
@@ -126,27 +108,12 @@ impl PluginEngine {
 fn engine(workers: usize) -> wasmtime::Result<Engine> {
     let (least, most) = INSTANCES;
     let instances = workers.saturating_mul(INSTANCES_PER_WORKER).clamp(least, most);
-    let mut config = config();
+    let mut config = wasm::config();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances as u32)));
     Engine::new(&config).or_else(|error| {
         tracing::warn!(%error, "no addresses for a pool of plugin instances; starting one will take longer");
         Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand))
     })
-}
-
-pub(super) fn config() -> Config {
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .max_wasm_stack(GUEST_STACK)
-        // Off: what plugins do not need, and what makes the same code answer differently on another machine.
-        .wasm_relaxed_simd(false)
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_tail_call(false)
-        .wasm_custom_page_sizes(false)
-        .wasm_wide_arithmetic(false);
-    config
 }
 
 fn pool(instances: u32) -> PoolingAllocationConfig {

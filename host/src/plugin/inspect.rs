@@ -4,7 +4,7 @@
 //! a compiler's time and memory grow with is counted first, in one pass over the file.
 
 use super::contract::{PACKAGE, VERSION};
-use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::wasm::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::error::Problem;
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, Encoding, FunctionBody, Import, MemoryType, Parser, Payload, SectionLimited,

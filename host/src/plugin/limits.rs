@@ -51,7 +51,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= super::engine::TABLE_ELEMENTS)
+        Ok(desired <= super::wasm::TABLE_ELEMENTS)
     }
 }
 

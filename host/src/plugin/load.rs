@@ -3,14 +3,15 @@
 use super::answer::PluginAnswer;
 use super::contract::HOST;
 use super::desk::Desk;
-use super::engine::Shared;
 use super::error::{PluginFault, Problem};
 use super::inspect::inspect;
 use super::instance::{Blueprint, Failure, Instance, Started};
 use super::regions::RegionTable;
 use super::request::RouteRequest;
 use super::settings::PluginSettings;
-use super::version::{PluginVersion, Setup};
+use super::setup::Setup;
+use super::shared::Shared;
+use super::version::PluginVersion;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, Slot};

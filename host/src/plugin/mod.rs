@@ -10,16 +10,16 @@
 //! | `contract` | the contract's types and numbers |
 //! | `settings` | how a plugin is deployed |
 //! | `error` | what can be wrong, when loading and when running |
-//! | `engine` | the process's one engine, its pool and its settings |
+//! | `engine`, `shared`, `wasm` | the process's one engine and its pool; what plugins share; features and limits |
 //! | `ticker` | lets time pass for guests |
 //! | `compiled` | the components compiled last |
 //! | `inspect` | counts what there is in a file before it is compiled |
 //! | `rehearsal` | compiles it in a process of its own first, within limits |
-//! | `load`, `version` | from a file to a version that may be published |
+//! | `load`, `version`, `setup` | from a file to a version that may be published; what it asks for |
 //! | `regions`, `request` | what a plugin is told |
 //! | `instance`, `limits` | one running instance, its memory and its time |
 //! | `answer` | an answer made sound |
-//! | `desk` | what the host does for a guest: log, headers, counters |
+//! | `desk`, `fields` | what the host does for a guest: log, headers, counters |
 //! | `worker` | the instances of a worker; asking |
 //! | `breaker`, `memo`, `meters` | quarantine, remembered answers, what plugins count |
 //! | [`embedded`] | the example plugins |
@@ -33,6 +33,7 @@ mod contract;
 mod desk;
 mod engine;
 mod error;
+mod fields;
 mod inspect;
 mod instance;
 mod limits;
@@ -43,8 +44,11 @@ mod regions;
 mod rehearsal;
 mod request;
 mod settings;
+mod setup;
+mod shared;
 mod ticker;
 mod version;
+mod wasm;
 mod worker;
 
 #[cfg(test)]
@@ -59,5 +63,6 @@ pub use regions::{RegionEntry, RegionTable};
 pub use rehearsal::{ARGUMENT as REHEARSE, rehearsal, rehearse_in};
 pub use request::RouteRequest;
 pub use settings::{Isolation, PluginSettings};
-pub use version::{PluginVersion, Setup};
+pub use setup::Setup;
+pub use version::PluginVersion;
 pub use worker::PluginWorker;

@@ -4,8 +4,8 @@
 //! Counting ([`inspect`](super::inspect)) refuses the plain bombs, but a compiler's time does not only grow with what can be
 //! counted: 200 KB of loops, all of them within the limits, keep it for minutes. Only the system can end it.
 
-use super::engine;
 use super::error::Problem;
+use super::wasm;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use std::io::{self, Read, Write};
@@ -158,11 +158,11 @@ fn compile() -> Result<(), String> {
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let compile = move || -> wasmtime::Result<()> {
-        let engine = Engine::new(&engine::config())?;
+        let engine = Engine::new(&wasm::config())?;
         Component::from_binary(&engine, &bytes)?;
         Ok(())
     };
-    let thread = thread::Builder::new().stack_size(engine::LOADER_STACK).spawn(compile);
+    let thread = thread::Builder::new().stack_size(wasm::LOADER_STACK).spawn(compile);
     match thread.map(thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(Ok(Err(error))) => Err(format!("{error:#}")),

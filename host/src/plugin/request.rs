@@ -1,7 +1,7 @@
 //! A request as the host knows it, and as the contract hands it over.
 
 use super::contract::{HttpMethod, Protocol, Request, inputs, pack};
-use super::version::Setup;
+use super::setup::Setup;
 use http::{HeaderMap, Method, Version};
 use portolan_core::geo::{Country, Point};
 use portolan_core::rank::Ranking;

@@ -1,0 +1,17 @@
+//! What the process's plugins share.
+
+use super::compiled::Compiled;
+use super::desk::State;
+use super::meters::Meters;
+use super::ticker::Ticker;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+/// The one engine of the process and what belongs to it.
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+    pub(super) compiled: Compiled,
+    pub(super) meters: Meters,
+    pub(super) ticker: Ticker,
+}
