@@ -1,44 +1,52 @@
 //! Putting it together: binds, loads, spawns; and takes down again in order.
 
+mod control;
 mod instance;
 mod signals;
+mod supervisor;
+mod workers;
 
-use crate::admin;
-use crate::chance::Chance;
+use crate::admin::Access;
 use crate::config::{AccessLog as AccessLogSettings, Settings};
 use crate::control::front_door;
-use crate::control::health::{self, News};
+use crate::control::health;
 use crate::control::load::LoadError;
-use crate::control::probe::{Network, Resolve};
-use crate::control::publisher::{Publisher, Update};
+use crate::control::publisher::Publisher;
 use crate::control::reload::{self, Reloader};
 use crate::control::start::Start;
 use crate::control::status::Status;
 use crate::front_door::Board;
-use crate::pipeline;
-use crate::plugin::{PluginEngine, PluginWorker};
-use crate::record::Recorder;
-use crate::server::{self, Drain, DrainSwitch, Limits};
-use crate::table::{Pins, Tables};
-use crate::telemetry::access_log::{AccessLog, Destination};
+use crate::plugin::PluginEngine;
+use crate::server::{self, DrainSwitch};
+use crate::table::Tables;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::{Connections, Resolver};
-use crate::worker::Worker;
+use crate::upstream::Resolver;
+use control::{Control, Health};
 use instance::Instance;
-use portolan_core::config::GatewayHost;
-use std::cell::RefCell;
+use signals::Signal;
+pub use signals::Signals;
+use std::convert::Infallible;
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
+use supervisor::Supervisor;
 use thiserror::Error;
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::{JoinSet, LocalSet};
+use workers::Crew;
+
+/// How long connections that are cut off have to be gone.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
+/// Orders that wait for the health task: one for every region there can be.
+const ORDERS: usize = 1024;
 
 /// Why the program cannot start.
 #[derive(Debug, Error)]
@@ -54,37 +62,54 @@ pub enum AppError {
     /// A database or a plugin cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The system gives no thread, runtime, file or resolver.
-    #[error("failed to start: {0}")]
-    System(#[from] io::Error),
+    /// The access log cannot be opened.
+    #[error("failed to open the access log {destination}: {error}")]
+    AccessLog {
+        /// Its file, or standard output.
+        destination: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The system refuses something that every program needs.
+    #[error("failed to start {what}: {error}")]
+    System {
+        /// What it was for.
+        what: &'static str,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// What the system refused.
+fn system(what: &'static str) -> impl Fn(io::Error) -> AppError {
+    move |error| AppError::System { what, error }
 }
 
 /// The running program.
-#[derive(Debug)]
 pub struct App {
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
+    probes: Option<SocketAddr>,
     tables: Arc<Tables>,
     status: Arc<Status>,
     front_door: Arc<Board>,
     orders: mpsc::Sender<reload::Order>,
     access_log: Option<Arc<AccessLog>>,
     drain: DrainSwitch,
-    drain_time: Duration,
     workers: Vec<JoinHandle<()>>,
+    /// Ends when the last worker does.
+    workers_alive: mpsc::Receiver<Infallible>,
     control: Option<(Arc<Notify>, JoinHandle<()>)>,
 }
 
-/// What all workers are made from.
-#[derive(Clone)]
-struct Crew {
-    workers: usize,
-    tables: Arc<Tables>,
-    engine: PluginEngine,
-    unrouted: Arc<ServiceVitals>,
-    access_log: Option<Arc<AccessLog>>,
-    front_door: Arc<Board>,
-    drain: Drain,
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("listeners", &self.listeners)
+            .field("admin", &self.admin)
+            .field("probes", &self.probes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl App {
@@ -108,28 +133,27 @@ impl App {
         let settings = Arc::clone(&loaded.settings);
         let workers = workers(&settings);
 
-        let sockets = settings
-            .listeners
-            .iter()
-            .map(|listener| bind(listener.address, workers));
+        let sockets = settings.listeners.iter().map(|it| workers::bind(it.address, workers));
         let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
         let listeners: Vec<_> = sockets
             .iter()
             .filter_map(|each| each.first()?.local_addr().ok())
             .collect();
-        let admin_socket = bind_admin(settings.admin)?;
-        let admin = admin_socket.local_addr()?;
+        let admin = administration(&settings)?;
+        let addresses: Vec<_> = admin.iter().filter_map(|(it, _)| it.local_addr().ok()).collect();
 
         let alarm = Arc::new(Notify::new());
-        let control = runtime::Builder::new_current_thread().enable_all().build()?;
-        let resolver = Arc::new(Resolver::system(control.handle().clone()));
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(system("the control runtime"))?;
+        let resolver = Arc::new(Resolver::system(runtime.handle().clone()));
         let (publisher, tables) = Publisher::new(loaded, workers, Arc::clone(&alarm), Arc::clone(&resolver));
         let (switch, drain) = server::drain();
         let access_log = access_log(&settings.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let board = Arc::new(Board::default());
         let (witness, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board));
-        let front_door = front_door.run(drain.clone());
+        let supervisor = Supervisor::default();
+        let (alive, workers_alive) = mpsc::channel(1);
         let crew = Crew {
             workers,
             tables: Arc::clone(&tables),
@@ -137,13 +161,17 @@ impl App {
             unrouted: Arc::clone(&unrouted),
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
-            drain,
+            drain: drain.clone(),
+            supervisor: supervisor.clone(),
+            alive,
         };
+        engine.begin_serving();
         let threads = crew.start(sockets)?;
+        drop(crew);
 
         let (updates, inbox) = mpsc::unbounded_channel();
         let (orders, order_inbox) = mpsc::channel(16);
-        let (health_orders, health_inbox) = mpsc::channel(16);
+        let (health_orders, health_inbox) = mpsc::channel(ORDERS);
         let instance = Arc::new(Instance {
             started: SystemTime::now(),
             tables: Arc::clone(&tables),
@@ -152,59 +180,56 @@ impl App {
             front_door: Arc::clone(&board),
             unrouted,
             engine: engine.clone(),
+            drain: drain.clone(),
+            supervisor: supervisor.clone(),
             reload: orders.clone(),
-            health: health_orders,
+            health: health_orders.clone(),
         });
-        let inputs = health::Inputs {
-            watched: publisher.watched(),
-            alarm,
-            orders: health_inbox,
+        let health = Health {
+            inputs: health::Inputs {
+                watched: publisher.watched(),
+                alarm,
+                orders: health_inbox,
+            },
+            orders: health_orders,
+            resolver,
+            witness,
+            updates: updates.clone(),
         };
-        let prober = Network::new(resolver);
-        let health_updates = updates.clone();
-        let health = health::run(inputs, prober, Chance::new().roll(), move |news| {
-            match news {
-                News::View(config, view) => {
-                    // The publisher lives as long as this task.
-                    let _ = health_updates.send(Update::Health(config, view));
-                }
-                News::Changed(vitals, transition) => witness.saw(&vitals, &transition),
-                News::Probed(..) => {}
-            }
-        });
         let reloader = Reloader::new(path, last_good, engine, load, updates, Arc::clone(&status));
-        let tables_of_publisher = Arc::clone(&tables);
+        let control = Control {
+            supervisor,
+            tables: Arc::clone(&tables),
+            publisher,
+            updates: inbox,
+            reloader,
+            orders: order_inbox,
+            health,
+            front_door,
+            drain,
+            admin,
+            instance,
+        };
         let stop = Arc::new(Notify::new());
         let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new().name("control".into()).spawn(move || {
-            control.block_on(async {
-                tokio::spawn(publisher.run(inbox, tables_of_publisher));
-                tokio::spawn(reloader.run(order_inbox));
-                tokio::spawn(health);
-                let front_door = tokio::spawn(front_door);
-                tokio::spawn(serve_admin(admin_socket, instance));
-                stopped.notified().await;
-                // The drain has told it to end. If it has panicked, that was reported where it happened.
-                let _ = front_door.await;
-            });
-            // What blocks, such as a plugin being compiled, is not waited for.
-            control.shutdown_background();
-        })?;
-        tracing::info!(?listeners, %admin, workers, "serving");
-        let control = Some((stop, thread));
-        let drain_time = settings.drain_time;
+        let thread = thread::Builder::new().name("control".into());
+        let thread = thread.spawn(move || control.run(runtime, &stopped));
+        let thread = thread.map_err(system("the control thread"))?;
+        let (admin, probes) = (addresses[0], addresses.get(1).copied());
+        tracing::info!(?listeners, %admin, ?probes, workers, "serving");
         Ok(Self {
             listeners,
             admin,
+            probes,
             tables,
             status,
             front_door: board,
             orders,
             access_log,
             drain: switch,
-            drain_time,
             workers: threads,
-            control,
+            workers_alive,
+            control: Some((stop, thread)),
         })
     }
 
@@ -216,6 +241,11 @@ impl App {
     /// Where the administration listens.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where liveness, readiness and metrics can be read as well, when that is configured.
+    pub fn probes(&self) -> Option<SocketAddr> {
+        self.probes
     }
 
     /// The routing tables.
@@ -233,44 +263,103 @@ impl App {
         &self.status
     }
 
-    /// Begins to drain: no new connections; what runs is finished within the drain time.
-    pub fn begin_drain(&self) {
-        self.drain.begin(Instant::now() + self.drain_time);
+    /// From now on readiness and probe paths answer 503, and everything is still accepted.
+    pub fn begin_lame_duck(&self) {
+        self.front_door.leave();
+        self.drain.lame_duck();
     }
 
-    /// Loads the configuration and all it names again, and opens the access log anew.
+    /// Begins to drain: no new connections; what runs is finished within the drain time.
+    pub fn begin_drain(&self) {
+        self.front_door.leave();
+        let drain_time = self.tables.current().settings.drain_time;
+        self.drain.begin(Instant::now() + drain_time);
+    }
+
+    /// Loads the configuration and all it names again, and reopens the logs.
     pub fn reload(&self) {
         // A full queue holds orders to do just this.
         let _ = self.orders.try_send(reload::Order::Reload);
+        self.reopen_logs();
+    }
+
+    /// Opens the access log's file again, so that the old one may be moved away.
+    pub fn reopen_logs(&self) {
         if let Some(access_log) = &self.access_log {
             access_log.reopen();
         }
     }
 
-    /// Waits for SIGTERM or SIGINT, reloading on SIGHUP meanwhile.
+    /// Serves until SIGTERM or SIGINT. Then readiness fails for the time of `lame_duck`, listeners close, and what runs is
+    /// finished within `drain_time`; a second SIGTERM or SIGINT ends that at once. SIGHUP reloads and reopens logs, SIGUSR1
+    /// reopens logs.
     ///
     /// # Errors
     /// When signals cannot be waited for.
-    pub fn wait_for_signal(&self) -> io::Result<()> {
-        signals::wait(|| self.reload())
-    }
-
-    /// Serves until SIGTERM or SIGINT, reloading on SIGHUP; then drains and ends.
-    ///
-    /// # Errors
-    /// When signals cannot be waited for.
-    pub fn run_until_signalled(self) -> io::Result<()> {
-        self.wait_for_signal()?;
-        tracing::info!(within = ?self.drain_time, "draining");
-        self.stop();
+    pub fn run_until_signalled(mut self, signals: &mut Signals) -> io::Result<()> {
+        signals.obey_stop()?;
+        self.obey(signals, std::future::pending());
+        let settings = Arc::clone(&self.tables.current().settings);
+        let (lame_duck, drain_time) = (settings.lame_duck, settings.drain_time);
+        tracing::info!(
+            ?lame_duck,
+            ?drain_time,
+            "stopping: readiness fails, everything is still accepted"
+        );
+        self.begin_lame_duck();
+        let ended_early = self.obey(signals, async { tokio::time::sleep(lame_duck).await });
+        if ended_early {
+            return self.end_at_once(signals);
+        }
+        tracing::info!(within = ?drain_time, "draining: listeners are closed");
+        self.begin_drain();
+        let mut alive = std::mem::replace(&mut self.workers_alive, mpsc::channel(1).1);
+        let ended_early = self.obey(signals, async { while alive.recv().await.is_some() {} });
+        self.workers_alive = alive;
+        if ended_early {
+            return self.end_at_once(signals);
+        }
         Ok(())
     }
 
-    /// Drains and ends: requests that have begun are answered.
+    /// Obeys signals until something has come about; whether a signal to stop came before.
+    fn obey(&self, signals: &mut Signals, until: impl Future<Output = ()>) -> bool {
+        let mut until = std::pin::pin!(until);
+        loop {
+            match signals.next(until.as_mut()) {
+                None => return false,
+                Some(Signal::Stop) => return true,
+                Some(Signal::Reload) => self.reload(),
+                Some(Signal::Reopen) => self.reopen_logs(),
+                Some(Signal::Ignored) => tracing::info!("SIGUSR2 has no meaning yet; ignored"),
+            }
+        }
+    }
+
+    /// Cuts off what still runs, and waits for nothing that takes longer than a second.
+    fn end_at_once(mut self, signals: &mut Signals) -> io::Result<()> {
+        tracing::warn!("stopping at once: connections are closed");
+        self.drain.begin(Instant::now());
+        let mut alive = std::mem::replace(&mut self.workers_alive, mpsc::channel(1).1);
+        let gone = async { while alive.recv().await.is_some() {} };
+        signals.next(async {
+            let _ = tokio::time::timeout(CUT_OFF, gone).await;
+        });
+        // What is left ends with the process.
+        self.workers.clear();
+        self.control = None;
+        Ok(())
+    }
+
+    /// Drains and ends, without a lame duck phase: requests that have begun are answered.
     pub fn stop(mut self) {
         self.begin_drain();
+        self.join_workers();
+    }
+
+    fn join_workers(&mut self) {
         for worker in self.workers.drain(..) {
-            // A worker ends early only by a panic, which was reported where it happened.
+            // A worker that panicked was restarted, and that was logged.
             let _ = worker.join();
         }
     }
@@ -279,9 +368,7 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.drain.begin(Instant::now());
-        for worker in self.workers.drain(..) {
-            let _ = worker.join();
-        }
+        self.join_workers();
         if let Some((stop, control)) = self.control.take() {
             stop.notify_one();
             let _ = control.join();
@@ -295,82 +382,28 @@ fn workers(settings: &Settings) -> usize {
     workers.map_or(1, NonZeroUsize::get)
 }
 
-/// A socket for every worker: the system shares connections out among them.
-fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, AppError> {
-    let listen = |address| server::bind(address).map_err(|error| AppError::Listen { address, error });
-    let first = listen(address)?;
-    // With port 0 the system has chosen one by now.
-    let address = first.local_addr()?;
-    let others = (1..workers).map(|_| listen(address));
-    std::iter::once(Ok(first)).chain(others).collect()
+/// The sockets of administration: all of it, and where configured, what may be read only.
+fn administration(settings: &Settings) -> Result<Vec<(TcpListener, Access)>, AppError> {
+    let admin = &settings.admin;
+    let whole = std::iter::once((admin.address, Access::whole(admin.address, &admin.hosts)));
+    let probes = admin.probes.map(|address| (address, Access::probes(&admin.hosts)));
+    let bound = whole.chain(probes).map(|(address, access)| {
+        let bound = TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        let bound = bound.map_err(|error| AppError::Listen { address, error })?;
+        Ok((bound, access))
+    });
+    bound.collect()
 }
 
-fn bind_admin(address: SocketAddr) -> Result<TcpListener, AppError> {
-    let bound = TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-    bound.map_err(|error| AppError::Listen { address, error })
-}
-
-fn access_log(settings: &AccessLogSettings, workers: usize) -> io::Result<Option<Arc<AccessLog>>> {
-    let destination = match settings {
+fn access_log(settings: &AccessLogSettings, workers: usize) -> Result<Option<Arc<AccessLog>>, AppError> {
+    let (destination, name) = match settings {
         AccessLogSettings::Off => return Ok(None),
-        AccessLogSettings::Stdout => Destination::Stdout,
-        AccessLogSettings::File(path) => Destination::File(path.clone()),
+        AccessLogSettings::Stdout => (Destination::Stdout, "standard output".to_owned()),
+        AccessLogSettings::File(path) => (Destination::File(path.clone()), path.display().to_string()),
     };
-    Ok(Some(Arc::new(AccessLog::start(destination, workers)?)))
-}
-
-impl Resolve for Resolver {
-    async fn addresses(&self, host: &GatewayHost) -> Vec<IpAddr> {
-        Resolver::addresses(self, host).await
-    }
-}
-
-async fn serve_admin(socket: TcpListener, instance: Arc<Instance>) {
-    let served = match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => admin::serve(listener, instance).await,
-        Err(error) => Err(error),
-    };
-    let Err(error) = served;
-    tracing::error!(%error, "the administration stopped");
-}
-
-impl Crew {
-    /// One thread for each worker, each with its socket of every listener.
-    fn start(&self, sockets: Vec<Vec<TcpListener>>) -> Result<Vec<JoinHandle<()>>, AppError> {
-        let mut sockets: Vec<_> = sockets.into_iter().map(Vec::into_iter).collect();
-        let threads = (0..self.workers).map(|index| {
-            let own: Vec<_> = sockets.iter_mut().filter_map(Iterator::next).collect();
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let crew = self.clone();
-            let thread = thread::Builder::new().name(format!("worker-{index}"));
-            Ok(thread.spawn(move || LocalSet::new().block_on(&runtime, crew.work(index, own)))?)
-        });
-        threads.collect()
-    }
-
-    /// The life of a worker.
-    async fn work(self, index: usize, sockets: Vec<TcpListener>) {
-        let chance = Chance::new();
-        let sink = self.access_log.as_ref().and_then(|log| log.sink(index));
-        let worker = Rc::new(Worker {
-            pins: Pins::new(self.tables),
-            connections: Connections::new(index),
-            plugins: RefCell::new(PluginWorker::new(self.engine, index, chance.roll())),
-            chance,
-            recorder: Rc::new(Recorder::new(index, self.unrouted, sink)),
-            front_door: self.front_door,
-        });
-        let mut serving = JoinSet::new();
-        for (listener, socket) in sockets.into_iter().enumerate() {
-            let worker = Rc::clone(&worker);
-            let handler =
-                move |downstream, request| pipeline::handle(Rc::clone(&worker), listener, downstream, request);
-            serving.spawn_local(server::serve(socket, Limits::default(), self.drain.clone(), handler));
-        }
-        while let Some(served) = serving.join_next().await {
-            if let Ok(Err(error)) = served {
-                tracing::error!(%error, "a listener stopped");
-            }
-        }
-    }
+    let log = AccessLog::start(destination, workers).map_err(|error| AppError::AccessLog {
+        destination: name,
+        error,
+    })?;
+    Ok(Some(Arc::new(log)))
 }

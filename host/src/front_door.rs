@@ -12,11 +12,13 @@ use arc_swap::ArcSwapOption;
 use portolan_azure::probe::ProbeAnswers;
 use portolan_azure::publisher::status::Status;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Where the notice of the moment is posted. One writer, many readers that never wait.
 #[derive(Debug, Default)]
 pub struct Board {
     posted: ArcSwapOption<Notice>,
+    leaving: AtomicBool,
 }
 
 /// What is shown at one moment.
@@ -34,6 +36,16 @@ impl Board {
     /// Replaces the notice. Only the control task calls this.
     pub fn post(&self, notice: Option<Notice>) {
         self.posted.store(notice.map(Arc::new));
+    }
+
+    /// From now on every probe of a listener is answered with 503: the program is about to stop.
+    pub fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    /// Whether the program is about to stop.
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
     }
 
     /// The notice of the moment. `None` when the configuration says nothing of Front Door.

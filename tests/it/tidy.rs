@@ -47,7 +47,11 @@ const CIRCLES: [(&str, &str, &[&str]); 10] = [
     ("host/core/src", "health", &["gateway", "tracked"]),
     ("host/azure/src", "", &["diff", "ledger", "pace"]),
     ("host/azure/src", "", &["quorum", "settings", "vote"]),
-    ("host/azure/src", "fakes::arm", &["classic", "resources", "standard", "world"]),
+    (
+        "host/azure/src",
+        "fakes::arm",
+        &["classic", "resources", "standard", "world"],
+    ),
     ("host/azure/src", "fakes::blob", &["act", "request"]),
     ("host/azure/src", "fakes::contract", &["load", "schema"]),
 ];
@@ -58,7 +62,9 @@ const UPWARD: [(&str, &str); 1] = [("decide", "admin")];
 /// The layers of the shell as ARCHITECTURE.md draws them, the lowest first.
 fn layers() -> Vec<Vec<String>> {
     let map = read(&root().join("ARCHITECTURE.md"));
-    let (_, behind) = map.split_once("Upper layers use lower ones").expect("the picture's title");
+    let (_, behind) = map
+        .split_once("Upper layers use lower ones")
+        .expect("the picture's title");
     let picture = behind.split("```").nth(1).expect("the picture");
     let layers = picture.split('→').map(|layer| {
         let names = layer.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -73,7 +79,10 @@ fn layers() -> Vec<Vec<String>> {
 fn upper_layers_use_lower_ones() {
     let layers = layers();
     let place = |module: &str| {
-        let mut places = layers.iter().enumerate().filter(|(_, layer)| layer.iter().any(|it| it == module));
+        let mut places = layers
+            .iter()
+            .enumerate()
+            .filter(|(_, layer)| layer.iter().any(|it| it == module));
         let (place, _) = places
             .next()
             .unwrap_or_else(|| panic!("{module} has no layer: give it one in ARCHITECTURE.md"));
@@ -108,7 +117,10 @@ fn no_modules_use_each_other_in_circles() {
             let known = CIRCLES.iter().any(|(of, within, modules)| {
                 *of == folder && *within == parent && circle.iter().all(|module| modules.contains(&module.as_str()))
             });
-            assert!(known, "{folder}: below {parent:?}, these use each other in a circle: {circle:?}");
+            assert!(
+                known,
+                "{folder}: below {parent:?}, these use each other in a circle: {circle:?}"
+            );
         }
     }
 }
@@ -126,7 +138,10 @@ fn a_circle_is_found_however_it_is_written() {
         write("lib.rs", "mod a; mod b; mod c; pub use a::A;");
         write("a.rs", &format!("// use crate::c;\nmod deep;\n{a}"));
         write("b.rs", b);
-        write("c.rs", "#[cfg(test)]\nmod tests { use crate::a::A; }\nconst TEXT: &str = \"crate::b\";");
+        write(
+            "c.rs",
+            "#[cfg(test)]\nmod tests { use crate::a::A; }\nconst TEXT: &str = \"crate::b\";",
+        );
         fs::create_dir(folder.path().join("a")).expect("made");
         write("a/deep.rs", "");
         let uses = Shape::of(folder.path()).uses();

@@ -1,44 +1,45 @@
-//! Keeps web pages from using the administration through the browser of somebody who may.
+//! Keeps web pages from using the administration through the browser of an operator.
 //!
 //! A page on another site can make a browser send requests here. Two ways are closed: a request whose `Origin` or
 //! `Sec-Fetch-Site` says that another site caused it (cross-site request forgery), and one whose `Host` is a name that
-//! somebody else could point at this address (DNS rebinding). Programs send neither header and are not affected.
+//! anybody could point at this address (DNS rebinding). Programs send neither header and are not affected.
 
+use super::access::Access;
 use http::{HeaderMap, Method, header};
 use std::net::IpAddr;
 use thiserror::Error;
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Rejection {
     /// Another site caused it.
     #[error("requests that change something must not come from another site")]
     CrossSite,
-    /// The host is a name anybody could point here.
-    #[error("the administration does not answer to the name {0:?}; use its IP address or localhost")]
+    /// The host is a name that anybody could point here.
+    #[error("host {0:?} is not allowed here: use an IP address or localhost, or list the name in admin.hosts")]
     ForeignName(String),
-    /// There is more than one host, or it is no text.
+    /// There is more than one host, or it is not text.
     #[error("the request has no single Host")]
     NoHost,
 }
 
-/// Whether a request may be answered. `loopback`: the administration listens for this machine only, so that nobody has
-/// a reason to call it by another name.
+/// Whether a request may be answered.
 ///
 /// # Errors
-/// When a web page could be behind it.
-pub(super) fn check(method: &Method, headers: &HeaderMap, loopback: bool) -> Result<(), Refusal> {
+/// When a web page of another site could be behind it.
+pub(super) fn check(method: &Method, headers: &HeaderMap, access: &Access) -> Result<(), Rejection> {
     let host = single(headers, header::HOST.as_str())?;
     let by_browser = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
     let changes = !method.is_safe();
     if let Some(host) = host
-        && (loopback || changes && by_browser)
+        && (!access.any_host_reads() || changes && by_browser)
         && !is_own(host)
+        && !access.knows(portolan_core::route::without_port(host))
     {
-        return Err(Refusal::ForeignName(host.to_owned()));
+        return Err(Rejection::ForeignName(host.to_owned()));
     }
     if changes && by_browser && !same_site(headers, host) {
-        return Err(Refusal::CrossSite);
+        return Err(Rejection::CrossSite);
     }
     Ok(())
 }
@@ -72,12 +73,12 @@ fn below_localhost(name: &str) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Rejection> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| Refusal::NoHost),
-        (Some(_), Some(_)) => Err(Refusal::NoHost),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Rejection::NoHost),
+        (Some(_), Some(_)) => Err(Rejection::NoHost),
     }
 }
 
@@ -88,16 +89,18 @@ mod tests {
 
     #[track_caller]
     fn check_all(loopback: bool, method: &Method, headers: &[(&'static str, &'static str)], allowed: bool) {
+        let address = if loopback { "127.0.0.1:9900" } else { "10.0.0.1:9900" };
+        check_by(&Access::whole(address.parse().unwrap(), &[]), method, headers, allowed);
+    }
+
+    #[track_caller]
+    fn check_by(access: &Access, method: &Method, headers: &[(&'static str, &'static str)], allowed: bool) {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
-        let result = check(method, &map, loopback);
-        assert_eq!(
-            result.is_ok(),
-            allowed,
-            "{method} {headers:?} loopback={loopback}: {result:?}"
-        );
+        let result = check(method, &map, access);
+        assert_eq!(result.is_ok(), allowed, "{method} {headers:?} {access:?}: {result:?}");
     }
 
     #[test]
@@ -166,5 +169,35 @@ mod tests {
             &[("host", "127.0.0.1"), ("host", "127.0.0.1")],
             false,
         );
+    }
+
+    #[test]
+    fn configured_names_are_answered_and_only_those() {
+        let hosts = ["portolan.example.net".into()];
+        let elsewhere = "10.0.0.1:9900".parse().unwrap();
+        for access in [Access::probes(&hosts), Access::whole(elsewhere, &hosts)] {
+            for (host, allowed) in [
+                ("portolan.example.net:9901", true),
+                ("Portolan.Example.NET", true),
+                ("10.1.2.3:9901", true),
+                ("localhost", true),
+                ("evil.example", false),
+                ("portolan.example.net.evil.example", false),
+            ] {
+                check_by(&access, &Method::GET, &[("host", host)], allowed);
+            }
+        }
+        check_by(
+            &Access::probes(&[]),
+            &Method::GET,
+            &[("host", "portolan.example.net")],
+            false,
+        );
+        let order = [
+            ("host", "portolan.example.net"),
+            ("origin", "https://portolan.example.net"),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        check_by(&Access::whole(elsewhere, &hosts), &Method::POST, &order, true);
     }
 }

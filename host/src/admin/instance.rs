@@ -2,7 +2,8 @@
 
 use crate::control::status::Keeps;
 use crate::front_door::Notice;
-use crate::telemetry::access_log::Lines;
+use crate::plugin::CounterReading;
+use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::Vitals;
 use http::{HeaderMap, Method};
@@ -29,8 +30,11 @@ pub trait Instance: Send + Sync + 'static {
     /// The configuration in force, as it was written. Secrets are taken out by whoever shows it.
     fn configuration(&self) -> serde_json::Value;
 
-    /// What is missing before this instance should get traffic.
-    fn missing(&self) -> Vec<&'static str>;
+    /// Whether this instance should get traffic.
+    fn readiness(&self) -> Readiness;
+
+    /// The supervised tasks of the program.
+    fn tasks(&self) -> Vec<TaskPicture>;
 
     /// Decides about a request that nobody sent.
     ///
@@ -61,6 +65,39 @@ pub enum OrderError {
     /// Whoever carries out orders is gone: the instance is stopping.
     #[error("the instance is stopping")]
     Stopping,
+}
+
+/// Whether an instance should get traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It should.
+    Ready,
+    /// It still answers, but is about to stop.
+    LameDuck,
+    /// It accepts nothing new.
+    Draining,
+}
+
+impl Readiness {
+    /// The word for it in `/readyz`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::LameDuck => "lame_duck",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// A supervised task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPicture {
+    /// Its name.
+    pub name: String,
+    /// How often it was restarted since the start.
+    pub restarts: u64,
+    /// Whether it keeps ending soon after every restart.
+    pub failed: bool,
 }
 
 /// A request that nobody sent.
@@ -128,6 +165,12 @@ pub struct Picture {
     pub keeps: Option<Keeps>,
     /// The access log's lines; `None` when there is no such log.
     pub access_log: Option<Lines>,
+    /// The event log's lines; `None` when the process has none.
+    pub event_log: Option<Lines>,
+    /// What plugins count.
+    pub plugin_counters: Vec<CounterReading>,
+    /// The supervised tasks.
+    pub tasks: Vec<TaskPicture>,
     /// What Front Door is shown; `None` when the configuration says nothing of it.
     pub front_door: Option<Arc<Notice>>,
 }
@@ -174,14 +217,14 @@ pub struct PluginPicture {
 pub struct LoadPicture {
     /// `config`, `geo` or `plugin`.
     pub what: &'static str,
-    /// How often it was taken.
-    pub taken: u64,
-    /// How often it was refused.
-    pub refused: u64,
-    /// When it was last taken.
-    pub last_taken: Option<SystemTime>,
-    /// Why it was refused, as long as nothing was taken since.
+    /// How often it was accepted.
+    pub accepted: u64,
+    /// How often it was rejected.
+    pub rejected: u64,
+    /// When it was last accepted.
+    pub last_accepted: Option<SystemTime>,
+    /// Why it was rejected, as long as nothing was accepted since.
     pub standing_error: Option<String>,
-    /// Since when what is in force has been good, when it was restored at the start because what there was had been refused.
+    /// Since when what is active has been good, when it was restored at the start because what there was had been rejected.
     pub restored: Option<SystemTime>,
 }

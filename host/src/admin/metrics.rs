@@ -1,7 +1,7 @@
 //! `GET /metrics`: everything that is counted, with labels from the configuration and from fixed lists of words only, so
 //! that their number is bounded.
 
-use super::instance::{Picture, ServicePicture};
+use super::instance::{Picture, Readiness, ServicePicture};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
@@ -11,7 +11,7 @@ use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The text of the whole page.
-pub(super) fn text(picture: &Picture) -> String {
+pub(super) fn text(picture: &Picture, readiness: Readiness) -> String {
     let mut text = Exposition::default();
     let services = Counted::all(picture);
     requests(&mut text, picture, &services);
@@ -20,7 +20,8 @@ pub(super) fn text(picture: &Picture) -> String {
     gateways(&mut text, &services);
     plugins(&mut text, picture, &services);
     loads(&mut text, picture);
-    access_log(&mut text, picture);
+    logs(&mut text, picture);
+    tasks(&mut text, picture, readiness);
     if let Some(notice) = &picture.front_door {
         notice.write_metrics(&mut text);
     }
@@ -124,28 +125,52 @@ fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {
             family.sample(&[("service", counted.name()), ("by", by)], count);
         }
     }
+    let retries = |counted: &Counted<'_>| Retry::ALL.into_iter().zip(counted.totals.retries);
     let mut family = text.family(
         "portolan_retries_total",
         Kind::Counter,
-        "What followed failed attempts: another one made, or none for a reason.",
+        "Further attempts that were made after a failed one.",
     );
     for counted in services {
-        for (retry, count) in Retry::ALL.into_iter().zip(counted.totals.retries) {
-            family.sample(&[("service", counted.name()), ("verdict", retry.as_str())], count);
+        let made = retries(counted).filter(|(retry, _)| *retry == Retry::Made);
+        family.sample(
+            &[("service", counted.name())],
+            made.map(|(_, count)| count).sum::<u64>(),
+        );
+    }
+    let mut family = text.family(
+        "portolan_retries_skipped_total",
+        Kind::Counter,
+        "Failed attempts that were not followed by another one, by reason.",
+    );
+    for counted in services {
+        for (retry, count) in retries(counted).filter(|(retry, _)| *retry != Retry::Made) {
+            family.sample(&[("service", counted.name()), ("reason", retry.as_str())], count);
         }
     }
 }
 
 fn durations(text: &mut Exposition, services: &[Counted<'_>]) {
-    let mut family = text.family(
-        "portolan_request_duration_seconds",
-        Kind::Histogram,
-        "Time of a request by stage: decide, plugin (a part of decide), first_byte and total (since the request came).",
-    );
-    for counted in services {
-        for (stage, durations) in Stage::ALL.into_iter().zip(&counted.totals.stages) {
-            let labels = [("service", counted.name()), ("stage", stage.as_str())];
-            family.histogram(&labels, durations, stage.bounds());
+    for stage in Stage::ALL {
+        let (name, help) = match stage {
+            Stage::Decide => (
+                "portolan_request_decide_seconds",
+                "Time to choose the regions of a request, its plugin included.",
+            ),
+            Stage::Plugin => ("portolan_plugin_call_seconds", "Time of a plugin's call."),
+            Stage::FirstByte => (
+                "portolan_request_first_byte_seconds",
+                "Time from a request to the head of its response, all attempts together.",
+            ),
+            Stage::Total => (
+                "portolan_request_duration_seconds",
+                "Time from a request to the end of its response.",
+            ),
+        };
+        let mut family = text.family(name, Kind::Histogram, help);
+        for counted in services {
+            let durations = &counted.totals.stages[stage as usize];
+            family.histogram(&[("service", counted.name())], durations, stage.bounds());
         }
     }
     let mut family = text.family(
@@ -213,7 +238,7 @@ fn plugins(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
     let mut family = text.family(
         "portolan_plugin_info",
         Kind::Gauge,
-        "1 for the version of a plugin that is in force.",
+        "1 for the active version of a plugin.",
     );
     for plugin in &picture.plugins {
         family.sample(&[("plugin", plugin.name.as_str()), ("digest", &plugin.digest)], 1);
@@ -248,13 +273,25 @@ fn plugins(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
             family.sample(&labels, counted.totals.repaired);
         }
     }
+    let mut family = text.family(
+        "portolan_plugin_counter_total",
+        Kind::Counter,
+        "What plugins count, by the names they give their counters.",
+    );
+    for reading in &picture.plugin_counters {
+        let labels = [
+            ("plugin", reading.plugin.as_str()),
+            ("counter", reading.counter.as_str()),
+        ];
+        family.sample(&labels, reading.value);
+    }
 }
 
 fn loads(text: &mut Exposition, picture: &Picture) {
     text.family(
         "portolan_table_generation",
         Kind::Gauge,
-        "Number of the routing table in force.",
+        "Number of the active routing table.",
     )
     .sample(&[], picture.generation);
     for (what, name, help) in [
@@ -276,14 +313,14 @@ fn loads(text: &mut Exposition, picture: &Picture) {
     ] {
         let mut family = text.family(name, Kind::Counter, help);
         if let Some(load) = picture.loads.iter().find(|load| load.what == what) {
-            family.sample(&[("result", "taken")], load.taken);
-            family.sample(&[("result", "refused")], load.refused);
+            family.sample(&[("result", "accepted")], load.accepted);
+            family.sample(&[("result", "rejected")], load.rejected);
         }
     }
     let mut family = text.family(
         "portolan_load_failing",
         Kind::Gauge,
-        "1 while the last one read was refused and the one before is in force.",
+        "1 while the last one read was rejected and the one before is active.",
     );
     for load in &picture.loads {
         family.sample(&[("what", load.what)], u8::from(load.standing_error.is_some()));
@@ -291,7 +328,7 @@ fn loads(text: &mut Exposition, picture: &Picture) {
     let mut family = text.family(
         "portolan_load_restored",
         Kind::Gauge,
-        "1 while the last good one of an earlier run is in force, because what there was at the start was refused.",
+        "1 while the last good one of an earlier run is active, because what there was at the start was rejected.",
     );
     for load in &picture.loads {
         family.sample(&[("what", load.what)], u8::from(load.restored.is_some()));
@@ -300,7 +337,7 @@ fn loads(text: &mut Exposition, picture: &Picture) {
         let mut family = text.family(
             "portolan_last_good_writes_total",
             Kind::Counter,
-            "How often what is in force was written down for the next start, by result.",
+            "How often what is active was saved for the next start, by result.",
         );
         family.sample(&[("result", "kept")], keeps.kept);
         family.sample(&[("result", "failed")], keeps.failed);
@@ -324,16 +361,50 @@ fn loads(text: &mut Exposition, picture: &Picture) {
     }
 }
 
-fn access_log(text: &mut Exposition, picture: &Picture) {
+fn logs(text: &mut Exposition, picture: &Picture) {
+    for (name, help, lines) in [
+        (
+            "portolan_access_log_lines_total",
+            "Lines of the access log by what became of them.",
+            picture.access_log,
+        ),
+        (
+            "portolan_event_log_lines_total",
+            "Lines of the event log by what became of them.",
+            picture.event_log,
+        ),
+    ] {
+        let mut family = text.family(name, Kind::Counter, help);
+        if let Some(lines) = lines {
+            family.sample(&[("result", "written")], lines.written);
+            family.sample(&[("result", "dropped")], lines.dropped);
+            family.sample(&[("result", "failed")], lines.failed);
+        }
+    }
+}
+
+fn tasks(text: &mut Exposition, picture: &Picture, readiness: Readiness) {
+    text.family(
+        "portolan_ready",
+        Kind::Gauge,
+        "1 while this instance should get traffic, 0 from the beginning of the lame duck phase.",
+    )
+    .sample(&[], u8::from(readiness == Readiness::Ready));
     let mut family = text.family(
-        "portolan_access_log_lines_total",
+        "portolan_task_restarts_total",
         Kind::Counter,
-        "Lines of the access log by what became of them.",
+        "Restarts of the program's tasks after a panic or an error.",
     );
-    if let Some(lines) = picture.access_log {
-        family.sample(&[("result", "written")], lines.written);
-        family.sample(&[("result", "dropped")], lines.dropped);
-        family.sample(&[("result", "failed")], lines.failed);
+    for task in &picture.tasks {
+        family.sample(&[("task", &task.name)], task.restarts);
+    }
+    let mut family = text.family(
+        "portolan_task_failed",
+        Kind::Gauge,
+        "1 while a task ends soon after every restart; then /livez answers 503.",
+    );
+    for task in &picture.tasks {
+        family.sample(&[("task", &task.name)], u8::from(task.failed));
     }
 }
 

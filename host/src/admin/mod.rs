@@ -1,6 +1,7 @@
 //! Administration over HTTP: is it alive, is it ready, what does it count, what does it decide and why; and the orders
 //! an operator gives. It runs beside the data path and cannot slow it down.
 
+mod access;
 mod answer;
 mod guard;
 pub mod instance;
@@ -8,6 +9,7 @@ mod metrics;
 mod routes;
 pub mod view;
 
+pub use access::Access;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,7 +17,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use instance::Instance;
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,38 +32,34 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers on this listener until the task is dropped.
-///
-/// # Errors
-/// When the listener has no address.
-pub async fn serve(listener: TcpListener, instance: Arc<dyn Instance>) -> io::Result<Infallible> {
-    let loopback = listener.local_addr()?.ip().is_loopback();
+pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn Instance>) -> Infallible {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // Never closed, so there always comes a permit.
         let permit = Arc::clone(&permits).acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                let instance = Arc::clone(&instance);
+                let (instance, access) = (Arc::clone(&instance), Arc::clone(&access));
                 tokio::spawn(async move {
                     let _permit = permit;
-                    converse(stream, instance, loopback).await;
+                    converse(stream, instance, access).await;
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the administration could not accept a connection");
+                tracing::warn!(%error, "failed to accept a connection to the administration");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-async fn converse(stream: TcpStream, instance: Arc<dyn Instance>, loopback: bool) {
+async fn converse(stream: TcpStream, instance: Arc<dyn Instance>, access: Arc<Access>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let instance = Arc::clone(&instance);
+        let (instance, access) = (Arc::clone(&instance), Arc::clone(&access));
         async move {
             // Orders carry everything in their path: bodies are not read.
             let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(routes::answer(&*instance, loopback, &head).await)
+            Ok::<_, Infallible>(routes::answer(&*instance, &access, &head).await)
         }
     });
     let connection = http1::Builder::new()
@@ -70,7 +67,7 @@ async fn converse(stream: TcpStream, instance: Arc<dyn Instance>, loopback: bool
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection to the administration ended badly");
+        tracing::debug!(%error, "connection to the administration broke");
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is asked of the administration, and who answers it.
 
+use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
 use super::guard;
-use super::instance::{ExplainError, Instance, OrderError, Picture, Question};
+use super::instance::{ExplainError, Instance, OrderError, Picture, Question, Readiness};
 use super::metrics;
 use super::view::explain::Explain;
 use super::view::map::Map;
@@ -47,6 +48,9 @@ const PATHS: [&str; 13] = [
     "POST /api/v1/regions/{region}/undrain",
     "POST /api/v1/plugins/{plugin}/rollback",
 ];
+
+/// What can be asked for where only probes and scrapers ask.
+const PROBE_PATHS: [&str; 3] = ["GET /livez", "GET /readyz", "GET /metrics"];
 
 /// One thing to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +112,10 @@ impl Resource {
         }
     }
 
+    fn is_probe(&self) -> bool {
+        matches!(self, Self::Livez | Self::Readyz | Self::Metrics)
+    }
+
     fn is_order(&self) -> bool {
         matches!(self, Self::Drain(..) | Self::RollBack(_))
     }
@@ -117,14 +125,17 @@ fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8_lossy()
 }
 
-/// Answers one request. `loopback`: the administration listens for this machine only.
-pub(super) async fn answer(instance: &dyn Instance, loopback: bool, request: &request::Parts) -> Answer {
-    if let Err(refusal) = guard::check(&request.method, &request.headers, loopback) {
-        return Failure::new(refusal).answer(StatusCode::FORBIDDEN);
+/// Answers one request.
+pub(super) async fn answer(instance: &dyn Instance, access: &Access, request: &request::Parts) -> Answer {
+    if let Err(rejection) = guard::check(&request.method, &request.headers, access) {
+        return Failure::new(rejection).answer(StatusCode::FORBIDDEN);
     }
-    let Some(resource) = Resource::find(request.uri.path()) else {
+    let only_probes = access.scope() == Scope::Probes;
+    let found = Resource::find(request.uri.path()).filter(|resource| resource.is_probe() || !only_probes);
+    let Some(resource) = found else {
+        let known: &[&str] = if only_probes { &PROBE_PATHS } else { &PATHS };
         return Failure::new(format!("there is nothing at {}", request.uri.path()))
-            .known(PATHS)
+            .known(known)
             .answer(StatusCode::NOT_FOUND);
     };
     let (fits, allowed) = if resource.is_order() {
@@ -145,9 +156,12 @@ pub(super) async fn answer(instance: &dyn Instance, loopback: bool, request: &re
     let query = request.uri.query().unwrap_or_default();
     match resource {
         Resource::Dashboard => typed("text/html; charset=utf-8", DASHBOARD),
-        Resource::Livez => typed("text/plain; charset=utf-8", "ok\n"),
+        Resource::Livez => livez(instance),
         Resource::Readyz => readyz(instance),
-        Resource::Metrics => typed(exposition::CONTENT_TYPE, metrics::text(&instance.picture())),
+        Resource::Metrics => typed(
+            exposition::CONTENT_TYPE,
+            metrics::text(&instance.picture(), instance.readiness()),
+        ),
         Resource::Regions => json(&Regions::of(&instance.picture())),
         Resource::Map => map(instance, query),
         Resource::Plugins => json(&Plugins::of(&instance.picture())),
@@ -159,14 +173,35 @@ pub(super) async fn answer(instance: &dyn Instance, loopback: bool, request: &re
     }
 }
 
+/// Alive as long as every task runs or is on its way to run again: a restart of the program would mend what has failed.
+fn livez(instance: &dyn Instance) -> Answer {
+    let tasks = instance.tasks();
+    let mut failed = tasks
+        .iter()
+        .filter(|task| task.failed)
+        .map(|task| task.name.as_str())
+        .peekable();
+    if failed.peek().is_none() {
+        return typed("text/plain; charset=utf-8", "ok\n");
+    }
+    let text = failed
+        .map(|task| format!("task {task} keeps failing\n"))
+        .collect::<String>();
+    with_status(
+        StatusCode::SERVICE_UNAVAILABLE,
+        typed("text/plain; charset=utf-8", text),
+    )
+}
+
+/// Ready until the program is told to stop. What was rejected or is stale is in the body only: a cause that instances share
+/// must not take all of them out.
 fn readyz(instance: &dyn Instance) -> Answer {
-    let missing = instance.missing();
-    let status = if missing.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+    let readiness = instance.readiness();
+    let status = match readiness {
+        Readiness::Ready => StatusCode::OK,
+        Readiness::LameDuck | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
-    with_status(status, json(&Ready::of(&instance.picture(), &missing)))
+    with_status(status, json(&Ready::of(&instance.picture(), readiness)))
 }
 
 fn map(instance: &dyn Instance, query: &str) -> Answer {
@@ -275,7 +310,7 @@ async fn drain(instance: &dyn Instance, region: RegionName, drained: bool) -> An
                 drained,
             })
         }
-        Err(error) => refused(&error),
+        Err(error) => failed(&error),
     }
 }
 
@@ -295,11 +330,11 @@ async fn roll_back(instance: &dyn Instance, plugin: PluginName) -> Answer {
                 digest,
             })
         }
-        Err(error) => refused(&error),
+        Err(error) => failed(&error),
     }
 }
 
-fn refused(error: &OrderError) -> Answer {
+fn failed(error: &OrderError) -> Answer {
     Failure::new(error).answer(match error {
         OrderError::Unknown(_) => StatusCode::NOT_FOUND,
         OrderError::Impossible(_) => StatusCode::CONFLICT,

@@ -1,9 +1,10 @@
 //! The running program, as its administration sees it.
 
+use super::supervisor::Supervisor;
 use crate::admin::instance::Instance as Administered;
 use crate::admin::instance::{
-    ExplainError, Explained, GeoPicture, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question,
-    ServicePicture,
+    ExplainError, Explained, GeoPicture, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question, Readiness,
+    ServicePicture, TaskPicture,
 };
 use crate::chance::Chance;
 use crate::config::PluginSource;
@@ -13,8 +14,10 @@ use crate::control::status::{Kind, Loads, Status};
 use crate::decide;
 use crate::front_door::Board;
 use crate::plugin::{PluginEngine, PluginWorker};
+use crate::server::{Drain, Phase};
 use crate::table::{RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::logging;
 use crate::telemetry::metrics::ServiceVitals;
 use portolan_core::geo::Place;
 use portolan_core::health::State;
@@ -33,6 +36,8 @@ pub(super) struct Instance {
     pub(super) front_door: Arc<Board>,
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) engine: PluginEngine,
+    pub(super) drain: Drain,
+    pub(super) supervisor: Supervisor,
     pub(super) reload: mpsc::Sender<Order>,
     pub(super) health: mpsc::Sender<health::Order>,
 }
@@ -57,9 +62,9 @@ impl Instance {
         } = self.status.of(kind);
         LoadPicture {
             what: kind.as_str(),
-            taken,
-            refused,
-            last_taken,
+            accepted: taken,
+            rejected: refused,
+            last_accepted: last_taken,
             standing_error,
             restored,
         }
@@ -115,6 +120,9 @@ impl Administered for Instance {
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
             keeps: self.status.keeps(),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
+            event_log: logging::lines(),
+            plugin_counters: self.engine.counters(),
+            tasks: self.tasks(),
             front_door: self.front_door.posted(),
         }
     }
@@ -127,9 +135,23 @@ impl Administered for Instance {
         self.tables.current().settings.written.clone()
     }
 
-    fn missing(&self) -> Vec<&'static str> {
+    fn readiness(&self) -> Readiness {
         // The administration starts when everything else has.
-        Vec::new()
+        match self.drain.phase() {
+            Phase::Serving => Readiness::Ready,
+            Phase::LameDuck => Readiness::LameDuck,
+            Phase::Draining(_) => Readiness::Draining,
+        }
+    }
+
+    fn tasks(&self) -> Vec<TaskPicture> {
+        let tasks = self.supervisor.tasks();
+        let pictures = tasks.iter().map(|task| TaskPicture {
+            name: task.name.clone(),
+            restarts: task.restarts(),
+            failed: task.has_failed(),
+        });
+        pictures.collect()
     }
 
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {

@@ -1,5 +1,6 @@
 //! `portolan check`.
 
+use super::output::{self, PrintError};
 use crate::config;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,8 +18,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let Some(path) = arguments.config.as_ref().filter(|_| !arguments.schema) else {
-        print!("{}", config::schema());
-        return ExitCode::SUCCESS;
+        return printed(&config::schema());
     };
     match config::load(path) {
         Ok(settings) => {
@@ -27,18 +27,28 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                 settings.routing.routes().services().count(),
             );
             for warning in &settings.warnings {
-                eprintln!("{}:{warning} (a warning)", path.display());
+                output::print_error(&format!("{}:{warning} (a warning)", path.display()));
             }
             let regions: usize = services.iter().map(|service| service.gateways().len()).sum();
-            println!(
-                "{}: fine: {} services, {regions} gateways, {routes} routes",
+            printed(&format!(
+                "{}: fine: {} services, {regions} gateways, {routes} routes\n",
                 path.display(),
                 services.len()
-            );
-            ExitCode::SUCCESS
+            ))
         }
         Err(errors) => {
-            eprintln!("{errors}");
+            output::print_error(&errors.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Success, also when the reader has seen enough.
+fn printed(text: &str) -> ExitCode {
+    match output::print(text) {
+        Ok(()) | Err(PrintError::Closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::print_error(&format!("portolan: {error}"));
             ExitCode::FAILURE
         }
     }

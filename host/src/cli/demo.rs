@@ -1,5 +1,6 @@
 //! `portolan demo`.
 
+use crate::app::Signals;
 #[cfg(feature = "fake-azure")]
 use crate::demo::Pace;
 use crate::demo::{Demo, DemoError, Ports, REGIONS};
@@ -50,7 +51,8 @@ impl Default for Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    logging::init(Format::Human)?;
+    let _log = logging::init(Format::Human)?;
+    let mut signals = Signals::new().context("failed to wait for signals")?;
     let ports = Ports {
         proxy: arguments.port,
         admin: arguments.admin_port,
@@ -71,9 +73,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let result = demo.map_err(anyhow::Error::from).and_then(|demo| {
-        demo.app().wait_for_signal()?;
-        demo.stop();
-        Ok(())
+        demo.run_until_signalled(&mut signals)
+            .context("failed to wait for signals")
     });
     // The system cleans its folder for temporary files up where we cannot.
     let _ = std::fs::remove_dir_all(&folder);

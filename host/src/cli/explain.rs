@@ -1,5 +1,6 @@
 //! `portolan explain`.
 
+use super::output;
 use super::remote::{self, Instance};
 use crate::admin::instance::Question;
 use crate::admin::view::explain::Explain;
@@ -8,6 +9,7 @@ use crate::control::offline;
 use anyhow::{Context, anyhow};
 use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -48,9 +50,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => remote::parse(&arguments.instance.ask(Method::GET, &arguments.query())?)?,
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&explain)?);
+        output::print(&format!("{}\n", serde_json::to_string_pretty(&explain)?))?;
     } else {
-        print(&explain);
+        output::print(&text(&explain))?;
     }
     Ok(())
 }
@@ -88,23 +90,30 @@ impl Arguments {
     }
 }
 
-fn print(explain: &Explain) {
+fn text(explain: &Explain) -> String {
     let client = &explain.client;
     let country = client.country.as_deref().unwrap_or("unknown country");
     let place = client.location.as_ref().map_or("no place".to_owned(), |it| {
         format!("{:.1}, {:.1}", it.latitude, it.longitude)
     });
-    println!("client    {} ({country}, {place})", client.address);
-    println!(
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "client    {} ({country}, {place})", client.address);
+    let _ = writeln!(
+        text,
         "service   {} ({}), routing table {}",
         explain.service, explain.policy, explain.generation
     );
-    println!("chosen    {}", explain.chosen.as_deref().unwrap_or("nobody"));
-    println!("reason    {}", explain.reason);
-    println!("\nrank  region               state       distance  estimate  excluded");
+    let _ = writeln!(text, "chosen    {}", explain.chosen.as_deref().unwrap_or("nobody"));
+    let _ = writeln!(text, "reason    {}", explain.reason);
+    let _ = writeln!(
+        text,
+        "\nrank  region               state       distance  estimate  excluded"
+    );
     let number = |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value:.0} {unit}"));
     for region in &explain.regions {
-        println!(
+        let _ = writeln!(
+            text,
             "{:<5} {:<20} {:<10} {:>9} {:>9}  {}",
             region.rank.map_or("-".to_owned(), |rank| rank.to_string()),
             region.region,
@@ -114,4 +123,5 @@ fn print(explain: &Explain) {
             region.excluded.as_deref().unwrap_or("")
         );
     }
+    text
 }

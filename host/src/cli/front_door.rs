@@ -1,16 +1,16 @@
 //! `portolan front-door`.
 
-use super::remote;
+use super::{output, remote};
 use crate::config;
 use crate::front_door::view::FrontDoorView;
 use crate::telemetry::logging::{self, Format};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use http::Method;
 use portolan_azure::pace::Haste;
 use portolan_azure::publisher::status::Status;
 use portolan_azure::publisher::{Parts, apply_once, plan_once};
 use portolan_azure::settings::Settings;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             print(&planned(&status))
         }
         Command::Apply(arguments) => {
-            logging::init(Format::Auto)?;
+            let _log = logging::init(Format::Auto)?;
             let settings = described(&arguments.config)?;
             let patience = settings.timing.operation_deadline + Duration::from_secs(60);
             let haste = if arguments.now { Haste::Now } else { Haste::Never };
@@ -140,13 +140,12 @@ fn status(arguments: &remote::Arguments) -> anyhow::Result<()> {
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout();
-    let text = if out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) {
+    let text = if io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) {
         painted(text)
     } else {
         text.to_owned()
     };
-    out.write_all(text.as_bytes()).context("failed to print")
+    Ok(output::print(&text)?)
 }
 
 /// The same in colour: changes yellow, what is wrong red, what is as it should be faint.

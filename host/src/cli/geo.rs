@@ -1,9 +1,11 @@
 //! `portolan geo`.
 
+use super::output;
 use anyhow::Context;
 use portolan_core::geo::Point;
 use portolan_core::id::RegionName;
 use portolan_geo::{AsnTable, DatabaseFile, GeoTable, azure, countries};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -60,12 +62,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
                 .write(&mut file)
                 .and_then(|()| std::fs::rename(&aside, out))
                 .with_context(|| format!("failed to write {}", out.display()))?;
-            println!(
-                "{}: {} bytes, {} places",
-                out.display(),
-                std::fs::metadata(out)?.len(),
-                table.places().len() - 1
-            );
+            let bytes = std::fs::metadata(out)
+                .with_context(|| format!("failed to read {}", out.display()))?
+                .len();
+            let places = table.places().len() - 1;
+            output::print(&format!("{}: {bytes} bytes, {places} places\n", out.display()))?;
             Ok(())
         }
     }
@@ -92,26 +93,28 @@ fn lookup(addresses: &[IpAddr], source: &Source) -> anyhow::Result<()> {
     for address in addresses {
         let place = places.locate(*address).place;
         let Some(point) = place.point else {
-            println!("{address}  nowhere: private, reserved, or not in the data");
+            output::print(&format!(
+                "{address}  no location: private, reserved, or not in the data\n"
+            ))?;
             continue;
         };
         let country = countries::find(place.country).map_or("country unknown", |country| country.name);
-        print!(
+        let mut line = format!(
             "{address}  {} {country}, near {:.1}, {:.1}",
             place.country,
             point.latitude(),
             point.longitude()
         );
         if let Some(system) = systems.as_ref().and_then(|systems| systems.describe(*address)) {
-            print!("  AS{} {}", system.number, system.organization.unwrap_or_default());
+            line += &format!("  AS{} {}", system.number, system.organization.unwrap_or_default());
         }
         if let Some((region, km)) = nearest(point) {
-            print!("  ({km:.0} km to {region})");
+            line += &format!("  ({km:.0} km to {region})");
         }
-        println!();
+        output::print(&format!("{line}\n"))?;
     }
     if let Some(attribution) = &places.info().attribution {
-        eprintln!("{attribution}");
+        output::print_error(attribution);
     }
     Ok(())
 }
@@ -127,16 +130,20 @@ fn nearest(point: Point) -> Option<(&'static RegionName, f64)> {
 fn info(table: &GeoTable) -> anyhow::Result<()> {
     let info = table.info();
     let days = info.age(SystemTime::now()).as_secs() / (24 * 60 * 60);
-    println!("database   {}", info.database);
-    println!("files      {}", info.files.join(", "));
-    println!("age        {days} days");
-    println!("networks   {}", info.networks);
-    println!("places     {}", table.places().len() - 1);
+    let mut text = format!(
+        "database   {}\nfiles      {}\nage        {days} days\nnetworks   {}\nplaces     {}\n",
+        info.database,
+        info.files.join(", "),
+        info.networks,
+        table.places().len() - 1
+    );
+    // Writing to a string cannot fail.
     if let Some(attribution) = &info.attribution {
-        println!("{attribution}");
+        let _ = writeln!(text, "{attribution}");
     }
     if info.is_stale(SystemTime::now()) {
-        println!("warning: older than 30 days: its licence asks for a newer release (EULA, section 6)");
+        text += "warning: older than 30 days: its licence asks for a newer release (EULA, section 6)\n";
     }
+    output::print(&text)?;
     Ok(())
 }

@@ -6,13 +6,13 @@ mod explain;
 #[cfg(feature = "azure")]
 mod front_door;
 mod geo;
+mod output;
 mod remote;
 mod serve;
 
 use crate::plugin;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 
 /// Sends every request to the closest region that is healthy.
@@ -32,15 +32,33 @@ struct Arguments {
     command: Option<Command>,
 }
 
+/// What an operator needs to know of the running service.
+const SERVE_HELP: &str = "\
+Example:
+  portolan serve --config portolan.yaml
+
+Signals:
+  SIGHUP           reload the configuration and the files it names, and reopen the access log
+  SIGUSR1          reopen the access log, for logrotate
+  SIGTERM, SIGINT  stop: /readyz and probe paths answer 503 for `lame_duck`, then listeners close, then running requests have
+                   `drain_time` to end; a second one ends the program at once
+  SIGUSR2          ignored
+
+Environment:
+  PORTOLAN_LOG     what is logged on standard error: error, warn, info (the default), debug, trace, off, or by module such as
+                   info,portolan::control=debug
+  NO_COLOR         no colours on a terminal
+
+Logs never hold requests up: when their reader stalls, lines are dropped and counted (portolan_access_log_lines_total,
+portolan_event_log_lines_total).";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Three demo regions, the proxy, administration and a plugin on loopback; says what to try
     #[command(after_help = "Example:\n  portolan demo\n  curl -i -H 'X-Forwarded-For: 81.2.69.142' localhost:8080/")]
     Demo(demo::Arguments),
     /// The service
-    #[command(
-        after_help = "Example:\n  portolan serve --config portolan.yaml\n\nSIGHUP reloads, SIGTERM and SIGINT drain and end."
-    )]
+    #[command(after_help = SERVE_HELP)]
     Serve(serve::Arguments),
     /// All mistakes of a configuration at once, each with line, column and path; exit code 1 if there are any
     #[command(
@@ -108,14 +126,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::FrontDoor(command)) => front_door::run(&command),
         Some(Command::Rehearse) => return plugin::rehearsal(),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Arguments::command(), "portolan", &mut io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "portolan", &mut script);
+            output::print(&String::from_utf8_lossy(&script)).map_err(Into::into)
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("portolan: {error:#}");
+            output::print_error(&format!("portolan: {}", output::line(&error)));
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,6 @@
 //! Commands that talk to a running instance through its administration.
 
+use super::output;
 use crate::admin::view::regions::Regions;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -22,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub(super) struct Instance {
     /// The administration of the running instance
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = admin_url)]
     pub(super) admin: Uri,
 }
 
@@ -48,21 +50,25 @@ pub(super) struct RegionArguments {
 pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
     let answer = arguments.instance.ask(Method::GET, "/api/v1/regions")?;
     if arguments.json {
-        println!("{}", String::from_utf8_lossy(&answer));
+        output::print(&format!("{}\n", String::from_utf8_lossy(&answer).trim_end()))?;
         return Ok(());
     }
     let regions: Regions = parse(&answer)?;
+    let mut text = String::new();
+    // Writing to a string cannot fail.
     for service in &regions.services {
-        println!("{} ({})", service.service, service.policy);
+        let _ = writeln!(text, "{} ({})", service.service, service.policy);
         for region in &service.regions {
             let share = if region.share < 1.0 {
                 format!("  share {:.0} %", region.share * 100.0)
             } else {
                 String::new()
             };
-            println!("  {:<20} {:<10} {}{share}", region.region, region.state, region.gateway);
+            let (name, state) = (&region.region, &region.state);
+            let _ = writeln!(text, "  {name:<20} {state:<10} {}{share}", region.gateway);
         }
     }
+    output::print(&text)?;
     Ok(())
 }
 
@@ -70,13 +76,23 @@ pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<
     arguments
         .instance
         .ask(Method::POST, &format!("/api/v1/regions/{}/{order}", arguments.region))?;
-    println!("{}: {order} is in force", arguments.region);
+    output::print(&format!("{}: {order} done\n", arguments.region))?;
     Ok(())
 }
 
 /// An answer as its view.
 pub(super) fn parse<T: DeserializeOwned>(answer: &[u8]) -> anyhow::Result<T> {
     serde_json::from_slice(answer).context("the instance's answer is not understood: is it another version?")
+}
+
+/// The URL of an administration.
+fn admin_url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match url.scheme_str() {
+        Some("http") | None if url.host().is_some() => Ok(url),
+        Some("https") => Err("https is not supported yet: the administration speaks plain HTTP".to_owned()),
+        _ => Err("write it as http://ADDRESS:PORT".to_owned()),
+    }
 }
 
 impl Instance {
@@ -86,7 +102,7 @@ impl Instance {
         let asked = async { tokio::time::timeout(PATIENCE, self.exchange(method, path)).await };
         runtime
             .block_on(asked)
-            .map_err(|_| anyhow!("{} does not answer", self.admin))?
+            .map_err(|_| anyhow!("no answer from {} within {} s", self.admin, PATIENCE.as_secs()))?
     }
 
     async fn exchange(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
@@ -97,7 +113,7 @@ impl Instance {
         let port = self.admin.port_u16().unwrap_or(80);
         let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
         let stream =
-            stream.with_context(|| format!("no instance answers at {} (--admin URL for another)", self.admin))?;
+            stream.with_context(|| format!("failed to connect to {} (--admin URL for another)", self.admin))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Its errors are those of the exchange.
         tokio::spawn(connection);

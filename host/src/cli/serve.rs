@@ -1,6 +1,6 @@
 //! `portolan serve`.
 
-use crate::app::App;
+use crate::app::{App, Signals};
 use crate::config;
 use crate::control::last_good::LastGood;
 use crate::control::start::Start;
@@ -14,14 +14,15 @@ pub(super) struct Arguments {
     /// The configuration file; watched, so that changes take effect while it runs
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// A folder in which the last good configuration, plugins and databases are kept: a start that finds one of them
-    /// refused takes what is there instead
+    /// A folder for the last good configuration, plugins and databases: a start that rejects one of them uses the last good
+    /// one instead
     #[arg(long, value_name = "DIR", env = "PORTOLAN_STATE_DIR")]
     state_dir: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    logging::init(Format::Auto)?;
+    let _log = logging::init(Format::Auto)?;
+    let mut signals = Signals::new().context("failed to wait for signals")?;
     let path = arguments.config.clone();
     let start = match &arguments.state_dir {
         Some(folder) => Start::kept(path, LastGood::open(folder)?)?,
@@ -31,6 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tracing::warn!("{}", warning);
     }
     let app = App::begin(start).context("failed to start")?;
-    app.run_until_signalled()?;
+    app.run_until_signalled(&mut signals)
+        .context("failed to wait for signals")?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::quantities::{H, Time};
 use super::regions::{LocationSection, Places};
 use super::routes::{self, RouteSection};
 use super::services::{self, ServiceSection};
-use super::settings::{AccessLog, GeoSettings, Settings};
+use super::settings::{AccessLog, Admin, GeoSettings, Settings};
 use super::shape::{Shape, section};
 use super::values::{FilePath, Whole, word};
 use portolan_core::config::Config;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+const DEFAULT_LAME_DUCK: Duration = Duration::from_secs(5);
 const DEFAULT_DRAIN_TIME: Duration = Duration::from_secs(30);
 
 section! {
@@ -49,7 +50,10 @@ section! {
         optional front_door: FrontDoorSection,
         /// Where one line of JSON for each request goes. Default: stdout.
         optional access_log: AccessLogShape,
-        /// How long running requests have to end when the program is told to stop. Default: 30s.
+        /// How long /readyz and probe paths answer 503 while everything is still accepted, when the program is told to stop:
+        /// time for balancers to notice. Default: 5s.
+        optional lame_duck: Time<0, { H }>,
+        /// How long running requests then have to end. Default: 30s.
         optional drain_time: Time<0, { H }>,
     }
 }
@@ -64,11 +68,22 @@ section! {
     }
 }
 
+fn default_admin() -> Admin {
+    Admin {
+        address: DEFAULT_ADMIN,
+        probes: None,
+        hosts: Vec::new(),
+    }
+}
+
 impl File {
     /// Checks what the sections say of one another. `None` only when something has been reported.
     pub(super) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Settings> {
         // Everything is read before the first `?`, so that everything is checked.
-        let admin = self.admin.as_ref().map_or(Some(DEFAULT_ADMIN), AdminSection::address);
+        let admin = match &self.admin {
+            Some(section) => section.settings(mistakes),
+            None => Some(default_admin()),
+        };
         let listeners = self
             .listeners
             .as_ref()
@@ -111,6 +126,7 @@ impl File {
                 .as_ref()
                 .map(|log| log.settings(folder))
                 .unwrap_or_default(),
+            lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes?, fallback).ok()?),

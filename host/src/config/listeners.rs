@@ -1,9 +1,9 @@
 //! Where clients and administrators connect, and who the clients are.
 
-use super::compound::{At, NonEmpty};
+use super::compound::{At, NonEmpty, OneOrMore};
 use super::document::Node;
 use super::error::Mistakes;
-use super::settings::Listener;
+use super::settings::{Admin, Listener};
 use super::shape::{Shape, all, section, shown, wanted};
 use super::values::{scalar, words};
 use ipnet::IpNet;
@@ -43,6 +43,11 @@ section! {
     AdminSection {
         /// The address and port. Whoever reaches it may drain regions. With port 0, the system chooses one.
         required address: At<Address>,
+        /// A second address that answers /livez, /readyz and /metrics only, for orchestrators and scrapers. Default: none.
+        optional probes: At<Address>,
+        /// Host names by which both may be asked, besides addresses and localhost. Default: none for probes and on loopback;
+        /// any for reading an administration that others can reach.
+        optional hosts: OneOrMore<At<String>>,
     }
 }
 
@@ -68,7 +73,8 @@ pub(super) fn settings(
     let addresses = sections
         .iter()
         .map(|section| &section.address)
-        .chain(admin.map(|admin| &admin.address));
+        .chain(admin.map(|admin| &admin.address))
+        .chain(admin.map(|admin| &admin.probes));
     for address in addresses.flatten().filter(|address| address.0.port() != 0) {
         if let Some(first) = taken.insert(address.0, address.id) {
             mistakes.at(
@@ -127,9 +133,26 @@ impl ClientAddressSection {
 }
 
 impl AdminSection {
-    /// The address, when it could be read.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.address.as_ref().map(|address| address.0)
+    /// The settings, when they could be read.
+    pub(super) fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<Admin> {
+        let hosts = self.hosts.iter().flat_map(|hosts| &hosts.0);
+        let hosts = all(hosts.map(|host| {
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            if !host.bytes().all(is_name) {
+                let message = format!(
+                    "{} is not a host name — without scheme, port and wildcards",
+                    shown(host)
+                );
+                mistakes.at(host.id, message);
+                return None;
+            }
+            Some(host.as_str().into())
+        }));
+        Some(Admin {
+            address: self.address.as_ref()?.0,
+            probes: self.probes.as_ref().map(|address| address.0),
+            hosts: hosts?,
+        })
     }
 }
 

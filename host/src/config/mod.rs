@@ -37,7 +37,7 @@ pub use front_door::FrontDoor;
 pub use front_door::Publication;
 pub use load::{load, load_with, parse};
 pub use schema::schema;
-pub use settings::{AccessLog, GeoSettings, Listener, Plugin, PluginSource, Settings};
+pub use settings::{AccessLog, Admin, GeoSettings, Listener, Plugin, PluginSource, Settings};
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ pub struct Settings {
     /// Where clients connect. At least one.
     pub listeners: Vec<Listener>,
     /// Where administration listens.
-    pub admin: SocketAddr,
+    pub admin: Admin,
     /// How many worker threads serve requests. `None`: as many as there are cores.
     pub workers: Option<NonZeroUsize>,
     /// This instance's own region, when it was named.
@@ -32,7 +32,9 @@ pub struct Settings {
     pub front_door: Option<Arc<FrontDoor>>,
     /// Where one line for each request goes.
     pub access_log: AccessLog,
-    /// How long running requests have to end when the program is told to stop.
+    /// How long readiness fails while everything is still accepted, when the program is told to stop.
+    pub lame_duck: Duration,
+    /// How long running requests then have to end.
     pub drain_time: Duration,
     /// What requests are decided by.
     pub routing: Arc<Config>,
@@ -57,6 +59,17 @@ impl Settings {
             .map(|(key, _)| key)
             .collect()
     }
+}
+
+/// Where administration listens, and by which names it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// All of it.
+    pub address: SocketAddr,
+    /// Liveness, readiness and metrics only.
+    pub probes: Option<SocketAddr>,
+    /// Host names that are answered besides addresses and localhost.
+    pub hosts: Vec<Arc<str>>,
 }
 
 /// A bound address that accepts connections of clients: plain HTTP/1.1.

@@ -63,8 +63,13 @@ fn the_shipped_example_is_fine_and_says_the_defaults() {
     assert_eq!(storefront.preserve_host, shop.preserve_host);
     assert_eq!(storefront.gateways()[2].weight, shop.gateways()[0].weight);
     assert_eq!(
-        (example.admin, &example.access_log, example.drain_time),
-        (small.admin, &small.access_log, small.drain_time)
+        (
+            &example.admin,
+            &example.access_log,
+            example.lame_duck,
+            example.drain_time
+        ),
+        (&small.admin, &small.access_log, small.lame_duck, small.drain_time)
     );
     let bare = "plugins: { canary: { source: \"embedded:canary\", config: { percent: 5 } } }";
     let bare = settings(&format!("{SMALL}{bare}"));
@@ -79,7 +84,7 @@ listeners:
     client_address: { trusted_proxies: [127.0.0.0/8, "::1"], header: x-forwarded-for }
     debug_headers: true
   - { address: "[::]:8081", client_address: { trusted_proxies: [10.0.0.0/8], header: x-azure-socketip, front_door_id: ab-cd } }
-admin: { address: 127.0.0.1:9901 }
+admin: { address: 127.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net] }
 workers: 3
 here: on-prem-fra
 geo: { database: [v4.mmdb, /var/v6.mmdb], asn_database: ../asn.mmdb }
@@ -110,6 +115,7 @@ plugins:
   ours: { source: ./ours.wasm, config: { percent: 5, on: [true, null, 0x1f, -1.5, "1"] }, deadline: 2ms, memory: 1MiB,
           isolation: fresh }
 access_log: { file: access.log }
+lame_duck: 0s
 drain_time: 5s
 "#;
     let settings = settings(text);
@@ -128,7 +134,14 @@ drain_time: 5s
         settings.listeners[1].client_address.header,
         ClientHeader::AzureSocketIp { front_door_id }
     );
-    assert_eq!(settings.admin, "127.0.0.1:9901".parse().unwrap());
+    assert_eq!(
+        settings.admin,
+        Admin {
+            address: "127.0.0.1:9900".parse().unwrap(),
+            probes: Some("0.0.0.0:9901".parse().unwrap()),
+            hosts: vec!["edge.example.net".into()],
+        }
+    );
     assert_eq!(settings.workers.map(usize::from), Some(3));
     assert_eq!(settings.here, Some("on-prem-fra".into()));
     assert_eq!(
@@ -140,6 +153,7 @@ drain_time: 5s
         Some(Path::new("conf/../asn.mmdb"))
     );
     assert_eq!(settings.access_log, AccessLog::File("conf/access.log".into()));
+    assert_eq!(settings.lame_duck, Duration::ZERO);
     assert_eq!(settings.drain_time, Duration::from_secs(5));
 
     let routing = &settings.routing;

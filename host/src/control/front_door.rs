@@ -74,7 +74,7 @@ struct Probes {
 
 impl FrontDoorTask {
     /// Works until the program drains; then the publisher gives its lease back, so that another instance leads at once.
-    pub async fn run(mut self, mut drain: Drain) {
+    pub async fn run(&mut self, mut drain: Drain) {
         let mut generations = self.tables.subscribe();
         loop {
             let tick = self.look();
@@ -86,7 +86,7 @@ impl FrontDoorTask {
                 () = drain.begun() => break,
             }
         }
-        self.publishing.stop().await;
+        std::mem::take(&mut self.publishing).stop().await;
     }
 
     /// Looks at everything and posts what came out. When to look again at the latest; with nothing configured, never.

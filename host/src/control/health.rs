@@ -66,9 +66,9 @@ pub enum News {
     Probed(Arc<Vitals>, ProbeResult),
 }
 
-/// Watches the gateways for as long as there is a configuration. May be dropped at any time. `seed` decides the jitter
-/// of probes; `tell` is called with news as they come and must not block.
-pub async fn run(mut inputs: Inputs, prober: impl Prober, seed: u64, tell: impl FnMut(News)) {
+/// Watches the gateways for as long as there is a configuration. May be dropped at any time, and begun again. `seed` decides
+/// the jitter of probes; `tell` is called with news as they come and must not block.
+pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, tell: impl FnMut(News)) {
     let watched = inputs.watched.borrow_and_update().clone();
     let now = Instant::now();
     let mut health = Health {
@@ -76,11 +76,15 @@ pub async fn run(mut inputs: Inputs, prober: impl Prober, seed: u64, tell: impl 
         seats: seats(&watched, Vec::new()),
         config: watched.config,
         isolated: false,
-        prober: Arc::new(prober),
+        prober,
         probes: JoinSet::new(),
         tickets: HashMap::new(),
         tell,
     };
+    // What was counted before belongs to the run before, where there was one.
+    for seat in health.seats.iter_mut().flatten() {
+        seat.read = seat.vitals.totals();
+    }
     health.settle(now);
     loop {
         let now = Instant::now();

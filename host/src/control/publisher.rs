@@ -110,7 +110,7 @@ impl Publisher {
 
     /// Publishes a table whenever updates come, until their senders are gone. Updates that came together are published
     /// together.
-    pub async fn run(mut self, mut updates: mpsc::UnboundedReceiver<Update>, tables: Arc<Tables>) {
+    pub async fn run(&mut self, updates: &mut mpsc::UnboundedReceiver<Update>, tables: &Tables) {
         while let Some(update) = updates.recv().await {
             self.fold(update);
             while let Ok(update) = updates.try_recv() {
@@ -153,8 +153,10 @@ impl Publisher {
         self.health = Arc::new(carried(&loaded.settings.routing, |key| {
             known.get(&key).copied().unwrap_or_default()
         }));
+        // Whatever panics on the way, the parts in use belong together.
+        let charts = charts(&loaded);
         self.joined = self.registry.join(&loaded.settings.routing);
-        self.charts = charts(&loaded);
+        self.charts = charts;
         self.loaded = loaded;
         self.watched.send_replace(watched(&self.loaded, &self.joined));
     }

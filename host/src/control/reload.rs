@@ -107,7 +107,7 @@ impl Reloader {
     }
 
     /// Looks and obeys until the senders of orders are gone.
-    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) {
         let first = std::mem::take(&mut self.first);
         self.keep(move |last_good| last_good.keep_only(&first)).await;
         let mut looks = tokio::time::interval(LOOK);

@@ -9,7 +9,7 @@ pub mod gateway;
 #[cfg(feature = "fake-azure")]
 mod narrator;
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Signals};
 use crate::config::{self, ConfigErrors};
 use crate::plugin::embedded;
 #[cfg(feature = "fake-azure")]
@@ -175,6 +175,19 @@ impl Demo {
     /// Where the switches are.
     pub fn control(&self) -> SocketAddr {
         self.control.address()
+    }
+
+    /// Runs until SIGTERM or SIGINT, and ends as [`App::run_until_signalled`] does.
+    ///
+    /// # Errors
+    /// When signals cannot be waited for.
+    pub fn run_until_signalled(self, signals: &mut Signals) -> io::Result<()> {
+        let ended = self.app.run_until_signalled(signals);
+        #[cfg(feature = "fake-azure")]
+        if let Some(front_door) = self.front_door {
+            front_door.stop();
+        }
+        ended
     }
 
     /// Ends the demo: requests that have begun are answered.

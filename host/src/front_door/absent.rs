@@ -21,6 +21,9 @@ impl Board {
         None
     }
 
+    /// There are no probes to answer.
+    pub fn leave(&self) {}
+
     /// No request is a probe.
     pub fn answer(&self, _: &Settings, _: &Parts, _: &str) -> Option<Response<Body>> {
         None

@@ -19,6 +19,9 @@ const NOTHING_KNOWN: Answer = Answer {
     reason: Reason::Unknown,
 };
 
+/// The answer to every probe while the program is about to stop.
+const LEAVING: &str = "no: this instance is about to stop\n";
+
 /// What a probe asks for, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -43,6 +46,9 @@ impl Board {
             let mut refusal = respond::plain(StatusCode::METHOD_NOT_ALLOWED, "probes are GET or HEAD\n");
             refusal.headers_mut().insert(header::ALLOW, ALLOW);
             return refusal;
+        }
+        if self.is_leaving() {
+            return respond::plain(StatusCode::SERVICE_UNAVAILABLE, LEAVING);
         }
         let (service, region) = match below.split_once('/') {
             Some((service, region)) => (service, Some(region)),

@@ -14,6 +14,7 @@ use super::wasm::{self, CORE_INSTANCES, LOADER_STACK, MEMORIES, TABLE_ELEMENTS, 
 use portolan_core::id::PluginName;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use thiserror::Error;
 use wasmtime::component::Linker;
@@ -26,6 +27,11 @@ const INSTANCES: (usize, usize) = (64, 1024);
 /// What stays mapped of an instance's memory and tables when it is gone. With a page of WebAssembly or more, the memory of
 /// a plugin that stays within one page is cleared by a `memset` instead of a system call.
 const KEEP_RESIDENT: usize = 64 << 10;
+
+/// How nice a thread is that loads a plugin while there are requests, from 0 to 19: at 10, a tenth of a busy core is left for it.
+/// At 19 it is a seventieth, and a swap under full load could take minutes.
+const NICE: i32 = 10;
+
 /// Runs plugins. One per process; cheap to clone.
 #[derive(Clone)]
 pub struct PluginEngine {
@@ -34,7 +40,7 @@ pub struct PluginEngine {
 
 /// Why there is no engine.
 #[derive(Debug, Error)]
-#[error("start the plugin engine: {0}")]
+#[error("failed to start the plugin engine: {0}")]
 pub struct EngineError(String);
 
 impl fmt::Debug for PluginEngine {
@@ -62,14 +68,21 @@ impl PluginEngine {
                 compiled: Compiled::default(),
                 meters,
                 ticker,
+                serving: AtomicBool::new(false),
             }),
         })
+    }
+
+    /// From now on there are requests, to which loading gives way.
+    pub fn begin_serving(&self) {
+        self.shared.serving.store(true, Relaxed);
     }
 
     /// Checks, compiles, configures and tries a plugin. `tables` are the regions of the services that use it; without any
     /// it is tried on [`RegionTable::sample`].
     ///
-    /// Takes tens of milliseconds, on a thread of its own with the lowest priority; the caller waits.
+    /// Takes tens of milliseconds, on a thread of its own; the caller waits. Once there are requests, the thread has a lower
+    /// priority than they have (decision 49).
     ///
     /// # Errors
     /// When the file is no plugin of this contract, too much, or fails when it is tried.
@@ -85,8 +98,10 @@ impl PluginEngine {
                 .name("plugin-loader".to_owned())
                 .stack_size(LOADER_STACK);
             let loading = loader.spawn_scoped(scope, || {
-                // Requests come first. On Linux this is the priority of the thread alone.
-                let _ = rustix::process::setpriority_process(None, 19);
+                if self.shared.serving.load(Relaxed) {
+                    // On Linux this is the priority of the thread alone, and of the process that it starts.
+                    let _ = rustix::process::setpriority_process(None, NICE);
+                }
                 load::load(&self.shared, name, bytes, settings, tables)
             });
             match loading.map(thread::ScopedJoinHandle::join) {

@@ -4,8 +4,8 @@
 //! a compiler's time and memory grow with is counted first, in one pass over the file.
 
 use super::contract::{PACKAGE, VERSION};
-use super::wasm::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::error::Problem;
+use super::wasm::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, Encoding, FunctionBody, Import, MemoryType, Parser, Payload, SectionLimited,
     SubType, TableType, TypeRef,

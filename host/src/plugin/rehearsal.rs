@@ -1,7 +1,7 @@
-//! Compiles a plugin in a process of its own first, which may take so much time and memory and no more. What does not come
-//! through there is refused; what does is compiled once more, here.
+//! Compiles a plugin in a process of its own first, which may take so much time and memory and no more. What fails there is
+//! rejected; what succeeds is compiled once more, here.
 //!
-//! Counting ([`inspect`](super::inspect)) refuses the plain bombs, but a compiler's time does not only grow with what can be
+//! Counting ([`inspect`](super::inspect)) rejects the plain bombs, but a compiler's time does not only grow with what can be
 //! counted: 200 KB of loops, all of them within the limits, keep it for minutes. Only the system can end it.
 
 use super::error::Problem;
@@ -21,20 +21,21 @@ use wasmtime::component::Component;
 /// The argument by which the program is asked to rehearse.
 pub const ARGUMENT: &str = "rehearse";
 
-/// CPU time: a megabyte of code and a half needs as much.
+/// CPU time: what 1.5 MB of code need.
 const CPU: Duration = Duration::from_millis(1_900);
-/// The system's own limit, in whole seconds, for a compiler that does not even let its clock run.
-const CPU_SECONDS: u64 = 2;
+/// The system's own limits, in whole seconds, for a compiler that does not even let its clock run: the first ends it by a signal
+/// of its own, so that a kill is never taken for it.
+const CPU_SECONDS: (u64, u64) = (2, 3);
 /// Memory, in bytes.
 const MEMORY: u64 = 256 << 20;
-/// Time by the clock, for a process that does not get the CPU.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Wall time, for a process that does not get the CPU: all of its CPU time, if it gets a sixtieth of a core (decision 49).
+const WALL: Duration = Duration::from_secs(120);
 /// How often it is looked whether the process has ended.
 const LOOK: Duration = Duration::from_millis(2);
-/// How much of what it says is listened to, in bytes.
-const SAID: u64 = 4096;
-/// The exit codes of one that says why not, and of one that took too long.
-const REFUSED: u8 = 3;
+/// How much of its error message is read, in bytes.
+const MESSAGE: u64 = 4096;
+/// The exit codes of one that prints why it failed, and of one that took too much CPU time.
+const FAILED: u8 = 3;
 const LATE: u8 = 4;
 
 /// The program that understands [`ARGUMENT`].
@@ -64,40 +65,62 @@ fn run(program: &Path, bytes: &[u8]) -> Result<(), Problem> {
         // One that ends early does not listen to the end, and says why itself.
         let _ = input.write_all(bytes);
     }
-    let status = wait(&mut child).map_err(host)?;
-    let mut said = String::new();
+    let ended = wait(&mut child, WALL).map_err(host)?;
+    let mut message = String::new();
     if let Some(errors) = child.stderr.take() {
-        let _ = errors.take(SAID).read_to_string(&mut said);
+        let _ = errors.take(MESSAGE).read_to_string(&mut message);
     }
-    verdict(status, said.trim())
+    verdict(ended, message.trim())
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    /// By itself, or by the system.
+    With(ExitStatus),
+    /// It was ended because its wall time was over.
+    Overdue,
 }
 
 /// Waits for a process, and ends it when that takes too long.
-fn wait(child: &mut Child) -> io::Result<ExitStatus> {
-    let end = Instant::now() + PATIENCE;
+fn wait(child: &mut Child, wall: Duration) -> io::Result<Ended> {
+    let end = Instant::now() + wall;
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status);
+            return Ok(Ended::With(status));
         }
         if Instant::now() >= end {
             child.kill()?;
-            return child.wait();
+            child.wait()?;
+            return Ok(Ended::Overdue);
         }
         thread::sleep(LOOK);
     }
 }
 
-fn verdict(status: ExitStatus, said: &str) -> Result<(), Problem> {
+fn verdict(ended: Ended, message: &str) -> Result<(), Problem> {
+    let status = match ended {
+        Ended::With(status) if status.success() => return Ok(()),
+        Ended::With(status) => status,
+        Ended::Overdue => {
+            return Err(Problem::Host(format!(
+                "it was not compiled within {} s of wall time, and may have {} s of CPU time: the machine is too busy",
+                WALL.as_secs(),
+                CPU.as_secs_f32()
+            )));
+        }
+    };
     let signal = |wanted: Signal| status.signal() == Some(wanted.as_raw());
     let code = |wanted: u8| status.code() == Some(i32::from(wanted));
-    let why = if status.success() {
-        return Ok(());
-    } else if code(LATE) || signal(Signal::XCPU) || signal(Signal::KILL) {
+    let out_of_memory = ["memory allocation", "Cannot allocate memory", "out of memory"];
+    let why = if code(LATE) || signal(Signal::XCPU) {
         format!("it takes more than {} s of CPU time", CPU.as_secs_f32())
-    } else if said.contains("memory allocation") {
+    } else if out_of_memory.iter().any(|words| message.contains(words)) {
         format!("it takes more than {} MiB of memory", MEMORY >> 20)
-    } else if code(REFUSED) {
-        said.to_owned()
+    } else if signal(Signal::KILL) {
+        "its compiler was killed from outside, perhaps because the machine has no memory left".to_owned()
+    } else if code(FAILED) {
+        message.to_owned()
     } else {
         format!("the compiler gave up ({status})")
     };
@@ -110,14 +133,14 @@ pub fn rehearsal() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
-            ExitCode::from(REFUSED)
+            ExitCode::from(FAILED)
         }
     }
 }
 
 fn limit() -> Result<(), String> {
     let limits = [
-        (Resource::Cpu, CPU_SECONDS, CPU_SECONDS),
+        (Resource::Cpu, CPU_SECONDS.0, CPU_SECONDS.1),
         (Resource::Data, MEMORY, MEMORY),
         (Resource::Core, 0, 0),
         (Resource::Fsize, 0, 0),
@@ -168,5 +191,48 @@ fn compile() -> Result<(), String> {
         Ok(Ok(Err(error))) => Err(format!("{error:#}")),
         Ok(Err(_)) => Err("the compiler gave up".to_owned()),
         Err(error) => Err(format!("no thread: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spawn(script: &str) -> Child {
+        Command::new("sh").args(["-c", script]).spawn().expect("a shell")
+    }
+
+    /// What is reported of a process that ends like this.
+    fn reported(script: &str, message: &str) -> String {
+        let ended = wait(&mut spawn(script), WALL).expect("an end");
+        verdict(ended, message).expect_err("a failure").to_string()
+    }
+
+    #[test]
+    fn the_limit_that_ended_it_is_named() {
+        for (script, message, named) in [
+            ("exit 4", "", "CPU time"),
+            ("kill -XCPU $$", "", "CPU time"),
+            (
+                "kill -ABRT $$",
+                "memory allocation of 999 bytes failed",
+                "MiB of memory",
+            ),
+            ("exit 3", "Cannot allocate memory (os error 12)", "MiB of memory"),
+            ("kill -KILL $$", "", "killed from outside"),
+            ("exit 3", "unknown import", "does not compile: unknown import"),
+        ] {
+            let reported = reported(script, message);
+            assert!(reported.contains(named), "{script}: {reported}");
+        }
+        let overdue = wait(&mut spawn("exec sleep 60"), Duration::ZERO).expect("an end");
+        let reported = verdict(overdue, "").expect_err("a failure").to_string();
+        assert!(reported.contains("120 s of wall time"), "{reported}");
+    }
+
+    #[test]
+    fn success_is_no_problem() {
+        let ended = wait(&mut spawn("exit 0"), WALL).expect("an end");
+        assert_eq!(verdict(ended, ""), Ok(()));
     }
 }

@@ -4,6 +4,7 @@ use super::compiled::Compiled;
 use super::desk::State;
 use super::meters::Meters;
 use super::ticker::Ticker;
+use std::sync::atomic::AtomicBool;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -14,4 +15,6 @@ pub(super) struct Shared {
     pub(super) compiled: Compiled,
     pub(super) meters: Meters,
     pub(super) ticker: Ticker,
+    /// Whether there are requests, to which loading gives way.
+    pub(super) serving: AtomicBool,
 }

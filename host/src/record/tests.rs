@@ -1,7 +1,8 @@
 //! Records over a made-up table: what is counted, and what the line says.
 
 use super::*;
-use crate::telemetry::access_log::{AccessLog, Destination};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::log_writer::Destination;
 use crate::vitals::GatewayKey;
 use bytes::Bytes;
 use http::{Request, Response};

@@ -11,7 +11,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use drain::{Drain, DrainSwitch, drain};
+pub use drain::{Drain, DrainSwitch, Phase, drain};
 pub use listener::bind;
 
 use bytes::Bytes;

@@ -1,19 +1,31 @@
-//! The log of events: readable on a terminal, one JSON object per line elsewhere. It goes to the standard error, so that
-//! the access log may have the standard output.
+//! The event log: readable on a terminal, one JSON object per line elsewhere. It goes to the standard error, so that the
+//! access log may have the standard output. Whoever logs never waits for the reader of the log; panics go to it as well.
 
+use super::log_writer::{Buffer, Destination, Lines, LogWriter};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::convert::Infallible;
 use std::env::{self, VarError};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use thiserror::Error;
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// The environment variable that says what is logged, such as `debug` or `info,portolan::control=debug`.
+/// The environment variable with the log filter, such as `debug` or `info,portolan::control=debug`.
 pub const VARIABLE: &str = "PORTOLAN_LOG";
 
-/// What is logged when nobody says otherwise.
+/// The filter when the variable is not set.
 const DEFAULT: &str = "info";
+
+/// How much may wait to be written before lines are dropped, in bytes.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// The process's log, once it is set up.
+static LOG: OnceLock<Arc<LogWriter>> = OnceLock::new();
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,39 +39,114 @@ pub enum Format {
     Json,
 }
 
-/// Why there is no log.
+/// Why the log cannot be set up.
 #[derive(Debug, Error)]
 pub enum LoggingError {
-    /// The variable is no filter.
-    #[error("{VARIABLE} is not understood: {0}; write for example info or info,portolan::control=debug")]
-    Filter(#[from] ParseError),
+    /// The variable is not a valid filter.
+    #[error("failed to parse {VARIABLE}: {0}; write for example info or info,portolan::control=debug")]
+    Filter(ParseError),
     /// The variable is not text.
     #[error("{VARIABLE} is not valid UTF-8")]
     NotText,
-    /// Somebody else set up a log already.
-    #[error("a log is already set up: {0}")]
-    Twice(#[from] TryInitError),
+    /// The process has a log already.
+    #[error("failed to set up the log: {0}")]
+    Twice(TryInitError),
+    /// The writer's thread cannot be started.
+    #[error("failed to start the log writer: {0}")]
+    Writer(io::Error),
 }
 
-/// Sets up the log for the whole process.
+/// Writes what is left of the log when it is dropped, for a second at most.
+#[derive(Debug)]
+#[must_use = "the last lines are written when this is dropped"]
+pub struct EventLog(Arc<LogWriter>);
+
+impl Drop for EventLog {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+/// What became of the lines of the process's event log so far; `None` when it has none.
+pub fn lines() -> Option<Lines> {
+    LOG.get().map(|log| log.lines())
+}
+
+/// Sets up the log for the whole process, panics included.
 ///
 /// # Errors
-/// When [`VARIABLE`] is not understood, or a log is set up already.
-pub fn init(format: Format) -> Result<(), LoggingError> {
+/// When [`VARIABLE`] is not a valid filter, the process has a log already, or there is no thread for it.
+pub fn init(format: Format) -> Result<EventLog, LoggingError> {
     let directives = match env::var(VARIABLE) {
         Ok(directives) => directives,
         Err(VarError::NotPresent) => DEFAULT.into(),
         Err(VarError::NotUnicode(_)) => return Err(LoggingError::NotText),
     };
-    let filter = EnvFilter::try_new(directives)?;
+    let filter = EnvFilter::try_new(directives).map_err(LoggingError::Filter)?;
     let is_terminal = io::stderr().is_terminal();
-    if format == Format::Json || format == Format::Auto && !is_terminal {
-        json(filter, io::stderr).try_init()?;
+    let as_json = format == Format::Json || format == Format::Auto && !is_terminal;
+    let notice = if as_json { json_notice } else { human_notice };
+    let log = LogWriter::start("event-log", Destination::Stderr, 1, BUFFER_BYTES, Some(notice));
+    let log = Arc::new(log.map_err(LoggingError::Writer)?);
+    let Some(buffer) = log.buffer(0) else {
+        return Err(LoggingError::Writer(io::ErrorKind::NotFound.into()));
+    };
+    let writer = move || Appender(buffer.clone());
+    let set_up = if as_json {
+        json(filter, writer).try_init()
     } else {
         let colour = is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        human(filter, io::stderr, colour).try_init()?;
+        human(filter, writer, colour).try_init()
+    };
+    set_up.map_err(LoggingError::Twice)?;
+    panic::set_hook(Box::new(log_panic));
+    let _ = LOG.set(Arc::clone(&log));
+    Ok(EventLog(log))
+}
+
+/// Appends one event.
+#[derive(Debug)]
+struct Appender(Buffer);
+
+impl Write for Appender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // An event comes whole, in one call.
+        self.0.append(|buffer| {
+            buffer.extend_from_slice(bytes);
+            Ok::<_, Infallible>(())
+        });
+        Ok(bytes.len())
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn human_notice(dropped: u64) -> String {
+    format!(" WARN {dropped} log lines were dropped: their reader is too slow\n")
+}
+
+fn json_notice(dropped: u64) -> String {
+    let level = "WARN";
+    let message = "log lines were dropped: their reader is too slow";
+    let timestamp = humantime::format_rfc3339_micros(std::time::SystemTime::now());
+    format!("{{\"timestamp\":\"{timestamp}\",\"level\":\"{level}\",\"message\":\"{message}\",\"dropped\":{dropped}}}\n")
+}
+
+/// Logs a panic where std would write it to the standard error, which may block.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let message = panic.payload_as_str().unwrap_or("a value that is not text");
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    // Captured only when RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, location, %backtrace, "panicked: {message}");
+    } else {
+        tracing::error!(thread, location, "panicked: {message}");
+    }
 }
 
 fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
@@ -91,8 +178,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     #[derive(Clone, Default)]
     struct Memory(Arc<Mutex<Vec<u8>>>);
@@ -133,6 +219,39 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_an_event() {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        let subscriber = json(EnvFilter::new(DEFAULT), move || writer.clone());
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(log_panic));
+        let panicked = thread::Builder::new().name("worker-9".to_owned()).spawn(move || {
+            tracing::subscriber::with_default(subscriber, || panic!("no slot {}", 65));
+        });
+        assert!(panicked.expect("a thread").join().is_err());
+        panic::set_hook(before);
+        let event: serde_json::Value = serde_json::from_str(&memory.text()).expect("one JSON object");
+        assert_eq!(
+            (&event["level"], &event["message"]),
+            (&"ERROR".into(), &"panicked: no slot 65".into())
+        );
+        assert_eq!(event["thread"], "worker-9");
+        assert!(
+            event["location"]
+                .as_str()
+                .is_some_and(|place| place.contains("logging.rs")),
+            "{event}"
+        );
+    }
+
+    #[test]
+    fn a_notice_of_dropped_lines_is_a_line_of_the_log() {
+        let event: serde_json::Value = serde_json::from_str(&json_notice(7)).expect("one JSON object");
+        assert_eq!((&event["level"], &event["dropped"]), (&"WARN".into(), &7.into()));
+        assert!(human_notice(7).contains(" 7 ") && human_notice(7).ends_with('\n'));
+    }
+
+    #[test]
     fn people_read_one_line_without_escape_codes_when_colour_is_off() {
         let memory = Memory::default();
         let writer = memory.clone();
@@ -144,8 +263,8 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_none_is_refused() {
-        let error = LoggingError::from(EnvFilter::try_new("portolan=loud").expect_err("no such level"));
+    fn an_invalid_filter_names_its_variable() {
+        let error = LoggingError::Filter(EnvFilter::try_new("portolan=loud").expect_err("no such level"));
         assert!(error.to_string().contains("PORTOLAN_LOG"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
-//! What this instance tells of itself: counters, the access log, the log of events, whether it is ready.
+//! What this instance reports about itself: counters, the access log, the event log.
 
 pub mod access_log;
 pub mod exposition;
+pub mod log_writer;
 pub mod logging;
 pub mod metrics;
 pub mod process;
-pub mod readiness;

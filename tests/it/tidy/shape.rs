@@ -24,7 +24,9 @@ impl Shape {
     pub(crate) fn of(folder: &Path) -> Self {
         let mut shape = Self::default();
         for path in sources(folder) {
-            let Some(module) = module_of(folder, &path) else { continue };
+            let Some(module) = module_of(folder, &path) else {
+                continue;
+            };
             let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             shape.modules.insert(module, without_tests(&words(&text)));
         }
@@ -40,7 +42,9 @@ impl Shape {
             }
         }
         for (module, path, name) in all {
-            let Some(path) = self.absolute(&module, &path) else { continue };
+            let Some(path) = self.absolute(&module, &path) else {
+                continue;
+            };
             self.imports.entry(module).or_default().insert(name, path);
         }
     }
@@ -75,7 +79,9 @@ impl Shape {
 
     /// The module in which what a path leads to is defined. Re-exports are followed.
     fn home(&self, path: &[String], depth: usize) -> Module {
-        let known = (0..=path.len()).rev().find(|count| self.modules.contains_key(&path[..*count]));
+        let known = (0..=path.len())
+            .rev()
+            .find(|count| self.modules.contains_key(&path[..*count]));
         let known = known.unwrap_or(0);
         let (module, rest) = (path[..known].to_vec(), &path[known..]);
         let Some(name) = rest.first() else { return module };
@@ -157,7 +163,9 @@ fn words(text: &str) -> Vec<String> {
         } else if let Some(length) = character(rest) {
             length
         } else if first.is_alphanumeric() || first == '_' {
-            let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let length = rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
             words.push(rest[..length].to_owned());
             length
         } else if rest.starts_with("::") {
@@ -361,7 +369,9 @@ fn circles<N: Ord + Clone>(graph: &BTreeMap<N, BTreeSet<N>>) -> Vec<Vec<N>> {
     let mut found = BTreeSet::new();
     for (node, reached) in &reach {
         if reached.contains(node) {
-            let circle = reached.iter().filter(|other| reach.get(other).is_some_and(|back| back.contains(node)));
+            let circle = reached
+                .iter()
+                .filter(|other| reach.get(other).is_some_and(|back| back.contains(node)));
             found.insert(circle.cloned().collect::<Vec<_>>());
         }
     }

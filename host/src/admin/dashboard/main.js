@@ -40,9 +40,9 @@ async function poll() {
   setTimeout(poll, PERIOD);
 }
 
-function showReady({ ready, missing, loads, generation, geo }) {
+function showReady({ ready, status, loads, generation, geo }) {
   const pill = byId("ready");
-  pill.textContent = ready ? "ready" : `waiting for ${missing.join(", ")}`;
+  pill.textContent = status.replace("_", " ");
   pill.className = `pill ${ready ? "good" : "warn"}`;
   byId("generation").textContent = generation;
   render(
@@ -50,8 +50,8 @@ function showReady({ ready, missing, loads, generation, geo }) {
     ...loads.map((load) =>
       make("div", { className: "entry" },
         make("b", {}, load.what),
-        make("p", {}, load.last_taken ? `since ${new Date(load.last_taken).toLocaleString()}` : "since the start",
-          load.refused ? `, ${load.refused} refused` : ""),
+        make("p", {}, load.last_accepted ? `since ${new Date(load.last_accepted).toLocaleString()}` : "since the start",
+          load.rejected ? `, ${load.rejected} rejected` : ""),
         load.what === "geo" ? make("p", {}, data(geo)) : null,
         load.error ? make("p", { className: "fault" }, load.error) : null)),
   );

@@ -2,12 +2,12 @@
 
 use crate::admin::instance::{
     ExplainError, Explained, GeoPicture, Instance, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question,
-    ServicePicture,
+    Readiness, ServicePicture, TaskPicture,
 };
 use crate::control::status::Keeps;
-use crate::telemetry::access_log::Lines;
+use crate::plugin::CounterReading;
+use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
-use crate::telemetry::readiness::Readiness;
 use crate::vitals::{Ending, GatewayKey, Vitals};
 use portolan_core::candidates;
 use portolan_core::chart;
@@ -23,6 +23,7 @@ use portolan_core::route::{HostPattern, Route, Routes};
 use portolan_core::slots::Slots;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
@@ -33,7 +34,8 @@ const ROLL: u64 = 2;
 /// The instance, with what it was asked.
 #[derive(Debug)]
 pub(super) struct Fake {
-    pub(super) readiness: Readiness,
+    pub(super) readiness: Mutex<Readiness>,
+    pub(super) failed: AtomicBool,
     picture: Picture,
     asked: Mutex<Option<Question>>,
     orders: Mutex<Vec<(String, bool)>>,
@@ -74,7 +76,8 @@ impl Default for Fake {
         let unrouted = Arc::new(ServiceVitals::new("".into(), 2));
         (0..4).for_each(|_| unrouted.finished(1, Ending::NoRoute));
         Self {
-            readiness: Readiness::default(),
+            readiness: Mutex::new(Readiness::Ready),
+            failed: AtomicBool::new(false),
             picture: Picture {
                 started: SystemTime::now(),
                 generation: Generation(7),
@@ -97,17 +100,17 @@ impl Default for Fake {
                 loads: vec![
                     LoadPicture {
                         what: "config",
-                        taken: 2,
-                        refused: 1,
-                        last_taken: Some(november()),
+                        accepted: 2,
+                        rejected: 1,
+                        last_accepted: Some(november()),
                         standing_error: Some("portolan.yaml: line 3: unknown key polcy".into()),
                         restored: Some(november()),
                     },
                     LoadPicture {
                         what: "geo",
-                        taken: 1,
-                        refused: 0,
-                        last_taken: None,
+                        accepted: 1,
+                        rejected: 0,
+                        last_accepted: None,
                         standing_error: None,
                         restored: None,
                     },
@@ -118,12 +121,31 @@ impl Default for Fake {
                     dropped: 5,
                     failed: 0,
                 }),
+                event_log: Some(Lines {
+                    written: 20,
+                    dropped: 2,
+                    failed: 0,
+                }),
+                plugin_counters: vec![CounterReading {
+                    plugin: "canary".into(),
+                    counter: "pinned".into(),
+                    value: 12,
+                }],
+                tasks: vec![task(false)],
                 front_door: None,
             },
             asked: Mutex::default(),
             orders: Mutex::default(),
             rolled_back: Mutex::default(),
         }
+    }
+}
+
+fn task(failed: bool) -> TaskPicture {
+    TaskPicture {
+        name: "reloader".into(),
+        restarts: 3,
+        failed,
     }
 }
 
@@ -140,8 +162,12 @@ impl Instance for Fake {
         json!({ "services": { "storefront": {} } })
     }
 
-    fn missing(&self) -> Vec<&'static str> {
-        self.readiness.missing()
+    fn readiness(&self) -> Readiness {
+        *self.readiness.lock().expect("not poisoned")
+    }
+
+    fn tasks(&self) -> Vec<TaskPicture> {
+        vec![task(self.failed.load(Relaxed))]
     }
 
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {

@@ -3,6 +3,8 @@
 mod fake;
 mod strict;
 
+use super::Access;
+use super::instance::Readiness;
 use super::view::explain::Explain;
 use super::view::map::Map;
 use super::view::plugins::Plugins;
@@ -30,11 +32,16 @@ struct Answer {
 
 impl Admin {
     async fn start() -> Self {
+        Self::start_with(|address| Access::whole(address, &[])).await
+    }
+
+    async fn start_with(access: impl FnOnce(SocketAddr) -> Access) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bound");
         let address = listener.local_addr().expect("an address");
         let fake = Arc::new(Fake::default());
         tokio::spawn(super::serve(
             listener,
+            Arc::new(access(address)),
             Arc::clone(&fake) as Arc<dyn super::instance::Instance>,
         ));
         Self { address, fake }
@@ -78,14 +85,18 @@ async fn it_is_alive_and_ready_and_says_what_was_refused() {
     let alive = admin.get("/livez").await;
     assert_eq!((alive.status, alive.body.as_str()), (StatusCode::OK, "ok\n"));
     let ready: Ready = Admin::read(&admin.get("/readyz").await);
-    assert!(ready.ready && ready.missing.is_empty() && ready.generation == 7);
+    assert!(ready.ready && ready.status == "ready" && ready.generation == 7);
+    let [reloader] = ready.tasks.as_slice() else {
+        panic!("{ready:?}")
+    };
+    assert_eq!((reloader.task.as_str(), reloader.restarts), ("reloader", 3));
     let config = ready.loads.iter().find(|load| load.what == "config").expect("config");
-    assert_eq!((config.taken, config.refused), (2, 1));
+    assert_eq!((config.accepted, config.rejected), (2, 1));
     assert!(
         config.error.as_deref().is_some_and(|why| why.contains("line 3")),
         "{config:?}"
     );
-    assert_eq!(config.last_taken.as_deref(), Some("2026-11-01T00:00:00Z"));
+    assert_eq!(config.last_accepted.as_deref(), Some("2026-11-01T00:00:00Z"));
     assert_eq!(
         (ready.geo.database.as_str(), ready.geo.networks),
         ("DB-IP City Lite", 2_072_014)
@@ -94,16 +105,52 @@ async fn it_is_alive_and_ready_and_says_what_was_refused() {
 }
 
 #[tokio::test]
-async fn it_says_what_is_missing() {
+async fn an_instance_that_is_about_to_stop_is_alive_and_not_ready() {
     let admin = Admin::start().await;
-    let listeners = admin.fake.readiness.wait_for("listeners");
-    let answer = admin.get("/readyz").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    let ready: Ready = serde_json::from_str(&answer.body).expect("JSON");
-    assert_eq!((ready.ready, ready.missing), (false, vec!["listeners".to_owned()]));
-    assert_eq!(admin.get("/livez").await.status, 200, "alive all the same");
-    drop(listeners);
+    for (readiness, word) in [(Readiness::LameDuck, "lame_duck"), (Readiness::Draining, "draining")] {
+        *admin.fake.readiness.lock().expect("not poisoned") = readiness;
+        let answer = admin.get("/readyz").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let ready: Ready = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!((ready.ready, ready.status.as_str()), (false, word));
+        assert_eq!(admin.get("/livez").await.status, 200, "alive all the same");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_keeps_failing_ends_liveness_and_not_readiness() {
+    let admin = Admin::start().await;
+    admin.fake.failed.store(true, std::sync::atomic::Ordering::Relaxed);
+    let answer = admin.get("/livez").await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "task reloader keeps failing\n")
+    );
     assert_eq!(admin.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_probes_socket_is_read_only() {
+    let admin = Admin::start_with(|_| Access::probes(&["edge.example.net".into()])).await;
+    for target in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(admin.get(target).await.status, 200, "{target}");
+        let named = admin.ask("GET", target, "Host: edge.example.net:9901\r\n").await;
+        assert_eq!(named.status, 200, "{target}");
+        let foreign = admin.ask("GET", target, "Host: evil.example\r\n").await;
+        assert_eq!(foreign.status, StatusCode::FORBIDDEN, "{target}");
+        assert!(foreign.body.contains("admin.hosts"), "{foreign:?}");
+    }
+    for (method, target) in [
+        ("GET", "/"),
+        ("GET", "/api/v1/config"),
+        ("GET", "/api/v1/regions"),
+        ("POST", "/api/v1/regions/westeurope/drain"),
+    ] {
+        let answer = admin.ask(method, target, "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {target}");
+        assert!(!answer.body.contains("GET /api"), "{answer:?}");
+    }
+    assert!(admin.fake.orders().is_empty());
 }
 
 #[tokio::test]
@@ -371,13 +418,14 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
             3.0,
         ),
         (r#"portolan_decisions_total{service="storefront",by="fallback"}"#, 1.0),
-        (r#"portolan_retries_total{service="storefront",verdict="made"}"#, 1.0),
+        (r#"portolan_retries_total{service="storefront"}"#, 1.0),
         (
-            r#"portolan_request_duration_seconds_count{service="storefront",stage="decide"}"#,
-            3.0,
+            r#"portolan_retries_skipped_total{service="storefront",reason="deadline"}"#,
+            0.0,
         ),
+        (r#"portolan_request_decide_seconds_count{service="storefront"}"#, 3.0),
         (
-            r#"portolan_request_duration_seconds_bucket{service="storefront",stage="decide",le="0.000001"}"#,
+            r#"portolan_request_decide_seconds_bucket{service="storefront",le="0.000001"}"#,
             3.0,
         ),
         (
@@ -398,9 +446,17 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
             0.0,
         ),
         (r#"portolan_gateway_share{service="storefront",region="eastus2"}"#, 0.25),
-        (r#"portolan_config_reloads_total{result="refused"}"#, 1.0),
+        (r#"portolan_config_reloads_total{result="rejected"}"#, 1.0),
         (r#"portolan_load_failing{what="config"}"#, 1.0),
         (r#"portolan_access_log_lines_total{result="dropped"}"#, 5.0),
+        (r#"portolan_event_log_lines_total{result="dropped"}"#, 2.0),
+        (
+            r#"portolan_plugin_counter_total{plugin="canary",counter="pinned"}"#,
+            12.0,
+        ),
+        (r#"portolan_task_restarts_total{task="reloader"}"#, 3.0),
+        (r#"portolan_task_failed{task="reloader"}"#, 0.0),
+        ("portolan_ready", 1.0),
         ("portolan_table_generation", 7.0),
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample} in\n{}", answer.body);

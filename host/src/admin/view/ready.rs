@@ -1,6 +1,6 @@
 //! Whether this instance should get traffic.
 
-use crate::admin::instance::{GeoPicture, LoadPicture, Picture};
+use crate::admin::instance::{GeoPicture, LoadPicture, Picture, Readiness, TaskPicture};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -9,19 +9,32 @@ use std::time::SystemTime;
 pub struct Ready {
     /// Whether this instance should get traffic.
     pub ready: bool,
-    /// What is missing.
-    pub missing: Vec<String>,
+    /// `ready`, `lame_duck` (about to stop, still answering) or `draining`.
+    pub status: String,
     /// The number of the routing table.
     pub generation: u64,
-    /// What was loaded, and what was refused: then the last good one is in force.
+    /// What was loaded, and what was rejected: then the last good one is active.
     pub loads: Vec<Load>,
-    /// The location table in force.
+    /// The tasks that were restarted since the start: while one of them fails, what it makes is stale.
+    pub tasks: Vec<Task>,
+    /// The active location table.
     pub geo: Geo,
-    /// What is told to Front Door; null when nothing is.
+    /// The publishing to Front Door; null when none is configured.
     pub front_door: Option<FrontDoor>,
 }
 
-/// Whether Front Door is told what there is to tell. It has no say in whether this instance should get traffic.
+/// A supervised task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name.
+    pub task: String,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// Whether it keeps failing; then `/livez` answers 503.
+    pub failed: bool,
+}
+
+/// Whether publishing works. It does not decide whether this instance should get traffic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrontDoor {
     /// Why the publisher does not run, though it should.
@@ -33,15 +46,15 @@ pub struct FrontDoor {
 pub struct Load {
     /// `config`, `geo` or `plugin`.
     pub what: String,
-    /// How often it was taken.
-    pub taken: u64,
-    /// How often it was refused.
-    pub refused: u64,
-    /// When it was last taken.
-    pub last_taken: Option<String>,
-    /// Why it was refused, as long as nothing was taken since.
+    /// How often it was accepted.
+    pub accepted: u64,
+    /// How often it was rejected.
+    pub rejected: u64,
+    /// When it was last accepted.
+    pub last_accepted: Option<String>,
+    /// Why it was rejected, as long as nothing was accepted since.
     pub error: Option<String>,
-    /// Since when what is in force has been good, when it was restored at the start because what there was had been refused.
+    /// Since when what is active has been good, when it was restored at the start because what there was had been rejected.
     pub restored: Option<String>,
 }
 
@@ -59,12 +72,18 @@ pub struct Geo {
 }
 
 impl Ready {
-    pub(in crate::admin) fn of(picture: &Picture, missing: &[&'static str]) -> Self {
+    pub(in crate::admin) fn of(picture: &Picture, readiness: Readiness) -> Self {
         Self {
-            ready: missing.is_empty(),
-            missing: missing.iter().map(ToString::to_string).collect(),
+            ready: readiness == Readiness::Ready,
+            status: readiness.as_str().into(),
             generation: picture.generation.0,
             loads: picture.loads.iter().map(Load::from).collect(),
+            tasks: picture
+                .tasks
+                .iter()
+                .filter(|task| task.restarts > 0)
+                .map(Task::from)
+                .collect(),
             geo: Geo::from(&picture.geo),
             front_door: picture.front_door.as_ref().map(|notice| FrontDoor {
                 error: notice.trouble().map(Into::into),
@@ -73,13 +92,23 @@ impl Ready {
     }
 }
 
+impl From<&TaskPicture> for Task {
+    fn from(task: &TaskPicture) -> Self {
+        Self {
+            task: task.name.clone(),
+            restarts: task.restarts,
+            failed: task.failed,
+        }
+    }
+}
+
 impl From<&LoadPicture> for Load {
     fn from(load: &LoadPicture) -> Self {
         Self {
             what: load.what.into(),
-            taken: load.taken,
-            refused: load.refused,
-            last_taken: load.last_taken.map(timestamp),
+            accepted: load.accepted,
+            rejected: load.rejected,
+            last_accepted: load.last_accepted.map(timestamp),
             error: load.standing_error.clone(),
             restored: load.restored.map(timestamp),
         }

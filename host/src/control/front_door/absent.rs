@@ -27,5 +27,5 @@ pub struct FrontDoorTask;
 
 impl FrontDoorTask {
     /// Ends at once.
-    pub async fn run(self, _: Drain) {}
+    pub async fn run(&mut self, _: Drain) {}
 }

@@ -1,0 +1,65 @@
+//! What a socket of the administration answers, and by which names it may be asked.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The rules of one socket.
+#[derive(Clone, Debug)]
+pub struct Access {
+    scope: Scope,
+    /// Host names that are answered besides addresses and localhost.
+    hosts: Vec<Arc<str>>,
+    /// Whether reading requests may name any host.
+    any_host_reads: bool,
+}
+
+/// How much is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everything.
+    Whole,
+    /// `/livez`, `/readyz` and `/metrics`.
+    Probes,
+}
+
+impl Access {
+    /// All of the administration, at this address. Where no hosts are given, an address that others can reach is read by
+    /// any name, and loopback only by its own names.
+    pub fn whole(address: SocketAddr, hosts: &[Arc<str>]) -> Self {
+        Self {
+            scope: Scope::Whole,
+            hosts: hosts.to_vec(),
+            any_host_reads: hosts.is_empty() && !address.ip().is_loopback(),
+        }
+    }
+
+    /// Liveness, readiness and metrics only.
+    pub fn probes(hosts: &[Arc<str>]) -> Self {
+        Self {
+            scope: Scope::Probes,
+            hosts: hosts.to_vec(),
+            any_host_reads: false,
+        }
+    }
+
+    /// What the socket is for, in one word.
+    pub fn name(&self) -> &'static str {
+        match self.scope {
+            Scope::Whole => "admin",
+            Scope::Probes => "probes",
+        }
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    pub(super) fn any_host_reads(&self) -> bool {
+        self.any_host_reads
+    }
+
+    /// Whether a host without its port is one of the configured names.
+    pub(super) fn knows(&self, host: &str) -> bool {
+        self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+    }
+}

@@ -1,0 +1,157 @@
+//! The control thread: the slow tasks beside the requests, kept running.
+
+use super::instance::Instance;
+use super::supervisor::Supervisor;
+use crate::admin::{self, Access};
+use crate::chance::Chance;
+use crate::control::front_door::{FrontDoorTask, Witness};
+use crate::control::health::{self, News};
+use crate::control::probe::{Network, Resolve};
+use crate::control::publisher::{Publisher, Update};
+use crate::control::reload::{self, Reloader};
+use crate::server::Drain;
+use crate::table::Tables;
+use crate::upstream::Resolver;
+use portolan_core::config::GatewayHost;
+use portolan_core::health::State;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+
+/// Everything that runs on the control thread.
+pub(super) struct Control {
+    pub(super) supervisor: Supervisor,
+    pub(super) tables: Arc<Tables>,
+    pub(super) publisher: Publisher,
+    pub(super) updates: mpsc::UnboundedReceiver<Update>,
+    pub(super) reloader: Reloader,
+    pub(super) orders: mpsc::Receiver<reload::Order>,
+    pub(super) health: Health,
+    pub(super) front_door: FrontDoorTask,
+    pub(super) drain: Drain,
+    pub(super) admin: Vec<(TcpListener, Access)>,
+    pub(super) instance: Arc<Instance>,
+}
+
+/// The health task and whom it tells.
+pub(super) struct Health {
+    pub(super) inputs: health::Inputs,
+    pub(super) orders: mpsc::Sender<health::Order>,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) witness: Witness,
+    pub(super) updates: mpsc::UnboundedSender<Update>,
+}
+
+impl Control {
+    /// Runs everything until `stop`, and then what has to be handed back.
+    pub(super) fn run(self, runtime: Runtime, stop: &Notify) {
+        LocalSet::new().block_on(&runtime, self.work(stop));
+        // What blocks, such as a plugin being compiled, is not waited for.
+        runtime.shutdown_background();
+    }
+
+    async fn work(self, stop: &Notify) {
+        let Self {
+            supervisor,
+            tables,
+            mut publisher,
+            mut updates,
+            mut reloader,
+            mut orders,
+            health,
+            mut front_door,
+            drain,
+            admin,
+            instance,
+        } = self;
+        let (task, published) = (supervisor.task("publisher"), Arc::clone(&tables));
+        spawn_local(async move {
+            let work = async || done(publisher.run(&mut updates, &published).await);
+            task.keep(work).await;
+        });
+        let task = supervisor.task("reloader");
+        spawn_local(async move { task.keep(async || done(reloader.run(&mut orders).await)).await });
+        let task = supervisor.task("health");
+        spawn_local(health.keep(task, tables));
+        let task = supervisor.task("front-door");
+        let front_door = spawn_local(async move {
+            task.keep(async || done(front_door.run(drain.clone()).await)).await;
+        });
+        for (socket, access) in admin {
+            let task = supervisor.task(access.name());
+            let (instance, access) = (Arc::clone(&instance), Arc::new(access));
+            spawn_local(async move { task.keep(async || serve_admin(&socket, &access, &instance).await).await });
+        }
+        stop.notified().await;
+        // The drain has ended it; it still hands its lease back.
+        let _ = front_door.await;
+    }
+}
+
+impl Health {
+    async fn keep(mut self, task: Arc<super::supervisor::Task>, tables: Arc<Tables>) {
+        let prober = Arc::new(Network::new(Arc::clone(&self.resolver)));
+        let mut restarted = false;
+        task.keep(async || {
+            if std::mem::replace(&mut restarted, true) {
+                // A task that starts anew knows of no drains.
+                self.drain_again(&tables);
+            }
+            let (witness, updates) = (&self.witness, &self.updates);
+            let tell = |news| match news {
+                News::View(config, view) => {
+                    // The publisher lives as long as this task.
+                    let _ = updates.send(Update::Health(config, view));
+                }
+                News::Changed(vitals, transition) => witness.saw(&vitals, &transition),
+                News::Probed(..) => {}
+            };
+            done(health::run(&mut self.inputs, Arc::clone(&prober), Chance::new().roll(), tell).await)
+        })
+        .await;
+    }
+
+    /// Orders the drains anew that are in the table.
+    fn drain_again(&self, tables: &Tables) {
+        let table = tables.current();
+        let services = table.config().services().iter().zip(table.health.services());
+        let drained: BTreeSet<_> = services
+            .flat_map(|(service, health)| {
+                let gateways = service.gateways().iter().zip(health.gateways());
+                gateways.filter(|(_, health)| health.state == State::Draining)
+            })
+            .map(|(gateway, _)| gateway.region.clone())
+            .collect();
+        for region in drained {
+            let (reply, _) = oneshot::channel();
+            let order = health::Order {
+                region,
+                drained: true,
+                reply,
+            };
+            // The queue holds an order for every region there can be.
+            let _ = self.orders.try_send(order);
+        }
+    }
+}
+
+fn done((): ()) -> Result<(), Infallible> {
+    Ok(())
+}
+
+async fn serve_admin(socket: &TcpListener, access: &Arc<Access>, instance: &Arc<Instance>) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+    let instance: Arc<dyn admin::instance::Instance> = Arc::clone(instance) as _;
+    match admin::serve(listener, Arc::clone(access), instance).await {}
+}
+
+impl Resolve for Resolver {
+    async fn addresses(&self, host: &GatewayHost) -> Vec<IpAddr> {
+        Resolver::addresses(self, host).await
+    }
+}

@@ -1,0 +1,98 @@
+//! The command line: what is printed, and how it fails.
+
+use crate::PROGRAM;
+use crate::serving::{Gateway, config, folder};
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(folder).args(arguments).output().expect("a process")
+}
+
+/// The message of a command that fails.
+fn error(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(!output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    let folder = folder(&config(&Gateway::start(), "off", ""));
+    let explain = ["explain", "--config", "portolan.yaml", "--ip", "81.2.69.142"];
+    for arguments in [
+        &[explain.as_slice(), &["--json"]].concat()[..],
+        &explain,
+        &["geo", "info"],
+        &["geo", "lookup", "81.2.69.142"],
+        &["check", "--schema"],
+        &["completions", "bash"],
+        &["serve", "--help"],
+    ] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(PROGRAM);
+        command.current_dir(folder.path()).args(arguments);
+        command.stdout(writer).stderr(Stdio::piped());
+        let output = command.output().expect("a process");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {} {message}", output.status);
+        assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn causes_come_once_and_with_the_file() {
+    let gateway = Gateway::start();
+    let plugin = "plugins: { ours: { source: ./ours.wasm } }\n";
+    let with_plugin =
+        config(&gateway, "off", plugin).replace("health_check: off", "health_check: off\n    policy: { plugin: ours }");
+    let admin = "admin: { address: \"127.0.0.1:0\" }\n";
+    for (text, file) in [
+        (
+            config(&gateway, "{ file: no/such/folder/access.log }", admin),
+            "no/such/folder/access.log",
+        ),
+        (with_plugin, "ours.wasm"),
+    ] {
+        let folder = folder(&text);
+        let message = error(folder.path(), &["serve", "--config", "portolan.yaml"]);
+        assert_eq!(message.matches("No such file").count(), 1, "{message}");
+        assert_eq!(message.matches("failed to start").count(), 1, "{message}");
+        assert!(message.contains(file), "{message}");
+    }
+    let folder = folder("");
+    for arguments in [
+        &["serve", "--config", "none.yaml"][..],
+        &["serve", "--config", "none.yaml", "--state-dir", "state"],
+        &["explain", "--config", "none.yaml", "--ip", "::1"],
+        &["check", "--config", "none.yaml"],
+        &["geo", "info", "--database", "none.yaml"],
+        &["geo", "compile", "none.yaml", "--out", "out"],
+    ] {
+        let message = error(folder.path(), arguments);
+        assert_eq!(message.matches("No such file").count(), 1, "{arguments:?}: {message}");
+        assert!(message.contains("none.yaml"), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn an_administration_over_https_is_refused_clearly() {
+    let folder = folder("");
+    let message = error(folder.path(), &["regions", "--admin", "https://127.0.0.1:9900"]);
+    assert!(message.contains("https is not supported yet"), "{message}");
+    let message = error(folder.path(), &["regions", "--admin", "/9900"]);
+    assert!(message.contains("http://ADDRESS:PORT"), "{message}");
+}
+
+#[test]
+fn help_tells_of_signals_and_the_log() {
+    let folder = folder("");
+    let output = run(folder.path(), &["serve", "--help"]);
+    let help = String::from_utf8(output.stdout).expect("text");
+    for word in ["PORTOLAN_LOG", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM", "lame_duck"] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The program as a process: its signals, its logs, its command line, its plugins and its restarts.
+
+mod command_line;
+mod logs;
+mod plugins;
+mod serving;
+mod stopping;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_portolan");
