@@ -23,6 +23,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
+/// The end of a task that only ends when the program does.
+const DONE: Result<(), Infallible> = Ok(());
+
 /// Everything that runs on the control thread.
 pub(super) struct Control {
     pub(super) supervisor: Supervisor,
@@ -71,16 +74,29 @@ impl Control {
         } = self;
         let (task, published) = (supervisor.task("publisher"), Arc::clone(&tables));
         spawn_local(async move {
-            let work = async || done(publisher.run(&mut updates, &published).await);
-            task.keep(work).await;
+            task.keep(async || {
+                publisher.run(&mut updates, &published).await;
+                DONE
+            })
+            .await;
         });
         let task = supervisor.task("reloader");
-        spawn_local(async move { task.keep(async || done(reloader.run(&mut orders).await)).await });
+        spawn_local(async move {
+            task.keep(async || {
+                reloader.run(&mut orders).await;
+                DONE
+            })
+            .await;
+        });
         let task = supervisor.task("health");
         spawn_local(health.keep(task, tables));
         let task = supervisor.task("front-door");
         let front_door = spawn_local(async move {
-            task.keep(async || done(front_door.run(drain.clone()).await)).await;
+            task.keep(async || {
+                front_door.run(drain.clone()).await;
+                DONE
+            })
+            .await;
         });
         for (socket, access) in admin {
             let task = supervisor.task(access.name());
@@ -111,7 +127,8 @@ impl Health {
                 News::Changed(vitals, transition) => witness.saw(&vitals, &transition),
                 News::Probed(..) => {}
             };
-            done(health::run(&mut self.inputs, Arc::clone(&prober), Chance::new().roll(), tell).await)
+            health::run(&mut self.inputs, Arc::clone(&prober), Chance::new().roll(), tell).await;
+            DONE
         })
         .await;
     }
@@ -138,10 +155,6 @@ impl Health {
             let _ = self.orders.try_send(order);
         }
     }
-}
-
-fn done((): ()) -> Result<(), Infallible> {
-    Ok(())
 }
 
 async fn serve_admin(socket: &TcpListener, access: &Arc<Access>, instance: &Arc<Instance>) -> io::Result<()> {
