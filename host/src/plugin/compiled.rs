@@ -38,6 +38,7 @@ impl Compiled {
         let component = Component::from_binary(engine, bytes);
         let component = component.map_err(|error| Problem::Compile(format!("{error:#}")))?;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(known, _)| *known != hash);
         kept.push_front((hash, component.clone()));
         kept.truncate(KEPT);
         Ok((hash, component))

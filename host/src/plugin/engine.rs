@@ -13,9 +13,12 @@ use super::version::PluginVersion;
 use super::wasm::{self, CORE_INSTANCES, LOADER_STACK, MEMORIES, TABLE_ELEMENTS, TABLES};
 use portolan_core::id::PluginName;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 use thiserror::Error;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -29,8 +32,12 @@ const INSTANCES: (usize, usize) = (64, 1024);
 const KEEP_RESIDENT: usize = 64 << 10;
 
 /// How nice a thread is that loads a plugin while there are requests, from 0 to 19: at 10, a tenth of a busy core is left for it.
-/// At 19 it is a seventieth, and a swap under full load could take minutes.
 const NICE: i32 = 10;
+
+/// How long a plugin is loaded at that priority. Where it is not loaded by then, there is no CPU time to spare, and it is loaded
+/// at normal priority: a swap comes through on the busiest machine, and takes requests a bounded amount of CPU time
+/// (decision 49).
+const GENTLY: Duration = Duration::from_secs(3);
 
 /// Runs plugins. One per process; cheap to clone.
 #[derive(Clone)]
@@ -68,21 +75,21 @@ impl PluginEngine {
                 compiled: Compiled::default(),
                 meters,
                 ticker,
-                serving: AtomicBool::new(false),
+                serving: OnceLock::new(),
             }),
         })
     }
 
     /// From now on there are requests, to which loading gives way.
     pub fn begin_serving(&self) {
-        self.shared.serving.store(true, Relaxed);
+        let _ = self.shared.serving.set(GENTLY);
     }
 
     /// Checks, compiles, configures and tries a plugin. `tables` are the regions of the services that use it; without any
     /// it is tried on [`RegionTable::sample`].
     ///
-    /// Takes tens of milliseconds, on a thread of its own; the caller waits. Once there are requests, the thread has a lower
-    /// priority than they have (decision 49).
+    /// Takes tens of milliseconds, on a thread of its own; the caller waits. Once there are requests, the thread gives way
+    /// to them for a while.
     ///
     /// # Errors
     /// When the file is no plugin of this contract, too much, or fails when it is tried.
@@ -93,23 +100,26 @@ impl PluginEngine {
         settings: &PluginSettings,
         tables: &[RegionTable],
     ) -> Result<Arc<PluginVersion>, PluginError> {
-        let loaded = thread::scope(|scope| {
-            let loader = thread::Builder::new()
-                .name("plugin-loader".to_owned())
-                .stack_size(LOADER_STACK);
-            let loading = loader.spawn_scoped(scope, || {
-                if self.shared.serving.load(Relaxed) {
-                    // On Linux this is the priority of the thread alone, and of the process that it starts.
-                    let _ = rustix::process::setpriority_process(None, NICE);
-                }
-                load::load(&self.shared, name, bytes, settings, tables)
-            });
-            match loading.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(loaded)) => loaded,
-                Ok(Err(_)) => Err(Problem::Compile("the compiler gave up".to_owned())),
-                Err(error) => Err(Problem::Host(format!("no thread to load it: {error}"))),
-            }
+        let job = Arc::new(Job {
+            shared: Arc::clone(&self.shared),
+            name: name.clone(),
+            bytes: bytes.into(),
+            settings: settings.clone(),
+            tables: tables.to_vec(),
         });
+        let (done, results) = mpsc::channel();
+        let gently = self.shared.serving.get();
+        let mut result = job.begin(&done, gently.is_some()).and_then(|()| {
+            let patience = gently.copied().unwrap_or(Duration::MAX);
+            results.recv_timeout(patience).map_err(|_| overdue())
+        });
+        if gently.is_some() && result.is_err() {
+            tracing::info!(plugin = %name, "no CPU time to spare; loading the plugin at normal priority");
+            result = job
+                .begin(&done, false)
+                .and_then(|()| results.recv().map_err(|_| overdue()));
+        }
+        let loaded = result.unwrap_or_else(|error| Err(Problem::Host(format!("no thread to load it: {error}"))));
         loaded.map(Arc::new).map_err(|problem| problem.of(name))
     }
 
@@ -117,6 +127,44 @@ impl PluginEngine {
     pub fn counters(&self) -> Vec<CounterReading> {
         self.shared.meters.read()
     }
+}
+
+/// A plugin to load.
+struct Job {
+    shared: Arc<Shared>,
+    name: PluginName,
+    bytes: Box<[u8]>,
+    settings: PluginSettings,
+    tables: Vec<RegionTable>,
+}
+
+impl Job {
+    /// Loads it on a thread of its own.
+    fn begin(self: &Arc<Self>, done: &Sender<Result<PluginVersion, Problem>>, gently: bool) -> io::Result<()> {
+        let (job, done) = (Arc::clone(self), done.clone());
+        let loader = thread::Builder::new()
+            .name("plugin-loader".to_owned())
+            .stack_size(LOADER_STACK);
+        let loading = loader.spawn(move || {
+            if gently {
+                // On Linux this is the priority of the thread alone, and of the process that it starts.
+                let _ = rustix::process::setpriority_process(None, NICE);
+            }
+            let loaded = catch_unwind(AssertUnwindSafe(|| job.load()));
+            let loaded = loaded.unwrap_or_else(|_| Err(Problem::Compile("the compiler gave up".to_owned())));
+            // Where it took too long, somebody else has loaded it.
+            let _ = done.send(loaded);
+        });
+        loading.map(drop)
+    }
+
+    fn load(&self) -> Result<PluginVersion, Problem> {
+        load::load(&self.shared, &self.name, &self.bytes, &self.settings, &self.tables)
+    }
+}
+
+fn overdue() -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 /// An engine with a pool of instances, or without one where so many addresses cannot be had.

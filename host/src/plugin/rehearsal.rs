@@ -28,8 +28,8 @@ const CPU: Duration = Duration::from_millis(1_900);
 const CPU_SECONDS: (u64, u64) = (2, 3);
 /// Memory, in bytes.
 const MEMORY: u64 = 256 << 20;
-/// Wall time, for a process that does not get the CPU: all of its CPU time, if it gets a sixtieth of a core (decision 49).
-const WALL: Duration = Duration::from_secs(120);
+/// Wall time, for a process that does not get the CPU: all of its CPU time, if it gets a thirtieth of a core.
+const WALL: Duration = Duration::from_secs(60);
 /// How often it is looked whether the process has ended.
 const LOOK: Duration = Duration::from_millis(2);
 /// How much of its error message is read, in bytes.
@@ -227,7 +227,7 @@ mod tests {
         }
         let overdue = wait(&mut spawn("exec sleep 60"), Duration::ZERO).expect("an end");
         let reported = verdict(overdue, "").expect_err("a failure").to_string();
-        assert!(reported.contains("120 s of wall time"), "{reported}");
+        assert!(reported.contains("60 s of wall time"), "{reported}");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::compiled::Compiled;
 use super::desk::State;
 use super::meters::Meters;
 use super::ticker::Ticker;
-use std::sync::atomic::AtomicBool;
+use std::sync::OnceLock;
+use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -15,6 +16,6 @@ pub(super) struct Shared {
     pub(super) compiled: Compiled,
     pub(super) meters: Meters,
     pub(super) ticker: Ticker,
-    /// Whether there are requests, to which loading gives way.
-    pub(super) serving: AtomicBool,
+    /// Set once there are requests: for how long loading gives way to them.
+    pub(super) serving: OnceLock<Duration>,
 }

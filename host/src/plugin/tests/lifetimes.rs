@@ -182,3 +182,17 @@ fn the_number_of_instances_is_bounded() {
         "a place that became free is taken"
     );
 }
+
+#[test]
+fn a_plugin_is_loaded_at_normal_priority_when_there_is_no_time_to_spare() {
+    let engine = PluginEngine::new(1).unwrap();
+    // No patience at all: the gentle load is overdue at once.
+    engine.shared.serving.set(Duration::ZERO).unwrap();
+    let name = PluginName::from("nearest");
+    for _ in 0..2 {
+        let version = engine.load(&name, embedded::NEAREST, &settings("{}"), &[]).unwrap();
+        assert_eq!(version.name, name);
+    }
+    let error = engine.load(&name, b"no component", &settings("{}"), &[]).unwrap_err();
+    assert!(matches!(error.problem, Problem::NotAComponent(_)), "{error}");
+}
