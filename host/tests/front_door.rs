@@ -3,8 +3,8 @@
 use portolan::app::App;
 use portolan::config;
 use portolan::demo::gateway::{Behaviour, Gateway};
-use portolan_azure::fakes::arm::{Origin, OriginGroup, Profile};
-use portolan_azure::fakes::{Clock, Cloud, entra};
+use portolan_azure_fakes::arm::{Behaviour as Arm, Ending, Origin, OriginGroup, Profile};
+use portolan_azure_fakes::{Clock, Cloud, Fault, Requests, entra};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,9 +22,9 @@ struct World {
     folder: tempfile::TempDir,
 }
 
-/// What a command printed, and whether it succeeded.
+/// What a command printed, and its exit code.
 struct Output {
-    success: bool,
+    code: i32,
     out: String,
     errors: String,
 }
@@ -81,7 +81,7 @@ impl World {
         let output = output.expect("no panic").expect("the program runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Output {
-            success: output.status.success(),
+            code: output.status.code().expect("it ends by itself"),
             out: text(&output.stdout),
             errors: text(&output.stderr),
         }
@@ -93,7 +93,7 @@ impl World {
         let run = async {
             loop {
                 let output = self.run(arguments).await;
-                assert!(output.success, "{}{}", output.out, output.errors);
+                assert!([0, 10, 11].contains(&output.code), "{}{}", output.out, output.errors);
                 last = output.out;
                 if last.contains(part) {
                     return;
@@ -166,6 +166,10 @@ async fn plan_apply_status() {
     let world = World::start().await;
     let plan = ["plan", "--config", "portolan.yaml"];
     let calm = world.until(&plan, "nothing to change").await;
+    assert_eq!(world.run(&plan).await.code, 0);
+    let once = ["apply", "--config", "portolan.yaml", "--once"];
+    let nothing = world.run(&once).await;
+    assert_eq!(nothing.code, 0, "{}{}", nothing.out, nothing.errors);
     assert!(
         calm.starts_with("front door shop/storefront\nvotes      1 of 1 count"),
         "{calm}"
@@ -188,16 +192,17 @@ async fn plan_apply_status() {
             .count()
     };
     assert_eq!((writes(&world), world.priority("westeurope")), (0, Some(1)));
+    assert_eq!(world.run(&plan).await.code, 10);
 
     let refused = world.run(&["apply", "--config", "portolan.yaml"]).await;
     assert!(
-        !refused.success && refused.errors.contains("--once"),
+        refused.code == 2 && refused.errors.contains("--once"),
         "{}",
         refused.errors
     );
     assert_eq!(writes(&world), 0);
-    let applied = world.run(&["apply", "--config", "portolan.yaml", "--once"]).await;
-    assert!(applied.success, "{}{}", applied.out, applied.errors);
+    let applied = world.run(&once).await;
+    assert_eq!(applied.code, 10, "{}{}", applied.out, applied.errors);
     assert!(applied.out.starts_with("1 change set is done"), "{}", applied.out);
     assert!(applied.out.contains("nothing to change"), "{}", applied.out);
     assert_eq!((writes(&world), world.priority("westeurope")), (1, Some(5)));
@@ -206,9 +211,9 @@ async fn plan_apply_status() {
     world.gateways[0].behave(Behaviour::Serve).expect("its port is free");
     let waiting = world.until(&plan, "1 change, waiting").await;
     assert!(waiting.contains("priority  5 -> 1"), "{waiting}");
-    let again = world.run(&["apply", "--config", "portolan.yaml", "--once"]).await;
+    let again = world.run(&once).await;
     assert!(
-        again.success && again.out.starts_with("nothing was changed"),
+        again.code == 11 && again.out.starts_with("nothing was changed"),
         "{}{}",
         again.out,
         again.errors
@@ -216,7 +221,7 @@ async fn plan_apply_status() {
     let now = world
         .run(&["apply", "--config", "portolan.yaml", "--once", "--now"])
         .await;
-    assert!(now.success, "{}{}", now.out, now.errors);
+    assert_eq!(now.code, 10, "{}{}", now.out, now.errors);
     assert_eq!((writes(&world), world.priority("westeurope")), (2, Some(1)));
 
     let admin = world.admin();
@@ -251,13 +256,13 @@ async fn what_cannot_be_done_is_said() {
     ] {
         let output = world.run(&["plan", "--config", file]).await;
         assert!(
-            !output.success && output.errors.contains(part),
+            output.code == 1 && output.errors.contains(part),
             "{file}: {}{}",
             output.out,
             output.errors
         );
     }
-    // While an instance leads there is no once.
+    // While an instance leads there is no other leader.
     let path = world.folder.path().join("portolan.yaml");
     std::fs::write(&path, text.replace("front_door:\n", "front_door:\n  mode: apply\n")).expect("written");
     let admin = world.admin();
@@ -266,15 +271,88 @@ async fn what_cannot_be_done_is_said() {
         .await;
     world.cloud.blob.lease_second(Duration::from_millis(100));
     let refused = world.run(&["apply", "--config", "portolan.yaml", "--once"]).await;
-    assert!(!refused.success, "{}", refused.out);
+    assert_eq!(refused.code, 11, "{}", refused.out);
     assert!(
         refused.errors.contains("did not become the leader"),
         "{}",
         refused.errors
     );
+    assert!(refused.errors.contains("westeurope leads"), "{}", refused.errors);
+}
+
+/// What the service refuses, and what it accepts and then fails, end with codes of their own.
+#[tokio::test]
+async fn exit_codes_tell_refused_from_failed() {
+    let world = World::start().await;
+    let plan = ["plan", "--config", "portolan.yaml"];
+    let now = ["apply", "--config", "portolan.yaml", "--once", "--now"];
+    world.until(&plan, "nothing to change").await;
+    world.gateways[0].behave(Behaviour::Dead).expect("its port is free");
+    world.until(&plan, "1 change\n").await;
+
+    let changes = || Requests::all().with_method(http::Method::PATCH);
+    let denied = Fault::Refuse {
+        status: 403,
+        code: "AuthorizationFailed".to_owned(),
+    };
+    world.cloud.arm.fault(changes(), denied.clone());
+    let refused = world.run(&now).await;
+    assert_eq!(refused.code, 11, "{}{}", refused.out, refused.errors);
     assert!(
-        refused.errors.contains("westeurope led last, and may still"),
+        refused.out.starts_with("the change set came to nothing"),
         "{}",
-        refused.errors
+        refused.out
     );
+    assert!(refused.out.contains("! change-failed"), "{}", refused.out);
+    world.cloud.arm.clear_faults(None);
+
+    world.cloud.arm.play(Arm::Operations {
+        last: Some(Duration::from_millis(100)),
+        ending: Ending::Failed {
+            code: "InternalError".to_owned(),
+            message: "it failed".to_owned(),
+        },
+    });
+    let failed = world.run(&now).await;
+    assert_eq!(failed.code, 12, "{}{}", failed.out, failed.errors);
+    assert!(failed.out.contains("InternalError it failed"), "{}", failed.out);
+
+    // A denied reading is asked once, and said once.
+    let reads = |world: &World| world.cloud.arm.log().len();
+    world.cloud.arm.fault(Requests::all(), denied);
+    let before = reads(&world);
+    let unreadable = world.run(&plan).await;
+    assert_eq!(unreadable.code, 11, "{}{}", unreadable.out, unreadable.errors);
+    assert_eq!(
+        unreadable.errors.matches("AuthorizationFailed").count(),
+        1,
+        "{}",
+        unreadable.errors
+    );
+    let asked = world.cloud.arm.log().split_off(before);
+    // The serving instance reads, too: the command's own requests are those that come by another connection.
+    let peers: std::collections::BTreeSet<_> = asked.iter().map(|request| request.path.clone()).collect();
+    assert!(!peers.is_empty());
+}
+
+/// There is no metadata service, or it does not answer: the credential's error comes first, and soon.
+#[tokio::test]
+async fn a_credential_that_does_not_work_is_named_soon() {
+    let world = World::start().await;
+    let text = std::fs::read_to_string(world.folder.path().join("portolan.yaml")).expect("read");
+    let (before, rest) = text.split_once("  credential:").expect("a credential");
+    let (_, after) = rest.split_once('\n').expect("a line");
+    let text = format!("{before}  credential: managed-identity\n{after}");
+    std::fs::write(world.folder.path().join("machine.yaml"), text).expect("written");
+    let began = std::time::Instant::now();
+    let output = world.run(&["plan", "--config", "machine.yaml"]).await;
+    assert_eq!(output.code, 1, "{}{}", output.out, output.errors);
+    assert!(
+        output
+            .errors
+            .starts_with("portolan: failed to get a token by managed-identity: "),
+        "{}",
+        output.errors
+    );
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::{Method, Request as HttpRequest};
 use portolan::app::App;
 use portolan::config;
-use portolan_azure::fakes::arm::{Origin, OriginGroup, Profile};
-use portolan_azure::fakes::blob::sign;
-use portolan_azure::fakes::{Clock, Cloud, Door, Fault, Recorded, Requests, entra};
 use portolan_azure::net::Net;
 use portolan_azure::publisher::status::Status;
+use portolan_azure_fakes::arm::{Origin, OriginGroup, Profile};
+use portolan_azure_fakes::blob::sign;
+use portolan_azure_fakes::{Clock, Cloud, Door, Fault, Recorded, Requests, entra};
 use portolan_core::health::State;
 use portolan_tests::{Behaviour, Gateway, Request, send};
 use std::collections::BTreeMap;
@@ -158,7 +158,7 @@ impl Azure {
              cloud: {{ arm: \"{}\", scope: \"https://management.azure.com/.default\", authority: \"{}\", ca_file: ./ca.pem }}\n  \
              timing: {{ sustain: {}s, restore: {}s, spacing: 1s, window: 1s, reconcile: 500ms, poll_least: 100ms, \
              poll_default: 200ms, request_timeout: 2s, retry_least: 200ms, retry_most: 2s }}\n  \
-             votes: {{ write: 1s, read: 200ms, valid_for: 4s }}\n  lease: {{ duration: 15s, renew: 500ms, margin: 11s }}\n  \
+             votes: {{ write: 1s, read: 200ms, valid_for: 4s, settle: 500ms }}\n  lease: {{ duration: 15s, renew: 500ms, margin: 11s }}\n  \
              probe: {{ healthy_after: 500ms }}\n",
             VANTAGES.join(", "),
             entra::TENANT,
@@ -347,7 +347,7 @@ impl Fleet<'_> {
 
     pub(crate) async fn until_all_vote(&self) {
         for vantage in self.apps.keys() {
-            let all = |status: &Status| status.council.tally.live == VANTAGES.len();
+            let all = |status: &Status| status.votes.tally.live == VANTAGES.len();
             self.until(vantage, "all vote", all).await;
         }
     }
@@ -356,7 +356,7 @@ impl Fleet<'_> {
     pub(crate) async fn until_led_by(&self, candidates: &[&'static str]) -> &'static str {
         let leads = |vantage: &&&'static str| {
             let notice = self.apps.get(**vantage).and_then(|app| app.front_door().posted());
-            notice.is_some_and(|notice| notice.status.as_ref().is_some_and(|status| status.desk.leads))
+            notice.is_some_and(|notice| notice.status.as_ref().is_some_and(|status| status.leader.leads))
         };
         self.look("somebody leads", || candidates.iter().find(leads).copied())
             .await
@@ -370,7 +370,7 @@ impl Fleet<'_> {
     pub(crate) async fn until_idle(&self, leader: &str) {
         self.until(leader, "nothing is under way", |status| {
             let pending = status.ledger().is_none_or(|ledger| ledger.pending.is_some());
-            status.desk.leads && status.desk.plan.is_some() && !pending
+            status.leader.leads && status.leader.plan.is_some() && !pending
         })
         .await;
     }

@@ -2,8 +2,8 @@
 //! clients, and stand-ins for Azure that know its contract.
 
 use crate::azure::{Azure, DEMOTED, RESTORE, RESTORED, SUSTAIN, VANTAGES};
-use portolan_azure::fakes::Fault;
-use portolan_azure::fakes::arm::{Behaviour, Ending};
+use portolan_azure_fakes::Fault;
+use portolan_azure_fakes::arm::{Behaviour, Ending};
 use portolan_tests::{Behaviour as Manner, Request, send};
 use std::time::{Duration, Instant};
 
@@ -92,7 +92,7 @@ async fn the_leader_dies_in_the_middle_of_an_operation() {
     let other = VANTAGES.into_iter().find(|vantage| *vantage != first).expect("another");
     fleet
         .until(other, "it is known where to ask", |status| {
-            let pending = status.council.ledger.pending.as_ref();
+            let pending = status.votes.ledger.pending.as_ref();
             pending.is_some_and(|pending| pending.operation.is_some())
         })
         .await;
@@ -122,7 +122,7 @@ async fn a_vantage_cut_off_changes_nothing_and_fails_open() {
     fleet.until_alert("eastus2", "no-quorum").await;
     for vantage in ["westeurope", "southeastasia"] {
         fleet
-            .until(vantage, "two vote", |status| status.council.tally.live == 2)
+            .until(vantage, "two vote", |status| status.votes.tally.live == 2)
             .await;
     }
     // One outsider left is not enough to call a region bad, and whoever is alone calls nobody bad.

@@ -208,8 +208,8 @@ async fn administration_shows_the_answers() {
     assert_eq!(shop["regions"][0]["status"], 503);
     let metrics = world.admin(Request::get("/metrics")).await.text();
     for line in [
-        "portolan_front_door_probe_fit{service=\"shop\",region=\"\"} 1",
-        "portolan_front_door_probe_fit{service=\"shop\",region=\"westeurope\"} 0",
+        "portolan_front_door_probe_healthy{service=\"shop\",region=\"\"} 1",
+        "portolan_front_door_probe_healthy{service=\"shop\",region=\"westeurope\"} 0",
         "portolan_front_door_mode{mode=\"off\"} 1",
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");

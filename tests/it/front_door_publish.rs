@@ -2,10 +2,10 @@
 //! starts anew, fails and ends without anybody's requests noticing.
 
 use portolan::front_door::view::{FrontDoorView, PublisherView};
-use portolan_azure::fakes::arm::{Origin, OriginGroup, Profile};
-use portolan_azure::fakes::blob::LeaseState;
-use portolan_azure::fakes::{Clock, Cloud, entra};
 use portolan_azure::publisher::status::View;
+use portolan_azure_fakes::arm::{Origin, OriginGroup, Profile};
+use portolan_azure_fakes::blob::LeaseState;
+use portolan_azure_fakes::{Clock, Cloud, entra};
 use portolan_tests::{Behaviour, Request, Setup, World, from};
 use std::time::Duration;
 
@@ -164,13 +164,13 @@ async fn a_dry_run_votes_and_plans_and_changes_nothing() {
         "portolan_front_door_leads 0",
         "portolan_front_door_votes_live 1",
         "portolan_front_door_votes_needed 1",
-        "portolan_front_door_votes{region=\"westeurope\",said=\"unhealthy\"} 1",
+        "portolan_front_door_votes{region=\"westeurope\",state=\"unhealthy\"} 1",
         "portolan_front_door_intent{region=\"westeurope\",intent=\"demoted\"} 1",
         "portolan_front_door_origin_priority{region=\"westeurope\",side=\"desired\"} 5",
         "portolan_front_door_origin_priority{region=\"westeurope\",side=\"observed\"} 1",
         "portolan_front_door_origin_enabled{region=\"eastus2\",side=\"observed\"} 1",
         "portolan_front_door_alerts{code=\"no-quorum\"} 0",
-        "portolan_front_door_probe_fit{service=\"shop\",region=\"westeurope\"} 0",
+        "portolan_front_door_probe_healthy{service=\"shop\",region=\"westeurope\"} 0",
         "portolan_front_door_writes_total 0",
     ] {
         assert!(text.lines().any(|there| there == line), "{line}\n{text}");
@@ -212,7 +212,7 @@ async fn the_leader_changes_the_origin_and_restores_it() {
 }
 
 #[tokio::test]
-async fn an_instance_that_reaches_nobody_abstains() {
+async fn an_instance_that_reaches_no_gateway_abstains() {
     let cloud = azure().await;
     // Without checks a refused connection does not prove that the host is there.
     let world = setup(&cloud, "dry-run").service("health_check: off").start();
@@ -223,7 +223,8 @@ async fn an_instance_that_reaches_nobody_abstains() {
         let vote = cloud.blob.blob("portolan", "votes/westeurope")?.content;
         let vote: serde_json::Value = serde_json::from_slice(&vote).ok()?;
         let said = &vote["regions"]["westeurope"];
-        Some(said["state"] == "unknown" && said["evidence"] == "this instance reaches no gateway at all")
+        let abstains = vote["doubted"] == true && said["state"] == "unknown";
+        Some(abstains && said["evidence"] == "this instance reaches no gateway at all")
     };
     let send = async {
         while abstains() != Some(true) {
@@ -232,8 +233,9 @@ async fn an_instance_that_reaches_nobody_abstains() {
         }
     };
     tokio::time::timeout(PATIENCE, send).await.expect("it never abstained");
-    until(&world, "an abstention is a vote, and says nothing bad", |view| {
-        view.votes_live == 1 && view.regions.iter().all(|region| region.unhealthy.votes == 0)
+    until(&world, "its vote does not count, and there is an alert", |view| {
+        let alert = view.alerts.iter().any(|alert| alert.code == "vantage-doubted");
+        view.votes_live == 0 && alert && view.regions.iter().all(|region| region.unhealthy.votes == 0)
     })
     .await;
 }

@@ -71,6 +71,15 @@ impl Arm {
         *self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gets a token.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn authenticate(&self) -> Result<(), ArmError> {
+        self.identity.token(&self.scope).await?;
+        Ok(())
+    }
+
     /// Reads a URL of the API.
     ///
     /// # Errors
@@ -238,3 +247,6 @@ impl legacy::auth::TokenCredential for Placeholder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! What every region should be made, from the votes, from what it was made before, and from the caps. Pure.
 
-use crate::ledger::{Demotion, Intent, StoreTime};
+use crate::intent::Intent;
+use crate::ledger::Demotion;
 use crate::origin::{Baseline, OriginState};
 use crate::quorum::{RegionTally, Tally};
 use crate::settings::{Caps, DrainAction, Settings, Timing};
+use crate::store_time::StoreTime;
 use portolan_core::id::RegionName;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +34,7 @@ impl<'a> From<&'a Settings> for Rules<'a> {
 
 /// What was done before, as far as it matters now.
 #[derive(Clone, Copy, Debug)]
-pub struct Past<'a> {
+pub(crate) struct Past<'a> {
     /// What each region was last made. A region that is missing is at its baseline.
     pub intents: &'a BTreeMap<RegionName, Intent>,
     /// The demotions of late.
@@ -95,6 +97,8 @@ pub enum Suspended {
     NoQuorum {
         /// Votes that count.
         live: usize,
+        /// Votes that abstain, since their vantages doubt their own view.
+        doubted: usize,
         /// Votes needed.
         majority: usize,
         /// All vantages.
@@ -109,10 +113,22 @@ pub enum Suspended {
     },
 }
 
+impl Suspended {
+    /// Too few of these votes count.
+    pub(crate) fn no_quorum(tally: &Tally) -> Self {
+        Self::NoQuorum {
+            live: tally.live,
+            doubted: tally.doubted,
+            majority: tally.majority,
+            configured: tally.configured,
+        }
+    }
+}
+
 /// Decides. The same arguments give the same answer.
-pub fn decide(rules: Rules<'_>, tally: &Tally, past: Past<'_>, now: StoreTime) -> Decision {
+pub(crate) fn decide(rules: Rules<'_>, tally: &Tally, past: Past<'_>, now: StoreTime) -> Decision {
     let mut decision = Decision {
-        suspended: suspended(rules, tally),
+        suspended: suspended(rules.origins, tally),
         ..Decision::default()
     };
     if decision.suspended.is_some() {
@@ -124,6 +140,8 @@ pub fn decide(rules: Rules<'_>, tally: &Tally, past: Past<'_>, now: StoreTime) -
     for origin in rules.origins {
         let was = past.of(&origin.region);
         let said = tally.regions.get(&origin.region).unwrap_or(&silent);
+        // What was found before a suspension ended counts from its end: regions come back one after the other.
+        let said = &said.since_settled(tally.settled_for);
         // An origin that the operator has disabled gets no traffic: there is nothing to take from it.
         let wish = if origin.state.enabled {
             wish(was, said, rules.timing, &origin.region, &mut decision.holds)
@@ -151,7 +169,7 @@ pub fn decide(rules: Rules<'_>, tally: &Tally, past: Past<'_>, now: StoreTime) -
 }
 
 /// The members that an origin should have.
-pub fn wanted(baseline: &OriginState, intent: Intent, drain: DrainAction) -> OriginState {
+pub(crate) fn wanted(baseline: &OriginState, intent: Intent, drain: DrainAction) -> OriginState {
     match (intent, drain) {
         (Intent::Baseline, _) => *baseline,
         (Intent::Demoted, _) | (Intent::Drained, DrainAction::Demote) => baseline.demoted(),
@@ -159,13 +177,10 @@ pub fn wanted(baseline: &OriginState, intent: Intent, drain: DrainAction) -> Ori
     }
 }
 
-fn suspended(rules: Rules<'_>, tally: &Tally) -> Option<Suspended> {
+/// Why nothing may be changed by these votes, if so.
+pub(crate) fn suspended(origins: &[Baseline], tally: &Tally) -> Option<Suspended> {
     if !tally.is_quorate() {
-        return Some(Suspended::NoQuorum {
-            live: tally.live,
-            majority: tally.majority,
-            configured: tally.configured,
-        });
+        return Some(Suspended::no_quorum(tally));
     }
     // Without waiting for `sustain`: regions that go one after the other must not slip through one by one.
     let looks_bad = |origin: &&Baseline| {
@@ -174,7 +189,7 @@ fn suspended(rules: Rules<'_>, tally: &Tally) -> Option<Suspended> {
             .get(&origin.region)
             .is_some_and(|said| said.unhealthy.agreed_for.is_some())
     };
-    let (bad, of) = (rules.origins.iter().filter(looks_bad).count(), rules.origins.len());
+    let (bad, of) = (origins.iter().filter(looks_bad).count(), origins.len());
     (bad * 2 > of).then_some(Suspended::MostLookBad { bad, of })
 }
 
@@ -281,13 +296,21 @@ impl fmt::Display for Suspended {
         match self {
             Self::NoQuorum {
                 live,
+                doubted,
                 majority,
                 configured,
-            } => write!(
-                f,
-                "no quorum: {live} of {configured} vantages vote, {majority} are needed"
-            ),
-            Self::MostLookBad { bad, of } => write!(f, "{bad} of {of} regions look bad: our own view is doubted"),
+            } => {
+                write!(
+                    f,
+                    "no quorum: {live} of {configured} votes count, {majority} are needed"
+                )?;
+                match doubted {
+                    0 => Ok(()),
+                    1 => f.write_str("; 1 vantage doubts its own view"),
+                    n => write!(f, "; {n} vantages doubt their own view"),
+                }
+            }
+            Self::MostLookBad { bad, of } => write!(f, "{bad} of {of} regions look unhealthy: the votes are doubted"),
         }
     }
 }

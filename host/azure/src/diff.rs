@@ -1,6 +1,6 @@
 //! The difference between what is wanted and what is there, as a list of changes. Pure.
 
-use crate::ledger::Intent;
+use crate::intent::Intent;
 use crate::names::region;
 use crate::origin::{Members, Observed, ObservedOrigin, OriginState, key};
 use portolan_core::id::RegionName;

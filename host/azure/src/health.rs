@@ -17,6 +17,15 @@ pub struct RegionHealth {
     pub evidence: String,
 }
 
+/// All regions as this instance sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalView {
+    /// The regions that have an origin.
+    pub regions: Vec<RegionHealth>,
+    /// Whether this instance reaches no gateway at all: it then doubts its own network.
+    pub isolated: bool,
+}
+
 /// The state of that name, as [`State::as_str`] writes it.
 pub fn state_named(name: &str) -> Option<State> {
     [

@@ -7,14 +7,15 @@ use crate::net::{Net, causes};
 use crate::settings::{Cloud, Credential, SecretSource};
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
-use azure_core::http::{ClientOptions, RetryOptions, Transport};
+use azure_core::error::ErrorKind;
+use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, RetryOptions, Transport};
 use azure_identity::{
     AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
     WorkloadIdentityCredentialOptions,
 };
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -26,15 +27,20 @@ const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 /// While the old token is good, the authority may take this long, and is then left alone for [`REST`].
 const PATIENCE: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_secs(30);
+/// The first token may take this long, with all that the credential tries: those of the Azure crates go on for over a
+/// minute where there is no metadata service, whatever retries they are given.
+const FIRST_PATIENCE: Duration = Duration::from_secs(8);
+/// The command line of Azure is a program that starts slowly.
+const FIRST_PATIENCE_CLI: Duration = Duration::from_secs(30);
 
 /// Why there is no token.
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// The secret cannot be read.
-    #[error("cannot read the client secret from {0}: {1}")]
+    #[error("failed to read the secret from {0}: {1}")]
     Secret(String, String),
     /// The authority gives none, or cannot be asked.
-    #[error("no token by {kind}: {reason}")]
+    #[error("failed to get a token by {kind}: {reason}")]
     Token {
         /// The kind of credential.
         kind: &'static str,
@@ -48,8 +54,46 @@ pub enum IdentityError {
 pub struct Identity {
     kind: Credential,
     cloud: Option<Arc<CloudConfiguration>>,
-    net: Net,
+    net: TokenNet,
     state: Mutex<Kept>,
+}
+
+/// The transport of a credential. It reports a failure so that the credential does not try again, and remembers it: whoever
+/// needs the token decides when to try again, and gets to know the cause.
+#[derive(Clone, Debug)]
+struct TokenNet {
+    net: Net,
+    failure: Arc<std::sync::Mutex<Option<String>>>,
+}
+
+#[async_trait::async_trait]
+impl HttpClient for TokenNet {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let result = self.net.execute_request(request).await;
+        let host = request.url().host_str().unwrap_or("nowhere");
+        match result {
+            Ok(answer) => {
+                let status = answer.status();
+                self.remember((!status.is_success()).then(|| format!("{host} answered {}", u16::from(status))));
+                Ok(answer)
+            }
+            Err(error) => {
+                let text = causes(&error);
+                self.remember(Some(text.clone()));
+                Err(azure_core::Error::with_message(ErrorKind::Other, text))
+            }
+        }
+    }
+}
+
+impl TokenNet {
+    fn remember(&self, failure: Option<String>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +123,10 @@ impl Identity {
         Self {
             kind,
             cloud,
-            net,
+            net: TokenNet {
+                net,
+                failure: Arc::default(),
+            },
             state: Mutex::default(),
         }
     }
@@ -105,7 +152,11 @@ impl Identity {
         if let Some(token) = old.as_ref().filter(|token| now < token.renew_at) {
             return Ok(token.clone());
         }
-        let patience = if old.is_some() { PATIENCE } else { Duration::MAX };
+        let patience = match (&old, &self.kind) {
+            (Some(_), _) => PATIENCE,
+            (None, Credential::AzureCli) => FIRST_PATIENCE_CLI,
+            (None, _) => FIRST_PATIENCE,
+        };
         let asked = timeout(patience, self.ask(&mut kept.credential, scope)).await;
         match (asked, old) {
             (Ok(Ok(token)), _) => {
@@ -113,13 +164,16 @@ impl Identity {
                 Ok(token)
             }
             (Ok(Err(error)), None) => Err(error),
-            (Err(_), None) => Err(self.refused("it took too long")),
+            (Err(_), None) => {
+                let cause = self.net.failure().map(|failure| format!(": {failure}"));
+                Err(self.refused(&format!("none within {patience:?}{}", cause.unwrap_or_default())))
+            }
             (failed, Some(mut old)) => {
                 let reason = match failed {
                     Ok(Err(error)) => error.to_string(),
-                    _ => format!("no answer within {PATIENCE:?}"),
+                    _ => format!("none within {PATIENCE:?}"),
                 };
-                tracing::warn!(%reason, "cannot renew the token, using the old one while it lasts");
+                tracing::warn!(%reason, "failed to renew the token: using the old one while it lasts");
                 old.renew_at = now + REST;
                 kept.tokens.insert(scope.to_owned(), old.clone());
                 Ok(old)
@@ -197,7 +251,7 @@ impl Identity {
 ///
 /// # Errors
 /// When it is not there.
-pub fn read_secret(source: &SecretSource) -> Result<String, IdentityError> {
+pub(crate) fn read_secret(source: &SecretSource) -> Result<String, IdentityError> {
     match source {
         SecretSource::File(path) => std::fs::read_to_string(path)
             .map(|text| text.trim_end().to_owned())

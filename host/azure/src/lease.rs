@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// A time of leading, from one acquisition of the lease to its end.
 #[derive(Clone, Debug)]
-pub struct Term {
+pub(crate) struct Term {
     /// Tells terms of this process apart.
     pub number: u64,
     /// What writes under the lease carry.
@@ -21,7 +21,7 @@ pub struct Term {
 
 impl Term {
     /// A term whose lease was asked for at `asked`.
-    pub fn begun(number: u64, lease: LeaseId, asked: Instant, timing: &LeaseTiming) -> Self {
+    pub(crate) fn begun(number: u64, lease: LeaseId, asked: Instant, timing: &LeaseTiming) -> Self {
         Self {
             number,
             lease,
@@ -31,7 +31,7 @@ impl Term {
 
     /// The same term, its lease renewed by a request sent at `asked`.
     #[must_use]
-    pub fn renewed(&self, asked: Instant, timing: &LeaseTiming) -> Self {
+    pub(crate) fn renewed(&self, asked: Instant, timing: &LeaseTiming) -> Self {
         Self {
             ends: Self::end(asked, timing).max(self.ends),
             ..self.clone()
@@ -39,7 +39,7 @@ impl Term {
     }
 
     /// How long it is still safe to write. `None`: not at all.
-    pub fn left(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
         self.ends.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 

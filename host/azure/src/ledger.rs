@@ -2,72 +2,17 @@
 //!
 //! Times in it are the store's: every leader reads the same clock, whatever its own says.
 
+use crate::backoff::{Remedy, pause};
 use crate::diff::Change;
+use crate::intent::Intent;
 use crate::names::{VantageName, by_region, region};
 use crate::operation::Operation;
 use crate::origin::OriginState;
-use crate::pace::{Remedy, pause};
 use crate::settings::Timing;
+use crate::store_time::StoreTime;
 use portolan_core::id::RegionName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
-
-/// A moment by the store's clock, in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StoreTime(pub i64);
-
-impl StoreTime {
-    /// That much later.
-    #[must_use]
-    pub fn after(self, time: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
-        )
-    }
-
-    /// How long ago the other was; zero when it is yet to come.
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
-    }
-}
-
-impl fmt::Display for StoreTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use time::format_description::well_known::Rfc3339;
-        let text = time::OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000))
-            .ok()
-            .and_then(|moment| moment.format(&Rfc3339).ok());
-        f.write_str(text.as_deref().unwrap_or("never"))
-    }
-}
-
-/// What is wanted for a region.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Intent {
-    /// As configured.
-    #[default]
-    Baseline,
-    /// Tried last.
-    Demoted,
-    /// Taken out by an operator.
-    Drained,
-}
-
-impl Intent {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Demoted => "demoted",
-            Self::Drained => "drained",
-        }
-    }
-}
 
 /// What the leaders hand on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

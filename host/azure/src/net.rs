@@ -24,10 +24,10 @@ const LARGEST_ANSWER: usize = 4 << 20;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NetError {
     /// Neither TLS nor on this machine.
-    #[error("will not call {0}: plain http leaves the machine")]
+    #[error("refusing to call {0}: plain http would leave the machine")]
     Plain(String),
     /// No connection: nothing was sent.
-    #[error("cannot connect to {0}: {1}")]
+    #[error("failed to connect to {0}: {1}")]
     Connect(String, String),
     /// The connection broke: the request may have arrived.
     #[error("{0} broke the connection: {1}")]

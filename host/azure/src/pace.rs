@@ -1,9 +1,9 @@
 //! When the next change set may be sent. Pure.
 
-use crate::ledger::{Ledger, StoreTime};
+use crate::ledger::Ledger;
 use crate::settings::Timing;
+use crate::store_time::StoreTime;
 use std::fmt;
-use std::time::Duration;
 
 /// Why a change set waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,25 +45,6 @@ pub fn wait(ledger: &Ledger, busy: bool, timing: &Timing, haste: Haste, now: Sto
         (_, Some(spaced)) if spaced > now => Some(Wait::Spacing(spaced)),
         _ => None,
     }
-}
-
-/// What may be done about a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
-    /// Nothing was accepted and the cause may pass: again soon, but not before the service says.
-    Soon(Option<Duration>),
-    /// The service refused, or the operation failed: the same again would be refused again. Slowly.
-    Slowly,
-}
-
-/// How long to pause after the `failures`-th failure in a row, 1 for the first.
-pub fn pause(remedy: Remedy, failures: u32, timing: &Timing) -> Duration {
-    let doubled = |first: Duration| first.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let pause = match remedy {
-        Remedy::Soon(asked) => doubled(timing.retry_least).max(asked.unwrap_or_default()),
-        Remedy::Slowly => doubled(timing.spacing),
-    };
-    pause.min(timing.retry_most.max(timing.retry_least))
 }
 
 impl fmt::Display for Wait {

@@ -3,10 +3,12 @@
 
 use crate::desired::{Decision, Hold, HoldReason, Past, Rules, decide, wanted};
 use crate::diff::{Change, Wanted, diff, without_last_enabled};
-use crate::ledger::{Intent, Ledger, StoreTime};
+use crate::intent::Intent;
+use crate::ledger::Ledger;
 use crate::origin::{Baseline, Members, Observed};
 use crate::pace::{Haste, Wait, wait};
 use crate::quorum::Tally;
+use crate::store_time::StoreTime;
 use portolan_core::id::RegionName;
 use std::collections::BTreeMap;
 

@@ -19,12 +19,12 @@ pub struct Sight {
     /// This instance's own verdict.
     pub own: State,
     /// What the quorum says of the region.
-    pub quorum: QuorumSight,
+    pub quorum: QuorumVerdict,
 }
 
 /// What the quorum says of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuorumSight {
+pub enum QuorumVerdict {
     /// Nobody else is asked: the own verdict counts.
     Alone,
     /// Too few vantages vote, or their votes are too old: nobody knows.
@@ -40,11 +40,11 @@ pub enum QuorumSight {
     },
 }
 
-impl QuorumSight {
+impl QuorumVerdict {
     /// What a count says.
-    pub fn of(region: &RegionTally, configured: usize) -> Self {
+    pub fn of(region: &RegionTally, configured: usize, settle: Duration) -> Self {
         Self::Said {
-            unhealthy: region.unhealthy.agreed_for.is_some(),
+            unhealthy: region.unhealthy.for_at_least(settle),
             votes: region.unhealthy.votes,
             of: configured,
         }
@@ -210,19 +210,19 @@ impl Gauge {
 fn see(sight: &Sight) -> (Answer, bool) {
     match (sight.own, sight.quorum) {
         (State::Draining, _) => (Answer::unfit(Reason::Draining), true),
-        (_, QuorumSight::Lost) => (Answer::fit(Reason::NoQuorum), true),
+        (_, QuorumVerdict::Lost) => (Answer::fit(Reason::NoQuorum), true),
         (
             _,
-            QuorumSight::Said {
+            QuorumVerdict::Said {
                 unhealthy: true,
                 votes,
                 of,
             },
         ) => (Answer::unfit(Reason::Quorum { votes, of }), false),
-        (_, QuorumSight::Said { unhealthy: false, .. }) => (Answer::fit(Reason::Fit), false),
-        (State::Unhealthy, QuorumSight::Alone) => (Answer::unfit(Reason::OwnView), false),
-        (State::Healthy | State::Degraded, QuorumSight::Alone) => (Answer::fit(Reason::Fit), false),
-        (State::Unknown, QuorumSight::Alone) => (Answer::fit(Reason::Unknown), true),
+        (_, QuorumVerdict::Said { unhealthy: false, .. }) => (Answer::fit(Reason::Fit), false),
+        (State::Unhealthy, QuorumVerdict::Alone) => (Answer::unfit(Reason::OwnView), false),
+        (State::Healthy | State::Degraded, QuorumVerdict::Alone) => (Answer::fit(Reason::Fit), false),
+        (State::Unknown, QuorumVerdict::Alone) => (Answer::fit(Reason::Unknown), true),
     }
 }
 

@@ -4,64 +4,59 @@
 //! must say the same. Silence is an abstention, never a vote against.
 
 use crate::names::VantageName;
-use crate::settings::Vantage;
+use crate::settings::{Vantage, outsiders_needed};
 use crate::vote::Ballot;
 use portolan_core::health::State;
 use portolan_core::id::RegionName;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many of those who stand outside a region must agree before it is called bad.
-const OUTSIDERS: usize = 2;
-
 /// Who may vote.
 #[derive(Clone, Debug)]
-pub struct Electorate {
+pub(crate) struct Electorate {
     vantages: Vec<Vantage>,
+    /// How long a finding from the time of a doubt must hold after it.
+    sustain: Duration,
 }
 
 impl Electorate {
     /// All configured vantages.
-    pub fn new(vantages: &[Vantage]) -> Self {
+    pub(crate) fn new(vantages: &[Vantage], sustain: Duration) -> Self {
         Self {
             vantages: vantages.to_vec(),
+            sustain,
         }
     }
 
     /// More than half of all configured vantages.
-    pub fn majority(&self) -> usize {
+    pub(crate) fn majority(&self) -> usize {
         self.vantages.len() / 2 + 1
     }
 
     /// The vantages.
-    pub fn vantages(&self) -> &[Vantage] {
+    pub(crate) fn vantages(&self) -> &[Vantage] {
         &self.vantages
     }
 
-    /// Whether a region could be called bad if everybody voted so.
-    pub fn can_convict(&self, region: &RegionName) -> bool {
-        let outside = self
-            .vantages
-            .iter()
-            .filter(|v| v.region.as_ref() != Some(region))
-            .count();
-        outside >= self.outsiders()
-    }
-
-    /// A single vantage is its own quorum of one and has no outsiders to ask.
-    fn outsiders(&self) -> usize {
-        if self.vantages.len() <= 1 { 0 } else { OUTSIDERS }
-    }
-
     /// Counts the ballots. Ballots of strangers are not looked at.
-    pub fn tally(
+    pub(crate) fn tally(
         &self,
         regions: impl IntoIterator<Item = RegionName>,
         ballots: &BTreeMap<VantageName, Ballot>,
     ) -> Tally {
-        let live = |vantage: &&Vantage| ballots.get(&vantage.name).is_some_and(|ballot| ballot.live().is_some());
+        let live = || {
+            self.vantages
+                .iter()
+                .filter_map(|vantage| ballots.get(&vantage.name)?.live())
+        };
+        let doubted = live().filter(|(vote, _)| vote.doubted).count();
         Tally {
-            live: self.vantages.iter().filter(live).count(),
+            live: live().count() - doubted,
+            doubted,
+            settled_for: live()
+                .filter_map(|(vote, age)| vote.settled_for(age))
+                .max()
+                .unwrap_or_default(),
             majority: self.majority(),
             configured: self.vantages.len(),
             regions: regions
@@ -80,10 +75,9 @@ impl Electorate {
                 .vantages
                 .iter()
                 .filter_map(|vantage| {
-                    let (vote, age) = ballots.get(&vantage.name)?.live()?;
-                    let opinion = vote.regions.get(region).filter(|opinion| opinion.state() == state)?;
-                    let held = Duration::from_millis(opinion.held_ms).saturating_add(age);
-                    Some((held, vantage.region.as_ref() != Some(region)))
+                    let (vote, age) = ballots.get(&vantage.name)?.trusted()?;
+                    let (said, held) = vote.held(region, age, self.sustain)?;
+                    (said == state).then(|| (held, vantage.is_outside(region)))
                 })
                 .collect();
             votes.sort_unstable_by(|a, b| b.cmp(a));
@@ -93,7 +87,7 @@ impl Electorate {
             }
         };
         RegionTally {
-            unhealthy: held(State::Unhealthy, self.outsiders()),
+            unhealthy: held(State::Unhealthy, outsiders_needed(self.vantages.len())),
             healthy: held(State::Healthy, 0),
             draining: held(State::Draining, 0),
         }
@@ -115,6 +109,10 @@ fn agreed_for(votes: &[(Duration, bool)], enough: usize, outsiders: usize) -> Op
 pub struct Tally {
     /// How many vantages have a vote that counts.
     pub live: usize,
+    /// How many have a vote that abstains, since they doubt their own view.
+    pub doubted: usize,
+    /// For how long votes have decided without a suspension, as far as any vantage has seen. Zero while suspended.
+    pub settled_for: Duration,
     /// How many are needed.
     pub majority: usize,
     /// How many there are.
@@ -139,6 +137,22 @@ pub struct RegionTally {
     pub healthy: Count,
     /// That an operator takes it out: a decision, not a finding, so outsiders are not asked for.
     pub draining: Count,
+}
+
+impl RegionTally {
+    /// The same, but findings are no older than the votes have been settled. A drain is no finding.
+    #[must_use]
+    pub fn since_settled(self, settled_for: Duration) -> Self {
+        let clipped = |count: Count| Count {
+            agreed_for: count.agreed_for.map(|agreed| agreed.min(settled_for)),
+            ..count
+        };
+        Self {
+            unhealthy: clipped(self.unhealthy),
+            healthy: clipped(self.healthy),
+            draining: self.draining,
+        }
+    }
 }
 
 /// How many say something, and since when enough of them do.

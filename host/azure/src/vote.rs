@@ -3,7 +3,8 @@
 //! No local clock takes part. A vote says how long each state has held, by the monotonic clock of its writer; its own age
 //! is the store's date less the blob's last modification. So a vantage whose clock is wrong votes like any other.
 
-use crate::health::{RegionHealth, state_named};
+use crate::doubt::Doubt;
+use crate::health::{LocalView, RegionHealth, state_named};
 use crate::names::{VantageName, by_region};
 use crate::settings::VoteTiming;
 use portolan_core::health::State;
@@ -25,6 +26,15 @@ pub struct Vote {
     pub written_at: String,
     /// How long it counts, in seconds.
     pub valid_for_s: u64,
+    /// Whether the writer doubts its own view: the vote then abstains, whatever it says of the regions.
+    #[serde(default)]
+    pub doubted: bool,
+    /// How long ago the writer's last doubt of its own view ended, in milliseconds. Null when there was none.
+    #[serde(default)]
+    pub doubt_ended_ms: Option<u64>,
+    /// For how long the writer has seen votes that decide, without a suspension, in milliseconds. Null while suspended.
+    #[serde(default)]
+    pub settled_ms: Option<u64>,
     /// What it says of each region.
     #[serde(with = "by_region")]
     pub regions: BTreeMap<RegionName, Opinion>,
@@ -59,12 +69,23 @@ pub enum VoteError {
     Misplaced(VantageName, VantageName),
 }
 
+/// What an instance votes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its own view.
+    pub view: &'a LocalView,
+    /// Whether it doubts that view, and since when it no longer does.
+    pub doubt: Doubt,
+    /// For how long it has seen votes that decide. `None` while they are suspended.
+    pub settled_for: Option<Duration>,
+}
+
 impl Vote {
     /// The vote for a view, `now` by the monotonic clock that its `since` is of.
     pub fn of(
         vantage: &VantageName,
         seq: u64,
-        view: &[RegionHealth],
+        seen: Seen<'_>,
         now: Instant,
         written_at: String,
         timing: &VoteTiming,
@@ -79,11 +100,22 @@ impl Vote {
             seq,
             written_at,
             valid_for_s: timing.valid_for.as_secs().max(1),
-            regions: view
+            doubted: seen.doubt.is_doubted(),
+            doubt_ended_ms: seen.doubt.ended_ago(now).map(millis),
+            settled_ms: seen.settled_for.map(millis),
+            regions: seen
+                .view
+                .regions
                 .iter()
                 .map(|health| (health.region.clone(), opinion(health)))
                 .collect(),
         }
+    }
+
+    /// How many regions it calls unhealthy.
+    pub fn unhealthy(&self) -> usize {
+        let opinions = self.regions.values();
+        opinions.filter(|opinion| opinion.state() == State::Unhealthy).count()
     }
 
     /// Reads the vote in the blob of a vantage.
@@ -99,6 +131,30 @@ impl Vote {
         }
     }
 
+    /// How long a state has held when the vote is this old. `None`: no opinion on the region, or one that does not count.
+    ///
+    /// What the writer found while it doubted its view counts from the end of the doubt only; a region that it called
+    /// unhealthy then, when `sustain` has passed since: its gateways come back one after the other.
+    pub fn held(&self, region: &RegionName, age: Duration, sustain: Duration) -> Option<(State, Duration)> {
+        let opinion = self.regions.get(region)?;
+        let state = opinion.state();
+        let held = Duration::from_millis(opinion.held_ms).saturating_add(age);
+        let Some(ended) = self.doubt_ended_ms.filter(|ended| *ended <= opinion.held_ms) else {
+            return Some((state, held));
+        };
+        let trusted = Duration::from_millis(ended).saturating_add(age);
+        match state {
+            State::Draining => Some((state, held)),
+            State::Unhealthy if trusted < sustain => None,
+            _ => Some((state, trusted)),
+        }
+    }
+
+    /// For how long the writer has seen votes that decide, when the vote is this old.
+    pub fn settled_for(&self, age: Duration) -> Option<Duration> {
+        Some(Duration::from_millis(self.settled_ms?).saturating_add(age))
+    }
+
     /// Whether it still counts at this age.
     pub fn counts(&self, age: Duration) -> bool {
         age <= Duration::from_secs(self.valid_for_s).min(VoteTiming::LONGEST_VALIDITY)
@@ -111,7 +167,7 @@ pub enum Ballot {
     /// It never voted.
     Absent,
     /// Something that cannot be counted.
-    Spoiled(String),
+    Invalid(String),
     /// A vote and its age.
     Cast {
         /// The vote.
@@ -122,7 +178,12 @@ pub enum Ballot {
 }
 
 impl Ballot {
-    /// The vote and its age, if it counts.
+    /// The vote and its age, if it counts and its writer trusts its own view.
+    pub fn trusted(&self) -> Option<(&Vote, Duration)> {
+        self.live().filter(|(vote, _)| !vote.doubted)
+    }
+
+    /// The vote and its age, if it is young enough.
     pub fn live(&self) -> Option<(&Vote, Duration)> {
         match self {
             Self::Cast { vote, age } if vote.counts(*age) => Some((vote, *age)),

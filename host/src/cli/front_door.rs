@@ -8,22 +8,47 @@ use anyhow::bail;
 use http::Method;
 use portolan_azure::pace::Haste;
 use portolan_azure::publisher::status::Status;
-use portolan_azure::publisher::{Parts, apply_once, plan_once};
+use portolan_azure::publisher::{OnceError, Outcome, Parts, apply_once, plan_once};
 use portolan_azure::settings::Settings;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
-/// What of it.
+/// Exit codes of `plan`, for its help.
+const PLAN_HELP: &str = "Example:
+  portolan front-door plan --config portolan.yaml
+
+Exit codes:
+  0   nothing to change
+  1   error: the configuration, the credential, or Azure was not reached
+  10  changes are needed; they may have to wait
+  11  changes are suspended (no quorum, doubted votes), or Azure denies access";
+
+/// Exit codes of `apply`, for its help.
+const APPLY_HELP: &str = "Example:
+  portolan front-door apply --config portolan.yaml --once
+
+Also acts when the configured mode is dry-run.
+
+Exit codes:
+  0   nothing to change
+  1   error: the configuration, the credential, or Azure was not reached
+  10  changes were made
+  11  changes are needed and were not made: another instance leads, they are suspended or have to wait, or Azure
+      did not accept them
+  12  a change was accepted and failed, or was not done in time";
+
+/// The subcommands.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Reads votes and origins, and prints what is to be changed; changes nothing
-    #[command(after_help = "Example:\n  portolan front-door plan --config portolan.yaml")]
+    #[command(after_help = PLAN_HELP)]
     Plan(Plan),
-    /// Becomes the leader, makes the changes that are due, waits until they are done, and gives the lease back
-    #[command(after_help = "Example:\n  portolan front-door apply --config portolan.yaml --once")]
+    /// Becomes the leader, makes the changes that are due, waits until they are done, and releases the lease
+    #[command(after_help = APPLY_HELP)]
     Apply(Apply),
-    /// What a running instance tells Front Door
+    /// What a running instance publishes to Front Door
     #[command(after_help = "Example:\n  portolan front-door status")]
     Status(remote::Arguments),
 }
@@ -50,13 +75,24 @@ pub(super) struct Apply {
     now: bool,
 }
 
-pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+pub(super) fn run(command: &Command) -> ExitCode {
+    match try_run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("portolan: {error:#}");
+            exit_code_of(&error)
+        }
+    }
+}
+
+fn try_run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Plan(arguments) => {
             let settings = described(&arguments.config)?;
             let patience = settings.timing.request_timeout * 3;
             let status = once(settings, |settings, parts| plan_once(settings, parts, patience))?;
-            print(&planned(&status))
+            print(&planned(&status))?;
+            Ok(exit_code(Outcome::of_plan(&status)))
         }
         Command::Apply(arguments) => {
             let _log = logging::init(Format::Auto)?;
@@ -64,9 +100,27 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let patience = settings.timing.operation_deadline + Duration::from_secs(60);
             let haste = if arguments.now { Haste::Now } else { Haste::Never };
             let status = once(settings, |settings, parts| apply_once(settings, parts, haste, patience))?;
-            print(&applied(&status))
+            print(&applied(&status))?;
+            Ok(exit_code(Outcome::of_apply(&status)))
         }
-        Command::Status(arguments) => status(arguments),
+        Command::Status(arguments) => status(arguments).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn exit_code(outcome: Outcome) -> ExitCode {
+    ExitCode::from(match outcome {
+        Outcome::NothingToDo => 0,
+        Outcome::Changes => 10,
+        Outcome::Refused => 11,
+        Outcome::Failed => 12,
+    })
+}
+
+fn exit_code_of(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref() {
+        Some(OnceError::Refused(_) | OnceError::Lead(..)) => exit_code(Outcome::Refused),
+        Some(OnceError::Unfinished(..)) => exit_code(Outcome::Failed),
+        Some(OnceError::Start(_) | OnceError::Credential(_) | OnceError::Unreached(..)) | None => ExitCode::FAILURE,
     }
 }
 
@@ -85,10 +139,9 @@ fn described(path: &Path) -> anyhow::Result<Settings> {
     }
 }
 
-fn once<F, E>(settings: Settings, work: impl FnOnce(Settings, Parts) -> F) -> anyhow::Result<Status>
+fn once<F>(settings: Settings, work: impl FnOnce(Settings, Parts) -> F) -> anyhow::Result<Status>
 where
-    F: Future<Output = Result<Status, E>>,
-    E: std::error::Error + Send + Sync + 'static,
+    F: Future<Output = Result<Status, OnceError>>,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(async {
@@ -115,18 +168,20 @@ fn planned(status: &Status) -> String {
         text.push_str(&format!("! {}: {}\n", alert.code, alert.text));
     }
     if view.alone {
-        text.push_str("  an instance without others votes only while it serves: ask it, portolan front-door status\n");
+        text.push_str(
+            "  a single vantage votes only while it serves: see its own plan with portolan front-door status\n",
+        );
     }
     text
 }
 
 /// What was done, and what is left.
 fn applied(status: &Status) -> String {
-    let done = status.counters.published.get();
-    let done = match done {
+    let done = match status.counters.published.get() {
+        0 if status.leader.failure.is_some() => "the change set came to nothing\n".to_owned(),
         0 => "nothing was changed\n".to_owned(),
         1 => "1 change set is done: edges may take up to 20 minutes to follow\n".to_owned(),
-        _ => format!("{done} change sets are done: edges may take up to 20 minutes to follow\n"),
+        done => format!("{done} change sets are done: edges may take up to 20 minutes to follow\n"),
     };
     format!("{done}{}", planned(status))
 }

@@ -87,7 +87,7 @@ enum Command {
         portolan geo compile GeoLite2-City.mmdb --out city.portolan"
     )]
     Geo(geo::Command),
-    /// What Azure Front Door is told: the plan, one round of changes, the status of a running instance
+    /// What is published to Azure Front Door: the plan, one round of changes, the status of a running instance
     #[cfg(feature = "azure")]
     #[command(
         subcommand,
@@ -123,7 +123,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Undrain(arguments)) => remote::order(&arguments, "undrain"),
         Some(Command::Geo(command)) => geo::run(&command),
         #[cfg(feature = "azure")]
-        Some(Command::FrontDoor(command)) => front_door::run(&command),
+        Some(Command::FrontDoor(command)) => return front_door::run(&command),
         Some(Command::Rehearse) => return plugin::rehearsal(),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

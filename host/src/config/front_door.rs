@@ -100,7 +100,7 @@ section! {
     /// What is never done, whatever the votes say.
     CapsSection {
         /// So many regions stay as configured. Default: 1.
-        optional min_active: Whole<0, 64>,
+        optional min_active: Whole<1, 64>,
         /// What a drain does to the origin: disable or demote. Default: disable.
         optional drain: DrainWord,
     }

@@ -11,7 +11,7 @@ use crate::server::Drain;
 use crate::table::{RoutingTable, Tables};
 use crate::vitals::Vitals;
 use alarms::Alarms;
-use portolan_azure::probe::{ProbeAnswers, ProbeBoard, QuorumSight, Sight};
+use portolan_azure::probe::{ProbeAnswers, ProbeBoard, QuorumVerdict, Sight};
 use portolan_azure::settings::ProbeTiming;
 use portolan_core::config::Config;
 use portolan_core::health::transition::Transition;
@@ -125,7 +125,7 @@ impl FrontDoorTask {
             Sight {
                 own: sights::own(table, service, slot),
                 // About other services nobody votes.
-                quorum: region.map_or(QuorumSight::Alone, |region| {
+                quorum: region.map_or(QuorumVerdict::Alone, |region| {
                     publishing.quorum(region, now, settings.probe.stale_after)
                 }),
             }

@@ -2,8 +2,8 @@
 //! choice, over TLS. Every vantage comes in by doors of its own, so that it can be cut off alone.
 
 use super::{DemoError, REGIONS};
-use portolan_azure::fakes::arm::{Behaviour, Ending, Origin, OriginGroup, Profile};
-use portolan_azure::fakes::{Clock, Cloud, Door, FakeError, Fault, Requests, entra};
+use portolan_azure_fakes::arm::{Behaviour, Ending, Origin, OriginGroup, Profile};
+use portolan_azure_fakes::{Clock, Cloud, Door, FakeError, Fault, Requests, entra};
 use std::fmt::Write;
 use std::io;
 use std::path::Path;

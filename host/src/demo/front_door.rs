@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::config;
 use crate::front_door::Board;
 use http::{Method, StatusCode};
-use portolan_azure::fakes::arm::EDGES;
+use portolan_azure_fakes::arm::EDGES;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;

@@ -80,7 +80,7 @@ pub enum DemoError {
     /// The stand-in for Azure cannot start.
     #[cfg(feature = "fake-azure")]
     #[error("failed to start the stand-in for Azure: {0}")]
-    Azure(#[from] portolan_azure::fakes::FakeError),
+    Azure(#[from] portolan_azure_fakes::FakeError),
 }
 
 /// The running demo.

@@ -2,10 +2,10 @@
 //! operation, the recovery. Pure: two looks in, lines out.
 
 use super::azure::origin;
-use portolan_azure::fakes::Recorded;
-use portolan_azure::fakes::arm::Operation;
 use portolan_azure::publisher::status::Status;
 use portolan_azure::vote::Ballot;
+use portolan_azure_fakes::Recorded;
+use portolan_azure_fakes::arm::Operation;
 use portolan_core::health::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -77,7 +77,7 @@ impl Narrator {
     }
 
     fn elections(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
-        let leads = look.statuses.iter().find(|status| status.desk.leads);
+        let leads = look.statuses.iter().find(|status| status.leader.leads);
         let now = leads.and_then(|status| Some((status.settings.vantage.to_string(), status.ledger()?.epoch)));
         if let Some((vantage, epoch)) = now.filter(|now| self.leader.as_ref() != Some(now)) {
             tell(
@@ -91,7 +91,7 @@ impl Narrator {
     fn votes(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
         let Some(status) = look.statuses.first() else { return };
         let mut now = BTreeSet::new();
-        for (vantage, ballot) in &status.council.ballots {
+        for (vantage, ballot) in &status.votes.ballots {
             let Ballot::Cast { vote, .. } = ballot else { continue };
             for (region, opinion) in &vote.regions {
                 if ballot.live().is_none() || opinion.state() != State::Unhealthy {
@@ -105,8 +105,8 @@ impl Narrator {
             }
         }
         self.votes = now;
-        for (region, said) in &status.council.tally.regions {
-            let (votes, of) = (said.unhealthy.votes, status.council.tally.configured);
+        for (region, said) in &status.votes.tally.regions {
+            let (votes, of) = (said.unhealthy.votes, status.votes.tally.configured);
             match (
                 said.unhealthy.agreed_for.is_some(),
                 self.convicted.contains(region.as_str()),

@@ -1,4 +1,4 @@
-//! `portolan_front_door_*`: labels are names from the configuration and fixed words, so that their number is bounded.
+//! `portolan_front_door_*`. Labels are names from the configuration and fixed words, so that their number is bounded.
 
 use super::Notice;
 use crate::telemetry::exposition::{Exposition, Kind};
@@ -37,9 +37,9 @@ impl Notice {
 fn probes(text: &mut Exposition, answers: &ProbeAnswers) {
     let now = Instant::now();
     let mut family = text.family(
-        "portolan_front_door_probe_fit",
+        "portolan_front_door_probe_healthy",
         Kind::Gauge,
-        "1 when probes of a region are answered 200; without a region, those of the whole service.",
+        "1 when probes of a region are answered 200; with an empty region, those of the whole service.",
     );
     for service in answers.each(now) {
         let name = service.name.as_str();
@@ -51,7 +51,7 @@ fn probes(text: &mut Exposition, answers: &ProbeAnswers) {
     text.family(
         "portolan_front_door_probe_age_seconds",
         Kind::Gauge,
-        "How old the view is that probes are answered from.",
+        "Age of the view that probes are answered from.",
     )
     .sample(&[], answers.age(now).as_secs_f64());
 }
@@ -65,12 +65,12 @@ fn leading(text: &mut Exposition, view: &View) {
         ),
         (
             "portolan_front_door_leads",
-            "1 on the instance that may change the origins.",
+            "1 on the instance that leads: it alone changes origins.",
             u64::from(view.leads),
         ),
         (
             "portolan_front_door_epoch",
-            "Grows by one with every leader.",
+            "Number of the last leader's term; grows by one with every leader.",
             view.epoch,
         ),
     ] {
@@ -83,7 +83,7 @@ fn votes(text: &mut Exposition, view: &View) {
         ("portolan_front_door_votes_live", "Votes that count.", view.votes_live),
         (
             "portolan_front_door_votes_needed",
-            "Votes needed for anything to be decided.",
+            "Votes needed for a quorum.",
             view.votes_needed,
         ),
     ] {
@@ -92,7 +92,7 @@ fn votes(text: &mut Exposition, view: &View) {
     let mut family = text.family(
         "portolan_front_door_vote_age_seconds",
         Kind::Gauge,
-        "How old the vote of a vantage is, by the store's clock.",
+        "Age of a vantage's vote, by the store's clock.",
     );
     for vantage in &view.vantages {
         if let Some(age) = vantage.age_s {
@@ -102,24 +102,24 @@ fn votes(text: &mut Exposition, view: &View) {
     let mut family = text.family(
         "portolan_front_door_votes",
         Kind::Gauge,
-        "Votes that say something of a region.",
+        "Votes that a region is in this state.",
     );
     for region in &view.regions {
-        for (said, count) in [("unhealthy", region.unhealthy), ("healthy", region.healthy)] {
-            family.sample(&[("region", &region.region), ("said", said)], count.votes);
+        for (state, count) in [("unhealthy", region.unhealthy), ("healthy", region.healthy)] {
+            family.sample(&[("region", &region.region), ("state", state)], count.votes);
         }
     }
 }
 
-/// Origins as they should be and as they were last read: known where the leader is, and in a dry run.
-/// One number of the members that are ours.
+/// One number of an origin's members.
 type Number = fn(Members) -> Option<u32>;
 
+/// Origins as they should be and as last read: known on the leader, and in a dry run.
 fn regions(text: &mut Exposition, regions: &[RegionView]) {
     let mut family = text.family(
         "portolan_front_door_intent",
         Kind::Gauge,
-        "1 for what a region's origin should be made.",
+        "1 for the intended state of a region's origin.",
     );
     for region in regions {
         for intent in ["baseline", "demoted", "drained"] {
@@ -167,7 +167,7 @@ fn changes(text: &mut Exposition, view: &View) {
     text.family(
         "portolan_front_door_pending_age_seconds",
         Kind::Gauge,
-        "For how long the change set has been under way.",
+        "Age of the change set under way.",
     )
     .sample(&[], view.pending.as_ref().map_or(0.0, |pending| pending.age_s));
 }
@@ -176,7 +176,7 @@ fn alerts(text: &mut Exposition, view: &View) {
     let mut family = text.family(
         "portolan_front_door_alerts",
         Kind::Gauge,
-        "What a person should look at, by code.",
+        "Alerts that are raised, by code.",
     );
     for code in Alert::CODES {
         let count = view.alerts.iter().filter(|alert| alert.code == code).count();
@@ -185,7 +185,7 @@ fn alerts(text: &mut Exposition, view: &View) {
     let mut family = text.family(
         "portolan_front_door_last_error_age_seconds",
         Kind::Gauge,
-        "How long ago Front Door or the ledger failed the last time; nothing when they never did.",
+        "Time since Front Door or the ledger failed the last time; absent when they never did.",
     );
     if let Some(error) = &view.last_error {
         family.sample(&[], error.age_s);
@@ -218,12 +218,12 @@ fn work(text: &mut Exposition, view: &View) {
         ),
         (
             "portolan_front_door_throttled_total",
-            "Answers that said: too many requests.",
+            "Answers with status 429.",
             &counters.throttled,
         ),
         (
             "portolan_front_door_polls_total",
-            "Questions about changes under way.",
+            "Polls of changes under way.",
             &counters.polls,
         ),
         (
@@ -238,7 +238,7 @@ fn work(text: &mut Exposition, view: &View) {
         ),
         (
             "portolan_front_door_terms_total",
-            "Times this instance became the leader.",
+            "Times that this instance became the leader.",
             &counters.terms,
         ),
         (
@@ -248,16 +248,16 @@ fn work(text: &mut Exposition, view: &View) {
         ),
         (
             "portolan_front_door_store_errors_total",
-            "Rounds in which the store failed.",
+            "Rounds of reading and writing in which the store failed.",
             &counters.store_errors,
         ),
     ] {
         text.family(name, Kind::Counter, help).sample(&[], count.get());
     }
     let mut family = text.family(
-        "portolan_front_door_allowance",
+        "portolan_front_door_rate_limit_remaining",
         Kind::Gauge,
-        "Requests that Azure says are left to us.",
+        "Requests that Azure still allows, as its last answer said.",
     );
     for (kind, left) in [("reads", view.allowance.reads), ("writes", view.allowance.writes)] {
         if let Some(left) = left {

@@ -20,6 +20,8 @@ pub const VARIABLE: &str = "PORTOLAN_LOG";
 
 /// The filter when the variable is not set.
 const DEFAULT: &str = "info";
+/// Libraries that log at `info` what is reported here in other words; they log more when the variable names them.
+const QUIET: &str = "azure_core=warn,azure_identity=warn,typespec_client_core=warn";
 
 /// How much may wait to be written before lines are dropped, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -82,7 +84,7 @@ pub fn init(format: Format) -> Result<EventLog, LoggingError> {
         Err(VarError::NotPresent) => DEFAULT.into(),
         Err(VarError::NotUnicode(_)) => return Err(LoggingError::NotText),
     };
-    let filter = EnvFilter::try_new(directives).map_err(LoggingError::Filter)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{directives}")).map_err(LoggingError::Filter)?;
     let is_terminal = io::stderr().is_terminal();
     let as_json = format == Format::Json || format == Format::Auto && !is_terminal;
     let notice = if as_json { json_notice } else { human_notice };

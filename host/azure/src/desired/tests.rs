@@ -45,6 +45,8 @@ fn tally(live: usize, said: &[Said]) -> Tally {
     };
     Tally {
         live,
+        doubted: 0,
+        settled_for: Duration::MAX,
         majority: 2,
         configured: 3,
         regions: said
@@ -272,7 +274,36 @@ fn what_is_not_done_says_why() {
     assert_eq!(said(decision), ["2 must stay as configured (min_active)"]);
     let (_, decision) = decided(&[Bad(600), Bad(600), Nothing], &[], None, 1);
     let why = decision.suspended.unwrap().to_string();
-    assert_eq!(why, "2 of 3 regions look bad: our own view is doubted");
+    assert_eq!(why, "2 of 3 regions look unhealthy: the votes are doubted");
+}
+
+/// What held before a suspension ended counts from its end.
+#[test]
+fn findings_count_from_the_end_of_a_suspension() {
+    let (origins, timing) = (origins(3), Timing::default());
+    let rules = Rules {
+        origins: &origins,
+        caps: Caps::default(),
+        timing: &timing,
+    };
+    let intents = BTreeMap::from([(RegionName::from("r1"), D)]);
+    let past = Past {
+        intents: &intents,
+        demotions: &[],
+    };
+    let decided = |settled_for: u64| {
+        let tally = Tally {
+            settled_for: Duration::from_secs(settled_for),
+            ..tally(3, &[Bad(9999), Well(9999), Nothing])
+        };
+        let decision = decide(rules, &tally, past, StoreTime(0));
+        decision.intents.into_values().collect::<Vec<_>>()
+    };
+    assert_eq!(decided(0), [B, D, B]);
+    assert_eq!(decided(299), [B, D, B]);
+    assert_eq!(decided(300), [D, D, B]);
+    assert_eq!(decided(899), [D, D, B]);
+    assert_eq!(decided(900), [D, B, B]);
 }
 
 #[test]

@@ -43,16 +43,3 @@ fn what_a_change_set_waits_for() {
     });
     assert_eq!(wait(&under_way, false, Haste::Now), Some(Wait::InFlight));
 }
-
-#[test]
-fn pauses_grow_to_a_bound_and_heed_the_service() {
-    let timing = Timing::default();
-    let secs = |remedy, failures| pause(remedy, failures, &timing).as_secs();
-    assert_eq!([1, 2, 3, 99].map(|n| secs(Remedy::Soon(None), n)), [10, 20, 40, 3600]);
-    assert_eq!([1, 2, 3].map(|n| secs(Remedy::Slowly, n)), [1200, 2400, 3600]);
-    let asked = |seconds| Remedy::Soon(Some(Duration::from_secs(seconds)));
-    assert_eq!(secs(asked(120), 1), 120);
-    assert_eq!(secs(asked(5), 1), 10);
-    // A service that asks for days is asked again within the hour.
-    assert_eq!(secs(asked(1_000_000), 1), 3600);
-}

@@ -2,7 +2,7 @@
 
 use super::{Drift, Plan};
 use crate::diff::Change;
-use crate::ledger::Intent;
+use crate::intent::Intent;
 use crate::origin::Members;
 use std::fmt;
 

@@ -35,6 +35,8 @@ fn scene() -> Scene {
                 .collect(),
         },
         tally: Tally {
+            doubted: 0,
+            settled_for: Duration::MAX,
             live: 3,
             majority: 2,
             configured: 3,

@@ -10,7 +10,7 @@ const SHOP: ServiceId = ServiceId(0);
 fn alone(own: State) -> Sight {
     Sight {
         own,
-        quorum: QuorumSight::Alone,
+        quorum: QuorumVerdict::Alone,
     }
 }
 
@@ -18,7 +18,7 @@ fn quorum(unhealthy: bool) -> Sight {
     let votes = if unhealthy { 2 } else { 1 };
     Sight {
         own: State::Unhealthy,
-        quorum: QuorumSight::Said {
+        quorum: QuorumVerdict::Said {
             unhealthy,
             votes,
             of: 3,
@@ -29,7 +29,7 @@ fn quorum(unhealthy: bool) -> Sight {
 fn lost() -> Sight {
     Sight {
         own: State::Unhealthy,
-        quorum: QuorumSight::Lost,
+        quorum: QuorumVerdict::Lost,
     }
 }
 
@@ -114,7 +114,7 @@ async fn alone_the_own_view_counts_and_a_drain_counts_always() {
     );
     let draining = Sight {
         own: State::Draining,
-        quorum: QuorumSight::Said {
+        quorum: QuorumVerdict::Said {
             unhealthy: false,
             votes: 0,
             of: 3,

@@ -1,34 +1,34 @@
-//! The leader: reads the origins, plans, sends what is due, waits for it. One request at a time, each bounded in time, none
-//! without a lease that lasts longer than the request may. In a dry run it only reads and plans.
+//! The leader: reads the origins, plans, sends the changes that are due, waits for them. One request at a time, each bounded
+//! in time, none without a lease that lasts longer than the request may. In a dry run it only reads and plans.
 //!
 //! It works in turns. A turn does at most one thing and leaves everything written down, so that another can go on from
 //! there at any point.
 
 mod changes;
 
-use super::council::Council;
 use super::counters::Counters;
-use super::desk::Desk;
-use super::elector::jittered;
+use super::election::jittered;
+use super::leader_state::{LastError, LeaderState};
+use super::votes::Votes;
+use crate::backoff::{Remedy, pause};
 use crate::desired::Rules;
 use crate::diff::others;
 use crate::lease::Term;
-use crate::ledger::{Ledger, StoreTime};
+use crate::ledger::Ledger;
 use crate::origin::Observed;
-use crate::pace::{Haste, Remedy, pause};
+use crate::pace::Haste;
 use crate::plan::Plan;
 use crate::settings::{Mode, Settings, Timing};
 use crate::store::{Blob, Store, StoreError};
+use crate::store_time::StoreTime;
 use crate::target::{Target, TargetError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// A leader that stepped down does not run again for so long.
-const SIT_OUT: Duration = Duration::from_secs(10 * 60);
-/// Failed readings are repeated at least this often, unless the service asks for longer.
-const LONGEST_BLINDNESS: Duration = Duration::from_secs(5 * 60);
+/// The longest pause after a reading that the service denied or refused: the next one would be, too.
+const LONGEST_PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5 * 60);
 
 /// Leads when it may.
 pub(super) struct Leader {
@@ -36,10 +36,10 @@ pub(super) struct Leader {
     pub(super) store: Arc<dyn Store>,
     pub(super) target: Arc<dyn Target>,
     pub(super) haste: Haste,
-    pub(super) council: watch::Receiver<Arc<Council>>,
+    pub(super) votes: watch::Receiver<Arc<Votes>>,
     pub(super) term: watch::Receiver<Option<Term>>,
     pub(super) resign: mpsc::Sender<Duration>,
-    pub(super) desk: watch::Sender<Desk>,
+    pub(super) state: watch::Sender<LeaderState>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -55,7 +55,7 @@ struct Work {
     poll_due: Instant,
     /// Failures to read or poll since the last success, and since when.
     failures: u32,
-    blind_since: Option<Instant>,
+    unreadable_since: Option<Instant>,
     /// Whether the facts about the Front Door were asked for.
     asked_about: bool,
 }
@@ -71,7 +71,7 @@ impl Leader {
             if self.settings.mode == Mode::DryRun {
                 self.lead(None).await;
             } else {
-                // A term that is over is not begun again, even if the elector has not noticed its end yet.
+                // A term that is over is not begun again, even if the election has not noticed its end yet.
                 let next = |term: &Option<Term>| term.as_ref().is_some_and(|term| term.number > last);
                 let Ok(term) = self.term.wait_for(next).await.map(|term| term.clone()) else {
                     return;
@@ -81,11 +81,11 @@ impl Leader {
                     last = number;
                 }
             }
-            self.desk.send_modify(|desk| {
-                *desk = Desk {
-                    about: desk.about.take(),
-                    error: desk.error.take(),
-                    ..Desk::default()
+            self.state.send_modify(|state| {
+                *state = LeaderState {
+                    about: state.about.take(),
+                    error: state.error.take(),
+                    ..LeaderState::default()
                 }
             });
         }
@@ -103,7 +103,7 @@ impl Leader {
             };
             tokio::select! {
                 () = sleep_until(due) => {}
-                _ = self.council.changed() => {}
+                _ = self.votes.changed() => {}
                 _ = self.term.changed(), if work.term.is_some() => {}
             }
         }
@@ -113,13 +113,18 @@ impl Leader {
     /// Takes the ledger over: reads it, numbers the epoch, writes it under the lease.
     async fn take_over(&mut self, term: Option<Term>) -> Option<Work> {
         // The store's clock has to be known before anything can be spaced by it.
-        self.council.wait_for(|council| council.clock.is_some()).await.ok()?;
+        self.votes.wait_for(|votes| votes.clock.is_some()).await.ok()?;
         let patience = self.settings.timing.request_timeout;
         let read = timeout(patience, self.store.read(&Blob::Leader)).await;
         let found = match read {
             Ok(Ok(read)) => read.found,
-            failed => {
-                self.note(&format!("cannot read the ledger: {failed:?}"));
+            Ok(Err(error)) => {
+                self.note(&format!("failed to read the ledger: {error}"));
+                sleep(self.settings.lease.renew / 5).await;
+                return None;
+            }
+            Err(_) => {
+                self.note("failed to read the ledger: no answer in time");
                 sleep(self.settings.lease.renew / 5).await;
                 return None;
             }
@@ -133,8 +138,8 @@ impl Leader {
             read_due: now,
             poll_due: now,
             failures: 0,
-            blind_since: None,
-            asked_about: self.desk.borrow().about.is_some(),
+            unreadable_since: None,
+            asked_about: self.state.borrow().about.is_some(),
             term,
         };
         if work.term.is_some() {
@@ -145,6 +150,8 @@ impl Leader {
                 return None;
             }
             self.counters.terms.add();
+            // Shown before the first reading, which may take as long as a request may.
+            self.show(&work, None);
             tracing::info!(epoch = work.ledger.epoch, "leading");
         }
         Some(work)
@@ -153,8 +160,8 @@ impl Leader {
     async fn turn(&mut self, work: &mut Work) -> Result<(), Over> {
         self.check(work)?;
         if work.term.is_none() {
-            // Nobody's ledger but the leader's: it is read anew, never kept.
-            work.ledger = (*self.council.borrow_and_update().ledger).clone();
+            // The ledger is the leader's: it is read anew, never kept.
+            work.ledger = (*self.votes.borrow_and_update().ledger).clone();
         }
         work.ledger.heed_clock(self.now(), &self.settings.timing);
         self.save(work).await?;
@@ -180,8 +187,8 @@ impl Leader {
         if !work.asked_about {
             work.asked_about = true;
             let about = timeout(self.settings.timing.request_timeout, self.target.about()).await;
-            self.desk
-                .send_modify(|desk| desk.about = about.ok().and_then(Result::ok));
+            self.state
+                .send_modify(|state| state.about = about.ok().and_then(Result::ok));
         }
         Ok(())
     }
@@ -192,7 +199,11 @@ impl Leader {
         self.check(work)?;
         self.counters.reads.add();
         let now = Instant::now();
-        match read.unwrap_or_else(|_| Err(TargetError::Unavailable("the origins: no answer in time".to_owned()))) {
+        match read.unwrap_or_else(|_| {
+            Err(TargetError::Unavailable(
+                "failed to read the origins: no answer in time".to_owned(),
+            ))
+        }) {
             Ok(observed) => {
                 let changed = work
                     .observed
@@ -205,26 +216,26 @@ impl Leader {
                 let observed = Arc::new(observed);
                 work.observed = Some(observed.clone());
                 work.failures = 0;
-                work.blind_since = None;
+                work.unreadable_since = None;
                 work.read_due = now + jittered(timing.reconcile);
-                self.desk.send_modify(|desk| {
-                    desk.observed = Some((observed, now));
-                    desk.blind = false;
-                    desk.others_did(changed);
+                self.state.send_modify(|state| {
+                    state.observed = Some((observed, now));
+                    state.unreadable = false;
+                    state.remember_others(changed);
                 });
             }
             Err(error) => {
                 self.counters.read_errors.add();
                 self.note_target(&error);
-                self.desk.send_modify(|desk| desk.blind = true);
+                self.state.send_modify(|state| state.unreadable = true);
                 work.failures = work.failures.saturating_add(1);
                 work.read_due = now + look_again(&error, work.failures, &timing);
-                let since = *work.blind_since.get_or_insert(now);
-                let blind_for = now.saturating_duration_since(since);
-                if blind_for >= self.settings.lease.step_down && self.settings.vantages.len() > 1 && work.term.is_some()
-                {
-                    tracing::warn!("cannot read Front Door: making room for another leader");
-                    let _ = self.resign.try_send(SIT_OUT);
+                let since = *work.unreadable_since.get_or_insert(now);
+                let lease = &self.settings.lease;
+                let is_long = now.saturating_duration_since(since) >= lease.step_down;
+                if is_long && self.settings.vantages.len() > 1 && work.term.is_some() {
+                    tracing::warn!(%error, "failed to read Front Door for too long: stepping down");
+                    let _ = self.resign.try_send(lease.step_down_pause);
                     return Err(Over);
                 }
             }
@@ -233,9 +244,9 @@ impl Leader {
     }
 
     fn plan(&self, work: &Work, observed: &Observed) -> Plan {
-        let council = self.council.borrow().clone();
+        let votes = self.votes.borrow().clone();
         let rules = Rules::from(&*self.settings);
-        Plan::make(rules, &council.tally, &work.ledger, observed, self.haste, self.now())
+        Plan::make(rules, &votes.tally, &work.ledger, observed, self.haste, self.now())
     }
 
     /// Whether this term still lasts, and how long it is safe to write. In a dry run for ever.
@@ -260,28 +271,28 @@ impl Leader {
         match timeout(budget, self.store.write(&Blob::Leader, bytes, Some(&term.lease))).await {
             Ok(Ok(())) => work.saved = true,
             Ok(Err(StoreError::Lost | StoreError::Held)) => {
-                // The elector may see nothing of it: a lease that ran out can be renewed while nobody else has taken it.
+                // The election may see nothing of it: a lease that ran out can be renewed while nobody else holds it.
                 let _ = self.resign.try_send(Duration::ZERO);
                 return Err(Over);
             }
-            Ok(Err(error)) => self.note(&format!("cannot write the ledger: {error}")),
-            Err(_) => self.note("cannot write the ledger: no answer in time"),
+            Ok(Err(error)) => self.note(&format!("failed to write the ledger: {error}")),
+            Err(_) => self.note("failed to write the ledger: no answer in time"),
         }
         self.check(work).map(|_| ())
     }
 
     fn now(&self) -> StoreTime {
-        let clock = self.council.borrow().clock;
+        let clock = self.votes.borrow().clock;
         clock.map(|clock| clock.now()).unwrap_or_default()
     }
 
     fn show(&self, work: &Work, plan: Option<Plan>) {
-        self.desk.send_modify(|desk| {
-            desk.leads = work.term.is_some();
-            desk.ledger = Some(Arc::new(work.ledger.clone()));
-            desk.plan = plan.map(Arc::new).or(desk.plan.take());
+        self.state.send_modify(|state| {
+            state.leads = work.term.is_some();
+            state.ledger = Some(Arc::new(work.ledger.clone()));
+            state.plan = plan.map(Arc::new).or(state.plan.take());
             if work.ledger.pending.is_none() {
-                desk.foreign = None;
+                state.foreign = None;
             }
         });
     }
@@ -290,26 +301,39 @@ impl Leader {
         if matches!(error, TargetError::Throttled(_)) {
             self.counters.throttled.add();
         }
-        self.note(&error.to_string());
+        self.note_as(&error.to_string(), error.is_definite());
     }
 
     fn note(&self, error: &str) {
-        tracing::debug!(%error, "front door");
-        self.desk
-            .send_modify(|desk| desk.error = Some((error.to_owned(), Instant::now())));
+        self.note_as(error, false);
+    }
+
+    fn note_as(&self, text: &str, is_definite: bool) {
+        tracing::debug!(error = text, "front door");
+        let error = LastError {
+            text: text.to_owned(),
+            at: Instant::now(),
+            is_definite,
+        };
+        self.state.send_modify(|state| state.error = Some(error));
     }
 }
 
 /// The pause after a reading or a poll that failed.
 fn look_again(error: &TargetError, failures: u32, timing: &Timing) -> Duration {
-    let own = pause(Remedy::Soon(None), failures, timing).min(LONGEST_BLINDNESS);
+    let longest = match error.remedy() {
+        // The first look after an outage comes soon after its end.
+        Remedy::Soon(_) => timing.reconcile.max(timing.retry_least),
+        Remedy::Slowly => LONGEST_PAUSE_AFTER_REFUSAL,
+    };
+    let own = pause(Remedy::Soon(None), failures, timing).min(longest);
     match error {
         TargetError::Throttled(Some(asked)) => own.max((*asked).min(timing.retry_most)),
         _ => own,
     }
 }
 
-/// Where an origin is as it should be, that is what we have left it as, whoever made it so.
+/// An origin that is as it should be counts as left so by us, whoever made it so.
 fn settle(plan: &Plan, observed: &Observed, work: &mut Work) {
     if work.term.is_none() || work.ledger.pending.is_some() || plan.decision.suspended.is_some() {
         return;

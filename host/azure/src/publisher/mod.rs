@@ -1,29 +1,28 @@
-//! The publisher: three tasks around the pure parts. The council votes and counts, the elector keeps the lease, the leader
-//! reads, plans and sends. None of them is on the way of a request, and none waits for anything without an end.
+//! The publisher: three tasks around the pure parts. The voter votes and counts, the election keeps the lease, the leader
+//! reads, plans and sends. None of them is on the path of a request, and every wait is bounded.
 
-mod council;
 mod counters;
-mod desk;
-mod elector;
+mod election;
 mod leader;
+mod leader_state;
 mod once;
 pub mod status;
+mod votes;
 
-pub use council::{Council, StoreClock};
 pub use counters::{Counter, Counters};
-pub use desk::Desk;
-pub use once::{OnceError, apply_once, plan_once};
+pub use leader_state::{LastError, LeaderState};
+pub use once::{OnceError, Outcome, apply_once, plan_once};
+pub use votes::{StoreClock, Votes};
 
 use crate::arm::Arm;
-use crate::health::RegionHealth;
+use crate::health::LocalView;
 use crate::identity::Identity;
 use crate::net::{Net, TrustError};
 use crate::pace::Haste;
-use crate::settings::{FrontDoor, Mistake, Mode, Settings};
-use crate::store::{BlobStore, MemoryStore, Store};
+use crate::settings::{FrontDoorResource, Mistake, Mode, Settings};
+use crate::store::{BlobStore, MemoryStore, Store, StoreError};
 use crate::target::{ClassicTarget, StandardTarget, Target};
-use council::Seat;
-use elector::Elector;
+use election::Election;
 use leader::Leader;
 use status::Status;
 use std::path::PathBuf;
@@ -31,6 +30,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use votes::Voter;
 
 /// Why a publisher does not start.
 #[derive(Debug, Error)]
@@ -49,7 +49,7 @@ pub enum StartError {
     Trust(#[from] TrustError),
 }
 
-/// What the publisher works with. Tests bring their own.
+/// The store and the Front Door that a publisher works with. Tests bring their own.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// Where instances meet.
@@ -74,7 +74,7 @@ impl Parts {
         let identity = Arc::new(Identity::new(settings.credential.clone(), cloud, net.clone()));
         let arm = Arm::new(net.clone(), identity.clone(), cloud.arm.clone(), cloud.scope.clone());
         let target: Arc<dyn Target> = match &settings.front_door {
-            FrontDoor::Standard {
+            FrontDoorResource::Standard {
                 subscription,
                 resource_group,
                 profile,
@@ -87,7 +87,7 @@ impl Parts {
                 origin_group,
                 timing,
             )),
-            FrontDoor::Classic {
+            FrontDoorResource::Classic {
                 subscription,
                 resource_group,
                 front_door,
@@ -113,13 +113,14 @@ impl Parts {
 #[derive(Debug)]
 pub struct Publisher {
     settings: Arc<Settings>,
-    council: watch::Receiver<Arc<Council>>,
-    desk: watch::Receiver<Desk>,
+    votes: watch::Receiver<Arc<Votes>>,
+    leader: watch::Receiver<LeaderState>,
+    election_error: watch::Receiver<Option<StoreError>>,
     counters: Arc<Counters>,
     target: Arc<dyn Target>,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
-    elector: Option<JoinHandle<()>>,
+    election: Option<JoinHandle<()>>,
 }
 
 impl Publisher {
@@ -127,18 +128,14 @@ impl Publisher {
     ///
     /// # Errors
     /// When the settings hold mistakes, or the mode is off.
-    pub fn start(
-        settings: Settings,
-        parts: Parts,
-        health: watch::Receiver<Vec<RegionHealth>>,
-    ) -> Result<Self, StartError> {
+    pub fn start(settings: Settings, parts: Parts, health: watch::Receiver<LocalView>) -> Result<Self, StartError> {
         Self::run(settings, parts, Some(health), Haste::Never)
     }
 
     fn run(
         settings: Settings,
         parts: Parts,
-        health: Option<watch::Receiver<Vec<RegionHealth>>>,
+        health: Option<watch::Receiver<LocalView>>,
         haste: Haste,
     ) -> Result<Self, StartError> {
         let mistakes = settings.check();
@@ -150,17 +147,18 @@ impl Publisher {
         }
         let settings = Arc::new(settings);
         let counters = Arc::new(Counters::default());
-        let (council_out, council) = watch::channel(Arc::new(Seat::empty(&settings)));
-        let (desk_out, desk) = watch::channel(Desk::default());
+        let (votes_out, votes) = watch::channel(Arc::new(Voter::none_read(&settings)));
+        let (state_out, state) = watch::channel(LeaderState::default());
+        let (error_out, election_error) = watch::channel(None);
         let (term_out, term) = watch::channel(None);
         let (resign_out, resign) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
         let Parts { store, target } = parts;
-        let seat = Seat {
+        let voter = Voter {
             settings: settings.clone(),
             store: store.clone(),
             health,
-            council: council_out,
+            votes: votes_out,
             counters: counters.clone(),
         };
         let leader = Leader {
@@ -168,30 +166,33 @@ impl Publisher {
             store: store.clone(),
             target: target.clone(),
             haste,
-            council: council.clone(),
+            votes: votes.clone(),
             term,
             resign: resign_out,
-            desk: desk_out,
+            state: state_out,
             counters: counters.clone(),
         };
-        let elector = Elector {
+        let election = Election {
             settings: settings.clone(),
             store,
             term: term_out,
             resign,
+            votes: votes.clone(),
+            error: error_out,
             stop: stopped,
         };
         // A dry run never leads: it must not keep an instance that publishes from leading.
-        let elector = (settings.mode == Mode::Apply).then(|| tokio::spawn(elector.run()));
+        let election = (settings.mode == Mode::Apply).then(|| tokio::spawn(election.run()));
         Ok(Self {
             settings,
-            council,
-            desk,
+            votes,
+            leader: state,
+            election_error,
             counters,
             target,
             stop,
-            workers: vec![tokio::spawn(leader.run()), tokio::spawn(seat.sit())],
-            elector,
+            workers: vec![tokio::spawn(leader.run()), tokio::spawn(voter.run())],
+            election,
         })
     }
 
@@ -199,53 +200,56 @@ impl Publisher {
     pub fn status(&self) -> Status {
         Status {
             settings: self.settings.clone(),
-            council: self.council.borrow().clone(),
-            desk: self.desk.borrow().clone(),
+            votes: self.votes.borrow().clone(),
+            leader: self.leader.borrow().clone(),
+            election_error: self.election_error.borrow().clone(),
             counters: self.counters.clone(),
             allowance: self.target.allowance(),
-            ended: self.workers.iter().chain(&self.elector).any(JoinHandle::is_finished),
+            ended: self.workers.iter().chain(&self.election).any(JoinHandle::is_finished),
             down: None,
         }
     }
 
-    /// What is known of the votes: for the fast path.
-    pub fn council(&self) -> watch::Receiver<Arc<Council>> {
-        self.council.clone()
+    /// The votes, for the answers to probes.
+    pub fn votes(&self) -> watch::Receiver<Arc<Votes>> {
+        self.votes.clone()
     }
 
     /// Waits for a status like this.
     pub async fn until(&self, mut like: impl FnMut(&Status) -> bool) -> Status {
-        let (mut council, mut desk) = (self.council.clone(), self.desk.clone());
+        let (mut votes, mut leader) = (self.votes.clone(), self.leader.clone());
+        let mut election_error = self.election_error.clone();
         loop {
             let status = self.status();
             if like(&status) {
                 return status;
             }
             tokio::select! {
-                Ok(()) = council.changed() => {}
-                Ok(()) = desk.changed() => {}
+                Ok(()) = votes.changed() => {}
+                Ok(()) = leader.changed() => {}
+                Ok(()) = election_error.changed() => {}
                 // A task has ended that never should: no other status will come.
                 else => std::future::pending().await,
             }
         }
     }
 
-    /// Stops: first the work, then gives the lease back, so that another leads at once.
+    /// Stops: first the work, then releases the lease, so that another leads at once.
     pub async fn stop(mut self) {
         for worker in self.workers.drain(..) {
             worker.abort();
             let _ = worker.await;
         }
         self.stop.send_replace(true);
-        if let Some(elector) = self.elector.take() {
-            let _ = elector.await;
+        if let Some(election) = self.election.take() {
+            let _ = election.await;
         }
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        for task in self.workers.iter().chain(&self.elector) {
+        for task in self.workers.iter().chain(&self.election) {
             task.abort();
         }
     }

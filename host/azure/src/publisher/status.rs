@@ -5,25 +5,30 @@ mod view;
 
 pub use view::{CountView, ErrorView, PendingView, RegionView, VantageView, View};
 
-use super::council::Seat;
-use super::{Council, Counters, Desk};
+use super::votes::Voter;
+use super::{Counters, LeaderState, Votes};
 use crate::arm::Allowance;
 use crate::desired::Suspended;
 use crate::ledger::Ledger;
+use crate::names::VantageName;
 use crate::settings::{Mode, Settings};
+use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is known and done at one moment.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// What it was told.
+    /// Its settings.
     pub settings: Arc<Settings>,
     /// The votes.
-    pub council: Arc<Council>,
-    /// The leader's desk: empty where nobody leads or rehearses.
-    pub desk: Desk,
+    pub votes: Arc<Votes>,
+    /// What the leader knows and does: empty on an instance that neither leads nor makes a dry run.
+    pub leader: LeaderState,
+    /// Why this instance could not acquire the lease, if for another reason than that somebody holds it.
+    pub election_error: Option<StoreError>,
     /// What was done so far.
     pub counters: Arc<Counters>,
     /// What is left of our allowance at the management API.
@@ -45,11 +50,13 @@ pub struct Alert {
 
 impl Alert {
     /// All codes there are.
-    pub const CODES: [&'static str; 10] = [
+    pub const CODES: [&'static str; 12] = [
         "publisher-down",
         "publisher-ended",
         "store-unreachable",
         "no-quorum",
+        "vantage-doubted",
+        "no-leader",
         "front-door-unreadable",
         "foreign-operation-url",
         "change-failed",
@@ -63,9 +70,10 @@ impl Status {
     /// Of a publisher that does not run: because its mode is off, or for the reason given.
     pub fn at_rest(settings: Arc<Settings>, down: Option<String>) -> Self {
         Self {
-            council: Arc::new(Seat::empty(&settings)),
+            votes: Arc::new(Voter::none_read(&settings)),
             settings,
-            desk: Desk::default(),
+            leader: LeaderState::default(),
+            election_error: None,
             counters: Arc::default(),
             allowance: Allowance::default(),
             ended: false,
@@ -75,10 +83,34 @@ impl Status {
 
     /// The ledger: the leader's own where this is the leader, else as last read.
     pub fn ledger(&self) -> Option<&Ledger> {
-        match &self.desk.ledger {
-            Some(ledger) if self.desk.leads => Some(ledger),
-            _ => self.council.clock.map(|_| &*self.council.ledger),
+        match &self.leader.ledger {
+            Some(ledger) if self.leader.leads => Some(ledger),
+            _ => self.votes.clock.map(|_| &*self.votes.ledger),
         }
+    }
+
+    /// Who leads now: this instance, or whoever took the ledger over last while somebody holds the lease. `None` also when
+    /// that cannot be known.
+    pub fn leading(&self) -> Option<&VantageName> {
+        if self.leader.leads {
+            return Some(&self.settings.vantage);
+        }
+        let holder = self.led_last().filter(|_| self.votes.led == Some(true));
+        // A lease that is held while this instance's name is in the ledger is another's that has not yet written its own.
+        holder.filter(|holder| **holder != self.settings.vantage)
+    }
+
+    /// Who took the ledger over last.
+    pub fn led_last(&self) -> Option<&VantageName> {
+        self.ledger()?.holder.as_ref()
+    }
+
+    /// An error after which trying again is of no use before somebody changes something.
+    pub(super) fn definite_error(&self) -> Option<String> {
+        let store = self.votes.error.iter().chain(&self.election_error);
+        let store = store.filter(|error| error.is_definite()).map(ToString::to_string);
+        let target = self.leader.error.iter().filter(|error| error.is_definite);
+        store.chain(target.map(|error| error.text.clone())).next()
     }
 
     /// What a person should look at.
@@ -103,24 +135,31 @@ impl Status {
                 "a task of the publisher has ended: restart this instance".to_owned(),
             );
         }
-        if let Some(error) = &self.council.error {
-            raise("store-unreachable", error.clone());
+        if let Some(error) = self.votes.error.as_ref().or(self.election_error.as_ref()) {
+            raise("store-unreachable", error.to_string());
         }
-        let tally = &self.council.tally;
+        let tally = &self.votes.tally;
         if !tally.is_quorate() {
-            let (live, majority, configured) = (tally.live, tally.majority, tally.configured);
-            let lost = Suspended::NoQuorum {
-                live,
-                majority,
-                configured,
-            };
-            raise("no-quorum", lost.to_string());
+            raise("no-quorum", Suspended::no_quorum(tally).to_string());
         }
-        if self.desk.blind {
-            let why = self.desk.error.as_ref().map(|(text, _)| text.clone());
+        for (vantage, ballot) in &self.votes.ballots {
+            if let Some((vote, _)) = ballot.live().filter(|(vote, _)| vote.doubted) {
+                let (unhealthy, of) = (vote.unhealthy(), vote.regions.len());
+                let text =
+                    format!("{vantage} sees {unhealthy} of {of} regions unhealthy, or reaches none: its vote abstains");
+                raise("vantage-doubted", text);
+            }
+        }
+        if self.settings.mode == Mode::Apply && !self.leader.leads && self.is_unled_for(self.settings.lease.duration) {
+            let last = self.led_last().map(|last| format!(" ({last} led last)"));
+            let text = format!("no instance leads: no change can be made{}", last.unwrap_or_default());
+            raise("no-leader", text);
+        }
+        if self.leader.unreadable {
+            let why = self.leader.error.as_ref().map(|error| error.text.clone());
             raise("front-door-unreadable", why.unwrap_or_default());
         }
-        if let Some(url) = &self.desk.foreign {
+        if let Some(url) = &self.leader.foreign {
             raise(
                 "foreign-operation-url",
                 format!("an operation is reported at {url}, which is not the management API"),
@@ -135,7 +174,7 @@ impl Status {
                 format!("{} in a row, the last: {error}", ledger.failures),
             );
         }
-        if let Some(plan) = &self.desk.plan {
+        if let Some(plan) = &self.leader.plan {
             if let Some(why @ Suspended::MostLookBad { .. }) = &plan.decision.suspended {
                 raise("most-look-bad", why.to_string());
             }
@@ -149,18 +188,24 @@ impl Status {
         alerts
     }
 
-    /// What seems to be in the way, for an error message.
+    fn is_unled_for(&self, time: Duration) -> bool {
+        self.votes.unled_since.is_some_and(|since| since.elapsed() >= time)
+    }
+
+    /// What seems to be in the way, for an error message. Each cause once.
     pub(super) fn trouble(&self) -> String {
-        let holder = self
-            .ledger()
-            .and_then(|ledger| ledger.holder.as_ref())
-            .filter(|_| !self.desk.leads);
-        let told = self.alerts().into_iter().map(|alert| alert.text);
-        let last = self.desk.error.iter().map(|(text, _)| text.clone());
-        let holder = holder
-            .map(|holder| format!("{holder} led last, and may still"))
-            .into_iter();
-        let all: Vec<String> = told.chain(last).chain(holder).collect();
+        let leader = match (self.led_last(), self.votes.led) {
+            (Some(holder), Some(true)) if !self.leader.leads => Some(format!("{holder} leads")),
+            _ => None,
+        };
+        let alerts = self.alerts().into_iter().map(|alert| alert.text);
+        let last = self.leader.error.iter().map(|error| error.text.clone());
+        let mut all: Vec<String> = Vec::new();
+        for text in alerts.chain(last).chain(leader) {
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
         if all.is_empty() {
             String::new()
         } else {

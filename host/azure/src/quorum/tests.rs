@@ -8,7 +8,12 @@ fn name(text: &str) -> VantageName {
 }
 
 fn three() -> Electorate {
-    Electorate::new(&["weu", "eus", "sea"].map(|text| Vantage::named(name(text))))
+    electorate(&["weu", "eus", "sea"])
+}
+
+fn electorate(names: &[&str]) -> Electorate {
+    let vantages: Vec<_> = names.iter().map(|text| Vantage::named(name(text))).collect();
+    Electorate::new(&vantages, Duration::from_secs(300))
 }
 
 /// A ballot of `vantage` that says `state` of every region since `held` seconds, written `age` seconds ago.
@@ -18,6 +23,9 @@ fn cast(vantage: &str, said: &[(&str, State, u64)], age: u64) -> (VantageName, B
         seq: 1,
         written_at: String::new(),
         valid_for_s: 30,
+        doubted: false,
+        doubt_ended_ms: None,
+        settled_ms: None,
         regions: said
             .iter()
             .map(|(region, state, held)| {
@@ -103,25 +111,44 @@ fn old_votes_do_not_count_and_silence_is_no_vote_against() {
     );
     assert_eq!((counted.live, counted.is_quorate()), (1, false));
     assert_eq!(bad(&counted, "weu"), None);
-    let (spoiled, strange) = (name("weu"), cast("stranger", &[("weu", Unhealthy, 60)], 0));
-    let counted = tally(&three(), [(spoiled, Ballot::Spoiled("x".to_owned())), strange]);
+    let (invalid, strange) = (name("weu"), cast("stranger", &[("weu", Unhealthy, 60)], 0));
+    let counted = tally(&three(), [(invalid, Ballot::Invalid("x".to_owned())), strange]);
     assert_eq!(counted.live, 0);
 }
 
 #[test]
 fn one_vantage_is_its_own_quorum_and_two_can_hardly_agree() {
-    let alone = Electorate::new(&[Vantage::named(name("weu"))]);
+    let alone = electorate(&["weu"]);
     assert_eq!(
         bad(&tally(&alone, [cast("weu", &[("weu", Unhealthy, 9)], 0)]), "weu"),
         Some(9)
     );
-    assert!(alone.can_convict(&RegionName::from("weu")));
 
-    let two = Electorate::new(&["weu", "eus"].map(|text| Vantage::named(name(text))));
+    let two = electorate(&["weu", "eus"]);
     let both = ["weu", "eus"].map(|vantage| cast(vantage, &[("weu", Unhealthy, 9), ("sea", Unhealthy, 9)], 0));
     let counted = tally(&two, both);
     assert_eq!((bad(&counted, "weu"), bad(&counted, "sea")), (None, Some(9)));
-    assert!(!two.can_convict(&RegionName::from("weu")));
+}
+
+/// Two vantages that lost their network outvote nobody.
+#[test]
+fn a_vote_that_is_doubted_abstains() {
+    let doubted = |vantage: &str| {
+        let (name, ballot) = cast(
+            vantage,
+            &["weu", "eus", "sea"].map(|region| (region, Unhealthy, 600)),
+            0,
+        );
+        let Ballot::Cast { mut vote, age } = ballot else {
+            unreachable!()
+        };
+        vote.doubted = true;
+        (name, Ballot::Cast { vote, age })
+    };
+    let well = cast("sea", &["weu", "eus", "sea"].map(|region| (region, Healthy, 600)), 0);
+    let counted = tally(&three(), [doubted("weu"), doubted("eus"), well]);
+    assert_eq!((counted.live, counted.doubted, counted.is_quorate()), (1, 2, false));
+    assert!(counted.regions.values().all(|region| region.unhealthy.votes == 0));
 }
 
 #[test]

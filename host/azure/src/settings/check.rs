@@ -1,8 +1,7 @@
 //! All mistakes of the settings, each with its path.
 
-use super::{Access, Cloud, Credential, FrontDoor, Settings, StoreSettings, VoteTiming};
+use super::{Access, Cloud, Credential, FrontDoorResource, Settings, StoreSettings, VoteTiming};
 use crate::origin::Priority;
-use crate::quorum::Electorate;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -59,7 +58,7 @@ impl Settings {
     /// What is allowed and probably not meant.
     pub fn warnings(&self) -> Vec<String> {
         let mut said = Vec::new();
-        if matches!(self.front_door, FrontDoor::Classic { .. }) {
+        if matches!(self.front_door, FrontDoorResource::Classic { .. }) {
             said.push(
                 "Front Door (classic) retires on 2027-03-31: after that day neither its API nor its data path answers; move to Standard or Premium"
                     .to_owned(),
@@ -76,9 +75,8 @@ impl Settings {
             ),
             (Some(_), _) => {}
         }
-        let electorate = Electorate::new(&self.vantages);
         for origin in &self.origins {
-            if !electorate.can_convict(&origin.region) {
+            if !self.can_be_demoted(&origin.region) {
                 said.push(format!(
                     "region {} can never be demoted: fewer than 2 vantages stand outside it",
                     origin.region
@@ -204,9 +202,9 @@ impl Settings {
     }
 }
 
-fn check_front_door(front_door: &FrontDoor, found: &mut Mistakes) {
+fn check_front_door(front_door: &FrontDoorResource, found: &mut Mistakes) {
     let (kind, parts) = match front_door {
-        FrontDoor::Standard {
+        FrontDoorResource::Standard {
             subscription,
             resource_group,
             profile,
@@ -220,7 +218,7 @@ fn check_front_door(front_door: &FrontDoor, found: &mut Mistakes) {
                 ("origin_group", origin_group),
             ],
         ),
-        FrontDoor::Classic {
+        FrontDoorResource::Classic {
             subscription,
             resource_group,
             front_door,

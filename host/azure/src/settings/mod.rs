@@ -23,7 +23,7 @@ pub struct Settings {
     /// Whether changes are sent.
     pub mode: Mode,
     /// The Front Door.
-    pub front_door: FrontDoor,
+    pub front_door: FrontDoorResource,
     /// Our origins there, one per region.
     pub origins: Vec<Baseline>,
     /// How the management API and the store know us.
@@ -50,7 +50,7 @@ pub struct Settings {
 
 impl Settings {
     /// Settings with every default: a dry run, alone, with the workload identity of the pod.
-    pub fn new(front_door: FrontDoor, origins: Vec<Baseline>, vantage: VantageName) -> Self {
+    pub fn new(front_door: FrontDoorResource, origins: Vec<Baseline>, vantage: VantageName) -> Self {
         Self {
             mode: Mode::DryRun,
             front_door,
@@ -66,6 +66,12 @@ impl Settings {
             lease: LeaseTiming::default(),
             probe: ProbeTiming::default(),
         }
+    }
+
+    /// Whether a region would be demoted if all vantages called it unhealthy.
+    pub fn can_be_demoted(&self, region: &RegionName) -> bool {
+        let outside = self.vantages.iter().filter(|vantage| vantage.is_outside(region));
+        outside.count() >= outsiders_needed(self.vantages.len())
     }
 
     /// The origin of a region.
@@ -99,7 +105,7 @@ impl Mode {
 
 /// The Front Door whose origins are ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FrontDoor {
+pub enum FrontDoorResource {
     /// Standard or Premium: an origin group of a `Microsoft.Cdn` profile.
     Standard {
         /// The subscription's id.
@@ -124,7 +130,7 @@ pub enum FrontDoor {
     },
 }
 
-impl FrontDoor {
+impl FrontDoorResource {
     /// A name for people: profile and group.
     pub fn name(&self) -> String {
         match self {
@@ -150,11 +156,22 @@ pub struct Vantage {
 }
 
 impl Vantage {
+    /// Whether it sees the region from outside.
+    pub fn is_outside(&self, region: &RegionName) -> bool {
+        self.region.as_ref() != Some(region)
+    }
+
     /// A vantage named for the region that it stands in.
     pub fn named(name: VantageName) -> Self {
         let region = Some(RegionName::from(name.as_str()));
         Self { name, region }
     }
+}
+
+/// How many of the vantages outside a region must call it unhealthy before the quorum does. A single vantage is its own
+/// quorum of one and has no others to ask.
+pub fn outsiders_needed(vantages: usize) -> usize {
+    if vantages <= 1 { 0 } else { 2 }
 }
 
 /// What is never done, whatever the votes say.

@@ -12,7 +12,7 @@ fn vantage(name: &str) -> Vantage {
 }
 
 fn good() -> Settings {
-    let front_door = FrontDoor::Standard {
+    let front_door = FrontDoorResource::Standard {
         subscription: "00000000-0000-0000-0000-000000000000".to_owned(),
         resource_group: "edge".to_owned(),
         profile: "shop".to_owned(),
@@ -58,7 +58,7 @@ fn every_mistake_has_its_path() {
         ("vantage", |s| s.vantage = VantageName::new("other").unwrap()),
         ("store", |s| s.store = None),
         ("standard.profile", |s| {
-            s.front_door = FrontDoor::Standard {
+            s.front_door = FrontDoorResource::Standard {
                 subscription: "s".to_owned(),
                 resource_group: "g".to_owned(),
                 profile: "../x".to_owned(),
@@ -119,7 +119,7 @@ fn what_is_allowed_and_probably_not_meant_is_said() {
     };
     said(
         |s| {
-            s.front_door = FrontDoor::Classic {
+            s.front_door = FrontDoorResource::Classic {
                 subscription: "s".to_owned(),
                 resource_group: "g".to_owned(),
                 front_door: "f".to_owned(),

@@ -64,6 +64,10 @@ pub struct VoteTiming {
     pub read: Duration,
     /// How long a vote counts after it was written, by the store's own clock. Default 30 s, at most 10 min.
     pub valid_for: Duration,
+    /// The quorum must have called a region unhealthy for this long before probes are answered so. An instance that loses its
+    /// network finds its regions unhealthy one after the other, and doubts its view when it has found most of them so: this
+    /// is to be longer than the interval of health checks. Default 2 s.
+    pub settle: Duration,
 }
 
 impl VoteTiming {
@@ -77,6 +81,7 @@ impl Default for VoteTiming {
             write: secs(10),
             read: secs(2),
             valid_for: secs(30),
+            settle: secs(2),
         }
     }
 }
@@ -90,8 +95,11 @@ pub struct LeaseTiming {
     pub renew: Duration,
     /// The leader stops this long before the lease ends. Default 5 s.
     pub margin: Duration,
-    /// A leader that cannot read Front Door for this long makes room for another. Default 3 min.
+    /// A leader that cannot read Front Door for this long steps down. Default 3 min.
     pub step_down: Duration,
+    /// A leader that stepped down leaves the lease to others for this long. It ends early when none of them takes it.
+    /// Default 10 min.
+    pub step_down_pause: Duration,
 }
 
 impl Default for LeaseTiming {
@@ -101,6 +109,7 @@ impl Default for LeaseTiming {
             renew: secs(10),
             margin: secs(5),
             step_down: secs(180),
+            step_down_pause: secs(600),
         }
     }
 }
@@ -108,7 +117,8 @@ impl Default for LeaseTiming {
 /// The fast path: how the answers to Front Door's own probes follow the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeTiming {
-    /// A region must look bad this long before its answer turns to 503. The view has its own thresholds before. Default 0.
+    /// A region must look unhealthy this long before its answer turns to 503. The view has its own thresholds before.
+    /// Default 0.
     pub unhealthy_after: Duration,
     /// And well this long before it turns back to 200. Default 30 s.
     pub healthy_after: Duration,

@@ -2,9 +2,9 @@
 
 use super::{Blob, Found, LeaseId, Read, Store, StoreError};
 use crate::identity::{Identity, IdentityError, read_secret};
-use crate::ledger::StoreTime;
 use crate::net::Net;
 use crate::settings::{Access, StoreSettings};
+use crate::store_time::StoreTime;
 use azure_core::credentials::TokenCredential;
 use azure_core::error::{Error, ErrorKind};
 use azure_core::http::headers::{HeaderName, Headers};
@@ -109,12 +109,13 @@ impl Store for BlobStore {
             Ok(download) => {
                 let now = date(&download.headers, "date")?;
                 let modified = date(&download.headers, "last-modified")?;
+                let leased = header(&download.headers, "x-ms-lease-state") == Some("leased");
                 let bytes = match download.body.collect().await {
                     Ok(bytes) => bytes.to_vec(),
                     Err(error) => return Err(self.failed(error).await),
                 };
                 let found = Some(Found { bytes, modified });
-                Ok(Read { now, found })
+                Ok(Read { now, found, leased })
             }
             Err(error) => match error.kind() {
                 ErrorKind::HttpResponse {
@@ -124,6 +125,7 @@ impl Store for BlobStore {
                 } if code == "BlobNotFound" => Ok(Read {
                     now: date(response.headers(), "date")?,
                     found: None,
+                    leased: false,
                 }),
                 _ => Err(self.failed(error).await),
             },
@@ -199,7 +201,11 @@ fn code(error: &Error) -> Option<&str> {
 /// What an error of the service means for us. Its text may hold the signature of the URL, so only codes are kept.
 fn meaning(error: &Error) -> StoreError {
     let ErrorKind::HttpResponse { status, error_code, .. } = error.kind() else {
-        return StoreError::Unavailable(crate::net::causes(error));
+        let text = crate::net::causes(error);
+        return match error.kind() {
+            ErrorKind::Credential => StoreError::Credential(text),
+            _ => StoreError::Unavailable(text),
+        };
     };
     let (status, code) = (u16::from(*status), error_code.as_deref().unwrap_or("no code"));
     let said = format!("{status} {code}");
@@ -219,9 +225,12 @@ fn strange(status: u16) -> StoreError {
     StoreError::Unavailable(format!("an answer with status {status} that is none of the store's"))
 }
 
+fn header<'a>(headers: &'a Headers, name: &'static str) -> Option<&'a str> {
+    headers.get_optional_str(&HeaderName::from_static(name))
+}
+
 fn date(headers: &Headers, name: &'static str) -> Result<StoreTime, StoreError> {
-    headers
-        .get_optional_str(&HeaderName::from_static(name))
+    header(headers, name)
         .and_then(|text| parse_rfc7231(text).ok())
         .map(|moment| StoreTime(moment.unix_timestamp() * 1000))
         .ok_or_else(|| StoreError::Unavailable(format!("the answer has no usable `{name}`")))

@@ -1,7 +1,7 @@
 //! A store within the process: for an instance that is alone, and for tests. Its clock is tokio's, so tests can pause it.
 
 use super::{Blob, Found, LeaseId, Read, Store, StoreError};
-use crate::ledger::StoreTime;
+use crate::store_time::StoreTime;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -53,9 +53,11 @@ impl MemoryStore {
 #[async_trait::async_trait]
 impl Store for MemoryStore {
     async fn read(&self, blob: &Blob) -> Result<Read, StoreError> {
+        let state = self.state();
         Ok(Read {
             now: self.now(),
-            found: self.state().blobs.get(blob).cloned(),
+            found: state.blobs.get(blob).cloned(),
+            leased: *blob == Blob::Leader && state.lease.is_some(),
         })
     }
 

@@ -6,8 +6,8 @@ mod memory;
 pub use blob::BlobStore;
 pub use memory::MemoryStore;
 
-use crate::ledger::StoreTime;
 use crate::names::VantageName;
+use crate::store_time::StoreTime;
 use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
@@ -37,6 +37,8 @@ pub struct Read {
     pub now: StoreTime,
     /// The blob, if it is there.
     pub found: Option<Found>,
+    /// Whether somebody holds its lease.
+    pub leased: bool,
 }
 
 /// A blob that is there.
@@ -57,15 +59,25 @@ pub enum StoreError {
     /// The lease is not ours, or no longer: whoever gets this does not lead.
     #[error("the lease is lost")]
     Lost,
-    /// We may not.
-    #[error("the store refuses us: {0}")]
+    /// This instance has no right to do it.
+    #[error("the store denies access: {0}")]
     Denied(String),
     /// The container is not there.
     #[error("the container does not exist: {0}")]
     NoContainer(String),
+    /// There is no token to show it.
+    #[error("{0}")]
+    Credential(String),
     /// It cannot be reached, or is not well.
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
+}
+
+impl StoreError {
+    /// Whether the same call would fail the same way again: somebody has to change something first.
+    pub fn is_definite(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::NoContainer(_) | Self::Credential(_))
+    }
 }
 
 /// A lease's id: made by who asks for it, so that asking twice is asking once.

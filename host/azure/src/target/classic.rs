@@ -148,6 +148,13 @@ impl ClassicTarget {
 
 #[async_trait::async_trait]
 impl Target for ClassicTarget {
+    async fn authenticate(&self) -> Result<(), TargetError> {
+        self.arm
+            .authenticate()
+            .await
+            .map_err(|error| TargetError::unread(&error))
+    }
+
     async fn observe(&self) -> Result<Observed, TargetError> {
         let raw = self.read().await?;
         let observed = self.observed_in(&raw)?;

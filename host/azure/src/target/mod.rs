@@ -7,10 +7,10 @@ pub use classic::ClassicTarget;
 pub use standard::StandardTarget;
 
 use crate::arm::{Allowance, Arm, ArmError};
+use crate::backoff::Remedy;
 use crate::diff::Change;
 use crate::operation::{Answer, Operation, Progress, Started, polled};
 use crate::origin::Observed;
-use crate::pace::Remedy;
 use crate::settings::Timing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +20,11 @@ use thiserror::Error;
 /// A Front Door. No call is bounded in time; whoever calls does that. Nothing is repeated; whoever calls does that, too.
 #[async_trait::async_trait]
 pub trait Target: Send + Sync + fmt::Debug {
+    /// Gets a token, so that a credential that does not work is found before anything else is tried.
+    async fn authenticate(&self) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     /// Reads the origins of the group.
     async fn observe(&self) -> Result<Observed, TargetError>;
 
@@ -68,7 +73,10 @@ pub enum TargetError {
     /// Another change is under way.
     #[error("busy: {0}")]
     Busy(String),
-    /// We may not.
+    /// There is no token.
+    #[error("{0}")]
+    Credential(String),
+    /// This instance has no right to do it.
     #[error("not allowed: {0}")]
     Denied(String),
     /// It is not there.
@@ -95,11 +103,11 @@ pub enum TargetError {
 }
 
 /// Asks how far an operation is. The leader before may have reached the API at another address: our token does not go
-/// there, and the origins tell as well. An answer that says "too many requests" says nothing of the operation, and the pause
-/// that it asks for is kept whole: asked earlier, the service refuses again.
+/// there, and the origins tell as well. The pause that a 429 asks for is kept whole: asked earlier, the service refuses again.
 async fn poll(arm: &Arm, operation: &Operation, timing: &Timing) -> Result<Progress, TargetError> {
     match arm.get(&operation.url).await {
-        Ok(answer) if answer.status == 429 => Err(TargetError::of(&answer)),
+        // None of these says anything of the operation: it is asked again, after a pause that grows.
+        Ok(answer) if matches!(answer.status, 408 | 429 | 500..=599) => Err(TargetError::of(&answer)),
         Ok(answer) => Ok(polled(operation.kind, &answer, timing)),
         Err(ArmError::Foreign(_)) => Ok(Progress::Unreadable),
         Err(error) => Err(TargetError::unread(&error)),
@@ -128,7 +136,10 @@ impl TargetError {
 
     /// A read that was not answered.
     pub(crate) fn unread(error: &ArmError) -> Self {
-        Self::Unavailable(error.to_string())
+        match error {
+            ArmError::Identity(error) => Self::Credential(error.to_string()),
+            ArmError::Foreign(_) | ArmError::Net(_) => Self::Unavailable(error.to_string()),
+        }
     }
 
     /// A change that was not answered: whether it arrived depends on how far it came.
@@ -136,19 +147,27 @@ impl TargetError {
         use crate::net::NetError::{Connect, Plain, Request};
         match error {
             ArmError::Net(Connect(..) | Plain(_) | Request(_)) | ArmError::Foreign(_) | ArmError::Identity(_) => {
-                Self::Unavailable(error.to_string())
+                Self::unread(error)
             }
             ArmError::Net(_) => Self::Unsure(error.to_string()),
         }
+    }
+
+    /// Whether the same call would fail the same way again: somebody has to change something first.
+    pub fn is_definite(&self) -> bool {
+        matches!(self, Self::Credential(_)) || self.remedy() == Remedy::Slowly
     }
 
     /// What may be done about it.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Throttled(asked) => Remedy::Soon(*asked),
-            Self::Busy(_) | Self::Unavailable(_) | Self::Unsure(_) | Self::Nonsense(_) | Self::Changed(_) => {
-                Remedy::Soon(None)
-            }
+            Self::Credential(_)
+            | Self::Busy(_)
+            | Self::Unavailable(_)
+            | Self::Unsure(_)
+            | Self::Nonsense(_)
+            | Self::Changed(_) => Remedy::Soon(None),
             Self::Denied(_) | Self::Missing(_) | Self::Refused(_) | Self::Lossy(_) => Remedy::Slowly,
         }
     }

@@ -113,6 +113,13 @@ pub(super) fn good_write(tap: &Tap, said: &str) -> Result<Answer, TargetError> {
 
 #[async_trait::async_trait]
 impl Target for StandardTarget {
+    async fn authenticate(&self) -> Result<(), TargetError> {
+        self.arm
+            .authenticate()
+            .await
+            .map_err(|error| TargetError::unread(&error))
+    }
+
     async fn observe(&self) -> Result<Observed, TargetError> {
         let (client, tap) = self.client()?;
         let mut pages = client

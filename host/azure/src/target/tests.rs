@@ -13,7 +13,7 @@ use url::Url;
 
 /// All answers of the examples of this name, in every version of the contract: file, status, answer.
 fn answers(name: &str) -> Vec<(PathBuf, u16, Value)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract/specification");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes/contract/specification");
     let file = format!("{name}.json");
     let mut answers = Vec::new();
     let mut folders = vec![root];

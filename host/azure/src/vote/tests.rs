@@ -7,17 +7,25 @@ fn name(text: &str) -> VantageName {
 #[tokio::test(start_paused = true)]
 async fn a_vote_says_how_long_and_comes_back_the_same() {
     let since = Instant::now();
-    let view = [RegionHealth {
-        region: "weu".into(),
-        state: State::Unhealthy,
-        since,
-        evidence: "probe timed out".to_owned(),
-    }];
+    let view = LocalView {
+        regions: vec![RegionHealth {
+            region: "weu".into(),
+            state: State::Unhealthy,
+            since,
+            evidence: "probe timed out".to_owned(),
+        }],
+        isolated: false,
+    };
+    let seen = Seen {
+        view: &view,
+        doubt: Doubt::default(),
+        settled_for: Some(Duration::from_secs(3)),
+    };
     let now = since + Duration::from_millis(90_500);
     let vote = Vote::of(
         &name("eus"),
         7,
-        &view,
+        seen,
         now,
         "2026-11-20T10:00:00Z".to_owned(),
         &VoteTiming::default(),
@@ -41,6 +49,9 @@ fn no_vote_counts_longer_than_the_longest() {
         seq: 1,
         written_at: "2099-01-01T00:00:00Z".to_owned(),
         valid_for_s: 30,
+        doubted: false,
+        doubt_ended_ms: None,
+        settled_ms: None,
         regions: BTreeMap::new(),
     };
     let secs = Duration::from_secs;
@@ -63,4 +74,39 @@ fn words_that_are_not_known_are_no_opinion() {
     };
     assert_eq!(opinion("unhealthy"), State::Unhealthy);
     assert_eq!(opinion("on fire"), State::Unknown);
+}
+
+/// What was found while the writer doubted its view counts from the end of the doubt, and an unhealthy region only when that
+/// has lasted.
+#[test]
+fn findings_from_a_doubt_count_from_its_end() {
+    let opinion = |state: State, held: u64| Opinion {
+        state: state.as_str().to_owned(),
+        held_ms: held * 1000,
+        evidence: String::new(),
+    };
+    let vote = Vote {
+        vantage: name("eus"),
+        seq: 1,
+        written_at: String::new(),
+        valid_for_s: 30,
+        doubted: false,
+        doubt_ended_ms: Some(60_000),
+        settled_ms: None,
+        regions: BTreeMap::from([
+            ("old".into(), opinion(State::Unhealthy, 400)),
+            ("new".into(), opinion(State::Unhealthy, 50)),
+            ("well".into(), opinion(State::Healthy, 400)),
+            ("out".into(), opinion(State::Draining, 400)),
+        ]),
+    };
+    let secs = Duration::from_secs;
+    let held = |region: &str, age: u64| vote.held(&region.into(), secs(age), secs(300));
+    assert_eq!(held("old", 0), None);
+    assert_eq!(held("old", 239), None);
+    assert_eq!(held("old", 240), Some((State::Unhealthy, secs(300))));
+    assert_eq!(held("new", 2), Some((State::Unhealthy, secs(52))));
+    assert_eq!(held("well", 2), Some((State::Healthy, secs(62))));
+    assert_eq!(held("out", 2), Some((State::Draining, secs(402))));
+    assert_eq!(held("none", 2), None);
 }

@@ -1,18 +1,18 @@
 //! Instances with the real clients, against the fakes of Azure, over sockets. Times are short; waits name what they wait for.
 
 use bytes::Bytes;
-use portolan_azure::fakes::arm::{Origin, OriginGroup, Profile};
-use portolan_azure::fakes::blob::sign;
-use portolan_azure::fakes::{Clock, Cloud, Door, Recorded, entra};
-use portolan_azure::health::RegionHealth;
+use portolan_azure::health::{LocalView, RegionHealth};
 use portolan_azure::names::VantageName;
 use portolan_azure::net::Net;
 use portolan_azure::origin::{Baseline, OriginState};
 use portolan_azure::publisher::status::Status;
 use portolan_azure::publisher::{Parts, Publisher};
 use portolan_azure::settings::{
-    Access, Credential, FrontDoor, Mode, SecretSource, Settings, StoreSettings, Timing, Vantage, VoteTiming,
+    Access, Credential, FrontDoorResource, Mode, SecretSource, Settings, StoreSettings, Timing, Vantage, VoteTiming,
 };
+use portolan_azure_fakes::arm::{Origin, OriginGroup, Profile};
+use portolan_azure_fakes::blob::sign;
+use portolan_azure_fakes::{Clock, Cloud, Door, Recorded, entra};
 use portolan_core::health::State;
 use portolan_core::id::RegionName;
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ impl Azure {
             origin: format!("o-{region}"),
             state: OriginState::default(),
         };
-        let front_door = FrontDoor::Standard {
+        let front_door = FrontDoorResource::Standard {
             subscription: "00000000-0000-0000-0000-000000000001".to_owned(),
             resource_group: "edge".to_owned(),
             profile: "shop".to_owned(),
@@ -150,6 +150,7 @@ impl Azure {
             write: ms(300),
             read: ms(100),
             valid_for: Duration::from_secs(3),
+            settle: ms(300),
         };
         settings.lease.duration = Duration::from_secs(15);
         settings.lease.renew = ms(400);
@@ -243,7 +244,7 @@ impl Azure {
 /// A running instance and its view.
 pub(crate) struct Instance {
     pub(crate) publisher: Publisher,
-    health: watch::Sender<Vec<RegionHealth>>,
+    health: watch::Sender<LocalView>,
 }
 
 impl Instance {
@@ -254,7 +255,10 @@ impl Instance {
             since: Instant::now(),
             evidence: "probes".to_owned(),
         };
-        let (health, seen) = watch::channel(REGIONS.map(well).to_vec());
+        let (health, seen) = watch::channel(LocalView {
+            regions: REGIONS.map(well).to_vec(),
+            isolated: false,
+        });
         let parts = Parts::connect(&settings).unwrap();
         let publisher = Publisher::start(settings, parts, seen).unwrap();
         Self { publisher, health }
@@ -264,7 +268,7 @@ impl Instance {
     pub(crate) fn sees(&self, region: &str, state: State) {
         self.health.send_modify(|view| {
             let region = RegionName::from(region);
-            let seen = view.iter_mut().find(|health| health.region == region).unwrap();
+            let seen = view.regions.iter_mut().find(|health| health.region == region).unwrap();
             seen.state = state;
             seen.since = Instant::now();
         });
@@ -281,7 +285,7 @@ impl Instance {
     pub(crate) async fn until_idle(&self) -> Status {
         self.until("it leads and is idle", |status| {
             let pending = status.ledger().is_none_or(|ledger| ledger.pending.is_some());
-            status.desk.leads && status.desk.plan.is_some() && !pending
+            status.leader.leads && status.leader.plan.is_some() && !pending
         })
         .await
     }
@@ -318,7 +322,7 @@ impl Three {
     pub(crate) async fn leader(&self) -> &'static str {
         let leads = |name: &'static str, instance| async move {
             let instance: &Instance = instance;
-            instance.publisher.until(|status| status.desk.leads).await;
+            instance.publisher.until(|status| status.leader.leads).await;
             name
         };
         let waits = self.0.iter().map(|(name, instance)| Box::pin(leads(name, instance)));

@@ -3,12 +3,12 @@
 use crate::cloud::{Azure, Instance, PATIENCE, REGIONS};
 use http::Method;
 use portolan_azure::diff::{Wanted, diff};
-use portolan_azure::fakes::arm::{BackendPool, Behaviour, Ending, FrontDoor, Origin, Writes};
-use portolan_azure::fakes::{Fault, Requests};
-use portolan_azure::ledger::Intent;
+use portolan_azure::intent::Intent;
 use portolan_azure::publisher::Parts;
-use portolan_azure::settings::{FrontDoor as Target, Settings};
+use portolan_azure::settings::{FrontDoorResource as Target, Settings};
 use portolan_azure::target::TargetError;
+use portolan_azure_fakes::arm::{BackendPool, Behaviour, Ending, FrontDoor, Origin, Writes};
+use portolan_azure_fakes::{Fault, Requests};
 use portolan_core::health::State::{Healthy, Unhealthy};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -106,7 +106,7 @@ async fn a_region_dies_and_comes_back_and_all_else_stays() {
             );
         }
         azure.assert_by_contract();
-        let about = instance.publisher.status().desk.about;
+        let about = instance.publisher.status().leader.about;
         assert_eq!(
             about.unwrap().front_door_id.as_deref(),
             Some("3b4682da-b3e2-47a1-96ca-08ab3cb7294e")

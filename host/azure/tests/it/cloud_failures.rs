@@ -2,9 +2,9 @@
 
 use crate::cloud::{Azure, Instance, PATIENCE};
 use http::Method;
-use portolan_azure::fakes::arm::{Behaviour, Ending, Writes};
-use portolan_azure::fakes::{Fault, Requests};
 use portolan_azure::settings::Credential;
+use portolan_azure_fakes::arm::{Behaviour, Ending, Writes};
+use portolan_azure_fakes::{Fault, Requests};
 use portolan_core::health::State::{Draining, Healthy, Unhealthy};
 use serde_json::json;
 use std::time::Duration;
@@ -215,7 +215,7 @@ async fn resets_hangs_and_garbage_are_got_over() {
         settings.timing.request_timeout = Duration::from_secs(1);
         let instance = Instance::start(settings);
         instance
-            .until("it has read all", |status| status.desk.about.is_some())
+            .until("it has read all", |status| status.leader.about.is_some())
             .await;
         azure.cloud.arm.fault_times(2, Requests::all(), fault.clone());
         azure.cloud.arm.fault_times(1, patches(), fault.clone());
@@ -249,7 +249,7 @@ async fn tokens_that_end_are_renewed_and_refused_ones_forgotten() {
         .unwrap();
     azure.cloud.clock.advance(Duration::from_secs(2 * 3600));
     instance.until_read_on(2).await;
-    assert!(!instance.publisher.status().desk.blind);
+    assert!(!instance.publisher.status().leader.unreadable);
 }
 
 #[tokio::test]
@@ -265,8 +265,8 @@ async fn a_token_service_that_fails_is_told_and_got_over() {
     let instance = Instance::start(azure.alone());
     instance.until_alert("front-door-unreadable").await;
     let view = instance.publisher.status().view().to_string();
-    assert!(view.contains("no token by client-secret"), "{view}");
-    assert!(!view.contains(portolan_azure::fakes::entra::CLIENT_SECRET));
+    assert!(view.contains("failed to get a token by client-secret"), "{view}");
+    assert!(!view.contains(portolan_azure_fakes::entra::CLIENT_SECRET));
     azure.cloud.entra.clear_faults(None);
     instance.until_idle().await;
 }
@@ -283,7 +283,7 @@ async fn a_missing_token_file_is_told() {
     let instance = Instance::start(settings);
     instance.until_alert("front-door-unreadable").await;
     let view = instance.publisher.status().view().to_string();
-    assert!(view.contains("no token by workload-identity"), "{view}");
+    assert!(view.contains("failed to get a token by workload-identity"), "{view}");
 }
 
 #[tokio::test]

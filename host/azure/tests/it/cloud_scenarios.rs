@@ -2,9 +2,9 @@
 
 use crate::cloud::{Azure, Instance, PATIENCE, REGIONS, Three, ms};
 use http::Method;
-use portolan_azure::fakes::arm::{Behaviour, Ending};
 use portolan_azure::probe::{ProbeBoard, Sight};
 use portolan_azure::settings::{ProbeTiming, Settings};
+use portolan_azure_fakes::arm::{Behaviour, Ending};
 use portolan_core::health::State::{self, Healthy, Unhealthy};
 use portolan_core::id::{RegionName, ServiceId, ServiceName, Slot};
 use std::time::Duration;
@@ -51,12 +51,12 @@ async fn until_probe(instance: &Instance, own: State, region: &str, expected: u1
     let regions = REGIONS.map(RegionName::from).to_vec();
     let mut board = ProbeBoard::new(timing, [(ServiceName::from("storefront"), regions)]);
     let index = REGIONS.iter().position(|name| *name == region).unwrap();
-    let mut council = instance.publisher.council();
+    let mut votes = instance.publisher.votes();
     loop {
-        let seen = council.borrow_and_update().clone();
+        let seen = votes.borrow_and_update().clone();
         let answers = board.update(Instant::now(), |_, slot| Sight {
             own,
-            quorum: seen.sight(
+            quorum: seen.verdict(
                 &RegionName::from(REGIONS[slot.index()]),
                 Instant::now(),
                 timing.stale_after,
@@ -66,7 +66,7 @@ async fn until_probe(instance: &Instance, own: State, region: &str, expected: u1
         if answer.status() == expected {
             return began.elapsed();
         }
-        timeout(PATIENCE, council.changed())
+        timeout(PATIENCE, votes.changed())
             .await
             .expect("a probe's answer in time")
             .unwrap();
@@ -79,9 +79,7 @@ async fn a_region_dies_and_comes_back(azure: Azure) {
     three.leader().await;
     for instance in three.0.values() {
         until_probe(instance, Healthy, "weu", 200).await;
-        instance
-            .until("all vote", |status| status.council.tally.live == 3)
-            .await;
+        instance.until("all vote", |status| status.votes.tally.live == 3).await;
     }
     assert_eq!(azure.written(), Vec::<String>::new());
 
@@ -107,7 +105,7 @@ async fn a_region_dies_and_comes_back(azure: Azure) {
     for write in azure.writes() {
         assert_eq!(write.api_version.as_deref(), Some("2024-02-01"));
     }
-    let about = status.desk.about.clone().expect("read once");
+    let about = status.leader.about.clone().expect("read once");
     assert_eq!(
         about.front_door_id.as_deref(),
         Some("3b4682da-b3e2-47a1-96ca-08ab3cb7294e")
@@ -129,7 +127,7 @@ async fn another_leader_goes_on_with_the_operation_of_a_dead_one(azure: Azure) {
     let other = REGIONS.into_iter().find(|vantage| *vantage != first).unwrap();
     three.0[other]
         .until("the others know where to ask", |status| {
-            let pending = status.council.ledger.pending.clone();
+            let pending = status.votes.ledger.pending.clone();
             pending.is_some_and(|pending| pending.operation.is_some())
         })
         .await;
@@ -184,9 +182,9 @@ async fn a_vantage_cut_off_from_everything_changes_nothing() {
     three.0["sea"].until_alert("no-quorum").await;
     for vantage in ["eus", "weu"] {
         let seen = three.0[vantage]
-            .until("two vote", |status| status.council.tally.live == 2)
+            .until("two vote", |status| status.votes.tally.live == 2)
             .await;
-        assert!(seen.council.tally.is_quorate());
+        assert!(seen.votes.tally.is_quorate());
     }
     let leader = timeout(PATIENCE, async {
         loop {
@@ -214,7 +212,7 @@ async fn with_two_of_three_cut_off_nothing_is_published_and_it_is_told() {
     for instance in three.0.values() {
         instance.until_alert("no-quorum").await;
     }
-    three.0["weu"].until("it leads", |status| status.desk.leads).await;
+    three.0["weu"].until("it leads", |status| status.leader.leads).await;
     three.0["weu"].until_read_on(10).await;
     assert_eq!(azure.written(), Vec::<String>::new());
     let status = three.0["weu"].publisher.status();
@@ -250,7 +248,7 @@ async fn an_operation_that_is_reported_elsewhere_is_seen_at_the_origin() {
     let other = REGIONS.into_iter().find(|vantage| *vantage != first).unwrap();
     three.0[other]
         .until("the others know where to ask", |status| {
-            let pending = status.council.ledger.pending.clone();
+            let pending = status.votes.ledger.pending.clone();
             pending.is_some_and(|pending| pending.operation.is_some())
         })
         .await;

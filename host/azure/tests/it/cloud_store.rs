@@ -1,8 +1,8 @@
 //! What becomes of the publisher when the place where instances meet fails, forgets or lies.
 
 use crate::cloud::{Azure, Instance, REGIONS, Three};
-use portolan_azure::fakes::{Fault, Requests};
 use portolan_azure::settings::Settings;
+use portolan_azure_fakes::{Fault, Requests};
 use portolan_core::health::State::{Healthy, Unhealthy};
 use std::time::Duration;
 
@@ -16,9 +16,7 @@ fn in_a_hurry(mut settings: Settings) -> Settings {
 
 async fn until_all_vote(three: &Three) {
     for instance in three.0.values() {
-        instance
-            .until("all vote", |status| status.council.tally.live == 3)
-            .await;
+        instance.until("all vote", |status| status.votes.tally.live == 3).await;
     }
 }
 
@@ -49,7 +47,7 @@ async fn a_store_that_fails_is_told_and_got_over() {
         // Not even for those who take any answer for success.
         three.all_see("weu", Unhealthy);
         for instance in three.0.values() {
-            instance.until("nobody leads", |status| !status.desk.leads).await;
+            instance.until("nobody leads", |status| !status.leader.leads).await;
         }
         three.all_see("weu", Healthy);
         azure.cloud.blob.clear_faults(None);
@@ -81,11 +79,9 @@ async fn a_vote_that_cannot_be_read_is_silence() {
     azure.cloud.blob.put("portolan", "shop/votes/sea", "no vote at all");
     let two = ["eus", "weu"].map(|vantage| Instance::start(azure.one_of_three(vantage)));
     for instance in &two {
-        let status = instance
-            .until("two vote", |status| status.council.tally.live == 2)
-            .await;
+        let status = instance.until("two vote", |status| status.votes.tally.live == 2).await;
         let sea = status.view().vantages.remove(1);
-        assert!(!sea.live && sea.spoiled.is_some_and(|why| why.starts_with("not a vote")));
+        assert!(!sea.live && sea.invalid.is_some_and(|why| why.starts_with("not a vote")));
         // One outsider is not enough for its own region, two are for the silent one's.
         instance.sees("weu", Unhealthy);
         instance.sees("sea", Unhealthy);
@@ -139,15 +135,15 @@ async fn tokens_that_have_ended_are_renewed_at_the_store_too() {
         three.0[vantage]
             .until("all vote by the new time", |status| {
                 let hour_later = before + Duration::from_secs(3600);
-                let clock = status.council.clock.map(|clock| clock.now().0).unwrap_or_default();
+                let clock = status.votes.clock.map(|clock| clock.now().0).unwrap_or_default();
                 let since_1970 = hour_later.duration_since(std::time::UNIX_EPOCH).unwrap();
-                clock > since_1970.as_millis() as i64 && status.council.tally.live == 3
+                clock > since_1970.as_millis() as i64 && status.votes.tally.live == 3
             })
             .await;
     }
     let leader = three.leader().await;
     three.0[leader].until_idle().await;
     let status = three.0[leader].until_read_on(2).await;
-    assert!(!status.desk.blind);
+    assert!(!status.leader.unreadable);
     assert_eq!(azure.written(), Vec::<String>::new());
 }

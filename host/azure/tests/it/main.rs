@@ -10,5 +10,6 @@ mod net;
 mod roles;
 mod sim;
 mod sim_clocks;
+mod sim_doubt;
 mod sim_failures;
 mod sim_scenarios;

@@ -1,12 +1,9 @@
-//! The transport's limits, and where our token may go.
+//! The transport's limits.
 
 use crate::cloud::Azure;
 use bytes::Bytes;
-use portolan_azure::arm::{Arm, ArmError};
-use portolan_azure::fakes::{CertificateAuthority, Fault, Requests};
-use portolan_azure::identity::Identity;
 use portolan_azure::net::{Net, NetError, TrustError};
-use std::sync::Arc;
+use portolan_azure_fakes::{CertificateAuthority, Fault, Requests};
 use std::time::Duration;
 use url::Url;
 
@@ -58,17 +55,4 @@ async fn only_trusted_hosts_are_spoken_to() {
     let away = Url::parse("http://192.0.2.1/").unwrap();
     let refused = get(&net(azure.cloud.authority.pem()), &away).await;
     assert_eq!(refused, Err(NetError::Plain("192.0.2.1".to_owned())));
-}
-
-/// Whatever names another host, such as a link to the next page: our token is not even asked for.
-#[tokio::test]
-async fn our_token_goes_nowhere_but_to_the_management_api() {
-    let azure = Azure::tls().await;
-    let settings = azure.alone();
-    let net = net(azure.cloud.authority.pem());
-    let identity = Arc::new(Identity::new(settings.credential, &settings.cloud, net.clone()));
-    let arm = Arm::new(net, identity, settings.cloud.arm.clone(), settings.cloud.scope);
-    let refused = arm.get(&azure.cloud.blob.url()).await;
-    assert!(matches!(refused, Err(ArmError::Foreign(_))), "{refused:?}");
-    assert_eq!(azure.cloud.entra.log().len() + azure.cloud.blob.log().len(), 0);
 }

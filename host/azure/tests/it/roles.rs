@@ -2,8 +2,8 @@
 
 use crate::cloud::{Azure, Instance};
 use crate::cloud_classic;
-use portolan_azure::fakes::arm::Behaviour;
 use portolan_azure::settings::Settings;
+use portolan_azure_fakes::arm::Behaviour;
 use portolan_core::health::State::Unhealthy;
 use serde_json::Value;
 use std::path::Path;
@@ -25,7 +25,7 @@ async fn publish(azure: &Azure, settings: Settings, actions: Vec<String>) -> Vec
     azure.cloud.arm.play(Behaviour::AllowOnly(actions));
     let instance = Instance::start(settings);
     instance
-        .until("all is read", |status| status.desk.about.is_some())
+        .until("all is read", |status| status.leader.about.is_some())
         .await;
     instance.sees("weu", Unhealthy);
     instance

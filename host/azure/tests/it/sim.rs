@@ -1,15 +1,17 @@
 //! A model of Front Door, a store that can be cut off, and instances around them, all on tokio's paused clock.
 
 use portolan_azure::diff::Change;
-use portolan_azure::health::RegionHealth;
-use portolan_azure::ledger::StoreTime;
+use portolan_azure::health::{LocalView, RegionHealth};
 use portolan_azure::names::VantageName;
 use portolan_azure::operation::{Kind, Operation, Progress, Started};
 use portolan_azure::origin::{Baseline, Members, Observed, ObservedOrigin, OriginState, Provisioning};
 use portolan_azure::publisher::status::{Alert, Status};
-use portolan_azure::publisher::{Parts, Publisher};
-use portolan_azure::settings::{Access, FrontDoor, Mode, SecretSource, Settings, StoreSettings, Vantage, VoteTiming};
+use portolan_azure::publisher::{Parts, Publisher, Votes};
+use portolan_azure::settings::{
+    Access, FrontDoorResource, Mode, SecretSource, Settings, StoreSettings, Vantage, VoteTiming,
+};
 use portolan_azure::store::{Blob, LeaseId, MemoryStore, Read, Store, StoreError};
+use portolan_azure::store_time::StoreTime;
 use portolan_azure::target::{Target, TargetError};
 use portolan_core::health::State;
 use portolan_core::id::RegionName;
@@ -300,6 +302,8 @@ pub(crate) struct Sundial {
     ahead_ms: AtomicI64,
     /// Whether the next write under the lease is refused, as if it had run out.
     lease_ran_out: AtomicBool,
+    /// Whether nobody may acquire the lease.
+    no_leases: AtomicBool,
     /// How far ahead it was when each blob was written.
     written_ahead: Mutex<BTreeMap<Blob, i64>>,
 }
@@ -311,6 +315,11 @@ impl Sundial {
 
     pub(crate) fn refuse_next_leader_write(&self) {
         self.lease_ran_out.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody has the right to lease the leader's blob any more, or all have it again.
+    pub(crate) fn deny_leases(&self, deny: bool) {
+        self.no_leases.store(deny, Ordering::Relaxed);
     }
 
     pub(crate) fn set_back(&self, by: Duration) {
@@ -342,6 +351,9 @@ impl Store for Way<Arc<Sundial>> {
 
     async fn acquire(&self, lease: &LeaseId, duration: Duration) -> Result<(), StoreError> {
         self.open().await;
+        if self.to.no_leases.load(Ordering::Relaxed) {
+            return Err(StoreError::Denied("403 AuthorizationPermissionMismatch".to_owned()));
+        }
         self.to.store.acquire(lease, duration).await
     }
 
@@ -358,7 +370,7 @@ impl Store for Way<Arc<Sundial>> {
 
 pub(crate) struct Instance {
     pub(crate) publisher: Option<Publisher>,
-    health: watch::Sender<Vec<RegionHealth>>,
+    health: watch::Sender<LocalView>,
     cut: Arc<AtomicBool>,
     cut_target: Arc<AtomicBool>,
 }
@@ -377,7 +389,7 @@ pub(crate) fn settings(vantage: &str) -> Settings {
         origin: format!("o-{region}"),
         state: OriginState::default(),
     };
-    let front_door = FrontDoor::Standard {
+    let front_door = FrontDoorResource::Standard {
         subscription: "sub".to_owned(),
         resource_group: "rg".to_owned(),
         profile: "shop".to_owned(),
@@ -428,7 +440,10 @@ impl World {
             since: Instant::now(),
             evidence: "probes".to_owned(),
         };
-        let (health, seen) = watch::channel(REGIONS.map(well).to_vec());
+        let (health, seen) = watch::channel(LocalView {
+            regions: REGIONS.map(well).to_vec(),
+            isolated: false,
+        });
         let (cut, cut_target) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let parts = Parts {
             store: Arc::new(Way {
@@ -476,7 +491,7 @@ impl World {
     pub(crate) fn sees(&self, vantage: &str, region: &str, state: State) {
         self.instances[vantage].health.send_modify(|view| {
             let region = RegionName::from(region);
-            let seen = view.iter_mut().find(|health| health.region == region).unwrap();
+            let seen = view.regions.iter_mut().find(|health| health.region == region).unwrap();
             seen.state = state;
             seen.since = Instant::now();
         });
@@ -492,6 +507,11 @@ impl World {
         self.cut_target(vantage, cut);
     }
 
+    /// Cuts a vantage off from the store only.
+    pub(crate) fn cut_store(&self, vantage: &str, cut: bool) {
+        self.instances[vantage].cut.store(cut, Ordering::Relaxed);
+    }
+
     /// Cuts a vantage off from Front Door only.
     pub(crate) fn cut_target(&self, vantage: &str, cut: bool) {
         self.instances[vantage].cut_target.store(cut, Ordering::Relaxed);
@@ -500,6 +520,10 @@ impl World {
     /// The process of an instance dies.
     pub(crate) fn kill(&mut self, vantage: &str) {
         self.instances.get_mut(vantage).unwrap().publisher = None;
+    }
+
+    pub(crate) fn votes(&self, vantage: &str) -> watch::Receiver<Arc<Votes>> {
+        self.instances[vantage].publisher.as_ref().unwrap().votes()
     }
 
     pub(crate) fn status(&self, vantage: &str) -> Status {
@@ -517,7 +541,7 @@ impl World {
         let alive = self.instances.iter().filter(|(_, it)| it.publisher.is_some());
         let leaders: Vec<_> = alive
             .map(|(name, _)| *name)
-            .filter(|name| self.status(name).desk.leads)
+            .filter(|name| self.status(name).leader.leads)
             .collect();
         assert!(leaders.len() <= 1, "{leaders:?} all lead");
         leaders.first().copied()

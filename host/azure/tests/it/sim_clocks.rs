@@ -37,12 +37,12 @@ async fn a_clock_that_is_set_back_keeps_no_dead_vantage_voting() {
         .until(mins(1), "two vote", |world| {
             ["eus", "weu"]
                 .iter()
-                .all(|vantage| world.status(vantage).council.tally.live == 2)
+                .all(|vantage| world.status(vantage).votes.tally.live == 2)
         })
         .await;
     // Nor does the dead one come back to life by itself.
     pass(mins(60)).await;
-    assert_eq!(world.status("eus").council.tally.live, 2);
+    assert_eq!(world.status("eus").votes.tally.live, 2);
     assert!(world.front_door.writes().is_empty());
 }
 

@@ -160,7 +160,7 @@ async fn a_leader_that_dies_while_it_sends_leaves_one_change() {
         let other = REGIONS.into_iter().find(|vantage| *vantage != first).unwrap();
         world
             .until(secs(30), "it is written down that it sends", |world| {
-                let pending = world.status(other).council.ledger.pending.clone();
+                let pending = world.status(other).votes.ledger.pending.clone();
                 pending.is_some_and(|pending| pending.carried > 0)
             })
             .await;

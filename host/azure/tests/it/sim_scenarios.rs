@@ -2,7 +2,7 @@
 
 use crate::sim::{REGIONS, Refusal, World, by_default, mins, pass, secs};
 use portolan_azure::pace::Haste;
-use portolan_azure::probe::QuorumSight;
+use portolan_azure::probe::QuorumVerdict;
 use portolan_azure::publisher::{Parts, apply_once, plan_once};
 use portolan_azure::settings::Mode;
 use portolan_core::health::State::{Draining, Healthy, Unhealthy, Unknown};
@@ -14,9 +14,9 @@ const DEMOTED: &str = r#"demote o-weu {"priority":5}"#;
 const RESTORED: &str = r#"restore o-weu {"priority":1}"#;
 
 fn sees_unfit(world: &World, vantage: &str, region: &str) -> bool {
-    let council = world.status(vantage).council;
-    let sight = council.sight(&RegionName::from(region), Instant::now(), secs(15));
-    matches!(sight, QuorumSight::Said { unhealthy: true, .. })
+    let votes = world.status(vantage).votes;
+    let verdict = votes.verdict(&RegionName::from(region), Instant::now(), secs(15));
+    matches!(verdict, QuorumVerdict::Said { unhealthy: true, .. })
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,7 +199,7 @@ async fn all_regions_bad_at_once_is_our_own_blindness() {
     REGIONS.iter().for_each(|region| world.all_see(region, Unhealthy));
     pass(mins(90)).await;
     assert!(world.front_door.writes().is_empty());
-    assert!(world.alerts(leader).contains(&"most-look-bad"));
+    assert!(world.alerts(leader).contains(&"vantage-doubted"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,7 +275,7 @@ async fn a_dry_run_plans_and_never_leads() {
     assert!(world.front_door.writes().is_empty());
     assert_eq!(world.leader(), None);
     for vantage in REGIONS {
-        let plan = world.status(vantage).desk.plan.unwrap();
+        let plan = world.status(vantage).leader.plan.unwrap();
         assert!(plan.to_string().starts_with("1 change\n"), "{plan}");
     }
 }
@@ -343,5 +343,5 @@ async fn once_from_the_command_line() {
     let refused = apply_once(settings, parts(&world), Haste::Never, mins(2))
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("eus led last"), "{refused}");
+    assert!(refused.to_string().contains("eus leads"), "{refused}");
 }

@@ -7,7 +7,7 @@ use crate::config::shape::{section, shown};
 use crate::config::suggest::did_you_mean;
 use crate::config::values::Whole;
 use portolan_azure::origin::{Baseline, OriginState, Priority, Weight};
-use portolan_azure::settings::FrontDoor;
+use portolan_azure::settings::FrontDoorResource;
 
 section! {
     /// A Front Door Standard or Premium: an origin group of its profile.
@@ -59,7 +59,7 @@ pub(super) fn front_door(
     profile: Option<&Option<ProfileSection>>,
     classic: Option<&At<Option<ClassicSection>>>,
     mistakes: &mut Mistakes<'_>,
-) -> Option<FrontDoor> {
+) -> Option<FrontDoorResource> {
     match (profile, classic) {
         (None, None) => {
             mistakes.at(
@@ -78,8 +78,8 @@ pub(super) fn front_door(
 }
 
 impl ProfileSection {
-    fn front_door(&self) -> Option<FrontDoor> {
-        Some(FrontDoor::Standard {
+    fn front_door(&self) -> Option<FrontDoorResource> {
+        Some(FrontDoorResource::Standard {
             subscription: self.subscription.clone()?,
             resource_group: self.resource_group.clone()?,
             profile: self.name.clone()?,
@@ -89,8 +89,8 @@ impl ProfileSection {
 }
 
 impl ClassicSection {
-    fn front_door(&self) -> Option<FrontDoor> {
-        Some(FrontDoor::Classic {
+    fn front_door(&self) -> Option<FrontDoorResource> {
+        Some(FrontDoorResource::Classic {
             subscription: self.subscription.clone()?,
             resource_group: self.resource_group.clone()?,
             front_door: self.name.clone()?,
@@ -100,9 +100,9 @@ impl ClassicSection {
 }
 
 /// Stands for a Front Door whose mistakes have been reported, so that the rest can be checked.
-pub(super) fn placeholder() -> FrontDoor {
+pub(super) fn placeholder() -> FrontDoorResource {
     let any = || "x".to_owned();
-    FrontDoor::Standard {
+    FrontDoorResource::Standard {
         subscription: any(),
         resource_group: any(),
         profile: any(),

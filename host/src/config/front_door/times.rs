@@ -51,8 +51,12 @@ section! {
         optional write: Span,
         /// How often the votes of all are read. Default: 2s.
         optional read: Span,
-        /// How long a vote counts, at most 10m. Default: 30s.
+        /// How long a vote counts: longer than write, at most 10m. Default: 30s.
         optional valid_for: Span,
+        /// The quorum must have called a region unhealthy for this long before probes are answered so: longer than the
+        /// interval of health checks, since an instance that loses its network finds its regions unhealthy one after the
+        /// other. Default: 2s.
+        optional settle: Span,
     }
 }
 
@@ -65,8 +69,10 @@ section! {
         optional renew: Span,
         /// The leader stops this long before the lease ends. Default: 5s.
         optional margin: Span,
-        /// A leader that cannot read Front Door for this long makes room for another. Default: 3m.
+        /// A leader that cannot read Front Door for this long steps down. Default: 3m.
         optional step_down: Span,
+        /// For this long it then leaves the lease to others; it runs again earlier when none of them takes it. Default: 10m.
+        optional step_down_pause: Span,
     }
 }
 
@@ -76,7 +82,7 @@ section! {
         /// PATH/SERVICE tells whether any region of a service is fit, PATH/SERVICE/REGION whether that one is. Everything
         /// below is answered here and never sent on. Default: /.portolan/probe.
         optional path: ProbePath,
-        /// A region must look bad this long before the answer turns to 503. Default: 0s.
+        /// A region must look unhealthy this long before the answer turns to 503. Default: 0s.
         optional unhealthy_after: Span,
         /// And well this long before it turns back to 200. Default: 30s.
         optional healthy_after: Span,
@@ -115,6 +121,7 @@ pub(super) fn votes(section: Option<&VotesSection>) -> VoteTiming {
         write: or(section.write, default.write),
         read: or(section.read, default.read),
         valid_for: or(section.valid_for, default.valid_for),
+        settle: or(section.settle, default.settle),
     }
 }
 
@@ -126,6 +133,7 @@ pub(super) fn lease(section: Option<&LeaseSection>) -> LeaseTiming {
         renew: or(section.renew, default.renew),
         margin: or(section.margin, default.margin),
         step_down: or(section.step_down, default.step_down),
+        step_down_pause: or(section.step_down_pause, default.step_down_pause),
     }
 }
 

@@ -5,8 +5,8 @@ use super::schema::agrees;
 use super::{EXAMPLE_WITH_FRONT_DOOR, SMALL, settings};
 use crate::config::{FrontDoor, Publication};
 use portolan_azure::settings::{
-    Access, Caps, Cloud, Credential, DrainAction, FrontDoor as Azure, LeaseTiming, Mode, ProbeTiming, SecretSource,
-    Settings, Timing, Vantage, VoteTiming,
+    Access, Caps, Cloud, Credential, DrainAction, FrontDoorResource as Azure, LeaseTiming, Mode, ProbeTiming,
+    SecretSource, Settings, Timing, Vantage, VoteTiming,
 };
 use std::time::Duration;
 
@@ -136,8 +136,8 @@ fn all_keys_take_effect() {
   caps: { min_active: 1, drain: demote }
   timing: { sustain: 300ms, restore: 600ms, spacing: 500ms, window: 0s, reconcile: 3s, poll_least: 100ms, poll_most: 2s,
             poll_default: 200ms, operation_deadline: 4s, request_timeout: 5s, retry_least: 6s, retry_most: 7s }
-  votes: { write: 300ms, read: 100ms, valid_for: 3s }
-  lease: { duration: 15s, renew: 400ms, margin: 1s, step_down: 8s }
+  votes: { write: 300ms, read: 100ms, valid_for: 3s, settle: 700ms }
+  lease: { duration: 15s, renew: 400ms, margin: 1s, step_down: 8s, step_down_pause: 9s }
   probe: { path: /up/here, unhealthy_after: 1s, healthy_after: 2s, stale_after: 3s }
 "#;
     let FrontDoor {
@@ -222,7 +222,8 @@ fn all_keys_take_effect() {
         VoteTiming {
             write: ms(300),
             read: ms(100),
-            valid_for: s(3)
+            valid_for: s(3),
+            settle: ms(700)
         }
     );
     let lease = LeaseTiming {
@@ -230,6 +231,7 @@ fn all_keys_take_effect() {
         renew: ms(400),
         margin: s(1),
         step_down: s(8),
+        step_down_pause: s(9),
     };
     assert_eq!(settings.lease, lease);
 }
@@ -408,6 +410,11 @@ fn the_publishers_own_findings_have_their_place() {
                 "front_door.timng: unknown key — did you mean timing?",
                 "front_door.timng.restore: is shorter than sustain: regions would come back faster than they go",
             ],
+        ),
+        (
+            "front_door:",
+            "front_door:\n  caps: { min_active: 0 }",
+            &["front_door.caps.min_active: wanted a whole number from 1 to 64, got \"0\""],
         ),
         (
             "front_door:",

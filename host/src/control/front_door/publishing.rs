@@ -1,10 +1,10 @@
 //! The publisher as a part of this program: started, started anew when its settings change, tried again when it cannot
 //! start, stopped in order. Two of one instance never run at a time: the next is prepared when the one before has ended.
 
-use portolan_azure::health::RegionHealth;
-use portolan_azure::probe::QuorumSight;
+use portolan_azure::health::LocalView;
+use portolan_azure::probe::QuorumVerdict;
 use portolan_azure::publisher::status::Status;
-use portolan_azure::publisher::{Council, Parts, Publisher, StartError};
+use portolan_azure::publisher::{Parts, Publisher, StartError, Votes};
 use portolan_azure::settings::{Mode, Settings};
 use portolan_core::id::RegionName;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The publisher, or the way to one.
 #[derive(Debug)]
 pub(super) struct Publishing {
-    health: watch::Sender<Vec<RegionHealth>>,
+    health: watch::Sender<LocalView>,
     settings: Option<Arc<Settings>>,
     state: State,
     /// Why it last could not run.
@@ -32,7 +32,7 @@ enum State {
     None,
     /// The one before ends, then the next is prepared, if there is to be one.
     Preparing(JoinHandle<Option<Result<Parts, StartError>>>),
-    Running(Publisher, watch::Receiver<Arc<Council>>),
+    Running(Publisher, watch::Receiver<Arc<Votes>>),
     /// It could not run, and is tried again then.
     Down(Instant),
 }
@@ -59,7 +59,7 @@ impl Publishing {
     }
 
     /// What this instance sees: its vote.
-    pub(super) fn tell(&self, seen: Vec<RegionHealth>) {
+    pub(super) fn tell(&self, seen: LocalView) {
         self.health.send_if_modified(|health| {
             let is_new = *health != seen;
             *health = seen;
@@ -75,8 +75,8 @@ impl Publishing {
                 let prepared = prepared.await;
                 self.prepared(prepared.map_err(|error| error.to_string()));
             }
-            State::Running(_, council) => {
-                if council.changed().await.is_err() {
+            State::Running(_, votes) => {
+                if votes.changed().await.is_err() {
                     self.fail("a task of it has ended".into());
                 }
             }
@@ -88,17 +88,17 @@ impl Publishing {
     }
 
     /// What the vantages together say of a region of the published service.
-    pub(super) fn quorum(&self, region: &RegionName, now: Instant, stale_after: Duration) -> QuorumSight {
+    pub(super) fn quorum(&self, region: &RegionName, now: Instant, stale_after: Duration) -> QuorumVerdict {
         let Some(settings) = self.wanted() else {
-            return QuorumSight::Alone;
+            return QuorumVerdict::Alone;
         };
         // Nobody votes about a region that has no origin.
         if settings.vantages.len() == 1 || settings.origin(region).is_none() {
-            return QuorumSight::Alone;
+            return QuorumVerdict::Alone;
         }
         match &self.state {
-            State::Running(_, council) => council.borrow().sight(region, now, stale_after),
-            State::None | State::Preparing(_) | State::Down(_) => QuorumSight::Lost,
+            State::Running(_, votes) => votes.borrow().verdict(region, now, stale_after),
+            State::None | State::Preparing(_) | State::Down(_) => QuorumVerdict::Lost,
         }
     }
 
@@ -176,8 +176,8 @@ impl Publishing {
                     vantage = %settings.vantage,
                     "the Front Door publisher runs"
                 );
-                let council = publisher.council();
-                self.state = State::Running(publisher, council);
+                let votes = publisher.votes();
+                self.state = State::Running(publisher, votes);
                 self.down = None;
             }
             Err(why) => self.fail(why),

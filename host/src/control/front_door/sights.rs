@@ -3,7 +3,7 @@
 use crate::config::Publication;
 use crate::table::RoutingTable;
 use crate::vitals::Vitals;
-use portolan_azure::health::RegionHealth;
+use portolan_azure::health::{LocalView, RegionHealth};
 use portolan_core::health::State;
 use portolan_core::health::transition::{Cause, Transition};
 use portolan_core::id::{GatewayId, RegionName, ServiceId, ServiceName, Slot};
@@ -67,7 +67,7 @@ impl Sights {
     }
 
     /// The regions that have an origin, as they look now.
-    pub(super) fn look(&mut self, table: &RoutingTable, publication: &Publication, now: Instant) -> Vec<RegionHealth> {
+    pub(super) fn look(&mut self, table: &RoutingTable, publication: &Publication, now: Instant) -> LocalView {
         if self.service.as_ref() != Some(&publication.service) {
             self.seen.clear();
             self.service = Some(publication.service.clone());
@@ -92,7 +92,10 @@ impl Sights {
             seen.insert(region.clone(), health);
         }
         self.seen = seen;
-        self.seen.values().cloned().collect()
+        LocalView {
+            regions: self.seen.values().cloned().collect(),
+            isolated: table.health.is_isolated(),
+        }
     }
 
     fn evidence(&self, table: &RoutingTable, service: &ServiceName, region: &RegionName, state: State) -> String {

@@ -3,7 +3,7 @@ use crate::config::parse;
 use crate::front_door::Notice;
 use http::Request;
 use http_body::Body as _;
-use portolan_azure::probe::{ProbeBoard, QuorumSight, Sight};
+use portolan_azure::probe::{ProbeBoard, QuorumVerdict, Sight};
 use portolan_core::health::State;
 use std::path::Path;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ fn board(settings: &Settings, now: Instant) -> Board {
             (ServiceId(0), Slot(0)) => State::Unhealthy,
             _ => State::Healthy,
         },
-        quorum: QuorumSight::Alone,
+        quorum: QuorumVerdict::Alone,
     });
     let board = Board::default();
     board.post(Some(Notice {

@@ -1,10 +1,11 @@
 //! Change sets: begun, sent, followed, confirmed. Each step is written down before the next.
 
 use super::{Leader, Over, Work, look_again};
+use crate::backoff::Remedy;
 use crate::diff::{Change, diff};
 use crate::ledger::Failure;
 use crate::operation::{Progress, Started};
-use crate::pace::{Haste, Remedy};
+use crate::pace::Haste;
 use crate::plan::Drift;
 use crate::target::TargetError;
 use std::time::Duration;
@@ -23,7 +24,7 @@ impl Leader {
         let plan = self.plan(work, &observed);
         if plan.is_due() {
             tracing::info!(changes = plan.changes.len(), "publishing:\n{plan}");
-            self.tell(&plan.drift);
+            self.report(&plan.drift);
             work.ledger
                 .begin(plan.changes.clone(), &self.settings.timing, self.now());
             self.haste = Haste::Never;
@@ -33,15 +34,15 @@ impl Leader {
         Ok(())
     }
 
-    /// Tells what others did to our members: the change set that follows puts it back, and then nothing shows it any more.
-    fn tell(&self, drift: &[Drift]) {
+    /// Reports what others did to our members: the change set that follows puts it back, and then nothing shows it any more.
+    fn report(&self, drift: &[Drift]) {
         for drift in drift {
             tracing::warn!(%drift, "changed by somebody else");
             self.counters.drift.add();
         }
         if !drift.is_empty() {
-            let told = drift.iter().map(ToString::to_string);
-            self.desk.send_modify(|desk| desk.others_did(told));
+            let changes = drift.iter().map(ToString::to_string);
+            self.state.send_modify(|state| state.remember_others(changes));
         }
     }
 
@@ -80,7 +81,7 @@ impl Leader {
             }
             Ok(Started::Foreign(url)) => {
                 tracing::warn!(%url, "the operation is reported on another host: watching the origins instead");
-                self.desk.send_modify(|desk| desk.foreign = Some(url));
+                self.state.send_modify(|state| state.foreign = Some(url));
             }
             Err(error) => {
                 self.counters.write_errors.add();
@@ -185,6 +186,7 @@ impl Leader {
             return self.send(work).await;
         }
         self.counters.published.add();
+        self.state.send_modify(|state| state.failure = None);
         tracing::info!("published");
         self.save(work).await
     }
@@ -193,6 +195,7 @@ impl Leader {
         tracing::warn!(%why, "a change set failed");
         self.counters.failed.add();
         self.note(&why);
+        self.state.send_modify(|state| state.failure = Some(how));
         work.ledger.fail(how, remedy, why, &self.settings.timing, self.now());
         work.saved = false;
         work.read_due = Instant::now();

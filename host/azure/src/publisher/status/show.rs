@@ -13,7 +13,10 @@ impl fmt::Display for View {
         match (&self.leader, self.leads) {
             (_, true) => writeln!(f, "leader     this instance, {}, epoch {}", self.vantage, self.epoch)?,
             (Some(leader), _) => writeln!(f, "leader     {leader}, epoch {}", self.epoch)?,
-            (None, _) => writeln!(f, "leader     none yet")?,
+            (None, _) => match &self.led_last {
+                Some(last) => writeln!(f, "leader     none ({last} led last, epoch {})", self.epoch)?,
+                None => writeln!(f, "leader     none yet")?,
+            },
         }
         let alone = if self.alone {
             ", alone: its own quorum of one"
@@ -31,18 +34,30 @@ impl fmt::Display for View {
             let age = vote
                 .age_s
                 .map_or("no vote".to_owned(), |age| format!("{} old", short(age)));
-            let note = vote
-                .spoiled
-                .as_deref()
-                .unwrap_or(if vote.live { "" } else { "  does not count" });
-            writeln!(f, "  {}  {age}{note}", vote.vantage)?;
+            let note = match (&vote.invalid, vote.doubted, vote.live) {
+                (Some(why), ..) => why,
+                (None, true, _) => "abstains: it doubts its own view",
+                (None, _, false) => "does not count",
+                (None, _, true) => "",
+            };
+            writeln!(f, "{}", format!("  {}  {age}  {note}", vote.vantage).trim_end())?;
         }
         for region in &self.regions {
-            write!(f, "  {}  {}  {}", region.region, region.origin, region.intent)?;
+            // A dry run changes nothing: what it wants is only true where another has made it so.
+            let would = if self.mode == "dry-run" && region.observed != region.desired {
+                "would be "
+            } else {
+                ""
+            };
+            write!(f, "  {}  {}  {would}{}", region.region, region.origin, region.intent)?;
             if let Some(observed) = &region.observed {
                 write!(f, "  (now {})", All(observed))?;
             }
-            writeln!(f, "  {} bad, {} well", region.unhealthy.votes, region.healthy.votes)?;
+            writeln!(
+                f,
+                "  votes: {} unhealthy, {} healthy",
+                region.unhealthy.votes, region.healthy.votes
+            )?;
         }
         if let Some(pending) = &self.pending {
             writeln!(

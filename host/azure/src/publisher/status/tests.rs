@@ -1,10 +1,10 @@
 use super::*;
 use crate::names::VantageName;
 use crate::origin::{Baseline, OriginState};
-use crate::settings::FrontDoor;
+use crate::settings::FrontDoorResource;
 
 fn settings(mode: Mode) -> Arc<Settings> {
-    let front_door = FrontDoor::Standard {
+    let front_door = FrontDoorResource::Standard {
         subscription: "s".to_owned(),
         resource_group: "g".to_owned(),
         profile: "shop".to_owned(),

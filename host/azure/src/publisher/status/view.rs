@@ -2,7 +2,8 @@
 
 use super::{Alert, Status};
 use crate::arm::Allowance;
-use crate::ledger::{Intent, Pending};
+use crate::intent::Intent;
+use crate::ledger::Pending;
 use crate::origin::Members;
 use crate::publisher::Counters;
 use crate::quorum::Count;
@@ -22,11 +23,13 @@ pub struct View {
     pub front_door: String,
     /// This instance.
     pub vantage: String,
-    /// Who leads, or led last.
+    /// Who leads now. Null when nobody does, or when that cannot be known.
     pub leader: Option<String>,
+    /// Who leads, or led last.
+    pub led_last: Option<String>,
     /// Its epoch.
     pub epoch: u64,
-    /// Whether it is this instance.
+    /// Whether this instance leads.
     pub leads: bool,
     /// Whether this instance is its own quorum of one.
     pub alone: bool,
@@ -66,10 +69,12 @@ pub struct VantageView {
     pub vantage: String,
     /// Whether its vote counts.
     pub live: bool,
+    /// Whether its vote abstains, since it doubts its own view.
+    pub doubted: bool,
     /// How old the vote is, in seconds.
     pub age_s: Option<f64>,
     /// What is wrong with the vote, if anything.
-    pub spoiled: Option<String>,
+    pub invalid: Option<String>,
 }
 
 /// A region and its origin.
@@ -127,56 +132,56 @@ pub struct ErrorView {
 impl Status {
     /// The status as it is served.
     pub fn view(&self) -> View {
-        let (council, desk) = (&self.council, &self.desk);
+        let (votes, leader) = (&self.votes, &self.leader);
         let ledger = self.ledger();
         View {
             mode: self.settings.mode.as_str().into(),
             front_door: self.settings.front_door.name(),
             vantage: self.settings.vantage.to_string(),
-            leader: ledger
-                .and_then(|ledger| ledger.holder.as_ref())
-                .map(ToString::to_string),
+            leader: self.leading().map(ToString::to_string),
+            led_last: self.led_last().map(ToString::to_string),
             epoch: ledger.map_or(0, |ledger| ledger.epoch),
-            leads: desk.leads,
+            leads: leader.leads,
             alone: self.settings.vantages.len() == 1,
-            votes_live: council.tally.live,
-            votes_needed: council.tally.majority,
-            vantages: council
+            votes_live: votes.tally.live,
+            votes_needed: votes.tally.majority,
+            vantages: votes
                 .ballots
                 .iter()
                 .map(|(vantage, ballot)| VantageView {
                     vantage: vantage.to_string(),
-                    live: ballot.live().is_some(),
+                    live: ballot.trusted().is_some(),
+                    doubted: ballot.live().is_some_and(|(vote, _)| vote.doubted),
                     age_s: match ballot {
                         Ballot::Cast { age, .. } => Some(age.as_secs_f64()),
                         _ => None,
                     },
-                    spoiled: match ballot {
-                        Ballot::Spoiled(why) => Some(why.clone()),
+                    invalid: match ballot {
+                        Ballot::Invalid(why) => Some(why.clone()),
                         _ => None,
                     },
                 })
                 .collect(),
             regions: self.regions(),
-            plan: desk.plan.as_ref().map(ToString::to_string),
+            plan: leader.plan.as_ref().map(ToString::to_string),
             pending: ledger
                 .and_then(|ledger| ledger.pending.as_ref())
                 .map(|pending| self.pending(pending)),
             alerts: self.alerts(),
-            changed_by_others: desk.others.clone(),
-            last_error: desk.error.as_ref().map(|(text, at)| ErrorView {
-                text: text.clone(),
-                age_s: Instant::now().saturating_duration_since(*at).as_secs_f64(),
+            changed_by_others: leader.others.clone(),
+            last_error: leader.error.as_ref().map(|error| ErrorView {
+                text: error.text.clone(),
+                age_s: Instant::now().saturating_duration_since(error.at).as_secs_f64(),
             }),
             counters: self.counters.clone(),
             allowance: self.allowance,
-            about: desk.about.clone(),
+            about: leader.about.clone(),
             warnings: self.settings.warnings(),
         }
     }
 
     fn regions(&self) -> Vec<RegionView> {
-        let plan = self.desk.plan.as_ref();
+        let plan = self.leader.plan.as_ref();
         let view = |origin: &crate::origin::Baseline| {
             let wanted = plan.and_then(|plan| plan.wanted.iter().find(|wanted| wanted.region == origin.region));
             let intent = match wanted {
@@ -187,13 +192,13 @@ impl Status {
                     .unwrap_or(Intent::Baseline),
             };
             let said = self
-                .council
+                .votes
                 .tally
                 .regions
                 .get(&origin.region)
                 .copied()
                 .unwrap_or_default();
-            let observed = self.desk.observed.as_ref();
+            let observed = self.leader.observed.as_ref();
             let held = plan.and_then(|plan| plan.decision.holds.iter().find(|hold| hold.region == origin.region));
             RegionView {
                 region: origin.region.to_string(),
@@ -212,7 +217,7 @@ impl Status {
     }
 
     fn pending(&self, pending: &Pending) -> PendingView {
-        let now = self.council.clock.map(|clock| clock.now()).unwrap_or(pending.started);
+        let now = self.votes.clock.map(|clock| clock.now()).unwrap_or(pending.started);
         PendingView {
             changes: pending
                 .changes

@@ -6,7 +6,7 @@
 #                             listens; its pid is in CACHE/azurite.pid
 #   azurite.sh stop CACHE     ends the one that was started
 #
-#   PORTOLAN_AZURITE=$(host/azure/azurite.sh start target/azurite) cargo test -p portolan-azure --features fakes azurite
+#   PORTOLAN_AZURITE=$(host/azure/fakes/azurite.sh start target/azurite) cargo test --workspace azurite
 set -eu
 
 usage() {

@@ -4,14 +4,14 @@ macro_rules! suite {
         mod fake {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(crate::fakes::blob::tests::client::Subject::fake().await).await;
+                super::$name(crate::blob::tests::client::Subject::fake().await).await;
             })+
         }
 
         mod azurite {
             $(#[tokio::test]
             async fn $name() {
-                match crate::fakes::blob::tests::client::Subject::emulator() {
+                match crate::blob::tests::client::Subject::emulator() {
                     Some(subject) => super::$name(subject).await,
                     None => eprintln!("not run: PORTOLAN_AZURITE names no emulator"),
                 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::fakes::testing::Reply;
+use crate::testing::Reply;
 
 /// One rule of the file.
 pub(super) struct Rule(pub(super) Value);
 
 /// All rules of the file.
 pub(super) fn rules() -> Vec<Value> {
-    let text = include_str!("../../../../contract/behaviours.json");
+    let text = include_str!("../../../contract/behaviours.json");
     serde_json::from_str::<Value>(text).unwrap()["rules"]
         .as_array()
         .unwrap()

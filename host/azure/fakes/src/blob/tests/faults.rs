@@ -7,7 +7,7 @@ use http::Method;
 
 use super::super::*;
 use super::client::{A, B, Hand, Subject, VERSION, blob, blob_by_token, refusal, refused};
-use crate::fakes::testing::send;
+use crate::testing::send;
 
 const SOON: Duration = Duration::from_secs(5);
 

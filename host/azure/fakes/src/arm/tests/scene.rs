@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::super::*;
-use crate::fakes::testing::{Reply, send};
+use crate::testing::{Reply, send};
 
 pub(super) const PROFILE: &str = "/subscriptions/sub/resourceGroups/Edge/providers/Microsoft.Cdn/profiles/shop";
 pub(super) const GROUP: &str =

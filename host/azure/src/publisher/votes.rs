@@ -1,14 +1,17 @@
-//! The council: writes this instance's vote, reads everybody's, counts them. Every instance sits in it, leader or not.
+//! Writes this instance's vote, reads those of all instances and counts them. Every instance does, leader or not.
 
 use super::counters::Counters;
-use crate::health::RegionHealth;
-use crate::ledger::{Ledger, StoreTime};
+use crate::desired::suspended;
+use crate::doubt::Doubt;
+use crate::health::LocalView;
+use crate::ledger::Ledger;
 use crate::names::VantageName;
-use crate::probe::QuorumSight;
+use crate::probe::QuorumVerdict;
 use crate::quorum::{Electorate, Tally};
 use crate::settings::Settings;
 use crate::store::{Blob, Found, Store, StoreError};
-use crate::vote::{Ballot, Vote};
+use crate::store_time::StoreTime;
+use crate::vote::{Ballot, Seen, Vote};
 use futures::future::join_all;
 use portolan_core::id::RegionName;
 use std::collections::BTreeMap;
@@ -25,20 +28,20 @@ const LEAST_GAP: Duration = Duration::from_millis(250);
 /// The store's clock, carried on by ours: no setting of either moves it by more than one reading.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreClock {
-    said: StoreTime,
+    read: StoreTime,
     at: Instant,
 }
 
 impl StoreClock {
     /// What the store's clock shows now.
     pub fn now(&self) -> StoreTime {
-        self.said.after(self.at.elapsed())
+        self.read.after(self.at.elapsed())
     }
 }
 
-/// What is known of the votes.
+/// The votes as last read and counted.
 #[derive(Clone, Debug)]
-pub struct Council {
+pub struct Votes {
     /// The store's clock. `None` until it answered once.
     pub clock: Option<StoreClock>,
     /// What was found of each vantage.
@@ -49,40 +52,52 @@ pub struct Council {
     pub ledger: Arc<Ledger>,
     /// When the votes were counted.
     pub at: Instant,
+    /// How long the quorum must have called a region unhealthy for a verdict.
+    settle: Duration,
+    /// Whether somebody holds the leader's lease. `None` when that could not be read for as long as a lease lasts.
+    pub led: Option<bool>,
+    /// Since when nobody holds it, if so.
+    pub unled_since: Option<Instant>,
     /// Why the store could not be read or written the last time, if so.
-    pub error: Option<String>,
+    pub error: Option<StoreError>,
 }
 
-impl Council {
-    /// What the quorum says of a region, for the fast path. A count older than `stale_after` says nothing.
-    pub fn sight(&self, region: &RegionName, now: Instant, stale_after: Duration) -> QuorumSight {
+impl Votes {
+    /// The quorum's verdict on a region, for the answers to probes. A count older than `stale_after` gives none.
+    pub fn verdict(&self, region: &RegionName, now: Instant, stale_after: Duration) -> QuorumVerdict {
         let stale = now.saturating_duration_since(self.at) > stale_after;
         match self.tally.regions.get(region) {
-            Some(said) if self.tally.is_quorate() && !stale => QuorumSight::of(said, self.tally.configured),
-            _ => QuorumSight::Lost,
+            Some(count) if self.tally.is_quorate() && !stale => {
+                QuorumVerdict::of(count, self.tally.configured, self.settle)
+            }
+            _ => QuorumVerdict::Lost,
         }
     }
 }
 
-/// This instance's seat.
-pub(super) struct Seat {
+/// This instance as a voter.
+pub(super) struct Voter {
     pub(super) settings: Arc<Settings>,
     pub(super) store: Arc<dyn Store>,
-    /// The view to vote by. `None`: it only looks on.
-    pub(super) health: Option<watch::Receiver<Vec<RegionHealth>>>,
-    pub(super) council: watch::Sender<Arc<Council>>,
+    /// The view to vote by. `None`: it only reads.
+    pub(super) health: Option<watch::Receiver<LocalView>>,
+    pub(super) votes: watch::Sender<Arc<Votes>>,
     pub(super) counters: Arc<Counters>,
 }
 
+/// What was read so far.
 #[derive(Default)]
 struct Known {
     clock: Option<StoreClock>,
     votes: BTreeMap<VantageName, Kept>,
     ledger: Arc<Ledger>,
+    /// Whether the leader's blob is leased, and when that was read.
+    lease: Option<(bool, Instant)>,
+    unled_since: Option<Instant>,
 }
 
 enum Kept {
-    Spoiled(String),
+    Invalid(String),
     Vote {
         vote: Vote,
         modified: StoreTime,
@@ -91,17 +106,19 @@ enum Kept {
     },
 }
 
-impl Seat {
-    /// The council before anything was read.
-    pub(super) fn empty(settings: &Settings) -> Council {
-        count(settings, &Electorate::new(&settings.vantages), &Known::default(), None)
+impl Voter {
+    /// The votes before anything was read.
+    pub(super) fn none_read(settings: &Settings) -> Votes {
+        count(settings, &electorate(settings), &Known::default(), None)
     }
 
     /// Votes and counts until dropped.
-    pub(super) async fn sit(mut self) {
-        let electorate = Electorate::new(&self.settings.vantages);
+    pub(super) async fn run(mut self) {
+        let electorate = electorate(&self.settings);
         let timing = self.settings.votes;
         let (mut known, mut seq) = (Known::default(), 0);
+        let mut doubt = Doubt::default();
+        let mut settled_since = None;
         let mut read_due = Instant::now();
         let mut vote_due = self.health.is_some().then_some(read_due);
         loop {
@@ -111,6 +128,14 @@ impl Seat {
                 () = sleep_until(due) => false,
             };
             let now = Instant::now();
+            if let Some(health) = &self.health
+                && doubt.update(&health.borrow(), now)
+            {
+                match doubt.is_doubted() {
+                    true => tracing::warn!("most regions look unhealthy from here: this instance's vote abstains"),
+                    false => tracing::info!("most regions look healthy again: this instance's vote counts"),
+                }
+            }
             if changed {
                 let last = vote_due.map(|due| due - timing.write);
                 vote_due = Some(now.max(last.map_or(now, |last| last + LEAST_GAP)));
@@ -118,8 +143,9 @@ impl Seat {
             let mut errors = Vec::new();
             if vote_due.is_some_and(|due| now >= due) {
                 seq += 1;
-                let wrote = self.vote(seq, now).await;
-                // A vote that was not written is written again soon: it would be counted as silence.
+                let settled_for = settled_since.map(|since| now.saturating_duration_since(since));
+                let wrote = self.vote(seq, doubt, settled_for, now).await;
+                // A vote that was not written is written again soon: a missing vote does not count.
                 vote_due = Some(now + if wrote.is_ok() { timing.write } else { timing.read });
                 read_due = now;
                 errors.extend(wrote.err());
@@ -127,13 +153,19 @@ impl Seat {
             if now >= read_due {
                 errors.extend(self.read(&electorate, &mut known).await.err());
                 read_due = Instant::now().max(now + timing.read);
-                let error = errors.first().map(ToString::to_string);
+                let error = errors.into_iter().next();
                 if let Some(error) = &error {
                     self.counters.store_errors.add();
-                    tracing::debug!(%error, "the store does not answer");
+                    tracing::debug!(%error, "failed to reach the store");
                 }
-                self.council
-                    .send_replace(Arc::new(count(&self.settings, &electorate, &known, error)));
+                let votes = count(&self.settings, &electorate, &known, error);
+                let settled = suspended(&self.settings.origins, &votes.tally).is_none();
+                if settled != settled_since.is_some() {
+                    settled_since = settled.then_some(votes.at);
+                    // The others shall know from the vote.
+                    vote_due = vote_due.map(|due| due.min(votes.at));
+                }
+                self.votes.send_replace(Arc::new(votes));
             }
         }
     }
@@ -146,23 +178,28 @@ impl Seat {
             .min(self.settings.votes.valid_for / 3)
     }
 
-    async fn vote(&mut self, seq: u64, now: Instant) -> Result<(), StoreError> {
+    async fn vote(
+        &mut self,
+        seq: u64,
+        doubt: Doubt,
+        settled_for: Option<Duration>,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let patience = self.patience();
         let Some(health) = &mut self.health else {
             return Ok(());
         };
         let settings = &self.settings;
         let written_at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
-        let vote = Vote::of(
-            &settings.vantage,
-            seq,
-            &health.borrow_and_update(),
-            now,
-            written_at,
-            &settings.votes,
-        );
+        let view = health.borrow_and_update().clone();
+        let seen = Seen {
+            view: &view,
+            doubt,
+            settled_for,
+        };
+        let vote = Vote::of(&settings.vantage, seq, seen, now, written_at, &settings.votes);
         let bytes = serde_json::to_vec(&vote).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let blob = Blob::Vote(settings.vantage.clone());
-        let patience = self.patience();
         timeout(patience, self.store.write(&blob, bytes, None))
             .await
             .unwrap_or_else(|_| Err(slow(patience)))?;
@@ -185,9 +222,12 @@ impl Seat {
             match read {
                 Ok(read) => {
                     known.clock = Some(StoreClock {
-                        said: read.now,
+                        read: read.now,
                         at: Instant::now(),
                     });
+                    if blob == Blob::Leader {
+                        known.keep_lease(read.leased);
+                    }
                     known.keep(blob, read.found);
                 }
                 // What was read before grows old by the clock, and stops counting.
@@ -199,6 +239,12 @@ impl Seat {
 }
 
 impl Known {
+    fn keep_lease(&mut self, leased: bool) {
+        let now = Instant::now();
+        self.lease = Some((leased, now));
+        self.unled_since = (!leased).then(|| self.unled_since.unwrap_or(now));
+    }
+
     fn keep(&mut self, blob: Blob, found: Option<Found>) {
         match (blob, found) {
             (Blob::Vote(vantage), None) => {
@@ -212,7 +258,7 @@ impl Known {
                         vote,
                         modified,
                     },
-                    Err(error) => Kept::Spoiled(error.to_string()),
+                    Err(error) => Kept::Invalid(error.to_string()),
                 };
                 self.votes.insert(vantage, kept);
             }
@@ -236,7 +282,11 @@ impl Known {
     }
 }
 
-fn count(settings: &Settings, electorate: &Electorate, known: &Known, error: Option<String>) -> Council {
+fn electorate(settings: &Settings) -> Electorate {
+    Electorate::new(&settings.vantages, settings.timing.sustain)
+}
+
+fn count(settings: &Settings, electorate: &Electorate, known: &Known, error: Option<StoreError>) -> Votes {
     let ballot = |vantage: &VantageName| match (known.votes.get(vantage), known.clock) {
         (
             Some(Kept::Vote {
@@ -250,7 +300,7 @@ fn count(settings: &Settings, electorate: &Electorate, known: &Known, error: Opt
             // It is no younger than since we know it: a store whose clock was set back keeps no dead vantage voting.
             age: clock.now().since(*modified).max(first_read.elapsed()),
         },
-        (Some(Kept::Spoiled(why)), _) => Ballot::Spoiled(why.clone()),
+        (Some(Kept::Invalid(why)), _) => Ballot::Invalid(why.clone()),
         _ => Ballot::Absent,
     };
     let vantages = electorate.vantages().iter();
@@ -258,22 +308,26 @@ fn count(settings: &Settings, electorate: &Electorate, known: &Known, error: Opt
         .map(|vantage| (vantage.name.clone(), ballot(&vantage.name)))
         .collect();
     let regions = settings.origins.iter().map(|origin| origin.region.clone());
-    Council {
+    let lease = known.lease.filter(|(_, at)| at.elapsed() <= settings.lease.duration);
+    Votes {
         clock: known.clock,
         tally: electorate.tally(regions, &ballots),
         ballots,
         ledger: known.ledger.clone(),
         at: Instant::now(),
+        settle: settings.votes.settle,
+        led: lease.map(|(leased, _)| leased),
+        unled_since: known.unled_since.filter(|_| lease.is_some()),
         error,
     }
 }
 
 /// Waits for a new view; for ever when there is none to come.
-async fn changed(health: &mut Option<watch::Receiver<Vec<RegionHealth>>>) -> bool {
+async fn changed(health: &mut Option<watch::Receiver<LocalView>>) -> bool {
     match health {
         Some(view) => match view.changed().await {
             Ok(()) => true,
-            // Whoever knew is gone: nothing more can be vouched for.
+            // The source of the view is gone: there is nothing to vote by any more.
             Err(_) => {
                 *health = None;
                 false

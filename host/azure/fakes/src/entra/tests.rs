@@ -3,7 +3,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::*;
-use crate::fakes::testing::{Reply, send};
+use crate::testing::{Reply, send};
 
 const SOON: Duration = Duration::from_secs(5);
 const SCOPE: &str = "https://management.azure.com/.default";

@@ -4,9 +4,9 @@ use http::Method;
 use url::form_urlencoded;
 
 use super::*;
-use crate::fakes::arm::{Origin, OriginGroup, Profile};
-use crate::fakes::entra::{CLIENT_ID, CLIENT_SECRET, TENANT};
-use crate::fakes::testing::{Reply, send};
+use crate::arm::{Origin, OriginGroup, Profile};
+use crate::entra::{CLIENT_ID, CLIENT_SECRET, TENANT};
+use crate::testing::{Reply, send};
 
 const SOON: Duration = Duration::from_secs(5);
 const ORIGIN: &str = "subscriptions/s/resourceGroups/rg/providers/Microsoft.Cdn/profiles/shop/originGroups/storefront/\

@@ -1,21 +1,30 @@
-//! The election: gets the lease, keeps it, gives it back.
+//! The election: acquires the lease, renews it, releases it.
 
+use super::votes::Votes;
 use crate::lease::Term;
 use crate::settings::Settings;
 use crate::store::{LeaseId, Store, StoreError};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-/// Runs for leader until told to stop.
-pub(super) struct Elector {
+/// While nobody holds the lease for this many times [`LeaseTiming::renew`](crate::settings::LeaseTiming::renew), none of the
+/// others wants it: each tries once per `renew`.
+const TRIES_OF_OTHERS: u32 = 3;
+
+/// Runs for leader until stopped.
+pub(super) struct Election {
     pub(super) settings: Arc<Settings>,
     pub(super) store: Arc<dyn Store>,
     pub(super) term: watch::Sender<Option<Term>>,
-    /// The leader steps down, and does not run again for so long.
+    /// The leader steps down, and leaves the lease to others for so long.
     pub(super) resign: mpsc::Receiver<Duration>,
+    pub(super) votes: watch::Receiver<Arc<Votes>>,
+    /// Why the lease could not be acquired, if for another reason than that somebody holds it.
+    pub(super) error: watch::Sender<Option<StoreError>>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -26,7 +35,7 @@ enum End {
     Stopped,
 }
 
-impl Elector {
+impl Election {
     /// Runs for leader, leads, runs again.
     pub(super) async fn run(mut self) {
         let lease = LeaseId::random();
@@ -35,44 +44,71 @@ impl Elector {
             let asked = Instant::now();
             let timing = self.settings.lease;
             let acquired = timeout(timing.renew, self.store.acquire(&lease, timing.duration)).await;
-            let pause = match acquired {
+            let failed = match &acquired {
+                Ok(Err(error)) if *error != StoreError::Held => Some(error.clone()),
+                _ => None,
+            };
+            if let Some(error) = &failed {
+                tracing::debug!(%error, "failed to acquire the lease");
+            }
+            self.error.send_if_modified(|known| {
+                let is_new = *known != failed;
+                *known = failed;
+                is_new
+            });
+            match acquired {
                 Ok(Ok(())) => {
                     terms += 1;
                     let term = Term::begun(terms, lease.clone(), asked, &timing);
                     match self.keep(term, asked).await {
                         End::Stopped => return self.release(&lease).await,
-                        End::Lost => timing.renew,
-                        End::Resigned(rest) => {
+                        End::Lost => {}
+                        End::Resigned(pause) => {
                             self.release(&lease).await;
-                            rest
+                            if self.leave_to_others(pause).await.is_break() {
+                                return;
+                            }
                         }
                     }
                 }
-                Ok(Err(StoreError::Held)) | Err(_) => timing.renew,
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "cannot run for leader");
-                    timing.renew
-                }
-            };
+                Ok(Err(_)) | Err(_) => {}
+            }
             // Several instances see the same lease end; the jitter spreads them.
             tokio::select! {
-                () = sleep(jittered(pause)) => {}
+                () = sleep(jittered(timing.renew)) => {}
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
         }
     }
 
-    /// Keeps the lease for as long as it can.
+    /// Leaves the lease to others: for `pause` while one of them has it, and not much longer than they need to acquire it
+    /// when none does. Breaks when stopped.
+    async fn leave_to_others(&mut self, pause: Duration) -> ControlFlow<()> {
+        let began = Instant::now();
+        let tries = self.settings.lease.renew * TRIES_OF_OTHERS;
+        loop {
+            let unled_since = self.votes.borrow_and_update().unled_since;
+            let unled = unled_since.map(|since| since.max(began) + tries);
+            let until = unled.map_or(began + pause, |unled| unled.min(began + pause));
+            tokio::select! {
+                () = sleep_until(until) => return ControlFlow::Continue(()),
+                changed = self.votes.changed() => if changed.is_err() { return ControlFlow::Break(()) },
+                _ = self.stop.wait_for(|stop| *stop) => return ControlFlow::Break(()),
+            }
+        }
+    }
+
+    /// Renews the lease for as long as it can.
     async fn keep(&mut self, mut term: Term, acquired: Instant) -> End {
         let timing = self.settings.lease;
-        // What was said of an earlier term.
+        // Of an earlier term.
         while self.resign.try_recv().is_ok() {}
         let mut renew_at = acquired + timing.renew;
         self.term.send_replace(Some(term.clone()));
         let end = loop {
             tokio::select! {
-                () = tokio::time::sleep_until(renew_at.min(term.ends)) => {}
-                Some(rest) = self.resign.recv() => break End::Resigned(rest),
+                () = sleep_until(renew_at.min(term.ends)) => {}
+                Some(pause) = self.resign.recv() => break End::Resigned(pause),
                 _ = self.stop.wait_for(|stop| *stop) => break End::Stopped,
             }
             let asked = Instant::now();
@@ -96,7 +132,7 @@ impl Elector {
     }
 
     async fn release(&self, lease: &LeaseId) {
-        // If it cannot be given back it ends by itself.
+        // If it cannot be released it ends by itself.
         let _ = timeout(self.settings.lease.margin, self.store.release(lease)).await;
     }
 }

@@ -12,7 +12,7 @@ use super::{Contract, Operation, Segment};
 
 macro_rules! documents {
     ($($path:literal),+ $(,)?) => {
-        [$(($path, include_str!(concat!("../../../contract/specification/", $path)))),+]
+        [$(($path, include_str!(concat!("../../contract/specification/", $path)))),+]
     };
 }
 

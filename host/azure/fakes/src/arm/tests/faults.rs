@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::super::*;
 use super::scene::*;
-use crate::fakes::testing::send;
+use crate::testing::send;
 
 #[tokio::test]
 async fn faults_are_played_for_the_requests_they_name() {

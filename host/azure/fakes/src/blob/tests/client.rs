@@ -17,8 +17,8 @@ use azure_storage_blob::models::{
 use azure_storage_blob::{BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions};
 
 use super::super::*;
-use crate::fakes::clock::unix_seconds;
-use crate::fakes::testing::send;
+use crate::clock::unix_seconds;
+use crate::testing::send;
 
 /// The newest version that both the fake and the emulator take.
 pub(super) const VERSION: &str = "2025-11-05";
