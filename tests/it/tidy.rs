@@ -16,10 +16,10 @@ fn read(path: &Path) -> String {
 }
 
 /// The crates whose modules must not use each other in circles.
-const CRATES: [&str; 3] = ["host/src", "host/core/src", "host/azure/src"];
+const CRATES: [&str; 4] = ["host/src", "host/core/src", "host/azure/src", "host/azure/fakes/src"];
 
 /// Circles that are still there: the crate, the parent, its children. This list only shrinks.
-const CIRCLES: [(&str, &str, &[&str]); 10] = [
+const CIRCLES: [(&str, &str, &[&str]); 8] = [
     ("host/src", "", &["admin", "control", "decide"]),
     (
         "host/src",
@@ -45,15 +45,13 @@ const CIRCLES: [(&str, &str, &[&str]); 10] = [
     ("host/src", "control", &["load", "publisher"]),
     ("host/src", "upstream", &["forward", "race"]),
     ("host/core/src", "health", &["gateway", "tracked"]),
-    ("host/azure/src", "", &["diff", "ledger", "pace"]),
-    ("host/azure/src", "", &["quorum", "settings", "vote"]),
     (
-        "host/azure/src",
-        "fakes::arm",
+        "host/azure/fakes/src",
+        "arm",
         &["classic", "resources", "standard", "world"],
     ),
-    ("host/azure/src", "fakes::blob", &["act", "request"]),
-    ("host/azure/src", "fakes::contract", &["load", "schema"]),
+    ("host/azure/fakes/src", "blob", &["act", "request"]),
+    ("host/azure/fakes/src", "contract", &["load", "schema"]),
 ];
 
 /// Uses that go against the layers and are still there. This list only shrinks.

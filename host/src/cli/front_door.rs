@@ -78,8 +78,9 @@ pub(super) struct Apply {
 pub(super) fn run(command: &Command) -> ExitCode {
     match try_run(command) {
         Ok(code) => code,
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("portolan: {error:#}");
+            output::print_error(&format!("portolan: {}", output::line(&error)));
             exit_code_of(&error)
         }
     }

@@ -56,22 +56,19 @@ impl Election {
                 *known = failed;
                 is_new
             });
-            match acquired {
-                Ok(Ok(())) => {
-                    terms += 1;
-                    let term = Term::begun(terms, lease.clone(), asked, &timing);
-                    match self.keep(term, asked).await {
-                        End::Stopped => return self.release(&lease).await,
-                        End::Lost => {}
-                        End::Resigned(pause) => {
-                            self.release(&lease).await;
-                            if self.leave_to_others(pause).await.is_break() {
-                                return;
-                            }
+            if let Ok(Ok(())) = acquired {
+                terms += 1;
+                let term = Term::begun(terms, lease.clone(), asked, &timing);
+                match self.keep(term, asked).await {
+                    End::Stopped => return self.release(&lease).await,
+                    End::Lost => {}
+                    End::Resigned(pause) => {
+                        self.release(&lease).await;
+                        if self.leave_to_others(pause).await.is_break() {
+                            return;
                         }
                     }
                 }
-                Ok(Err(_)) | Err(_) => {}
             }
             // Several instances see the same lease end; the jitter spreads them.
             tokio::select! {
