@@ -235,7 +235,7 @@ fn without_quorum_not_even_drift_is_corrected() {
     assert_eq!(plan.drift.len(), 1);
     assert!(
         plan.to_string()
-            .starts_with("nothing may be changed: no quorum: 1 of 3 vantages vote, 2 are needed\n")
+            .starts_with("nothing may be changed: no quorum: 1 of 3 votes count, 2 are needed\n")
     );
 }
 
