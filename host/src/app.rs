@@ -17,12 +17,13 @@ use crate::control::start::Start;
 use crate::control::status::Status;
 use crate::front_door::Board;
 use crate::plugin::PluginEngine;
-use crate::server::{self, DrainSwitch};
+use crate::server::{self, DrainSwitch, ListenError, ListenerSet};
 use crate::table::Tables;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::Resolver;
+use crate::vitals::Rejections;
 use control::{Control, Health};
 use instance::Instance;
 use signals::Signal;
@@ -52,13 +53,8 @@ const ORDERS: usize = 1024;
 #[derive(Debug, Error)]
 pub enum AppError {
     /// An address cannot be listened on.
-    #[error("failed to listen on {address}: {error}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why not.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A database or a plugin cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -87,7 +83,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> AppError {
 
 /// The running program.
 pub struct App {
-    listeners: Vec<SocketAddr>,
+    listeners: Arc<ListenerSet>,
     admin: SocketAddr,
     probes: Option<SocketAddr>,
     tables: Arc<Tables>,
@@ -133,12 +129,8 @@ impl App {
         let settings = Arc::clone(&loaded.settings);
         let workers = workers(&settings);
 
-        let sockets = settings.listeners.iter().map(|it| workers::bind(it.address, workers));
-        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
-        let listeners: Vec<_> = sockets
-            .iter()
-            .filter_map(|each| each.first()?.local_addr().ok())
-            .collect();
+        let listeners = Arc::new(ListenerSet::new(workers));
+        let prepared = listeners.prepare(&settings.listeners)?;
         let admin = administration(&settings)?;
         let addresses: Vec<_> = admin.iter().filter_map(|(it, _)| it.local_addr().ok()).collect();
 
@@ -146,10 +138,17 @@ impl App {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(system("the control runtime"))?;
         let resolver = Arc::new(Resolver::system(runtime.handle().clone()));
-        let (publisher, tables) = Publisher::new(loaded, workers, Arc::clone(&alarm), Arc::clone(&resolver));
+        let (publisher, tables) = Publisher::new(
+            loaded,
+            workers,
+            Arc::clone(&alarm),
+            Arc::clone(&resolver),
+            listeners.open().clone(),
+        );
         let (switch, drain) = server::drain();
         let access_log = access_log(&settings.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
+        let rejections = Arc::new(Rejections::new(workers));
         let board = Arc::new(Board::default());
         let (witness, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board));
         let supervisor = Supervisor::default();
@@ -158,7 +157,9 @@ impl App {
             workers,
             tables: Arc::clone(&tables),
             engine: engine.clone(),
+            listeners: Arc::clone(&listeners),
             unrouted: Arc::clone(&unrouted),
+            rejections: Arc::clone(&rejections),
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
             drain: drain.clone(),
@@ -166,8 +167,9 @@ impl App {
             alive,
         };
         engine.begin_serving();
-        let threads = crew.start(sockets)?;
+        let threads = crew.start()?;
         drop(crew);
+        listeners.commit(prepared, Instant::now());
 
         let (updates, inbox) = mpsc::unbounded_channel();
         let (orders, order_inbox) = mpsc::channel(16);
@@ -179,6 +181,8 @@ impl App {
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
             unrouted,
+            rejections,
+            listeners: listeners.open().clone(),
             engine: engine.clone(),
             drain: drain.clone(),
             supervisor: supervisor.clone(),
@@ -196,7 +200,8 @@ impl App {
             witness,
             updates: updates.clone(),
         };
-        let reloader = Reloader::new(path, last_good, engine, load, updates, Arc::clone(&status));
+        let sockets = (Arc::clone(&listeners), Arc::clone(&tables));
+        let reloader = Reloader::new(path, last_good, engine, load, updates, sockets, Arc::clone(&status));
         let control = Control {
             supervisor,
             tables: Arc::clone(&tables),
@@ -216,7 +221,7 @@ impl App {
         let thread = thread.spawn(move || control.run(runtime, &stopped));
         let thread = thread.map_err(system("the control thread"))?;
         let (admin, probes) = (addresses[0], addresses.get(1).copied());
-        tracing::info!(?listeners, %admin, ?probes, workers, "serving");
+        tracing::info!(listeners = ?listeners.addresses(), %admin, ?probes, workers, "serving");
         Ok(Self {
             listeners,
             admin,
@@ -233,9 +238,9 @@ impl App {
         })
     }
 
-    /// Where the listeners listen, in configured order.
-    pub fn listeners(&self) -> &[SocketAddr] {
-        &self.listeners
+    /// Where the listeners listen now, in configured order.
+    pub fn listeners(&self) -> Vec<SocketAddr> {
+        self.listeners.addresses()
     }
 
     /// Where the administration listens.
@@ -389,7 +394,7 @@ fn administration(settings: &Settings) -> Result<Vec<(TcpListener, Access)>, App
     let probes = admin.probes.map(|address| (address, Access::probes(&admin.hosts)));
     let bound = whole.chain(probes).map(|(address, access)| {
         let bound = TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-        let bound = bound.map_err(|error| AppError::Listen { address, error })?;
+        let bound = bound.map_err(|error| ListenError { address, error })?;
         Ok((bound, access))
     });
     bound.collect()

@@ -1,15 +1,13 @@
-//! Deciding a request from a pinned table: the core's steps in order, with the plugin's opinion between them.
+//! Deciding a request from a pinned table: the core's steps in order, with the plugin's order between them.
 //!
 //! The request path and `explain` call the same function.
 
-use crate::admin::instance::{ExplainError, Explained, Question};
-use crate::chance::Chance;
 use crate::plugin::{PluginWorker, RouteRequest};
 use crate::table::{PluginEntry, Routed, RoutingTable};
 use http::{HeaderMap, Method, Version};
 use portolan_core::candidates;
 use portolan_core::decision::{Decision, RankedBy};
-use portolan_core::identity::{ClientIdentity, IdentitySource};
+use portolan_core::identity::ClientIdentity;
 use portolan_core::{rank, route};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -110,47 +108,6 @@ fn consult(
     };
 }
 
-/// Decides about a request that nobody sent, and spells the decision out.
-///
-/// # Errors
-/// When no route is for it.
-pub fn explain(
-    table: &RoutingTable,
-    question: &Question,
-    plugins: &mut PluginWorker,
-) -> Result<Explained, ExplainError> {
-    let Question {
-        ip,
-        host,
-        path,
-        method,
-        headers,
-    } = question;
-    let routed = table.route(host, path);
-    let routed = routed.ok_or_else(|| ExplainError::NoRoute {
-        host: host.clone(),
-        path: path.clone(),
-    })?;
-    let inquiry = Inquiry {
-        client: ClientIdentity {
-            addr: ip.to_canonical(),
-            source: IdentitySource::Peer,
-        },
-        method,
-        version: Version::HTTP_11,
-        authority: host,
-        path,
-        headers,
-        roll: Chance::new().roll(),
-        now: Instant::now(),
-    };
-    let decision = decide(table, routed, &inquiry, plugins).decision;
-    let round_trips = portolan_geo::azure::round_trips();
-    let said = said(&decision, routed);
-    let explanation = decision.explain(table.config(), routed.service, routed.health, round_trips, said);
-    Ok(Explained { decision, explanation })
-}
-
 /// Hosts nearly always come in lower case.
 fn lower_case(host: &str) -> Cow<'_, str> {
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -160,10 +117,10 @@ fn lower_case(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// What the plugin that ordered calls its reason.
-pub fn said<'a>(decision: &Decision, routed: Routed<'a>) -> Option<&'a str> {
+/// The reason that the plugin gave for its order, as it names it.
+pub fn plugin_reason<'a>(decision: &Decision, routed: Routed<'a>) -> Option<&'a str> {
     match decision.by {
-        RankedBy::Plugin { reason, .. } => routed.entry.plugin.as_ref()?.version.reason(reason),
+        RankedBy::Plugin { reason, .. } => routed.entry.plugin_reason(reason),
         RankedBy::Policy | RankedBy::Fallback(_) => None,
     }
 }

@@ -2,12 +2,14 @@
 
 pub mod admin;
 pub mod app;
+pub mod arrival;
 pub mod chance;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod decide;
 pub mod demo;
+pub mod explain;
 #[cfg(feature = "azure")]
 pub mod front_door;
 #[cfg(not(feature = "azure"))]

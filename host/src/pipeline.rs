@@ -1,47 +1,73 @@
 //! The life of a request, in order.
 
+use crate::arrival::{Arrival, ListenerId};
+use crate::config::Listener;
 use crate::decide::{self, Decided, Inquiry};
-use crate::message;
+use crate::message::{self, RequestHead};
 use crate::record::{Recorded, RequestRecord};
 use crate::respond::{self, Body, RequestError};
-use crate::server::Downstream;
-use crate::table::Pin;
-use crate::upstream::{Forwarder, Forwarding, Outbound, ReplayBody};
+use crate::server::{Handler, Unread};
+use crate::table::{Pin, Routed};
+use crate::upstream::{Forwarder, Forwarding, Outbound, ReplayBody, UpstreamBody};
 use crate::vitals::Ending;
 use crate::worker::Worker;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use portolan_core::identity;
+use portolan_core::decision::Decision;
+use portolan_core::id::Slot;
+use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Answers a request that came to the listener of this number.
-pub fn handle(
-    worker: Rc<Worker>,
-    listener: usize,
-    downstream: Rc<Downstream>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Response<Recorded<Body, Pin>>> {
-    let (parts, body) = request.into_parts();
-    let mut record = RequestRecord::begin(&worker.recorder, &parts, Instant::now());
-    async move {
-        let response = match answer(&worker, listener, &downstream, (&parts, body), &mut record).await {
-            Ok(response) => response,
-            Err(error) => {
-                record.ended(error.ending());
-                error.response()
-            }
-        };
-        record.deliver(response)
+impl Handler for Worker {
+    type Body = Recorded<Body, Pin>;
+
+    fn answer(
+        self: Rc<Self>,
+        arrival: Rc<Arrival>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + 'static {
+        let (parts, body) = request.into_parts();
+        let mut record = RequestRecord::begin(&self.recorder, &parts, arrival.client(), Instant::now());
+        async move {
+            let response = match answer(&self, &arrival, (&parts, body), &mut record).await {
+                Ok(response) => response,
+                Err(error) => {
+                    record.rejected(error.ending(), error.reason());
+                    error.response()
+                }
+            };
+            record.deliver(response)
+        }
     }
+
+    fn unread(&self, arrival: &Arrival, unread: Unread) {
+        RequestRecord::<Pin>::unread(&self.recorder, arrival.client(), unread.reason, unread.status);
+    }
+
+    fn max_connections(&self, listener: &ListenerId) -> u32 {
+        // The table knows every listener that has a socket.
+        self.pins
+            .pin()
+            .listener(listener)
+            .map_or(u32::MAX, |it| it.max_connections)
+    }
+}
+
+/// A request as its listener lets it be seen.
+struct Inbound<'a> {
+    parts: &'a Parts,
+    head: RequestHead<'a>,
+    arrival: &'a Arrival,
+    listener: &'a Listener,
+    provenance: Provenance,
 }
 
 async fn answer(
     worker: &Worker,
-    listener: usize,
-    downstream: &Downstream,
+    arrival: &Arrival,
     (parts, body): (&Parts, Incoming),
     record: &mut RequestRecord<Pin>,
 ) -> Result<Response<Body>, RequestError> {
@@ -53,17 +79,16 @@ async fn answer(
         record.ended(Ending::Probe);
         return Ok(answer);
     }
-    let listener = table.listener(listener).ok_or(RequestError::NoRoute)?;
+    let listener = table.listener(&arrival.listener).ok_or(RequestError::NoRoute)?;
 
     // Identify, route. Where the client is, is part of the decision.
-    let peer = downstream.peer.ip();
-    let client = identity::identify(peer, &parts.headers, &listener.client_address);
-    record.identified(client);
+    let provenance = identify(arrival.peer.ip(), &parts.headers, &listener.client_address);
+    record.identified(provenance.client);
     let routed = table.route(head.authority, head.path).ok_or(RequestError::NoRoute)?;
 
     // Candidates, rank: natively, or as a plugin says.
     let inquiry = Inquiry {
-        client,
+        client: provenance.client,
         method: &parts.method,
         version: parts.version,
         authority: head.authority,
@@ -75,9 +100,59 @@ async fn answer(
     let Decided { decision, plugin_took } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();
     record.decided(Rc::clone(&table), &decision, now, plugin_took);
-    if let Some(why) = decision.candidates.nobody() {
-        return Err(RequestError::Nobody(why));
+
+    // Plan, forward.
+    let inbound = Inbound {
+        parts,
+        head,
+        arrival,
+        listener,
+        provenance,
+    };
+    let forwarded = forward(worker, &inbound, body, (routed, &decision), record, now).await;
+
+    // Respond, record.
+    if !listener.debug_headers {
+        return forwarded.map(|(response, _)| response.map(Body::Upstream));
     }
+    let reason = decision.reason(routed.service, decide::plugin_reason(&decision, routed));
+    match forwarded {
+        Ok((response, slot)) => {
+            let mut response = response.map(Body::Upstream);
+            let region = slot.and_then(|slot| routed.service.gateway(slot));
+            let region = region.map(|gateway| gateway.region.as_str());
+            respond::explain(response.headers_mut(), region, &reason);
+            Ok(response)
+        }
+        Err(error) => {
+            record.rejected(error.ending(), error.reason());
+            let mut response = error.response();
+            let word = error.reason().map_or("", |reason| reason.as_str());
+            respond::explain(response.headers_mut(), None, &format_args!("{word}; {reason}"));
+            Ok(response)
+        }
+    }
+}
+
+/// Sends a request on as it was decided. Gives the response and the region that it came from.
+async fn forward(
+    worker: &Worker,
+    inbound: &Inbound<'_>,
+    body: Incoming,
+    (routed, decision): (Routed<'_>, &Decision),
+    record: &mut RequestRecord<Pin>,
+    now: Instant,
+) -> Result<(Response<UpstreamBody>, Option<Slot>), RequestError> {
+    if let Some(why) = decision.candidates.nobody() {
+        return Err(RequestError::NoRegion(why));
+    }
+    let Inbound {
+        parts,
+        head,
+        arrival,
+        listener,
+        provenance,
+    } = inbound;
 
     // Plan: every choice is made before the first byte leaves.
     let (retry, timeouts) = (&routed.service.retry, &routed.service.timeouts);
@@ -88,9 +163,10 @@ async fn answer(
 
     // Forward.
     let forwarding = Forwarding {
-        peer: &downstream.peer_text,
-        scheme: "http",
-        is_trusted: listener.client_address.trusted.contains(peer),
+        peer: &arrival.peer_text,
+        scheme: arrival.scheme(),
+        is_trusted: provenance.is_trusted,
+        policy: &listener.client_address,
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
     };
     let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
@@ -104,21 +180,7 @@ async fn answer(
         target: |slot| routed.entry.gateway(slot),
     };
     let forwarded = forwarder.forward(plan, &outbound, &body, now).await;
-
-    // Respond, record.
     record.forwarded(&forwarded, body.bytes_read());
-    let mut response = forwarded.result?.map(Body::Upstream);
-    if listener.debug_headers {
-        let region = forwarded
-            .attempts
-            .last()
-            .and_then(|attempt| routed.service.gateway(attempt.slot));
-        let reason = decision.reason(routed.service, decide::said(&decision, routed));
-        respond::explain(
-            response.headers_mut(),
-            region.map(|gateway| gateway.region.as_str()),
-            &reason,
-        );
-    }
-    Ok(response)
+    let slot = forwarded.attempts.last().map(|attempt| attempt.slot);
+    Ok((forwarded.result?, slot))
 }

@@ -10,14 +10,14 @@ use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::upstream::forward::TOLD_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
-use crate::vitals::{Ending, Vitals};
+use crate::vitals::{Ending, Reason, Rejections, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
-use line::Line;
+use line::{Line, Served};
 use portolan_core::config::Service;
-use portolan_core::decision::{Decision, RankedBy};
+use portolan_core::decision::{Cause, Decision};
 use portolan_core::geo::Country;
 use portolan_core::health::Evidence;
 use portolan_core::id::{Generation, ServiceId, Slot};
@@ -27,11 +27,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A worker's way to write down what became of its requests.
+/// Where a worker counts and logs its requests.
 #[derive(Debug)]
 pub struct Recorder {
     worker: usize,
     unrouted: Arc<ServiceVitals>,
+    rejections: Arc<Rejections>,
     log: Option<Sink>,
 }
 
@@ -42,6 +43,9 @@ pub trait Ledger {
 
     /// The counters of one of its gateways.
     fn gateway(&self, id: ServiceId, slot: Slot) -> Option<&Vitals>;
+
+    /// What a service's plugin calls a reason it gave.
+    fn plugin_reason(&self, id: ServiceId, reason: u16) -> Option<&str>;
 }
 
 /// What is known of a request so far. Recorded when it is dropped.
@@ -60,7 +64,7 @@ struct Facts {
     /// Kept only for the access log; cloning them copies references.
     asked: Option<Box<Asked>>,
     is_head: bool,
-    client: Option<ClientIdentity>,
+    client: ClientIdentity,
     country: Country,
     trace: Option<u128>,
     decided: Option<Decided>,
@@ -70,6 +74,8 @@ struct Facts {
     status: Option<StatusCode>,
     first_byte: Option<Duration>,
     ending: Option<Ending>,
+    /// Why it was rejected, if it was.
+    reason: Option<Reason>,
     received: u64,
     sent: u64,
 }
@@ -87,7 +93,7 @@ struct Asked {
 struct Decided {
     generation: Generation,
     service: ServiceId,
-    by: RankedBy,
+    cause: Cause,
     took: Duration,
     plugin: Option<Duration>,
 }
@@ -101,14 +107,19 @@ struct Attempt {
 
 impl Recorder {
     /// For one worker. `unrouted` counts what comes to no service; without a `log`, no lines are written.
-    pub fn new(worker: usize, unrouted: Arc<ServiceVitals>, log: Option<Sink>) -> Self {
-        Self { worker, unrouted, log }
+    pub fn new(worker: usize, unrouted: Arc<ServiceVitals>, rejections: Arc<Rejections>, log: Option<Sink>) -> Self {
+        Self {
+            worker,
+            unrouted,
+            rejections,
+            log,
+        }
     }
 }
 
 impl<L: Ledger> RequestRecord<L> {
-    /// The record of a request that came now.
-    pub fn begin(recorder: &Rc<Recorder>, request: &Parts, now: Instant) -> Self {
+    /// The record of a request that came now, from this client as far as is known.
+    pub fn begin(recorder: &Rc<Recorder>, request: &Parts, client: ClientIdentity, now: Instant) -> Self {
         let asked = recorder.log.is_some().then(|| {
             Box::new(Asked {
                 method: request.method.clone(),
@@ -116,13 +127,31 @@ impl<L: Ledger> RequestRecord<L> {
                 host: request.headers.get(header::HOST).cloned(),
             })
         });
+        let is_head = request.method == Method::HEAD;
+        Self::new(recorder, asked, is_head, client, now)
+    }
+
+    /// Records a request that could not be read and was answered with this status, or not at all.
+    pub fn unread(recorder: &Rc<Recorder>, client: ClientIdentity, reason: Reason, status: Option<StatusCode>) {
+        let mut record = Self::new(recorder, None, false, client, Instant::now());
+        record.facts.status = status;
+        record.rejected(Ending::Refused, Some(reason));
+    }
+
+    fn new(
+        recorder: &Rc<Recorder>,
+        asked: Option<Box<Asked>>,
+        is_head: bool,
+        client: ClientIdentity,
+        now: Instant,
+    ) -> Self {
         Self {
             recorder: Rc::clone(recorder),
             facts: Box::new(Facts {
                 begun: now,
                 asked,
-                is_head: request.method == Method::HEAD,
-                client: None,
+                is_head,
+                client,
                 country: Country::UNKNOWN,
                 trace: None,
                 decided: None,
@@ -132,6 +161,7 @@ impl<L: Ledger> RequestRecord<L> {
                 status: None,
                 first_byte: None,
                 ending: None,
+                reason: None,
                 received: 0,
                 sent: 0,
             }),
@@ -144,9 +174,9 @@ impl<L: Ledger> RequestRecord<L> {
         self.facts.begun
     }
 
-    /// Who asked.
+    /// The client turned out to be this one.
     pub fn identified(&mut self, client: ClientIdentity) {
-        self.facts.client = Some(client);
+        self.facts.client = client;
     }
 
     /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
@@ -161,12 +191,12 @@ impl<L: Ledger> RequestRecord<L> {
 
     /// What was decided now by which table, and how much of the time since the request came the plugin took.
     pub fn decided(&mut self, ledger: L, decision: &Decision, now: Instant, plugin: Option<Duration>) {
-        self.facts.client = Some(decision.client);
+        self.facts.client = decision.client;
         self.facts.country = decision.location.place.country;
         self.facts.decided = Some(Decided {
             generation: decision.generation,
             service: decision.service,
-            by: decision.by,
+            cause: decision.cause(),
             took: now.saturating_duration_since(self.facts.begun),
             plugin,
         });
@@ -206,6 +236,12 @@ impl<L: Ledger> RequestRecord<L> {
     pub fn ended(&mut self, ending: Ending) {
         self.facts.ending = Some(ending);
     }
+
+    /// No region's response is delivered. The reason is `None` where that is no error.
+    pub fn rejected(&mut self, ending: Ending, reason: Option<Reason>) {
+        self.ended(ending);
+        self.facts.reason = reason;
+    }
 }
 
 impl<L: Ledger> Drop for RequestRecord<L> {
@@ -215,14 +251,15 @@ impl<L: Ledger> Drop for RequestRecord<L> {
             facts,
             ledger,
         } = self;
-        // Whoever is not there any more to take the rest of the response is why it was dropped; or it is our fault.
-        let ending = *facts.ending.get_or_insert_with(|| {
-            if std::thread::panicking() {
-                Ending::Internal
-            } else {
-                Ending::ClientGone
-            }
-        });
+        // A record is dropped early when the client has left, or by a panic.
+        if facts.ending.is_none() && std::thread::panicking() {
+            facts.ending = Some(Ending::Internal);
+            facts.reason = Some(Reason::Internal);
+        }
+        let ending = *facts.ending.get_or_insert(Ending::ClientGone);
+        if let Some(reason) = facts.reason {
+            recorder.rejections.count(recorder.worker, reason);
+        }
         let total = facts.begun.elapsed();
         let served = facts.decided.zip(ledger.as_ref());
         let served = served.and_then(|(decided, ledger)| Some((decided, ledger, ledger.service(decided.service)?)));
@@ -238,7 +275,14 @@ impl<L: Ledger> Drop for RequestRecord<L> {
             None => recorder.unrouted.finished(recorder.worker, ending),
         }
         if let Some(log) = &recorder.log {
-            let service = served.map(|(_, _, (service, _))| service);
+            let service = served.map(|(decided, ledger, (service, _))| Served {
+                service,
+                plugin_reason: decided
+                    .cause
+                    .by
+                    .plugin_reason()
+                    .and_then(|reason| ledger.plugin_reason(decided.service, reason)),
+            });
             log.write(&Line::new(facts, ending, total, service, SystemTime::now()));
         }
     }
@@ -247,7 +291,7 @@ impl<L: Ledger> Drop for RequestRecord<L> {
 impl Recorder {
     fn count(&self, facts: &Facts, decided: &Decided, ending: Ending, total: Duration, vitals: &ServiceVitals) {
         let worker = self.worker;
-        vitals.decided(worker, decided.by);
+        vitals.decided(worker, decided.cause.by);
         vitals.took(worker, Stage::Decide, decided.took);
         if let Some(plugin) = decided.plugin {
             vitals.took(worker, Stage::Plugin, plugin);

@@ -3,7 +3,7 @@
 use crate::message::NotForwarded;
 use crate::upstream::ForwardError;
 use crate::upstream::replay::ClientBodyError;
-use crate::vitals::Ending;
+use crate::vitals::{Ending, Reason};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use portolan_core::candidates::Exclusion;
@@ -34,10 +34,7 @@ pub enum RequestError {
     NoRoute,
     /// No region may answer.
     #[error("no region may answer ({})", .0.as_str())]
-    Nobody(Exclusion),
-    /// More requests than this instance can take.
-    #[error("too many requests")]
-    Overload,
+    NoRegion(Exclusion),
     /// No region did answer.
     #[error(transparent)]
     Forward(#[from] ForwardError),
@@ -63,13 +60,13 @@ enum Afterwards {
 }
 
 impl RequestError {
-    /// The status the client is told.
+    /// The status of the response.
     pub fn status(&self) -> StatusCode {
         self.row().0
     }
 
-    /// The word for it in metrics and logs.
-    pub fn as_str(&self) -> &'static str {
+    /// The reason for metrics and logs; `None` for what is no error.
+    pub fn reason(&self) -> Option<Reason> {
         self.row().2
     }
 
@@ -78,8 +75,7 @@ impl RequestError {
         match self {
             Self::NotForwarded(_) => Ending::Refused,
             Self::NoRoute => Ending::NoRoute,
-            Self::Nobody(why) => (*why).into(),
-            Self::Overload => Ending::Full,
+            Self::NoRegion(why) => (*why).into(),
             Self::Forward(ForwardError::ClientBody(_)) => Ending::ClientGone,
             Self::Forward(ForwardError::GaveUp { reason, .. }) => (*reason).into(),
         }
@@ -89,8 +85,8 @@ impl RequestError {
     pub fn side(&self) -> Side {
         match self {
             Self::NotForwarded(_) | Self::NoRoute | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
-            Self::Nobody(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
-            Self::Nobody(_) | Self::Overload => Side::Internal,
+            Self::NoRegion(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
+            Self::NoRegion(_) => Side::Internal,
         }
     }
 
@@ -127,46 +123,54 @@ impl RequestError {
         }
     }
 
-    /// The table: status, what becomes of the connection, and the word.
-    fn row(&self) -> (StatusCode, Afterwards, &'static str) {
+    /// The table: status, what becomes of the connection, and the reason.
+    fn row(&self) -> (StatusCode, Afterwards, Option<Reason>) {
         use Afterwards::{Close, Keep};
         use NotForwarded as No;
-        match self {
-            Self::NotForwarded(No::OptionsOfOurs) => (StatusCode::OK, Keep, "options"),
-            Self::NotForwarded(No::Connect) => (StatusCode::METHOD_NOT_ALLOWED, Close, "connect"),
-            Self::NotForwarded(No::Trace) => (StatusCode::METHOD_NOT_ALLOWED, Close, "trace"),
-            Self::NotForwarded(No::LongMethod) => (StatusCode::NOT_IMPLEMENTED, Close, "long_method"),
-            Self::NotForwarded(No::LongTarget) => (StatusCode::URI_TOO_LONG, Close, "long_target"),
-            Self::NotForwarded(No::TransferEncoding) => (StatusCode::NOT_IMPLEMENTED, Close, "transfer_encoding"),
-            Self::NotForwarded(No::Expect) => (StatusCode::EXPECTATION_FAILED, Close, "expect"),
-            Self::NotForwarded(No::Version) => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, Close, "version"),
-            Self::NotForwarded(No::Target) => (StatusCode::BAD_REQUEST, Close, "target"),
-            Self::NotForwarded(No::NoHost | No::Hosts | No::Host) => (StatusCode::BAD_REQUEST, Close, "host"),
-            Self::NotForwarded(No::ContentLength) => (StatusCode::BAD_REQUEST, Close, "content_length"),
-            Self::NotForwarded(No::MaxForwards) => (StatusCode::BAD_REQUEST, Close, "max_forwards"),
-            Self::NoRoute => (StatusCode::NOT_FOUND, Keep, "no_route"),
-            Self::Nobody(Exclusion::Residency) => (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, "residency"),
-            Self::Nobody(_) => (StatusCode::SERVICE_UNAVAILABLE, Keep, "nobody"),
-            Self::Overload => (StatusCode::SERVICE_UNAVAILABLE, Keep, "overload"),
+        let (status, afterwards, reason) = match self {
+            Self::NotForwarded(No::OptionsOfOurs) => return (StatusCode::OK, Keep, None),
+            Self::NotForwarded(No::Connect) => (StatusCode::METHOD_NOT_ALLOWED, Close, Reason::Connect),
+            Self::NotForwarded(No::Trace) => (StatusCode::METHOD_NOT_ALLOWED, Close, Reason::Trace),
+            Self::NotForwarded(No::LongMethod) => (StatusCode::NOT_IMPLEMENTED, Close, Reason::LongMethod),
+            Self::NotForwarded(No::LongTarget) => (StatusCode::URI_TOO_LONG, Close, Reason::LongTarget),
+            Self::NotForwarded(No::TransferEncoding) => (StatusCode::NOT_IMPLEMENTED, Close, Reason::TransferEncoding),
+            Self::NotForwarded(No::Expect) => (StatusCode::EXPECTATION_FAILED, Close, Reason::Expect),
+            Self::NotForwarded(No::Version) => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, Close, Reason::Version),
+            Self::NotForwarded(No::Target) => (StatusCode::BAD_REQUEST, Close, Reason::Target),
+            Self::NotForwarded(No::NoHost | No::Hosts | No::Host) => (StatusCode::BAD_REQUEST, Close, Reason::Host),
+            Self::NotForwarded(No::ContentLength) => (StatusCode::BAD_REQUEST, Close, Reason::ContentLength),
+            Self::NotForwarded(No::MaxForwards) => (StatusCode::BAD_REQUEST, Close, Reason::MaxForwards),
+            Self::NoRoute => (StatusCode::NOT_FOUND, Keep, Reason::NoRoute),
+            Self::NoRegion(Exclusion::Residency) => {
+                (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, Reason::Residency)
+            }
+            Self::NoRegion(Exclusion::Draining) => (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::Draining),
+            Self::NoRegion(Exclusion::Full) => (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::Full),
+            Self::NoRegion(Exclusion::Unhealthy) => (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::Unhealthy),
             Self::Forward(ForwardError::ClientBody(ClientBodyError::Broken)) => {
-                (StatusCode::BAD_REQUEST, Close, "client_body")
+                (StatusCode::BAD_REQUEST, Close, Reason::ClientBody)
             }
             Self::Forward(ForwardError::ClientBody(ClientBodyError::TooSlow)) => {
-                (StatusCode::REQUEST_TIMEOUT, Close, "client_slow")
+                (StatusCode::REQUEST_TIMEOUT, Close, Reason::ClientBodyTimeout)
             }
             Self::Forward(ForwardError::GaveUp { reason, last }) => match (reason, last) {
-                (GaveUp::Silence, _) => (StatusCode::SERVICE_UNAVAILABLE, Keep, "silence"),
+                (GaveUp::Silence, _) => (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::UpstreamUnresponsive),
                 (GaveUp::Deadline, _) | (_, Some(Outcome::TimedOut)) => {
-                    (StatusCode::GATEWAY_TIMEOUT, Keep, "timed_out")
+                    (StatusCode::GATEWAY_TIMEOUT, Keep, Reason::UpstreamTimeout)
                 }
-                (_, None | Some(Outcome::NotSent)) => (StatusCode::SERVICE_UNAVAILABLE, Keep, "unreachable"),
-                (_, Some(Outcome::Broken | Outcome::Answered(_))) => (StatusCode::BAD_GATEWAY, Keep, "broken"),
+                (_, None | Some(Outcome::NotSent)) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::UpstreamUnreachable)
+                }
+                (_, Some(Outcome::Broken | Outcome::Answered(_))) => {
+                    (StatusCode::BAD_GATEWAY, Keep, Reason::UpstreamReset)
+                }
             },
-        }
+        };
+        (status, afterwards, Some(reason))
     }
 }
 
-/// Says to the client which region answered and why: for people who look, where a listener allows it.
+/// Shows which region answered and why in `X-Portolan-Region` and `X-Portolan-Reason`, where a listener allows it.
 pub fn explain(headers: &mut HeaderMap, region: Option<&str>, reason: &impl Display) {
     let value = |text: &str| HeaderValue::from_str(text).ok();
     if let Some(region) = region.and_then(value) {

@@ -3,6 +3,7 @@
 //! A request pins one table and keeps it to its end, so that all it sees belongs together. What can be joined while
 //! building is joined there: a request looks up, it does not search.
 
+use crate::arrival::ListenerId;
 use crate::config::{Listener, Settings};
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
@@ -29,6 +30,8 @@ pub struct RoutingTable {
     pub generation: Generation,
     /// The settings it was built from.
     pub settings: Arc<Settings>,
+    /// Listeners that are not in the settings any more, as long as they have connections.
+    pub removed_listeners: Arc<[Listener]>,
     /// Where addresses are.
     pub geo: Arc<Geo>,
     /// What is known of the gateways, in the order of the configuration's services.
@@ -82,9 +85,10 @@ impl RoutingTable {
         &self.settings.routing
     }
 
-    /// The listener of this number. One that a reload took away still listens until the restart, as the last one does.
-    pub fn listener(&self, index: usize) -> Option<&Listener> {
-        self.settings.listeners.get(index).or(self.settings.listeners.last())
+    /// A listener that has sockets or connections.
+    pub fn listener(&self, id: &ListenerId) -> Option<&Listener> {
+        let mut listeners = self.settings.listeners.iter().chain(&*self.removed_listeners);
+        listeners.find(|listener| listener.id == *id)
     }
 
     /// The service for a host and a path.
@@ -107,6 +111,11 @@ impl ServiceEntry {
     /// The gateway of a slot.
     pub fn gateway(&self, slot: Slot) -> Option<&Arc<GatewayTarget>> {
         self.gateways.get(slot.index())
+    }
+
+    /// What the service's plugin calls a reason it gave.
+    pub fn plugin_reason(&self, reason: u16) -> Option<&str> {
+        self.plugin.as_ref()?.version.reason(reason)
     }
 
     /// The regions that have as many requests in flight as they may.
@@ -198,5 +207,9 @@ impl Ledger for Pin {
 
     fn gateway(&self, id: ServiceId, slot: Slot) -> Option<&Vitals> {
         Some(&self.services.get(id.index())?.gateway(slot)?.vitals)
+    }
+
+    fn plugin_reason(&self, id: ServiceId, reason: u16) -> Option<&str> {
+        self.services.get(id.index())?.plugin_reason(reason)
     }
 }

@@ -5,10 +5,14 @@
 //! reader sees as much as there is.
 
 mod counter;
+mod downstream;
 mod ending;
+mod reason;
 
 pub use counter::{Counter, Durations, Histogram, Tally};
+pub use downstream::{ListenerVitals, OpenConnection, OpenListeners, Rejections};
 pub use ending::Ending;
+pub use reason::Reason;
 
 use portolan_core::config::GatewayAddress;
 use portolan_core::health::Evidence;

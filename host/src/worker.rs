@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// One worker's belongings.
+/// What one worker owns.
 #[derive(Debug)]
 pub struct Worker {
     /// Its view of the routing tables.
@@ -19,10 +19,10 @@ pub struct Worker {
     pub connections: Rc<Connections>,
     /// Its plugin instances.
     pub plugins: RefCell<PluginWorker>,
-    /// Its chance.
+    /// Its source of chance.
     pub chance: Chance,
-    /// Its way to write down what happened.
+    /// Where what happened is counted and logged.
     pub recorder: Rc<Recorder>,
-    /// What Front Door is told.
+    /// The answers to Front Door's probes.
     pub front_door: Arc<Board>,
 }

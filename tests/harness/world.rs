@@ -11,6 +11,7 @@ use portolan::demo::gateway::{Behaviour, Gateway};
 use portolan::table::RoutingTable;
 use portolan::vitals::Vitals;
 use portolan_core::health::{Evidence, GatewayHealth, State};
+use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Setup {
     regions: Vec<(String, Gateway)>,
     others: Vec<(String, SocketAddr)>,
+    listeners: String,
+    access_log: &'static str,
     service: String,
     rest: String,
     keeps: bool,
@@ -46,6 +49,10 @@ impl Setup {
         Self {
             regions: regions.collect(),
             others: Vec::new(),
+            listeners: "  - address: 127.0.0.1:0\n    client_address: { trusted_proxies: [127.0.0.0/8], header: \
+                        x-forwarded-for }\n    debug_headers: true\n"
+                .into(),
+            access_log: "off",
             service: "    health_check: { path: /healthz, interval: 100ms, timeout: 100ms }\n".into(),
             rest: String::new(),
             keeps: false,
@@ -72,10 +79,24 @@ impl Setup {
         self
     }
 
+    /// With these items in the list of listeners instead of the one that trusts loopback.
+    #[must_use]
+    pub fn listeners(mut self, items: &str) -> Self {
+        self.listeners = items.lines().map(|line| format!("  {line}\n")).collect();
+        self
+    }
+
     /// With these lines in the service instead of the health check.
     #[must_use]
     pub fn service(mut self, lines: &str) -> Self {
         self.service = lines.lines().map(|line| format!("    {line}\n")).collect();
+        self
+    }
+
+    /// With an access log, for [`World::until_logged`].
+    #[must_use]
+    pub fn logging(mut self) -> Self {
+        self.access_log = "{ file: access.log }";
         self
     }
 
@@ -103,10 +124,10 @@ impl Setup {
 
     /// The configuration as text.
     pub fn config(&self) -> String {
-        let mut text = "listeners:\n  - address: 127.0.0.1:0\n    client_address: { trusted_proxies: [127.0.0.0/8], \
-                        header: x-forwarded-for }\n    debug_headers: true\nadmin: { address: 127.0.0.1:0 }\n\
-                        workers: 2\naccess_log: off\nservices:\n  shop:\n"
-            .to_owned();
+        let mut text = format!(
+            "listeners:\n{}admin: {{ address: 127.0.0.1:0 }}\nworkers: 2\naccess_log: {}\nservices:\n  shop:\n",
+            self.listeners, self.access_log
+        );
         text.push_str(&self.service);
         text.push_str("    regions:\n");
         for (keys, gateway) in &self.regions {
@@ -323,6 +344,27 @@ impl World {
             self.app.status().keeps().is_some_and(|keeps| keeps.kept >= count)
         })
         .await;
+    }
+
+    /// Waits until there are so many listeners; gives where they listen, in configured order.
+    pub async fn until_listeners(&self, count: usize) -> Vec<SocketAddr> {
+        let what = format!("there are {count} listeners");
+        self.poll(&what, || self.app.listeners().len() == count).await;
+        self.app.listeners()
+    }
+
+    /// Waits until the access log has so many lines; gives them.
+    pub async fn until_logged(&self, count: usize) -> Vec<Value> {
+        let path = self.folder.path().join("access.log");
+        // A line may be there in part.
+        let lines = || {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines = text.lines().map(serde_json::from_str);
+            lines.collect::<Result<Vec<Value>, _>>().unwrap_or_default()
+        };
+        self.poll(&format!("{count} requests are logged"), || lines().len() >= count)
+            .await;
+        lines()
     }
 
     /// Waits for a state that rings no bell, by looking every millisecond.

@@ -1,7 +1,7 @@
 //! The administration interface.
 
 use http::Method;
-use portolan_tests::{Behaviour, Request, World, from};
+use portolan_tests::{Behaviour, Request, Setup, World, from};
 
 #[tokio::test]
 async fn it_is_alive_ready_and_countable() {
@@ -48,6 +48,19 @@ async fn an_explanation_is_the_decision_of_the_request() {
         text.contains(sent.header("x-portolan-reason")),
         "{text}\n{:?}",
         sent.headers
+    );
+}
+
+#[tokio::test]
+async fn the_configuration_of_plugins_is_not_shown() {
+    let world = Setup::three_regions()
+        .service("policy: { plugin: canary }")
+        .with("plugins: { canary: { source: \"embedded:canary\", config: { region: eastus2, percent: 61 } } }")
+        .start();
+    let shown = world.admin(Request::get("/api/v1/config")).await.json();
+    assert_eq!(
+        shown["plugins"]["canary"],
+        serde_json::json!({ "source": "embedded:canary", "config": { "region": "[redacted]", "percent": "[redacted]" } })
     );
 }
 

@@ -46,6 +46,18 @@ async fn a_region_that_dies_is_told_within_three_seconds_and_comes_back() {
     let said = probe(&world, Method::GET, "shop/westeurope?explain").await;
     assert_eq!(said.status, 503);
     assert!(
+        !said.text().contains("eastus2"),
+        "strangers are not told: {}",
+        said.text()
+    );
+    world.reconfigure(|text| text.replace("healthy_after: 300ms", "healthy_after: 300ms, explain: true"));
+    world
+        .until("probes are explained", |table| {
+            table.settings.front_door.as_ref().is_some_and(|it| it.explains_probes)
+        })
+        .await;
+    let said = probe(&world, Method::GET, "shop/westeurope?explain").await;
+    assert!(
         said.text().contains("westeurope: 503, this instance finds it bad"),
         "{}",
         said.text()

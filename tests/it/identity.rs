@@ -1,7 +1,7 @@
 //! Who the client is, and what the gateway is told.
 
 use portolan::table::RoutingTable;
-use portolan_tests::{Request, Setup, World, from};
+use portolan_tests::{Answer, Request, Setup, World, from};
 use std::net::{IpAddr, Ipv4Addr};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -55,4 +55,94 @@ async fn the_public_host_is_preserved_when_asked_for() {
         world.send(Request::get("/").from(from::BRITAIN)).await.seen("host"),
         "shop.example.net"
     );
+}
+
+/// Fields that some server or framework takes for the client's address, its host or the length of a body.
+const ODD: [(&str, &str); 11] = [
+    ("X_Forwarded_For", "6.6.6.6"),
+    ("X-Forwarded_Host", "evil.example"),
+    ("X.Forwarded.Proto", "https"),
+    ("X_Azure_FDID", "0"),
+    ("X_Portolan_Region", "mars"),
+    ("Content_Length", "7"),
+    ("Transfer_Encoding", "chunked"),
+    ("X-Real-IP", "6.6.6.6"),
+    ("True-Client-IP", "6.6.6.6"),
+    ("X-Client-IP", "6.6.6.6"),
+    ("X-Original-Host", "evil.example"),
+];
+
+/// A request with all of them.
+fn odd() -> Request {
+    let fields = ODD.into_iter();
+    fields.fold(Request::get("/"), |request, (name, value)| request.header(name, value))
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_forwarding_field_reaches_the_gateway() {
+    for peers in ["192.0.2.0/24", "127.0.0.0/8"] {
+        let listener = format!(
+            "- address: 127.0.0.1:0\n  client_address: {{ trusted_proxies: [{peers}], header: x-forwarded-for }}"
+        );
+        let world = Setup::three_regions().listeners(&listener).start();
+        let answer = world.send(odd().header("X_Request_Id", "kept")).await;
+        for (name, _) in ODD {
+            let seen = answer.seen(&name.to_ascii_lowercase());
+            assert_eq!(seen, "", "{name} from a proxy in {peers}: {}", answer.text());
+        }
+        assert_eq!(answer.seen("x_request_id"), "kept");
+    }
+}
+
+#[tokio::test]
+async fn a_listed_field_passes_from_trusted_proxies_only() {
+    let listener = |peers| {
+        format!(
+            "- address: 127.0.0.1:0\n  client_address: {{ trusted_proxies: [{peers}], header: x-forwarded-for, \
+             pass_headers: [X-Real-IP, x_azure_fdid] }}"
+        )
+    };
+    for (peers, passed) in [("127.0.0.0/8", "6.6.6.6"), ("192.0.2.0/24", "")] {
+        let world = Setup::three_regions().listeners(&listener(peers)).start();
+        let answer = world.send(odd()).await;
+        assert_eq!(answer.seen("x-real-ip"), passed, "{}", answer.text());
+        assert_eq!(
+            answer.seen("x_azure_fdid").is_empty(),
+            passed.is_empty(),
+            "{}",
+            answer.text()
+        );
+        assert_eq!(answer.seen("true-client-ip"), "", "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn another_front_door_is_believed_in_nothing() {
+    let listener = "- address: 127.0.0.1:0\n  debug_headers: true\n  client_address: { trusted_proxies: [127.0.0.0/8], \
+                    header: x-azure-socketip, front_door_id: ours }";
+    let world = Setup::three_regions().with("here: eastus2").listeners(listener).start();
+    let request = |id| {
+        Request::get("/")
+            .header("x-azure-fdid", id)
+            .header("x-azure-socketip", from::SINGAPORE)
+            .header("x-azure-ref", "1")
+            .header("x-forwarded-host", "public.example")
+            .header("x-forwarded-proto", "https")
+    };
+    let ours = world.send(request("ours")).await;
+    let seen = |answer: &Answer| {
+        [
+            "x-azure-fdid",
+            "x-azure-socketip",
+            "x-azure-ref",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ]
+        .map(|name| answer.seen(name))
+    };
+    assert_eq!(ours.region(), "southeastasia", "{}", ours.text());
+    assert_eq!(seen(&ours), ["ours", from::SINGAPORE, "1", "public.example", "https"]);
+    let another = world.send(request("another")).await;
+    assert_eq!(another.region(), "eastus2", "{}", another.text());
+    assert_eq!(seen(&another), ["", "", "", "shop.example.net", "http"]);
 }

@@ -12,6 +12,7 @@ mod front_door_publish;
 mod geo;
 mod http;
 mod identity;
+mod listeners;
 mod plugins;
 mod reload;
 mod restart;

@@ -2,12 +2,13 @@
 
 use crate::candidates::{Candidates, Exclusion};
 use crate::config::{Config, Policy, Service};
-use crate::geo::Location;
+use crate::geo::{Location, Place};
 use crate::health::{GatewayHealth, ServiceHealth};
 use crate::id::{Generation, RegionName, ServiceId};
 use crate::identity::ClientIdentity;
 use crate::proximity::RoundTrips;
 use crate::rank::Ranking;
+use crate::slots::Slots;
 use std::fmt;
 
 /// The choices made for one request. Small and without pointers: making one allocates nothing.
@@ -56,6 +57,37 @@ impl RankedBy {
             Self::Fallback(_) => "fallback",
         }
     }
+
+    /// The plugin's own code for its reason; `None` when no plugin ordered.
+    pub fn plugin_reason(self) -> Option<u16> {
+        match self {
+            Self::Plugin { reason, .. } => Some(reason),
+            Self::Policy | Self::Fallback(_) => None,
+        }
+    }
+}
+
+/// Why the regions of a decision are in their order: what outlives the decision, to be logged when its request has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// What ordered them.
+    pub by: RankedBy,
+    /// Which may answer.
+    pub candidates: Candidates,
+    /// Those that come later than they would, because they are in slow start.
+    later: Slots,
+}
+
+impl Cause {
+    /// The same line as [`Decision::reason`], without the client.
+    pub fn reason<'a>(&self, service: &'a Service, plugin_reason: Option<&'a str>) -> impl fmt::Display + 'a {
+        Reason {
+            cause: *self,
+            location: None,
+            service,
+            plugin_reason,
+        }
+    }
 }
 
 /// A decision spelled out for people: every region of the service with its standing.
@@ -97,13 +129,27 @@ impl Decision {
         Some(&gateway.region)
     }
 
-    /// One short line: who ordered, for a client where, and what stood in the way. Fit for a header. `said` is what the
-    /// plugin calls its reason.
-    pub fn reason<'a>(&'a self, service: &'a Service, said: Option<&'a str>) -> impl fmt::Display + 'a {
+    /// One short line: what ordered the regions, where the client is, and what kept regions back. Fit for a header.
+    /// `plugin_reason` is the plugin's name for its reason.
+    pub fn reason<'a>(&self, service: &'a Service, plugin_reason: Option<&'a str>) -> impl fmt::Display + 'a {
         Reason {
-            decision: self,
+            cause: self.cause(),
+            location: Some(self.location),
             service,
-            said,
+            plugin_reason,
+        }
+    }
+
+    /// Why the regions are in this order, without the client.
+    pub fn cause(&self) -> Cause {
+        let held_back = self.ranking.held_back();
+        Cause {
+            by: self.by,
+            candidates: self.candidates,
+            later: match self.ranking.first() {
+                Some(first) if !held_back.contains(first) => held_back,
+                _ => Slots::EMPTY,
+            },
         }
     }
 
@@ -114,7 +160,7 @@ impl Decision {
         service: &Service,
         health: &ServiceHealth,
         round_trips: &RoundTrips,
-        said: Option<&str>,
+        plugin_reason: Option<&str>,
     ) -> Explanation {
         let from = self.location.place.point.or(config.fallback());
         let vantage = from.map(|point| round_trips.from_place(point));
@@ -145,65 +191,75 @@ impl Decision {
         Explanation {
             service: service.name.to_string(),
             policy: policy_name(&service.policy),
-            reason: self.reason(service, said).to_string(),
+            reason: self.reason(service, plugin_reason).to_string(),
             regions,
         }
     }
 }
 
-/// The word for a policy in the configuration.
+/// The word for a policy in the configuration, with the plugin's name.
 pub fn policy_name(policy: &Policy) -> String {
     match policy {
-        Policy::Latency => "latency".into(),
-        Policy::Distance => "distance".into(),
-        Policy::Priority => "priority".into(),
-        Policy::Weighted => "weighted".into(),
         Policy::Plugin(name) => format!("plugin {name}"),
+        _ => policy_word(policy).into(),
+    }
+}
+
+/// The word for a policy in the configuration.
+pub fn policy_word(policy: &Policy) -> &'static str {
+    match policy {
+        Policy::Latency => "latency",
+        Policy::Distance => "distance",
+        Policy::Priority => "priority",
+        Policy::Weighted => "weighted",
+        Policy::Plugin(_) => "plugin",
     }
 }
 
 struct Reason<'a> {
-    decision: &'a Decision,
+    cause: Cause,
+    location: Option<Location>,
     service: &'a Service,
-    said: Option<&'a str>,
+    plugin_reason: Option<&'a str>,
 }
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            decision,
+            cause: Cause { by, candidates, later },
+            location,
             service,
-            said,
+            plugin_reason,
         } = self;
-        match decision.by {
-            RankedBy::Policy => f.write_str(&policy_name(&service.policy))?,
-            RankedBy::Plugin { .. } => write!(f, "plugin; because={}", said.unwrap_or("unsaid"))?,
+        match by {
+            RankedBy::Policy => f.write_str(policy_word(&service.policy))?,
+            RankedBy::Plugin { .. } => write!(f, "plugin; because={}", plugin_reason.unwrap_or("none"))?,
             RankedBy::Fallback(fault) => write!(f, "fallback; fault={fault}")?,
         }
-        match decision.location.place.point {
-            Some(point) => write!(
+        match location.map(|location| location.place) {
+            Some(Place {
+                point: Some(point),
+                country,
+            }) => write!(
                 f,
-                "; client={}; at={:.1},{:.1}",
-                decision.location.place.country,
+                "; client={country}; at={:.1},{:.1}",
                 point.latitude(),
                 point.longitude()
             )?,
-            None => f.write_str("; client=nowhere")?,
+            Some(Place { point: None, .. }) => f.write_str("; client=nowhere")?,
+            None => {}
         }
-        if decision.candidates.panic {
+        if candidates.panic {
             f.write_str("; panic")?;
         }
-        let excluded = service.slots() - decision.candidates.eligible;
+        let excluded = service.slots() - candidates.eligible;
         for slot in excluded.iter() {
-            if let (Some(gateway), Some(why)) = (service.gateway(slot), decision.candidates.exclusion(slot)) {
+            if let (Some(gateway), Some(why)) = (service.gateway(slot), candidates.exclusion(slot)) {
                 write!(f, "; not {}={}", gateway.region, why.as_str())?;
             }
         }
-        let (ranking, held_back) = (&decision.ranking, decision.ranking.held_back());
-        if ranking.first().is_some_and(|first| !held_back.contains(first)) {
-            for gateway in held_back.iter().filter_map(|slot| service.gateway(slot)) {
-                write!(f, "; later {}=ramping", gateway.region)?;
-            }
+        for gateway in later.iter().filter_map(|slot| service.gateway(slot)) {
+            write!(f, "; later {}=ramping", gateway.region)?;
         }
         Ok(())
     }

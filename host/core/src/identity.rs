@@ -5,6 +5,7 @@
 //! of it may be made up and is never looked at. Nothing here allocates.
 
 mod entry;
+pub mod fields;
 mod trusted;
 
 pub use trusted::TrustedProxies;
@@ -19,6 +20,15 @@ pub struct ClientIdentity {
     pub addr: IpAddr,
     /// What said so.
     pub source: IdentitySource,
+}
+
+/// Where a request comes from. Decided once, by [`identify`]: everything that depends on it uses this value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The client.
+    pub client: ClientIdentity,
+    /// Whether the peer is a trusted proxy, so that what it writes about its client is believed.
+    pub is_trusted: bool,
 }
 
 /// What a client's address was taken from.
@@ -56,6 +66,8 @@ pub struct ClientAddress {
     pub trusted: TrustedProxies,
     /// Where they write the client's address.
     pub header: ClientHeader,
+    /// Further fields about the client that these proxies write and gateways may see, in lower case.
+    pub pass_headers: Box<[Box<str>]>,
 }
 
 /// Where trusted proxies write the client's address.
@@ -85,22 +97,38 @@ static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_AZURE_SOCKET_IP: HeaderName = HeaderName::from_static("x-azure-socketip");
 static X_AZURE_FDID: HeaderName = HeaderName::from_static("x-azure-fdid");
 
-/// The client of a request that came from `peer` with `headers`.
-pub fn identify(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> ClientIdentity {
+/// Where a request with these headers comes from that arrived from `peer`.
+pub fn identify(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> Provenance {
     let peer = peer.to_canonical();
-    told(peer, headers, policy).unwrap_or(ClientIdentity {
-        addr: peer,
-        source: IdentitySource::Peer,
-    })
+    let is_trusted = is_trusted(peer, headers, policy);
+    let source = match policy.header {
+        ClientHeader::ProxyProtocol => IdentitySource::ProxyProtocol,
+        _ => IdentitySource::Peer,
+    };
+    let described = is_trusted.then(|| described(headers, policy)).flatten();
+    Provenance {
+        client: described.unwrap_or(ClientIdentity { addr: peer, source }),
+        is_trusted,
+    }
 }
 
-/// What the headers, or the connection, tell of the client, when they may be believed and tell anything.
-fn told(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> Option<ClientIdentity> {
+/// Whether what these headers say about the client's side was written by a trusted proxy.
+fn is_trusted(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> bool {
+    let by_header = match &policy.header {
+        ClientHeader::None | ClientHeader::ProxyProtocol => false,
+        ClientHeader::XForwardedFor | ClientHeader::Forwarded => true,
+        ClientHeader::AzureSocketIp { front_door_id } => {
+            front_door_id.as_deref().is_none_or(|id| came_through(headers, id))
+        }
+    };
+    by_header && policy.trusted.contains(peer)
+}
+
+/// The client as a trusted proxy describes it, if it does.
+fn described(headers: &HeaderMap, policy: &ClientAddress) -> Option<ClientIdentity> {
     let trusted = &policy.trusted;
     let (addr, source) = match &policy.header {
-        ClientHeader::None => return None,
-        ClientHeader::ProxyProtocol => (peer, IdentitySource::ProxyProtocol),
-        _ if !trusted.contains(peer) => return None,
+        ClientHeader::None | ClientHeader::ProxyProtocol => return None,
         ClientHeader::XForwardedFor => {
             let entries = lines_from_the_right(headers, &X_FORWARDED_FOR).flat_map(entry::list_from_the_right);
             (walk(entries, entry::address, trusted)?, IdentitySource::XForwardedFor)
@@ -109,9 +137,8 @@ fn told(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> Option<Cli
             let entries = lines_from_the_right(headers, &FORWARDED).flat_map(entry::quoted_list_from_the_right);
             (walk(entries, entry::forwarded_for, trusted)?, IdentitySource::Forwarded)
         }
-        ClientHeader::AzureSocketIp { front_door_id } => {
-            let ours = front_door_id.as_deref().is_none_or(|id| came_through(headers, id));
-            let value = only(headers, &X_AZURE_SOCKET_IP).filter(|_| ours)?;
+        ClientHeader::AzureSocketIp { .. } => {
+            let value = only(headers, &X_AZURE_SOCKET_IP)?;
             (entry::address(value.as_bytes())?, IdentitySource::AzureSocketIp)
         }
     };

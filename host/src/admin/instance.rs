@@ -5,19 +5,18 @@ use crate::front_door::Notice;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::vitals::Vitals;
-use http::{HeaderMap, Method};
+use crate::vitals::{ListenerVitals, Rejections, Vitals};
 use portolan_core::chart::Chart;
 use portolan_core::config::Config;
-use portolan_core::decision::{Decision, Explanation};
 use portolan_core::geo::Place;
 use portolan_core::health::HealthView;
 use portolan_core::id::{Generation, PluginName, RegionName};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 use thiserror::Error;
+
+pub use crate::explain::{ExplainError, Explained, Question};
 
 /// The running instance, as the administration sees it.
 pub trait Instance: Send + Sync + 'static {
@@ -27,7 +26,7 @@ pub trait Instance: Send + Sync + 'static {
     /// The places of the location table, by [`PlaceId`](portolan_core::geo::PlaceId).
     fn places(&self) -> Vec<Place>;
 
-    /// The configuration in force, as it was written. Secrets are taken out by whoever shows it.
+    /// The active configuration, as it was written, with what may be secret redacted.
     fn configuration(&self) -> serde_json::Value;
 
     /// Whether this instance should get traffic.
@@ -100,46 +99,6 @@ pub struct TaskPicture {
     pub failed: bool,
 }
 
-/// A request that nobody sent.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// The client's address.
-    pub ip: IpAddr,
-    /// The host that is asked for.
-    pub host: String,
-    /// The path that is asked for.
-    pub path: String,
-    /// The method.
-    pub method: Method,
-    /// The headers.
-    pub headers: HeaderMap,
-}
-
-/// The decision about a [`Question`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Explained {
-    /// The decision.
-    pub decision: Decision,
-    /// The decision spelled out.
-    pub explanation: Explanation,
-}
-
-/// Why there is no decision.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum ExplainError {
-    /// No route leads anywhere.
-    #[error("no route is for host {host:?} and path {path:?}")]
-    NoRoute {
-        /// The host.
-        host: String,
-        /// The path.
-        path: String,
-    },
-    /// The instance cannot decide.
-    #[error("{0}")]
-    Unable(String),
-}
-
 /// An instance at one moment.
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -155,6 +114,10 @@ pub struct Picture {
     pub services: Vec<ServicePicture>,
     /// Requests that came to no service.
     pub unrouted: Arc<ServiceVitals>,
+    /// Requests that were rejected.
+    pub rejections: Arc<Rejections>,
+    /// The listeners that have sockets or connections.
+    pub listeners: Vec<Arc<ListenerVitals>>,
     /// The location table.
     pub geo: GeoPicture,
     /// The loaded plugins, by name.

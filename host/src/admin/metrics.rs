@@ -5,7 +5,7 @@ use super::instance::{Picture, Readiness, ServicePicture};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
-use crate::vitals::{Ending, Vitals};
+use crate::vitals::{Ending, ListenerVitals, Reason, Vitals};
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +15,7 @@ pub(super) fn text(picture: &Picture, readiness: Readiness) -> String {
     let mut text = Exposition::default();
     let services = Counted::all(picture);
     requests(&mut text, picture, &services);
+    downstream(&mut text, picture);
     decisions(&mut text, &services);
     durations(&mut text, &services);
     gateways(&mut text, &services);
@@ -112,6 +113,41 @@ fn requests(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) 
     for counted in services {
         family.sample(&[("service", counted.name())], counted.totals.sent);
     }
+}
+
+fn downstream(text: &mut Exposition, picture: &Picture) {
+    let mut family = text.family(
+        "portolan_rejected_requests_total",
+        Kind::Counter,
+        "Requests that Portolan answered with an error of its own, or could not read, by reason.",
+    );
+    for (reason, count) in Reason::ALL.into_iter().zip(picture.rejections.totals()) {
+        family.sample(&[("reason", reason.as_str())], count);
+    }
+    let mut connections = |name, kind, help, of: fn(&ListenerVitals) -> u64| {
+        let mut family = text.family(name, kind, help);
+        for listener in &picture.listeners {
+            family.sample(&[("listener", listener.id.as_str())], of(listener));
+        }
+    };
+    connections(
+        "portolan_downstream_connections",
+        Kind::Gauge,
+        "Connections of clients that are open.",
+        |listener| u64::from(listener.open()),
+    );
+    connections(
+        "portolan_downstream_accepted_connections_total",
+        Kind::Counter,
+        "Connections of clients that were accepted.",
+        ListenerVitals::accepted,
+    );
+    connections(
+        "portolan_downstream_rejected_connections_total",
+        Kind::Counter,
+        "Connections of clients beyond max_connections, which were answered with 503.",
+        ListenerVitals::rejected,
+    );
 }
 
 fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {

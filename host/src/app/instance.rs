@@ -11,7 +11,7 @@ use crate::config::PluginSource;
 use crate::control::health;
 use crate::control::reload::{Order, RollBackError};
 use crate::control::status::{Kind, Loads, Status};
-use crate::decide;
+use crate::explain;
 use crate::front_door::Board;
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::server::{Drain, Phase};
@@ -19,6 +19,7 @@ use crate::table::{RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::vitals::{OpenListeners, Rejections};
 use portolan_core::geo::Place;
 use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
@@ -35,6 +36,8 @@ pub(super) struct Instance {
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<Board>,
     pub(super) unrouted: Arc<ServiceVitals>,
+    pub(super) rejections: Arc<Rejections>,
+    pub(super) listeners: OpenListeners,
     pub(super) engine: PluginEngine,
     pub(super) drain: Drain,
     pub(super) supervisor: Supervisor,
@@ -110,6 +113,8 @@ impl Administered for Instance {
                 })
                 .collect(),
             unrouted: Arc::clone(&self.unrouted),
+            rejections: Arc::clone(&self.rejections),
+            listeners: self.listeners.all(),
             geo: GeoPicture {
                 database: info.database.clone(),
                 built: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(info.built)),
@@ -157,7 +162,7 @@ impl Administered for Instance {
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {
         // Instances of its own: a question takes none of a worker's.
         let mut plugins = PluginWorker::new(self.engine.clone(), 0, Chance::new().roll());
-        decide::explain(&self.tables.current(), question, &mut plugins)
+        explain::explain(&self.tables.current(), question, &mut plugins)
     }
 
     fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()> {

@@ -2,10 +2,10 @@
 
 use super::output;
 use super::remote::{self, Instance};
-use crate::admin::instance::Question;
 use crate::admin::view::explain::Explain;
 use crate::config;
 use crate::control::offline;
+use crate::explain::Question;
 use anyhow::{Context, anyhow};
 use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

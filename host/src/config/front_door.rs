@@ -33,6 +33,8 @@ pub struct FrontDoor {
     pub path: Arc<str>,
     /// How the answers to them follow the view.
     pub probe: ProbeTiming,
+    /// Whether a probe that asks why is shown all regions and votes.
+    pub explains_probes: bool,
     /// What is published. `None` when the mode is off and no Front Door is described.
     pub publication: Option<Publication>,
 }
@@ -143,6 +145,7 @@ impl FrontDoorSection {
         Some(FrontDoor {
             path: times::path(self.probe.as_ref()),
             probe: times::probe(self.probe.as_ref()),
+            explains_probes: self.probe.as_ref().and_then(|probe| probe.explain).unwrap_or(false),
             publication: publication?,
         })
     }

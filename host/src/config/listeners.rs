@@ -1,12 +1,15 @@
 //! Where clients and administrators connect, and who the clients are.
 
-use super::compound::{At, NonEmpty, OneOrMore};
+use super::compound::{At, NonEmpty, OneOrMore, is_name};
 use super::document::Node;
 use super::error::Mistakes;
 use super::settings::{Admin, Listener};
 use super::shape::{Shape, all, section, shown, wanted};
-use super::values::{scalar, words};
+use super::values::{Whole, scalar, words};
+use crate::arrival::ListenerId;
+use http::HeaderName;
 use ipnet::IpNet;
+use portolan_core::identity::fields::{self, FieldKind};
 use portolan_core::identity::{ClientAddress, ClientHeader};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -17,12 +20,17 @@ section! {
     ListenerSection {
         /// The address and port, such as 0.0.0.0:8080. With port 0, the system chooses one.
         required address: At<Address>,
+        /// A name for logs and metrics. Connections keep the policy of the listener of this name over reloads. Default: the
+        /// address.
+        optional name: At<String>,
         /// TLS is not supported by this version.
         optional tls: Tls,
         /// Who the clients are. Default: whoever connects.
         optional client_address: ClientAddressSection,
         /// Whether responses say in X-Portolan-Region and X-Portolan-Reason how they were decided. Default: false.
         optional debug_headers: bool,
+        /// How many connections may be open at a time. Those beyond are answered with 503. Default: 32768.
+        optional max_connections: Whole<1, 10_000_000>,
     }
 }
 
@@ -35,6 +43,9 @@ section! {
         required header: ClientHeaderShape,
         /// With x-azure-socketip: the X-Azure-FDID of your Front Door. Without it, any tenant's Front Door is believed.
         optional front_door_id: At<String>,
+        /// Further fields about the client that these proxies write and gateways may see, such as X-Real-IP. Without this,
+        /// they are dropped. They pass from these proxies only; X-Forwarded-* and the field in header need not be listed.
+        optional pass_headers: Vec<FieldName>,
     }
 }
 
@@ -63,7 +74,10 @@ words! {
     }
 }
 
-/// The listeners; no two of one address.
+/// How many connections a listener may have open unless it says otherwise.
+const DEFAULT_MAX_CONNECTIONS: u32 = 32 * 1024;
+
+/// The listeners; no two of one address or name.
 pub(super) fn settings(
     sections: &[ListenerSection],
     admin: Option<&AdminSection>,
@@ -83,6 +97,24 @@ pub(super) fn settings(
             );
         }
     }
+    let mut ids = HashMap::new();
+    for section in sections {
+        let (id, at) = match (&section.name, &section.address) {
+            (Some(name), _) => (name.value.clone(), name.id),
+            (None, Some(address)) if address.0.port() == 0 => (address.0.to_string(), address.id),
+            _ => continue,
+        };
+        if let Some(first) = ids.insert(id.clone(), at) {
+            let line = mistakes.line(first);
+            let message = match section.name {
+                Some(_) => format!("the listener on line {line} has this name"),
+                None => {
+                    format!("the listener on line {line} has port 0 of this address as well: give one of them a name")
+                }
+            };
+            mistakes.at(at, message);
+        }
+    }
     all(sections.iter().map(|section| section.settings(mistakes)))
 }
 
@@ -92,10 +124,24 @@ impl ListenerSection {
             Some(section) => section.settings(mistakes),
             None => Some(ClientAddress::default()),
         };
+        if let Some(name) = self.name.as_ref().filter(|name| !is_name(name)) {
+            mistakes.at(
+                name.id,
+                "a name has 1 to 63 letters, digits, - and _ and begins with a letter or digit",
+            );
+        }
+        let address = self.address.as_ref()?.0;
         Some(Listener {
-            address: self.address.as_ref()?.0,
+            id: match &self.name {
+                Some(name) => ListenerId::new(name.as_str()),
+                None => ListenerId::new(address.to_string()),
+            },
+            address,
             client_address: client_address?,
             debug_headers: self.debug_headers.unwrap_or(false),
+            max_connections: self
+                .max_connections
+                .map_or(DEFAULT_MAX_CONNECTIONS, |count| count.0 as u32),
         })
     }
 }
@@ -128,7 +174,12 @@ impl ClientAddressSection {
             }
         };
         let trusted = self.trusted_proxies.as_ref()?.iter().map(|network| network.0).collect();
-        Some(ClientAddress { trusted, header })
+        let passed = self.pass_headers.iter().flatten();
+        Some(ClientAddress {
+            trusted,
+            header,
+            pass_headers: passed.map(|name| name.0.as_str().into()).collect(),
+        })
     }
 }
 
@@ -222,6 +273,41 @@ impl Shape for Network {
 
     fn schema() -> Value {
         json!({ "type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$" })
+    }
+}
+
+/// The name of a field that is dropped unless it is listed, in lower case.
+#[derive(Clone, Debug)]
+pub(super) struct FieldName(String);
+
+impl Shape for FieldName {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let text = scalar(node).unwrap_or_default();
+        let Ok(name) = HeaderName::try_from(text) else {
+            return wanted(node, "the name of a field, such as X-Real-IP", mistakes);
+        };
+        match fields::kind(name.as_str()).0 {
+            FieldKind::Framing => {
+                let message = format!("{text} is never passed on: gateways might take it for the length of the body");
+                mistakes.at(node.id(), message);
+            }
+            FieldKind::Other => {
+                mistakes.warn(
+                    node.id(),
+                    format!("{text} says nothing about the client and is passed on anyway"),
+                );
+            }
+            FieldKind::XForwarded
+            | FieldKind::Forwarded
+            | FieldKind::Azure
+            | FieldKind::Portolan
+            | FieldKind::Identity => {}
+        }
+        Some(Self(name.as_str().to_owned()))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
     }
 }
 

@@ -14,6 +14,9 @@ use std::{fs, io};
 /// The largest configuration file, in bytes.
 const MAX_SIZE: u64 = 4 * 1024 * 1024;
 
+/// What is shown in place of what may be secret.
+const REDACTED: &str = "[redacted]";
+
 /// Reads a configuration file.
 ///
 /// # Errors
@@ -59,7 +62,8 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
     let settings = File::read(document.root(), &mut mistakes).and_then(|raw| raw.settings(folder, &mut mistakes));
     let warnings = mistakes.into_warnings(file)?;
     // Whatever is in it that JSON does not have is where any value may be, and has been refused there.
-    let written = Value::read(document.root(), &mut Mistakes::of(&document)).unwrap_or_default();
+    let mut written = Value::read(document.root(), &mut Mistakes::of(&document)).unwrap_or_default();
+    redact(&mut written);
     match settings {
         Some(settings) => Ok(Settings {
             written,
@@ -68,6 +72,19 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
         }),
         // Not reached: whatever is left out of the settings has been reported. A test tries to prove it wrong.
         None => Err(ConfigErrors::whole(file, "does not hold together")),
+    }
+}
+
+/// Hides what may be secret from those who look at the configuration: the configuration of plugins, of which nobody else
+/// knows what is in it. The names of its keys stay, so that one sees which are set.
+fn redact(written: &mut Value) {
+    let plugins = written.get_mut("plugins").and_then(Value::as_object_mut);
+    let configs = plugins.into_iter().flat_map(|plugins| plugins.values_mut());
+    for config in configs.filter_map(|plugin| plugin.get_mut("config")) {
+        match config {
+            Value::Object(keys) => keys.values_mut().for_each(|value| *value = REDACTED.into()),
+            other => *other = REDACTED.into(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::error::Mistake;
 use super::front_door::FrontDoor;
+use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
 use portolan_core::config::Config;
 use portolan_core::id::{PluginName, RegionName};
@@ -38,7 +39,7 @@ pub struct Settings {
     pub drain_time: Duration,
     /// What requests are decided by.
     pub routing: Arc<Config>,
-    /// The file's values as they were written, for people to look at.
+    /// The file's values as they were written, for people to look at. The configuration of plugins is redacted.
     pub written: serde_json::Value,
     /// What is allowed and yet probably not meant.
     pub warnings: Vec<Mistake>,
@@ -48,7 +49,6 @@ impl Settings {
     /// What of `next` takes effect only after a restart, by the names of the keys. Everything else can be reloaded.
     pub fn fixed_until_restart(&self, next: &Self) -> Vec<&'static str> {
         let changes = [
-            ("listeners", self.listeners != next.listeners),
             ("admin", self.admin != next.admin),
             ("workers", self.workers != next.workers),
             ("access_log", self.access_log != next.access_log),
@@ -72,15 +72,19 @@ pub struct Admin {
     pub hosts: Vec<Arc<str>>,
 }
 
-/// A bound address that accepts connections of clients: plain HTTP/1.1.
+/// An address that accepts connections of clients: plain HTTP/1.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
+    /// What tells it from others: its name, or its address.
+    pub id: ListenerId,
     /// The address; with port 0, the system chooses one.
     pub address: SocketAddr,
     /// Who its clients are.
     pub client_address: ClientAddress,
     /// Whether responses say in `X-Portolan-Region` and `X-Portolan-Reason` how they were decided.
     pub debug_headers: bool,
+    /// How many connections may be open at a time, at least 1.
+    pub max_connections: u32,
 }
 
 /// Where locations of addresses come from.

@@ -83,7 +83,8 @@ listeners:
   - address: 0.0.0.0:8080
     client_address: { trusted_proxies: [127.0.0.0/8, "::1"], header: x-forwarded-for }
     debug_headers: true
-  - { address: "[::]:8081", client_address: { trusted_proxies: [10.0.0.0/8], header: x-azure-socketip, front_door_id: ab-cd } }
+  - { address: "[::]:8081", client_address: { trusted_proxies: [10.0.0.0/8], header: x-azure-socketip, front_door_id: ab-cd,
+                                           pass_headers: [X-Real-IP] } }
 admin: { address: 127.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net] }
 workers: 3
 here: on-prem-fra
@@ -133,6 +134,11 @@ drain_time: 5s
     assert_eq!(
         settings.listeners[1].client_address.header,
         ClientHeader::AzureSocketIp { front_door_id }
+    );
+    assert_eq!(*settings.listeners[1].client_address.pass_headers, ["x-real-ip".into()]);
+    assert_eq!(
+        settings.written["plugins"]["ours"]["config"],
+        serde_json::json!({ "percent": "[redacted]", "on": "[redacted]" })
     );
     assert_eq!(
         settings.admin,
@@ -287,10 +293,7 @@ fn without_azure_the_section_is_refused() {
 fn what_needs_a_restart_is_named() {
     let before = settings(SMALL);
     let changed = SMALL.replace(":8080", ":8081").replace("eastus2", "eastus") + "workers: 5\n";
-    assert_eq!(
-        before.fixed_until_restart(&settings(&changed)),
-        ["listeners", "workers"]
-    );
+    assert_eq!(before.fixed_until_restart(&settings(&changed)), ["workers"]);
     assert!(
         before
             .fixed_until_restart(&settings(&SMALL.replace("eastus2", "eastus")))

@@ -1,15 +1,15 @@
 //! Deciding by a configuration file alone, with nothing running: every region's health is unknown.
 
-use crate::admin::instance::{ExplainError, Explained, Question};
 use crate::chance::Chance;
 use crate::config::Settings;
 use crate::control::load::LoadError;
 use crate::control::publisher::Publisher;
 use crate::control::start::Start;
 use crate::control::status::Status;
-use crate::decide;
+use crate::explain::{ExplainError, Explained, Question};
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::upstream::Resolver;
+use crate::vitals::OpenListeners;
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
@@ -39,7 +39,13 @@ pub fn explain(settings: Settings, question: &Question) -> Result<Explained, Off
     // Never driven: no name is looked up, for none is needed.
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let resolver = Arc::new(Resolver::system(runtime.handle().clone()));
-    let (_, tables) = Publisher::new(load.loaded, 1, Arc::new(Notify::new()), resolver);
+    let (_, tables) = Publisher::new(
+        load.loaded,
+        1,
+        Arc::new(Notify::new()),
+        resolver,
+        OpenListeners::default(),
+    );
     let mut plugins = PluginWorker::new(engine, 0, Chance::new().roll());
-    Ok(decide::explain(&tables.current(), question, &mut plugins)?)
+    Ok(crate::explain::explain(&tables.current(), question, &mut plugins)?)
 }

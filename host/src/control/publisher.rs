@@ -3,7 +3,7 @@
 //! One writer needs no lock and no read-modify-write, and readers never wait. Its inputs are valid by construction, so
 //! publishing cannot fail.
 
-use crate::config::Settings;
+use crate::config::{Listener, Settings};
 use crate::control::health::Watched;
 use crate::control::load::regions;
 use crate::geo::Geo;
@@ -11,7 +11,7 @@ use crate::plugin::PluginVersion;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{GatewayTarget, Resolver, SharedBudget};
-use crate::vitals::{GatewayKey, Vitals};
+use crate::vitals::{GatewayKey, OpenListeners, Vitals};
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth};
@@ -58,6 +58,9 @@ pub struct Publisher {
     registry: Registry,
     generation: Generation,
     watched: watch::Sender<Watched>,
+    open_listeners: OpenListeners,
+    /// Those that reloads removed and that are open still.
+    removed_listeners: Arc<[Listener]>,
 }
 
 /// What of a service changes only with the configuration.
@@ -80,7 +83,13 @@ struct Registry {
 
 impl Publisher {
     /// A publisher with its first table. `alarm` is rung by every failed attempt.
-    pub fn new(loaded: Loaded, workers: usize, alarm: Arc<Notify>, resolver: Arc<Resolver>) -> (Self, Arc<Tables>) {
+    pub fn new(
+        loaded: Loaded,
+        workers: usize,
+        alarm: Arc<Notify>,
+        resolver: Arc<Resolver>,
+        open_listeners: OpenListeners,
+    ) -> (Self, Arc<Tables>) {
         let mut registry = Registry {
             workers,
             alarm,
@@ -98,6 +107,8 @@ impl Publisher {
             joined,
             registry,
             watched,
+            open_listeners,
+            removed_listeners: Arc::default(),
         };
         let tables = Tables::new(publisher.next_table());
         (publisher, tables)
@@ -157,16 +168,31 @@ impl Publisher {
         let charts = charts(&loaded);
         self.joined = self.registry.join(&loaded.settings.routing);
         self.charts = charts;
+        self.removed_listeners = self.removed_by(&loaded.settings.listeners);
         self.loaded = loaded;
         self.watched.send_replace(watched(&self.loaded, &self.joined));
     }
 
+    /// The listeners that are open and that these do not replace.
+    fn removed_by(&self, next: &[Listener]) -> Arc<[Listener]> {
+        let before = self.loaded.settings.listeners.iter().chain(&*self.removed_listeners);
+        let is_next = |listener: &Listener| next.iter().any(|next| next.id == listener.id);
+        let removed = before.filter(|it| !is_next(it) && self.open_listeners.is_open(&it.id));
+        removed.cloned().collect()
+    }
+
     fn next_table(&mut self) -> RoutingTable {
         self.generation = self.generation.next();
+        let is_closed = |listener: &Listener| !self.open_listeners.is_open(&listener.id);
+        if self.removed_listeners.iter().any(is_closed) {
+            let open = self.removed_listeners.iter().filter(|it| !is_closed(it));
+            self.removed_listeners = open.cloned().collect();
+        }
         let services = self.loaded.settings.routing.services().iter().enumerate();
         RoutingTable {
             generation: self.generation,
             settings: Arc::clone(&self.loaded.settings),
+            removed_listeners: Arc::clone(&self.removed_listeners),
             geo: Arc::clone(&self.loaded.geo),
             health: Arc::clone(&self.health),
             services: services

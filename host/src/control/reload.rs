@@ -11,11 +11,13 @@ use crate::control::publisher::{Loaded, Plugins, Update};
 use crate::control::status::{Kind, Status};
 use crate::geo;
 use crate::plugin::{PluginEngine, PluginVersion};
+use crate::server::ListenerSet;
+use crate::table::Tables;
 use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,6 +56,8 @@ pub struct Reloader {
     earlier: BTreeMap<PluginName, Arc<PluginVersion>>,
     watched: Watched,
     updates: mpsc::UnboundedSender<Update>,
+    listeners: Arc<ListenerSet>,
+    tables: Arc<Tables>,
     status: Arc<Status>,
 }
 
@@ -90,6 +94,7 @@ impl Reloader {
         engine: PluginEngine,
         first: Load,
         updates: mpsc::UnboundedSender<Update>,
+        (listeners, tables): (Arc<ListenerSet>, Arc<Tables>),
         status: Arc<Status>,
     ) -> Self {
         let watched = Watched::new(path.as_ref(), &first.loaded.settings);
@@ -102,6 +107,8 @@ impl Reloader {
             earlier: BTreeMap::new(),
             watched,
             updates,
+            listeners,
+            tables,
             status,
         }
     }
@@ -150,14 +157,23 @@ impl Reloader {
         let engine = self.engine.clone();
         match off_thread(move || load::all(&path, &engine)).await {
             Ok(Load { loaded, contents }) => {
+                // Last, so that nothing is bound for a configuration that is rejected for something else.
+                let prepared = match self.listeners.prepare(&loaded.settings.listeners) {
+                    Ok(prepared) => prepared,
+                    Err(error) => return self.refuse(Kind::Config, &error),
+                };
                 warn_of_what_needs_a_restart(&self.loaded.settings, &loaded.settings);
                 for warning in &loaded.settings.warnings {
                     tracing::warn!("{warning}");
                 }
                 self.watched = Watched::new(self.path.as_ref(), &loaded.settings);
                 self.keep_earlier(&loaded.plugins);
+                let drain_deadline = Instant::now() + loaded.settings.drain_time;
                 self.loaded = loaded.clone();
                 self.publish(Kind::Config, Update::Loaded(loaded));
+                self.listeners
+                    .commit_when_published(prepared, &self.tables, drain_deadline)
+                    .await;
                 self.keep(move |last_good| last_good.keep_only(&contents)).await;
             }
             Err(error) => self.refuse(Kind::Config, &error),

@@ -69,7 +69,8 @@ impl Board {
             Asked::Service(service) => (service, answers.service(service, now)),
             Asked::Region(service, slot) => (service, answers.region(service, slot, now)),
         };
-        if wants_explanation(request) {
+        let may_explain = settings.front_door.as_ref().is_some_and(|it| it.explains_probes);
+        if may_explain && wants_explanation(request) {
             say(answer, &answers.explain(service, now))
         } else {
             say(answer, &format!("{answer}\n"))

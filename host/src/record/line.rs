@@ -15,8 +15,16 @@ pub(super) struct Line<'a> {
     facts: &'a Facts,
     ending: Ending,
     total: Duration,
-    service: Option<&'a Service>,
+    served: Option<Served<'a>>,
     now: SystemTime,
+}
+
+/// The service that a request came to.
+#[derive(Clone, Copy)]
+pub(super) struct Served<'a> {
+    pub(super) service: &'a Service,
+    /// The name of the reason that its plugin gave.
+    pub(super) plugin_reason: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
@@ -24,36 +32,34 @@ impl<'a> Line<'a> {
         facts: &'a Facts,
         ending: Ending,
         total: Duration,
-        service: Option<&'a Service>,
+        served: Option<Served<'a>>,
         now: SystemTime,
     ) -> Self {
         Self {
             facts,
             ending,
             total,
-            service,
+            served,
             now,
         }
     }
 
     fn region(&self, slot: Slot) -> &'a str {
-        let gateway = self.service.and_then(|service| service.gateway(slot));
+        let gateway = self.served.and_then(|served| served.service.gateway(slot));
         gateway.map_or("", |gateway| gateway.region.as_str())
     }
 }
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { facts, service, .. } = self;
+        let Self { facts, served, .. } = self;
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("time", &Text(humantime::format_rfc3339_micros(self.now)))?;
         if let Some(trace) = facts.trace {
             line.serialize_entry("trace", &Text(format_args!("{trace:032x}")))?;
         }
-        if let Some(client) = facts.client {
-            line.serialize_entry("client", &Text(client.addr))?;
-            line.serialize_entry("client_from", client.source.as_str())?;
-        }
+        line.serialize_entry("client", &Text(facts.client.addr))?;
+        line.serialize_entry("client_from", facts.client.source.as_str())?;
         if let Some(country) = facts.country.as_str() {
             line.serialize_entry("country", country)?;
         }
@@ -69,8 +75,11 @@ impl Serialize for Line<'_> {
             line.serialize_entry("status", &status.as_u16())?;
         }
         line.serialize_entry("outcome", self.ending.as_str())?;
-        if let Some(service) = service {
-            line.serialize_entry("service", service.name.as_str())?;
+        if let Some(reason) = facts.reason {
+            line.serialize_entry("error", reason.as_str())?;
+        }
+        if let Some(served) = served {
+            line.serialize_entry("service", served.service.name.as_str())?;
         }
         if let Some(slot) = facts.answered_by {
             line.serialize_entry("region", self.region(slot))?;
@@ -80,11 +89,21 @@ impl Serialize for Line<'_> {
             line.serialize_entry("no_retry", withheld.as_str())?;
         }
         if let Some(decided) = &facts.decided {
-            line.serialize_entry("by", decided.by.as_str())?;
-            match decided.by {
-                RankedBy::Policy | RankedBy::Plugin { reason: 0, .. } => {}
-                RankedBy::Plugin { reason, .. } => line.serialize_entry("plugin_reason", &reason)?,
-                RankedBy::Fallback(fault) => line.serialize_entry("plugin_fault", fault)?,
+            let by = decided.cause.by;
+            line.serialize_entry("by", by.as_str())?;
+            if let Some(served) = served {
+                let reason = decided.cause.reason(served.service, served.plugin_reason);
+                line.serialize_entry("reason", &Text(reason))?;
+            }
+            if let Some(reason @ 1..) = by.plugin_reason() {
+                match served.and_then(|served| served.plugin_reason) {
+                    Some(name) => line.serialize_entry("plugin_reason", name)?,
+                    // A code that the plugin has not named.
+                    None => line.serialize_entry("plugin_reason", &Text(reason))?,
+                }
+            }
+            if let RankedBy::Fallback(fault) = by {
+                line.serialize_entry("plugin_fault", fault)?;
             }
             line.serialize_entry("generation", &decided.generation.0)?;
             line.serialize_entry("decide_ms", &millis(decided.took))?;

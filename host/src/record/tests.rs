@@ -10,6 +10,7 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use portolan_core::candidates;
 use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, ServiceParts};
+use portolan_core::decision::RankedBy;
 use portolan_core::geo::{Location, Place, PlaceId, Point};
 use portolan_core::health::ServiceHealth;
 use portolan_core::identity::IdentitySource;
@@ -21,10 +22,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::Notify;
 
+/// Who connected.
+const PEER: ClientIdentity = ClientIdentity {
+    addr: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    source: IdentitySource::Peer,
+};
+
 /// One service with two regions, recorded by one worker into a file.
 struct Scene {
     table: Rc<Table>,
     unrouted: Arc<ServiceVitals>,
+    rejections: Arc<Rejections>,
     recorder: Rc<Recorder>,
     log: AccessLog,
     folder: tempfile::TempDir,
@@ -43,6 +51,10 @@ impl Ledger for Rc<Table> {
 
     fn gateway(&self, _: ServiceId, slot: Slot) -> Option<&Vitals> {
         self.gateways.get(slot.index()).map(|vitals| &**vitals)
+    }
+
+    fn plugin_reason(&self, _: ServiceId, reason: u16) -> Option<&str> {
+        (reason == 3).then_some("sticky")
     }
 }
 
@@ -71,14 +83,21 @@ impl Scene {
         let folder = tempfile::tempdir().expect("a folder");
         let log = AccessLog::start(Destination::File(folder.path().join("log")), 1).expect("started");
         let unrouted = Arc::new(ServiceVitals::new("".into(), 1));
+        let rejections = Arc::new(Rejections::new(1));
         Self {
-            recorder: Rc::new(Recorder::new(0, Arc::clone(&unrouted), log.sink(0))),
+            recorder: Rc::new(Recorder::new(
+                0,
+                Arc::clone(&unrouted),
+                Arc::clone(&rejections),
+                log.sink(0),
+            )),
             table: Rc::new(Table {
                 vitals: ServiceVitals::new("shop".into(), 1),
                 gateways: vitals.collect(),
                 service,
             }),
             unrouted,
+            rejections,
             log,
             folder,
         }
@@ -90,7 +109,15 @@ impl Scene {
             .uri("/cart?card=4111")
             .header("host", "shop.example.net");
         let (request, ()) = request.body(()).expect("a request").into_parts();
-        RequestRecord::begin(&self.recorder, &request, Instant::now())
+        RequestRecord::begin(&self.recorder, &request, PEER, Instant::now())
+    }
+
+    fn rejected(&self) -> Vec<(&'static str, u64)> {
+        let pairs = Reason::ALL
+            .into_iter()
+            .map(Reason::as_str)
+            .zip(self.rejections.totals());
+        pairs.filter(|(_, count)| *count > 0).collect()
     }
 
     fn decided(&self, method: Method, by: RankedBy) -> RequestRecord<Rc<Table>> {
@@ -202,7 +229,8 @@ async fn a_request_that_failed_over_is_told_whole() {
             ]),
         ),
         ("by", json!("plugin")),
-        ("plugin_reason", json!(3)),
+        ("reason", json!("plugin; because=sticky")),
+        ("plugin_reason", json!("sticky")),
         ("generation", json!(7)),
         ("decide_ms", json!(0.0008)),
         ("first_byte_ms", json!(12.0)),
@@ -293,19 +321,50 @@ async fn what_no_region_answered_counts_for_the_service() {
 async fn what_came_to_no_service_is_counted_too() {
     let scene = Scene::new();
     let mut record = scene.begin(Method::GET);
-    record.ended(Ending::NoRoute);
+    record.rejected(Ending::NoRoute, Some(Reason::NoRoute));
     let empty = Response::builder()
         .status(404)
         .body(Empty::<Bytes>::new())
         .expect("a response");
     drop(record.deliver(empty));
     assert_eq!(told(scene.unrouted.totals().endings), [("no_route", 1)]);
+    assert_eq!(scene.rejected(), [("no_route", 1)]);
     let lines = scene.lines();
     assert_eq!(
         (&lines[0]["status"], &lines[0]["outcome"]),
         (&json!(404), &json!("no_route"))
     );
-    assert!(lines[0].get("service").is_none() && lines[0].get("client").is_none());
+    assert_eq!(
+        (&lines[0]["error"], &lines[0]["client"]),
+        (&json!("no_route"), &json!("192.0.2.1"))
+    );
+    assert!(lines[0].get("service").is_none() && lines[0].get("reason").is_none());
+}
+
+#[test]
+fn what_could_not_be_read_is_counted_and_logged() {
+    let scene = Scene::new();
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    RequestRecord::<Rc<Table>>::unread(&scene.recorder, PEER, Reason::LargeHead, Some(status));
+    assert_eq!(scene.rejected(), [("head_too_large", 1)]);
+    assert_eq!(told(scene.unrouted.totals().endings), [("refused", 1)]);
+    let lines = scene.lines();
+    for (key, value) in [
+        ("client", json!("192.0.2.1")),
+        ("status", json!(431)),
+        ("outcome", json!("refused")),
+        ("error", json!("head_too_large")),
+        ("method", Value::Null),
+    ] {
+        assert_eq!(lines[0][key], value, "{key} of {}", lines[0]);
+    }
+}
+
+#[test]
+fn the_reason_of_a_built_in_policy_is_logged() {
+    let scene = Scene::new();
+    drop(scene.decided(Method::GET, RankedBy::Policy));
+    assert_eq!(scene.lines()[0]["reason"], "latency");
 }
 
 #[test]
@@ -318,6 +377,7 @@ fn a_panic_is_our_own_fault() {
     }));
     assert!(panicked.is_err());
     assert_eq!(told(scene.table.vitals.totals().endings), [("internal", 1)]);
+    assert_eq!(scene.rejected(), [("internal", 1)]);
 }
 
 /// A body of frames that are there already.

@@ -10,8 +10,8 @@ fn gave_up(reason: GaveUp, last: Option<Outcome>) -> RequestError {
 #[test]
 fn who_may_come_again_is_told_when() {
     for (error, status) in [
-        (RequestError::Overload, 503),
-        (RequestError::Nobody(Exclusion::Unhealthy), 503),
+        (RequestError::NoRegion(Exclusion::Unhealthy), 503),
+        (RequestError::NoRegion(Exclusion::Full), 503),
         (gave_up(GaveUp::Silence, Some(Outcome::TimedOut)), 503),
         (gave_up(GaveUp::NoneLeft, Some(Outcome::NotSent)), 503),
         (gave_up(GaveUp::NoneLeft, Some(Outcome::Broken)), 502),
@@ -52,5 +52,6 @@ fn what_is_the_clients_own_fault_ends_its_connection() {
     }
     let options = RequestError::NotForwarded(NotForwarded::OptionsOfOurs).response();
     assert_eq!(options.status(), 200);
+    assert_eq!(RequestError::NotForwarded(NotForwarded::OptionsOfOurs).reason(), None);
     assert!(options.body().is_end_stream() && !options.headers().contains_key(header::CONNECTION));
 }

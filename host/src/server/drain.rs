@@ -59,8 +59,9 @@ impl Drain {
         let _ = self.0.wait_for(|phase| matches!(phase, Phase::Draining(_))).await;
     }
 
-    /// Waits, after the drain began, until its deadline has passed.
+    /// Waits until the drain has begun and its deadline has passed.
     pub async fn over(&mut self) {
+        self.begun().await;
         loop {
             let Phase::Draining(deadline) = *self.0.borrow_and_update() else {
                 return;
@@ -72,6 +73,31 @@ impl Drain {
                     return tokio::time::sleep_until(deadline.into()).await;
                 },
             }
+        }
+    }
+}
+
+/// The drain of a listener: its own, when a reload removes it, or the whole program's, whichever comes first.
+#[derive(Clone, Debug)]
+pub(super) struct ListenerDrain {
+    pub(super) own: Drain,
+    pub(super) program: Drain,
+}
+
+impl ListenerDrain {
+    /// Waits until one of them begins.
+    pub(super) async fn begun(&mut self) {
+        tokio::select! {
+            () = self.own.begun() => {}
+            () = self.program.begun() => {}
+        }
+    }
+
+    /// Waits until one of them is over.
+    pub(super) async fn over(&mut self) {
+        tokio::select! {
+            () = self.own.over() => {}
+            () = self.program.over() => {}
         }
     }
 }
@@ -104,5 +130,38 @@ mod tests {
         drop(switch);
         drain.begun().await;
         drain.over().await;
+    }
+
+    fn is_over(drain: &mut ListenerDrain) -> bool {
+        let over = std::pin::pin!(drain.over());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        over.poll(&mut context).is_ready()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_drains_when_it_is_removed_or_when_the_program_ends() {
+        for removed in [true, false] {
+            let ((own_switch, own), (switch, program)) = (drain(), drain());
+            let mut both = ListenerDrain { own, program };
+            assert!(!is_over(&mut both), "nothing has begun");
+            let begun = if removed { &own_switch } else { &switch };
+            begun.begin(tokio::time::Instant::now().into_std() + Duration::from_secs(5));
+            both.begun().await;
+            assert!(!is_over(&mut both), "five seconds are left");
+            tokio::time::advance(Duration::from_secs(6)).await;
+            both.over().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_removed_listener_keeps_its_time_when_its_switch_is_gone() {
+        let ((own_switch, own), (_switch, program)) = (drain(), drain());
+        let mut both = ListenerDrain { own, program };
+        own_switch.begin(tokio::time::Instant::now().into_std() + Duration::from_secs(5));
+        drop(own_switch);
+        both.begun().await;
+        assert!(!is_over(&mut both));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        both.over().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The listening socket and its accept loop.
+//! The listening socket: how it is bound, and how connections are accepted from it.
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -16,8 +16,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// spreads connections over them.
 ///
 /// # Errors
-/// When the address cannot be had.
-pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// When the address cannot be bound.
+pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -41,7 +41,7 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Ok(accepted) => return accepted,
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; trying again in a moment");
+                tracing::warn!(%error, "failed to accept a connection, trying again");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -59,7 +59,7 @@ pub(super) fn accept_waiting(listener: &TcpListener) -> impl Iterator<Item = (Tc
     })
 }
 
-/// Whether an error says something of the connection that was to be accepted, and nothing of the listener. Linux
+/// Whether an error is about the connection that was to be accepted, and not about the listener. Linux
 /// reports network errors of the new connection here (accept(2)).
 fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(

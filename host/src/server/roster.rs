@@ -1,7 +1,8 @@
-//! The open connections of a worker: how many there are, what each is doing, and which have waited too long.
+//! The open connections of a listener on one worker: how many exchanges each runs, and which have waited too long.
 //!
-//! What a connection does is a byte that it writes and the worker's tick reads, so that timeouts cost no timer per
-//! request.
+//! What a connection does is a count and a byte that it writes and the worker's tick reads, so that timeouts cost no
+//! timer per request. An exchange is one request and its response: at most one at a time in HTTP/1.1, many in protocols
+//! with streams.
 
 use super::Limits;
 use std::cell::{Cell, RefCell};
@@ -11,11 +12,11 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// All connections of one worker.
+/// All connections of one listener on one worker.
 #[derive(Debug)]
 pub(super) struct Roster {
     pub(super) limits: Limits,
-    seats: RefCell<BTreeMap<u64, Rc<Activity>>>,
+    connections: RefCell<BTreeMap<u64, Rc<Activity>>>,
     next: Cell<u64>,
     draining: Cell<bool>,
     left: Notify,
@@ -24,83 +25,88 @@ pub(super) struct Roster {
 /// What one connection is doing.
 #[derive(Debug)]
 pub(super) struct Activity {
-    phase: Cell<Phase>,
+    /// Exchanges that run.
+    exchanges: Cell<u32>,
+    /// What it waits for while none runs.
+    waits_for: Cell<Wait>,
     /// How long it has waited for its client, as far as ticks tell.
     waited: Cell<Duration>,
     ending: Cell<Ending>,
     task: RefCell<Option<Waker>>,
 }
 
+/// What a connection without a running exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Nothing came yet.
-    New,
-    /// A part of a request's head came.
+enum Wait {
+    /// The first byte.
+    First,
+    /// The rest of a request's head.
     Head,
-    /// A request is being answered.
-    Busy,
-    /// A request was answered, and nothing came since.
-    Idle,
+    /// The next request.
+    Next,
 }
 
 /// Whether a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+enum Ending {
     /// It goes on.
     No,
-    /// It ends unless a request came meanwhile.
+    /// It ends unless an exchange began meanwhile.
     IfIdle,
     /// It ends now.
     Now,
 }
 
-/// A connection's place in the roster, given back when dropped.
+/// A connection's entry in the roster, removed when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Entry {
     roster: Rc<Roster>,
     number: u64,
     pub(super) activity: Rc<Activity>,
 }
 
+/// A running exchange of a connection, ended when dropped.
+#[derive(Debug)]
+pub(super) struct Exchange(Rc<Activity>);
+
 impl Roster {
     pub(super) fn new(limits: Limits) -> Rc<Self> {
         Rc::new(Self {
             limits,
-            seats: RefCell::default(),
+            connections: RefCell::default(),
             next: Cell::new(0),
             draining: Cell::new(false),
             left: Notify::new(),
         })
     }
 
-    /// A place for a new connection; `None` when all are taken.
-    pub(super) fn admit(self: &Rc<Self>) -> Option<Seat> {
-        let mut seats = self.seats.borrow_mut();
-        if seats.len() >= self.limits.connections {
-            return None;
-        }
+    /// An entry for a new connection.
+    pub(super) fn enter(self: &Rc<Self>) -> Entry {
         let number = self.next.replace(self.next.get() + 1);
         let activity = Rc::new(Activity {
-            phase: Cell::new(Phase::New),
+            exchanges: Cell::new(0),
+            waits_for: Cell::new(Wait::First),
             waited: Cell::new(Duration::ZERO),
             ending: Cell::new(Ending::No),
             task: RefCell::default(),
         });
-        seats.insert(number, Rc::clone(&activity));
-        Some(Seat {
+        self.connections.borrow_mut().insert(number, Rc::clone(&activity));
+        Entry {
             roster: Rc::clone(self),
             number,
             activity,
-        })
+        }
     }
 
     /// Time passed: ends the connections whose clients have kept them waiting too long.
     pub(super) fn tick(&self, passed: Duration) {
-        for activity in self.seats.borrow().values() {
-            let limit = match activity.phase.get() {
-                Phase::Busy => continue,
-                Phase::New | Phase::Head => self.limits.header_timeout,
-                Phase::Idle => self.limits.idle_timeout,
+        for activity in self.connections.borrow().values() {
+            if activity.runs_exchanges() {
+                continue;
+            }
+            let limit = match activity.waits_for.get() {
+                Wait::First | Wait::Head => self.limits.header_timeout,
+                Wait::Next => self.limits.idle_timeout,
             };
             // The first tick may come right after the wait began, so one tick is not counted.
             if activity.waited.get() >= limit {
@@ -110,32 +116,30 @@ impl Roster {
         }
     }
 
-    /// From now on every response tells its client to close.
+    /// From now on every response asks its client to close.
     pub(super) fn begin_drain(&self) {
         self.draining.set(true);
     }
 
     /// Ends the connections on which no request has begun.
     pub(super) fn end_idle(&self) {
-        let seats = self.seats.borrow();
-        let idle = |activity: &&Rc<Activity>| matches!(activity.phase.get(), Phase::New | Phase::Idle);
-        seats
-            .values()
-            .filter(idle)
-            .for_each(|activity| activity.end(Ending::IfIdle));
+        for activity in self.connections.borrow().values() {
+            if !activity.runs_exchanges() && activity.waits_for.get() != Wait::Head {
+                activity.end(Ending::IfIdle);
+            }
+        }
     }
 
     /// Ends all connections, whatever they do.
     pub(super) fn end_all(&self) {
-        self.seats
-            .borrow()
-            .values()
-            .for_each(|activity| activity.end(Ending::Now));
+        for activity in self.connections.borrow().values() {
+            activity.end(Ending::Now);
+        }
     }
 
     /// Waits until there are no connections.
     pub(super) async fn empty(&self) {
-        while !self.seats.borrow().is_empty() {
+        while !self.connections.borrow().is_empty() {
             self.left.notified().await;
         }
     }
@@ -148,22 +152,21 @@ impl Activity {
     }
 
     /// Bytes came.
-    pub(super) fn heard(&self) {
-        if matches!(self.phase.get(), Phase::New | Phase::Idle) {
-            self.phase.set(Phase::Head);
+    pub(super) fn received(&self) {
+        if !self.runs_exchanges() && self.waits_for.get() != Wait::Head {
+            self.waits_for.set(Wait::Head);
             self.waited.set(Duration::ZERO);
         }
     }
 
     /// A request's head is whole.
-    pub(super) fn begin(&self) {
-        self.phase.set(Phase::Busy);
+    pub(super) fn begin(self: &Rc<Self>) -> Exchange {
+        self.exchanges.set(self.exchanges.get() + 1);
+        Exchange(Rc::clone(self))
     }
 
-    /// The response is finished.
-    pub(super) fn finish(&self) {
-        self.phase.set(Phase::Idle);
-        self.waited.set(Duration::ZERO);
+    fn runs_exchanges(&self) -> bool {
+        self.exchanges.get() > 0
     }
 
     /// Whether the connection is to end now.
@@ -173,13 +176,18 @@ impl Activity {
             Ending::Now => true,
             Ending::IfIdle => {
                 // A request that came at the last moment is answered.
-                let busy = self.phase.get() == Phase::Busy;
-                if busy {
+                let runs = self.runs_exchanges();
+                if runs {
                     self.ending.set(Ending::No);
                 }
-                !busy
+                !runs
             }
         }
+    }
+
+    /// Whether it ends because a part of a request's head came and the rest did not in time.
+    pub(super) fn is_late_head(&self) -> bool {
+        !self.runs_exchanges() && self.waits_for.get() == Wait::Head && self.ending.get() == Ending::IfIdle
     }
 
     fn end(&self, ending: Ending) {
@@ -190,21 +198,32 @@ impl Activity {
     }
 }
 
-impl Seat {
-    /// What the worker allows its connections.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let Self(activity) = self;
+        activity.exchanges.set(activity.exchanges.get() - 1);
+        if !activity.runs_exchanges() {
+            activity.waits_for.set(Wait::Next);
+            activity.waited.set(Duration::ZERO);
+        }
+    }
+}
+
+impl Entry {
+    /// What the listener allows its connections.
     pub(super) fn limits(&self) -> &Limits {
         &self.roster.limits
     }
 
-    /// Whether responses are to tell their clients to close.
+    /// Whether responses ask their clients to close.
     pub(super) fn is_draining(&self) -> bool {
         self.roster.draining.get()
     }
 }
 
-impl Drop for Seat {
+impl Drop for Entry {
     fn drop(&mut self) {
-        self.roster.seats.borrow_mut().remove(&self.number);
+        self.roster.connections.borrow_mut().remove(&self.number);
         self.roster.left.notify_one();
     }
 }

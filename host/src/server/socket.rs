@@ -1,5 +1,6 @@
-//! A downstream socket as hyper reads and writes it, with an eye on what its client does.
+//! A downstream stream as hyper reads and writes it. It notes when bytes come, and bounds how long a write may wait.
 
+use super::accepted::ClientStream;
 use super::roster::Activity;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -8,21 +9,20 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// A client's socket.
+/// A client's stream.
 #[derive(Debug)]
-pub(super) struct Socket {
-    stream: TokioIo<TcpStream>,
+pub(super) struct Socket<S> {
+    stream: TokioIo<S>,
     activity: Rc<Activity>,
     write_timeout: Duration,
-    /// Runs while the client does not take what is to be written.
+    /// Runs while the client reads nothing of what is to be written.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, activity: Rc<Activity>, write_timeout: Duration) -> Self {
+impl<S: ClientStream> Socket<S> {
+    pub(super) fn new(stream: S, activity: Rc<Activity>, write_timeout: Duration) -> Self {
         Self {
             stream: TokioIo::new(stream),
             activity,
@@ -31,7 +31,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> S {
         self.stream.into_inner()
     }
 
@@ -45,12 +45,12 @@ impl Socket {
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "the client does not take its response",
+            "the client does not read its response",
         )))
     }
 }
 
-impl Read for Socket {
+impl<S: ClientStream> Read for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,12 +58,12 @@ impl Read for Socket {
     ) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         // Bytes, or the end of the connection, which ends the waiting as well.
-        self.activity.heard();
+        self.activity.received();
         Poll::Ready(read)
     }
 }
 
-impl Write for Socket {
+impl<S: ClientStream> Write for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watched(written, context)

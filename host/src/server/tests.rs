@@ -8,7 +8,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 fn limits() -> Limits {
     Limits {
-        connections: 2,
         header_timeout: 3 * TICK,
         idle_timeout: 5 * TICK,
         ..Limits::default()
@@ -24,61 +23,70 @@ fn ticks_until_over(roster: &Roster, is_over: impl Fn() -> bool) -> Option<u32> 
     })
 }
 
-#[test]
-fn a_place_is_free_again_when_its_connection_is_gone() {
-    let roster = Roster::new(limits());
-    let (first, second) = (roster.admit(), roster.admit());
-    assert!(first.is_some() && second.is_some() && roster.admit().is_none());
-    drop(first);
-    assert!(roster.admit().is_some());
-}
-
 /// The first tick may come at once and is not counted.
 #[test]
 fn clients_have_their_time_and_no_more() {
     let roster = Roster::new(limits());
-    let seat = roster.admit().expect("a place");
-    let activity = &seat.activity;
+    let entry = roster.enter();
+    let activity = &entry.activity;
     assert_eq!(
         ticks_until_over(&roster, || activity.is_over()),
         Some(4),
         "nothing came"
     );
 
-    let seat = roster.admit().expect("a place");
-    let activity = &seat.activity;
+    let entry = roster.enter();
+    let activity = &entry.activity;
     roster.tick(TICK);
     roster.tick(TICK);
-    activity.heard();
+    activity.received();
+    assert!(!activity.is_late_head(), "it has time left");
     roster.tick(TICK);
     // Bytes of the same head do not buy time.
-    activity.heard();
+    activity.received();
     assert_eq!(
         ticks_until_over(&roster, || activity.is_over()),
         Some(3),
         "half a head came"
     );
+    assert!(activity.is_late_head());
 }
 
 #[test]
 fn an_answer_may_take_as_long_as_it_takes_and_the_next_request_may_not() {
     let roster = Roster::new(limits());
-    let seat = roster.admit().expect("a place");
-    let activity = &seat.activity;
-    activity.heard();
-    activity.begin();
+    let entry = roster.enter();
+    let activity = &entry.activity;
+    activity.received();
+    let exchange = activity.begin();
     assert_eq!(ticks_until_over(&roster, || activity.is_over()), None);
-    activity.finish();
+    drop(exchange);
+    assert_eq!(ticks_until_over(&roster, || activity.is_over()), Some(6));
+    assert!(!activity.is_late_head());
+}
+
+#[test]
+fn a_connection_is_idle_when_the_last_of_its_exchanges_has_ended() {
+    let roster = Roster::new(limits());
+    let entry = roster.enter();
+    let activity = &entry.activity;
+    let (first, second) = (activity.begin(), activity.begin());
+    drop(first);
+    assert_eq!(ticks_until_over(&roster, || activity.is_over()), None, "one still runs");
+    roster.end_idle();
+    assert!(!activity.is_over(), "a drain waits for it as well");
+    drop(second);
     assert_eq!(ticks_until_over(&roster, || activity.is_over()), Some(6));
 }
 
 #[test]
 fn a_request_at_the_last_moment_is_answered() {
     let roster = Roster::new(limits());
-    let (late, idle) = (roster.admit().expect("a place"), roster.admit().expect("a place"));
+    let (late, idle) = (roster.enter(), roster.enter());
     roster.end_idle();
-    late.activity.begin();
+    let exchange = late.activity.begin();
     assert!(!late.activity.is_over() && idle.activity.is_over());
     roster.end_all();
     assert!(late.activity.is_over());
+    drop(exchange);
 }

@@ -1,21 +1,10 @@
 //! Fields that need care on their way, of either kind of message.
 
-/// How the names of fields begin that are set by us, by Azure or by Front Door.
-const RESERVED: [&str; 3] = ["x-portolan-", "x-azure-", "x-fd-"];
+use portolan_core::identity::{self, fields::FieldKind};
 
 /// Whether a field always ends here (RFC 9110, section 7.6.1). Names are in lower case.
 pub(super) fn is_hop(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "proxy-connection" | "upgrade")
-}
-
-/// Whether a field tells of the client's side what only a trusted proxy before us may set: ours, Azure's and Front Door's.
-pub(super) fn is_reserved(name: &str) -> bool {
-    RESERVED.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// Whether it is one of those, or tells of the way of a request, as proxies do.
-pub(super) fn is_of_proxies(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || is_reserved(name)
 }
 
 /// Whether `Connection` names no further fields: nearly all do not.
@@ -32,13 +21,12 @@ pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Whether a field may come after the body: not one that decides how a message is read, where it goes, who may see it or how
 /// long it is kept (RFC 9110, section 6.5.1). Whoever merges trailers into the head would take it for true.
 pub(super) fn may_trail(name: &str) -> bool {
-    !is_hop(name) && !is_of_proxies(name) && !comes_before(name)
+    !is_hop(name) && !comes_before(name) && matches!(identity::fields::kind(name), (FieldKind::Other, _))
 }
 
 fn comes_before(name: &str) -> bool {
     let is_framing = matches!(name, "transfer-encoding" | "content-length" | "trailer" | "te");
-    let is_routing =
-        matches!(name, "host" | "via" | "forwarded" | "proxy" | "http2-settings") || name.starts_with("x-forwarded-");
+    let is_routing = matches!(name, "host" | "via" | "proxy" | "http2-settings");
     let modifies =
         matches!(name, "expect" | "max-forwards" | "range" | "pragma" | "cache-control") || name.starts_with("if-");
     let authenticates = matches!(
@@ -92,8 +80,13 @@ mod tests {
             "set-cookie",
             "if-match",
             "x-forwarded-for",
+            "x-forwarded_for",
             "x-azure-fdid",
+            "x_azure_fdid",
             "x-portolan-region",
+            "x-real-ip",
+            "forwarded",
+            "content_length",
             "cache-control",
         ] {
             assert!(!may_trail(name), "{name}");

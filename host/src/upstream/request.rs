@@ -9,6 +9,7 @@ use crate::message;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Version};
+use portolan_core::identity::ClientAddress;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ pub struct Forwarding<'a> {
     pub scheme: &'static str,
     /// Whether the peer is a trusted proxy, whose own word on the client's side stands.
     pub is_trusted: bool,
+    /// Which of the fields about the client's side go on.
+    pub policy: &'a ClientAddress,
     /// Random numbers for a trace that begins here.
     pub chance: [u64; 3],
 }
@@ -152,10 +155,12 @@ impl<'a> Outbound<'a> {
         if ends_here(text) {
             return true;
         }
+        let Forwarding { is_trusted, policy, .. } = self.forwarding;
+        if !policy.passes(text, is_trusted) {
+            return true;
+        }
         let is_rewritten = match text.as_bytes()[0] {
-            b'x' => *name == X_FORWARDED_FOR || !self.forwarding.is_trusted && fields::is_of_proxies(text),
-            // We add nothing to it, so it would be the client's word alone.
-            b'f' => !self.forwarding.is_trusted && *name == header::FORWARDED,
+            b'x' => *name == X_FORWARDED_FOR,
             b't' => match self.trace {
                 Trace::Kept(_) => false,
                 // A state without its parent means nothing (W3C Trace Context, section 4.3).

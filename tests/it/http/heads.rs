@@ -1,6 +1,9 @@
 //! How the head of a request is written: what another reader might take for something else is refused.
 
 use super::check_refused;
+use crate::listeners::rejected;
+use portolan_tests::Setup;
+use portolan_tests::raw::Wire;
 
 #[test]
 fn the_framing_of_a_request_leaves_no_doubt() {
@@ -144,4 +147,66 @@ fn what_is_too_large_is_refused() {
         (431, "a field", field.as_bytes()),
         (431, "too many fields", fields.as_bytes()),
     ]);
+}
+
+#[tokio::test]
+async fn a_rejected_head_is_logged_and_counted_with_its_reason() {
+    let world = Setup::regions(&["westeurope"])
+        .service("health_check: off")
+        .logging()
+        .start();
+    let large = format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n\r\n", "c".repeat(70_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "b: c\r\n".repeat(200));
+    let target = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(16 * 1024));
+    let cases: &[(&str, u16, &[u8])] = &[
+        // By the parser.
+        ("head_too_large", 431, large.as_bytes()),
+        ("head_too_large", 431, many.as_bytes()),
+        ("field", 400, b"GET / HTTP/1.1\r\nhost: a\r\nbad field: x\r\n\r\n"),
+        ("target", 400, b"GET ://a HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("version", 400, b"GET / HTTP/3.7\r\nhost: a\r\n\r\n"),
+        (
+            "content_length",
+            400,
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",
+        ),
+        (
+            "transfer_encoding",
+            400,
+            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n",
+        ),
+        ("http2", 505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        // By us.
+        ("host", 400, b"GET / HTTP/1.1\r\n\r\n"),
+        ("target_too_long", 414, target.as_bytes()),
+        ("connect", 405, b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("trace", 405, b"TRACE / HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("expect", 417, b"GET / HTTP/1.1\r\nhost: a\r\nexpect: wonders\r\n\r\n"),
+        (
+            "max_forwards",
+            400,
+            b"OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: x\r\n\r\n",
+        ),
+        (
+            "transfer_encoding",
+            501,
+            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+        ),
+    ];
+    for (index, (reason, status, request)) in cases.iter().enumerate() {
+        let before = rejected(&world, reason).await;
+        let mut client = Wire::open(world.proxy());
+        client.write(request);
+        let answer = client.response("GET").unwrap_or_else(|| panic!("{reason}: no answer"));
+        assert_eq!(answer.status(), *status, "{reason}: {}", answer.head);
+        // Not ended on either side, the connection would wait for its client.
+        drop(client);
+        let lines = world.until_logged(index + 1).await;
+        let line = &lines[index];
+        assert_eq!(line["error"], *reason, "{line}");
+        assert_eq!(line["status"], *status, "{line}");
+        assert_eq!(line["outcome"], "refused", "{line}");
+        assert_eq!(line["client"], "127.0.0.1", "{line}");
+        assert_eq!(rejected(&world, reason).await, before + 1, "{reason}");
+    }
 }

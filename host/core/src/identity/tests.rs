@@ -6,6 +6,7 @@ fn trusting(networks: &[&str], header: ClientHeader) -> ClientAddress {
     ClientAddress {
         trusted: networks.iter().map(|net| net.parse().expect("a network")).collect(),
         header,
+        pass_headers: Box::default(),
     }
 }
 
@@ -29,7 +30,7 @@ fn check(header: &ClientHeader, name: &'static str, lines: &[&str], expected: &s
         header.clone(),
     );
     let lines: Vec<_> = lines.iter().map(|line| (name, *line)).collect();
-    let found = identify(ip("10.0.0.1"), &headers(&lines), &policy);
+    let found = identify(ip("10.0.0.1"), &headers(&lines), &policy).client;
     let expected = match expected {
         "-" => (ip("10.0.0.1"), IdentitySource::Peer),
         client if name == "forwarded" => (ip(client), IdentitySource::Forwarded),
@@ -191,23 +192,32 @@ fn azure_socket_ip_needs_the_right_front_door() {
         ),
     ];
     for (front_door_id, lines, expected) in cases {
+        let is_any = front_door_id.is_none();
         let policy = trusting(&["10.0.0.0/8"], ClientHeader::AzureSocketIp { front_door_id });
         let found = identify(ip("10.0.0.1"), &headers(&lines), &policy);
-        assert_eq!((found.addr, found.source), expected, "{policy:?} {lines:?}");
+        let client = found.client;
+        assert_eq!((client.addr, client.source), expected, "{policy:?} {lines:?}");
+        // Whoever names another Front Door, or none, is not believed in anything else either.
+        let names_ours = lines.iter().filter(|(name, _)| *name == "x-azure-fdid").count() == 1
+            && lines
+                .iter()
+                .any(|(name, id)| *name == "x-azure-fdid" && id.eq_ignore_ascii_case(ours));
+        assert_eq!(found.is_trusted, is_any || names_ours, "{policy:?} {lines:?}");
     }
 }
 
 #[test]
 fn the_peer_is_canonical() {
     let mapped = ip("::ffff:10.0.0.1");
-    let none = identify(mapped, &HeaderMap::new(), &ClientAddress::default());
+    let none = identify(mapped, &HeaderMap::new(), &ClientAddress::default()).client;
     assert_eq!((none.addr, none.source), (ip("10.0.0.1"), IdentitySource::Peer));
 
     let policy = trusting(&["10.0.0.0/8"], ClientHeader::XForwardedFor);
     let found = identify(mapped, &headers(&[("x-forwarded-for", "81.2.69.142")]), &policy);
-    assert_eq!(found.addr, ip("81.2.69.142"));
+    assert!(found.is_trusted);
+    assert_eq!(found.client.addr, ip("81.2.69.142"));
 
-    let named = identify(mapped, &HeaderMap::new(), &trusting(&[], ClientHeader::ProxyProtocol));
+    let named = identify(mapped, &HeaderMap::new(), &trusting(&[], ClientHeader::ProxyProtocol)).client;
     assert_eq!(
         (named.addr, named.source),
         (ip("10.0.0.1"), IdentitySource::ProxyProtocol)
@@ -280,9 +290,10 @@ proptest! {
         networks in prop::collection::vec(any_network(), 0..4),
         header in any_policy_header(),
     ) {
-        let policy = ClientAddress { trusted: networks.into_iter().collect(), header };
+        let policy = ClientAddress { trusted: networks.into_iter().collect(), header, pass_headers: Box::default() };
         prop_assume!(!policy.trusted.contains(peer));
-        let expected = ClientIdentity { addr: peer.to_canonical(), source: IdentitySource::Peer };
+        let client = ClientIdentity { addr: peer.to_canonical(), source: IdentitySource::Peer };
+        let expected = Provenance { client, is_trusted: false };
         prop_assert_eq!(identify(peer, &headers, &policy), expected);
     }
 
@@ -313,7 +324,7 @@ proptest! {
         for line in lines {
             headers.append(&name, HeaderValue::from_bytes(&line).expect("made of header values"));
         }
-        prop_assert_eq!(identify(ip("10.0.0.1"), &headers, &policy).addr, client.to_canonical());
+        prop_assert_eq!(identify(ip("10.0.0.1"), &headers, &policy).client.addr, client.to_canonical());
     }
 
     #[test]

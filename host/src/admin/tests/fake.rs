@@ -4,11 +4,12 @@ use crate::admin::instance::{
     ExplainError, Explained, GeoPicture, Instance, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question,
     Readiness, ServicePicture, TaskPicture,
 };
+use crate::arrival::ListenerId;
 use crate::control::status::Keeps;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
-use crate::vitals::{Ending, GatewayKey, Vitals};
+use crate::vitals::{Ending, GatewayKey, OpenListeners, Reason, Rejections, Vitals};
 use portolan_core::candidates;
 use portolan_core::chart;
 use portolan_core::config::{Config, Gateway, GatewayAddress, GatewayHost, Policy, Service, ServiceParts};
@@ -75,10 +76,17 @@ impl Default for Fake {
         count(services.first().expect("a service"));
         let unrouted = Arc::new(ServiceVitals::new("".into(), 2));
         (0..4).for_each(|_| unrouted.finished(1, Ending::NoRoute));
+        let rejections = Arc::new(Rejections::new(2));
+        (0..4).for_each(|_| rejections.count(1, Reason::NoRoute));
+        let listener = OpenListeners::default().open(&ListenerId::new("public"));
+        // The first one goes at once, the second one is beyond the limit.
+        (0..2).for_each(|limit| drop(listener.try_open(1 - limit)));
         Self {
             readiness: Mutex::new(Readiness::Ready),
             failed: AtomicBool::new(false),
             picture: Picture {
+                rejections,
+                listeners: vec![listener],
                 started: SystemTime::now(),
                 generation: Generation(7),
                 config,

@@ -405,6 +405,17 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
             r#"portolan_upstream_attempts_total{service="storefront",region="westeurope",outcome="connect_failed"}"#,
             1.0,
         ),
+        (r#"portolan_rejected_requests_total{reason="no_route"}"#, 4.0),
+        (r#"portolan_rejected_requests_total{reason="head_too_large"}"#, 0.0),
+        (r#"portolan_downstream_connections{listener="public"}"#, 0.0),
+        (
+            r#"portolan_downstream_accepted_connections_total{listener="public"}"#,
+            1.0,
+        ),
+        (
+            r#"portolan_downstream_rejected_connections_total{listener="public"}"#,
+            1.0,
+        ),
         (
             r#"portolan_upstream_in_flight{service="storefront",region="southeastasia"}"#,
             1.0,

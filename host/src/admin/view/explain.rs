@@ -1,7 +1,7 @@
 //! A decision spelled out.
 
 use super::Location;
-use crate::admin::instance::{Explained, Question};
+use crate::explain::{Explained, Question};
 use portolan_core::decision::{RankedBy, Standing};
 use serde::{Deserialize, Serialize};
 

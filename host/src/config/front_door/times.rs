@@ -88,6 +88,8 @@ section! {
         optional healthy_after: Span,
         /// A view older than this is held against nobody. Default: 15s.
         optional stale_after: Time<{ 100 * MS }, { H }>,
+        /// Whether ?explain shows all regions of the service and the votes on them to whoever asks. Default: false.
+        optional explain: bool,
     }
 }
 

@@ -55,6 +55,7 @@ fn a_short_section_has_every_default() {
     let FrontDoor {
         path,
         probe,
+        explains_probes,
         publication: Some(Publication { service, settings }),
     } = front_door(SECTION)
     else {
@@ -64,6 +65,7 @@ fn a_short_section_has_every_default() {
         (&*path, probe, service.as_str()),
         ("/.portolan/probe", ProbeTiming::default(), "shop")
     );
+    assert!(!explains_probes, "strangers are not shown votes");
     assert_eq!((settings.mode, settings.vantage.as_str()), (Mode::DryRun, "westeurope"));
     assert_eq!(settings.vantages, [Vantage::named(settings.vantage.clone())]);
     assert_eq!(
@@ -143,6 +145,7 @@ fn all_keys_take_effect() {
     let FrontDoor {
         path,
         probe,
+        explains_probes: _,
         publication,
     } = front_door(text);
     let Publication { service, settings } = publication.expect("a Front Door");

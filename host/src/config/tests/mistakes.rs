@@ -277,6 +277,14 @@ fn listeners() {
         ),
         (
             "127.0.0.1:8080",
+            "127.0.0.1:8080\n    client_address: { trusted_proxies: [10.0.0.0/8], header: forwarded, pass_headers: [\"a b\", content_length] }",
+            &[
+                r#"3:88: listeners[0].client_address.pass_headers[0]: wanted the name of a field, such as X-Real-IP, got "a b""#,
+                "3:95: listeners[0].client_address.pass_headers[1]: content_length is never passed on: gateways might take it for the length of the body",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
             "127.0.0.1:8080\n    debug_headers: yes",
             &[r#"3:20: listeners[0].debug_headers: wanted true or false, got "yes""#],
         ),

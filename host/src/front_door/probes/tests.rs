@@ -46,6 +46,11 @@ fn board(settings: &Settings, now: Instant) -> Board {
     board
 }
 
+/// With `explain` on.
+fn explaining() -> Settings {
+    settings(&CONFIG.replace("path: /up", "path: /up, explain: true"))
+}
+
 fn ask(board: &Board, settings: &Settings, method: &str, target: &str) -> Option<(u16, String)> {
     let request = Request::builder()
         .method(method)
@@ -75,7 +80,12 @@ fn a_probe_is_told_of_its_region_or_of_the_whole_service() {
     assert_eq!(ask("/up/blog/eastus2"), said(200, "it looks well"));
     let head = self::ask(&board, &settings, "HEAD", "/up/shop/westeurope?x=1");
     assert_eq!(head.map(|said| said.0), Some(503));
-    let (status, text) = ask("/up/shop/westeurope?explain").expect("a probe");
+    // Regions and votes are nothing for strangers.
+    assert_eq!(
+        ask("/up/shop/westeurope?explain"),
+        said(503, "this instance finds it bad")
+    );
+    let (status, text) = self::ask(&board, &explaining(), "GET", "/up/shop/westeurope?explain").expect("a probe");
     assert_eq!(status, 503);
     assert!(
         text.contains("westeurope: 503, this instance finds it bad") && text.contains("eastus2: 200"),

@@ -4,6 +4,7 @@ use super::super::replay::Framing;
 use super::super::request::Forwarding;
 use super::*;
 use http::Request;
+use portolan_core::identity::ClientAddress;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -20,10 +21,12 @@ async fn an_idle_connection_keeps_little_memory() {
     let request = Request::get("/").header("host", "a").header("long", long).body(());
     let parts = request.expect("a request").into_parts().0;
     let peer = HeaderValue::from_static("192.0.2.1");
+    let policy = ClientAddress::default();
     let forwarding = Forwarding {
         peer: &peer,
         scheme: "http",
         is_trusted: false,
+        policy: &policy,
         chance: [1; 3],
     };
     let outbound = Outbound::new(&parts, "a", forwarding, Framing::None);

@@ -2,22 +2,32 @@
 
 use super::*;
 use http::Request;
+use portolan_core::identity::ClientHeader;
+use std::sync::LazyLock;
 
 static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
 
-static UNTRUSTED: Forwarding<'static> = Forwarding {
-    peer: &PEER,
-    scheme: "http",
-    is_trusted: false,
-    chance: [0x0123_4567_89ab_cdef, 2, 4],
-};
+static POLICY: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress {
+    header: ClientHeader::XForwardedFor,
+    ..ClientAddress::default()
+});
 
-static TRUSTED: Forwarding<'static> = Forwarding {
-    peer: &PEER,
-    scheme: "http",
-    is_trusted: true,
-    chance: [0x0123_4567_89ab_cdef, 2, 4],
-};
+fn untrusted() -> Forwarding<'static> {
+    Forwarding {
+        peer: &PEER,
+        scheme: "http",
+        is_trusted: false,
+        policy: &POLICY,
+        chance: [0x0123_4567_89ab_cdef, 2, 4],
+    }
+}
+
+fn trusted() -> Forwarding<'static> {
+    Forwarding {
+        is_trusted: true,
+        ..untrusted()
+    }
+}
 
 /// The trace that begins with this chance.
 const BEGUN: &str = "traceparent: 00-0123456789abcdef0000000000000003-0000000000000005-00";
@@ -43,7 +53,7 @@ fn written(parts: &Parts, forwarding: &Forwarding<'_>, framing: Framing, host: O
 /// The lines of a GET with these fields of an untrusted client.
 fn lines(fields: &[(&str, &str)]) -> Vec<String> {
     let fields = [&[("host", "shop.example")], fields].concat();
-    written(&parts(Method::GET, "/", &fields), &UNTRUSTED, Framing::None, None)
+    written(&parts(Method::GET, "/", &fields), &untrusted(), Framing::None, None)
 }
 
 #[track_caller]
@@ -63,7 +73,7 @@ fn assert_none(lines: &[String], name: &str) {
 fn a_request_goes_on_with_what_a_gateway_needs_to_know() {
     let parts = parts(Method::GET, "/a?b=c", &[("host", "shop.example"), ("accept", "*/*")]);
     assert_eq!(
-        written(&parts, &UNTRUSTED, Framing::None, Some("gw-weu.example:8080")),
+        written(&parts, &untrusted(), Framing::None, Some("gw-weu.example:8080")),
         [
             "GET /a?b=c HTTP/1.1",
             "host: gw-weu.example:8080",
@@ -85,11 +95,11 @@ fn without_a_host_of_its_own_a_gateway_sees_that_of_the_client() {
 #[test]
 fn an_absolute_form_becomes_a_path_and_its_authority_wins() {
     let parts = parts(Method::GET, "http://other.example:81/a?b", &[("host", "shop.example")]);
-    let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+    let lines = written(&parts, &untrusted(), Framing::None, None);
     assert_eq!(lines[..2], ["GET /a?b HTTP/1.1", "host: other.example:81"]);
     assert_has(&lines, "x-forwarded-host: other.example:81");
     let root = self::parts(Method::GET, "http://other.example", &[("host", "shop.example")]);
-    assert_eq!(written(&root, &UNTRUSTED, Framing::None, None)[0], "GET / HTTP/1.1");
+    assert_eq!(written(&root, &untrusted(), Framing::None, None)[0], "GET / HTTP/1.1");
 }
 
 #[test]
@@ -135,7 +145,7 @@ fn what_stands_for_the_way_cannot_be_taken_away_by_connection() {
         ("x-forwarded-host", "public.example"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ];
-    let lines = written(&parts(Method::POST, "/", &fields), &TRUSTED, Framing::Length(3), None);
+    let lines = written(&parts(Method::POST, "/", &fields), &trusted(), Framing::Length(3), None);
     for line in [
         "host: shop.example",
         "x-forwarded-for: 198.51.100.1, 192.0.2.7",
@@ -156,7 +166,7 @@ fn an_odd_option_of_the_connection_hides_no_other() {
     );
     let options = HeaderValue::from_bytes(b"x-\xe4, X-Own, Via").expect("a value");
     parts.headers.insert(header::CONNECTION, options);
-    let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+    let lines = written(&parts, &untrusted(), Framing::None, None);
     assert_none(&lines, "x-own");
     assert_has(&lines, "via: 1.0 before");
 }
@@ -174,33 +184,31 @@ fn only_a_trusted_proxy_before_us_is_believed() {
         ("host", "shop.example"),
         ("x-forwarded-host", "public.example"),
         ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "1"),
         ("x-azure-fdid", "1"),
         ("x-fd-healthprobe", "1"),
         ("x-portolan-region", "mars"),
-        ("x-forwarded-port", "1"),
         ("forwarded", "for=192.0.2.9"),
     ];
     let parts = parts(Method::GET, "/", &fields);
-    let trusted = written(&parts, &TRUSTED, Framing::None, None);
+    let by_trusted = written(&parts, &trusted(), Framing::None, None);
     for line in [
         "x-forwarded-host: public.example",
         "x-forwarded-proto: https",
-        "x-azure-fdid: 1",
+        "x-forwarded-port: 1",
     ] {
-        assert_has(&trusted, line);
-        assert_eq!(
-            trusted
-                .iter()
-                .filter(|it| it.starts_with(&line[..line.len() - 1]))
-                .count(),
-            1
-        );
+        assert_has(&by_trusted, line);
+        let same_name = |it: &&String| it.starts_with(line.split_inclusive(':').next().expect("a name"));
+        assert_eq!(by_trusted.iter().filter(same_name).count(), 1, "{by_trusted:#?}");
     }
-    let untrusted = written(&parts, &UNTRUSTED, Framing::None, None);
+    // This proxy writes X-Forwarded-For: whatever else says who the client is comes from the client.
+    for name in ["x-azure-fdid", "x-fd-healthprobe", "forwarded"] {
+        assert_none(&by_trusted, name);
+    }
+    let by_untrusted = written(&parts, &untrusted(), Framing::None, None);
     for line in ["x-forwarded-host: shop.example", "x-forwarded-proto: http"] {
-        assert_has(&untrusted, line);
+        assert_has(&by_untrusted, line);
     }
-    assert_has(&trusted, "forwarded: for=192.0.2.9");
     for name in [
         "x-azure-fdid",
         "x-fd-healthprobe",
@@ -208,7 +216,32 @@ fn only_a_trusted_proxy_before_us_is_believed() {
         "x-forwarded-port",
         "forwarded",
     ] {
-        assert_none(&untrusted, name);
+        assert_none(&by_untrusted, name);
+    }
+}
+
+#[test]
+fn no_spelling_of_a_forwarding_field_reaches_a_gateway() {
+    let fields = [
+        ("host", "shop.example"),
+        ("x_forwarded_for", "6.6.6.6"),
+        ("x-forwarded_host", "evil.example"),
+        ("x.forwarded.proto", "https"),
+        ("x_azure_fdid", "1"),
+        ("x_portolan_region", "mars"),
+        ("content_length", "7"),
+        ("transfer_encoding", "chunked"),
+        ("x-real-ip", "6.6.6.6"),
+        ("true-client-ip", "6.6.6.6"),
+        ("x_request_id", "kept"),
+    ];
+    let parts = parts(Method::GET, "/", &fields);
+    for forwarding in [untrusted(), trusted()] {
+        let lines = written(&parts, &forwarding, Framing::None, None);
+        assert_has(&lines, "x_request_id: kept");
+        for (name, _) in &fields[1..fields.len() - 1] {
+            assert_none(&lines, name);
+        }
     }
 }
 
@@ -229,7 +262,7 @@ fn the_peer_is_the_last_station_of_the_way() {
 fn via_tells_every_hop() {
     let mut parts = parts(Method::GET, "/", &[("host", "a"), ("via", "1.0 before")]);
     parts.version = Version::HTTP_10;
-    let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+    let lines = written(&parts, &untrusted(), Framing::None, None);
     assert_has(&lines, "via: 1.0 before");
     assert_has(&lines, "via: 1.0 portolan");
     assert!(lines[0].ends_with("HTTP/1.1"), "we speak 1.1 ourselves");
@@ -263,7 +296,7 @@ fn the_body_is_delimited_by_us_whatever_the_client_wrote() {
     let fields = [("host", "a"), ("content-length", "3"), ("transfer-encoding", "chunked")];
     let parts = parts(Method::POST, "/", &fields);
     let count = |framing| {
-        let lines = written(&parts, &UNTRUSTED, framing, None);
+        let lines = written(&parts, &untrusted(), framing, None);
         let is = |line: &&String| line.starts_with("content-length:") || line.starts_with("transfer-encoding:");
         lines.iter().filter(is).cloned().collect::<Vec<_>>()
     };
@@ -279,12 +312,12 @@ fn the_body_is_delimited_by_us_whatever_the_client_wrote() {
 #[test]
 fn forwards_are_counted_down_for_options_alone() {
     let fields = [("host", "a"), ("max-forwards", "5")];
-    let options = written(&parts(Method::OPTIONS, "/", &fields), &UNTRUSTED, Framing::None, None);
+    let options = written(&parts(Method::OPTIONS, "/", &fields), &untrusted(), Framing::None, None);
     assert_has(&options, "max-forwards: 4");
     assert_eq!(
         options.iter().filter(|line| line.starts_with("max-forwards")).count(),
         1
     );
-    let get = written(&parts(Method::GET, "/", &fields), &UNTRUSTED, Framing::None, None);
+    let get = written(&parts(Method::GET, "/", &fields), &untrusted(), Framing::None, None);
     assert_has(&get, "max-forwards: 5");
 }

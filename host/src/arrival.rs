@@ -1,0 +1,115 @@
+//! Where a connection arrived, and over what: settled once per connection, read by each of its requests.
+
+use http::HeaderValue;
+use portolan_core::identity::{ClientIdentity, IdentitySource};
+use std::borrow::Borrow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What tells a listener from all others, before and after a reload: its name, or its address where it has none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(Arc<str>);
+
+impl ListenerId {
+    /// By a name, or an address as text.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// The text, for logs and metrics.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ListenerId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ListenerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A downstream connection, as everything behind its acceptance knows it.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The listener that accepted it. The table of a request holds the policy.
+    pub listener: ListenerId,
+    /// The other end: the client, or the proxy before us. Never an IPv4 address mapped into IPv6.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// What its TLS handshake settled. `None` without TLS.
+    pub tls: Option<Box<TlsFacts>>,
+    /// The peer's address as `X-Forwarded-For` has it.
+    pub peer_text: HeaderValue,
+}
+
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1, as each request says.
+    Http1,
+}
+
+/// What a TLS handshake settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The name that the client asked for (SNI).
+    pub server_name: Option<Box<str>>,
+}
+
+impl Arrival {
+    /// A connection without TLS, on which HTTP/1.1 is spoken.
+    pub fn plain(listener: ListenerId, peer: SocketAddr, local: SocketAddr) -> Self {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let peer_text = HeaderValue::try_from(peer.ip().to_string());
+        Self {
+            listener,
+            peer,
+            local,
+            protocol: Protocol::Http1,
+            tls: None,
+            // An address as text is always a header value.
+            peer_text: peer_text.unwrap_or(HeaderValue::from_static("unknown")),
+        }
+    }
+
+    /// The scheme of the requests on it: `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The client, as long as nothing better is known: the peer.
+    pub fn client(&self) -> ClientIdentity {
+        ClientIdentity {
+            addr: self.peer.ip(),
+            source: IdentitySource::Peer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_is_canonical() {
+        let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let arrival = Arrival::plain(
+            ListenerId::new("public"),
+            addr("[::ffff:192.0.2.1]:4711"),
+            addr("[::1]:80"),
+        );
+        assert_eq!(arrival.peer, addr("192.0.2.1:4711"));
+        assert_eq!(arrival.peer_text, "192.0.2.1");
+        assert_eq!(arrival.scheme(), "http");
+    }
+}

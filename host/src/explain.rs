@@ -1,0 +1,93 @@
+//! Explaining: the decision about a request that nobody sent, by the same function that decides requests.
+
+use crate::chance::Chance;
+use crate::decide::{Inquiry, decide, plugin_reason};
+use crate::plugin::PluginWorker;
+use crate::table::RoutingTable;
+use http::{HeaderMap, Method, Version};
+use portolan_core::decision::{Decision, Explanation};
+use portolan_core::identity::{ClientIdentity, IdentitySource};
+use std::net::IpAddr;
+use std::time::Instant;
+use thiserror::Error;
+
+/// A request that nobody sent.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The client's address.
+    pub ip: IpAddr,
+    /// The host that is asked for.
+    pub host: String,
+    /// The path that is asked for.
+    pub path: String,
+    /// The method.
+    pub method: Method,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+/// The decision about a [`Question`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// The decision.
+    pub decision: Decision,
+    /// The decision with every region of the service.
+    pub explanation: Explanation,
+}
+
+/// Why there is no decision.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ExplainError {
+    /// No route leads anywhere.
+    #[error("no route is for host {host:?} and path {path:?}")]
+    NoRoute {
+        /// The host.
+        host: String,
+        /// The path.
+        path: String,
+    },
+    /// The instance cannot decide.
+    #[error("{0}")]
+    Unable(String),
+}
+
+/// Decides about a request that nobody sent.
+///
+/// # Errors
+/// When no route is for it.
+pub fn explain(
+    table: &RoutingTable,
+    question: &Question,
+    plugins: &mut PluginWorker,
+) -> Result<Explained, ExplainError> {
+    let Question {
+        ip,
+        host,
+        path,
+        method,
+        headers,
+    } = question;
+    let routed = table.route(host, path);
+    let routed = routed.ok_or_else(|| ExplainError::NoRoute {
+        host: host.clone(),
+        path: path.clone(),
+    })?;
+    let inquiry = Inquiry {
+        client: ClientIdentity {
+            addr: ip.to_canonical(),
+            source: IdentitySource::Peer,
+        },
+        method,
+        version: Version::HTTP_11,
+        authority: host,
+        path,
+        headers,
+        roll: Chance::new().roll(),
+        now: Instant::now(),
+    };
+    let decision = decide(table, routed, &inquiry, plugins).decision;
+    let round_trips = portolan_geo::azure::round_trips();
+    let reason = plugin_reason(&decision, routed);
+    let explanation = decision.explain(table.config(), routed.service, routed.health, round_trips, reason);
+    Ok(Explained { decision, explanation })
+}

@@ -1,0 +1,249 @@
+//! The listening sockets of all workers, which change with the configuration.
+//!
+//! A change has two steps, so that a configuration whose addresses cannot be had changes nothing: [`ListenerSet::prepare`]
+//! binds what is new and may fail, [`ListenerSet::commit`] hands the sockets to the workers, drains what is gone, and
+//! cannot fail. Between them the table with the new listeners is published, so that a request on a new socket finds its
+//! listener there.
+
+use super::drain::{Drain, DrainSwitch, drain};
+use super::listener;
+use crate::arrival::ListenerId;
+use crate::config::Listener;
+use crate::table::Tables;
+use crate::vitals::{ListenerVitals, OpenListeners};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// An address cannot be listened on.
+#[derive(Debug, Error)]
+#[error("failed to listen on {address}: {error}")]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why not.
+    pub error: io::Error,
+}
+
+/// All listeners of the program.
+#[derive(Debug)]
+pub struct ListenerSet {
+    state: Mutex<State>,
+    open: OpenListeners,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Where each worker receives its sockets; `None` before it has started.
+    workers: Vec<Option<mpsc::UnboundedSender<Assignment>>>,
+    /// In configured order.
+    running: Vec<Running>,
+}
+
+/// A listener that accepts connections.
+#[derive(Debug)]
+struct Running {
+    /// The address in the configuration, perhaps with port 0.
+    configured: SocketAddr,
+    /// The address that it has.
+    address: SocketAddr,
+    switch: DrainSwitch,
+    drain: Drain,
+    vitals: Arc<ListenerVitals>,
+}
+
+/// A worker's socket of a listener.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) socket: TcpListener,
+    pub(super) vitals: Arc<ListenerVitals>,
+    pub(super) drain: Drain,
+}
+
+/// Where a worker receives its sockets.
+#[derive(Debug)]
+pub struct Assignments(mpsc::UnboundedReceiver<Assignment>);
+
+impl Assignments {
+    pub(super) async fn recv(&mut self) -> Option<Assignment> {
+        self.0.recv().await
+    }
+
+    pub(super) fn try_recv(&mut self) -> Option<Assignment> {
+        self.0.try_recv().ok()
+    }
+}
+
+/// The listeners of a configuration, bound and not yet served. Dropping it closes what is new.
+#[derive(Debug)]
+pub struct Prepared(Vec<Next>);
+
+#[derive(Debug)]
+enum Next {
+    /// One that runs already.
+    Kept(ListenerId),
+    /// A new one, with a socket for every worker.
+    Bound {
+        configured: SocketAddr,
+        address: SocketAddr,
+        sockets: Vec<TcpListener>,
+        vitals: Arc<ListenerVitals>,
+    },
+}
+
+impl Next {
+    fn id(&self) -> &ListenerId {
+        match self {
+            Self::Kept(id) => id,
+            Self::Bound { vitals, .. } => &vitals.id,
+        }
+    }
+}
+
+impl ListenerSet {
+    /// No listeners yet, for this many workers.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                workers: (0..workers.max(1)).map(|_| None).collect(),
+                running: Vec::new(),
+            }),
+            open: OpenListeners::default(),
+        }
+    }
+
+    /// The listeners that have sockets or connections, removed ones among them.
+    pub fn open(&self) -> &OpenListeners {
+        &self.open
+    }
+
+    /// Where the listeners listen, in configured order.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.lock().running.iter().map(|running| running.address).collect()
+    }
+
+    /// Where a worker receives its sockets, from now on: a worker that starts anew gets one of every listener again.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on once more.
+    pub fn assignments(&self, worker: usize) -> Result<Assignments, ListenError> {
+        let mut state = self.lock();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for running in &state.running {
+            running.assign(&sender, bind(running.address)?);
+        }
+        if let Some(own) = state.workers.get_mut(worker) {
+            *own = Some(sender);
+        }
+        Ok(Assignments(receiver))
+    }
+
+    /// Binds what a configuration adds: a socket for every worker, so that the system spreads connections over them.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on. Nothing has changed then.
+    pub fn prepare(&self, listeners: &[Listener]) -> Result<Prepared, ListenError> {
+        let state = self.lock();
+        let next = listeners.iter().map(|listener| {
+            if state.running.iter().any(|running| running.is(listener)) {
+                return Ok(Next::Kept(listener.id.clone()));
+            }
+            let first = bind(listener.address)?;
+            // With port 0, the system has chosen one by now.
+            let address = first.local_addr().map_err(|error| ListenError {
+                address: listener.address,
+                error,
+            })?;
+            let others = (1..state.workers.len()).map(|_| bind(address));
+            Ok(Next::Bound {
+                configured: listener.address,
+                address,
+                sockets: std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?,
+                vitals: self.open.open(&listener.id),
+            })
+        });
+        Ok(Prepared(next.collect::<Result<_, _>>()?))
+    }
+
+    /// Serves what was prepared, and drains the listeners that are not part of it until the deadline. The table that
+    /// requests read has to know them all by now.
+    pub fn commit(&self, prepared: Prepared, drain_deadline: Instant) {
+        let mut state = self.lock();
+        let mut before = std::mem::take(&mut state.running);
+        for next in prepared.0 {
+            match next {
+                Next::Kept(id) => {
+                    let kept = before.iter().position(|running| running.vitals.id == id);
+                    state.running.extend(kept.map(|at| before.remove(at)));
+                }
+                Next::Bound {
+                    configured,
+                    address,
+                    sockets,
+                    vitals,
+                } => {
+                    let (switch, drain) = drain();
+                    let running = Running {
+                        configured,
+                        address,
+                        switch,
+                        drain,
+                        vitals,
+                    };
+                    for (worker, socket) in state.workers.iter().zip(sockets) {
+                        if let Some(worker) = worker {
+                            running.assign(worker, socket);
+                        }
+                    }
+                    tracing::info!(listener = %running.vitals.id, %address, "listening");
+                    state.running.push(running);
+                }
+            }
+        }
+        for removed in before {
+            let (id, address) = (&removed.vitals.id, removed.address);
+            tracing::info!(listener = %id, %address, connections = removed.vitals.open(), "listener removed, draining");
+            removed.switch.begin(drain_deadline);
+        }
+    }
+
+    /// Waits until the table knows what was prepared, then commits it.
+    pub async fn commit_when_published(&self, prepared: Prepared, tables: &Tables, drain_deadline: Instant) {
+        let known = |id: &ListenerId| tables.current().listener(id).is_some();
+        let mut generations = tables.subscribe();
+        while !prepared.0.iter().map(Next::id).all(known) {
+            generations.borrow_and_update();
+            if generations.changed().await.is_err() {
+                // Without tables there are no requests either.
+                return;
+            }
+        }
+        self.commit(prepared, drain_deadline);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    fn is(&self, listener: &Listener) -> bool {
+        (&self.vitals.id, self.configured) == (&listener.id, listener.address)
+    }
+
+    fn assign(&self, worker: &mpsc::UnboundedSender<Assignment>, socket: TcpListener) {
+        // A worker that has ended is either replaced, and gets a socket then, or the program ends.
+        let _ = worker.send(Assignment {
+            socket,
+            vitals: Arc::clone(&self.vitals),
+            drain: self.drain.clone(),
+        });
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    listener::bind(address).map_err(|error| ListenError { address, error })
+}

@@ -1,0 +1,176 @@
+//! What a worker does with its sockets.
+
+use super::accepted::Accepted;
+use super::drain::{Drain, ListenerDrain};
+use super::listeners::{Assignment, Assignments};
+use super::roster::Roster;
+use super::{Handler, Limits, connection, listener};
+use crate::vitals::ListenerVitals;
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Interval, sleep};
+
+/// How long idle connections are kept when a drain begins: a client that is about to send its next request gets its
+/// response, with the request to close, instead of running into a closed connection.
+const DRAIN_LINGER: Duration = Duration::from_millis(250);
+
+/// How often waiting connections are looked at. Timeouts are kept to this precision, and cost the request path nothing.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The answer to a connection over the limit.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Time between two messages of connections over the limit.
+const FULL_MESSAGES: Duration = Duration::from_secs(10);
+
+/// Serves the sockets that a worker is assigned until the program's drain is over. Must run on a local runtime.
+pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler: Rc<H>) {
+    let mut serving = JoinSet::new();
+    let serve = |serving: &mut JoinSet<io::Result<()>>, assignment: Assignment| {
+        let Assignment {
+            socket,
+            vitals,
+            drain: own,
+        } = assignment;
+        let server = Server {
+            vitals,
+            drain: ListenerDrain {
+                own,
+                program: drain.clone(),
+            },
+            roster: Roster::new(Limits::default()),
+            handler: Rc::clone(&handler),
+            unreported: Cell::default(),
+        };
+        serving.spawn_local(server.serve(socket));
+    };
+    let mut stopping = drain.clone();
+    {
+        let mut begun = pin!(stopping.begun());
+        loop {
+            tokio::select! {
+                Some(assignment) = assignments.recv() => serve(&mut serving, assignment),
+                Some(ended) = serving.join_next() => settle(ended),
+                () = &mut begun => break,
+            }
+        }
+    }
+    // Clients may have connected to what came last.
+    while let Some(assignment) = assignments.try_recv() {
+        serve(&mut serving, assignment);
+    }
+    while let Some(ended) = serving.join_next().await {
+        settle(ended);
+    }
+}
+
+/// A listener without its accept loop would look like one that works: whoever supervises the worker is to start it anew.
+fn settle(ended: Result<io::Result<()>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "listener stopped"),
+        Err(error) => {
+            if let Ok(panic) = error.try_into_panic() {
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// One listener on one worker.
+struct Server<H> {
+    vitals: Arc<ListenerVitals>,
+    drain: ListenerDrain,
+    roster: Rc<Roster>,
+    handler: Rc<H>,
+    /// Connections over the limit since the last message about them, and when that was.
+    unreported: Cell<(u64, Option<Instant>)>,
+}
+
+impl<H: Handler> Server<H> {
+    /// Serves until a drain is over. Errors of connections are theirs alone.
+    async fn serve(mut self, socket: std::net::TcpListener) -> io::Result<()> {
+        let listener = TcpListener::from_std(socket)?;
+        let address = listener.local_addr()?;
+        let mut drain = self.drain.clone();
+        let mut tick = tokio::time::interval(TICK);
+        {
+            let mut drain_begun = pin!(drain.begun());
+            loop {
+                tokio::select! {
+                    (stream, peer) = listener::accept(&listener) => self.open(stream, peer, address),
+                    _ = tick.tick() => self.roster.tick(TICK),
+                    () = &mut drain_begun => break,
+                }
+            }
+        }
+        self.roster.begin_drain();
+        listener::accept_waiting(&listener).for_each(|(stream, peer)| self.open(stream, peer, address));
+        drop(listener);
+        tokio::select! {
+            () = finish(&self.roster, tick) => {}
+            () = self.drain.over() => {
+                self.roster.end_all();
+                self.roster.empty().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self, stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
+        let listener = &self.vitals.id;
+        let limit = self.handler.max_connections(listener);
+        let Some(open) = self.vitals.try_open(limit) else {
+            // Into an empty socket buffer this goes at once; if it does not, the connection is closed all the same.
+            let _ = stream.try_write(FULL);
+            self.report_full(limit);
+            return;
+        };
+        let accepted = Accepted::plain(stream, listener.clone(), peer, address);
+        let (entry, handler) = (self.roster.enter(), Rc::clone(&self.handler));
+        tokio::task::spawn_local(async move {
+            connection::run(accepted, entry, handler).await;
+            drop(open);
+        });
+    }
+
+    fn report_full(&self, max_connections: u32) {
+        let (count, last) = self.unreported.get();
+        let now = Instant::now();
+        if last.is_some_and(|last| now.duration_since(last) < FULL_MESSAGES) {
+            return self.unreported.set((count + 1, last));
+        }
+        self.unreported.set((0, Some(now)));
+        tracing::warn!(
+            listener = %self.vitals.id,
+            max_connections,
+            rejected = count + 1,
+            "connections rejected with 503: as many as allowed are open (max_connections)"
+        );
+    }
+}
+
+/// Waits until the connections have finished what runs.
+async fn finish(roster: &Roster, mut tick: Interval) {
+    let mut linger = pin!(sleep(DRAIN_LINGER));
+    let mut lingers = true;
+    loop {
+        tokio::select! {
+            () = roster.empty() => return,
+            () = &mut linger, if lingers => {
+                lingers = false;
+                roster.end_idle();
+            }
+            _ = tick.tick() => roster.tick(TICK),
+        }
+    }
+}

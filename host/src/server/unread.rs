@@ -1,0 +1,49 @@
+//! Requests whose head could not be read.
+
+use crate::vitals::Reason;
+use http::StatusCode;
+
+/// A request whose head could not be read, so that no handler saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Why not.
+    pub reason: Reason,
+    /// The status that its client got; `None` when the connection was closed without an answer.
+    pub status: Option<StatusCode>,
+}
+
+impl Unread {
+    /// A head that did not come within its time.
+    pub(super) const TIMEOUT: Self = Self {
+        reason: Reason::HeadTimeout,
+        status: None,
+    };
+
+    /// What hyper could not read, and how it answered; `None` for an error that says nothing of a head.
+    pub(super) fn of(error: &hyper::Error) -> Option<Self> {
+        if !error.is_parse() {
+            return None;
+        }
+        if error.is_parse_version_h2() {
+            return Some(Self {
+                reason: Reason::Http2,
+                status: Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
+            });
+        }
+        // Hyper tells the rest apart in its text alone. The integration tests send one of each.
+        let (reason, status) = match &*error.to_string() {
+            "URI too long" => (Reason::LongTarget, StatusCode::URI_TOO_LONG),
+            _ if error.is_parse_too_large() => (Reason::LargeHead, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            "invalid HTTP method parsed" => (Reason::Method, StatusCode::BAD_REQUEST),
+            "invalid URI" => (Reason::Target, StatusCode::BAD_REQUEST),
+            "invalid HTTP version parsed" => (Reason::Version, StatusCode::BAD_REQUEST),
+            "invalid content-length parsed" => (Reason::ContentLength, StatusCode::BAD_REQUEST),
+            text if text.ends_with("transfer-encoding parsed") => (Reason::TransferEncoding, StatusCode::BAD_REQUEST),
+            _ => (Reason::Field, StatusCode::BAD_REQUEST),
+        };
+        Some(Self {
+            reason,
+            status: Some(status),
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Why a request is rejected.
+
+/// Why Portolan answers a request itself, with an error, or cannot read it. A fixed set: a label of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The request line has no method.
+    Method,
+    /// The method is longer than any.
+    LongMethod,
+    /// The request target is neither a path nor an http URL.
+    Target,
+    /// The request target is longer than allowed.
+    LongTarget,
+    /// A version of HTTP that is not served.
+    Version,
+    /// HTTP/2 where it is not served.
+    Http2,
+    /// A field that is not a name, a colon and a value.
+    Field,
+    /// The head is larger, or has more fields, than allowed.
+    LargeHead,
+    /// The head did not come within its time.
+    HeadTimeout,
+    /// No Host, several, or one that is not a host.
+    Host,
+    /// A length that a body cannot have.
+    ContentLength,
+    /// A transfer coding other than `chunked`, once.
+    TransferEncoding,
+    /// An expectation other than `100-continue`.
+    Expect,
+    /// Max-Forwards that is not one number.
+    MaxForwards,
+    /// CONNECT.
+    Connect,
+    /// TRACE.
+    Trace,
+    /// No route for the host and path.
+    NoRoute,
+    /// Residency leaves no region.
+    Residency,
+    /// The regions that are left are draining.
+    Draining,
+    /// The regions that are left have as many requests as they may.
+    Full,
+    /// The regions that are left are unhealthy.
+    Unhealthy,
+    /// The request's body broke off or is malformed.
+    ClientBody,
+    /// The request's body did not come within its time.
+    ClientBodyTimeout,
+    /// No region answered in time.
+    UpstreamTimeout,
+    /// No region could be connected to.
+    UpstreamUnreachable,
+    /// The last region's answer broke off or is malformed.
+    UpstreamReset,
+    /// No region has answered lately, and none answered this request.
+    UpstreamUnresponsive,
+    /// A fault of Portolan.
+    Internal,
+}
+
+impl Reason {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 28] = [
+        Self::Method,
+        Self::LongMethod,
+        Self::Target,
+        Self::LongTarget,
+        Self::Version,
+        Self::Http2,
+        Self::Field,
+        Self::LargeHead,
+        Self::HeadTimeout,
+        Self::Host,
+        Self::ContentLength,
+        Self::TransferEncoding,
+        Self::Expect,
+        Self::MaxForwards,
+        Self::Connect,
+        Self::Trace,
+        Self::NoRoute,
+        Self::Residency,
+        Self::Draining,
+        Self::Full,
+        Self::Unhealthy,
+        Self::ClientBody,
+        Self::ClientBodyTimeout,
+        Self::UpstreamTimeout,
+        Self::UpstreamUnreachable,
+        Self::UpstreamReset,
+        Self::UpstreamUnresponsive,
+        Self::Internal,
+    ];
+
+    /// The word for it in metrics, logs and headers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::LongMethod => "method_too_long",
+            Self::Target => "target",
+            Self::LongTarget => "target_too_long",
+            Self::Version => "version",
+            Self::Http2 => "http2",
+            Self::Field => "field",
+            Self::LargeHead => "head_too_large",
+            Self::HeadTimeout => "head_timeout",
+            Self::Host => "host",
+            Self::ContentLength => "content_length",
+            Self::TransferEncoding => "transfer_encoding",
+            Self::Expect => "expect",
+            Self::MaxForwards => "max_forwards",
+            Self::Connect => "connect",
+            Self::Trace => "trace",
+            Self::NoRoute => "no_route",
+            Self::Residency => "residency",
+            Self::Draining => "draining",
+            Self::Full => "full",
+            Self::Unhealthy => "unhealthy",
+            Self::ClientBody => "client_body",
+            Self::ClientBodyTimeout => "client_body_timeout",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamUnresponsive => "upstream_unresponsive",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_reason_has_its_place_and_its_word() {
+        let mut words = HashSet::new();
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+            assert!(words.insert(reason.as_str()), "{reason:?}");
+        }
+    }
+}
