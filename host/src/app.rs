@@ -43,10 +43,10 @@ use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
 use workers::Crew;
 
-/// How long connections that are cut off have to be gone.
+/// How long closing connections may take when the program ends at once.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
-/// Orders that wait for the health task: one for every region there can be.
+/// Capacity of the health task's queue of orders: one for every region that can be configured.
 const ORDERS: usize = 1024;
 
 /// Why the program cannot start.
@@ -66,7 +66,7 @@ pub enum AppError {
         /// Why not.
         error: io::Error,
     },
-    /// The system refuses something that every program needs.
+    /// A thread, socket or runtime cannot be created.
     #[error("failed to start {what}: {error}")]
     System {
         /// What it was for.
@@ -76,7 +76,7 @@ pub enum AppError {
     },
 }
 
-/// What the system refused.
+/// An error of the system while something was started.
 fn system(what: &'static str) -> impl Fn(io::Error) -> AppError {
     move |error| AppError::System { what, error }
 }
@@ -112,7 +112,7 @@ impl App {
     /// Starts everything: when this returns, every listener accepts. `path` is watched for changes of the configuration.
     ///
     /// # Errors
-    /// When an address is taken, or something that the settings name cannot be used.
+    /// When an address is in use, or a file that the settings name cannot be loaded.
     pub fn start(settings: Settings, path: Option<PathBuf>) -> Result<Self, AppError> {
         Self::begin(Start::new(settings, path))
     }
@@ -120,7 +120,7 @@ impl App {
     /// The same from a start that may have restored what was last good.
     ///
     /// # Errors
-    /// When an address is taken, or something that the settings name cannot be used.
+    /// When an address is in use, or a file that the settings name cannot be loaded.
     pub fn begin(start: Start) -> Result<Self, AppError> {
         let status = Arc::new(Status::default());
         let (path, last_good) = (start.path.clone(), start.last_good.clone());
@@ -258,12 +258,12 @@ impl App {
         &self.tables
     }
 
-    /// What Front Door is shown.
+    /// The answers to Front Door's probes, and the status of publishing.
     pub fn front_door(&self) -> &Arc<Board> {
         &self.front_door
     }
 
-    /// What became of everything that was loaded.
+    /// The results of all loads.
     pub fn status(&self) -> &Status {
         &self.status
     }
@@ -381,7 +381,7 @@ impl Drop for App {
     }
 }
 
-/// How many workers there are: as many as there are cores, unless the settings say otherwise.
+/// How many workers there are: as many as there are cores, unless they are configured.
 fn workers(settings: &Settings) -> usize {
     let workers = settings.workers.or_else(|| thread::available_parallelism().ok());
     workers.map_or(1, NonZeroUsize::get)

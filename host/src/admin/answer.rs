@@ -77,7 +77,7 @@ pub(super) fn with_status(status: StatusCode, mut answer: Answer) -> Answer {
     answer
 }
 
-/// The dashboard is one page that speaks to nobody but us; nobody may frame it, so that nobody's clicks are led to it.
+/// The dashboard is one page that only connects to this server and may not be framed (clickjacking).
 const HARDENING: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (

@@ -1,5 +1,4 @@
-//! `GET /metrics`: everything that is counted, with labels from the configuration and from fixed lists of words only, so
-//! that their number is bounded.
+//! `GET /metrics`. Labels come from the configuration and from fixed lists of words only, so that their number is bounded.
 
 use super::instance::{Picture, Readiness, ServicePicture};
 use crate::telemetry::exposition::{Exposition, Kind};
@@ -224,7 +223,7 @@ fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
     let mut family = text.family(
         "portolan_upstream_attempts_total",
         Kind::Counter,
-        "Attempts by what they say of the gateway.",
+        "Attempts by outcome.",
     );
     for (service, region, vitals, _) in each(services) {
         for (evidence, count) in vitals.totals().iter() {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-/// Connections at a time. Scrapers, probes and a few people need far fewer; nobody can use up our memory here.
+/// Connections at a time. Scrapers, probes and a few people need far fewer; more would only use up memory.
 const CONNECTIONS: usize = 128;
 
 /// How long a connection may take to send the head of its next request.

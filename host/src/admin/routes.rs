@@ -1,4 +1,4 @@
-//! What is asked of the administration, and who answers it.
+//! The routes of the administration.
 
 use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
@@ -193,7 +193,7 @@ fn livez(instance: &dyn Instance) -> Answer {
     )
 }
 
-/// Ready until the program is told to stop. What was rejected or is stale is in the body only: a cause that instances share
+/// Ready until the program is about to stop. What was rejected or is stale is in the body only: a cause that instances share
 /// must not take all of them out.
 fn readyz(instance: &dyn Instance) -> Answer {
     let readiness = instance.readiness();
@@ -219,8 +219,8 @@ fn map(instance: &dyn Instance, query: &str) -> Answer {
 fn front_door(instance: &dyn Instance) -> Answer {
     match instance.picture().front_door {
         Some(notice) => json(&notice.view()),
-        None => Failure::new("this instance tells Front Door nothing")
-            .hint("describe it in the section front_door of the configuration")
+        None => Failure::new("Front Door is not configured")
+            .hint("add a section front_door to the configuration")
             .answer(StatusCode::NOT_FOUND),
     }
 }
@@ -255,7 +255,7 @@ fn question(query: &str) -> Result<Question, Failure> {
                     value
                         .trim()
                         .parse()
-                        .map_err(|_| Failure::new(format!("ip={value} is no address")))?,
+                        .map_err(|_| Failure::new(format!("ip={value} is not an address")))?,
                 )
             }
             "host" => host = value.into_owned(),
@@ -263,12 +263,11 @@ fn question(query: &str) -> Result<Question, Failure> {
             "method" => {
                 method = value
                     .parse()
-                    .map_err(|_| Failure::new(format!("method={value} is no method")))?;
+                    .map_err(|_| Failure::new(format!("method={value} is not a method")))?;
             }
             "header" => {
-                let (name, value) = read_header(&value).ok_or_else(|| {
-                    Failure::new(format!("header={value} is no header; it is written as name: value"))
-                })?;
+                let (name, value) = read_header(&value)
+                    .ok_or_else(|| Failure::new(format!("header={value} is not a header; write name: value")))?;
                 headers.append(name, value);
             }
             other => {
@@ -304,7 +303,7 @@ async fn drain(instance: &dyn Instance, region: RegionName, drained: bool) -> An
     }
     match instance.drain(region.clone(), drained).await {
         Ok(()) => {
-            tracing::info!(%region, drained, "an operator changed a region");
+            tracing::info!(%region, drained, "region drained or undrained by an operator");
             json(&Drained {
                 region: region.to_string(),
                 drained,
@@ -324,7 +323,7 @@ async fn roll_back(instance: &dyn Instance, plugin: PluginName) -> Answer {
     }
     match instance.roll_back(plugin.clone()).await {
         Ok(digest) => {
-            tracing::info!(%plugin, digest, "an operator rolled a plugin back");
+            tracing::info!(%plugin, digest, "plugin rolled back by an operator");
             json(&RolledBack {
                 plugin: plugin.to_string(),
                 digest,

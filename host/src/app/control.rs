@@ -41,7 +41,7 @@ pub(super) struct Control {
     pub(super) instance: Arc<Instance>,
 }
 
-/// The health task and whom it tells.
+/// The health task and the receivers of its events.
 pub(super) struct Health {
     pub(super) inputs: health::Inputs,
     pub(super) orders: mpsc::Sender<health::Order>,
@@ -51,10 +51,10 @@ pub(super) struct Health {
 }
 
 impl Control {
-    /// Runs everything until `stop`, and then what has to be handed back.
+    /// Runs everything until `stop`, then waits for the Front Door task to release its lease.
     pub(super) fn run(self, runtime: Runtime, stop: &Notify) {
         LocalSet::new().block_on(&runtime, self.work(stop));
-        // What blocks, such as a plugin being compiled, is not waited for.
+        // Blocking work, such as a plugin being compiled, is not waited for.
         runtime.shutdown_background();
     }
 
@@ -104,7 +104,7 @@ impl Control {
             spawn_local(async move { task.keep(async || serve_admin(&socket, &access, &instance).await).await });
         }
         stop.notified().await;
-        // The drain has ended it; it still hands its lease back.
+        // The drain ends it; it releases its lease first.
         let _ = front_door.await;
     }
 }
@@ -115,7 +115,7 @@ impl Health {
         let mut restarted = false;
         task.keep(async || {
             if std::mem::replace(&mut restarted, true) {
-                // A task that starts anew knows of no drains.
+                // A restarted task has no drains.
                 self.drain_again(&tables);
             }
             let (witness, updates) = (&self.witness, &self.updates);
@@ -133,7 +133,7 @@ impl Health {
         .await;
     }
 
-    /// Orders the drains anew that are in the table.
+    /// Orders the drains of the current table again.
     fn drain_again(&self, tables: &Tables) {
         let table = tables.current();
         let services = table.config().services().iter().zip(table.health.services());

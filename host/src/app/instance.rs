@@ -1,4 +1,4 @@
-//! The running program, as its administration sees it.
+//! The running program as the administration accesses it.
 
 use super::supervisor::Supervisor;
 use crate::admin::instance::Instance as Administered;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
-/// Everything that administration needs: what to look at, and whom to give orders.
+/// What the administration reads, and the queues for its orders.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) started: SystemTime,
@@ -46,7 +46,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Waits until the routing table is so.
+    /// Waits until a routing table meets a condition.
     async fn until(&self, so: impl Fn(&RoutingTable) -> bool + Send) -> Result<(), OrderError> {
         let mut generations = self.tables.subscribe();
         while !so(&self.tables.current()) {
@@ -160,7 +160,7 @@ impl Administered for Instance {
     }
 
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {
-        // Instances of its own: a question takes none of a worker's.
+        // Plugin instances of its own, so that the workers' are not used.
         let mut plugins = PluginWorker::new(self.engine.clone(), 0, Chance::new().roll());
         explain::explain(&self.tables.current(), question, &mut plugins)
     }
@@ -178,7 +178,7 @@ impl Administered for Instance {
                 0 => Err(OrderError::Unknown(format!(
                     "no service has a region {region}; see /api/v1/regions"
                 ))),
-                _ => self.until(|table| stands(table, &region, drained)).await,
+                _ => self.until(|table| is_carried_out(table, &region, drained)).await,
             }
         })
     }
@@ -205,8 +205,8 @@ impl Administered for Instance {
     }
 }
 
-/// Whether a region stands as ordered, in every service that has it.
-fn stands(table: &RoutingTable, region: &RegionName, drained: bool) -> bool {
+/// Whether a region is drained or not, as ordered, in every service that has it.
+fn is_carried_out(table: &RoutingTable, region: &RegionName, drained: bool) -> bool {
     let services = table.config().services().iter().zip(table.health.services());
     services
         .filter_map(|(service, health)| Some(health.gateway(service.slot_of(region)?).state))

@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(10);
-/// A task that has run for so long is well: its next restart comes at once again.
+/// A task that has run for so long is steady: its next restart comes at once again.
 const STEADY: Duration = Duration::from_secs(60);
-/// A task that was restarted so often in a row has failed. It is restarted all the same, and is well again once it runs
-/// steadily.
+/// A task that was restarted so often in a row has failed. It is still restarted, and has recovered once it runs steadily.
 const FAILED: u32 = 5;
 
 /// All supervised tasks of the program. Clones share them.
@@ -25,11 +24,11 @@ pub(super) struct Supervisor {
     tasks: Arc<Mutex<Vec<Arc<Task>>>>,
 }
 
-/// One task and what became of it.
+/// One task and its restarts.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) name: String,
-    /// Written by whoever runs the task.
+    /// Written by the thread that runs the task.
     restarts: Counter,
     failed: AtomicBool,
 }

@@ -1,4 +1,4 @@
-//! The worker threads: what they are made from, and keeping them at work.
+//! The worker threads: starting them, and restarting one that panics.
 
 use super::supervisor::Supervisor;
 use super::{AppError, system};
@@ -23,7 +23,7 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-/// What all workers are made from.
+/// What every worker is started with.
 #[derive(Clone)]
 pub(super) struct Crew {
     pub(super) workers: usize,
@@ -70,7 +70,7 @@ impl Crew {
             LocalSet::new().block_on(&runtime, self.clone().work(index, sockets));
             Ok::<_, io::Error>(())
         });
-        // Whoever waits for the workers sees the last of these go.
+        // The app waits until the last of these is dropped.
         drop(self.alive);
     }
 

@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Ok(demo) = &demo {
         let mut out = std::io::stdout();
         let colours = out.is_terminal();
-        // Whoever closed the output does not want to read it.
+        // A closed output is not an error here.
         let _ = write!(out, "{}", welcome(demo, colours));
         #[cfg(feature = "fake-azure")]
         if arguments.front_door {

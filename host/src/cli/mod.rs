@@ -54,18 +54,18 @@ portolan_event_log_lines_total).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Three demo regions, the proxy, administration and a plugin on loopback; says what to try
+    /// Three demo regions, the proxy, administration and a plugin on loopback; prints what to try
     #[command(after_help = "Example:\n  portolan demo\n  curl -i -H 'X-Forwarded-For: 81.2.69.142' localhost:8080/")]
     Demo(demo::Arguments),
     /// The service
     #[command(after_help = SERVE_HELP)]
     Serve(serve::Arguments),
-    /// All mistakes of a configuration at once, each with line, column and path; exit code 1 if there are any
+    /// Check a configuration: all mistakes at once, each with line, column and path; exit code 1 if there are any
     #[command(
         after_help = "Examples:\n  portolan check --config portolan.yaml\n  portolan check --schema > portolan.schema.json"
     )]
     Check(check::Arguments),
-    /// Why a client goes where it goes, with every region and what stands against it
+    /// Why a request goes to its region: every region with its rank or the reason for its exclusion
     #[command(
         after_help = "Examples:\n  portolan explain --ip 81.2.69.142                           asks the running instance\n  \
         portolan explain --config portolan.yaml --ip 81.2.69.142    decides by the file, health unknown"
@@ -80,7 +80,7 @@ enum Command {
     /// Brings a drained region back, ramped
     #[command(after_help = "Example:\n  portolan undrain westeurope")]
     Undrain(remote::RegionArguments),
-    /// Where addresses are, and from which data
+    /// Locations of addresses, and the data they come from
     #[command(
         subcommand,
         after_help = "Examples:\n  portolan geo lookup 81.2.69.142 2a02:c7f::1\n  portolan geo info\n  \

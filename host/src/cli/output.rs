@@ -7,7 +7,7 @@ use thiserror::Error;
 /// Why text could not be printed.
 #[derive(Debug, Error)]
 pub(super) enum PrintError {
-    /// Nobody reads it any more, which is how `| head` ends a command.
+    /// Its reader has closed it, as `| head` does.
     #[error("the standard output was closed")]
     Closed,
     /// Anything else.
@@ -28,12 +28,12 @@ pub(super) fn print(text: &str) -> Result<(), PrintError> {
     })
 }
 
-/// Prints a line on the standard error. Where that is closed, nobody misses it.
+/// Prints a line on the standard error; nothing when that is closed.
 pub(super) fn print_error(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Whether a command failed only because nobody reads its output any more.
+/// Whether a command failed only because the reader of its output has closed it.
 pub(super) fn is_closed(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(PrintError::Closed))
 }

@@ -82,7 +82,7 @@ pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<
 
 /// An answer as its view.
 pub(super) fn parse<T: DeserializeOwned>(answer: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(answer).context("the instance's answer is not understood: is it another version?")
+    serde_json::from_slice(answer).context("failed to parse the instance's answer: is it another version?")
 }
 
 /// The URL of an administration.
@@ -128,8 +128,8 @@ impl Instance {
             .map_err(|error| anyhow!("the instance's answer broke off: {error}"))?
             .to_bytes();
         if !status.is_success() {
-            let said = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-            let part = |name: &str| said[name].as_str().map(str::to_owned);
+            let failure = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+            let part = |name: &str| failure[name].as_str().map(str::to_owned);
             let error = part("error").unwrap_or_else(|| format!("the instance answered {status}"));
             bail!(
                 "{error}{}",

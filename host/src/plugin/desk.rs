@@ -1,4 +1,4 @@
-//! What the host does for a guest while it runs: log lines, undeclared headers, counters.
+//! The host's functions for guests: log lines, undeclared headers, counters.
 
 use super::contract::{HOST, Level};
 use super::fields::join_values;
@@ -28,7 +28,7 @@ pub(super) struct Desk {
     /// The time of the request in hand.
     pub(super) now: Instant,
     lines: Lines,
-    /// The last error the guest wrote to the log: what a panic was about.
+    /// The last error that the guest logged: the message of a panic.
     complaint: Option<String>,
     headers: Headers,
     counters: Option<Counters>,
@@ -64,7 +64,7 @@ impl Desk {
         self.headers.map.clear();
     }
 
-    /// Takes what the guest last complained of.
+    /// Takes the guest's last error line.
     pub(super) fn complaint(&mut self) -> Option<String> {
         self.complaint.take()
     }
@@ -215,7 +215,7 @@ mod tests {
         let mut lines = Lines::new(start);
         assert_eq!((0..100).filter(|_| lines.take(start).is_some()).count(), 20);
         let later = start + Duration::from_secs(1);
-        assert_eq!(lines.take(later), Some(80), "what was lost is told");
+        assert_eq!(lines.take(later), Some(80), "the number of lost lines is reported");
         assert_eq!(lines.take(later), Some(0));
         assert_eq!(lines.take(later), None);
         let much_later = start + Duration::from_secs(3600);

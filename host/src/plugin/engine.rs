@@ -35,7 +35,7 @@ const KEEP_RESIDENT: usize = 64 << 10;
 const NICE: i32 = 10;
 
 /// How long a plugin is loaded at that priority. Where it is not loaded by then, there is no CPU time to spare, and it is loaded
-/// at normal priority: a swap comes through on the busiest machine, and takes requests a bounded amount of CPU time
+/// at normal priority: a swap completes even on the busiest machine, and takes requests a bounded amount of CPU time
 /// (decision 49).
 const GENTLY: Duration = Duration::from_secs(3);
 
@@ -45,7 +45,7 @@ pub struct PluginEngine {
     pub(super) shared: Arc<Shared>,
 }
 
-/// Why there is no engine.
+/// Why the engine cannot be started.
 #[derive(Debug, Error)]
 #[error("failed to start the plugin engine: {0}")]
 pub struct EngineError(String);
@@ -92,7 +92,7 @@ impl PluginEngine {
     /// to them for a while.
     ///
     /// # Errors
-    /// When the file is no plugin of this contract, too much, or fails when it is tried.
+    /// When the file is not a plugin of this contract, exceeds a limit, or fails its trial.
     pub fn load(
         &self,
         name: &PluginName,
@@ -152,7 +152,7 @@ impl Job {
             }
             let loaded = catch_unwind(AssertUnwindSafe(|| job.load()));
             let loaded = loaded.unwrap_or_else(|_| Err(Problem::Compile("the compiler gave up".to_owned())));
-            // Where it took too long, somebody else has loaded it.
+            // Fails when the other try was faster.
             let _ = done.send(loaded);
         });
         loading.map(drop)

@@ -171,7 +171,7 @@ impl Instance {
 fn failure(error: &wasmtime::Error, state: &State, otherwise: PluginFault) -> Failure {
     let fault = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => PluginFault::Deadline,
-        _ if state.memory.refused() => PluginFault::Memory,
+        _ if state.memory.denied() => PluginFault::Memory,
         Some(Trap::StackOverflow) => PluginFault::Stack,
         Some(_) => PluginFault::Trap,
         None if error.is::<PoolConcurrencyLimitError>() => PluginFault::Capacity,

@@ -1,4 +1,4 @@
-//! How much memory and time a guest may take.
+//! Limits of a guest's memory and CPU time.
 
 use super::ticker::TICK;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 pub(super) struct MemoryLimit {
     limit: usize,
     used: usize,
-    refused: bool,
+    denied: bool,
 }
 
 impl MemoryLimit {
@@ -17,7 +17,7 @@ impl MemoryLimit {
         Self {
             limit,
             used: 0,
-            refused: false,
+            denied: false,
         }
     }
 
@@ -26,9 +26,9 @@ impl MemoryLimit {
         self.used
     }
 
-    /// Whether the guest was refused memory.
-    pub(super) fn refused(&self) -> bool {
-        self.refused
+    /// Whether an allocation of the guest was denied.
+    pub(super) fn denied(&self) -> bool {
+        self.denied
     }
 }
 
@@ -39,14 +39,14 @@ impl ResourceLimiter for MemoryLimit {
         if granted {
             self.used = used;
         } else {
-            self.refused = true;
+            self.denied = true;
         }
         Ok(granted)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
         // What was granted counts as used all the same; the instance is soon replaced.
-        self.refused = true;
+        self.denied = true;
         Ok(())
     }
 
@@ -139,9 +139,9 @@ mod tests {
         assert!(limit.memory_growing(0, 100, None).unwrap());
         assert!(limit.memory_growing(0, 100, None).unwrap());
         assert!(limit.memory_growing(100, 200, None).unwrap());
-        assert!(!limit.refused());
+        assert!(!limit.denied());
         assert!(!limit.memory_growing(100, 101, None).unwrap());
-        assert!(limit.refused());
+        assert!(limit.denied());
         assert_eq!(limit.used(), 300);
     }
 

@@ -24,7 +24,7 @@ pub const ARGUMENT: &str = "rehearse";
 /// CPU time: what 1.5 MB of code need.
 const CPU: Duration = Duration::from_millis(1_900);
 /// The system's own limits, in whole seconds, for a compiler that does not even let its clock run: the first ends it by a signal
-/// of its own, so that a kill is never taken for it.
+/// of its own, so that a kill from outside is not mistaken for it.
 const CPU_SECONDS: (u64, u64) = (2, 3);
 /// Memory, in bytes.
 const MEMORY: u64 = 256 << 20;
@@ -62,7 +62,7 @@ fn run(program: &Path, bytes: &[u8]) -> Result<(), Problem> {
         .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(host)?;
     if let Some(mut input) = child.stdin.take() {
-        // One that ends early does not listen to the end, and says why itself.
+        // A process that ends early does not read to the end, and reports why itself.
         let _ = input.write_all(bytes);
     }
     let ended = wait(&mut child, WALL).map_err(host)?;
@@ -127,7 +127,7 @@ fn verdict(ended: Ended, message: &str) -> Result<(), Problem> {
     Err(Problem::Compile(why))
 }
 
-/// What the program does when it is asked to rehearse: compiles what comes on its standard input, within its limits.
+/// The rehearsal itself: compiles the component on the standard input within the limits.
 pub fn rehearsal() -> ExitCode {
     match limit().and_then(|()| watch()).and_then(|()| compile()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -152,11 +152,11 @@ fn limit() -> Result<(), String> {
         };
         setrlimit(resource, limit).map_err(|error| format!("no limits for the compiler: {error}"))?;
     }
-    // Nobody waits for it when the one who asked is gone.
+    // Without its parent, its result is of no use.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| format!("no end with its parent: {error}"))
 }
 
-/// Ends this process when it has taken its time: the system's limit has no finer steps than seconds.
+/// Ends this process when its CPU time is used up: the system's limit has no finer steps than seconds.
 fn watch() -> Result<(), String> {
     let watch = || {
         while cpu_time() < CPU {

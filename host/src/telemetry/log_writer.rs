@@ -1,4 +1,4 @@
-//! Writes log lines on a thread of its own, so that nobody waits for the destination.
+//! Writes log lines on a thread of its own, so that no other thread waits for the destination.
 //!
 //! Lines are appended to bounded buffers; the thread takes the buffers away a few times a second and leaves empty ones. When
 //! the destination is slow or does not take anything at all (a full pipe whose reader has stopped), lines are dropped and
@@ -109,7 +109,7 @@ impl LogWriter {
             shared: Arc::clone(&shared),
             destination,
             output,
-            taken: Vec::new(),
+            batch: Vec::new(),
             failing: false,
             notice,
             noticed: 0,
@@ -221,7 +221,7 @@ struct Writer {
     shared: Arc<Shared>,
     destination: Destination,
     output: File,
-    taken: Vec<u8>,
+    batch: Vec<u8>,
     failing: bool,
     notice: DropNotice,
     /// Dropped lines that a notice has reported.
@@ -246,7 +246,7 @@ impl Writer {
             if !self.shared.stop.load(Ordering::Acquire) {
                 thread::sleep(GATHER);
             }
-            // Read before the buffers are taken: whatever was appended before the stop is among them.
+            // Read before the buffers are batch: whatever was appended before the stop is among them.
             let stopping = self.shared.stop.load(Ordering::Acquire);
             if self.shared.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
@@ -261,9 +261,9 @@ impl Writer {
     fn write_buffers(&mut self) {
         let shared = Arc::clone(&self.shared);
         for shard in &shared.shards {
-            self.taken.clear();
-            std::mem::swap(&mut *shard.lock(), &mut self.taken);
-            if !self.taken.is_empty() {
+            self.batch.clear();
+            std::mem::swap(&mut *shard.lock(), &mut self.batch);
+            if !self.batch.is_empty() {
                 self.write();
             }
         }
@@ -277,9 +277,9 @@ impl Writer {
     }
 
     fn write(&mut self) {
-        let taken = std::mem::take(&mut self.taken);
-        let lines = taken.iter().filter(|byte| **byte == b'\n').count() as u64;
-        match self.write_all(&taken) {
+        let batch = std::mem::take(&mut self.batch);
+        let lines = batch.iter().filter(|byte| **byte == b'\n').count() as u64;
+        match self.write_all(&batch) {
             Ok(()) => {
                 self.failing = false;
                 self.shared.written.add(lines);
@@ -293,7 +293,7 @@ impl Writer {
                 }
             }
         }
-        self.taken = taken;
+        self.batch = batch;
     }
 
     fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {

@@ -1,5 +1,5 @@
 //! The event log: readable on a terminal, one JSON object per line elsewhere. It goes to the standard error, so that the
-//! access log may have the standard output. Whoever logs never waits for the reader of the log; panics go to it as well.
+//! access log may have the standard output. Logging never waits for the reader of the log; panics are logged as well.
 
 use super::log_writer::{Buffer, Destination, Lines, LogWriter};
 use std::backtrace::{Backtrace, BacktraceStatus};

@@ -1,4 +1,4 @@
-//! What the kernel says of this process, read when asked.
+//! The kernel's figures about this process, read on demand.
 
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};

@@ -17,7 +17,7 @@ pub struct Map {
     pub service: String,
     /// Its regions.
     pub regions: Vec<MapRegion>,
-    /// For every place its latitude, its longitude and the position of its region above; `None`: nobody may answer.
+    /// For every place its latitude, its longitude and the position of its region above; `None`: no region may answer.
     pub places: Vec<(f32, f32, Option<u8>)>,
 }
 

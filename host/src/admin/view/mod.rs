@@ -46,6 +46,6 @@ pub struct Drained {
 pub struct RolledBack {
     /// The plugin.
     pub plugin: String,
-    /// The digest of the version that is in force now.
+    /// The digest of the version that is active now.
     pub digest: String,
 }

@@ -18,7 +18,7 @@ pub struct Plugins {
 pub struct Plugin {
     /// Its name in the configuration.
     pub plugin: String,
-    /// The digest of the version in force.
+    /// The digest of the active version.
     pub digest: String,
     /// Where it came from.
     pub source: String,

@@ -144,7 +144,7 @@ impl Region {
     }
 }
 
-/// Why a gateway gets no new requests from anybody. Residency is not among it: that depends on the client.
+/// Why a gateway gets no new requests from any client. Residency is not among the reasons: it depends on the client.
 fn exclusion(gateway: &Gateway, state: State, in_flight: u32, panic: bool) -> Option<Exclusion> {
     match state {
         State::Draining => Some(Exclusion::Draining),
