@@ -1,4 +1,4 @@
-//! Explaining: the decision about a request that nobody sent, by the same function that decides requests.
+//! Explaining: the decision about a hypothetical request, by the same function that decides requests.
 
 use crate::chance::Chance;
 use crate::decide::{Inquiry, decide, plugin_reason};
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 use thiserror::Error;
 
-/// A request that nobody sent.
+/// A hypothetical request.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The client's address.
@@ -51,7 +51,7 @@ pub enum ExplainError {
     Unable(String),
 }
 
-/// Decides about a request that nobody sent.
+/// Decides about a hypothetical request.
 ///
 /// # Errors
 /// When no route is for it.

@@ -37,7 +37,7 @@ pub struct Recorder {
 }
 
 /// The table that a request was decided by, as far as recording needs it.
-pub trait Ledger {
+pub trait TableView {
     /// A service and its counters.
     fn service(&self, id: ServiceId) -> Option<(&Service, &ServiceVitals)>;
 
@@ -50,11 +50,11 @@ pub trait Ledger {
 
 /// What is known of a request so far. Recorded when it is dropped.
 #[derive(Debug)]
-pub struct RequestRecord<L: Ledger> {
+pub struct RequestRecord<L: TableView> {
     recorder: Rc<Recorder>,
     /// Where they stay: the record moves with the response, from hand to hand.
     facts: Box<Facts>,
-    ledger: Option<L>,
+    table: Option<L>,
 }
 
 /// What happened, as plain values.
@@ -117,7 +117,7 @@ impl Recorder {
     }
 }
 
-impl<L: Ledger> RequestRecord<L> {
+impl<L: TableView> RequestRecord<L> {
     /// The record of a request that came now, from this client as far as is known.
     pub fn begin(recorder: &Rc<Recorder>, request: &Parts, client: ClientIdentity, now: Instant) -> Self {
         let asked = recorder.log.is_some().then(|| {
@@ -165,7 +165,7 @@ impl<L: Ledger> RequestRecord<L> {
                 received: 0,
                 sent: 0,
             }),
-            ledger: None,
+            table: None,
         }
     }
 
@@ -190,7 +190,7 @@ impl<L: Ledger> RequestRecord<L> {
     }
 
     /// What was decided now by which table, and how much of the time since the request came the plugin took.
-    pub fn decided(&mut self, ledger: L, decision: &Decision, now: Instant, plugin: Option<Duration>) {
+    pub fn decided(&mut self, table: L, decision: &Decision, now: Instant, plugin: Option<Duration>) {
         self.facts.client = decision.client;
         self.facts.country = decision.location.place.country;
         self.facts.decided = Some(Decided {
@@ -200,7 +200,7 @@ impl<L: Ledger> RequestRecord<L> {
             took: now.saturating_duration_since(self.facts.begun),
             plugin,
         });
-        self.ledger = Some(ledger);
+        self.table = Some(table);
     }
 
     /// What became of forwarding it, with so many bytes of its body read.
@@ -244,13 +244,9 @@ impl<L: Ledger> RequestRecord<L> {
     }
 }
 
-impl<L: Ledger> Drop for RequestRecord<L> {
+impl<L: TableView> Drop for RequestRecord<L> {
     fn drop(&mut self) {
-        let Self {
-            recorder,
-            facts,
-            ledger,
-        } = self;
+        let Self { recorder, facts, table } = self;
         // A record is dropped early when the client has left, or by a panic.
         if facts.ending.is_none() && std::thread::panicking() {
             facts.ending = Some(Ending::Internal);
@@ -261,12 +257,12 @@ impl<L: Ledger> Drop for RequestRecord<L> {
             recorder.rejections.count(recorder.worker, reason);
         }
         let total = facts.begun.elapsed();
-        let served = facts.decided.zip(ledger.as_ref());
-        let served = served.and_then(|(decided, ledger)| Some((decided, ledger, ledger.service(decided.service)?)));
+        let served = facts.decided.zip(table.as_ref());
+        let served = served.and_then(|(decided, table)| Some((decided, table, table.service(decided.service)?)));
         match &served {
-            Some((decided, ledger, (_, vitals))) => {
+            Some((decided, table, (_, vitals))) => {
                 recorder.count(facts, decided, ending, total, vitals);
-                let gateway = facts.answered_by.and_then(|slot| ledger.gateway(decided.service, slot));
+                let gateway = facts.answered_by.and_then(|slot| table.gateway(decided.service, slot));
                 match gateway.filter(|_| ending.is_of_gateway()) {
                     Some(gateway) => gateway.finished(recorder.worker, ending),
                     None => vitals.finished(recorder.worker, ending),
@@ -275,13 +271,13 @@ impl<L: Ledger> Drop for RequestRecord<L> {
             None => recorder.unrouted.finished(recorder.worker, ending),
         }
         if let Some(log) = &recorder.log {
-            let service = served.map(|(decided, ledger, (service, _))| Served {
+            let service = served.map(|(decided, table, (service, _))| Served {
                 service,
                 plugin_reason: decided
                     .cause
                     .by
                     .plugin_reason()
-                    .and_then(|reason| ledger.plugin_reason(decided.service, reason)),
+                    .and_then(|reason| table.plugin_reason(decided.service, reason)),
             });
             log.write(&Line::new(facts, ending, total, service, SystemTime::now()));
         }

@@ -7,7 +7,7 @@ use crate::arrival::ListenerId;
 use crate::config::{Listener, Settings};
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
-use crate::record::Ledger;
+use crate::record::TableView;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{GatewayTarget, SharedBudget};
 use crate::vitals::Vitals;
@@ -57,7 +57,7 @@ pub struct ServiceEntry {
     pub limited: bool,
 }
 
-/// A service's plugin and the regions as it is told of them.
+/// A service's plugin and the regions as it is given them.
 #[derive(Clone, Debug)]
 pub struct PluginEntry {
     /// The loaded version.
@@ -200,7 +200,7 @@ impl Pins {
     }
 }
 
-impl Ledger for Pin {
+impl TableView for Pin {
     fn service(&self, id: ServiceId) -> Option<(&Service, &ServiceVitals)> {
         Some((self.config().service(id)?, &self.services.get(id.index())?.vitals))
     }

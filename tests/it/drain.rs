@@ -39,6 +39,6 @@ async fn a_request_begun_before_the_end_is_answered() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(
         world.try_send(&Request::get("/")).await.is_err(),
-        "nobody accepts any more"
+        "no listener accepts any more"
     );
 }

@@ -1,4 +1,4 @@
-//! Who the client is, and what the gateway is told.
+//! Who the client is, and which fields about it reach the gateway.
 
 use portolan::table::RoutingTable;
 use portolan_tests::{Answer, Request, Setup, World, from};

@@ -60,7 +60,7 @@ async fn a_listener_put_before_another_takes_nothing_of_its_policy() {
 }
 
 #[tokio::test]
-async fn without_names_listeners_are_told_apart_by_their_addresses() {
+async fn without_names_listeners_differ_by_their_addresses() {
     let [first, second] = [(); 2].map(|()| free_port());
     let world = setup(&format!("- {{ address: {second}, debug_headers: true }}")).start();
     world.until_healthy().await;

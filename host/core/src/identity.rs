@@ -18,7 +18,7 @@ use std::net::IpAddr;
 pub struct ClientIdentity {
     /// Its address, canonical: a v4-mapped address is given as IPv4.
     pub addr: IpAddr,
-    /// What said so.
+    /// What it was taken from.
     pub source: IdentitySource,
 }
 
@@ -80,7 +80,7 @@ pub enum ClientHeader {
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
     Forwarded,
-    /// `X-Azure-SocketIP`: the peer that Front Door saw. (`X-Azure-ClientIP` repeats what the client said.)
+    /// `X-Azure-SocketIP`: the peer that Front Door saw. (`X-Azure-ClientIP` repeats what the client claims.)
     AzureSocketIp {
         /// The `X-Azure-FDID` that the request must carry: every tenant's Front Door has the same addresses, only
         /// this tells ours. `None`: any.

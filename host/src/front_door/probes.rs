@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// The methods of probes.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
-/// What an answer is when nothing has been prepared: nobody knows, so it is held against nobody.
+/// The answer when nothing has been prepared: without evidence, a region counts as fit.
 const NOTHING_KNOWN: Answer = Answer {
     fit: true,
     reason: Reason::Unknown,
@@ -60,7 +60,7 @@ impl Board {
         else {
             // A service that is new, of which nothing has been prepared yet.
             return if is_configured(settings, service, region) {
-                say(NOTHING_KNOWN, &format!("{NOTHING_KNOWN}\n"))
+                response(NOTHING_KNOWN, &format!("{NOTHING_KNOWN}\n"))
             } else {
                 respond::plain(StatusCode::NOT_FOUND, "no such service or region here\n")
             };
@@ -71,9 +71,9 @@ impl Board {
         };
         let may_explain = settings.front_door.as_ref().is_some_and(|it| it.explains_probes);
         if may_explain && wants_explanation(request) {
-            say(answer, &answers.explain(service, now))
+            response(answer, &answers.explain(service, now))
         } else {
-            say(answer, &format!("{answer}\n"))
+            response(answer, &format!("{answer}\n"))
         }
     }
 }
@@ -103,7 +103,7 @@ fn wants_explanation(request: &Parts) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "explain")
 }
 
-fn say(answer: Answer, text: &str) -> Response<Body> {
+fn response(answer: Answer, text: &str) -> Response<Body> {
     let status = if answer.fit {
         StatusCode::OK
     } else {

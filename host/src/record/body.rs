@@ -1,6 +1,6 @@
 //! The response's body, watched to its end.
 
-use super::{Ledger, RequestRecord};
+use super::{RequestRecord, TableView};
 use crate::vitals::Ending;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -10,13 +10,13 @@ use std::task::{Context, Poll};
 
 /// A response's body with the record of its request, which is written when the body is dropped.
 #[derive(Debug)]
-pub struct Recorded<B, L: Ledger> {
+pub struct Recorded<B, L: TableView> {
     body: B,
     record: Option<RequestRecord<L>>,
 }
 
 /// A body that belongs to no request that was recorded.
-impl<B: Default, L: Ledger> Default for Recorded<B, L> {
+impl<B: Default, L: TableView> Default for Recorded<B, L> {
     fn default() -> Self {
         Self {
             body: B::default(),
@@ -25,9 +25,9 @@ impl<B: Default, L: Ledger> Default for Recorded<B, L> {
     }
 }
 
-impl<L: Ledger> RequestRecord<L> {
-    /// The response goes to the client. A body that ends as it should ends the request as [`RequestRecord::ended`]
-    /// said, or by the response's status; one that breaks off is [`Ending::CutShort`]; one that nobody takes to its end is
+impl<L: TableView> RequestRecord<L> {
+    /// The response goes to the client. A body that ends as it should ends the request as [`RequestRecord::ended`] was given,
+    /// or by the response's status; one that breaks off is [`Ending::CutShort`]; one that is not read to its end is
     /// [`Ending::ClientGone`].
     pub fn deliver<B: Body>(mut self, response: Response<B>) -> Response<Recorded<B, L>> {
         let status = response.status();
@@ -52,7 +52,7 @@ impl<L: Ledger> RequestRecord<L> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin, L: Ledger + Unpin> Body for Recorded<B, L> {
+impl<B: Body<Data = Bytes> + Unpin, L: TableView + Unpin> Body for Recorded<B, L> {
     type Data = Bytes;
     type Error = B::Error;
 

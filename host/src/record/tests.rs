@@ -44,7 +44,7 @@ struct Table {
     gateways: Vec<Arc<Vitals>>,
 }
 
-impl Ledger for Rc<Table> {
+impl TableView for Rc<Table> {
     fn service(&self, id: ServiceId) -> Option<(&Service, &ServiceVitals)> {
         (id == ServiceId(0)).then_some((&self.service, &self.vitals))
     }

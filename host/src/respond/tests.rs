@@ -1,4 +1,4 @@
-//! What clients are told when there is no answer of a gateway.
+//! The responses that the proxy makes itself.
 
 use super::*;
 use http_body::Body as _;
@@ -8,7 +8,7 @@ fn gave_up(reason: GaveUp, last: Option<Outcome>) -> RequestError {
 }
 
 #[test]
-fn who_may_come_again_is_told_when() {
+fn errors_that_pass_have_a_retry_after() {
     for (error, status) in [
         (RequestError::NoRegion(Exclusion::Unhealthy), 503),
         (RequestError::NoRegion(Exclusion::Full), 503),
@@ -32,7 +32,7 @@ fn who_may_come_again_is_told_when() {
 
 /// What follows a request that could not be read to its end is not known to be a request.
 #[test]
-fn what_is_the_clients_own_fault_ends_its_connection() {
+fn an_error_of_the_client_closes_its_connection() {
     for (error, status) in [
         (RequestError::NotForwarded(NotForwarded::Hosts), 400),
         (RequestError::NotForwarded(NotForwarded::TransferEncoding), 501),

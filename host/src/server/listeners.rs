@@ -247,3 +247,73 @@ impl Running {
 fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     listener::bind(address).map_err(|error| ListenError { address, error })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portolan_core::identity::ClientAddress;
+
+    fn listener(name: &str) -> Listener {
+        Listener {
+            id: ListenerId::new(name),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            client_address: ClientAddress::default(),
+            debug_headers: false,
+            max_connections: 1,
+        }
+    }
+
+    fn addresses(assignments: &mut Assignments) -> Vec<SocketAddr> {
+        let sockets = std::iter::from_fn(|| assignments.try_recv());
+        sockets.map(|it| it.socket.local_addr().expect("an address")).collect()
+    }
+
+    #[test]
+    fn every_worker_gets_a_socket_of_every_listener_and_gets_it_again_when_it_starts_anew() {
+        let set = ListenerSet::new(2);
+        let [mut first, mut second] = [0, 1].map(|worker| set.assignments(worker).expect("nothing to bind"));
+        let both = [listener("a"), listener("b")];
+        set.commit(set.prepare(&both).expect("free ports"), Instant::now());
+        let bound = set.addresses();
+        assert_eq!(
+            (addresses(&mut first), addresses(&mut second)),
+            (bound.clone(), bound.clone())
+        );
+        drop(first);
+        let mut anew = set.assignments(0).expect("its own sockets are gone");
+        assert_eq!(addresses(&mut anew), bound);
+
+        // And what is added later goes to the one that started anew.
+        let three = [listener("a"), listener("b"), listener("c")];
+        set.commit(set.prepare(&three).expect("a free port"), Instant::now());
+        assert_eq!(addresses(&mut anew), set.addresses()[2..]);
+        assert_eq!(addresses(&mut second), set.addresses()[2..]);
+    }
+
+    #[test]
+    fn what_was_prepared_and_not_committed_changes_nothing() {
+        let set = ListenerSet::new(1);
+        let mut worker = set.assignments(0).expect("nothing to bind");
+        set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
+        let bound = addresses(&mut worker);
+        let prepared = set.prepare(&[listener("b")]).expect("a free port");
+        assert!(set.open().is_open(&ListenerId::new("b")));
+        drop(prepared);
+        assert!(!set.open().is_open(&ListenerId::new("b")));
+        assert_eq!((set.addresses(), addresses(&mut worker)), (bound, Vec::new()));
+    }
+
+    #[test]
+    fn a_removed_listener_drains_and_is_open_until_its_sockets_are_gone() {
+        let set = ListenerSet::new(1);
+        let mut worker = set.assignments(0).expect("nothing to bind");
+        set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
+        let assignment = worker.try_recv().expect("a socket");
+        set.commit(set.prepare(&[listener("b")]).expect("a free port"), Instant::now());
+        assert!(matches!(assignment.drain.phase(), super::super::Phase::Draining(_)));
+        let id = ListenerId::new("a");
+        assert!(set.open().is_open(&id));
+        drop(assignment);
+        assert!(!set.open().is_open(&id));
+    }
+}

@@ -64,7 +64,7 @@ pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler
             }
         }
     }
-    // Clients may have connected to what came last.
+    // Sockets that were assigned last may have connections in their queues.
     while let Some(assignment) = assignments.try_recv() {
         serve(&mut serving, assignment);
     }
@@ -73,7 +73,8 @@ pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler
     }
 }
 
-/// A listener without its accept loop would look like one that works: whoever supervises the worker is to start it anew.
+/// Passes a panic of an accept loop on, so that the supervisor restarts the worker with all its sockets: a worker that serves
+/// some of its listeners would look healthy.
 fn settle(ended: Result<io::Result<()>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn framing_in_another_spelling_passes_nobody() {
+    fn framing_in_another_spelling_never_passes() {
         let policy = policy(ClientHeader::XForwardedFor, &["content_length"]);
         assert!(!policy.passes("content_length", true) && !policy.passes("transfer_encoding", true));
         assert!(policy.passes("content-length", false));

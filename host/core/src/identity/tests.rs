@@ -164,17 +164,17 @@ fn entries_are_bounded() {
 fn azure_socket_ip_needs_the_right_front_door() {
     let ours = "a0a0a0a0-bbbb-cccc-dddd-e1e1e1e1e1e1";
     let socket_ip = ("x-azure-socketip", "81.2.69.142");
-    let told = (ip("81.2.69.142"), IdentitySource::AzureSocketIp);
+    let believed = (ip("81.2.69.142"), IdentitySource::AzureSocketIp);
     let peer = (ip("10.0.0.1"), IdentitySource::Peer);
     let only_ours = Some(ours.into());
     let cases = [
-        (None, vec![socket_ip], told),
-        (None, vec![socket_ip, ("x-azure-fdid", "whatever")], told),
-        (only_ours.clone(), vec![socket_ip, ("x-azure-fdid", ours)], told),
+        (None, vec![socket_ip], believed),
+        (None, vec![socket_ip, ("x-azure-fdid", "whatever")], believed),
+        (only_ours.clone(), vec![socket_ip, ("x-azure-fdid", ours)], believed),
         (
             only_ours.clone(),
             vec![socket_ip, ("x-azure-fdid", "A0A0A0A0-BBBB-CCCC-DDDD-E1E1E1E1E1E1")],
-            told,
+            believed,
         ),
         (only_ours.clone(), vec![socket_ip], peer),
         (only_ours.clone(), vec![socket_ip, ("x-azure-fdid", "another")], peer),
@@ -197,7 +197,7 @@ fn azure_socket_ip_needs_the_right_front_door() {
         let found = identify(ip("10.0.0.1"), &headers(&lines), &policy);
         let client = found.client;
         assert_eq!((client.addr, client.source), expected, "{policy:?} {lines:?}");
-        // Whoever names another Front Door, or none, is not believed in anything else either.
+        // A peer that names another Front Door, or none, is not believed in anything else either.
         let names_ours = lines.iter().filter(|(name, _)| *name == "x-azure-fdid").count() == 1
             && lines
                 .iter()

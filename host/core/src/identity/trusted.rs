@@ -55,7 +55,7 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether nobody is trusted.
+    /// Whether no peer is trusted.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
