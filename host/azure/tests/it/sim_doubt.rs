@@ -205,7 +205,11 @@ async fn the_time_without_a_quorum_does_not_count() {
 /// Nobody can read Front Door for half an hour: somebody leads nearly all the time, and looks soon after its end.
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_of_the_management_api_somebody_leads_and_looks_soon() {
-    let world = World::start_with(by_default).await;
+    let world = World::start_with(|settings| {
+        by_default(settings);
+        settings.lease.step_down = secs(60);
+    })
+    .await;
     world.elected().await;
     REGIONS.iter().for_each(|vantage| world.cut_target(vantage, true));
     world.all_see("weu", Unhealthy);
