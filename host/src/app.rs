@@ -15,7 +15,7 @@ use crate::control::publisher::Publisher;
 use crate::control::reload::{self, Reloader};
 use crate::control::start::Start;
 use crate::control::status::Status;
-use crate::front_door::Board;
+use crate::front_door::SnapshotCell;
 use crate::plugin::PluginEngine;
 use crate::server::{self, DrainSwitch, ListenError, ListenerSet};
 use crate::table::Tables;
@@ -88,7 +88,7 @@ pub struct App {
     probes: Option<SocketAddr>,
     tables: Arc<Tables>,
     status: Arc<Status>,
-    front_door: Arc<Board>,
+    front_door: Arc<SnapshotCell>,
     orders: mpsc::Sender<reload::Order>,
     access_log: Option<Arc<AccessLog>>,
     drain: DrainSwitch,
@@ -149,8 +149,8 @@ impl App {
         let access_log = access_log(&settings.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let rejections = Arc::new(Rejections::new(workers));
-        let board = Arc::new(Board::default());
-        let (witness, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board));
+        let board = Arc::new(SnapshotCell::default());
+        let (reporter, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board));
         let supervisor = Supervisor::default();
         let (alive, workers_alive) = mpsc::channel(1);
         let crew = Crew {
@@ -197,7 +197,7 @@ impl App {
             },
             orders: health_orders,
             resolver,
-            witness,
+            reporter,
             updates: updates.clone(),
         };
         let sockets = (Arc::clone(&listeners), Arc::clone(&tables));
@@ -259,7 +259,7 @@ impl App {
     }
 
     /// The answers to Front Door's probes, and the status of publishing.
-    pub fn front_door(&self) -> &Arc<Board> {
+    pub fn front_door(&self) -> &Arc<SnapshotCell> {
         &self.front_door
     }
 

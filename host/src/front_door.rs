@@ -1,5 +1,4 @@
-//! What is shown to Azure Front Door, and to people of it: the control task posts it on a board, workers and
-//! administration read it there.
+//! What Azure Front Door and operators are shown: the control task stores a snapshot, workers and administration load it.
 //!
 //! `probes` answers Front Door's own probes, [`view`] is the administration's JSON, `metrics` its numbers.
 
@@ -7,35 +6,35 @@ mod metrics;
 mod probes;
 pub mod view;
 
-use crate::config::FrontDoor;
+use crate::config::FrontDoorSettings;
 use arc_swap::ArcSwapOption;
 use portolan_azure::probe::ProbeAnswers;
 use portolan_azure::publisher::status::Status;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Where the notice of the moment is posted. One writer, many readers that never wait.
+/// Holds the latest snapshot. One writer, many readers that never wait.
 #[derive(Debug, Default)]
-pub struct Board {
-    posted: ArcSwapOption<Notice>,
+pub struct SnapshotCell {
+    latest: ArcSwapOption<Snapshot>,
     leaving: AtomicBool,
 }
 
-/// What is shown at one moment.
+/// What Front Door and operators are shown at one moment.
 #[derive(Clone, Debug)]
-pub struct Notice {
+pub struct Snapshot {
     /// What the configuration says.
-    pub settings: Arc<FrontDoor>,
+    pub settings: Arc<FrontDoorSettings>,
     /// The answers to probes.
     pub answers: Arc<ProbeAnswers>,
-    /// What the publisher knows and does. `None` when no Front Door is described.
+    /// The publisher's status. `None` when no Front Door is configured.
     pub status: Option<Status>,
 }
 
-impl Board {
-    /// Replaces the notice. Only the control task calls this.
-    pub fn post(&self, notice: Option<Notice>) {
-        self.posted.store(notice.map(Arc::new));
+impl SnapshotCell {
+    /// Replaces the snapshot. Only the control task calls this.
+    pub fn store(&self, snapshot: Option<Snapshot>) {
+        self.latest.store(snapshot.map(Arc::new));
     }
 
     /// From now on every probe of a listener is answered with 503: the program is about to stop.
@@ -48,14 +47,14 @@ impl Board {
         self.leaving.load(Relaxed)
     }
 
-    /// The notice of the moment. `None` when the configuration says nothing of Front Door.
-    pub fn posted(&self) -> Option<Arc<Notice>> {
-        self.posted.load_full()
+    /// The latest snapshot. `None` when Front Door is not configured.
+    pub fn load(&self) -> Option<Arc<Snapshot>> {
+        self.latest.load_full()
     }
 }
 
-impl Notice {
-    /// Why the publisher does not run, though it should.
+impl Snapshot {
+    /// Why the publisher does not run, if it should and does not.
     pub fn trouble(&self) -> Option<&str> {
         self.status.as_ref()?.down.as_deref()
     }

@@ -1,7 +1,7 @@
 //! What one worker thread has for itself. Nothing here is shared or moves to another thread.
 
 use crate::chance::Chance;
-use crate::front_door::Board;
+use crate::front_door::SnapshotCell;
 use crate::plugin::PluginWorker;
 use crate::record::Recorder;
 use crate::table::Pins;
@@ -24,5 +24,5 @@ pub struct Worker {
     /// Where what happened is counted and logged.
     pub recorder: Rc<Recorder>,
     /// The answers to Front Door's probes.
-    pub front_door: Arc<Board>,
+    pub front_door: Arc<SnapshotCell>,
 }

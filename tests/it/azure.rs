@@ -292,9 +292,9 @@ impl Fleet<'_> {
     }
 
     pub(crate) fn status(&self, vantage: &str) -> Status {
-        let notice = self.apps[vantage].front_door().posted();
-        notice
-            .and_then(|notice| notice.status.clone())
+        let snapshot = self.apps[vantage].front_door().load();
+        snapshot
+            .and_then(|snapshot| snapshot.status.clone())
             .expect("a Front Door is described")
     }
 
@@ -314,8 +314,8 @@ impl Fleet<'_> {
     /// Waits until an instance's status is so.
     pub(crate) async fn until(&self, vantage: &str, what: &str, so: impl Fn(&Status) -> bool) {
         self.look(what, || {
-            let notice = self.apps[vantage].front_door().posted()?;
-            notice.status.as_ref().is_some_and(&so).then_some(())
+            let snapshot = self.apps[vantage].front_door().load()?;
+            snapshot.status.as_ref().is_some_and(&so).then_some(())
         })
         .await;
     }
@@ -355,8 +355,8 @@ impl Fleet<'_> {
     /// Waits until one of them leads; who.
     pub(crate) async fn until_led_by(&self, candidates: &[&'static str]) -> &'static str {
         let leads = |vantage: &&&'static str| {
-            let notice = self.apps.get(**vantage).and_then(|app| app.front_door().posted());
-            notice.is_some_and(|notice| notice.status.as_ref().is_some_and(|status| status.leader.leads))
+            let snapshot = self.apps.get(**vantage).and_then(|app| app.front_door().load());
+            snapshot.is_some_and(|snapshot| snapshot.status.as_ref().is_some_and(|status| status.leader.leads))
         };
         self.look("somebody leads", || candidates.iter().find(leads).copied())
             .await

@@ -72,7 +72,7 @@ pub struct Hold {
 /// Why something is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldReason {
-    /// It has not looked bad, or well, for long enough.
+    /// It has not looked unhealthy, or healthy, for long enough.
     TooSoon {
         /// How long it has.
         held: Duration,
@@ -104,7 +104,7 @@ pub enum Suspended {
         /// All vantages.
         configured: usize,
     },
-    /// Most regions look bad at once: rather our own view is.
+    /// Most regions look unhealthy at once: the votes are likelier to be wrong.
     MostLookBad {
         /// How many.
         bad: usize,
@@ -135,11 +135,11 @@ pub(crate) fn decide(rules: Rules<'_>, tally: &Tally, past: Past<'_>, now: Store
         decision.intents = keep(rules, past);
         return decision;
     }
-    let silent = RegionTally::default();
+    let no_votes = RegionTally::default();
     let mut leaving = Vec::new();
     for origin in rules.origins {
         let was = past.of(&origin.region);
-        let said = tally.regions.get(&origin.region).unwrap_or(&silent);
+        let said = tally.regions.get(&origin.region).unwrap_or(&no_votes);
         // What was found before a suspension ended counts from its end: regions come back one after the other.
         let said = &said.since_settled(tally.settled_for);
         // An origin that the operator has disabled gets no traffic: there is nothing to take from it.
@@ -153,7 +153,7 @@ pub(crate) fn decide(rules: Rules<'_>, tally: &Tally, past: Past<'_>, now: Store
         }
         decision.intents.insert(origin.region.clone(), wish);
     }
-    // Drains first, since an operator asked for them; then whoever has been bad for longest.
+    // Drains first, since an operator asked for them; then the region that has been unhealthy for longest.
     leaving.sort_by(|a, b| {
         let drain = |intent: Intent| intent != Intent::Drained;
         (drain(a.2), b.0, &a.1).cmp(&(drain(b.2), a.0, &b.1))

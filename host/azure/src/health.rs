@@ -1,4 +1,4 @@
-//! What an instance knows of the regions, as the host tells it.
+//! The regions' health as this instance sees it.
 
 use portolan_core::health::State;
 use portolan_core::id::RegionName;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 pub struct RegionHealth {
     /// The region.
     pub region: RegionName,
-    /// The verdict. [`State::Unknown`] and [`State::Degraded`] are no vote, neither for nor against.
+    /// The state. [`State::Unknown`] and [`State::Degraded`] are no vote, neither for nor against.
     pub state: State,
     /// Since when, by the monotonic clock: a clock that is set has no say in it.
     pub since: Instant,

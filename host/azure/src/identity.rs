@@ -1,4 +1,4 @@
-//! Who we are: one credential, its tokens kept until shortly before they end.
+//! One credential, its tokens kept until shortly before they expire.
 //!
 //! The credentials of the Azure crates keep tokens of their own; that of the command line does not, and none forgets a token
 //! that the service refuses. So tokens are kept here, and a refused one takes its credential with it.

@@ -42,7 +42,7 @@ pub struct Ledger {
     pub last_error: Option<String>,
 }
 
-/// A change set that was begun: written before the first request of it is sent, so that whoever leads next knows.
+/// A change set that was begun: written before the first request of it is sent, so that the next leader knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// All changes of the set, in order.

@@ -102,7 +102,7 @@ impl Net {
             .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(60))
-            // A request that may have arrived is repeated by whoever knows what it was.
+            // Whether a request that may have arrived is repeated is the caller's decision.
             .retry_canceled_requests(false)
             .build(connector);
         Ok(Self { client, timeout })

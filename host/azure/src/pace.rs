@@ -24,7 +24,7 @@ pub enum Haste {
     /// Spacing and pauses are kept.
     #[default]
     Never,
-    /// An operator said now.
+    /// An operator asked for it.
     Now,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Wait {
             Self::Spacing(until) => write!(f, "until {until}: changes are spaced"),
             Self::Backoff(until) => write!(f, "until {until}: the last try failed"),
             Self::InFlight => f.write_str("until the change set under way is done"),
-            Self::Busy => f.write_str("until Front Door is done with a change of somebody else's"),
+            Self::Busy => f.write_str("until Front Door has finished a change by another"),
         }
     }
 }

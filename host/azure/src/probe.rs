@@ -1,8 +1,8 @@
-//! The fast path: what Front Door's own probes are told. Pure; the answers are prepared, a request only looks them up.
+//! The answers to Front Door's health probes. Pure; they are prepared, a request only looks them up.
 //!
-//! Front Door takes 200 for healthy and all else for not, and asks every few seconds from every edge. The answer for a
-//! region suits a gateway that hands the probe path to the Portolan of its region ("is this region fit?"); the answer for a
-//! whole service suits Portolan as Front Door's origin ("can I serve by any region?"). Whoever knows nothing says 200.
+//! Front Door takes 200 for healthy and all else for not, and asks every few seconds from every edge. The answer for a region
+//! suits a gateway that passes the probe path to the Portolan of its region (is this region healthy?); the answer for a
+//! whole service suits Portolan as Front Door's origin (can any region serve?). Without a view the answer is 200.
 
 use crate::quorum::RegionTally;
 use crate::settings::ProbeTiming;
@@ -13,27 +13,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How one gateway looks when the answers are prepared.
+/// A gateway as seen when the answers are prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
-    /// This instance's own verdict.
+pub struct GatewayView {
+    /// Its state as this instance sees it.
     pub own: State,
-    /// What the quorum says of the region.
+    /// The quorum's verdict on the region.
     pub quorum: QuorumVerdict,
 }
 
-/// What the quorum says of a region.
+/// The quorum's verdict on a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorumVerdict {
-    /// Nobody else is asked: the own verdict counts.
+    /// There is no other vantage: the own view counts.
     Alone,
-    /// Too few vantages vote, or their votes are too old: nobody knows.
-    Lost,
+    /// Too few votes count, or the count is too old.
+    Unknown,
     /// The count.
-    Said {
-        /// Whether enough say that it is bad.
+    Counted {
+        /// Whether a quorum calls it unhealthy.
         unhealthy: bool,
-        /// How many do.
+        /// How many vantages do.
         votes: usize,
         /// Of how many vantages.
         of: usize,
@@ -41,9 +41,9 @@ pub enum QuorumVerdict {
 }
 
 impl QuorumVerdict {
-    /// What a count says.
+    /// The verdict of a count that has held for `settle`.
     pub fn of(region: &RegionTally, configured: usize, settle: Duration) -> Self {
-        Self::Said {
+        Self::Counted {
             unhealthy: region.unhealthy.for_at_least(settle),
             votes: region.unhealthy.votes,
             of: configured,
@@ -54,30 +54,30 @@ impl QuorumVerdict {
 /// Why a probe is answered as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It looks well.
-    Fit,
-    /// Nobody knows, so it is not held against it.
+    /// It is healthy.
+    Healthy,
+    /// Nothing is known yet: 200.
     Unknown,
-    /// Too few vantages vote, so nothing is held against it.
+    /// Too few votes count: 200.
     NoQuorum,
-    /// The view has not been renewed for too long, so it is not held against it.
+    /// The view is too old: 200.
     Stale,
-    /// This instance, alone, finds it bad.
+    /// It is unhealthy as this instance, alone, sees it.
     OwnView,
-    /// So many of so many vantages find it bad.
+    /// So many of so many vantages call it unhealthy.
     Quorum {
         /// How many.
         votes: usize,
         /// Of how many.
         of: usize,
     },
-    /// An operator takes it out here.
+    /// An operator drains it here.
     Draining,
-    /// It looks well, not for long enough yet.
+    /// It is healthy, not for long enough yet.
     Recovering,
-    /// It looks bad, not for long enough yet.
+    /// It is unhealthy, not for long enough yet.
     Suspected,
-    /// No region of the service is fit.
+    /// No region of the service is healthy.
     NoRegion,
 }
 
@@ -85,7 +85,7 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Whether it is 200.
-    pub fit: bool,
+    pub healthy: bool,
     /// Why.
     pub reason: Reason,
 }
@@ -93,21 +93,21 @@ pub struct Answer {
 impl Answer {
     /// 200 or 503.
     pub fn status(self) -> u16 {
-        if self.fit { 200 } else { 503 }
+        if self.healthy { 200 } else { 503 }
     }
 
-    const fn fit(reason: Reason) -> Self {
-        Self { fit: true, reason }
+    const fn healthy(reason: Reason) -> Self {
+        Self { healthy: true, reason }
     }
 
-    const fn unfit(reason: Reason) -> Self {
-        Self { fit: false, reason }
+    const fn unhealthy(reason: Reason) -> Self {
+        Self { healthy: false, reason }
     }
 }
 
 /// Prepares the answers: keeps what hysteresis needs from one view to the next.
 #[derive(Debug)]
-pub struct ProbeBoard {
+pub struct ProbeAnswerer {
     timing: ProbeTiming,
     services: Vec<(ServiceName, Vec<Gauge>)>,
 }
@@ -120,12 +120,12 @@ struct Gauge {
     otherwise_since: Option<Instant>,
 }
 
-impl ProbeBoard {
-    /// A board for services and their regions, in the order of the configuration: nothing is known yet.
+impl ProbeAnswerer {
+    /// For services and their regions, in the order of the configuration. Nothing is known yet.
     pub fn new(timing: ProbeTiming, services: impl IntoIterator<Item = (ServiceName, Vec<RegionName>)>) -> Self {
         let gauge = |region| Gauge {
             region,
-            answer: Answer::fit(Reason::Unknown),
+            answer: Answer::healthy(Reason::Unknown),
             otherwise_since: None,
         };
         let services = services
@@ -156,15 +156,15 @@ impl ProbeBoard {
         }
     }
 
-    /// Takes in the view of `now` and prepares the answers. `sight` tells how a gateway looks.
+    /// Takes in the view of `now` and prepares the answers. `view` gives each gateway as it is seen.
     ///
     /// Call it whenever the view changes and at least twice per [`ProbeTiming::stale_after`]: answers that are not renewed
     /// turn to 200.
-    pub fn update(&mut self, now: Instant, sight: impl Fn(ServiceId, Slot) -> Sight) -> Arc<ProbeAnswers> {
+    pub fn update(&mut self, now: Instant, view: impl Fn(ServiceId, Slot) -> GatewayView) -> Arc<ProbeAnswers> {
         let timing = self.timing;
         let services = (0..).zip(self.services.iter_mut()).map(|(id, (name, gauges))| {
             for (slot, gauge) in (0..).zip(gauges.iter_mut()) {
-                gauge.follow(&sight(ServiceId(id), Slot(slot)), now, &timing);
+                gauge.follow(&view(ServiceId(id), Slot(slot)), now, &timing);
             }
             ServiceAnswers {
                 name: name.clone(),
@@ -184,18 +184,18 @@ impl ProbeBoard {
 }
 
 impl Gauge {
-    fn follow(&mut self, sight: &Sight, now: Instant, timing: &ProbeTiming) {
-        let (seen, at_once) = see(sight);
-        if seen.fit == self.answer.fit || at_once {
+    fn follow(&mut self, view: &GatewayView, now: Instant, timing: &ProbeTiming) {
+        let (seen, at_once) = see(view);
+        if seen.healthy == self.answer.healthy || at_once {
             self.answer = seen;
             self.otherwise_since = None;
             return;
         }
         let since = *self.otherwise_since.get_or_insert(now);
-        let (enough, meanwhile) = if seen.fit {
-            (timing.healthy_after, Answer::unfit(Reason::Recovering))
+        let (enough, meanwhile) = if seen.healthy {
+            (timing.healthy_after, Answer::unhealthy(Reason::Recovering))
         } else {
-            (timing.unhealthy_after, Answer::fit(Reason::Suspected))
+            (timing.unhealthy_after, Answer::healthy(Reason::Suspected))
         };
         if now.saturating_duration_since(since) >= enough {
             self.answer = seen;
@@ -206,31 +206,31 @@ impl Gauge {
     }
 }
 
-/// What a sight says, and whether it is said without waiting: an operator's word, and that nobody knows.
-fn see(sight: &Sight) -> (Answer, bool) {
-    match (sight.own, sight.quorum) {
-        (State::Draining, _) => (Answer::unfit(Reason::Draining), true),
-        (_, QuorumVerdict::Lost) => (Answer::fit(Reason::NoQuorum), true),
+/// The answer that follows from a view, and whether it needs no waiting: a drain, or an unknown state.
+fn see(view: &GatewayView) -> (Answer, bool) {
+    match (view.own, view.quorum) {
+        (State::Draining, _) => (Answer::unhealthy(Reason::Draining), true),
+        (_, QuorumVerdict::Unknown) => (Answer::healthy(Reason::NoQuorum), true),
         (
             _,
-            QuorumVerdict::Said {
+            QuorumVerdict::Counted {
                 unhealthy: true,
                 votes,
                 of,
             },
-        ) => (Answer::unfit(Reason::Quorum { votes, of }), false),
-        (_, QuorumVerdict::Said { unhealthy: false, .. }) => (Answer::fit(Reason::Fit), false),
-        (State::Unhealthy, QuorumVerdict::Alone) => (Answer::unfit(Reason::OwnView), false),
-        (State::Healthy | State::Degraded, QuorumVerdict::Alone) => (Answer::fit(Reason::Fit), false),
-        (State::Unknown, QuorumVerdict::Alone) => (Answer::fit(Reason::Unknown), true),
+        ) => (Answer::unhealthy(Reason::Quorum { votes, of }), false),
+        (_, QuorumVerdict::Counted { unhealthy: false, .. }) => (Answer::healthy(Reason::Healthy), false),
+        (State::Unhealthy, QuorumVerdict::Alone) => (Answer::unhealthy(Reason::OwnView), false),
+        (State::Healthy | State::Degraded, QuorumVerdict::Alone) => (Answer::healthy(Reason::Healthy), false),
+        (State::Unknown, QuorumVerdict::Alone) => (Answer::healthy(Reason::Unknown), true),
     }
 }
 
 fn any(gauges: &[Gauge]) -> Answer {
-    match gauges.iter().find(|gauge| gauge.answer.fit) {
+    match gauges.iter().find(|gauge| gauge.answer.healthy) {
         Some(gauge) => gauge.answer,
-        None if gauges.is_empty() => Answer::fit(Reason::Unknown),
-        None => Answer::unfit(Reason::NoRegion),
+        None if gauges.is_empty() => Answer::healthy(Reason::Unknown),
+        None => Answer::unhealthy(Reason::NoRegion),
     }
 }
 
@@ -242,12 +242,12 @@ pub struct ProbeAnswers {
     fresh_until: Instant,
 }
 
-/// The answers for one service, as told at a moment.
+/// The answers for one service at one moment.
 #[derive(Debug)]
-pub struct Told<'a, R> {
+pub struct ServiceView<'a, R> {
     /// The service.
     pub name: &'a ServiceName,
-    /// Whether any of its regions is fit.
+    /// Whether any of its regions is healthy.
     pub any: Answer,
     /// Its regions and their answers.
     pub regions: R,
@@ -275,15 +275,18 @@ impl ProbeAnswers {
     }
 
     /// All answers, service by service, in the order of the configuration.
-    pub fn each(&self, now: Instant) -> impl Iterator<Item = Told<'_, impl Iterator<Item = (&RegionName, Answer)>>> {
-        let told = move |answer| self.unless_stale(now, Some(answer));
-        self.services.iter().map(move |service| Told {
+    pub fn each(
+        &self,
+        now: Instant,
+    ) -> impl Iterator<Item = ServiceView<'_, impl Iterator<Item = (&RegionName, Answer)>>> {
+        let at = move |answer| self.unless_stale(now, Some(answer));
+        self.services.iter().map(move |service| ServiceView {
             name: &service.name,
-            any: told(service.any),
+            any: at(service.any),
             regions: service
                 .regions
                 .iter()
-                .map(move |(region, answer)| (region, told(*answer))),
+                .map(move |(region, answer)| (region, at(*answer))),
         })
     }
 
@@ -292,12 +295,12 @@ impl ProbeAnswers {
         now.saturating_duration_since(self.prepared)
     }
 
-    /// Whether any region of the service can be served by.
+    /// Whether any region of the service is healthy.
     pub fn service(&self, service: ServiceId, now: Instant) -> Answer {
         self.unless_stale(now, self.services.get(service.index()).map(|service| service.any))
     }
 
-    /// Whether a region is fit for the service.
+    /// Whether a region is healthy for the service.
     pub fn region(&self, service: ServiceId, slot: Slot, now: Instant) -> Answer {
         let of = |service: &ServiceAnswers| service.regions.get(slot.index()).map(|(_, answer)| *answer);
         self.unless_stale(now, self.services.get(service.index()).and_then(of))
@@ -305,9 +308,9 @@ impl ProbeAnswers {
 
     fn unless_stale(&self, now: Instant, answer: Option<Answer>) -> Answer {
         if now > self.fresh_until {
-            return Answer::fit(Reason::Stale);
+            return Answer::healthy(Reason::Stale);
         }
-        answer.unwrap_or(Answer::fit(Reason::Unknown))
+        answer.unwrap_or(Answer::healthy(Reason::Unknown))
     }
 
     /// The whole of a service's answers in words, for `?explain`.
@@ -341,16 +344,16 @@ impl fmt::Display for Answer {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fit => f.write_str("it looks well"),
-            Self::Unknown => f.write_str("nothing is known"),
-            Self::NoQuorum => f.write_str("too few vantages vote"),
-            Self::Stale => f.write_str("the view is too old to hold against it"),
-            Self::OwnView => f.write_str("this instance finds it bad"),
-            Self::Quorum { votes, of } => write!(f, "{votes} of {of} vantages find it bad"),
-            Self::Draining => f.write_str("an operator drains it"),
-            Self::Recovering => f.write_str("it looks well again, not for long enough yet"),
-            Self::Suspected => f.write_str("it looks bad, not for long enough yet"),
-            Self::NoRegion => f.write_str("no region is fit"),
+            Self::Healthy => f.write_str("healthy"),
+            Self::Unknown => f.write_str("unknown"),
+            Self::NoQuorum => f.write_str("no quorum"),
+            Self::Stale => f.write_str("the view is stale"),
+            Self::OwnView => f.write_str("unhealthy as this instance sees it"),
+            Self::Quorum { votes, of } => write!(f, "unhealthy by {votes} of {of} votes"),
+            Self::Draining => f.write_str("draining"),
+            Self::Recovering => f.write_str("healthy, not for long enough yet"),
+            Self::Suspected => f.write_str("unhealthy, not for long enough yet"),
+            Self::NoRegion => f.write_str("no healthy region"),
         }
     }
 }

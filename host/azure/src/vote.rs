@@ -64,7 +64,7 @@ pub enum VoteError {
     /// Not a vote.
     #[error("not a vote: {0}")]
     Garbage(#[from] serde_json::Error),
-    /// A vote in somebody else's blob.
+    /// A vote in the blob of another vantage.
     #[error("a vote of {0} in the blob of {1}")]
     Misplaced(VantageName, VantageName),
 }

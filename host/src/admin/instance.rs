@@ -1,7 +1,7 @@
 //! What the administration knows of the instance it administers, and what it can order.
 
 use crate::control::status::Keeps;
-use crate::front_door::Notice;
+use crate::front_door::Snapshot;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
@@ -135,7 +135,7 @@ pub struct Picture {
     /// The supervised tasks.
     pub tasks: Vec<TaskPicture>,
     /// What Front Door is shown; `None` when the configuration says nothing of it.
-    pub front_door: Option<Arc<Notice>>,
+    pub front_door: Option<Arc<Snapshot>>,
 }
 
 /// What belongs to a service.

@@ -4,7 +4,7 @@ use super::instance::Instance;
 use super::supervisor::Supervisor;
 use crate::admin::{self, Access};
 use crate::chance::Chance;
-use crate::control::front_door::{FrontDoorTask, Witness};
+use crate::control::front_door::{FrontDoorTask, HealthReporter};
 use crate::control::health::{self, News};
 use crate::control::probe::{Network, Resolve};
 use crate::control::publisher::{Publisher, Update};
@@ -46,7 +46,7 @@ pub(super) struct Health {
     pub(super) inputs: health::Inputs,
     pub(super) orders: mpsc::Sender<health::Order>,
     pub(super) resolver: Arc<Resolver>,
-    pub(super) witness: Witness,
+    pub(super) reporter: HealthReporter,
     pub(super) updates: mpsc::UnboundedSender<Update>,
 }
 
@@ -118,13 +118,13 @@ impl Health {
                 // A restarted task has no drains.
                 self.drain_again(&tables);
             }
-            let (witness, updates) = (&self.witness, &self.updates);
+            let (reporter, updates) = (&self.reporter, &self.updates);
             let tell = |news| match news {
                 News::View(config, view) => {
                     // The publisher lives as long as this task.
                     let _ = updates.send(Update::Health(config, view));
                 }
-                News::Changed(vitals, transition) => witness.saw(&vitals, &transition),
+                News::Changed(vitals, transition) => reporter.report(&vitals, &transition),
                 News::Probed(..) => {}
             };
             health::run(&mut self.inputs, Arc::clone(&prober), Chance::new().roll(), tell).await;

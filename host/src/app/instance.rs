@@ -12,7 +12,7 @@ use crate::control::health;
 use crate::control::reload::{Order, RollBackError};
 use crate::control::status::{Kind, Loads, Status};
 use crate::explain;
-use crate::front_door::Board;
+use crate::front_door::SnapshotCell;
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::server::{Drain, Phase};
 use crate::table::{RoutingTable, ServiceEntry, Tables};
@@ -34,7 +34,7 @@ pub(super) struct Instance {
     pub(super) tables: Arc<Tables>,
     pub(super) status: Arc<Status>,
     pub(super) access_log: Option<Arc<AccessLog>>,
-    pub(super) front_door: Arc<Board>,
+    pub(super) front_door: Arc<SnapshotCell>,
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) rejections: Arc<Rejections>,
     pub(super) listeners: OpenListeners,
@@ -128,7 +128,7 @@ impl Administered for Instance {
             event_log: logging::lines(),
             plugin_counters: self.engine.counters(),
             tasks: self.tasks(),
-            front_door: self.front_door.posted(),
+            front_door: self.front_door.load(),
         }
     }
 

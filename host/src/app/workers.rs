@@ -3,7 +3,7 @@
 use super::supervisor::Supervisor;
 use super::{AppError, system};
 use crate::chance::Chance;
-use crate::front_door::Board;
+use crate::front_door::SnapshotCell;
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::record::Recorder;
 use crate::server::{self, Assignments, Drain, ListenerSet};
@@ -33,7 +33,7 @@ pub(super) struct Crew {
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) rejections: Arc<Rejections>,
     pub(super) access_log: Option<Arc<AccessLog>>,
-    pub(super) front_door: Arc<Board>,
+    pub(super) front_door: Arc<SnapshotCell>,
     pub(super) drain: Drain,
     pub(super) supervisor: Supervisor,
     /// Held by every worker for as long as it lives.

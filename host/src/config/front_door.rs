@@ -1,7 +1,7 @@
-//! What Azure Front Door is told.
+//! The section `front_door`.
 //!
-//! The publisher's settings check themselves; what they find is told at its place in the file. So the settings are put
-//! together whatever is wrong with parts of them, with the default in place of such a part, and are thrown away then.
+//! The publisher's settings check themselves; what they find is reported at its place in the file. So the settings are put
+//! together even when parts of them are wrong, with the default in place of such a part, and are discarded then.
 
 mod access;
 mod checked;
@@ -26,9 +26,9 @@ use std::sync::Arc;
 use times::{LeaseSection, ProbeSection, TimingSection, VotesSection};
 use vantages::{VantageShape, VantageWord};
 
-/// What Azure Front Door is told.
+/// How Azure Front Door is served and updated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FrontDoor {
+pub struct FrontDoorSettings {
     /// Requests below this path are Front Door's probes, on every listener. It has no slash at its end.
     pub path: Arc<str>,
     /// How the answers to them follow the view.
@@ -44,15 +44,15 @@ pub struct FrontDoor {
 pub struct Publication {
     /// The service whose regions the origins stand for.
     pub service: ServiceName,
-    /// What the publisher is told. They hold no mistakes. The mode may be off.
+    /// The publisher's settings, without mistakes. The mode may be off.
     pub settings: Settings,
 }
 
 section! {
-    /// What Azure Front Door is told of the regions: by answers to its probes, and by the priorities of its origins.
+    /// Publishes the regions' health to Azure Front Door: by answers to its probes, and by the priorities of its origins.
     FrontDoorSection {
         /// off: only probes are answered, from what this instance sees. dry-run: it votes and plans, and changes nothing.
-        /// apply: whoever leads changes the origins. Default: dry-run.
+        /// apply: the leader changes the origins. Default: dry-run.
         optional mode: ModeWord,
         /// The service whose regions are published. May be left out when there is only one.
         optional service: At<String>,
@@ -60,13 +60,13 @@ section! {
         optional profile: Option<ProfileSection>,
         /// A Front Door (classic), instead of profile. It retires on 2027-03-31.
         optional classic: At<Option<ClassicSection>>,
-        /// The origins that are ours, as they should be in good times. Nothing of it is learnt from Front Door.
+        /// The origins that are ours, as they should be when all regions are healthy. Front Door's own state is never taken over.
         optional origins: Option<At<NonEmpty<OriginSection>>>,
         /// This instance's name among the vantages. Default: the region in here.
         optional vantage: Option<VantageWord>,
         /// All instances that vote, running or not; a bare name stands in the region of that name. Default: this one alone.
         optional vantages: NonEmpty<VantageShape>,
-        /// Where instances meet: a container of a storage account. Without one, this instance is alone.
+        /// The shared store: a container of a storage account, which must exist. Without one, this instance is alone.
         optional store: Option<StoreSection>,
         /// Who this instance is for Azure: workload-identity, managed-identity, azure-cli, or one of them with its keys.
         /// Default: workload-identity.
@@ -79,7 +79,7 @@ section! {
         optional timing: TimingSection,
         /// How votes are written and read.
         optional votes: VotesSection,
-        /// How one instance at a time is made the leader.
+        /// How one instance at a time is elected leader.
         optional lease: LeaseSection,
         /// The answers to Front Door's own probes, on every listener.
         optional probe: ProbeSection,
@@ -128,7 +128,7 @@ impl FrontDoorSection {
         places: &Places,
         folder: &Path,
         mistakes: &mut Mistakes<'_>,
-    ) -> Option<FrontDoor> {
+    ) -> Option<FrontDoorSettings> {
         let is_described = self.profile.is_some() || self.classic.is_some() || self.origins.is_some();
         let publication = if is_described || self.mode() != Mode::Off {
             let service = self.service(services, mistakes);
@@ -142,7 +142,7 @@ impl FrontDoorSection {
         } else {
             Some(None)
         };
-        Some(FrontDoor {
+        Some(FrontDoorSettings {
             path: times::path(self.probe.as_ref()),
             probe: times::probe(self.probe.as_ref()),
             explains_probes: self.probe.as_ref().and_then(|probe| probe.explain).unwrap_or(false),
@@ -180,7 +180,7 @@ impl FrontDoorSection {
         let mut settings = Settings::new(
             front_door.unwrap_or_else(origins::placeholder),
             origins,
-            name.or_else(|| VantageName::new("nobody").ok())?,
+            name.or_else(|| VantageName::new("unnamed").ok())?,
         );
         settings.mode = self.mode();
         settings.vantages = vantages.filter(|all| !all.is_empty()).unwrap_or(settings.vantages);
@@ -196,7 +196,7 @@ impl FrontDoorSection {
         settings.votes = times::votes(self.votes.as_ref());
         settings.lease = times::lease(self.lease.as_ref());
         settings.probe = times::probe(self.probe.as_ref());
-        checked::tell(&settings, self.at, mistakes);
+        checked::report(&settings, self.at, mistakes);
         vantage.map(|_| settings)
     }
 

@@ -32,7 +32,7 @@ mod suggest;
 mod values;
 
 pub use error::{ConfigErrors, Mistake};
-pub use front_door::FrontDoor;
+pub use front_door::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use front_door::Publication;
 pub use load::{load, load_with, parse};

@@ -1,7 +1,7 @@
 //! All that a configuration file settles.
 
 use super::error::Mistake;
-use super::front_door::FrontDoor;
+use super::front_door::FrontDoorSettings;
 use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
 use portolan_core::config::Config;
@@ -30,7 +30,7 @@ pub struct Settings {
     /// The plugins that policies may name.
     pub plugins: BTreeMap<PluginName, Plugin>,
     /// What Azure Front Door is told. `None`: nothing.
-    pub front_door: Option<Arc<FrontDoor>>,
+    pub front_door: Option<Arc<FrontDoorSettings>>,
     /// Where one line for each request goes.
     pub access_log: AccessLog,
     /// How long readiness fails while everything is still accepted, when the program is told to stop.

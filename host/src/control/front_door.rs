@@ -1,22 +1,22 @@
-//! The Front Door task: tells the publisher what this instance sees, prepares the answers to Front Door's probes, and posts
-//! what there is to show. It runs beside the requests: they read what it posts, and nothing else of it.
+//! The Front Door task: gives the publisher this instance's view, prepares the answers to Front Door's probes, and stores a
+//! snapshot of both. Requests read the snapshot, and nothing else of it.
 
-mod alarms;
+mod alert_log;
+mod local_health;
 mod publishing;
-mod sights;
 
-use crate::config::FrontDoor;
-use crate::front_door::{Board, Notice};
+use crate::config::FrontDoorSettings;
+use crate::front_door::{Snapshot, SnapshotCell};
 use crate::server::Drain;
 use crate::table::{RoutingTable, Tables};
 use crate::vitals::Vitals;
-use alarms::Alarms;
-use portolan_azure::probe::{ProbeAnswers, ProbeBoard, QuorumVerdict, Sight};
+use alert_log::AlertLog;
+use local_health::{Finding, LocalHealth};
+use portolan_azure::probe::{GatewayView, ProbeAnswerer, ProbeAnswers, QuorumVerdict};
 use portolan_azure::settings::ProbeTiming;
 use portolan_core::config::Config;
 use portolan_core::health::transition::Transition;
 use publishing::Publishing;
-use sights::{Finding, Sights};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,29 +25,29 @@ use tokio::time::{Instant, sleep};
 /// Answers are prepared anew at least this often: their times are kept to this precision.
 const TICK: Duration = Duration::from_millis(200);
 
-/// The task and whoever tells it why gateways change.
-pub fn task(tables: Arc<Tables>, board: Arc<Board>) -> (Witness, FrontDoorTask) {
-    let (told, findings) = mpsc::unbounded_channel();
+/// The task, and the reporter that feeds it the causes of health changes.
+pub fn task(tables: Arc<Tables>, cell: Arc<SnapshotCell>) -> (HealthReporter, FrontDoorTask) {
+    let (reports, findings) = mpsc::unbounded_channel();
     let task = FrontDoorTask {
         tables,
-        board,
+        cell,
         findings,
-        sights: Sights::default(),
+        local_health: LocalHealth::default(),
         probes: None,
         publishing: Publishing::default(),
-        alarms: Alarms::default(),
+        alert_log: AlertLog::default(),
     };
-    (Witness(told), task)
+    (HealthReporter(reports), task)
 }
 
-/// Tells why gateways change: the routing table only has their states.
+/// Reports why the health of gateways changes: the routing table only has their states.
 #[derive(Clone, Debug)]
-pub struct Witness(mpsc::UnboundedSender<Finding>);
+pub struct HealthReporter(mpsc::UnboundedSender<Finding>);
 
-impl Witness {
+impl HealthReporter {
     /// The state of a gateway changed.
-    pub fn saw(&self, vitals: &Vitals, transition: &Transition) {
-        // When the task is gone, nobody wants to know.
+    pub fn report(&self, vitals: &Vitals, transition: &Transition) {
+        // The task may have ended.
         let _ = self.0.send(Finding::of(vitals, transition));
     }
 }
@@ -56,31 +56,31 @@ impl Witness {
 #[derive(Debug)]
 pub struct FrontDoorTask {
     tables: Arc<Tables>,
-    board: Arc<Board>,
+    cell: Arc<SnapshotCell>,
     findings: mpsc::UnboundedReceiver<Finding>,
-    sights: Sights,
+    local_health: LocalHealth,
     probes: Option<Probes>,
     publishing: Publishing,
-    alarms: Alarms,
+    alert_log: AlertLog,
 }
 
-/// What probes are answered by, for one configuration.
+/// Prepares the answers to probes, for one configuration.
 #[derive(Debug)]
 struct Probes {
     config: Arc<Config>,
     timing: ProbeTiming,
-    board: ProbeBoard,
+    answerer: ProbeAnswerer,
 }
 
 impl FrontDoorTask {
-    /// Works until the program drains; then the publisher gives its lease back, so that another instance leads at once.
+    /// Runs until the program drains; then the publisher releases its lease, so that another instance leads at once.
     pub async fn run(&mut self, mut drain: Drain) {
         let mut generations = self.tables.subscribe();
         loop {
             let tick = self.look();
             tokio::select! {
                 changed = generations.changed() => if changed.is_err() { break },
-                Some(finding) = self.findings.recv() => self.sights.note(finding),
+                Some(finding) = self.findings.recv() => self.local_health.note(finding),
                 () = self.publishing.changed() => {}
                 () = sleep(tick.unwrap_or_default()), if tick.is_some() => {}
                 () = drain.begun() => break,
@@ -89,25 +89,27 @@ impl FrontDoorTask {
         std::mem::take(&mut self.publishing).stop().await;
     }
 
-    /// Looks at everything and posts what came out. When to look again at the latest; with nothing configured, never.
+    /// Takes in the table and stores a new snapshot. Returns when to do so again at the latest; `None` when Front Door is not
+    /// configured.
     fn look(&mut self) -> Option<Duration> {
         let (table, now) = (self.tables.current(), Instant::now());
         let Some(settings) = &table.settings.front_door else {
             self.publishing.configure(None);
             self.probes = None;
-            self.board.post(None);
+            self.cell.store(None);
             return None;
         };
         let publication = settings.publication.as_ref();
         self.publishing
             .configure(publication.map(|publication| &publication.settings));
         if let Some(publication) = publication {
-            self.publishing.tell(self.sights.look(&table, publication, now));
+            self.publishing
+                .set_view(self.local_health.look(&table, publication, now));
         }
         let answers = self.answers(&table, settings, now);
         let status = self.publishing.status();
-        self.alarms.note(status.as_ref(), now);
-        self.board.post(Some(Notice {
+        self.alert_log.note(status.as_ref(), now);
+        self.cell.store(Some(Snapshot {
             settings: Arc::clone(settings),
             answers,
             status,
@@ -115,16 +117,16 @@ impl FrontDoorTask {
         Some(TICK.min(settings.probe.stale_after / 3))
     }
 
-    fn answers(&mut self, table: &RoutingTable, settings: &FrontDoor, now: Instant) -> Arc<ProbeAnswers> {
+    fn answers(&mut self, table: &RoutingTable, settings: &FrontDoorSettings, now: Instant) -> Arc<ProbeAnswers> {
         let probes = Probes::renewed(&mut self.probes, &table.settings.routing, settings.probe);
         let (publishing, services) = (&self.publishing, table.config().services());
         let published = settings.publication.as_ref().map(|publication| &publication.service);
-        probes.board.update(now, |service, slot| {
+        probes.answerer.update(now, |service, slot| {
             let of = services.get(service.index()).filter(|of| Some(&of.name) == published);
             let region = of.and_then(|of| Some(&of.gateway(slot)?.region));
-            Sight {
-                own: sights::own(table, service, slot),
-                // About other services nobody votes.
+            GatewayView {
+                own: local_health::own(table, service, slot),
+                // There are no votes on other services.
                 quorum: region.map_or(QuorumVerdict::Alone, |region| {
                     publishing.quorum(region, now, settings.probe.stale_after)
                 }),
@@ -145,10 +147,10 @@ impl Probes {
         let probes = probes.get_or_insert_with(|| Self {
             config: Arc::clone(config),
             timing,
-            board: ProbeBoard::new(timing, services()),
+            answerer: ProbeAnswerer::new(timing, services()),
         });
         if !Arc::ptr_eq(&probes.config, config) || probes.timing != timing {
-            probes.board.reconfigure(timing, services());
+            probes.answerer.reconfigure(timing, services());
             probes.config = Arc::clone(config);
             probes.timing = timing;
         }

@@ -12,12 +12,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The demo's times. In earnest all are minutes.
+/// The demo's times. In production all are minutes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// How long a region must look bad before its origin is demoted.
+    /// How long a region must look unhealthy before its origin is demoted.
     pub sustain: Duration,
-    /// How long it must look well before it is restored; not less than `sustain`.
+    /// How long it must look healthy before it is restored; not less than `sustain`.
     pub restore: Duration,
     /// From one change to the next.
     pub spacing: Duration,
@@ -120,7 +120,7 @@ impl Azure {
         &self.cloud
     }
 
-    /// Makes all three services go wrong, or well again. False when there is no such word.
+    /// Makes all three services fail in a way, or work again. False when there is no such word.
     pub(super) fn behave(&self, word: &str) -> bool {
         let fault = TROUBLES.iter().find(|(name, _)| *name == word).map(|(_, fault)| fault);
         if fault.is_none() && word != "heal" {

@@ -1,11 +1,11 @@
-//! The demo's Front Door: an Azure of its own, the other vantages, and somebody who tells what happens.
+//! The demo's Front Door: a fake Azure, the other vantages, and a narrator that prints what happens.
 
 use super::azure::{Azure, TROUBLES, origin};
 use super::narrator::{Look, Narrator, clock};
 use super::{DemoError, REGIONS, Stage};
 use crate::app::App;
 use crate::config;
-use crate::front_door::Board;
+use crate::front_door::SnapshotCell;
 use http::{Method, StatusCode};
 use portolan_azure_fakes::arm::EDGES;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use std::time::{Duration, Instant};
 
 /// How often the narrator looks.
 const LOOK: Duration = Duration::from_millis(100);
-/// A request is told this long after it was sent: what the instances post of their plans may be that old.
+/// A request is printed this long after it was sent: the instances' snapshots may be that old.
 const LAG: Duration = Duration::from_millis(500);
 
 /// The other vantages and the narrator.
 #[derive(Debug)]
-pub(super) struct FrontDoor {
+pub(super) struct FrontDoorDemo {
     narrator: Option<(Sender<()>, JoinHandle<()>)>,
     vantages: Vec<App>,
 }
 
-impl FrontDoor {
-    /// Starts an instance for every region but the first, whose instance is the demo's proxy, and begins to tell.
+impl FrontDoorDemo {
+    /// Starts an instance for every region but the first, whose instance is the demo's proxy, and the narrator.
     pub(super) fn start(
         stage: &Arc<Stage>,
         proxy: &App,
-        tell: impl FnMut(&str) + Send + 'static,
+        print: impl FnMut(&str) + Send + 'static,
     ) -> Result<Self, DemoError> {
         let mut vantages = Vec::new();
         for vantage in REGIONS.into_iter().skip(1) {
@@ -39,19 +39,19 @@ impl FrontDoor {
             vantages.push(App::start(config::load(&path)?, Some(path))?);
         }
         let instances = std::iter::once(proxy).chain(&vantages);
-        let boards: Vec<_> = instances.map(|app| Arc::clone(app.front_door())).collect();
+        let cells: Vec<_> = instances.map(|app| Arc::clone(app.front_door())).collect();
         let (stop, stopped) = channel();
         let stage = Arc::clone(stage);
         let thread = std::thread::Builder::new()
             .name("demo-narrator".into())
-            .spawn(move || narrate(&stage, &boards, tell, || stopped.recv_timeout(LOOK)));
+            .spawn(move || narrate(&stage, &cells, print, || stopped.recv_timeout(LOOK)));
         Ok(Self {
             narrator: Some((stop, thread.map_err(|error| DemoError::Azure(error.into()))?)),
             vantages,
         })
     }
 
-    /// Ends it: the vantages give back what they hold.
+    /// Stops it: the vantages release their lease.
     pub(super) fn stop(mut self) {
         for vantage in self.vantages.drain(..) {
             vantage.stop();
@@ -59,7 +59,7 @@ impl FrontDoor {
     }
 }
 
-impl Drop for FrontDoor {
+impl Drop for FrontDoorDemo {
     fn drop(&mut self) {
         if let Some((stop, thread)) = self.narrator.take() {
             drop(stop);
@@ -120,22 +120,22 @@ pub(super) fn help() -> String {
 
 fn narrate(
     stage: &Stage,
-    boards: &[Arc<Board>],
-    mut tell: impl FnMut(&str),
+    cells: &[Arc<SnapshotCell>],
+    mut print: impl FnMut(&str),
     pause: impl Fn() -> Result<(), RecvTimeoutError>,
 ) {
     let (mut narrator, began) = (Narrator::default(), Instant::now());
     while let (Err(RecvTimeoutError::Timeout), Some(azure)) = (pause(), &stage.azure) {
-        for line in narrator.news(&look(stage, azure, boards)) {
-            tell(&format!("  {}  {line}", clock(began.elapsed())));
+        for line in narrator.news(&look(stage, azure, cells)) {
+            print(&format!("  {}  {line}", clock(began.elapsed())));
         }
     }
 }
 
-fn look(stage: &Stage, azure: &Azure, boards: &[Arc<Board>]) -> Look {
+fn look(stage: &Stage, azure: &Azure, cells: &[Arc<SnapshotCell>]) -> Look {
     let arm = &azure.cloud().arm;
-    let notices: Vec<_> = boards.iter().filter_map(|board| board.posted()).collect();
-    let probes = notices.first().map(|notice| notice.view().probes.services);
+    let snapshots: Vec<_> = cells.iter().filter_map(|cell| cell.load()).collect();
+    let probes = snapshots.first().map(|snapshot| snapshot.view().probes.services);
     let regions = probes.into_iter().flatten().flat_map(|service| service.regions);
     let edges_know = |region: &&str| {
         let name = origin(region);
@@ -155,7 +155,10 @@ fn look(stage: &Stage, azure: &Azure, boards: &[Arc<Board>]) -> Look {
             .iter()
             .map(|gateway| (gateway.region().to_owned(), gateway.behaviour().as_str()))
             .collect(),
-        statuses: notices.iter().filter_map(|notice| notice.status.clone()).collect(),
+        statuses: snapshots
+            .iter()
+            .filter_map(|snapshot| snapshot.status.clone())
+            .collect(),
         probes: regions.map(|region| (region.region, region.answer.status)).collect(),
         changes,
         operations: arm.operations(),

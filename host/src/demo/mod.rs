@@ -89,7 +89,7 @@ pub struct Demo {
     app: App,
     /// Ends before the stage: it has Azure.
     #[cfg(feature = "fake-azure")]
-    front_door: Option<front_door::FrontDoor>,
+    front_door: Option<front_door::FrontDoorDemo>,
     control: control::Control,
     stage: Arc<Stage>,
 }
@@ -136,7 +136,7 @@ impl Demo {
             azure: Some(azure::Azure::start(folder, pace)?),
         };
         let mut demo = Self::play(ports, stage)?;
-        demo.front_door = Some(front_door::FrontDoor::start(&demo.stage, &demo.app, tell)?);
+        demo.front_door = Some(front_door::FrontDoorDemo::start(&demo.stage, &demo.app, tell)?);
         Ok(demo)
     }
 

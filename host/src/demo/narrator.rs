@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 pub(super) struct Look {
     /// Every gateway's region and how it behaves.
     pub(super) gateways: Vec<(String, &'static str)>,
-    /// What each instance's publisher knows and does.
+    /// The status of each instance's publisher.
     pub(super) statuses: Vec<Status>,
     /// What Front Door's probes of each region are answered.
     pub(super) probes: Vec<(String, u16)>,
@@ -26,7 +26,7 @@ pub(super) struct Look {
     pub(super) followed: BTreeSet<String>,
 }
 
-/// What was told before.
+/// What was printed before.
 #[derive(Default)]
 pub(super) struct Narrator {
     gateways: BTreeMap<String, &'static str>,
@@ -46,41 +46,41 @@ pub(super) struct Narrator {
 const LASTING: u32 = 10;
 
 impl Narrator {
-    /// What is new. Each line has a word in front that says what kind of news it is.
+    /// What is new. Each line begins with the kind of event.
     pub(super) fn news(&mut self, look: &Look) -> Vec<String> {
-        let mut told = Vec::new();
-        let mut tell = |what: &str, text: String| told.push(format!("{what:<9} {text}"));
+        let mut lines = Vec::new();
+        let mut print = |what: &str, text: String| lines.push(format!("{what:<9} {text}"));
         for (region, behaviour) in &look.gateways {
             let before = self.gateways.insert(region.clone(), behaviour);
             if before.is_some_and(|before| before != *behaviour) {
-                tell("region", format!("{region} is {behaviour}"));
+                print("region", format!("{region} is {behaviour}"));
             }
         }
-        self.elections(look, &mut tell);
-        self.votes(look, &mut tell);
+        self.elections(look, &mut print);
+        self.votes(look, &mut print);
         for (region, status) in &look.probes {
             match self.probes.insert(region.clone(), *status) {
                 Some(before) if before != *status && *status == 200 => {
-                    tell("probe", format!("of {region} is answered 200 again"));
+                    print("probe", format!("of {region} is answered 200 again"));
                 }
-                Some(before) if before != *status => tell(
+                Some(before) if before != *status => print(
                     "probe",
                     format!("of {region} is answered {status}: Front Door's own probes leave it within a minute"),
                 ),
                 _ => {}
             }
         }
-        self.plans(look, &mut tell);
-        self.requests(look, &mut tell);
-        self.alerts(look, &mut tell);
-        told
+        self.plans(look, &mut print);
+        self.requests(look, &mut print);
+        self.alerts(look, &mut print);
+        lines
     }
 
-    fn elections(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+    fn elections(&mut self, look: &Look, print: &mut impl FnMut(&str, String)) {
         let leads = look.statuses.iter().find(|status| status.leader.leads);
         let now = leads.and_then(|status| Some((status.settings.vantage.to_string(), status.ledger()?.epoch)));
         if let Some((vantage, epoch)) = now.filter(|now| self.leader.as_ref() != Some(now)) {
-            tell(
+            print(
                 "leader",
                 format!("{vantage} holds the lease (epoch {epoch}) and publishes for all"),
             );
@@ -88,7 +88,7 @@ impl Narrator {
         }
     }
 
-    fn votes(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+    fn votes(&mut self, look: &Look, print: &mut impl FnMut(&str, String)) {
         let Some(status) = look.statuses.first() else { return };
         let mut now = BTreeSet::new();
         for (vantage, ballot) in &status.votes.ballots {
@@ -99,7 +99,10 @@ impl Narrator {
                 }
                 let key = (vantage.to_string(), region.to_string());
                 if !self.votes.contains(&key) {
-                    tell("vote", format!("{vantage} finds {region} bad: {}", opinion.evidence));
+                    print(
+                        "vote",
+                        format!("{vantage} finds {region} unhealthy: {}", opinion.evidence),
+                    );
                 }
                 now.insert(key);
             }
@@ -114,18 +117,20 @@ impl Narrator {
                 (true, false) => {
                     self.convicted.insert(region.to_string());
                     let sustain = status.settings.timing.sustain;
-                    tell(
+                    print(
                         "quorum",
-                        format!("{votes} of {of} find {region} bad; its origin is demoted if that lasts {sustain:?}"),
+                        format!(
+                            "{votes} of {of} find {region} unhealthy; its origin is demoted if that lasts {sustain:?}"
+                        ),
                     );
                 }
                 (false, true) => {
                     self.convicted.remove(region.as_str());
                     let restore = status.settings.timing.restore;
-                    tell(
+                    print(
                         "quorum",
                         format!(
-                            "no longer that {region} is bad; a demoted origin is restored after {restore:?} of health"
+                            "{region} is no longer unhealthy; a demoted origin is restored after {restore:?} of health"
                         ),
                     );
                 }
@@ -134,7 +139,7 @@ impl Narrator {
         }
     }
 
-    fn plans(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+    fn plans(&mut self, look: &Look, print: &mut impl FnMut(&str, String)) {
         let ledger = look
             .statuses
             .iter()
@@ -168,11 +173,11 @@ impl Narrator {
                 change.origin,
                 parts.join(", ")
             );
-            tell("plan", what);
+            print("plan", what);
         }
     }
 
-    fn requests(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+    fn requests(&mut self, look: &Look, print: &mut impl FnMut(&str, String)) {
         // By its time, since the log forgets what is old.
         let is_new = |request: &&Recorded| self.sent.is_none_or(|last| request.at > last);
         for request in look.changes.iter().filter(is_new) {
@@ -183,7 +188,7 @@ impl Narrator {
                 .path
                 .split_once("/providers/")
                 .map_or(&*request.path, |(_, path)| path);
-            tell(
+            print(
                 "sent",
                 format!("{} …/{path} {} -> {answer}", request.method, request.body),
             );
@@ -197,7 +202,7 @@ impl Narrator {
         self.sent = look.changes.last().map(|request| request.at).or(self.sent);
         let ended = look.operations.iter().filter(|operation| operation.ended).count();
         if ended > self.operations {
-            tell("done", "the operation has ended; Front Door's edges follow".to_owned());
+            print("done", "the operation has ended; Front Door's edges follow".to_owned());
         }
         self.operations = ended;
         let runs = look.operations.iter().any(|operation| !operation.ended);
@@ -209,28 +214,28 @@ impl Narrator {
             .collect();
         for region in followed {
             self.awaited.remove(&region);
-            tell(
+            print(
                 "edges",
                 format!("all of them know the new state of {}", origin(&region)),
             );
         }
     }
 
-    fn alerts(&mut self, look: &Look, tell: &mut impl FnMut(&str, String)) {
+    fn alerts(&mut self, look: &Look, print: &mut impl FnMut(&str, String)) {
         let mut now = BTreeMap::new();
         for status in &look.statuses {
             for alert in status.alerts() {
                 let key = (status.settings.vantage.to_string(), alert.code.to_string());
                 let looks = self.alerts.get(&key).copied().unwrap_or_default().saturating_add(1);
                 if looks == LASTING {
-                    tell("alert", format!("at {}: {}: {}", key.0, key.1, alert.text));
+                    print("alert", format!("at {}: {}: {}", key.0, key.1, alert.text));
                 }
                 now.insert(key, looks);
             }
         }
         for (key, looks) in &self.alerts {
             if *looks >= LASTING && !now.contains_key(key) {
-                tell("over", format!("at {}: {}", key.0, key.1));
+                print("over", format!("at {}: {}", key.0, key.1));
             }
         }
         self.alerts = now;

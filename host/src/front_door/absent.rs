@@ -1,4 +1,4 @@
-//! A program that was built without Azure: nothing is ever shown to Front Door.
+//! Built without Azure: there is never a snapshot.
 
 use crate::config::Settings;
 use crate::respond::Body;
@@ -7,17 +7,17 @@ use http::Response;
 use http::request::Parts;
 use std::sync::Arc;
 
-/// Where notices would be posted.
+/// Never holds a snapshot.
 #[derive(Debug, Default)]
-pub struct Board {}
+pub struct SnapshotCell {}
 
-/// What would be shown: nothing.
+/// There is none.
 #[derive(Clone, Debug)]
-pub enum Notice {}
+pub enum Snapshot {}
 
-impl Board {
-    /// Nothing.
-    pub fn posted(&self) -> Option<Arc<Notice>> {
+impl SnapshotCell {
+    /// `None`.
+    pub fn load(&self) -> Option<Arc<Snapshot>> {
         None
     }
 
@@ -30,8 +30,8 @@ impl Board {
     }
 }
 
-impl Notice {
-    /// Nothing can be in trouble.
+impl Snapshot {
+    /// There is no publisher.
     pub fn trouble(&self) -> Option<&str> {
         match *self {}
     }

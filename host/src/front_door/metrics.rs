@@ -1,6 +1,6 @@
 //! `portolan_front_door_*`. Labels are names from the configuration and fixed words, so that their number is bounded.
 
-use super::Notice;
+use super::Snapshot;
 use crate::telemetry::exposition::{Exposition, Kind};
 use portolan_azure::origin::Members;
 use portolan_azure::probe::ProbeAnswers;
@@ -8,7 +8,7 @@ use portolan_azure::publisher::status::{Alert, RegionView, View};
 use portolan_azure::settings::Mode;
 use tokio::time::Instant;
 
-impl Notice {
+impl Snapshot {
     /// Writes all of it.
     pub fn write_metrics(&self, text: &mut Exposition) {
         probes(text, &self.answers);
@@ -43,9 +43,12 @@ fn probes(text: &mut Exposition, answers: &ProbeAnswers) {
     );
     for service in answers.each(now) {
         let name = service.name.as_str();
-        family.sample(&[("service", name), ("region", "")], u8::from(service.any.fit));
+        family.sample(&[("service", name), ("region", "")], u8::from(service.any.healthy));
         for (region, answer) in service.regions {
-            family.sample(&[("service", name), ("region", region.as_str())], u8::from(answer.fit));
+            family.sample(
+                &[("service", name), ("region", region.as_str())],
+                u8::from(answer.healthy),
+            );
         }
     }
     text.family(

@@ -1,7 +1,7 @@
-//! The fast path: Front Door's own probes, answered from what was prepared. No plugin, no gateway, nothing counted anew.
+//! Front Door's health probes, answered from prepared answers: no plugin, no gateway, no counting.
 
-use super::Board;
-use crate::config::{FrontDoor, Settings};
+use super::SnapshotCell;
+use crate::config::{FrontDoorSettings, Settings};
 use crate::respond::{self, Body};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
@@ -13,25 +13,25 @@ use tokio::time::Instant;
 /// The methods of probes.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
-/// The answer when nothing has been prepared: without evidence, a region counts as fit.
-const NOTHING_KNOWN: Answer = Answer {
-    fit: true,
+/// The answer before one has been prepared.
+const UNKNOWN: Answer = Answer {
+    healthy: true,
     reason: Reason::Unknown,
 };
 
 /// The answer to every probe while the program is about to stop.
-const LEAVING: &str = "no: this instance is about to stop\n";
+const LEAVING: &str = "this instance is about to stop\n";
 
 /// What a probe asks for, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// Whether any region of the service is fit.
+    /// Whether any region of the service is healthy.
     Service(ServiceId),
     /// Whether this one is.
     Region(ServiceId, Slot),
 }
 
-impl Board {
+impl SnapshotCell {
     /// The answer to a request below the probe path, which is never sent on; `None` for every other request.
     #[inline]
     pub fn answer(&self, settings: &Settings, request: &Parts, path: &str) -> Option<Response<Body>> {
@@ -54,13 +54,13 @@ impl Board {
             Some((service, region)) => (service, Some(region)),
             None => (below, None),
         };
-        let (now, notice) = (Instant::now(), self.posted());
-        let prepared = notice.as_deref().map(|notice| &*notice.answers);
+        let (now, snapshot) = (Instant::now(), self.load());
+        let prepared = snapshot.as_deref().map(|snapshot| &*snapshot.answers);
         let Some((answers, asked)) = prepared.and_then(|answers| Some((answers, find(answers, service, region)?)))
         else {
             // A service that is new, of which nothing has been prepared yet.
             return if is_configured(settings, service, region) {
-                response(NOTHING_KNOWN, &format!("{NOTHING_KNOWN}\n"))
+                response(UNKNOWN, &format!("{UNKNOWN}\n"))
             } else {
                 respond::plain(StatusCode::NOT_FOUND, "no such service or region here\n")
             };
@@ -79,7 +79,7 @@ impl Board {
 }
 
 /// What of a path follows the probe path and a slash; nothing after the probe path alone.
-fn below<'a>(front_door: &FrontDoor, path: &'a str) -> Option<&'a str> {
+fn below<'a>(front_door: &FrontDoorSettings, path: &'a str) -> Option<&'a str> {
     let rest = path.strip_prefix(&*front_door.path)?;
     rest.strip_prefix('/').or(rest.is_empty().then_some(rest))
 }
@@ -104,7 +104,7 @@ fn wants_explanation(request: &Parts) -> bool {
 }
 
 fn response(answer: Answer, text: &str) -> Response<Body> {
-    let status = if answer.fit {
+    let status = if answer.healthy {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE

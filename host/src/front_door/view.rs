@@ -1,6 +1,6 @@
 //! `GET /api/v1/front-door`.
 
-use super::Notice;
+use super::Snapshot;
 use portolan_azure::probe::{Answer, ProbeAnswers};
 use portolan_azure::publisher::status::View;
 use portolan_azure::settings::Mode;
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use tokio::time::Instant;
 
-/// What is shown of Front Door.
+/// Front Door as administration shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FrontDoorView {
-    /// What the publisher knows and does.
+    /// The publisher's status.
     #[serde(flatten)]
     pub publisher: PublisherView,
     /// The answers to probes.
     pub probes: ProbesView,
 }
 
-/// What the publisher knows and does.
+/// The publisher's status.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum PublisherView {
-    /// A Front Door is described: what is known of it. With the mode off, nothing is.
+    /// A Front Door is configured. With the mode off, nothing is known of it.
     Described {
         /// The service whose regions are published.
         service: String,
@@ -30,7 +30,7 @@ pub enum PublisherView {
         #[serde(flatten)]
         view: Box<View>,
     },
-    /// None is.
+    /// None is configured.
     Undescribed {
         /// `off`.
         mode: String,
@@ -42,7 +42,7 @@ pub enum PublisherView {
 pub struct ProbesView {
     /// The path below which probes are answered.
     pub path: String,
-    /// How old the view is that they were prepared from, in seconds.
+    /// Age of the view that they were prepared from, in seconds.
     pub age_s: f64,
     /// The services in configured order.
     pub services: Vec<ServiceProbes>,
@@ -53,7 +53,7 @@ pub struct ProbesView {
 pub struct ServiceProbes {
     /// The service.
     pub service: String,
-    /// Whether any of its regions is fit.
+    /// Whether any of its regions is healthy.
     #[serde(flatten)]
     pub any: AnswerView,
     /// Its regions in configured order.
@@ -65,7 +65,7 @@ pub struct ServiceProbes {
 pub struct RegionProbe {
     /// The region.
     pub region: String,
-    /// Whether it is fit.
+    /// Whether it is healthy.
     #[serde(flatten)]
     pub answer: AnswerView,
 }
@@ -79,8 +79,8 @@ pub struct AnswerView {
     pub reason: String,
 }
 
-impl Notice {
-    /// The notice as it is served.
+impl Snapshot {
+    /// The snapshot as it is served.
     pub fn view(&self) -> FrontDoorView {
         let publication = self.settings.publication.as_ref();
         FrontDoorView {
@@ -126,7 +126,7 @@ impl From<Answer> for AnswerView {
     }
 }
 
-/// As people read it.
+/// For the command line.
 impl fmt::Display for FrontDoorView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.publisher {

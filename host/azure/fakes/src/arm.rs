@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 pub use self::behaviour::{Behaviour, Ending, Writes};
-pub use self::classic::{BackendPool, FrontDoor};
+pub use self::classic::{BackendPool, ClassicFrontDoor};
 pub use self::operations::Operation;
 pub use self::standard::{Origin, OriginGroup, OriginState, Profile};
 pub use self::throttle::{Bucket, Buckets};
@@ -115,10 +115,10 @@ impl FakeArm {
     }
 
     /// Puts a classic front door there as if it had always been.
-    pub fn seed_front_door(&self, front_door: &FrontDoor) {
+    pub fn seed_front_door(&self, front_door: &ClassicFrontDoor) {
         locked(&self.shared.state)
             .world
-            .seed(Kind::FrontDoor, classic::resource(front_door));
+            .seed(Kind::ClassicFrontDoor, classic::resource(front_door));
     }
 
     /// Changes how the fake behaves from now on.
@@ -321,7 +321,7 @@ impl State {
     }
 
     fn front_door_key(&self, name: &str) -> Option<String> {
-        self.key(Kind::FrontDoor, name)
+        self.key(Kind::ClassicFrontDoor, name)
     }
 
     fn key(&self, kind: Kind, name: &str) -> Option<String> {

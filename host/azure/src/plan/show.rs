@@ -29,8 +29,8 @@ impl fmt::Display for Plan {
             }
             for hold in self.decision.holds.iter().filter(|hold| &hold.region == region) {
                 let wish = match hold.wish {
-                    Intent::Baseline => "well",
-                    Intent::Demoted => "bad",
+                    Intent::Baseline => "healthy",
+                    Intent::Demoted => "unhealthy",
                     Intent::Drained => "draining",
                 };
                 writeln!(f, "      held: {wish} {}", hold.why)?;

@@ -1,24 +1,24 @@
 use super::*;
 
-fn board() -> ProbeBoard {
+fn board() -> ProbeAnswerer {
     let regions = ["weu", "eus"].map(RegionName::from).to_vec();
-    ProbeBoard::new(ProbeTiming::default(), [(ServiceName::from("shop"), regions)])
+    ProbeAnswerer::new(ProbeTiming::default(), [(ServiceName::from("shop"), regions)])
 }
 
 const SHOP: ServiceId = ServiceId(0);
 
-fn alone(own: State) -> Sight {
-    Sight {
+fn alone(own: State) -> GatewayView {
+    GatewayView {
         own,
         quorum: QuorumVerdict::Alone,
     }
 }
 
-fn quorum(unhealthy: bool) -> Sight {
+fn quorum(unhealthy: bool) -> GatewayView {
     let votes = if unhealthy { 2 } else { 1 };
-    Sight {
+    GatewayView {
         own: State::Unhealthy,
-        quorum: QuorumVerdict::Said {
+        quorum: QuorumVerdict::Counted {
             unhealthy,
             votes,
             of: 3,
@@ -26,15 +26,15 @@ fn quorum(unhealthy: bool) -> Sight {
     }
 }
 
-fn lost() -> Sight {
-    Sight {
+fn lost() -> GatewayView {
+    GatewayView {
         own: State::Unhealthy,
-        quorum: QuorumVerdict::Lost,
+        quorum: QuorumVerdict::Unknown,
     }
 }
 
 /// Shows the board a sight of the first region at a second, and reads its answer.
-fn at(board: &mut ProbeBoard, began: Instant, second: u64, first: &Sight) -> (u16, Reason) {
+fn at(board: &mut ProbeAnswerer, began: Instant, second: u64, first: &GatewayView) -> (u16, Reason) {
     let now = began + Duration::from_secs(second);
     let answers = board.update(
         now,
@@ -49,18 +49,18 @@ async fn it_goes_at_once_and_comes_back_slowly() {
     let (mut board, began) = (board(), Instant::now());
     let bad = Reason::Quorum { votes: 2, of: 3 };
     let steps = [
-        (0, quorum(false), (200, Reason::Fit)),
+        (0, quorum(false), (200, Reason::Healthy)),
         (1, quorum(true), (503, bad)),
         (2, quorum(false), (503, Reason::Recovering)),
         (31, quorum(false), (503, Reason::Recovering)),
-        (32, quorum(false), (200, Reason::Fit)),
+        (32, quorum(false), (200, Reason::Healthy)),
         (40, quorum(true), (503, bad)),
         (50, quorum(false), (503, Reason::Recovering)),
         // Bad once more: the time starts anew.
         (60, quorum(true), (503, bad)),
         (61, quorum(false), (503, Reason::Recovering)),
         (85, quorum(false), (503, Reason::Recovering)),
-        (91, quorum(false), (200, Reason::Fit)),
+        (91, quorum(false), (200, Reason::Healthy)),
     ];
     for (second, sight, expected) in steps {
         assert_eq!(at(&mut board, began, second, &sight), expected, "at {second} s");
@@ -74,7 +74,7 @@ async fn a_suspicion_has_to_last_when_the_operator_wants_so() {
         ..ProbeTiming::default()
     };
     let began = Instant::now();
-    let mut board = ProbeBoard::new(timing, [(ServiceName::from("shop"), vec![RegionName::from("weu")])]);
+    let mut board = ProbeAnswerer::new(timing, [(ServiceName::from("shop"), vec![RegionName::from("weu")])]);
     assert_eq!(at(&mut board, began, 0, &quorum(true)), (200, Reason::Suspected));
     assert_eq!(at(&mut board, began, 4, &quorum(true)), (200, Reason::Suspected));
     assert_eq!(at(&mut board, began, 5, &quorum(true)).0, 503);
@@ -99,22 +99,25 @@ async fn an_old_view_is_no_view() {
     let stale = ProbeTiming::default().stale_after;
     assert_eq!(answers.region(SHOP, Slot(0), began + stale).status(), 503);
     let late = began + stale + Duration::from_millis(1);
-    assert_eq!(answers.region(SHOP, Slot(0), late), Answer::fit(Reason::Stale));
-    assert_eq!(answers.service(SHOP, late), Answer::fit(Reason::Stale));
+    assert_eq!(answers.region(SHOP, Slot(0), late), Answer::healthy(Reason::Stale));
+    assert_eq!(answers.service(SHOP, late), Answer::healthy(Reason::Stale));
 }
 
 #[tokio::test(start_paused = true)]
 async fn alone_the_own_view_counts_and_a_drain_counts_always() {
     let (mut board, began) = (board(), Instant::now());
-    assert_eq!(at(&mut board, began, 0, &alone(State::Healthy)), (200, Reason::Fit));
-    assert_eq!(at(&mut board, began, 1, &alone(State::Degraded)), (200, Reason::Fit));
+    assert_eq!(at(&mut board, began, 0, &alone(State::Healthy)), (200, Reason::Healthy));
+    assert_eq!(
+        at(&mut board, began, 1, &alone(State::Degraded)),
+        (200, Reason::Healthy)
+    );
     assert_eq!(
         at(&mut board, began, 2, &alone(State::Unhealthy)),
         (503, Reason::OwnView)
     );
-    let draining = Sight {
+    let draining = GatewayView {
         own: State::Draining,
-        quorum: QuorumVerdict::Said {
+        quorum: QuorumVerdict::Counted {
             unhealthy: false,
             votes: 0,
             of: 3,
@@ -129,13 +132,13 @@ async fn a_service_is_fit_while_any_region_is() {
     let one = board.update(began, |_, slot| quorum(slot == Slot(0)));
     assert_eq!(one.service(SHOP, began).status(), 200);
     let none = board.update(began, |_, _| quorum(true));
-    assert_eq!(none.service(SHOP, began), Answer::unfit(Reason::NoRegion));
+    assert_eq!(none.service(SHOP, began), Answer::unhealthy(Reason::NoRegion));
     let text = none.explain(SHOP, began);
     assert!(
-        text.starts_with("shop: 503, no region is fit (view of 0ns ago)\n"),
+        text.starts_with("shop: 503, no healthy region (view of 0ns ago)\n"),
         "{text}"
     );
-    assert!(text.contains("  weu: 503, 2 of 3 vantages find it bad\n"), "{text}");
+    assert!(text.contains("  weu: 503, unhealthy by 2 of 3 votes\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -211,7 +211,7 @@ impl Leader {
                     .map(|earlier| others(earlier, &observed))
                     .unwrap_or_default();
                 for change in &changed {
-                    tracing::info!(%change, "changed by somebody else");
+                    tracing::info!(%change, "origin changed by another");
                 }
                 let observed = Arc::new(observed);
                 work.observed = Some(observed.clone());

@@ -22,7 +22,7 @@ pub enum OnceError {
     /// Azure denies or refuses what is needed for a plan.
     #[error("{0}")]
     Refused(String),
-    /// Another leads, or nobody can.
+    /// Another leads, or the lease cannot be acquired.
     #[error("did not become the leader within {0:?}{1}")]
     Lead(Duration, String),
     /// No plan could be made in time.

@@ -1,4 +1,4 @@
-//! What the publisher knows and does, for metrics, the admin view and the command line.
+//! The publisher's status, for metrics, administration and the command line.
 
 mod show;
 mod view;
@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known and done at one moment.
+/// The status at one moment.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// Its settings.
@@ -29,7 +29,7 @@ pub struct Status {
     pub leader: LeaderState,
     /// Why this instance could not acquire the lease, if for another reason than that somebody holds it.
     pub election_error: Option<StoreError>,
-    /// What was done so far.
+    /// Counters since the start.
     pub counters: Arc<Counters>,
     /// What is left of our allowance at the management API.
     pub allowance: Allowance,
@@ -39,12 +39,12 @@ pub struct Status {
     pub down: Option<String>,
 }
 
-/// Something a person should look at.
+/// A condition that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// One word for metrics and rules, of [`Alert::CODES`].
     pub code: Cow<'static, str>,
-    /// What is the matter.
+    /// The cause, for people.
     pub text: String,
 }
 
@@ -89,8 +89,8 @@ impl Status {
         }
     }
 
-    /// Who leads now: this instance, or whoever took the ledger over last while somebody holds the lease. `None` also when
-    /// that cannot be known.
+    /// Who leads now: this instance, or the last to take the ledger over while the lease is held. `None` also when that
+    /// cannot be known.
     pub fn leading(&self) -> Option<&VantageName> {
         if self.leader.leads {
             return Some(&self.settings.vantage);
@@ -113,7 +113,7 @@ impl Status {
         store.chain(target.map(|error| error.text.clone())).next()
     }
 
-    /// What a person should look at.
+    /// The alerts that are raised.
     pub fn alerts(&self) -> Vec<Alert> {
         let mut alerts = Vec::new();
         let mut raise = |code: &'static str, text: String| {

@@ -70,7 +70,7 @@ impl Votes {
             Some(count) if self.tally.is_quorate() && !stale => {
                 QuorumVerdict::of(count, self.tally.configured, self.settle)
             }
-            _ => QuorumVerdict::Lost,
+            _ => QuorumVerdict::Unknown,
         }
     }
 }

@@ -55,44 +55,44 @@ impl Settings {
         found.0
     }
 
-    /// What is allowed and probably not meant.
+    /// Settings that are allowed and probably not meant.
     pub fn warnings(&self) -> Vec<String> {
-        let mut said = Vec::new();
+        let mut warnings = Vec::new();
         if matches!(self.front_door, FrontDoorResource::Classic { .. }) {
-            said.push(
+            warnings.push(
                 "Front Door (classic) retires on 2027-03-31: after that day neither its API nor its data path answers; move to Standard or Premium"
                     .to_owned(),
             );
         }
         match (&self.store, self.vantages.len()) {
-            (None, _) => said.push(
+            (None, _) => warnings.push(
                 "no store: this instance is its own quorum of one, so what it alone believes is published; name a store and at least 3 vantages"
                     .to_owned(),
             ),
-            (Some(_), 1) => said.push("a store with one vantage: it is its own quorum of one; name at least 3 vantages".to_owned()),
-            (Some(_), 2) => said.push(
-                "two vantages can hardly agree: nothing is published while either is silent; name at least 3".to_owned(),
+            (Some(_), 1) => warnings.push("a store with one vantage: it is its own quorum of one; name at least 3 vantages".to_owned()),
+            (Some(_), 2) => warnings.push(
+                "two vantages can hardly agree: nothing is published while either does not vote; name at least 3".to_owned(),
             ),
             (Some(_), _) => {}
         }
         for origin in &self.origins {
             if !self.can_be_demoted(&origin.region) {
-                said.push(format!(
+                warnings.push(format!(
                     "region {} can never be demoted: fewer than 2 vantages stand outside it",
                     origin.region
                 ));
             }
             if origin.state.priority == Priority::LAST {
-                said.push(format!(
+                warnings.push(format!(
                     "origin {} has priority 5 already, so demoting it changes nothing",
                     origin.origin
                 ));
             }
         }
         if self.caps.min_active < 2 && self.origins.len() > 2 {
-            said.push("min_active is under 2: a single region may be left to carry all traffic".to_owned());
+            warnings.push("min_active is under 2: a single region may be left to carry all traffic".to_owned());
         }
-        said
+        warnings
     }
 
     fn check_origins(&self, found: &mut Mistakes) {
@@ -145,7 +145,7 @@ impl Settings {
         found.unless(
             self.store.is_some() || self.vantages.len() == 1,
             "store",
-            "is missing: several vantages need a store to meet in",
+            "is missing: several vantages need a shared store",
         );
     }
 

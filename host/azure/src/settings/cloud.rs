@@ -1,4 +1,4 @@
-//! Where Azure is, who we are there, and where instances meet.
+//! Where Azure is, how we authenticate there, and the shared store.
 
 use std::path::PathBuf;
 use url::Url;
@@ -113,7 +113,7 @@ impl Cloud {
     }
 }
 
-/// Where instances meet: a container of a storage account.
+/// The shared store: a container of a storage account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
     /// The container, such as `https://account.blob.core.windows.net/portolan`, without a signature.

@@ -1,4 +1,4 @@
-//! What the publisher is told to do, as plain values. The host reads them from the `front_door:` section of its file.
+//! The publisher's configuration, as plain values. The host reads them from the `front_door:` section of its file.
 //!
 //! [`Settings::check`] finds all mistakes at once, each with its path in the section; a publisher refuses to start with
 //! any. [`Settings::warnings`] are for people.
@@ -17,7 +17,7 @@ use crate::names::VantageName;
 use crate::origin::Baseline;
 use portolan_core::id::RegionName;
 
-/// All that a publisher is told.
+/// A publisher's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether changes are sent.
@@ -34,7 +34,7 @@ pub struct Settings {
     pub vantage: VantageName,
     /// All instances that vote, alive or not: the quorum counts them all.
     pub vantages: Vec<Vantage>,
-    /// Where instances meet. Without one this instance is alone, and its own quorum of one.
+    /// The shared store. Without one this instance is alone, and its own quorum of one.
     pub store: Option<StoreSettings>,
     /// What is never done, whatever the votes say.
     pub caps: Caps,
@@ -42,9 +42,9 @@ pub struct Settings {
     pub timing: Timing,
     /// How votes are written and read.
     pub votes: VoteTiming,
-    /// How one instance at a time is made the leader.
+    /// How one instance at a time is elected leader.
     pub lease: LeaseTiming,
-    /// The fast path.
+    /// The answers to probes.
     pub probe: ProbeTiming,
 }
 
@@ -103,7 +103,7 @@ impl Mode {
     }
 }
 
-/// The Front Door whose origins are ours.
+/// The resource in Azure whose origins are ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrontDoorResource {
     /// Standard or Premium: an origin group of a `Microsoft.Cdn` profile.

@@ -9,9 +9,9 @@ const fn secs(seconds: u64) -> Duration {
 /// How long findings must hold, and how often changes may follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// A region must look bad this long before it is demoted. Default 5 min.
+    /// A region must look unhealthy this long before it is demoted. Default 5 min.
     pub sustain: Duration,
-    /// And well this long before it is restored; not less than `sustain`. Default 15 min.
+    /// And healthy this long before it is restored; not less than `sustain`. Default 15 min.
     pub restore: Duration,
     /// From the start of one change set to the next. A change takes up to 20 minutes to reach the edges, and further ones
     /// queue behind it. Default 20 min.
@@ -86,7 +86,7 @@ impl Default for VoteTiming {
     }
 }
 
-/// How one instance at a time is made the leader.
+/// How one instance at a time is elected leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseTiming {
     /// How long the lease lasts without renewal: 15 to 60 s by the protocol. Default 30 s.
@@ -114,15 +114,15 @@ impl Default for LeaseTiming {
     }
 }
 
-/// The fast path: how the answers to Front Door's own probes follow the view.
+/// How the answers to Front Door's probes follow the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeTiming {
     /// A region must look unhealthy this long before its answer turns to 503. The view has its own thresholds before.
     /// Default 0.
     pub unhealthy_after: Duration,
-    /// And well this long before it turns back to 200. Default 30 s.
+    /// And healthy this long before it turns back to 200. Default 30 s.
     pub healthy_after: Duration,
-    /// A view older than this is no view: 200. Default 15 s.
+    /// With a view older than this the answer is 200. Default 15 s.
     pub stale_after: Duration,
 }
 

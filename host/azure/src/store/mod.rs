@@ -1,4 +1,4 @@
-//! Where instances meet: a lease that one at a time can hold, and small blobs with the store's own times.
+//! The shared store: a lease that one instance at a time can hold, and small blobs with the store's own times.
 
 mod blob;
 mod memory;
@@ -50,13 +50,13 @@ pub struct Found {
     pub modified: StoreTime,
 }
 
-/// Why the store did not do it.
+/// Why a call to the store failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreError {
     /// Another holds the lease.
     #[error("another instance holds the lease")]
     Held,
-    /// The lease is not ours, or no longer: whoever gets this does not lead.
+    /// The lease is not ours, or no longer: this instance does not lead.
     #[error("the lease is lost")]
     Lost,
     /// This instance has no right to do it.
@@ -98,12 +98,12 @@ impl LeaseId {
 
 impl fmt::Debug for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Who knows it can write under it.
+        // A secret: it permits writing under the lease.
         f.write_str("LeaseId(…)")
     }
 }
 
-/// Where instances meet. No call is bounded in time; whoever calls does that.
+/// The shared store. Time limits are the caller's.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
     /// Reads a blob.
@@ -115,9 +115,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Gets the lease of the leader's blob, or gets it again.
     async fn acquire(&self, lease: &LeaseId, duration: Duration) -> Result<(), StoreError>;
 
-    /// Prolongs the lease from now.
+    /// Renews the lease from now.
     async fn renew(&self, lease: &LeaseId) -> Result<(), StoreError>;
 
-    /// Gives the lease back.
+    /// Releases the lease.
     async fn release(&self, lease: &LeaseId) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! The Front Door as we need it: read the origins, send a change, ask how far it is.
+//! The Front Door: read the origins, send a change, poll it.
 
 mod classic;
 mod standard;
@@ -17,7 +17,7 @@ use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
 
-/// A Front Door. No call is bounded in time; whoever calls does that. Nothing is repeated; whoever calls does that, too.
+/// A Front Door. Time limits and retries are the caller's.
 #[async_trait::async_trait]
 pub trait Target: Send + Sync + fmt::Debug {
     /// Gets a token, so that a credential that does not work is found before anything else is tried.
@@ -60,7 +60,7 @@ pub struct About {
     pub probe_path: Option<String>,
     /// How often, in seconds.
     pub probe_interval_s: Option<u64>,
-    /// About how long it takes to notice, by interval, sample size and successes needed.
+    /// About how long Front Door takes to detect a failure, by interval, sample size and successes needed.
     pub notices_within_s: Option<u64>,
 }
 
@@ -82,23 +82,23 @@ pub enum TargetError {
     /// It is not there.
     #[error("not found: {0}")]
     Missing(String),
-    /// The service will not have it.
+    /// The service refuses it.
     #[error("refused: {0}")]
     Refused(String),
     /// It cannot be reached, or is not well, and nothing was accepted.
     #[error("{0}")]
     Unavailable(String),
-    /// A change may have arrived or not: only the origins themselves can tell.
+    /// A change may have arrived or not: only the origins themselves show it.
     #[error("no answer to a change: {0}")]
     Unsure(String),
     /// It answered something that cannot be understood.
-    #[error("cannot understand the answer: {0}")]
+    #[error("failed to read the answer: {0}")]
     Nonsense(String),
     /// Writing the front door back would lose what the model does not know.
-    #[error("will not write: these members would be lost: {}", .0.join(", "))]
+    #[error("not written: these members would be lost: {}", .0.join(", "))]
     Lossy(Vec<String>),
     /// Somebody changed it since it was read.
-    #[error("will not write: changed by somebody else since it was read: {}", .0.join(", "))]
+    #[error("not written: changed by another since it was read: {}", .0.join(", "))]
     Changed(Vec<String>),
 }
 

@@ -7,7 +7,7 @@ use portolan_azure::intent::Intent;
 use portolan_azure::publisher::Parts;
 use portolan_azure::settings::{FrontDoorResource as Target, Settings};
 use portolan_azure::target::TargetError;
-use portolan_azure_fakes::arm::{BackendPool, Behaviour, Ending, FrontDoor, Origin, Writes};
+use portolan_azure_fakes::arm::{BackendPool, Behaviour, ClassicFrontDoor, Ending, Origin, Writes};
 use portolan_azure_fakes::{Fault, Requests};
 use portolan_core::health::State::{Healthy, Unhealthy};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub(crate) async fn azure() -> Azure {
         name: name.to_owned(),
         backends: REGIONS.map(backend).to_vec(),
     };
-    azure.cloud.arm.seed_front_door(&FrontDoor {
+    azure.cloud.arm.seed_front_door(&ClassicFrontDoor {
         subscription: SUBSCRIPTION.to_owned(),
         resource_group: "edge".to_owned(),
         name: "shop-classic".to_owned(),

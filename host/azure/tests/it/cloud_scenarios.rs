@@ -2,7 +2,7 @@
 
 use crate::cloud::{Azure, Instance, PATIENCE, REGIONS, Three, ms};
 use http::Method;
-use portolan_azure::probe::{ProbeBoard, Sight};
+use portolan_azure::probe::{GatewayView, ProbeAnswerer};
 use portolan_azure::settings::{ProbeTiming, Settings};
 use portolan_azure_fakes::arm::{Behaviour, Ending};
 use portolan_core::health::State::{self, Healthy, Unhealthy};
@@ -49,12 +49,12 @@ async fn until_probe(instance: &Instance, own: State, region: &str, expected: u1
         ..ProbeTiming::default()
     };
     let regions = REGIONS.map(RegionName::from).to_vec();
-    let mut board = ProbeBoard::new(timing, [(ServiceName::from("storefront"), regions)]);
+    let mut board = ProbeAnswerer::new(timing, [(ServiceName::from("storefront"), regions)]);
     let index = REGIONS.iter().position(|name| *name == region).unwrap();
     let mut votes = instance.publisher.votes();
     loop {
         let seen = votes.borrow_and_update().clone();
-        let answers = board.update(Instant::now(), |_, slot| Sight {
+        let answers = board.update(Instant::now(), |_, slot| GatewayView {
             own,
             quorum: seen.verdict(
                 &RegionName::from(REGIONS[slot.index()]),

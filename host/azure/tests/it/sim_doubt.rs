@@ -32,7 +32,7 @@ fn orders<T: Copy>(things: &[T]) -> Vec<Vec<T>> {
 fn called_unhealthy(votes: &Votes) -> Vec<&'static str> {
     let is_unhealthy = |region: &&'static str| {
         let verdict = votes.verdict(&RegionName::from(*region), Instant::now(), secs(15));
-        matches!(verdict, QuorumVerdict::Said { unhealthy: true, .. })
+        matches!(verdict, QuorumVerdict::Counted { unhealthy: true, .. })
     };
     REGIONS.into_iter().filter(is_unhealthy).collect()
 }

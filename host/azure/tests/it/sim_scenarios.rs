@@ -16,7 +16,7 @@ const RESTORED: &str = r#"restore o-weu {"priority":1}"#;
 fn sees_unfit(world: &World, vantage: &str, region: &str) -> bool {
     let votes = world.status(vantage).votes;
     let verdict = votes.verdict(&RegionName::from(region), Instant::now(), secs(15));
-    matches!(verdict, QuorumVerdict::Said { unhealthy: true, .. })
+    matches!(verdict, QuorumVerdict::Counted { unhealthy: true, .. })
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! A program that was built without Azure: the section is refused.
+//! Built without Azure: the section is rejected.
 
 use super::compound::{At, Named};
 use super::document::Node;
@@ -9,9 +9,9 @@ use super::shape::Shape;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What Azure Front Door is told: nothing, ever.
+/// Never there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FrontDoor {}
+pub enum FrontDoorSettings {}
 
 /// The section, which cannot be read.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl FrontDoorSection {
         _: &Places,
         _: &Path,
         _: &mut Mistakes<'_>,
-    ) -> Option<FrontDoor> {
+    ) -> Option<FrontDoorSettings> {
         match *self {}
     }
 }

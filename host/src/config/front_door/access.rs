@@ -1,4 +1,4 @@
-//! Where Azure and the meeting place are, and who this instance is there.
+//! Where Azure and the shared store are, and how this instance authenticates there.
 
 use crate::config::compound::At;
 use crate::config::document::{Content, Node};
@@ -11,13 +11,13 @@ use std::path::Path;
 use url::Url;
 
 section! {
-    /// Where instances meet.
+    /// The shared store of all instances.
     StoreSection {
         /// The container, such as https://account.blob.core.windows.net/portolan, without a signature.
         required container: HttpUrl,
         /// Put before the names of blobs, so that several Front Doors can share a container. Default: nothing.
         optional prefix: String,
-        /// A file with a shared access signature. Without any, access is by the credential.
+        /// A file with a shared access signature for reading and writing objects. Without any, access is by the credential.
         optional signature_file: FilePath,
         /// The environment variable with a shared access signature.
         optional signature_env: At<String>,

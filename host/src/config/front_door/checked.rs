@@ -1,4 +1,4 @@
-//! Tells what the publisher's settings find wrong with themselves at its place in the file.
+//! Reports the mistakes that the publisher's settings find, at their place in the file.
 
 use crate::config::document::{Content, Node, NodeId};
 use crate::config::error::Mistakes;
@@ -8,7 +8,7 @@ use portolan_azure::settings::Settings;
 
 /// Tells all mistakes and warnings of the settings that came of this section. Of a value that could not be read, and has
 /// its default in the settings, nothing more is told.
-pub(super) fn tell(settings: &Settings, section: NodeId, mistakes: &mut Mistakes<'_>) {
+pub(super) fn report(settings: &Settings, section: NodeId, mistakes: &mut Mistakes<'_>) {
     let found = settings.check().into_iter().map(|mistake| {
         let (place, rest) = find(mistakes.node(section), &as_written(&mistake.path));
         let blank = if rest.is_empty() { "" } else { " " };

@@ -42,7 +42,7 @@ section! {
     OriginSection {
         /// The region of the service that it stands for.
         required region: At<String>,
-        /// Its name; of a backend of Front Door (classic), its address.
+        /// Its name; for classic, the address of the backend in the pool, as it is written there.
         required origin: String,
         /// Which origins are tried first, 1 to 5. A demoted one has 5. Default: 1.
         optional priority: Whole<1, 5>,

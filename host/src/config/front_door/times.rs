@@ -17,9 +17,9 @@ type Span = Time<0, { 30 * 24 * H }>;
 section! {
     /// How long findings must hold, and how often changes may follow one another.
     TimingSection {
-        /// A region must look bad this long before its origin is demoted. Default: 5m.
+        /// A region must look unhealthy this long before its origin is demoted. Default: 5m.
         optional sustain: Span,
-        /// And well this long before it is restored; not less than sustain. Default: 15m.
+        /// And healthy this long before it is restored; not less than sustain. Default: 15m.
         optional restore: Span,
         /// From the start of one change set to the next: edges take up to 20 minutes to follow. Default: 20m.
         optional spacing: Span,
@@ -37,7 +37,8 @@ section! {
         optional operation_deadline: Span,
         /// The longest that one request to Azure may take. Default: 30s.
         optional request_timeout: Span,
-        /// The first pause after a failure; it doubles. Default: 10s.
+        /// The first pause after a change was not accepted; it doubles. After a refused or failed one it begins at spacing.
+        /// Default: 10s.
         optional retry_least: Span,
         /// The longest pause. Default: 1h.
         optional retry_most: Span,
@@ -61,7 +62,7 @@ section! {
 }
 
 section! {
-    /// How one instance at a time is made the leader.
+    /// How one instance at a time is elected leader.
     LeaseSection {
         /// How long the lease lasts without renewal, 15s to 60s. Default: 30s.
         optional duration: Span,
@@ -79,14 +80,14 @@ section! {
 section! {
     /// The answers to Front Door's own probes.
     ProbeSection {
-        /// PATH/SERVICE tells whether any region of a service is fit, PATH/SERVICE/REGION whether that one is. Everything
+        /// PATH/SERVICE says whether any region of a service is healthy, PATH/SERVICE/REGION whether that one is. Everything
         /// below is answered here and never sent on. Default: /.portolan/probe.
         optional path: ProbePath,
         /// A region must look unhealthy this long before the answer turns to 503. Default: 0s.
         optional unhealthy_after: Span,
-        /// And well this long before it turns back to 200. Default: 30s.
+        /// And healthy this long before it turns back to 200. Default: 30s.
         optional healthy_after: Span,
-        /// A view older than this is held against nobody. Default: 15s.
+        /// With a view older than this all answers are 200. Default: 15s.
         optional stale_after: Time<{ 100 * MS }, { H }>,
         /// Whether ?explain shows all regions of the service and the votes on them to whoever asks. Default: false.
         optional explain: bool,

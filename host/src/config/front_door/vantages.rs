@@ -93,7 +93,7 @@ impl VantageSection {
     fn vantage(&self, places: &Places, mistakes: &mut Mistakes<'_>) -> Option<Vantage> {
         let standing = self.region.as_ref().map(|region| (region.0.as_deref(), region.id));
         if let Some((Some(region), id)) = standing {
-            // Told if nobody knows it: a misspelt region would make an outsider of a neighbour.
+            // Reported when it is unknown: a misspelt region would turn a neighbour into an outsider.
             let _ = places.find(region, id, mistakes);
         }
         let name = self.name.as_ref()?.0.clone();

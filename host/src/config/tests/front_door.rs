@@ -3,7 +3,7 @@
 use super::mistakes::told;
 use super::schema::agrees;
 use super::{EXAMPLE_WITH_FRONT_DOOR, SMALL, settings};
-use crate::config::{FrontDoor, Publication};
+use crate::config::{FrontDoorSettings, Publication};
 use portolan_azure::settings::{
     Access, Caps, Cloud, Credential, DrainAction, FrontDoorResource as Azure, LeaseTiming, Mode, ProbeTiming,
     SecretSource, Settings, Timing, Vantage, VoteTiming,
@@ -19,10 +19,10 @@ front_door:
     - { region: eastus2, origin: gw-eus2 }
 "#;
 
-fn front_door(lines: &str) -> FrontDoor {
+fn front_door(lines: &str) -> FrontDoorSettings {
     let text = format!("{SMALL}{lines}");
     assert!(agrees(&text));
-    FrontDoor::clone(settings(&text).front_door.as_deref().expect("a front door"))
+    FrontDoorSettings::clone(settings(&text).front_door.as_deref().expect("a front door"))
 }
 
 fn published(lines: &str) -> Settings {
@@ -52,7 +52,7 @@ fn check(cases: &[(&str, &str, &[&str])]) {
 
 #[test]
 fn a_short_section_has_every_default() {
-    let FrontDoor {
+    let FrontDoorSettings {
         path,
         probe,
         explains_probes,
@@ -142,7 +142,7 @@ fn all_keys_take_effect() {
   lease: { duration: 15s, renew: 400ms, margin: 1s, step_down: 8s, step_down_pause: 9s }
   probe: { path: /up/here, unhealthy_after: 1s, healthy_after: 2s, stale_after: 3s }
 "#;
-    let FrontDoor {
+    let FrontDoorSettings {
         path,
         probe,
         explains_probes: _,

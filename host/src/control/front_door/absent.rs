@@ -1,24 +1,24 @@
-//! A program that was built without Azure: nobody is told anything.
+//! Built without Azure: a task that does nothing.
 
-use crate::front_door::Board;
+use crate::front_door::SnapshotCell;
 use crate::server::Drain;
 use crate::table::Tables;
 use crate::vitals::Vitals;
 use portolan_core::health::transition::Transition;
 use std::sync::Arc;
 
-/// A task that does nothing and a witness that nobody listens to.
-pub fn task(_: Arc<Tables>, _: Arc<Board>) -> (Witness, FrontDoorTask) {
-    (Witness, FrontDoorTask)
+/// A task and a reporter that do nothing.
+pub fn task(_: Arc<Tables>, _: Arc<SnapshotCell>) -> (HealthReporter, FrontDoorTask) {
+    (HealthReporter, FrontDoorTask)
 }
 
-/// Tells nobody.
+/// Does nothing.
 #[derive(Clone, Debug)]
-pub struct Witness;
+pub struct HealthReporter;
 
-impl Witness {
-    /// Nobody wants to know.
-    pub fn saw(&self, _: &Vitals, _: &Transition) {}
+impl HealthReporter {
+    /// Does nothing.
+    pub fn report(&self, _: &Vitals, _: &Transition) {}
 }
 
 /// Does nothing.

@@ -1,5 +1,5 @@
-//! The publisher as a part of this program: started, started anew when its settings change, tried again when it cannot
-//! start, stopped in order. Two of one instance never run at a time: the next is prepared when the one before has ended.
+//! Runs the publisher: starts it, restarts it when its settings change, tries again when it cannot start, stops it in order.
+//! Two never run at a time: the next is prepared when the one before has ended.
 
 use portolan_azure::health::LocalView;
 use portolan_azure::probe::QuorumVerdict;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 /// After this a publisher that could not start is tried again: what was missing may be there now.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The publisher, or the way to one.
+/// The publisher, or what leads to one.
 #[derive(Debug)]
 pub(super) struct Publishing {
     health: watch::Sender<LocalView>,
@@ -49,7 +49,7 @@ impl Default for Publishing {
 }
 
 impl Publishing {
-    /// Follows the configuration. `None`: no Front Door is described.
+    /// Follows the configuration. `None`: no Front Door is configured.
     pub(super) fn configure(&mut self, settings: Option<&Settings>) {
         if self.settings.as_deref() != settings {
             self.settings = settings.cloned().map(Arc::new);
@@ -58,8 +58,8 @@ impl Publishing {
         }
     }
 
-    /// What this instance sees: its vote.
-    pub(super) fn tell(&self, seen: LocalView) {
+    /// Sets this instance's view, by which it votes.
+    pub(super) fn set_view(&self, seen: LocalView) {
         self.health.send_if_modified(|health| {
             let is_new = *health != seen;
             *health = seen;
@@ -87,22 +87,22 @@ impl Publishing {
         }
     }
 
-    /// What the vantages together say of a region of the published service.
+    /// The quorum's verdict on a region of the published service.
     pub(super) fn quorum(&self, region: &RegionName, now: Instant, stale_after: Duration) -> QuorumVerdict {
         let Some(settings) = self.wanted() else {
             return QuorumVerdict::Alone;
         };
-        // Nobody votes about a region that has no origin.
+        // There are no votes on a region without an origin.
         if settings.vantages.len() == 1 || settings.origin(region).is_none() {
             return QuorumVerdict::Alone;
         }
         match &self.state {
             State::Running(_, votes) => votes.borrow().verdict(region, now, stale_after),
-            State::None | State::Preparing(_) | State::Down(_) => QuorumVerdict::Lost,
+            State::None | State::Preparing(_) | State::Down(_) => QuorumVerdict::Unknown,
         }
     }
 
-    /// What is known and done. `None`: no Front Door is described.
+    /// The publisher's status. `None`: no Front Door is configured.
     pub(super) fn status(&mut self) -> Option<Status> {
         if let State::Running(publisher, _) = &self.state {
             let status = publisher.status();
@@ -115,14 +115,14 @@ impl Publishing {
         Some(Status::at_rest(Arc::clone(settings), self.down.clone()))
     }
 
-    /// Ends it: what it does is left as it is, and its lease is given back.
+    /// Stops it: a change under way goes on, and its lease is released.
     pub(super) async fn stop(self) {
         match self.state {
             State::Running(publisher, _) => {
                 publisher.stop().await;
-                tracing::info!("the Front Door publisher has ended");
+                tracing::info!("the Front Door publisher has stopped");
             }
-            // The one before may still be giving its lease back.
+            // The one before may still be releasing its lease.
             State::Preparing(prepared) => drop(prepared.await),
             State::None | State::Down(_) => {}
         }
@@ -162,7 +162,7 @@ impl Publishing {
             (Ok(Some(Err(error))), Some(_)) => Err(error.to_string()),
             (Err(error), Some(_)) => Err(error),
             (Ok(None), _) | (_, None) => {
-                tracing::info!("nothing is published to Front Door any more");
+                tracing::info!("the Front Door publisher is off");
                 return;
             }
         };
@@ -184,10 +184,10 @@ impl Publishing {
         }
     }
 
-    /// Says it once, however often it fails so.
+    /// Logs a cause once, however often it comes.
     fn fail(&mut self, why: String) {
         if self.down.as_ref() != Some(&why) {
-            tracing::error!("the Front Door publisher does not run, and is tried again every {RETRY:?}: {why}");
+            tracing::error!("failed to start the Front Door publisher, trying again every {RETRY:?}: {why}");
         }
         self.down = Some(why);
         self.state = State::Down(Instant::now() + RETRY);

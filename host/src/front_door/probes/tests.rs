@@ -1,9 +1,9 @@
 use super::*;
 use crate::config::parse;
-use crate::front_door::Notice;
+use crate::front_door::Snapshot;
 use http::Request;
 use http_body::Body as _;
-use portolan_azure::probe::{ProbeBoard, QuorumVerdict, Sight};
+use portolan_azure::probe::{GatewayView, ProbeAnswerer, QuorumVerdict};
 use portolan_core::health::State;
 use std::path::Path;
 use std::pin::Pin;
@@ -24,21 +24,21 @@ fn settings(text: &str) -> Settings {
 }
 
 /// A board on which westeurope is bad for the shop.
-fn board(settings: &Settings, now: Instant) -> Board {
+fn board(settings: &Settings, now: Instant) -> SnapshotCell {
     let services = settings.routing.services().iter().map(|service| {
         let regions = service.gateways().iter().map(|gateway| gateway.region.clone());
         (service.name.clone(), regions.collect::<Vec<_>>())
     });
     let front_door = settings.front_door.as_ref().expect("a front door");
-    let answers = ProbeBoard::new(front_door.probe, services).update(now, |service, slot| Sight {
+    let answers = ProbeAnswerer::new(front_door.probe, services).update(now, |service, slot| GatewayView {
         own: match (service, slot) {
             (ServiceId(0), Slot(0)) => State::Unhealthy,
             _ => State::Healthy,
         },
         quorum: QuorumVerdict::Alone,
     });
-    let board = Board::default();
-    board.post(Some(Notice {
+    let board = SnapshotCell::default();
+    board.store(Some(Snapshot {
         settings: Arc::clone(front_door),
         answers,
         status: None,
@@ -51,7 +51,7 @@ fn explaining() -> Settings {
     settings(&CONFIG.replace("path: /up", "path: /up, explain: true"))
 }
 
-fn ask(board: &Board, settings: &Settings, method: &str, target: &str) -> Option<(u16, String)> {
+fn ask(board: &SnapshotCell, settings: &Settings, method: &str, target: &str) -> Option<(u16, String)> {
     let request = Request::builder()
         .method(method)
         .uri(target)
@@ -74,21 +74,24 @@ fn a_probe_is_told_of_its_region_or_of_the_whole_service() {
     let board = board(&settings, Instant::now());
     let ask = |target| ask(&board, &settings, "GET", target);
     let said = |status: u16, text: &str| Some((status, format!("{status}, {text}\n")));
-    assert_eq!(ask("/up/shop"), said(200, "it looks well"));
-    assert_eq!(ask("/up/shop/westeurope"), said(503, "this instance finds it bad"));
-    assert_eq!(ask("/up/shop/eastus2"), said(200, "it looks well"));
-    assert_eq!(ask("/up/blog/eastus2"), said(200, "it looks well"));
+    assert_eq!(ask("/up/shop"), said(200, "healthy"));
+    assert_eq!(
+        ask("/up/shop/westeurope"),
+        said(503, "unhealthy as this instance sees it")
+    );
+    assert_eq!(ask("/up/shop/eastus2"), said(200, "healthy"));
+    assert_eq!(ask("/up/blog/eastus2"), said(200, "healthy"));
     let head = self::ask(&board, &settings, "HEAD", "/up/shop/westeurope?x=1");
     assert_eq!(head.map(|said| said.0), Some(503));
     // Regions and votes are nothing for strangers.
     assert_eq!(
         ask("/up/shop/westeurope?explain"),
-        said(503, "this instance finds it bad")
+        said(503, "unhealthy as this instance sees it")
     );
     let (status, text) = self::ask(&board, &explaining(), "GET", "/up/shop/westeurope?explain").expect("a probe");
     assert_eq!(status, 503);
     assert!(
-        text.contains("westeurope: 503, this instance finds it bad") && text.contains("eastus2: 200"),
+        text.contains("westeurope: 503, unhealthy as this instance sees it") && text.contains("eastus2: 200"),
         "{text}"
     );
 }
@@ -123,8 +126,8 @@ fn what_is_below_the_path_is_ours_and_nothing_else_is() {
 #[test]
 fn nothing_is_held_against_anybody_before_anything_is_known() {
     let settings = settings(CONFIG);
-    let board = Board::default();
-    let said = Some((200, "200, nothing is known\n".to_owned()));
+    let board = SnapshotCell::default();
+    let said = Some((200, "200, unknown\n".to_owned()));
     assert_eq!(ask(&board, &settings, "GET", "/up/shop"), said);
     assert_eq!(ask(&board, &settings, "GET", "/up/shop/eastus2"), said);
     assert_eq!(ask(&board, &settings, "GET", "/up/other").map(|said| said.0), Some(404));

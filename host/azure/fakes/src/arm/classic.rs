@@ -8,7 +8,7 @@ use super::standard::{Origin, OriginState};
 
 /// A classic front door to begin with, with one routing rule per backend pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrontDoor {
+pub struct ClassicFrontDoor {
     /// Subscription id.
     pub subscription: String,
     /// Resource group.
@@ -31,8 +31,8 @@ pub struct BackendPool {
 }
 
 /// The resource as GET answers it.
-pub(super) fn resource(front_door: &FrontDoor) -> Value {
-    let FrontDoor {
+pub(super) fn resource(front_door: &ClassicFrontDoor) -> Value {
+    let ClassicFrontDoor {
         subscription,
         resource_group,
         name,

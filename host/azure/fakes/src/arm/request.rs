@@ -130,7 +130,7 @@ impl Shared {
         violations: &mut Vec<String>,
     ) -> Result<(), ArmError> {
         let mut problems = self.contract.check_request(found, query, body);
-        if let (Kind::FrontDoor, Some(body)) = (kind, body) {
+        if let (Kind::ClassicFrontDoor, Some(body)) = (kind, body) {
             classic::forgive_unchanged(&mut problems, state.world.view(key).as_ref(), body);
         }
         violations.extend(problems.iter().map(ToString::to_string));

@@ -19,7 +19,7 @@ pub(super) enum Kind {
     Origin,
     Endpoint,
     Route,
-    FrontDoor,
+    ClassicFrontDoor,
 }
 
 /// What a request wants of a kind.
@@ -55,7 +55,7 @@ impl Kind {
             Kind::Origin => "Microsoft.Cdn/profiles/origingroups/origins",
             Kind::Endpoint => "Microsoft.Cdn/profiles/afdendpoints",
             Kind::Route => "Microsoft.Cdn/profiles/afdendpoints/routes",
-            Kind::FrontDoor => "Microsoft.Network/frontDoors",
+            Kind::ClassicFrontDoor => "Microsoft.Network/frontDoors",
         }
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn wanted(operation_id: &str) -> Option<(Kind, Verb)> {
         "AFDOrigins" => Kind::Origin,
         "AFDEndpoints" => Kind::Endpoint,
         "Routes" => Kind::Route,
-        "FrontDoors" => Kind::FrontDoor,
+        "FrontDoors" => Kind::ClassicFrontDoor,
         _ => return None,
     };
     let verb = match verb {
@@ -117,7 +117,7 @@ impl State {
                     StatusCode::CREATED
                 };
                 let value = match request.kind {
-                    Kind::FrontDoor => classic::replaced(exists.as_ref(), &body)?,
+                    Kind::ClassicFrontDoor => classic::replaced(exists.as_ref(), &body)?,
                     _ => standard::created(request, exists.as_ref(), &body),
                 };
                 self.parent_exists(request)?;
@@ -134,7 +134,7 @@ impl State {
             Some((subscription, _)) if !request.key.contains("/resourcegroups/") => (format!("{subscription}/"), false),
             _ => (
                 format!("{}/", request.key),
-                request.kind != Kind::Profile && request.kind != Kind::FrontDoor,
+                request.kind != Kind::Profile && request.kind != Kind::ClassicFrontDoor,
             ),
         };
         let parent = request.key.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -178,7 +178,7 @@ impl State {
     fn parent_exists(&self, request: &Request<'_>) -> Result<(), ArmError> {
         // One name and one type off; a top-level resource has its resource group as parent, which always exists.
         let parent = request.key.rsplitn(3, '/').nth(2).unwrap_or_default();
-        let top_level = matches!(request.kind, Kind::Profile | Kind::FrontDoor);
+        let top_level = matches!(request.kind, Kind::Profile | Kind::ClassicFrontDoor);
         if top_level || self.world.view(parent).is_some() {
             Ok(())
         } else {

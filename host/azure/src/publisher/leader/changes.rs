@@ -37,7 +37,7 @@ impl Leader {
     /// Reports what others did to our members: the change set that follows puts it back, and then nothing shows it any more.
     fn report(&self, drift: &[Drift]) {
         for drift in drift {
-            tracing::warn!(%drift, "changed by somebody else");
+            tracing::warn!(%drift, "origin changed by another");
             self.counters.drift.add();
         }
         if !drift.is_empty() {
@@ -147,7 +147,7 @@ impl Leader {
         Ok(())
     }
 
-    /// The service says it is done: compares with what was asked, and goes on with what is still wanted of the rest.
+    /// The service reports success: compares with what was sent, and goes on with what is still wanted of the rest.
     async fn confirm(&mut self, work: &mut Work) -> Result<(), Over> {
         self.read(work).await?;
         let (Some(observed), Some(pending)) = (work.observed.clone(), work.ledger.pending.clone()) else {

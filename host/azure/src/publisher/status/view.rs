@@ -45,7 +45,7 @@ pub struct View {
     pub plan: Option<String>,
     /// The change set under way.
     pub pending: Option<PendingView>,
-    /// What a person should look at.
+    /// Alerts that are raised.
     pub alerts: Vec<Alert>,
     /// What others changed of late: beside our members, and of our members what was put back.
     pub changed_by_others: Vec<String>,
@@ -58,7 +58,7 @@ pub struct View {
     pub allowance: Allowance,
     /// Facts about the Front Door.
     pub about: Option<About>,
-    /// What of the settings is allowed and probably not meant.
+    /// Settings that are allowed and probably not meant.
     pub warnings: Vec<String>,
 }
 
@@ -90,9 +90,9 @@ pub struct RegionView {
     pub desired: Option<Members>,
     /// Its members as last read.
     pub observed: Option<Members>,
-    /// Votes that it is bad, and for how long enough of them have said so, in seconds.
+    /// Votes that it is unhealthy, and for how long a quorum has held, in seconds.
     pub unhealthy: CountView,
-    /// Votes that it is well, likewise.
+    /// Votes that it is healthy, likewise.
     pub healthy: CountView,
     /// Why it is not made something else, yet or at all.
     pub held: Option<String>,

@@ -69,7 +69,7 @@ impl Scene {
                 },
             ],
         });
-        arm.seed_front_door(&FrontDoor {
+        arm.seed_front_door(&ClassicFrontDoor {
             subscription: "sub".to_owned(),
             resource_group: "Edge".to_owned(),
             name: "shop-classic".to_owned(),

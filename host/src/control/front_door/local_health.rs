@@ -1,4 +1,4 @@
-//! What this instance sees of the regions, for its vote and for its answers to probes.
+//! The health of the regions as this instance sees it, for its vote and for its answers to probes.
 
 use crate::config::Publication;
 use crate::table::RoutingTable;
@@ -10,8 +10,8 @@ use portolan_core::id::{GatewayId, RegionName, ServiceId, ServiceName, Slot};
 use std::collections::{BTreeMap, HashMap};
 use tokio::time::Instant;
 
-/// The state of a gateway as this instance may say it to others: when it reaches nobody at all, it knows nothing. A drain is
-/// an operator's word and stands.
+/// The state of a gateway for votes and answers: unknown when this instance reaches no gateway at all, except for a drain,
+/// which an operator asked for.
 pub(super) fn own(table: &RoutingTable, service: ServiceId, slot: Slot) -> State {
     let state = table.health.gateway(GatewayId { service, slot }).state;
     if table.health.is_isolated() && state != State::Draining {
@@ -47,14 +47,14 @@ impl Finding {
 
 /// The regions of the published service, since when they look as they do, and why.
 #[derive(Debug, Default)]
-pub(super) struct Sights {
+pub(super) struct LocalHealth {
     service: Option<ServiceName>,
     seen: BTreeMap<RegionName, RegionHealth>,
     /// The last of each gateway, of all services.
     findings: HashMap<(ServiceName, RegionName), (State, String)>,
 }
 
-impl Sights {
+impl LocalHealth {
     /// Keeps it for the table that comes of it.
     pub(super) fn note(&mut self, finding: Finding) {
         let Finding {
@@ -104,6 +104,6 @@ impl Sights {
         }
         let found = self.findings.get(&(service.clone(), region.clone()));
         let found = found.filter(|(to, _)| *to == state);
-        found.map_or_else(|| "nothing found yet".into(), |(_, text)| text.clone())
+        found.map_or_else(|| "no finding yet".into(), |(_, text)| text.clone())
     }
 }

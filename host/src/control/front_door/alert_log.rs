@@ -1,4 +1,4 @@
-//! Alerts in the log: when one has lasted, and when it has gone.
+//! Alerts in the log: when one has lasted, and when it has cleared.
 
 use portolan_azure::publisher::status::Status;
 use std::borrow::Cow;
@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An alert that goes away by itself within this time is not logged: at the start nobody has voted yet.
+/// An alert that clears within this time is not logged: at the start there are no votes yet.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// The alerts of now.
+/// The alerts that are raised.
 #[derive(Debug, Default)]
-pub(super) struct Alarms(BTreeMap<Cow<'static, str>, Alarm>);
+pub(super) struct AlertLog(BTreeMap<Cow<'static, str>, Alarm>);
 
 #[derive(Debug)]
 struct Alarm {
@@ -19,14 +19,14 @@ struct Alarm {
     logged: bool,
 }
 
-impl Alarms {
-    /// Logs what has begun to last, and what has gone.
+impl AlertLog {
+    /// Logs alerts that have lasted, and logged ones that have cleared.
     pub(super) fn note(&mut self, status: Option<&Status>, now: Instant) {
         let alerts = status.map(Status::alerts).unwrap_or_default();
         self.0.retain(|code, alarm| {
             let stays = alerts.iter().any(|alert| alert.code == *code);
             if !stays && alarm.logged {
-                tracing::info!(%code, "a Front Door alert has gone");
+                tracing::info!(%code, "Front Door alert cleared");
             }
             stays
         });
