@@ -82,7 +82,9 @@ async fn a_region_dies_in_front_of_an_audience() {
     assert_eq!(post("/westeurope/kill").await.status, 200);
     let died = lines.until(led, &["region", "westeurope is dead"]).await;
     for vantage in portolan::demo::REGIONS {
-        lines.until(died, &["vote", vantage, "finds westeurope unhealthy"]).await;
+        lines
+            .until(died, &["vote", vantage, "finds westeurope unhealthy"])
+            .await;
     }
     let convicted = lines.until(died, &["quorum", "find westeurope unhealthy"]).await;
     lines.until(died, &["probe", "of westeurope is answered 503"]).await;
