@@ -157,8 +157,8 @@ async fn forward(
     // Plan: every choice is made before the first byte leaves.
     let (retry, timeouts) = (&routed.service.retry, &routed.service.timeouts);
     let mut plan = AttemptPlan::new(decision.ranking.clone(), retry, timeouts, &parts.method, record.begun());
-    if (decision.candidates.eligible - routed.health.silent()).is_empty() {
-        plan = plan.in_silence(record.begun());
+    if (decision.candidates.eligible - routed.health.unresponsive()).is_empty() {
+        plan = plan.unresponsive(record.begun());
     }
 
     // Forward.

@@ -8,7 +8,7 @@ pub use body::Recorded;
 
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
-use crate::upstream::forward::TOLD_ATTEMPTS;
+use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Ending, Reason, Rejections, Vitals};
 use arrayvec::ArrayVec;
@@ -68,7 +68,7 @@ struct Facts {
     country: Country,
     trace: Option<u128>,
     decided: Option<Decided>,
-    attempts: ArrayVec<Attempt, TOLD_ATTEMPTS>,
+    attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
     answered_by: Option<Slot>,
     withheld: Option<GaveUp>,
     status: Option<StatusCode>,
@@ -206,7 +206,7 @@ impl<L: TableView> RequestRecord<L> {
     /// What became of forwarding it, with so many bytes of its body read.
     pub fn forwarded(&mut self, forwarded: &Forwarded, received: u64) {
         for attempt in &forwarded.attempts {
-            self.attempted(attempt.slot, attempt.outcome.evidence());
+            self.attempted(attempt.slot, attempt.evidence);
         }
         self.facts.received = received;
         match &forwarded.result {
@@ -300,10 +300,10 @@ impl Recorder {
             vitals.took(worker, Stage::Total, total);
         }
         for _ in facts.attempts.iter().skip(1) {
-            vitals.retried(worker, Retry::Made);
+            vitals.retried(worker, Retry::Attempted);
         }
         if let Some(reason) = facts.withheld {
-            vitals.retried(worker, Retry::Withheld(reason));
+            vitals.retried(worker, Retry::Denied(reason));
         }
         vitals.carried(worker, facts.received, facts.sent);
     }

@@ -154,7 +154,7 @@ impl RequestError {
                 (StatusCode::REQUEST_TIMEOUT, Close, Reason::ClientBodyTimeout)
             }
             Self::Forward(ForwardError::GaveUp { reason, last }) => match (reason, last) {
-                (GaveUp::Silence, _) => (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::UpstreamUnresponsive),
+                (GaveUp::Unresponsive, _) => (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::UpstreamUnresponsive),
                 (GaveUp::Deadline, _) | (_, Some(Outcome::TimedOut)) => {
                     (StatusCode::GATEWAY_TIMEOUT, Keep, Reason::UpstreamTimeout)
                 }

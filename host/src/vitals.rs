@@ -1,25 +1,30 @@
-//! What the workers count of every gateway, and the health task and the metrics read.
+//! The counters of every gateway, which the health task and the metrics read.
 //!
 //! Every worker has a shard of its own, so that counting costs an uncontended store: nothing on the request path is
-//! shared but the routing table. Evidence travels as counters, not as messages: it cannot be lost or pile up, and a
-//! reader sees as much as there is.
+//! shared but the routing table. Observations travel as counters, not as messages: they cannot be lost or pile up.
 
+mod checks;
 mod counter;
 mod downstream;
 mod ending;
+mod failure;
+mod log_limit;
 mod reason;
 
+pub use checks::Checks;
 pub use counter::{Counter, Durations, Histogram, Tally};
 pub use downstream::{ListenerVitals, OpenConnection, OpenListeners, Rejections};
 pub use ending::Ending;
+pub use failure::UpstreamError;
 pub use reason::Reason;
 
+use log_limit::LogLimit;
 use portolan_core::config::GatewayAddress;
 use portolan_core::health::Evidence;
 use portolan_core::id::{RegionName, ServiceName};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// What makes a gateway the same one after a reload.
@@ -33,13 +38,17 @@ pub struct GatewayKey {
     pub address: GatewayAddress,
 }
 
-/// Live counters of one gateway.
+/// Counters of one gateway.
 #[derive(Debug)]
 pub struct Vitals {
     /// Which gateway.
     pub key: GatewayKey,
+    /// Its active health checks and ejections.
+    pub checks: Checks,
     shards: Box<[Shard]>,
     alarm: Arc<Notify>,
+    /// By [`UpstreamError`].
+    log_limits: [LogLimit; UpstreamError::ALL.len()],
 }
 
 /// One worker's counters. Aligned so that two workers do not share a cache line.
@@ -47,22 +56,31 @@ pub struct Vitals {
 #[repr(align(128))]
 struct Shard {
     outcomes: Tally<{ Evidence::ALL.len() }>,
+    errors: Tally<{ UpstreamError::ALL.len() }>,
+    unanswered: Counter,
     endings: Tally<{ Ending::ALL.len() }>,
     first_byte: Histogram,
     in_flight: AtomicU32,
 }
 
-/// The attempts of a gateway by what they say of it, since the program started.
+/// The attempts of a gateway by what they show of it, since the program started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals([u64; Evidence::ALL.len()]);
+pub struct Totals {
+    outcomes: [u64; Evidence::ALL.len()],
+    unanswered: u64,
+}
 
 impl Vitals {
-    /// Counters for this many workers. A failure rings `alarm`, so that the health task looks at once.
+    /// Counters for this many workers. Failures and overtaken attempts notify `alarm`, so that the health task reads them
+    /// at once.
     pub fn new(key: GatewayKey, workers: usize, alarm: Arc<Notify>) -> Self {
+        let now = Instant::now();
         Self {
             key,
+            checks: Checks::default(),
             shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
             alarm,
+            log_limits: std::array::from_fn(|_| LogLimit::new(now)),
         }
     }
 
@@ -71,9 +89,34 @@ impl Vitals {
         if let Some(shard) = self.shards.get(worker) {
             shard.outcomes.count(evidence as usize);
         }
-        if evidence.is_failure() {
+        if evidence.is_failure() || evidence == Evidence::Overtaken {
             self.alarm.notify_one();
         }
+    }
+
+    /// An attempt that was counted as overtaken was not answered for long after that.
+    pub fn unanswered(&self, worker: usize) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.unanswered.add(1);
+        }
+        self.alarm.notify_one();
+    }
+
+    /// Counts an error, and says whether it is to be logged: with how many of its kind that were not, since the last
+    /// line.
+    pub fn failed(&self, worker: usize, error: UpstreamError, now: Instant) -> Option<u64> {
+        let shard = self.shards.get(worker)?;
+        shard.errors.count(error as usize);
+        self.log_limits[error as usize].admit(self.errors()[error as usize], now)
+    }
+
+    /// Errors by [`UpstreamError`], of all workers.
+    pub fn errors(&self) -> [u64; UpstreamError::ALL.len()] {
+        let mut errors = [0; UpstreamError::ALL.len()];
+        for shard in &self.shards {
+            shard.errors.add_to(&mut errors);
+        }
+        errors
     }
 
     /// Counts the time from the beginning of an attempt to the head of its response.
@@ -90,7 +133,7 @@ impl Vitals {
         }
     }
 
-    /// An attempt begins. Whoever calls this calls [`Vitals::leave`] when it ends.
+    /// An attempt begins. [`Vitals::leave`] has to be called when it ends.
     pub fn enter(&self, worker: usize) {
         self.add_in_flight(worker, 1);
     }
@@ -119,7 +162,8 @@ impl Vitals {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for shard in &self.shards {
-            shard.outcomes.add_to(&mut totals.0);
+            shard.outcomes.add_to(&mut totals.outcomes);
+            totals.unanswered = totals.unanswered.wrapping_add(shard.unanswered.get());
         }
         totals
     }
@@ -144,23 +188,29 @@ impl Vitals {
 }
 
 impl Totals {
-    /// How many attempts said this.
+    /// How many attempts ended like this.
     pub fn of(&self, evidence: Evidence) -> u64 {
-        self.0[evidence as usize]
+        self.outcomes[evidence as usize]
+    }
+
+    /// How many overtaken attempts were not answered for long after that.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
     }
 
     /// What came since an earlier reading.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut delta = *self;
-        for (now, then) in delta.0.iter_mut().zip(earlier.0) {
+        for (now, then) in delta.outcomes.iter_mut().zip(earlier.outcomes) {
             *now = now.saturating_sub(then);
         }
+        delta.unanswered = self.unanswered.saturating_sub(earlier.unanswered);
         delta
     }
 
     /// The counts by kind.
     pub fn iter(&self) -> impl Iterator<Item = (Evidence, u64)> {
-        Evidence::ALL.into_iter().zip(self.0)
+        Evidence::ALL.into_iter().zip(self.outcomes)
     }
 }

@@ -309,11 +309,11 @@ impl World {
         self.poll(&what, || self.vitals(region).in_flight() == count).await;
     }
 
-    /// Waits until the attempts so far have said this of a region, in the order of [`Evidence::ALL`].
-    pub async fn until_said(&self, region: &str, said: [u64; Evidence::ALL.len()]) {
-        let what = format!("{region} has {said:?}");
+    /// Waits until the attempts so far have shown this of a region, in the order of [`Evidence::ALL`].
+    pub async fn until_observed(&self, region: &str, wanted: [u64; Evidence::ALL.len()]) {
+        let what = format!("{region} has {wanted:?}");
         self.poll(&what, || {
-            self.vitals(region).totals().iter().map(|(_, count)| count).eq(said)
+            self.vitals(region).totals().iter().map(|(_, count)| count).eq(wanted)
         })
         .await;
     }

@@ -1,6 +1,7 @@
 //! What clients notice of a region that fails: nothing, where that is possible.
 
 use portolan_core::health::State;
+use portolan_core::id::Slot;
 use portolan_tests::{Behaviour, Request, Setup, World, from};
 use std::time::{Duration, Instant};
 
@@ -150,7 +151,7 @@ async fn no_get_waits_for_one_region_that_hangs_when_the_next_one_is_dead() {
 }
 
 #[tokio::test]
-async fn a_post_is_not_sent_beside_another() {
+async fn a_post_is_not_hedged() {
     let service = "health_check: off\nretry: { per_try_timeout: 300ms, hedge_after: 20ms }";
     let world = Setup::three_regions().service(service).start();
     world.behave("westeurope", Behaviour::Hang);
@@ -160,33 +161,107 @@ async fn a_post_is_not_sent_beside_another() {
 }
 
 #[tokio::test]
-async fn regions_that_answer_nobody_are_not_waited_for() {
+async fn unresponsive_regions_are_not_waited_for() {
     let world = World::start();
     world.until_healthy().await;
     for region in ["westeurope", "eastus2", "southeastasia"] {
         world.behave(region, Behaviour::Hang);
     }
     world
-        .until("all regions are silent", |table| {
-            table.health.services()[0].silent().len() == 3
+        .until("all regions are unresponsive", |table| {
+            table.health.services()[0].unresponsive().len() == 3
         })
         .await;
-    // The time for one attempt is 5 s.
+    // The time for a request is 15 s.
     let begun = Instant::now();
     let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_ne!(answer.header("retry-after"), "", "{:?}", answer.headers);
-    // It may have been carried out: nobody should simply send it again.
+    // It may have been carried out: it must not simply be sent again.
     let answer = world.send(Request::post("/order", "one").from(from::BRITAIN)).await;
     assert_eq!(answer.status, 504, "{}", answer.text());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     world.behave("southeastasia", Behaviour::Serve);
     world
         .until("a region answers again", |table| {
-            table.health.services()[0].silent().len() < 3
+            table.health.services()[0].unresponsive().len() < 3
         })
         .await;
     assert_eq!(world.region_for(from::BRITAIN).await, "southeastasia");
+}
+
+/// Half a second slower than the next region, and well otherwise.
+#[tokio::test]
+async fn a_few_slow_answers_do_not_eject_a_region() {
+    let world = Setup::three_regions()
+        .service("health_check: off\nretry: { hedge_after: 50ms }")
+        .start();
+    world.behave("westeurope", Behaviour::Slow);
+    for _ in 0..8 {
+        let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
+        assert_eq!((answer.status.as_u16(), answer.region().as_str()), (200, "eastus2"));
+    }
+    let overtaken = [0, 0, 0, 0, 0, 0, 8, 0];
+    world.until_observed("westeurope", overtaken).await;
+    let table = world.app().tables().current();
+    assert_ne!(table.health.services()[0].gateway(Slot(0)).state, State::Unhealthy);
+}
+
+#[tokio::test]
+async fn a_slow_region_is_ejected_for_its_latency_and_everybody_can_see_why() {
+    let world = Setup::three_regions()
+        .service("health_check: off\nretry: { hedge_after: 50ms, budget: { percent: 100 } }")
+        .start();
+    let mut load = world.load(&CLIENTS);
+    load.more(100).await;
+    world.behave("westeurope", Behaviour::Slow);
+    world.until_state("westeurope", State::Unhealthy).await;
+    load.more(100).await;
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{tally:?}");
+    let regions = world.admin(Request::get("/api/v1/regions")).await.json();
+    let why = &regions["services"][0]["regions"][0]["why"];
+    assert_eq!(why["cause"], "latency", "{regions}");
+    assert!(
+        why["ejected_for_seconds"]
+            .as_f64()
+            .is_some_and(|left| left > 0.0 && left <= 30.0),
+        "{why}"
+    );
+    assert!(why["since"].as_f64() <= why["ejected_until"].as_f64(), "{why}");
+    let metrics = world.admin(Request::get("/metrics")).await.text();
+    for line in [
+        r#"portolan_gateway_unhealthy{service="shop",region="westeurope",cause="latency"} 1"#,
+        r#"portolan_ejections_total{service="shop",region="westeurope",cause="latency"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn errors_and_probes_are_counted_by_kind() {
+    let world = World::start();
+    world.until_healthy().await;
+    world.behave("westeurope", Behaviour::Dead);
+    assert_eq!(world.region_for(from::BRITAIN).await, "eastus2");
+    world.until_state("westeurope", State::Unhealthy).await;
+    let count = async |line: &str| {
+        let metrics = world.admin(Request::get("/metrics")).await.text();
+        let value = metrics.lines().find_map(|it| it.strip_prefix(line)).map(str::to_owned);
+        value
+            .and_then(|value| value.trim().parse::<f64>().ok())
+            .unwrap_or_else(|| panic!("{line}\n{metrics}"))
+    };
+    let west = r#"service="shop",region="westeurope""#;
+    assert!(
+        count(&format!(
+            r#"portolan_upstream_errors_total{{{west},kind="connect_refused"}}"#
+        ))
+        .await
+            > 0.0
+    );
+    assert!(count(&format!(r#"portolan_probes_total{{{west},result="passed"}}"#)).await > 0.0);
+    assert!(count(&format!(r#"portolan_probes_total{{{west},result="refused"}}"#)).await > 0.0);
 }
 
 #[tokio::test]
@@ -201,7 +276,7 @@ async fn other_terms_of_the_retry_budget_apply_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_healed_region_comes_back_ramped() {
+async fn a_healed_region_comes_back_in_slow_start() {
     let world = Setup::three_regions()
         .service("health_check: { path: /healthz, interval: 50ms, timeout: 50ms }\nslow_start: 2s")
         .start();
@@ -210,14 +285,14 @@ async fn a_healed_region_comes_back_ramped() {
     world.until_state("westeurope", State::Unhealthy).await;
     assert_eq!(world.region_for(from::BRITAIN).await, "eastus2");
     world.behave("westeurope", Behaviour::Serve);
-    world.until_state("westeurope", State::Degraded).await;
+    world.until_state("westeurope", State::Warming).await;
     world.until_state("westeurope", State::Healthy).await;
     assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
 }
 
 /// With an hour to come back in, it gets a tenth of its requests for minutes.
 #[tokio::test]
-async fn a_returning_region_is_spared_whoever_orders() {
+async fn a_region_in_slow_start_gets_its_share_whoever_orders() {
     let plugin = "policy: { plugin: routing }\n";
     for (policy, section) in [
         ("", ""),
@@ -236,17 +311,17 @@ async fn a_returning_region_is_spared_whoever_orders() {
         world.behave("westeurope", Behaviour::Dead);
         world.until_state("westeurope", State::Unhealthy).await;
         world.behave("westeurope", Behaviour::Serve);
-        world.until_state("westeurope", State::Degraded).await;
-        let mut spared = 0;
+        world.until_state("westeurope", State::Warming).await;
+        let mut held_back = 0;
         for _ in 0..60 {
             let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
             let reason = answer.header("x-portolan-reason");
-            let is_spared = answer.region() == "eastus2";
-            assert_eq!(reason.contains("later westeurope=ramping"), is_spared, "{reason}");
-            spared += usize::from(is_spared);
+            let is_held_back = answer.region() == "eastus2";
+            assert_eq!(reason.contains("later westeurope=warming"), is_held_back, "{reason}");
+            held_back += usize::from(is_held_back);
         }
         // Fewer would come once in 10^14 runs.
-        assert!(spared >= 30, "{policy} {spared} of 60");
+        assert!(held_back >= 30, "{policy} {held_back} of 60");
     }
 }
 
@@ -264,7 +339,7 @@ async fn everything_down_says_so_and_comes_back() {
         world.until_state(region, State::Unhealthy).await;
     }
     world.behave("southeastasia", Behaviour::Serve);
-    // Panic mode: nobody has to find out first that it is back.
+    // Panic mode: it is tried before its probes pass.
     assert_eq!(world.region_for(from::BRITAIN).await, "southeastasia");
 }
 

@@ -85,7 +85,7 @@ impl Scene {
         for (evidence, count) in counts {
             said[*evidence as usize] = *count;
         }
-        self.world.until_said("westeurope", said).await;
+        self.world.until_observed("westeurope", said).await;
     }
 }
 

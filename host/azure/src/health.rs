@@ -9,7 +9,7 @@ use tokio::time::Instant;
 pub struct RegionHealth {
     /// The region.
     pub region: RegionName,
-    /// The state. [`State::Unknown`] and [`State::Degraded`] are no vote, neither for nor against.
+    /// The state. [`State::Unknown`] and [`State::Warming`] are no vote, neither for nor against.
     pub state: State,
     /// Since when, by the monotonic clock: a clock that is set has no say in it.
     pub since: Instant,
@@ -31,7 +31,7 @@ pub fn state_named(name: &str) -> Option<State> {
     [
         State::Unknown,
         State::Healthy,
-        State::Degraded,
+        State::Warming,
         State::Unhealthy,
         State::Draining,
     ]

@@ -221,7 +221,7 @@ fn see(view: &GatewayView) -> (Answer, bool) {
         ) => (Answer::unhealthy(Reason::Quorum { votes, of }), false),
         (_, QuorumVerdict::Counted { unhealthy: false, .. }) => (Answer::healthy(Reason::Healthy), false),
         (State::Unhealthy, QuorumVerdict::Alone) => (Answer::unhealthy(Reason::OwnView), false),
-        (State::Healthy | State::Degraded, QuorumVerdict::Alone) => (Answer::healthy(Reason::Healthy), false),
+        (State::Healthy | State::Warming, QuorumVerdict::Alone) => (Answer::healthy(Reason::Healthy), false),
         (State::Unknown, QuorumVerdict::Alone) => (Answer::healthy(Reason::Unknown), true),
     }
 }

@@ -323,7 +323,7 @@ pub enum Probe {
     Tcp,
 }
 
-/// Passive detection: what traffic tells of a gateway.
+/// Outlier detection: when traffic ejects a gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutlierDetection {
     /// Failures in a row (connections, resets, time-outs, 5xx) that eject a gateway.
@@ -335,12 +335,17 @@ pub struct OutlierDetection {
     pub min_requests: u32,
     /// The window.
     pub window: Duration,
+    /// Share of requests within the window that were overtaken by a hedged request's answer at least twice as fast that
+    /// ejects a gateway, in percent; 0 turns this off. The last gateway is never ejected by it.
+    pub overtaken_percent: u8,
+    /// How many requests the window must hold before that share counts.
+    pub overtaken_min_requests: u32,
     /// The first ejection lasts this long; each further one twice as long as the one before.
     pub base_ejection_time: Duration,
     /// No ejection lasts longer.
     pub max_ejection_time: Duration,
     /// No more than this share of a service's gateways is ejected at a time, in percent. One always may be; and so may one
-    /// that answers nobody, as long as another is there.
+    /// that answers no request, as long as another gets traffic.
     pub max_ejection_percent: u8,
 }
 
@@ -351,6 +356,8 @@ impl Default for OutlierDetection {
             failure_percent: 5,
             min_requests: 50,
             window: Duration::from_secs(2),
+            overtaken_percent: 50,
+            overtaken_min_requests: 20,
             base_ejection_time: Duration::from_secs(30),
             max_ejection_time: Duration::from_secs(300),
             max_ejection_percent: 50,
@@ -363,14 +370,16 @@ impl Default for OutlierDetection {
 pub struct Retry {
     /// Attempts in all, at least 1.
     pub attempts: u8,
-    /// Time for one attempt to bring the head of a response.
-    pub per_try_timeout: Duration,
+    /// Time for one attempt until the head of its response, once the gateway has the whole request. `None`: no bound of
+    /// its own when no other region could be tried or the request cannot be repeated, else
+    /// [`DEFAULT_PER_TRY_TIMEOUT`](crate::plan::DEFAULT_PER_TRY_TIMEOUT).
+    pub per_try_timeout: Option<Duration>,
     /// Whether methods that are not idempotent may be sent again although bytes may have arrived.
     pub non_idempotent: bool,
     /// Bodies up to this size are kept so that they can be sent again.
     pub max_replay_bytes: usize,
-    /// After this long without the head of a response a second attempt runs beside the first, in the next region, where
-    /// a retry would be allowed; whichever answers first is used. `None`: never.
+    /// After this long without the head of a response the request is hedged: a second attempt starts in the next region,
+    /// where a retry would be allowed, and the first answer is used. `None`: never.
     pub hedge_after: Option<Duration>,
     /// Responses up to this size are held back until they are whole, so that one that is cut short can be fetched again
     /// elsewhere. 0: every body flows as it comes.
@@ -383,7 +392,7 @@ impl Default for Retry {
     fn default() -> Self {
         Self {
             attempts: 3,
-            per_try_timeout: Duration::from_secs(5),
+            per_try_timeout: None,
             non_idempotent: false,
             max_replay_bytes: 64 * 1024,
             hedge_after: Some(Duration::from_millis(400)),
@@ -416,9 +425,10 @@ impl Default for Budget {
 pub struct Timeouts {
     /// For a TCP connection to a gateway.
     pub connect: Duration,
-    /// From the head of the request to the head of the response, all attempts together.
+    /// From the head of the request to the head of the response, all attempts together. Envoy's route timeout goes on to
+    /// the end of the response.
     pub request: Duration,
-    /// Without a byte of a body in either direction.
+    /// Without a byte of a body in either direction. Envoy: `stream_idle_timeout`.
     pub idle: Duration,
 }
 

@@ -259,7 +259,7 @@ impl fmt::Display for Reason<'_> {
             }
         }
         for gateway in later.iter().filter_map(|slot| service.gateway(slot)) {
-            write!(f, "; later {}=ramping", gateway.region)?;
+            write!(f, "; later {}=warming", gateway.region)?;
         }
         Ok(())
     }

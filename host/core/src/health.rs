@@ -1,44 +1,48 @@
-//! What is known of the gateways, as requests read it.
+//! The health of the gateways, as requests read it.
 //!
 //! | module | |
 //! |---|---|
 //! | [`tracker`] | from probes, traffic and operators to a [`HealthView`]: begin here |
-//! | [`transition`] | what changed, and why |
+//! | [`transition`] | state changes and their causes |
 //! | `tracked` | the gateways of one service |
-//! | `gateway` | the verdict on one gateway |
-//! | [`probing`] | when it is probed, and what its probes say |
-//! | [`outlier`] | what its traffic says |
-//! | `stall` | what the silence of its traffic says |
-//! | `ejection` | for how long it is out because of that |
-//! | `ramp` | how much traffic it gets when it returns |
+//! | `gateway` | the state of one gateway |
+//! | [`probing`] | active health checks: when a gateway is probed, what its probes show |
+//! | [`outlier`] | outlier detection: what its traffic shows |
+//! | `window` | requests of the last seconds, in ten steps |
+//! | `stall` | requests in flight while none ends |
+//! | `ejection` | how long an ejection lasts |
+//! | `slow_start` | the growing share of traffic of a returning gateway |
 
 mod ejection;
 mod gateway;
 pub mod outlier;
 pub mod probing;
-mod ramp;
+mod slow_start;
 mod stall;
 mod tracked;
 pub mod tracker;
 pub mod transition;
+mod window;
 
 use crate::id::{GatewayId, ServiceId, Slot};
 use crate::slots::Slots;
 use std::time::{Duration, Instant};
+use transition::Cause;
 
-/// The verdict on a gateway.
+/// The state of a gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// No evidence yet. No evidence is not bad evidence: it takes traffic.
+    /// No observation yet. It gets traffic.
     #[default]
     Unknown,
     /// It answers.
     Healthy,
-    /// It answers again after a failure and is being ramped up.
-    Degraded,
-    /// It does not answer, or not well: probes failed, or traffic did.
+    /// It is back after a failure or a drain, in slow start: it gets a growing share of its traffic. The plugin contract
+    /// 0.1 calls this `degraded`.
+    Warming,
+    /// Failed active health checks or an ejection by outlier detection: no traffic.
     Unhealthy,
-    /// An operator takes it out.
+    /// Taken out by an operator.
     Draining,
 }
 
@@ -47,7 +51,7 @@ impl State {
     pub const ALL: [Self; 5] = [
         Self::Unknown,
         Self::Healthy,
-        Self::Degraded,
+        Self::Warming,
         Self::Unhealthy,
         Self::Draining,
     ];
@@ -57,23 +61,37 @@ impl State {
         match self {
             Self::Unknown => "unknown",
             Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
+            Self::Warming => "warming",
             Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
         }
     }
 }
 
-/// What is known of one gateway.
+/// The health of one gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatewayHealth {
-    /// The verdict.
+    /// Its state.
     pub state: State,
-    /// How much of its traffic it gets, in thousandths: below 1000 while it is ramped up.
+    /// Its share of its usual traffic, in thousandths: below 1000 during slow start.
     pub share: u16,
     /// Time the last successful probe took from request to answer, to within a quarter or a millisecond: smaller
     /// changes are not worth a new view.
     pub round_trip: Option<Duration>,
+    /// Why it is in this state, for operators: requests do not read it.
+    pub why: Why,
+}
+
+/// Why a gateway is in its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    /// The cause. For an unhealthy gateway the one that keeps it out now: its ejection, else its probes. `None` before
+    /// the first state change.
+    pub cause: Option<Cause>,
+    /// When it got into the state. `None` before the first state change.
+    pub since: Option<Instant>,
+    /// When its ejection ends, unless probes end it earlier. `None` when it is not ejected.
+    pub ejected_until: Option<Instant>,
 }
 
 impl GatewayHealth {
@@ -87,18 +105,19 @@ impl Default for GatewayHealth {
             state: State::Unknown,
             share: Self::FULL_SHARE,
             round_trip: None,
+            why: Why::default(),
         }
     }
 }
 
-/// What is known of a service's gateways, with the sets a request needs worked out.
+/// The health of a service's gateways, with the sets that a request needs worked out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceHealth {
     gateways: Vec<GatewayHealth>,
     unhealthy: Slots,
     draining: Slots,
-    ramping: Slots,
-    silent: Slots,
+    warming: Slots,
+    unresponsive: Slots,
 }
 
 impl ServiceHealth {
@@ -111,19 +130,19 @@ impl ServiceHealth {
         Self {
             unhealthy: those(|gateway| gateway.state == State::Unhealthy),
             draining: those(|gateway| gateway.state == State::Draining),
-            ramping: those(|gateway| gateway.share < GatewayHealth::FULL_SHARE),
-            silent: Slots::EMPTY,
+            warming: those(|gateway| gateway.share < GatewayHealth::FULL_SHARE),
+            unresponsive: Slots::EMPTY,
             gateways,
         }
     }
 
-    /// The same, with these gateways known to be [silent](Self::silent).
+    /// The same, with these gateways [unresponsive](Self::unresponsive).
     #[must_use]
-    pub fn with_silent(self, silent: Slots) -> Self {
-        Self { silent, ..self }
+    pub fn with_unresponsive(self, unresponsive: Slots) -> Self {
+        Self { unresponsive, ..self }
     }
 
-    /// Nothing known of `count` gateways.
+    /// `count` gateways in [`State::Unknown`].
     pub fn unknown(count: usize) -> Self {
         Self::new(vec![GatewayHealth::default(); count])
     }
@@ -148,19 +167,19 @@ impl ServiceHealth {
         self.draining
     }
 
-    /// Those that are out, used to answer, and answer nobody any more, neither probes nor clients: waiting for them is
-    /// futile.
-    pub fn silent(&self) -> Slots {
-        self.silent
+    /// Those that are unhealthy, answered probes before, and have answered neither a probe nor a request for a second:
+    /// requests need not wait long for them.
+    pub fn unresponsive(&self) -> Slots {
+        self.unresponsive
     }
 
-    /// Those with less than their full share.
-    pub fn ramping(&self) -> Slots {
-        self.ramping
+    /// Those in slow start, with less than their full share.
+    pub fn warming(&self) -> Slots {
+        self.warming
     }
 }
 
-/// What is known of all gateways at one moment. Immutable; a new one is published when something changed.
+/// The health of all gateways at one moment. Immutable; a new one is published when something changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HealthView {
     services: Vec<ServiceHealth>,
@@ -176,14 +195,14 @@ impl HealthView {
         }
     }
 
-    /// The same, as seen by a replica that reaches nobody at all.
+    /// The same, as seen by a replica that reaches no gateway at all.
     #[must_use]
     pub fn isolated_when(self, isolated: bool) -> Self {
         Self { isolated, ..self }
     }
 
     /// Whether no gateway of any service can be reached: more likely this replica lost its own network than all regions
-    /// died. What it believes of them is then worth nothing to others: whoever publishes it says `unknown`.
+    /// failed. Whoever publishes its view to others says `unknown` then.
     pub fn is_isolated(&self) -> bool {
         self.isolated
     }
@@ -193,12 +212,12 @@ impl HealthView {
         &self.services
     }
 
-    /// What is known of a service.
+    /// The health of a service.
     pub fn service(&self, id: ServiceId) -> Option<&ServiceHealth> {
         self.services.get(id.index())
     }
 
-    /// What is known of a gateway; unknown when it is not in the view.
+    /// The health of a gateway; unknown when it is not in the view.
     pub fn gateway(&self, id: GatewayId) -> GatewayHealth {
         self.service(id.service)
             .map(|service| service.gateway(id.slot))
@@ -206,7 +225,10 @@ impl HealthView {
     }
 }
 
-/// What traffic says of a gateway: the part of an attempt's outcome that matters to its health.
+/// An answer overtakes another region's attempt when it took at most this part of its time.
+const OVERTAKEN_RATIO: u32 = 2;
+
+/// What an attempt shows of its gateway: the part of its outcome that matters to health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Evidence {
     /// No connection: refused, unreachable, or not in time.
@@ -219,22 +241,28 @@ pub enum Evidence {
     GatewayError,
     /// Another 5xx.
     ServerError,
-    /// Anything else: it works.
+    /// Another answer: it works.
     Success,
+    /// A hedged request: another region answered at least twice as fast. A latency observation, not a failure.
+    Overtaken,
+    /// A hedged request: another region answered first, not much faster. Shows nothing of the gateway.
+    Cancelled,
 }
 
 impl Evidence {
     /// All kinds, in the order of their discriminants.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ConnectFailed,
         Self::Reset,
         Self::TimedOut,
         Self::GatewayError,
         Self::ServerError,
         Self::Success,
+        Self::Overtaken,
+        Self::Cancelled,
     ];
 
-    /// What the status of a response says.
+    /// What the status of a response shows.
     pub fn of_status(status: http::StatusCode) -> Self {
         match status.as_u16() {
             502..=504 => Self::GatewayError,
@@ -243,9 +271,19 @@ impl Evidence {
         }
     }
 
-    /// Whether it counts against the gateway.
+    /// What it shows of a gateway that its attempt had not answered after `waited` when the answer of another region
+    /// came, which had taken `other`.
+    pub fn of_hedge(waited: Duration, other: Duration) -> Self {
+        if waited >= other.saturating_mul(OVERTAKEN_RATIO) {
+            Self::Overtaken
+        } else {
+            Self::Cancelled
+        }
+    }
+
+    /// Whether it is a failure of the gateway.
     pub fn is_failure(self) -> bool {
-        self != Self::Success
+        !matches!(self, Self::Success | Self::Overtaken | Self::Cancelled)
     }
 
     /// The word for it in metrics and logs.
@@ -257,6 +295,8 @@ impl Evidence {
             Self::GatewayError => "gateway_error",
             Self::ServerError => "server_error",
             Self::Success => "success",
+            Self::Overtaken => "overtaken",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -9,9 +9,11 @@ use crate::rank::Ranking;
 use http::{Method, StatusCode};
 use std::time::{Duration, Instant};
 
-/// How long a request waits when no region has answered anybody lately: long enough for one that is back, and then the
-/// client is told.
-pub const PATIENCE_WITH_THE_SILENT: Duration = Duration::from_millis(900);
+/// Time for a request when all its regions are unresponsive: long enough for one that is back.
+pub const UNRESPONSIVE_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// Time for one attempt, unless configured: when another region could be tried after it.
+pub const DEFAULT_PER_TRY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The ordered tries of a request, each in another region, with their deadline.
 #[derive(Clone, Debug)]
@@ -23,9 +25,10 @@ pub struct AttemptPlan {
     begun: u8,
     attempts: u8,
     repeatable: bool,
+    per_try: Option<Duration>,
     patience: Duration,
     deadline: Instant,
-    silent: bool,
+    unresponsive: bool,
 }
 
 /// How one attempt ended, before anything of it went to the client.
@@ -42,7 +45,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What it says of the gateway.
+    /// What it shows of the gateway.
     pub fn evidence(self) -> Evidence {
         match self {
             Self::Answered(status) => Evidence::of_status(status),
@@ -53,14 +56,14 @@ impl Outcome {
     }
 }
 
-/// What happens beside an attempt that has not answered yet.
+/// Whether a request is hedged whose attempts have not answered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beside {
-    /// Another attempt, in this region.
+pub enum Hedge {
+    /// With another attempt, in this region.
     Try(Slot),
     /// The retry budget does not allow it now.
     NotNow,
-    /// Nothing: it has to be waited for.
+    /// No: its attempts have to be waited for.
     Never,
 }
 
@@ -78,7 +81,7 @@ pub enum Verdict {
 /// Why nothing more is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GaveUp {
-    /// The request may have been carried out, and doing it twice is not the same as once.
+    /// The request may have been carried out, and is not idempotent.
     NotRepeatable,
     /// Every region was tried, or as many as the policy allows.
     NoneLeft,
@@ -86,8 +89,8 @@ pub enum GaveUp {
     NoBudget,
     /// The request's time is over.
     Deadline,
-    /// No region has answered anybody lately, and none answered this request soon. It may be sent again.
-    Silence,
+    /// All its regions are unresponsive, and none answered within [`UNRESPONSIVE_TIMEOUT`]. It may be sent again.
+    Unresponsive,
 }
 
 impl GaveUp {
@@ -95,10 +98,10 @@ impl GaveUp {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotRepeatable => "not_repeatable",
-            Self::NoneLeft => "none_left",
-            Self::NoBudget => "no_budget",
-            Self::Deadline => "deadline",
-            Self::Silence => "silence",
+            Self::NoneLeft => "attempts_exhausted",
+            Self::NoBudget => "retry_budget_exhausted",
+            Self::Deadline => "request_timeout",
+            Self::Unresponsive => "unresponsive",
         }
     }
 }
@@ -117,25 +120,26 @@ impl AttemptPlan {
             begun: 0,
             attempts: retry.attempts.max(1),
             repeatable: retry.non_idempotent || is_idempotent(method),
+            per_try: retry.per_try_timeout,
             patience: timeouts.request,
             deadline: start + timeouts.request,
-            silent: false,
+            unresponsive: false,
         }
     }
 
-    /// The same when no region has answered anybody lately: the client is told within a second of `start`.
+    /// The same for a request whose regions are all unresponsive: it gets its answer within a second of `start`.
     #[must_use]
-    pub fn in_silence(self, start: Instant) -> Self {
-        let patience = self.patience.min(PATIENCE_WITH_THE_SILENT);
+    pub fn unresponsive(self, start: Instant) -> Self {
+        let patience = self.patience.min(UNRESPONSIVE_TIMEOUT);
         Self {
             patience,
             deadline: start + patience,
-            silent: true,
+            unresponsive: true,
             ..self
         }
     }
 
-    /// The first region to try; `None` when nobody may answer.
+    /// The first region to try; `None` when there is none.
     pub fn begin(&mut self) -> Option<Slot> {
         self.advance()
     }
@@ -150,17 +154,26 @@ impl AttemptPlan {
         self.patience
     }
 
+    /// Time for an attempt that runs now, until the head of its response; `None` when only the request's own time bounds
+    /// it. `replayable` is as for [`AttemptPlan::after`].
+    ///
+    /// Unless it is configured, giving an attempt up has to gain something: another region to be tried.
+    pub fn per_try_timeout(&self, replayable: bool) -> Option<Duration> {
+        let gains = || self.repeatable && replayable && self.has_more();
+        self.per_try.or_else(|| gains().then_some(DEFAULT_PER_TRY_TIMEOUT))
+    }
+
     /// The regions in order.
     pub fn ranking(&self) -> &Ranking {
         &self.ranking
     }
 
-    /// What follows an attempt that ended like this, whether or not others run beside it. `replayable` says whether the
-    /// request's body can still be sent from its beginning; `withdraw` takes one extra attempt out of the retry budget,
-    /// if it is affordable.
+    /// What follows an attempt that ended like this, whether or not hedged ones still run. `replayable`: whether the
+    /// request's body can still be sent from its beginning. `withdraw` takes one extra attempt out of the retry budget,
+    /// if there is one.
     ///
-    /// An attempt that reached nobody adds no load anywhere, so it costs neither budget nor one of the attempts, and
-    /// may be repeated whatever the method.
+    /// An attempt that reached no gateway adds no load, so it costs neither budget nor one of the attempts, and may be
+    /// repeated whatever the method.
     pub fn after(
         &mut self,
         outcome: Outcome,
@@ -172,7 +185,7 @@ impl AttemptPlan {
         self.begun = self.begun.saturating_sub(u8::from(!reached));
         let refused = match outcome {
             Outcome::Answered(status) if !retryable(status) => return Verdict::Deliver,
-            _ if now >= self.deadline && self.silent && self.repeatable => Some(GaveUp::Silence),
+            _ if now >= self.deadline && self.unresponsive && self.repeatable => Some(GaveUp::Unresponsive),
             _ if now >= self.deadline => Some(GaveUp::Deadline),
             _ if !replayable || reached && !self.repeatable => Some(GaveUp::NotRepeatable),
             _ if !self.has_more() => Some(GaveUp::NoneLeft),
@@ -180,22 +193,23 @@ impl AttemptPlan {
             _ => None,
         };
         match (refused, outcome) {
-            // A bad answer is better than none: it says more than we could.
+            // The gateway's own error says more than one of ours.
             (Some(_), Outcome::Answered(_)) => Verdict::Deliver,
             (Some(reason), _) => Verdict::GiveUp(reason),
             (None, _) => self.advance().map_or(Verdict::GiveUp(GaveUp::NoneLeft), Verdict::Try),
         }
     }
 
-    /// What happens beside the attempts that run and have not answered in the usual time. `replayable` says whether all
-    /// of the request's body is at hand; `withdraw` is as for [`AttemptPlan::after`].
-    pub fn beside(&mut self, replayable: bool, now: Instant, withdraw: impl FnOnce(Instant) -> bool) -> Beside {
+    /// Whether the request is hedged now, because its attempts have not answered within
+    /// [`hedge_after`](Retry::hedge_after). `replayable`: whether all of the request's body is at hand; `withdraw` is as
+    /// for [`AttemptPlan::after`].
+    pub fn hedge(&mut self, replayable: bool, now: Instant, withdraw: impl FnOnce(Instant) -> bool) -> Hedge {
         if !self.repeatable || !replayable || now >= self.deadline || !self.has_more() {
-            Beside::Never
+            Hedge::Never
         } else if !withdraw(now) {
-            Beside::NotNow
+            Hedge::NotNow
         } else {
-            self.advance().map_or(Beside::Never, Beside::Try)
+            self.advance().map_or(Hedge::Never, Hedge::Try)
         }
     }
 
@@ -212,7 +226,7 @@ impl AttemptPlan {
     }
 }
 
-/// Statuses by which a gateway says that it could not, so that another one may be able to.
+/// Statuses that are retried: the gateway could not answer, another one may be able to.
 fn retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 502..=504)
 }
@@ -227,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn attempts_beside_each_other_are_no_more_than_attempts_in_turn() {
+    fn hedged_attempts_count_as_attempts() {
         let now = Instant::now();
         let mut plan = plan(&Method::GET, now);
         assert_eq!(plan.begin(), Some(Slot(0)));
-        assert_eq!(plan.beside(true, now, |_| true), Beside::Try(Slot(1)));
-        assert_eq!(plan.beside(true, now, |_| false), Beside::NotNow);
-        assert_eq!(plan.beside(true, now, |_| true), Beside::Try(Slot(2)));
-        assert_eq!(plan.beside(true, now, |_| true), Beside::Never, "three are running");
-        // One that reached nobody was none.
+        assert_eq!(plan.hedge(true, now, |_| true), Hedge::Try(Slot(1)));
+        assert_eq!(plan.hedge(true, now, |_| false), Hedge::NotNow);
+        assert_eq!(plan.hedge(true, now, |_| true), Hedge::Try(Slot(2)));
+        assert_eq!(plan.hedge(true, now, |_| true), Hedge::Never, "three are running");
+        // One that reached no gateway does not count.
         assert_eq!(
             plan.after(Outcome::NotSent, true, now, |_| false),
             Verdict::Try(Slot(3))
@@ -245,21 +259,50 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_repeated_runs_alone() {
+    fn by_default_an_attempt_is_bounded_only_when_another_region_could_be_tried() {
         let now = Instant::now();
+        let mut get = plan(&Method::GET, now);
+        get.begin();
+        assert_eq!(get.per_try_timeout(true), Some(DEFAULT_PER_TRY_TIMEOUT));
+        assert_eq!(get.per_try_timeout(false), None, "its body is gone");
         let mut post = plan(&Method::POST, now);
         post.begin();
-        assert_eq!(post.beside(true, now, |_| true), Beside::Never);
-        let mut streamed = plan(&Method::PUT, now);
-        streamed.begin();
-        assert_eq!(streamed.beside(false, now, |_| true), Beside::Never);
+        assert_eq!(post.per_try_timeout(true), None);
+        let only = |retry: &Retry| {
+            let ranking = [Slot(0)].into_iter().collect();
+            let mut plan = AttemptPlan::new(ranking, retry, &Timeouts::default(), &Method::GET, now);
+            plan.begin();
+            plan.per_try_timeout(true)
+        };
+        assert_eq!(only(&Retry::default()), None, "there is no other region");
+        let configured = Retry {
+            per_try_timeout: Some(Duration::from_secs(3)),
+            ..Retry::default()
+        };
+        assert_eq!(only(&configured), configured.per_try_timeout);
+        // The last attempt of three.
+        for _ in 0..2 {
+            get.after(Outcome::Broken, true, now, |_| true);
+        }
+        assert_eq!(get.per_try_timeout(true), None);
     }
 
     #[test]
-    fn in_silence_a_client_is_told_within_a_second() {
+    fn what_may_not_be_repeated_is_not_hedged() {
+        let now = Instant::now();
+        let mut post = plan(&Method::POST, now);
+        post.begin();
+        assert_eq!(post.hedge(true, now, |_| true), Hedge::Never);
+        let mut streamed = plan(&Method::PUT, now);
+        streamed.begin();
+        assert_eq!(streamed.hedge(false, now, |_| true), Hedge::Never);
+    }
+
+    #[test]
+    fn unresponsive_regions_are_given_up_within_a_second() {
         let start = Instant::now();
-        for (method, why) in [(Method::GET, GaveUp::Silence), (Method::POST, GaveUp::Deadline)] {
-            let mut plan = plan(&method, start).in_silence(start);
+        for (method, why) in [(Method::GET, GaveUp::Unresponsive), (Method::POST, GaveUp::Deadline)] {
+            let mut plan = plan(&method, start).unresponsive(start);
             plan.begin();
             assert!(plan.deadline() < start + Duration::from_secs(1) && plan.patience() < Duration::from_secs(1));
             let verdict = plan.after(Outcome::TimedOut, true, plan.deadline(), |_| true);
@@ -270,7 +313,7 @@ mod tests {
             ..Timeouts::default()
         };
         let ranking = (0..5).map(Slot).collect();
-        let plan = AttemptPlan::new(ranking, &Retry::default(), &impatient, &Method::GET, start).in_silence(start);
+        let plan = AttemptPlan::new(ranking, &Retry::default(), &impatient, &Method::GET, start).unresponsive(start);
         assert_eq!(plan.deadline(), start + impatient.request);
     }
 }

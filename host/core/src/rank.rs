@@ -21,8 +21,8 @@ impl Ranking {
         &self.order
     }
 
-    /// Returning regions that are passed over this time, so that each gets no more than its share while it is ramped up.
-    /// They come after all others, whoever made the order.
+    /// Regions in slow start that are held back this time, so that each gets no more than its share. They come after all
+    /// others, whoever made the order.
     pub fn held_back(&self) -> Slots {
         self.held_back
     }
@@ -72,7 +72,7 @@ impl FromIterator<Slot> for Ranking {
 }
 
 /// The order of a service's own policy. `row` is the service's [chart](crate::chart::Chart) at the client's place, and
-/// `roll` a random number that decides weighted choice and ramping.
+/// `roll` a random number that decides weighted choice and slow start.
 pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: &ServiceHealth, roll: u64) -> Ranking {
     let mut left = candidates.eligible;
     let held_back = held_back(left, health, roll);
@@ -94,14 +94,14 @@ pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: 
     ranking
 }
 
-/// The returning regions that are passed over this time.
+/// The regions in slow start that are held back this time.
 fn held_back(eligible: Slots, health: &ServiceHealth, roll: u64) -> Slots {
-    let ramping = eligible & health.ramping();
-    if ramping.is_empty() {
+    let warming = eligible & health.warming();
+    if warming.is_empty() {
         return Slots::EMPTY;
     }
     let full = u64::from(GatewayHealth::FULL_SHARE);
-    ramping
+    warming
         .iter()
         // Another number for every slot, so that two returning regions are not held back in step.
         .filter(|slot| spread(roll, u64::from(slot.0)) % full >= u64::from(health.gateway(*slot).share))

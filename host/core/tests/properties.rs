@@ -47,14 +47,14 @@ fn health() -> impl Strategy<Value = GatewayHealth> {
     let states = vec![
         State::Unknown,
         State::Healthy,
-        State::Degraded,
+        State::Warming,
         State::Unhealthy,
         State::Draining,
     ];
     (prop::sample::select(states), prop_oneof![Just(1000_u16), 0_u16..=1000]).prop_map(|(state, share)| GatewayHealth {
         state,
         share,
-        round_trip: None,
+        ..GatewayHealth::default()
     })
 }
 
@@ -298,12 +298,12 @@ fn a_returning_region_gets_its_share_and_no_more() {
         Policy::Latency,
         Vec::new(),
     );
-    let ramping = GatewayHealth {
-        state: State::Degraded,
+    let warming = GatewayHealth {
+        state: State::Warming,
         share: 250,
-        round_trip: None,
+        ..GatewayHealth::default()
     };
-    let health = ServiceHealth::new(vec![ramping, GatewayHealth::default()]);
+    let health = ServiceHealth::new(vec![warming, GatewayHealth::default()]);
     let counts = shares(&service, &health, 20_000);
     assert!((counts[0] - 0.25).abs() < 0.015, "{counts:?}");
 

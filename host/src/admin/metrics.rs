@@ -4,10 +4,10 @@ use super::instance::{Picture, Readiness, ServicePicture};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
-use crate::vitals::{Ending, ListenerVitals, Reason, Vitals};
+use crate::vitals::{Ending, ListenerVitals, Reason, UpstreamError, Vitals};
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The text of the whole page.
 pub(super) fn text(picture: &Picture, readiness: Readiness) -> String {
@@ -164,10 +164,10 @@ fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {
     let mut family = text.family(
         "portolan_retries_total",
         Kind::Counter,
-        "Further attempts that were made after a failed one.",
+        "Further attempts after a failed or slow one: retries and hedges.",
     );
     for counted in services {
-        let made = retries(counted).filter(|(retry, _)| *retry == Retry::Made);
+        let made = retries(counted).filter(|(retry, _)| *retry == Retry::Attempted);
         family.sample(
             &[("service", counted.name())],
             made.map(|(_, count)| count).sum::<u64>(),
@@ -179,7 +179,7 @@ fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {
         "Failed attempts that were not followed by another one, by reason.",
     );
     for counted in services {
-        for (retry, count) in retries(counted).filter(|(retry, _)| *retry != Retry::Made) {
+        for (retry, count) in retries(counted).filter(|(retry, _)| *retry != Retry::Attempted) {
             family.sample(&[("service", counted.name()), ("reason", retry.as_str())], count);
         }
     }
@@ -223,7 +223,7 @@ fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
     let mut family = text.family(
         "portolan_upstream_attempts_total",
         Kind::Counter,
-        "Attempts by outcome.",
+        "Attempts by how they ended; overtaken and cancelled: another region answered first.",
     );
     for (service, region, vitals, _) in each(services) {
         for (evidence, count) in vitals.totals().iter() {
@@ -232,6 +232,28 @@ fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
                 count,
             );
         }
+    }
+    let mut family = text.family(
+        "portolan_upstream_errors_total",
+        Kind::Counter,
+        "Errors of attempts by kind. The causes are in the log.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (kind, count) in UpstreamError::ALL.into_iter().zip(vitals.errors()) {
+            let labels = [("service", service), ("region", region), ("kind", kind.as_str())];
+            family.sample(&labels, count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_upstream_unanswered_total",
+        Kind::Counter,
+        "Overtaken attempts that the gateway did not answer for long after that.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        family.sample(
+            &[("service", service), ("region", region)],
+            vitals.totals().unanswered(),
+        );
     }
     let mut family = text.family("portolan_upstream_in_flight", Kind::Gauge, "Attempts in flight.");
     for (service, region, vitals, _) in each(services) {
@@ -251,7 +273,7 @@ fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
     let mut family = text.family(
         "portolan_gateway_share",
         Kind::Gauge,
-        "How much of its traffic a gateway gets, 0 to 1: less than 1 while it is ramped up.",
+        "A gateway's share of its usual traffic, 0 to 1: less than 1 during slow start.",
     );
     for (service, region, _, health) in each(services) {
         let share = f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE);
@@ -265,6 +287,70 @@ fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
     for (service, region, _, health) in each(services) {
         if let Some(round_trip) = health.round_trip {
             family.sample(&[("service", service), ("region", region)], round_trip.as_secs_f64());
+        }
+    }
+    checks(text, services);
+}
+
+/// Active health checks and outlier detection.
+fn checks(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family("portolan_probes_total", Kind::Counter, "Probes by result.");
+    for (service, region, vitals, _) in each(services) {
+        for (result, count) in vitals.checks.probes() {
+            family.sample(&[("service", service), ("region", region), ("result", result)], count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_probe_duration_seconds",
+        Kind::Histogram,
+        "Round trips of the probes that passed.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        let labels = [("service", service), ("region", region)];
+        family.histogram(&labels, &vitals.checks.probe_duration(), RESPONSE_BOUNDS);
+    }
+    let mut family = text.family(
+        "portolan_ejections_total",
+        Kind::Counter,
+        "Ejections of a gateway by outlier detection, by cause.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (cause, count) in vitals.checks.ejections() {
+            family.sample(&[("service", service), ("region", region), ("cause", cause)], count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_unhealthy",
+        Kind::Gauge,
+        "1 with the cause while a gateway is unhealthy.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let (State::Unhealthy, Some(cause)) = (health.state, health.why.cause) {
+            let labels = [("service", service), ("region", region), ("cause", cause.as_str())];
+            family.sample(&labels, 1);
+        }
+    }
+    let (now, time) = (Instant::now(), since_epoch(SystemTime::now()));
+    let mut family = text.family(
+        "portolan_gateway_state_since_timestamp_seconds",
+        Kind::Gauge,
+        "When a gateway got into its state.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let Some(since) = health.why.since {
+            let since = time - now.saturating_duration_since(since).as_secs_f64();
+            family.sample(&[("service", service), ("region", region)], since);
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_ejected_until_timestamp_seconds",
+        Kind::Gauge,
+        "When a gateway's ejection ends, unless probes end it earlier; only while it is ejected.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let Some(until) = health.why.ejected_until {
+            let until = time + until.saturating_duration_since(now).as_secs_f64();
+            family.sample(&[("service", service), ("region", region)], until);
         }
     }
 }

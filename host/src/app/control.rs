@@ -11,7 +11,7 @@ use crate::control::publisher::{Publisher, Update};
 use crate::control::reload::{self, Reloader};
 use crate::server::Drain;
 use crate::table::Tables;
-use crate::upstream::Resolver;
+use crate::upstream::{Dialer, Resolver};
 use portolan_core::config::GatewayHost;
 use portolan_core::health::State;
 use std::collections::BTreeSet;
@@ -111,7 +111,7 @@ impl Control {
 
 impl Health {
     async fn keep(mut self, task: Arc<super::supervisor::Task>, tables: Arc<Tables>) {
-        let prober = Arc::new(Network::new(Arc::clone(&self.resolver)));
+        let prober = Arc::new(Network::new(Arc::clone(&self.resolver), Dialer::tcp()));
         let mut restarted = false;
         task.keep(async || {
             if std::mem::replace(&mut restarted, true) {

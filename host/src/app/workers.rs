@@ -10,7 +10,7 @@ use crate::server::{self, Assignments, Drain, ListenerSet};
 use crate::table::{Pins, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::Connections;
+use crate::upstream::{Connections, Dialer};
 use crate::vitals::Rejections;
 use crate::worker::Worker;
 use std::cell::RefCell;
@@ -80,7 +80,7 @@ impl Crew {
         let sink = self.access_log.as_ref().and_then(|log| log.sink(index));
         let worker = Rc::new(Worker {
             pins: Pins::new(self.tables),
-            connections: Connections::new(index),
+            connections: Connections::new(index, Dialer::tcp()),
             plugins: RefCell::new(PluginWorker::new(self.engine, index, chance.roll())),
             chance,
             recorder: Rc::new(Recorder::new(index, self.unrouted, self.rejections, sink)),

@@ -1,18 +1,23 @@
 //! Commands that talk to a running instance through its administration.
 
 use super::output;
-use crate::admin::view::regions::Regions;
+use crate::admin::view::regions::{Region, Regions};
+use crate::upstream::Resolver;
+use crate::upstream::dial::{DialError, Dialer, Transport};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use portolan_core::config::GatewayHost;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 16 << 20;
@@ -64,12 +69,23 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
             } else {
                 String::new()
             };
-            let (name, state) = (&region.region, &region.state);
-            let _ = writeln!(text, "  {name:<20} {state:<10} {}{share}", region.gateway);
+            let (name, state, why) = (&region.region, &region.state, why(region));
+            let _ = writeln!(text, "  {name:<20} {state:<10} {}{share}{why}", region.gateway);
         }
     }
     output::print(&text)?;
     Ok(())
+}
+
+/// Why a region is not healthy, for how long it has been so, and for how long it stays ejected.
+fn why(region: &Region) -> String {
+    let Some(cause) = region.why.as_ref().filter(|_| region.state != "healthy") else {
+        return String::new();
+    };
+    let ejected = cause.ejected_for_seconds;
+    let ejected = ejected.map_or(String::new(), |left| format!(", ejected for another {left:.0} s"));
+    let detail = &cause.detail;
+    format!("  {detail}, for {:.0} s{ejected}", cause.for_seconds)
 }
 
 pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<()> {
@@ -111,10 +127,10 @@ impl Instance {
             .host()
             .with_context(|| format!("--admin must be a URL, not {}", self.admin))?;
         let port = self.admin.port_u16().unwrap_or(80);
-        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
-        let stream =
-            stream.with_context(|| format!("failed to connect to {} (--admin URL for another)", self.admin))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let transport = dial(host.trim_matches(['[', ']']), port).await;
+        let transport =
+            transport.with_context(|| format!("failed to connect to {} (--admin URL for another)", self.admin))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await?;
         // Its errors are those of the exchange.
         tokio::spawn(connection);
         let request = Request::builder()
@@ -138,4 +154,18 @@ impl Instance {
         }
         Ok(body)
     }
+}
+
+/// A connection to an instance: its name is resolved and its addresses are tried as a gateway's are.
+async fn dial(host: &str, port: u16) -> Result<Transport, DialError> {
+    let host = host
+        .parse()
+        .map_or_else(|_| GatewayHost::Name(Arc::from(host)), GatewayHost::Ip);
+    let addresses = match &host {
+        GatewayHost::Ip(address) => vec![*address],
+        GatewayHost::Name(_) => Resolver::system(Handle::current()).addresses(&host).await,
+    };
+    let addresses: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+    let (_, transport) = Dialer::tcp().dial_any(&addresses, 0, PATIENCE).await?;
+    Ok(transport)
 }

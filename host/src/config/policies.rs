@@ -1,4 +1,4 @@
-//! How a service's regions are checked, tried and given time.
+//! Health checks, outlier detection, retries and time-outs of a service.
 
 use super::compound::{At, OrOff};
 use super::document::Node;
@@ -38,7 +38,7 @@ words! {
 }
 
 section! {
-    /// What traffic tells of a region.
+    /// Outlier detection: when traffic ejects a region.
     OutlierDetectionSection {
         /// Failures in a row that eject a region: connections, resets, time-outs, 5xx. Default: 5.
         optional consecutive_failures: Whole<1, 1_000_000>,
@@ -48,29 +48,37 @@ section! {
         optional min_requests: Whole<1, 1_000_000>,
         /// The window. Default: 2s.
         optional window: Time<{ 100 * MS }, { H }>,
+        /// Share of requests within the window that were overtaken, which ejects a region for its latency: hedged requests
+        /// whose answer came from another region in at most half the time. Never ejects the last region. 0 turns this off.
+        /// Default: 50%.
+        optional overtaken_percent: Percent,
+        /// How many requests the window must hold before that share counts. Default: 20.
+        optional overtaken_min_requests: Whole<1, 1_000_000>,
         /// How long the first ejection lasts; each further one lasts twice as long. Default: 30s.
         optional base_ejection_time: Time<{ MS }, { 24 * H }>,
         /// No ejection lasts longer. Default: 5m, or the base when that is longer.
         optional max_ejection_time: At<Time<{ MS }, { 24 * H }>>,
-        /// No more than this share of the regions is ejected at a time. One always may be; and so may one that answers nobody,
-        /// as long as another is there. Default: 50%.
+        /// No more than this share of the regions is ejected at a time. One always may be; and so may one that answers no
+        /// request, as long as another gets traffic. Default: 50%.
         optional max_ejection_percent: Percent,
     }
 }
 
 section! {
-    /// How failures are retried, always in another region.
+    /// How failures are retried, always in another region: failed connections whatever the method; resets, time-outs and
+    /// the statuses 502, 503 and 504 for idempotent requests.
     RetrySection {
         /// Attempts in all; with 1, nothing is retried. Default: 3.
         optional attempts: Whole<1, 64>,
-        /// Time for one attempt to bring the head of a response. Default: 5s.
+        /// Time for one attempt until the head of its response, once the region has the whole request. Default: 15s when
+        /// another region could be tried after it, else no bound but timeouts.request.
         optional per_try_timeout: At<Time<{ MS }, { 24 * H }>>,
         /// Whether POST and the like may be sent again although bytes may have arrived. Default: false.
         optional non_idempotent: bool,
         /// Request bodies up to this size are kept so that they can be sent again. Default: 64KiB.
         optional max_replay_body: Size<0, { 16 * MIB }>,
-        /// After this long without an answer a second attempt runs beside the first, in the next region, where a retry
-        /// would be allowed; whichever answers first is used. off: never. Default: 400ms.
+        /// After this long without an answer the request is hedged: a second attempt starts in the next region, where a
+        /// retry would be allowed, and the first answer is used. off: never. Default: 400ms.
         optional hedge_after: OrOff<Time<{ MS }, { 24 * H }>>,
         /// Response bodies up to this size are held back until they are whole, so that one that is cut short can be
         /// fetched again elsewhere. Default: 0B, every body flows as it comes.
@@ -85,7 +93,7 @@ section! {
     BudgetSection {
         /// Extra attempts per hundred requests. Default: 20%.
         optional percent: Percent,
-        /// Extra attempts per second that are always affordable. Default: 3.
+        /// Extra attempts per second that are always allowed. Default: 3.
         optional min_per_second: Whole<0, 1_000_000>,
     }
 }
@@ -95,7 +103,8 @@ section! {
     TimeoutsSection {
         /// For a connection to a gateway. Default: 400ms.
         optional connect: Time<{ MS }, { 10 * MIN }>,
-        /// From the head of the request to the head of the response, all attempts together. Default: 15s.
+        /// From the head of the request to the head of the response, all attempts together; Envoy's route timeout goes on
+        /// to the end of the response. Default: 15s.
         optional request: At<Time<{ MS }, { 24 * H }>>,
         /// Without a byte of a body in either direction. Default: 60s.
         optional idle: Time<{ 10 * MS }, { 24 * H }>,
@@ -172,6 +181,12 @@ pub(super) fn outlier_detection(
             .min_requests
             .map_or(default.min_requests, |count| count.0 as u32),
         window: section.window.map_or(default.window, |window| window.0),
+        overtaken_percent: section
+            .overtaken_percent
+            .map_or(default.overtaken_percent, |percent| percent.0),
+        overtaken_min_requests: section
+            .overtaken_min_requests
+            .map_or(default.overtaken_min_requests, |count| count.0 as u32),
         base_ejection_time: base,
         max_ejection_time: section
             .max_ejection_time
@@ -188,7 +203,7 @@ pub(super) fn retry(section: Option<&RetrySection>) -> Retry {
     let budget = section.budget.as_ref();
     Retry {
         attempts: section.attempts.map_or(default.attempts, |attempts| attempts.0 as u8),
-        per_try_timeout: section.per_try_timeout.map_or(default.per_try_timeout, |time| time.0),
+        per_try_timeout: section.per_try_timeout.map(|time| time.0),
         non_idempotent: section.non_idempotent.unwrap_or(default.non_idempotent),
         hedge_after: match &section.hedge_after {
             Some(OrOff::Off) => None,

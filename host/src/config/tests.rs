@@ -217,7 +217,7 @@ drain_time: 5s
     let retry = &storefront.retry;
     assert_eq!(
         (retry.attempts, retry.per_try_timeout, retry.non_idempotent),
-        (4, Duration::from_millis(250), true)
+        (4, Some(Duration::from_millis(250)), true)
     );
     assert_eq!(
         (

@@ -1,6 +1,6 @@
-//! The health task: reads what the workers counted, makes the probes that are due, and tells what came out.
+//! The health task: reads the workers' counters, makes the probes that are due, and publishes the health of the gateways.
 //!
-//! What it means is decided in [`portolan_core::health::tracker`]; here are the clock, the counters and the sockets.
+//! Decisions are made in [`portolan_core::health::tracker`]; here are the clock, the counters and the sockets.
 
 use super::probe::Prober;
 use crate::vitals::{Totals, Vitals};
@@ -18,10 +18,10 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// How often counters are read when nothing rings.
+/// How often counters are read without an alarm.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often counters are read at most because something rings: a dead region rings with every request.
+/// The shortest time between two readings because of an alarm: a dead region raises one with every request.
 const ALARM_PAUSE: Duration = Duration::from_millis(2);
 
 /// The gateways of the current configuration with their counters.
@@ -40,22 +40,22 @@ pub struct Order {
     pub region: RegionName,
     /// Whether it is to be drained.
     pub drained: bool,
-    /// Told how many gateways the region has, when the order is carried out.
+    /// Gets the number of gateways of the region, when the order is carried out.
     pub reply: oneshot::Sender<usize>,
 }
 
-/// What the health task listens to.
+/// The inputs of the health task.
 #[derive(Debug)]
 pub struct Inputs {
-    /// Whom to watch. When its sender is gone, the task ends.
+    /// The gateways to watch. When its sender is gone, the task ends.
     pub watched: watch::Receiver<Watched>,
-    /// Rung with every failed attempt.
+    /// Notified with every failed attempt.
     pub alarm: Arc<Notify>,
     /// From operators.
     pub orders: mpsc::Receiver<Order>,
 }
 
-/// What the health task has to tell.
+/// The outputs of the health task.
 #[derive(Clone, Debug)]
 pub enum News {
     /// A new view of the gateways of this configuration.
@@ -67,23 +67,23 @@ pub enum News {
 }
 
 /// Watches the gateways for as long as there is a configuration. May be dropped at any time, and begun again. `seed` decides
-/// the jitter of probes; `tell` is called with news as they come and must not block.
-pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, tell: impl FnMut(News)) {
+/// the jitter of probes; `publish` is called with news as they come and must not block.
+pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publish: impl FnMut(News)) {
     let watched = inputs.watched.borrow_and_update().clone();
     let now = Instant::now();
     let mut health = Health {
         tracker: Tracker::new(&watched.config, seed, now.into_std()),
-        seats: seats(&watched, Vec::new()),
+        gateways: gateways(&watched, Vec::new()),
         config: watched.config,
         isolated: false,
         prober,
         probes: JoinSet::new(),
         tickets: HashMap::new(),
-        tell,
+        publish,
     };
-    // What was counted before belongs to the run before, where there was one.
-    for seat in health.seats.iter_mut().flatten() {
-        seat.read = seat.vitals.totals();
+    // Earlier counts belong to the run before, if there was one.
+    for gateway in health.gateways.iter_mut().flatten() {
+        gateway.read = gateway.vitals.totals();
     }
     health.settle(now);
     loop {
@@ -113,7 +113,7 @@ enum Woken {
     Configured(Watched),
     Ordered(Order),
     Probed(Result<(task::Id, ProbeResult), JoinError>),
-    /// Time has passed, or a worker rang.
+    /// Time has passed, or there was an alarm.
     Due,
 }
 
@@ -121,23 +121,23 @@ struct Health<P, T> {
     tracker: Tracker,
     config: Arc<Config>,
     /// By service and slot.
-    seats: Vec<Vec<Seat>>,
+    gateways: Vec<Vec<Gateway>>,
     isolated: bool,
     prober: Arc<P>,
     probes: JoinSet<ProbeResult>,
-    /// The ticket and the gateway of every probe in flight: known also of one that panics.
+    /// The ticket and the gateway of every probe in flight, also of one that panics.
     tickets: HashMap<task::Id, (u64, Arc<Vitals>)>,
-    tell: T,
+    publish: T,
 }
 
 /// A gateway's counters, and how far they were read.
-struct Seat {
+struct Gateway {
     vitals: Arc<Vitals>,
     read: Totals,
 }
 
 impl<P: Prober, T: FnMut(News)> Health<P, T> {
-    /// Counters come first, whatever the occasion: traffic is read before time passes.
+    /// Counters come first: traffic is read before time passes.
     fn wake(&mut self, woken: Woken, now: Instant) {
         self.read_counters(now);
         match woken {
@@ -145,7 +145,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                 // What is due is still of the configuration before.
                 self.settle(now);
                 self.tracker.reconfigure(&watched.config, now.into_std());
-                self.seats = seats(&watched, std::mem::take(&mut self.seats));
+                self.gateways = gateways(&watched, std::mem::take(&mut self.gateways));
                 self.config = watched.config;
             }
             Woken::Ordered(order) => self.obey(order, now),
@@ -156,17 +156,20 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
     }
 
     fn read_counters(&mut self, now: Instant) {
-        for (service, seats) in self.seats.iter_mut().enumerate() {
-            for (slot, seat) in seats.iter_mut().enumerate() {
-                let totals = seat.vitals.totals();
-                let traffic: Traffic = totals.since(&seat.read).iter().collect();
-                seat.read = totals;
-                let gateway = GatewayId {
+        for (service, gateways) in self.gateways.iter_mut().enumerate() {
+            for (slot, gateway) in gateways.iter_mut().enumerate() {
+                let totals = gateway.vitals.totals();
+                let fresh = totals.since(&gateway.read);
+                gateway.read = totals;
+                let id = GatewayId {
                     service: ServiceId(service as u16),
                     slot: Slot(slot as u8),
                 };
-                let traffic = traffic.with_in_flight(seat.vitals.in_flight());
-                self.tracker.observe(gateway, &traffic, now.into_std());
+                let traffic: Traffic = fresh.iter().collect();
+                let traffic = traffic
+                    .with_in_flight(gateway.vitals.in_flight())
+                    .with_unanswered(fresh.unanswered());
+                self.tracker.observe(id, &traffic, now.into_std());
             }
         }
     }
@@ -183,27 +186,28 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
 
     fn probe_ended(&mut self, end: Result<(task::Id, ProbeResult), JoinError>, now: Instant) {
         let (id, result) = end.unwrap_or_else(|error| {
-            tracing::error!(%error, "a probe could not be made");
+            tracing::error!(%error, "a probe failed to run");
             (error.id(), Err(ProbeFailure::Broken))
         });
         if let Some((ticket, vitals)) = self.tickets.remove(&id) {
+            vitals.checks.probed(result);
             self.tracker.probe_finished(ticket, result, now.into_std());
-            (self.tell)(News::Probed(vitals, result));
+            (self.publish)(News::Probed(vitals, result));
         }
     }
 
-    /// Makes what became due, and tells what changed.
+    /// Begins the probes that became due, and publishes what changed.
     fn settle(&mut self, now: Instant) {
         self.tracker.handle_timeout(now.into_std());
         for due in self.tracker.due_probes() {
             self.begin_probe(due);
         }
         for transition in self.tracker.transitions() {
-            self.tell_transition(transition);
+            self.publish_transition(transition);
         }
         if let Some(view) = self.tracker.changed_view() {
-            self.tell_isolation(&view);
-            (self.tell)(News::View(Arc::clone(&self.config), Arc::new(view)));
+            self.log_isolation(&view);
+            (self.publish)(News::View(Arc::clone(&self.config), Arc::new(view)));
         }
     }
 
@@ -214,30 +218,32 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         self.tickets.insert(task.id(), (ticket, vitals));
     }
 
-    fn tell_transition(&mut self, transition: Transition) {
+    fn publish_transition(&mut self, transition: Transition) {
         let Some(vitals) = self.vitals(transition.gateway) else {
             return;
         };
+        if let Cause::Ejected(fault) = transition.cause {
+            vitals.checks.ejected(fault);
+        }
         let (service, region) = (&vitals.key.service, &vitals.key.region);
         let (from, to, cause) = (
             transition.from.as_str(),
             transition.to.as_str(),
             transition.cause.as_str(),
         );
-        match transition.cause {
-            Cause::ProbesFailed(failure) => tracing::warn!(%service, %region, from, to, cause, "a gateway {failure}"),
-            _ if transition.to == State::Unhealthy => {
-                tracing::warn!(%service, %region, from, to, cause, "a gateway is out")
-            }
-            _ => tracing::info!(%service, %region, from, to, cause, "a gateway changed"),
+        let reason = transition.cause;
+        if transition.to == State::Unhealthy {
+            tracing::warn!(%service, %region, from, to, cause, %reason, "a gateway is unhealthy");
+        } else {
+            tracing::info!(%service, %region, from, to, cause, %reason, "a gateway changed its state");
         }
-        (self.tell)(News::Changed(vitals, transition));
+        (self.publish)(News::Changed(vitals, transition));
     }
 
-    fn tell_isolation(&mut self, view: &HealthView) {
+    fn log_isolation(&mut self, view: &HealthView) {
         if view.is_isolated() && !self.isolated {
             tracing::error!(
-                "no gateway of any service can be reached: this replica seems to have lost its own network"
+                "no gateway of any service can be reached: this instance seems to have lost its own network"
             );
         } else if self.isolated && !view.is_isolated() {
             tracing::info!("gateways can be reached again");
@@ -246,19 +252,19 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
     }
 
     fn vitals(&self, gateway: GatewayId) -> Option<Arc<Vitals>> {
-        let seat = self.seats.get(gateway.service.index())?.get(gateway.slot.index())?;
-        Some(Arc::clone(&seat.vitals))
+        let gateway = self.gateways.get(gateway.service.index())?.get(gateway.slot.index())?;
+        Some(Arc::clone(&gateway.vitals))
     }
 }
 
-/// A seat for every gateway. Counters that were read before are read on from there.
-fn seats(watched: &Watched, before: Vec<Vec<Seat>>) -> Vec<Vec<Seat>> {
+/// The gateways of a configuration. Counters that were read before are read on from there.
+fn gateways(watched: &Watched, before: Vec<Vec<Gateway>>) -> Vec<Vec<Gateway>> {
     let before = before.into_iter().flatten();
-    let read: HashMap<*const Vitals, Totals> = before.map(|seat| (Arc::as_ptr(&seat.vitals), seat.read)).collect();
-    let seat = |vitals: &Arc<Vitals>| Seat {
+    let read: HashMap<*const Vitals, Totals> = before.map(|it| (Arc::as_ptr(&it.vitals), it.read)).collect();
+    let gateway = |vitals: &Arc<Vitals>| Gateway {
         read: read.get(&Arc::as_ptr(vitals)).copied().unwrap_or_default(),
         vitals: Arc::clone(vitals),
     };
     let services = watched.vitals.iter();
-    services.map(|service| service.iter().map(seat).collect()).collect()
+    services.map(|service| service.iter().map(gateway).collect()).collect()
 }

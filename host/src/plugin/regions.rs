@@ -129,7 +129,7 @@ fn state_bits(state: State) -> u32 {
     match state {
         State::Unknown => 0,
         State::Healthy => 1,
-        State::Degraded => 2,
+        State::Warming => 2,
         State::Unhealthy => 3,
         State::Draining => 4,
     }

@@ -12,7 +12,7 @@ fn errors_that_pass_have_a_retry_after() {
     for (error, status) in [
         (RequestError::NoRegion(Exclusion::Unhealthy), 503),
         (RequestError::NoRegion(Exclusion::Full), 503),
-        (gave_up(GaveUp::Silence, Some(Outcome::TimedOut)), 503),
+        (gave_up(GaveUp::Unresponsive, Some(Outcome::TimedOut)), 503),
         (gave_up(GaveUp::NoneLeft, Some(Outcome::NotSent)), 503),
         (gave_up(GaveUp::NoneLeft, Some(Outcome::Broken)), 502),
         (gave_up(GaveUp::NotRepeatable, Some(Outcome::TimedOut)), 504),

@@ -1,4 +1,4 @@
-//! What the workers count of every service. What they count of its gateways is in [`crate::vitals`].
+//! The counters of every service. Those of its gateways are in [`crate::vitals`].
 
 use crate::vitals::{Counter, Durations, Ending, Histogram, Tally};
 use portolan_core::decision::RankedBy;
@@ -7,7 +7,7 @@ use portolan_core::plan::GaveUp;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// A step of a request whose duration is measured.
+/// A time of a request that is measured. Each has a histogram of its own: they contain each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Choosing the regions, the plugin's part included.
@@ -24,17 +24,7 @@ impl Stage {
     /// All stages, in the order of their discriminants.
     pub const ALL: [Self; 4] = [Self::Decide, Self::Plugin, Self::FirstByte, Self::Total];
 
-    /// The word for it in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Decide => "decide",
-            Self::Plugin => "plugin",
-            Self::FirstByte => "first_byte",
-            Self::Total => "total",
-        }
-    }
-
-    /// The bucket bounds worth telling: deciding takes microseconds, answering takes milliseconds.
+    /// The bounds of its buckets: deciding takes microseconds, answering takes milliseconds.
     pub fn bounds(self) -> (Duration, Duration) {
         match self {
             Self::Decide | Self::Plugin => (Duration::from_nanos(100), Duration::from_millis(5)),
@@ -43,52 +33,52 @@ impl Stage {
     }
 }
 
-/// The bucket bounds worth telling of responses.
+/// The bounds of the buckets for responses.
 pub const RESPONSE_BOUNDS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_secs(50));
 
-/// What followed a failed attempt.
+/// What followed a failed or slow attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retry {
-    /// Another attempt.
-    Made,
+    /// Another attempt: a retry or a hedge.
+    Attempted,
     /// None, for this reason.
-    Withheld(GaveUp),
+    Denied(GaveUp),
 }
 
 impl Retry {
     /// All of them.
     pub const ALL: [Self; 6] = [
-        Self::Made,
-        Self::Withheld(GaveUp::NotRepeatable),
-        Self::Withheld(GaveUp::NoneLeft),
-        Self::Withheld(GaveUp::NoBudget),
-        Self::Withheld(GaveUp::Deadline),
-        Self::Withheld(GaveUp::Silence),
+        Self::Attempted,
+        Self::Denied(GaveUp::NotRepeatable),
+        Self::Denied(GaveUp::NoneLeft),
+        Self::Denied(GaveUp::NoBudget),
+        Self::Denied(GaveUp::Deadline),
+        Self::Denied(GaveUp::Unresponsive),
     ];
 
-    /// The word for it in metrics.
+    /// The word for it: `attempted`, or why it was denied.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Made => "made",
-            Self::Withheld(reason) => reason.as_str(),
+            Self::Attempted => "attempted",
+            Self::Denied(reason) => reason.as_str(),
         }
     }
 
     fn index(self) -> usize {
         match self {
-            Self::Made => 0,
-            Self::Withheld(reason) => 1 + reason as usize,
+            Self::Attempted => 0,
+            Self::Denied(reason) => 1 + reason as usize,
         }
     }
 }
 
-/// The words for who ordered the candidates, as [`RankedBy::as_str`] says them.
+/// The words for who ordered the candidates, those of [`RankedBy::as_str`].
 pub const RANKED_BY: [&str; 3] = ["policy", "plugin", "fallback"];
 
 /// Different plugin faults that are told apart; a plugin host has fewer.
 const FAULTS: usize = 16;
 
-/// Live counters of one service, kept over reloads.
+/// Counters of one service, kept over reloads.
 #[derive(Debug)]
 pub struct ServiceVitals {
     /// Which service; empty for requests that came to none.

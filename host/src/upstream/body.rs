@@ -1,8 +1,10 @@
 //! The body of a gateway's response, on its way to the client.
 
-use super::connection::{Connection, ExchangeError};
-use super::connections::Flight;
+use super::exchange::ExchangeError;
+use super::http1::Connection;
 use super::idle::IdleTimer;
+use super::pool::InFlight;
+use crate::vitals::UpstreamError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use portolan_core::health::Evidence;
@@ -13,7 +15,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use thiserror::Error;
 
-/// Most bytes that are read of a response nobody wants, to keep its connection.
+/// Most bytes that are read of a response that is not delivered, to keep its connection.
 const DISCARDED: usize = 64 * 1024;
 
 /// A response's body together with the connection it comes from.
@@ -21,22 +23,23 @@ const DISCARDED: usize = 64 * 1024;
 /// When the body has been read to its end the connection goes back to its pool, if it is clean. When the body is cut
 /// short or dropped before, the connection is closed.
 ///
-/// An attempt says one thing of its gateway. As long as it goes on, whoever runs it says that, and the body says nothing;
-/// once its response is the one to be delivered, the end of the body does (see `vouch`).
+/// An attempt is observed once. As long as it goes on, whoever runs it does that; once its response is the one to be
+/// delivered, the end of the body does (see `deliver`).
 #[derive(Debug)]
 pub struct UpstreamBody {
     /// What was held back, to be given first.
     held: VecDeque<Frame<Bytes>>,
     /// Gone when the body ended.
     connection: Option<Box<Connection>>,
-    /// Gone when everything is said of the gateway.
-    flight: Option<Flight>,
-    /// What the end of the body will say of the gateway. `None` while the attempt goes on, and when the head said it.
+    /// Gone when the attempt was observed.
+    in_flight: Option<InFlight>,
+    /// What is observed at the end of the body when it is whole. `None` while the attempt goes on, and when its status was
+    /// a failure.
     evidence: Option<Evidence>,
     idle: IdleTimer,
 }
 
-/// A response that did not become whole. The client must not take it for whole.
+/// A response that did not become whole. It must not look whole to the client.
 #[derive(Debug, Error)]
 pub enum UpstreamBodyError {
     /// The connection broke, or what came was malformed.
@@ -51,30 +54,30 @@ pub enum UpstreamBodyError {
 }
 
 impl UpstreamBody {
-    pub(super) fn new(connection: Box<Connection>, flight: Flight, idle: Duration) -> Self {
-        let is_ended = connection.is_ended();
+    pub(super) fn new(connection: Option<Box<Connection>>, in_flight: Option<InFlight>, idle: Duration) -> Self {
+        let is_ended = connection.as_ref().is_none_or(|connection| connection.is_ended());
         let mut body = Self {
             held: VecDeque::new(),
-            connection: Some(connection),
-            flight: Some(flight),
+            connection,
+            in_flight,
             evidence: None,
             idle: IdleTimer::new(idle),
         };
         if is_ended {
-            body.finish(None);
+            body.finish();
         }
         body
     }
 
-    /// The response is the one to be delivered: from now on the end of its body says something of the gateway, and `good`
-    /// when it is whole. A head that was a failure has said everything.
-    pub(super) fn vouch(&mut self, good: Evidence) {
+    /// The response is the one to be delivered: the end of its body is observed, as `good` when it is whole. One whose
+    /// status was a failure has been observed.
+    pub(super) fn deliver(&mut self, good: Evidence) {
         if good.is_failure() {
             return;
         }
         self.evidence = Some(good);
         if self.connection.is_none() {
-            self.speak(None);
+            self.observe(None);
         }
     }
 
@@ -90,17 +93,17 @@ impl UpstreamBody {
         Ok(())
     }
 
-    /// Nobody wants this body. Its connection is kept when the whole request was sent, and the rest of the response is there
-    /// already and not long.
+    /// The response is not delivered. Its connection is kept when the whole request was sent, and the rest of the response
+    /// is there already and not long.
     pub(super) fn discard(mut self) {
-        let mut nobody = Context::from_waker(Waker::noop());
+        let mut context = Context::from_waker(Waker::noop());
         let mut left = DISCARDED;
         while left > 0
             && let Some(connection) = self.connection.as_mut().filter(|it| it.is_sent())
         {
-            match connection.poll_body(&mut nobody) {
+            match connection.poll_body(&mut context) {
                 Poll::Ready(Some(Ok(frame))) => left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
-                Poll::Ready(None) => return self.finish(None),
+                Poll::Ready(None) => return self.finish(),
                 Poll::Ready(Some(Err(_))) | Poll::Pending => return,
             }
         }
@@ -114,61 +117,71 @@ impl UpstreamBody {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
                 if connection.is_ended() {
-                    self.finish(None);
+                    self.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
-                self.finish(None);
+                self.finish();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(ExchangeError::Abandoned))) => {
-                // Says nothing of the gateway.
+                // No fault of the gateway.
                 self.evidence = None;
                 self.connection = None;
                 Poll::Ready(Some(Err(UpstreamBodyError::Abandoned)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.finish(Some(Evidence::Reset));
-                Poll::Ready(Some(Err(UpstreamBodyError::Cut(io::Error::other(error)))))
+                let kind = error.kind().unwrap_or(UpstreamError::Cut);
+                let error = UpstreamBodyError::Cut(io::Error::other(error));
+                self.fail(Evidence::Reset, kind, &error);
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Pending => {
-                // A gateway that still takes the request has not come to a standstill.
+                // A gateway that still reads the request is not idle.
                 if connection.has_sent_more() {
                     self.idle.moved();
                 }
                 ready!(self.idle.poll_expired(context));
-                self.finish(Some(Evidence::TimedOut));
-                Poll::Ready(Some(Err(UpstreamBodyError::Stalled)))
+                let error = UpstreamBodyError::Stalled;
+                self.fail(Evidence::TimedOut, UpstreamError::BodyTimeout, &error);
+                Poll::Ready(Some(Err(error)))
             }
         }
     }
 
-    /// The body is over: whole, or with a fault.
-    fn finish(&mut self, fault: Option<Evidence>) {
-        let connection = self.connection.take();
-        if fault.is_none()
-            && let (Some(connection), Some(flight)) = (connection, &self.flight)
-        {
-            flight.give_back(connection);
+    /// The body is whole.
+    fn finish(&mut self) {
+        if let (Some(connection), Some(in_flight)) = (self.connection.take(), &self.in_flight) {
+            in_flight.give_back(connection);
         }
-        self.speak(fault);
+        self.observe(None);
     }
 
-    /// Says what there is to say of the gateway, once.
-    fn speak(&mut self, fault: Option<Evidence>) {
+    /// The body does not become whole.
+    fn fail(&mut self, evidence: Evidence, kind: UpstreamError, error: &UpstreamBodyError) {
+        self.connection = None;
+        // While the attempt goes on, whoever runs it reports its error.
+        if let Some(in_flight) = self.in_flight.as_ref().filter(|_| self.evidence.is_some()) {
+            in_flight.report(kind, error);
+        }
+        self.observe(Some(evidence));
+    }
+
+    /// Observes the attempt, once.
+    fn observe(&mut self, failure: Option<Evidence>) {
         if let Some(good) = self.evidence.take()
-            && let Some(flight) = self.flight.take()
+            && let Some(in_flight) = self.in_flight.take()
         {
-            flight.observe(fault.unwrap_or(good));
+            in_flight.observe(failure.unwrap_or(good));
         }
     }
 }
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        // The client went away in the middle: so far the gateway did well.
-        self.speak(None);
+        // The client went away in the middle: so far the response was good.
+        self.observe(None);
     }
 }
 

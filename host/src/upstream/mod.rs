@@ -3,34 +3,38 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`target`] | a gateway made ready when the routing table is built |
-//! | [`resolve`] | where names lead, kept fresh |
-//! | [`forward`], `race` | carries out an attempt plan; attempts beside each other |
-//! | [`budget`] | how many extra attempts there may be |
+//! | [`resolve`], [`dial`] | DNS kept fresh; opening connections |
+//! | [`forward`], `hedge` | carries out an attempt plan; attempts beside slow ones |
+//! | [`budget`] | the retry budget |
+//! | [`pool`] | one worker's connections, and exchanges over them |
+//! | `exchange`, [`body`] | a response, its body on the way to the client, and what can go wrong |
+//! | `overtaken` | hedged requests that another region answered first |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
-//! | [`connections`], `connection` | one worker's connections, each speaking HTTP/1.1 |
-//! | `upload`, `response`, `chunks`, `fields` | the parts of that: writing, reading, the chunked coding, what ends here |
-//! | [`body`] | response bodies on their way to the client |
+//! | `http1` | HTTP/1.1: a request written, a response read |
+//! | `fields` | header fields that end here |
 
 pub mod body;
 pub mod budget;
-mod chunks;
-mod connection;
-pub mod connections;
+mod clock;
+pub mod dial;
+mod exchange;
 mod fields;
 pub mod forward;
+mod hedge;
+mod http1;
 mod idle;
-mod race;
+mod overtaken;
+pub mod pool;
 pub mod replay;
 pub mod request;
 pub mod resolve;
-mod response;
 pub mod target;
-mod upload;
 
 pub use body::UpstreamBody;
 pub use budget::SharedBudget;
-pub use connections::Connections;
+pub use dial::Dialer;
 pub use forward::{ForwardError, Forwarded, Forwarder};
+pub use pool::Connections;
 pub use replay::ReplayBody;
 pub use request::{Forwarding, Outbound};
 pub use resolve::Resolver;

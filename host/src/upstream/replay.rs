@@ -3,6 +3,7 @@
 //! What streams through is kept up to a limit. An attempt reads what is kept and goes on with the rest as the client
 //! sends it, at the pace the gateway takes it. Requests without a body cost nothing.
 
+use super::clock;
 use super::idle::IdleTimer;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
@@ -128,7 +129,7 @@ impl ReplayBody {
             is_kept: true,
             ended: false,
             failed: None,
-            last_read: Instant::now(),
+            last_read: clock::now(),
             readers: 0,
             asks: false,
             idle: IdleTimer::new(idle),
@@ -210,7 +211,7 @@ impl Tape {
                 return Poll::Ready(Some(Err(self.fail(ClientBodyError::TooSlow))));
             }
         };
-        self.last_read = Instant::now();
+        self.last_read = clock::now();
         self.asks = false;
         match frame {
             Some(Ok(frame)) => {

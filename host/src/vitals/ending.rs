@@ -1,10 +1,10 @@
-//! How a request ended, as metrics and logs tell it.
+//! How a request ended, as metrics and logs have it.
 
 use http::StatusCode;
 use portolan_core::candidates::Exclusion;
 use portolan_core::plan::GaveUp;
 
-/// How a request ended for its client. The first ones are a gateway's doing, the others our own.
+/// How a request ended for its client. The first ones come from a gateway, the others from the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
     /// The gateway switched protocols.
@@ -19,7 +19,7 @@ pub enum Ending {
     ServerError,
     /// The gateway's response broke off after its head was delivered.
     CutShort,
-    /// The client went away before it had everything.
+    /// The client closed the connection before it had the whole response.
     ClientGone,
     /// A probe of Front Door, answered from what was prepared.
     Probe,
@@ -29,9 +29,9 @@ pub enum Ending {
     Refused,
     /// Residency leaves no region.
     Residency,
-    /// All regions that are left are drained.
+    /// All regions that residency allows are drained.
     Draining,
-    /// All regions that are left have as many requests as they may.
+    /// All regions that could answer are at `max_requests`.
     Full,
     /// An attempt failed, and the request may not be sent twice.
     NotRepeatable,
@@ -41,9 +41,9 @@ pub enum Ending {
     NoBudget,
     /// Its time was over.
     Deadline,
-    /// No region has answered anybody lately, and none answered this one.
-    Silence,
-    /// We failed.
+    /// All its regions are unresponsive.
+    Unresponsive,
+    /// A fault of the proxy.
     Internal,
 }
 
@@ -67,7 +67,7 @@ impl Ending {
         Self::NoneLeft,
         Self::NoBudget,
         Self::Deadline,
-        Self::Silence,
+        Self::Unresponsive,
         Self::Internal,
     ];
 
@@ -112,7 +112,7 @@ impl Ending {
             Self::NoneLeft => GaveUp::NoneLeft.as_str(),
             Self::NoBudget => GaveUp::NoBudget.as_str(),
             Self::Deadline => GaveUp::Deadline.as_str(),
-            Self::Silence => GaveUp::Silence.as_str(),
+            Self::Unresponsive => GaveUp::Unresponsive.as_str(),
             Self::Internal => "internal",
         }
     }
@@ -125,12 +125,12 @@ impl From<GaveUp> for Ending {
             GaveUp::NoneLeft => Self::NoneLeft,
             GaveUp::NoBudget => Self::NoBudget,
             GaveUp::Deadline => Self::Deadline,
-            GaveUp::Silence => Self::Silence,
+            GaveUp::Unresponsive => Self::Unresponsive,
         }
     }
 }
 
-/// Why nobody may answer. Bad health alone never leaves nobody: then all are tried.
+/// Why no region may answer. Health alone is never the reason: then panic mode tries them all.
 impl From<Exclusion> for Ending {
     fn from(exclusion: Exclusion) -> Self {
         match exclusion {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_told_by_its_class() {
+    fn a_status_is_counted_by_its_class() {
         for (status, word) in [
             (101, "1xx"),
             (204, "2xx"),

@@ -108,7 +108,7 @@ async fn alone_the_own_view_counts_and_a_drain_counts_always() {
     let (mut board, began) = (board(), Instant::now());
     assert_eq!(at(&mut board, began, 0, &alone(State::Healthy)), (200, Reason::Healthy));
     assert_eq!(
-        at(&mut board, began, 1, &alone(State::Degraded)),
+        at(&mut board, began, 1, &alone(State::Warming)),
         (200, Reason::Healthy)
     );
     assert_eq!(

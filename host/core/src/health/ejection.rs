@@ -1,29 +1,29 @@
-//! For how long a gateway is out because of what its traffic said.
+//! How long an ejection lasts.
 
 use super::later;
 use super::outlier::Fault;
 use crate::config::OutlierDetection;
 use std::time::Instant;
 
-/// The ejections of one gateway: each lasts twice as long as the one before. A gateway that stays in for
-/// [`base_ejection_time`](OutlierDetection::base_ejection_time) is forgiven one of them.
+/// The ejections of one gateway: each lasts twice as long as the one before. One of them is forgotten for every
+/// [`base_ejection_time`](OutlierDetection::base_ejection_time) without an ejection, as in Envoy.
 #[derive(Clone, Debug)]
 pub(super) struct Ejections {
     current: Option<Ejection>,
-    /// Not yet forgiven, this one included.
+    /// Not yet forgotten, this one included.
     count: u32,
-    /// Since when it is in.
+    /// When the last one ended.
     back: Instant,
 }
 
 #[derive(Clone, Debug)]
 struct Ejection {
+    fault: Fault,
     until: Instant,
+    /// Its time is over.
     served: bool,
-    /// Probes saw the fault, or must have: then they also see its end, and may cut the time short.
-    witnessed: bool,
-    /// It answered nobody.
-    total: bool,
+    /// Probes saw the fault, or must have: then they also see its end, and may end the ejection early.
+    seen_by_probes: bool,
 }
 
 impl Ejections {
@@ -35,13 +35,13 @@ impl Ejections {
         }
     }
 
-    pub(super) fn is_out(&self) -> bool {
+    pub(super) fn is_ejected(&self) -> bool {
         self.current.is_some()
     }
 
-    /// Whether it is out for a fault that left some of its answers good.
-    pub(super) fn is_pardonable(&self) -> bool {
-        self.current.as_ref().is_some_and(|ejection| !ejection.total)
+    /// Why it is ejected.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.current.as_ref().map(|ejection| ejection.fault)
     }
 
     /// When the current one is over.
@@ -57,27 +57,27 @@ impl Ejections {
     pub(super) fn begin(&mut self, fault: Fault, limits: &OutlierDetection, now: Instant) {
         let base = limits.base_ejection_time;
         let stayed = now.saturating_duration_since(self.back).as_nanos();
-        let forgiven = stayed.checked_div(base.as_nanos()).unwrap_or(u128::MAX);
-        self.count = self.count.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)) + 1;
+        let forgotten = stayed.checked_div(base.as_nanos()).unwrap_or(u128::MAX);
+        self.count = self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX)) + 1;
         let length = base
             .saturating_mul(doubled(1, self.count))
             .min(limits.max_ejection_time);
         self.current = Some(Ejection {
+            fault,
             until: later(now, length),
             served: false,
-            witnessed: fault.shows_in_probes(),
-            total: fault.is_total(),
+            seen_by_probes: fault.shows_in_probes(),
         });
     }
 
-    /// Probes say that the gateway does not answer.
-    pub(super) fn witness(&mut self) {
+    /// Probes failed.
+    pub(super) fn seen_by_probes(&mut self) {
         if let Some(ejection) = &mut self.current {
-            ejection.witnessed = true;
+            ejection.seen_by_probes = true;
         }
     }
 
-    /// Takes in that it is `now`. Whether its time is over.
+    /// Time passes. Whether its time is over.
     pub(super) fn serve(&mut self, now: Instant) -> bool {
         let Some(ejection) = &mut self.current else {
             return false;
@@ -90,16 +90,16 @@ impl Ejections {
     /// as many, and doubled with every repetition. `None`: only time ends it.
     pub(super) fn early(&self, threshold: u32) -> Option<u32> {
         let ejection = self.current.as_ref()?;
-        ejection.witnessed.then(|| doubled(threshold, self.count + 1))
+        ejection.seen_by_probes.then(|| doubled(threshold, self.count + 1))
     }
 
-    /// It is over.
+    /// Ends it.
     pub(super) fn end(&mut self, now: Instant) {
         self.current = None;
         self.back(now);
     }
 
-    /// The gateway is in again: from here on it is forgiven.
+    /// The gateway gets traffic again: from now on earlier ejections are forgotten.
     pub(super) fn back(&mut self, now: Instant) {
         self.back = now;
     }

@@ -1,21 +1,21 @@
-//! The verdict on one gateway, from its probes, its traffic and its operator.
+//! The state of one gateway, from its probes, its traffic and its operator.
 
 use super::ejection::Ejections;
 use super::outlier::{Detector, Fault, Traffic};
 use super::probing::{ProbeFailure, ProbeResult, Probing, Turn};
-use super::ramp::Ramp;
+use super::slow_start::SlowStart;
 use super::stall::StallWatch;
 use super::tracked::{Criteria, Peers};
 use super::transition::Cause;
-use super::{Evidence, GatewayHealth, State};
+use super::{Evidence, GatewayHealth, State, Why};
 use crate::config::{GatewayAddress, HealthCheck};
 use crate::id::RegionName;
 use std::time::{Duration, Instant};
 
-/// A gateway that answers nobody for so long, while somebody asks, is silent.
-const SILENCE: Duration = Duration::from_secs(1);
+/// A gateway that answers neither requests nor probes for so long is unresponsive.
+const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 
-/// What is known of one gateway, and how.
+/// One gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Gateway {
     pub(super) region: RegionName,
@@ -28,14 +28,14 @@ pub(super) struct Gateway {
     known: bool,
     /// Whether the last contact got through; `None` before the first.
     reached: Option<bool>,
-    /// When it last answered anybody, well or not.
+    /// When it last answered a request or a probe, whatever the status.
     answered: Instant,
-    /// It has not for [`SILENCE`], probes among them.
-    silent: bool,
+    /// It has not for [`UNRESPONSIVE_AFTER`], probes among them.
+    unresponsive: bool,
     detector: Detector,
     ejections: Ejections,
     stall: StallWatch,
-    ramp: Option<Ramp>,
+    slow_start: Option<SlowStart>,
 }
 
 impl Gateway {
@@ -49,13 +49,13 @@ impl Gateway {
             known: false,
             reached: None,
             answered: now,
-            silent: false,
+            unresponsive: false,
             detector: Detector::new(now),
             ejections: Ejections::new(now),
             stall: StallWatch::new(now),
-            ramp: None,
+            slow_start: None,
         };
-        gateway.health = gateway.verdict();
+        gateway.health = gateway.current();
         gateway
     }
 
@@ -64,24 +64,31 @@ impl Gateway {
         self.health
     }
 
-    /// Takes the verdict of now over, and returns the state it had before. `None`: nothing to tell anybody.
-    pub(super) fn settle(&mut self) -> Option<State> {
-        let mut verdict = self.verdict();
+    /// Settles its health as it is now, and returns the state before. `None` when nothing changed that others should see.
+    /// `cause`: why the state changed, if it did.
+    pub(super) fn settle(&mut self, cause: Cause, now: Instant) -> Option<State> {
         let before = self.health;
-        let same = (verdict.state, verdict.share) == (before.state, before.share);
-        if same && !differs(before.round_trip, verdict.round_trip) {
-            verdict.round_trip = before.round_trip;
+        let mut health = self.current();
+        let same = (health.state, health.share) == (before.state, before.share);
+        if same && !differs(before.round_trip, health.round_trip) {
+            health.round_trip = before.round_trip;
         }
-        self.health = verdict;
-        (verdict != before).then_some(before.state)
+        let changed = (health.state != before.state).then_some((cause, now));
+        health.why = Why {
+            cause: self.keeps_out().or(changed.map(|it| it.0)).or(before.why.cause),
+            since: changed.map(|it| it.1).or(before.why.since),
+            ejected_until: self.ejections.until(),
+        };
+        self.health = health;
+        (health != before).then_some(before.state)
     }
 
-    fn verdict(&self) -> GatewayHealth {
+    fn current(&self) -> GatewayHealth {
         let full = GatewayHealth::FULL_SHARE;
-        let (state, share) = match &self.ramp {
+        let (state, share) = match &self.slow_start {
             _ if self.drained => (State::Draining, full),
             _ if self.is_out() => (State::Unhealthy, full),
-            Some(ramp) => (State::Degraded, ramp.share()),
+            Some(slow_start) => (State::Warming, slow_start.share()),
             None if self.known => (State::Healthy, full),
             None => (State::Unknown, full),
         };
@@ -89,12 +96,22 @@ impl Gateway {
             state,
             share,
             round_trip: self.probing.round_trip(),
+            why: Why::default(),
         }
     }
 
-    /// Traffic or probes say that it does not work.
+    /// What makes it unhealthy now.
+    fn keeps_out(&self) -> Option<Cause> {
+        if self.drained {
+            return None;
+        }
+        let ejected = self.ejections.fault().map(Cause::Ejected);
+        ejected.or_else(|| self.probing.down().map(Cause::ProbesFailed))
+    }
+
+    /// Ejected, or its probes failed.
     pub(super) fn is_out(&self) -> bool {
-        self.ejections.is_out() || self.probing.is_down()
+        self.ejections.is_ejected() || self.probing.is_down()
     }
 
     /// It gets traffic.
@@ -103,12 +120,12 @@ impl Gateway {
     }
 
     pub(super) fn is_ejected(&self) -> bool {
-        self.ejections.is_out()
+        self.ejections.is_ejected()
     }
 
-    /// It is ejected, and answered somebody before.
-    pub(super) fn is_pardonable(&self) -> bool {
-        self.ejections.is_pardonable()
+    /// It is ejected although it answers some requests: only so many may be.
+    pub(super) fn counts_for_ceiling(&self) -> bool {
+        self.ejections.fault().is_some_and(|fault| !fault.is_total())
     }
 
     /// When its ejection ends at the latest, if it has one.
@@ -121,12 +138,12 @@ impl Gateway {
         self.reached
     }
 
-    /// It is out, used to answer probes, and answers nobody any more.
-    pub(super) fn is_silent(&self) -> bool {
-        self.is_out() && self.silent
+    /// See [`ServiceHealth::unresponsive`](super::ServiceHealth::unresponsive).
+    pub(super) fn is_unresponsive(&self) -> bool {
+        self.is_out() && self.unresponsive
     }
 
-    /// Takes in what its traffic did.
+    /// A reading of its traffic.
     pub(super) fn observe(
         &mut self,
         traffic: &Traffic,
@@ -141,7 +158,7 @@ impl Gateway {
             self.reached = Some(true);
             self.answers(now);
         } else if traffic.of(Evidence::ConnectFailed) > 0 && criteria.check.is_none() {
-            // With probes, they decide: they know a refusal from silence.
+            // With probes, they decide: they tell a refusal from no answer at all.
             self.reached = Some(false);
         }
         let news = traffic.successes() > 0 && !self.known;
@@ -152,34 +169,34 @@ impl Gateway {
         if let Some(check) = criteria.check.as_ref().filter(|_| traffic.failures() > 0) {
             self.probing.hurry(check.unhealthy_threshold, check, now);
         }
-        match fault.filter(|fault| peers.can_spare_it(*fault)) {
+        match fault.filter(|fault| peers.allow_ejection(*fault)) {
             Some(fault) => Some(self.eject(fault, criteria, now)),
             None => news.then_some(Cause::Evidence),
         }
     }
 
-    /// Takes in the end of a probe.
+    /// A probe ended.
     pub(super) fn probe_finished(&mut self, result: ProbeResult, criteria: &Criteria, now: Instant) -> Option<Cause> {
         let check = criteria.check.as_ref()?;
         self.reached = Some(result != Err(ProbeFailure::Unreachable));
         if matches!(result, Ok(_) | Err(ProbeFailure::Status(_))) {
             self.answers(now);
         } else {
-            // A probe that never was answered may be the wrong question.
+            // If no probe ever passed, the health check may be wrong.
             let used_to = self.probing.round_trip().is_some();
-            self.silent |= used_to && now.saturating_duration_since(self.answered) >= SILENCE;
+            self.unresponsive |= used_to && now.saturating_duration_since(self.answered) >= UNRESPONSIVE_AFTER;
         }
         let news = result.is_ok() && !self.known;
         self.known |= news;
         match self.probing.end(result, check, now) {
             Some(Turn::Down(failure)) => {
-                self.ejections.witness();
-                self.ramp = None;
+                self.ejections.seen_by_probes();
+                self.slow_start = None;
                 self.known = false;
                 return Some(Cause::ProbesFailed(failure));
             }
-            Some(Turn::Up) if !self.ejections.is_out() => {
-                self.welcome(criteria, now);
+            Some(Turn::Up) if !self.ejections.is_ejected() => {
+                self.bring_back(criteria, now);
                 return Some(Cause::ProbesPassed);
             }
             Some(Turn::Up) | None => {}
@@ -188,32 +205,33 @@ impl Gateway {
             .or_else(|| news.then_some(Cause::Evidence))
     }
 
-    /// Takes in that time has passed.
+    /// Time passes.
     pub(super) fn handle_timeout(&mut self, criteria: &Criteria, peers: Peers, now: Instant) -> Option<Cause> {
-        let ramped_up = self
-            .ramp
+        let warmed_up = self
+            .slow_start
             .as_mut()
-            .is_some_and(|ramp| ramp.advance(criteria.slow_start, now));
-        if ramped_up {
-            self.ramp = None;
+            .is_some_and(|slow_start| slow_start.advance(criteria.slow_start, now));
+        if warmed_up {
+            self.slow_start = None;
         }
         if self.is_stalled(criteria, now) {
-            if peers.can_spare_it(Fault::Stalled) {
+            if peers.allow_ejection(Fault::Stalled) {
                 return Some(self.eject(Fault::Stalled, criteria, now));
             }
-            self.stall.drop_it();
+            self.stall.dismiss();
         }
         self.end_ejection(criteria, now)
-            .or_else(|| ramped_up.then_some(Cause::RampedUp))
+            .or_else(|| warmed_up.then_some(Cause::WarmedUp))
     }
 
     /// The next moment at which time alone changes something, probes aside.
     pub(super) fn poll_timeout(&self, criteria: &Criteria) -> Option<Instant> {
-        let ramp = self.ramp.as_ref().map(|ramp| ramp.poll_timeout(criteria.slow_start));
+        let slow_start = self.slow_start.as_ref();
+        let slow_start = slow_start.map(|slow_start| slow_start.poll_timeout(criteria.slow_start));
         let stall = self
             .watching(criteria)
             .and_then(|check| self.stall.poll_timeout(self.probing.confirms_stall(check)));
-        let moments = [ramp, self.ejections.poll_timeout(), stall];
+        let moments = [slow_start, self.ejections.poll_timeout(), stall];
         moments.into_iter().flatten().min()
     }
 
@@ -222,17 +240,17 @@ impl Gateway {
         let changed = self.drained != drained;
         self.drained = drained;
         if changed && drained {
-            self.ramp = None;
+            self.slow_start = None;
         } else if changed && !self.is_out() {
-            self.welcome(criteria, now);
+            self.bring_back(criteria, now);
         }
     }
 
-    /// Ends its ejection, because too many are ejected for the service it is in now.
-    pub(super) fn pardon(&mut self, criteria: &Criteria, now: Instant) {
+    /// Ends its ejection, because more gateways are ejected than the service's new configuration allows.
+    pub(super) fn end_early(&mut self, criteria: &Criteria, now: Instant) {
         self.ejections.end(now);
         if !self.probing.is_down() {
-            self.welcome(criteria, now);
+            self.bring_back(criteria, now);
         }
     }
 
@@ -242,7 +260,7 @@ impl Gateway {
             let was_down = self.probing.is_down();
             self.probing.reconfigure(new.check.as_ref(), now);
             if was_down && !self.is_out() {
-                self.welcome(new, now);
+                self.bring_back(new, now);
             }
         }
         if old.limits.window != new.limits.window {
@@ -253,21 +271,21 @@ impl Gateway {
 
     fn answers(&mut self, now: Instant) {
         self.answered = now;
-        self.silent = false;
+        self.unresponsive = false;
     }
 
     fn eject(&mut self, fault: Fault, criteria: &Criteria, now: Instant) -> Cause {
         self.ejections.begin(fault, &criteria.limits, now);
         self.probing.restart_count();
-        self.ramp = None;
+        self.slow_start = None;
         self.known = false;
         Cause::Ejected(fault)
     }
 
-    /// Ends the ejection if it may end: its time is over and probes have nothing against it, or enough of them passed
-    /// after they had seen the fault themselves.
+    /// Ends the ejection if it may end: its time is over and its probes pass, or enough of them passed after they had
+    /// seen the fault themselves.
     fn end_ejection(&mut self, criteria: &Criteria, now: Instant) -> Option<Cause> {
-        if !self.ejections.is_out() {
+        if !self.ejections.is_ejected() {
             return None;
         }
         let served = self.ejections.serve(now);
@@ -285,7 +303,7 @@ impl Gateway {
         }
         self.ejections.end(now);
         if !down {
-            self.welcome(criteria, now);
+            self.bring_back(criteria, now);
         }
         Some(if served {
             Cause::EjectionEnded
@@ -294,15 +312,15 @@ impl Gateway {
         })
     }
 
-    /// It is in again: with a clean record, and little traffic to begin with.
-    fn welcome(&mut self, criteria: &Criteria, now: Instant) {
+    /// It gets traffic again: little to begin with, and its earlier traffic no longer counts.
+    fn bring_back(&mut self, criteria: &Criteria, now: Instant) {
         self.ejections.back(now);
         self.detector = Detector::new(now);
         self.stall = StallWatch::new(now);
-        self.ramp = (!self.drained && !criteria.slow_start.is_zero()).then(|| Ramp::new(now));
+        self.slow_start = (!self.drained && !criteria.slow_start.is_zero()).then(|| SlowStart::new(now));
     }
 
-    /// Whether its requests hang, and a probe too.
+    /// Whether its requests are not answered, and a probe neither.
     fn is_stalled(&mut self, criteria: &Criteria, now: Instant) -> bool {
         let Some(check) = self.watching(criteria) else {
             return false;
@@ -313,16 +331,16 @@ impl Gateway {
         self.stall.is_confirmed(self.probing.confirms_stall(check), now)
     }
 
-    /// The check that confirms a stall, if there is one and anybody is interested.
+    /// The check that confirms a stall, if the gateway gets traffic.
     fn watching<'a>(&self, criteria: &'a Criteria) -> Option<&'a HealthCheck> {
         criteria.check.as_ref().filter(|_| self.is_in())
     }
 }
 
-/// Whether a round trip changed so much that it is worth telling.
-fn differs(told: Option<Duration>, now: Option<Duration>) -> bool {
-    match (told, now) {
-        (Some(told), Some(now)) => told.abs_diff(now) > (told / 4).max(Duration::from_millis(1)),
-        _ => told != now,
+/// Whether a round trip changed so much that it is worth a new view.
+fn differs(published: Option<Duration>, now: Option<Duration>) -> bool {
+    match (published, now) {
+        (Some(published), Some(now)) => published.abs_diff(now) > (published / 4).max(Duration::from_millis(1)),
+        _ => published != now,
     }
 }

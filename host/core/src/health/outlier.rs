@@ -1,20 +1,27 @@
-//! What traffic says of a gateway: streaks, bursts, shares and stalls.
+//! Outlier detection: what traffic shows of a gateway.
 
 use super::Evidence;
+use super::window::{Counts, Window};
 use crate::config::OutlierDetection;
+use std::fmt;
 use std::time::{Duration, Instant};
 
-/// So many connection failures in a row within [`BURST_SPAN`] eject at once: a dead gateway refuses everything, a
-/// living one with an unlucky packet does not.
+/// So many connection failures in a row within [`BURST_SPAN`] eject at once: a dead gateway refuses every connection, a
+/// single lost packet fails one.
 const BURST: u64 = 3;
 const BURST_SPAN: Duration = Duration::from_secs(1);
 
-/// What became of a gateway's attempts since it was last looked at.
+/// Fewer unanswered requests than this may be single slow ones.
+const UNANSWERED_MIN: u64 = 5;
+
+/// How a gateway's attempts ended since the last reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     counts: [u64; Evidence::ALL.len()],
     /// Attempts in flight now.
     pub in_flight: u32,
+    /// Overtaken attempts, of this reading or of earlier ones, that the gateway did not answer for long after that.
+    pub unanswered: u64,
 }
 
 impl Traffic {
@@ -24,14 +31,25 @@ impl Traffic {
         Self { in_flight, ..self }
     }
 
+    /// With so many overtaken attempts found to be unanswered.
+    #[must_use]
+    pub fn with_unanswered(self, unanswered: u64) -> Self {
+        Self { unanswered, ..self }
+    }
+
     /// How many ended like this.
     pub fn of(&self, evidence: Evidence) -> u64 {
         self.counts[evidence as usize]
     }
 
-    /// How many ended.
+    /// How many ended with an answer or a failure: the overtaken and cancelled ones have neither.
     pub fn ended(&self) -> u64 {
-        self.counts.iter().sum()
+        self.successes() + self.failures()
+    }
+
+    /// How many were overtaken by the answer of another region.
+    pub fn overtaken(&self) -> u64 {
+        self.of(Evidence::Overtaken)
     }
 
     /// How many succeeded.
@@ -39,9 +57,10 @@ impl Traffic {
         self.of(Evidence::Success)
     }
 
-    /// How many count against the gateway.
+    /// How many failed.
     pub fn failures(&self) -> u64 {
-        self.ended() - self.successes()
+        let failures = Evidence::ALL.into_iter().filter(|evidence| evidence.is_failure());
+        failures.map(|evidence| self.of(evidence)).sum()
     }
 
     /// Failures that are the gateway's rather than the application's: all but [`Evidence::ServerError`].
@@ -65,7 +84,7 @@ impl FromIterator<(Evidence, u64)> for Traffic {
     }
 }
 
-/// What traffic shows to be wrong with a gateway.
+/// Why outlier detection ejects a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// Three connection failures in a row within a second.
@@ -76,37 +95,71 @@ pub enum Fault {
     Consecutive,
     /// [`OutlierDetection::failure_percent`] of the requests of the window.
     FailureShare,
-    /// Answers stopped coming while requests are in flight, and a probe is not answered either.
+    /// [`OutlierDetection::overtaken_percent`] of the requests of the window were overtaken by an answer of another region
+    /// at least twice as fast.
+    Latency,
+    /// [`OutlierDetection::failure_percent`] of the requests of the window were overtaken and not answered for long after
+    /// that: they seem to be lost.
+    Lost,
+    /// No attempt ends while requests are in flight, and a probe is not answered either.
     Stalled,
 }
 
 impl Fault {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 7] = [
+        Self::ConnectBurst,
+        Self::Unanswered,
+        Self::Consecutive,
+        Self::FailureShare,
+        Self::Latency,
+        Self::Lost,
+        Self::Stalled,
+    ];
+
     /// The word for it in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectBurst => "connect_burst",
             Self::Unanswered => "unanswered",
             Self::Consecutive => "consecutive_failures",
-            Self::FailureShare => "failure_share",
+            Self::FailureShare => "failure_percent",
+            Self::Latency => "latency",
+            Self::Lost => "lost_requests",
             Self::Stalled => "stalled",
         }
     }
 
-    /// Whether a probe is bound to see it too, so that probes also see its end.
+    /// Whether probes see it too, so that they also see its end.
     pub fn shows_in_probes(self) -> bool {
         matches!(self, Self::ConnectBurst | Self::Stalled)
     }
 
-    /// Whether nobody gets an answer: then nothing is lost by doing without the gateway, as long as there is another.
+    /// Whether no request gets an answer: then nothing is lost by ejecting the gateway, as long as there is another.
     pub(super) fn is_total(self) -> bool {
         matches!(self, Self::ConnectBurst | Self::Unanswered | Self::Stalled)
     }
 }
 
-/// What the recent traffic of one gateway was like.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConnectBurst => "three connection failures within a second",
+            Self::Unanswered => "consecutive requests without an answer",
+            Self::Consecutive => "consecutive failures",
+            Self::FailureShare => "too many failures",
+            Self::Latency => "another region answered its requests at least twice as fast",
+            Self::Lost => "too many requests were never answered",
+            Self::Stalled => "neither requests nor probes are answered",
+        })
+    }
+}
+
+/// The recent traffic of one gateway.
 ///
 /// The order of outcomes within one reading is unknown. A reading with a success in it ends a streak, so that a streak
-/// is never longer than it can have been.
+/// is never counted longer than it was. Overtaken attempts are no failures: they count in shares of the window only,
+/// never in a streak.
 #[derive(Clone, Debug)]
 pub(super) struct Detector {
     /// Failures since the last success, and since the last answer, good or bad.
@@ -129,16 +182,24 @@ impl Detector {
         }
     }
 
-    /// Takes in a reading, and says what is wrong by it. Says so again with every further failure.
+    /// Takes in a reading, and gives the reason to eject the gateway, if there is one. Gives it again with every further
+    /// failure or overtaken attempt.
     pub(super) fn observe(&mut self, traffic: &Traffic, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
-        self.window
-            .add(traffic.ended(), traffic.gateway_failures(), limits.window, now);
-        let (requests, failures) = self.window.sums(limits.window, now);
+        let counts = Counts {
+            ended: traffic.ended(),
+            failures: traffic.gateway_failures(),
+            overtaken: traffic.overtaken(),
+            unanswered: traffic.unanswered,
+        };
+        self.window.add(&counts, limits.window, now);
         self.count_streak(traffic);
         self.count_connects(traffic, now);
-        if traffic.failures() == 0 {
-            return None;
-        }
+        let failed = (traffic.failures() > 0).then(|| self.failure(limits, now)).flatten();
+        failed.or_else(|| self.latency(&counts, limits, now))
+    }
+
+    /// What its failures show.
+    fn failure(&self, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
         let in_a_row = u64::from(limits.consecutive_failures);
         if self.unconnected >= BURST {
             Some(Fault::ConnectBurst)
@@ -146,11 +207,23 @@ impl Detector {
             Some(Fault::Unanswered)
         } else if in_a_row > 0 && self.streak >= in_a_row {
             Some(Fault::Consecutive)
-        } else if is_share(failures, requests, limits) {
+        } else if is_failing(&self.window.sum(limits.window, now), limits) {
             Some(Fault::FailureShare)
         } else {
             None
         }
+    }
+
+    /// What its overtaken attempts show. The latest part of the window is enough, if it holds enough requests: what was
+    /// fast before does not make up for what is slow now.
+    fn latency(&self, fresh: &Counts, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
+        let mut suffixes = self.window.suffixes(limits.window, now);
+        if fresh.overtaken > 0 && suffixes.any(|counts| is_overtaken(&counts, limits)) {
+            return Some(Fault::Latency);
+        }
+        let mut suffixes = self.window.suffixes(limits.window, now);
+        let is_lost = fresh.unanswered > 0 && suffixes.any(|counts| is_losing(&counts, limits));
+        is_lost.then_some(Fault::Lost)
     }
 
     fn count_streak(&mut self, traffic: &Traffic) {
@@ -182,70 +255,30 @@ impl Detector {
 
     /// How many attempts ended within the window.
     pub(super) fn recent(&self, limits: &OutlierDetection, now: Instant) -> u64 {
-        self.window.sums(limits.window, now).0
+        self.window.sum(limits.window, now).ended
     }
 }
 
-fn is_share(failures: u64, requests: u64, limits: &OutlierDetection) -> bool {
-    limits.failure_percent > 0
-        && failures > 0
-        && requests >= u64::from(limits.min_requests)
-        && failures.saturating_mul(100) >= requests.saturating_mul(u64::from(limits.failure_percent))
+fn is_failing(counts: &Counts, limits: &OutlierDetection) -> bool {
+    counts.failures > 0
+        && counts.ended >= u64::from(limits.min_requests)
+        && is_share(counts.failures, counts.ended, limits.failure_percent)
 }
 
-/// Buckets of a [`Window`].
-const BUCKETS: usize = 10;
-
-/// Requests and failures of the last while, in ten steps.
-#[derive(Clone, Debug)]
-struct Window {
-    epoch: Instant,
-    buckets: [Bucket; BUCKETS],
+fn is_overtaken(counts: &Counts, limits: &OutlierDetection) -> bool {
+    counts.requests() >= u64::from(limits.overtaken_min_requests)
+        && is_share(counts.overtaken, counts.requests(), limits.overtaken_percent)
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    /// Which tenth of a window since the epoch this is.
-    index: u64,
-    requests: u64,
-    failures: u64,
+fn is_losing(counts: &Counts, limits: &OutlierDetection) -> bool {
+    counts.unanswered >= UNANSWERED_MIN
+        && counts.requests() >= u64::from(limits.min_requests)
+        && is_share(counts.unanswered, counts.requests(), limits.failure_percent)
 }
 
-impl Window {
-    fn new(now: Instant) -> Self {
-        Self {
-            epoch: now,
-            buckets: [Bucket::default(); BUCKETS],
-        }
-    }
-
-    fn add(&mut self, requests: u64, failures: u64, span: Duration, now: Instant) {
-        let index = self.index(span, now);
-        let bucket = &mut self.buckets[index as usize % BUCKETS];
-        if bucket.index != index {
-            *bucket = Bucket {
-                index,
-                ..Bucket::default()
-            };
-        }
-        bucket.requests += requests;
-        bucket.failures += failures;
-    }
-
-    /// Requests and failures of the window that ends now.
-    fn sums(&self, span: Duration, now: Instant) -> (u64, u64) {
-        let index = self.index(span, now);
-        self.buckets
-            .iter()
-            .filter(|bucket| bucket.index + BUCKETS as u64 > index)
-            .fold((0, 0), |sum, bucket| (sum.0 + bucket.requests, sum.1 + bucket.failures))
-    }
-
-    fn index(&self, span: Duration, now: Instant) -> u64 {
-        let step = (span / BUCKETS as u32).as_nanos().max(1);
-        let index = now.saturating_duration_since(self.epoch).as_nanos() / step;
-        u64::try_from(index).unwrap_or(u64::MAX - BUCKETS as u64)
-    }
+/// Whether a part is at least so many percent of the whole; never with 0, which turns a rule off.
+fn is_share(part: u64, whole: u64, percent: u8) -> bool {
+    percent > 0 && part.saturating_mul(100) >= whole.saturating_mul(u64::from(percent))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! When a gateway is probed, and what its probes say.
+//! Active health checks: when a gateway is probed, and what its probes show.
 
 use super::later;
 use crate::chance::spread;
@@ -15,33 +15,41 @@ const PACE_MIN: Duration = Duration::from_millis(5);
 
 /// Requests may be stalled for so many times a usual probe before an unanswered one confirms it.
 const STALL_ROUND_TRIPS: u32 = 4;
-/// No probe confirms a stall sooner.
+/// No probe confirms a stall before this.
 const STALL_MIN: Duration = Duration::from_millis(150);
 
 /// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProbeFailure {
-    /// The name has no address, or nothing is known to be there: no route, or no connection in time.
+    /// No address, no route, or no connection in time.
     Unreachable,
-    /// The host is there and refuses connections.
+    /// The host refuses connections.
     Refused,
     /// The connection broke, or what came over it was not HTTP.
     Broken,
     /// Connected, but no answer in time.
-    Silent,
+    TimedOut,
     /// An answer with this status, which is not 2xx.
     Status(u16),
 }
 
 impl ProbeFailure {
+    /// The words for all of them, in the order of [`ProbeFailure::index`].
+    pub const WORDS: [&str; 5] = ["unreachable", "refused", "protocol_error", "timeout", "bad_status"];
+
     /// The word for it in metrics and logs.
     pub fn as_str(self) -> &'static str {
+        Self::WORDS[self.index()]
+    }
+
+    /// Its kind as a number, below 5.
+    pub fn index(self) -> usize {
         match self {
-            Self::Unreachable => "unreachable",
-            Self::Refused => "refused",
-            Self::Broken => "broken",
-            Self::Silent => "silent",
-            Self::Status(_) => "status",
+            Self::Unreachable => 0,
+            Self::Refused => 1,
+            Self::Broken => 2,
+            Self::TimedOut => 3,
+            Self::Status(_) => 4,
         }
     }
 }
@@ -49,11 +57,11 @@ impl ProbeFailure {
 impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) => write!(f, "answered with status {status}"),
-            Self::Unreachable => f.write_str("cannot be reached"),
-            Self::Refused => f.write_str("refuses connections"),
-            Self::Broken => f.write_str("broke the connection"),
-            Self::Silent => f.write_str("did not answer in time"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Broken => f.write_str("connection broken or not HTTP"),
+            Self::TimedOut => f.write_str("no answer in time"),
         }
     }
 }
@@ -64,9 +72,9 @@ pub type ProbeResult = Result<Duration, ProbeFailure>;
 /// What a probe's end means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The last one needed to call the gateway down.
+    /// The unhealthy threshold is reached.
     Down(ProbeFailure),
-    /// The last one needed to call it up again.
+    /// The healthy threshold is reached after that.
     Up,
 }
 
@@ -77,7 +85,8 @@ pub(super) struct Probing {
     passed: u32,
     /// In a row.
     failed: u32,
-    down: bool,
+    /// How the last probe failed, since the unhealthy threshold was reached.
+    down: Option<ProbeFailure>,
     round_trip: Option<Duration>,
     due: Instant,
     last: Option<Instant>,
@@ -87,12 +96,12 @@ pub(super) struct Probing {
 }
 
 impl Probing {
-    /// Due at once: until the first result nothing is known.
+    /// The first probe is due at once.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             passed: 0,
             failed: 0,
-            down: false,
+            down: None,
             round_trip: None,
             due: now,
             last: None,
@@ -102,6 +111,11 @@ impl Probing {
     }
 
     pub(super) fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// How the last probe failed, when the gateway is unhealthy by its probes.
+    pub(super) fn down(&self) -> Option<ProbeFailure> {
         self.down
     }
 
@@ -114,7 +128,7 @@ impl Probing {
         self.passed
     }
 
-    /// Only what comes from here on counts as success.
+    /// Only probes that end from now on count.
     pub(super) fn restart_count(&mut self) {
         self.passed = 0;
     }
@@ -152,20 +166,19 @@ impl Probing {
                 self.failed = 0;
                 self.passed = self.passed.saturating_add(1);
                 self.hurry = self.hurry.saturating_sub(1);
-                if !self.down {
-                    return None;
-                }
+                self.down?;
                 if self.passed < check.healthy_threshold.max(1) {
                     self.hurry(check.healthy_threshold, check, now);
                     return None;
                 }
-                self.down = false;
+                self.down = None;
                 Some(Turn::Up)
             }
             Err(failure) => {
                 self.passed = 0;
                 self.failed = self.failed.saturating_add(1);
-                if self.down {
+                if self.is_down() {
+                    self.down = Some(failure);
                     self.hurry = 0;
                     return None;
                 }
@@ -174,13 +187,13 @@ impl Probing {
                     return None;
                 }
                 self.hurry = 0;
-                self.down = true;
+                self.down = Some(failure);
                 Some(Turn::Down(failure))
             }
         }
     }
 
-    /// There is reason to doubt: probes now, and so many at the fast pace.
+    /// The gateway is suspected: probes now, and so many at the fast pace.
     pub(super) fn hurry(&mut self, count: u32, check: &HealthCheck, now: Instant) {
         self.hurry = self.hurry.max(count);
         let soonest = self.last.map_or(now, |last| later(last, fast(check)).max(now));
@@ -194,7 +207,7 @@ impl Probing {
         Some(later(begun, usual.max(STALL_MIN).min(check.timeout)))
     }
 
-    /// Another check applies from now on. Without one, what probes said no longer counts.
+    /// Another check applies from now on. Without one, earlier probes no longer count.
     pub(super) fn reconfigure(&mut self, check: Option<&HealthCheck>, now: Instant) {
         self.due = now;
         if check.is_none() {

@@ -1,5 +1,5 @@
-//! Requests in flight while none ends: a gateway that accepts and never answers produces no evidence until attempts
-//! time out. The silence itself is the evidence, and a probe confirms it.
+//! Stall detection: requests are in flight and none ends. A gateway that accepts and never answers shows no failure until
+//! attempts time out; a probe that is not answered either confirms the stall sooner.
 
 use super::later;
 use super::outlier::Traffic;
@@ -21,20 +21,20 @@ pub(super) struct StallWatch {
     in_flight: u32,
     /// When an attempt last ended, or nothing was in flight.
     progress: Instant,
-    /// When the silence becomes a stall, and when it has lasted so long that these may as well be requests that take
-    /// their time; both after `progress`. `None` with too little traffic to say.
+    /// When it becomes a stall, and when it has lasted so long that these may as well be long requests; both after
+    /// `progress`. `None` with too little traffic to say.
     span: Option<(Duration, Duration)>,
     phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// It has not been long.
+    /// No stall.
     Watching,
-    /// Too long: a probe is to confirm it.
+    /// A stall that a probe is to confirm.
     Noticed,
-    /// Nothing follows from it any more.
-    Dropped,
+    /// A stall from which nothing follows any more.
+    Dismissed,
 }
 
 impl StallWatch {
@@ -47,7 +47,7 @@ impl StallWatch {
         }
     }
 
-    /// Takes in a reading. `recent` attempts ended within the `window` that ends now.
+    /// A reading. `recent` attempts ended within the `window` that ends now.
     pub(super) fn observe(&mut self, traffic: &Traffic, recent: u64, window: Duration, now: Instant) {
         self.in_flight = traffic.in_flight;
         if traffic.ended() == 0 && traffic.in_flight > 0 {
@@ -69,31 +69,31 @@ impl StallWatch {
         };
         let begins = self.phase == Phase::Watching && now < to;
         self.phase = match self.phase {
-            _ if now >= to => Phase::Dropped,
+            _ if now >= to => Phase::Dismissed,
             Phase::Watching => Phase::Noticed,
             phase => phase,
         };
         begins
     }
 
-    /// Whether a probe unanswered until `confirmed` shows by now that the gateway hangs.
+    /// Whether the stall is confirmed by now, by a probe that is unanswered at `confirmed`.
     pub(super) fn is_confirmed(&self, confirmed: Option<Instant>, now: Instant) -> bool {
         self.phase == Phase::Noticed && self.bounds().is_some() && confirmed.is_some_and(|at| now >= at)
     }
 
-    /// Nothing follows from the stall that is on.
-    pub(super) fn drop_it(&mut self) {
-        self.phase = Phase::Dropped;
+    /// Nothing follows from the current stall.
+    pub(super) fn dismiss(&mut self) {
+        self.phase = Phase::Dismissed;
     }
 
-    /// The next moment at which time alone changes something. A probe unanswered until `confirmed` will show that the
-    /// gateway hangs.
+    /// The next moment at which time alone changes something. A probe that is unanswered at `confirmed` confirms the
+    /// stall.
     pub(super) fn poll_timeout(&self, confirmed: Option<Instant>) -> Option<Instant> {
         let (from, to) = self.bounds()?;
         match self.phase {
             Phase::Watching => Some(from),
             Phase::Noticed => Some(confirmed.map_or(to, |at| at.min(to))),
-            Phase::Dropped => None,
+            Phase::Dismissed => None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The gateways of one service, and what they share: criteria, and a ceiling on ejections.
+//! The gateways of one service, and what they share: their configuration, and a ceiling on ejections.
 
 use super::gateway::Gateway;
 use super::outlier::Fault;
@@ -8,7 +8,7 @@ use crate::slots::Slots;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// By what a service's gateways are judged.
+/// The part of a service's configuration that decides about the health of its gateways.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Criteria {
     pub(super) check: Option<HealthCheck>,
@@ -16,24 +16,25 @@ pub(super) struct Criteria {
     pub(super) slow_start: Duration,
 }
 
-/// How a gateway's fellows are doing.
+/// The other gateways of a gateway's service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peers {
     /// One more gateway of the service may be ejected.
     pub(super) room: bool,
-    /// Somebody else is there to answer.
+    /// Another one gets traffic.
     pub(super) others: bool,
-    /// Probes watch them all.
+    /// The service has active health checks.
     pub(super) probed: bool,
 }
 
 impl Peers {
-    /// Whether a gateway with this fault may be ejected. One that answers most requests is better than nobody; one that
-    /// answers nobody is worth nothing while another is there. The last one is left to the probes; without any it goes
-    /// too, so that panic mode tries them all and finds the one that is back.
-    pub(super) fn can_spare_it(self, fault: Fault) -> bool {
+    /// Whether a gateway with this fault may be ejected. The last one that gets traffic stays while it answers most
+    /// requests. One that answers no request is ejected even beyond the ceiling, as long as another gets traffic; the
+    /// last one of those is left to the probes. Without probes it is ejected too, so that panic mode tries all of them and
+    /// finds the one that is back.
+    pub(super) fn allow_ejection(self, fault: Fault) -> bool {
         match fault {
-            Fault::FailureShare => self.room && self.others,
+            Fault::FailureShare | Fault::Latency | Fault::Lost => self.room && self.others,
             _ => self.room || fault.is_total() && (self.others || !self.probed),
         }
     }
@@ -46,8 +47,8 @@ pub(super) struct Tracked {
     pub(super) criteria: Criteria,
     /// In slot order.
     pub(super) gateways: Vec<Gateway>,
-    /// See [`ServiceHealth::silent`](super::ServiceHealth::silent).
-    pub(super) silent: Slots,
+    /// See [`ServiceHealth::unresponsive`](super::ServiceHealth::unresponsive).
+    pub(super) unresponsive: Slots,
 }
 
 impl Tracked {
@@ -83,13 +84,13 @@ impl Tracked {
             name: service.name.clone(),
             criteria,
             gateways,
-            silent: Slots::EMPTY,
+            unresponsive: Slots::EMPTY,
         };
         tracked.keep_ceiling(now);
         tracked
     }
 
-    /// How the fellows of the gateway in this slot are doing.
+    /// The other gateways than the one in this slot.
     pub(super) fn peers(&self, slot: Slot) -> Peers {
         let mut others = self
             .gateways
@@ -103,7 +104,7 @@ impl Tracked {
         }
     }
 
-    /// Whether nobody is left to answer: the first one to come back is eagerly awaited.
+    /// Whether no gateway gets traffic: then they are probed more often.
     pub(super) fn is_lost(&self) -> bool {
         !self.gateways.iter().any(Gateway::is_in)
     }
@@ -123,18 +124,24 @@ impl Tracked {
         self.gateways.iter().filter(|gateway| gateway.is_ejected()).count()
     }
 
-    /// How many may be ejected at a time. One always may, and so may those that answer nobody.
+    /// How many may be ejected at a time. One always may, and so may those that answer no request.
     fn ceiling(&self) -> usize {
         let share = self.gateways.len() * usize::from(self.criteria.limits.max_ejection_percent) / 100;
         share.max(1)
     }
 
-    /// After a change of configuration more may be ejected than may be: those that would be back first are.
+    /// Ends the ejections that would end first, when more gateways are ejected than a new configuration allows.
     fn keep_ceiling(&mut self, now: Instant) {
-        while self.gateways.iter().filter(|gateway| gateway.is_pardonable()).count() > self.ceiling() {
-            let ejected = self.gateways.iter_mut().filter(|gateway| gateway.is_pardonable());
+        while self
+            .gateways
+            .iter()
+            .filter(|gateway| gateway.counts_for_ceiling())
+            .count()
+            > self.ceiling()
+        {
+            let ejected = self.gateways.iter_mut().filter(|gateway| gateway.counts_for_ceiling());
             if let Some(gateway) = ejected.min_by_key(|gateway| gateway.ejected_until()) {
-                gateway.pardon(&self.criteria, now);
+                gateway.end_early(&self.criteria, now);
             }
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! After every input, in this order: [`handle_timeout`](Tracker::handle_timeout), [`due_probes`](Tracker::due_probes),
 //! [`transitions`](Tracker::transitions), [`changed_view`](Tracker::changed_view); and again when
-//! [`poll_timeout`](Tracker::poll_timeout) comes. Traffic is read before time passes, so that a gateway that answered
-//! in the meantime is not taken for silent.
+//! [`poll_timeout`](Tracker::poll_timeout) comes. Traffic is read before time passes, so that answers which came in the
+//! meantime count.
 
 use super::gateway::Gateway;
 use super::outlier::Traffic;
@@ -29,10 +29,10 @@ pub struct Tracker {
     changed: bool,
 }
 
-/// A probe to be made now. Its end is told to [`Tracker::probe_finished`], whatever it is.
+/// A probe to be made now. Its end goes to [`Tracker::probe_finished`], whatever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueProbe {
-    /// By which its end is told. Never the same for two probes.
+    /// Its number. Never the same for two probes.
     pub ticket: u64,
     /// Whose probe it is, in the configuration of now.
     pub gateway: GatewayId,
@@ -45,7 +45,7 @@ pub struct DueProbe {
 }
 
 impl Tracker {
-    /// Nothing is known of anybody. `seed` decides the jitter of probes.
+    /// All gateways are unknown. `seed` decides the jitter of probes.
     pub fn new(config: &Config, seed: u64, now: Instant) -> Self {
         let mut tracker = Self {
             services: Vec::new(),
@@ -71,11 +71,11 @@ impl Tracker {
             self.services.push(Tracked::new(service, known, &self.drained, now));
         }
         self.changed = true;
-        self.settle_all(Cause::Configuration);
+        self.settle_all(Cause::Configuration, now);
         self.find_isolation();
     }
 
-    /// What a gateway's traffic did since the last time.
+    /// A gateway's traffic since the last reading.
     pub fn observe(&mut self, id: GatewayId, traffic: &Traffic, now: Instant) {
         let Some(service) = self.services.get_mut(id.service.index()) else {
             return;
@@ -86,10 +86,10 @@ impl Tracker {
             .get_mut(id.slot.index())
             .and_then(|gateway| gateway.observe(traffic, &service.criteria, peers, now));
         if let Some(cause) = cause {
-            self.settle(id, cause);
+            self.settle(id, cause, now);
         }
         if traffic.ended() > 0 {
-            self.listen(id);
+            self.find_unresponsive(id);
             self.find_isolation();
         }
     }
@@ -102,11 +102,11 @@ impl Tracker {
         let service = &mut self.services[id.service.index()];
         let cause = service.gateways[id.slot.index()].probe_finished(result, &service.criteria, now);
         // Whatever the cause, the round trip may be news.
-        self.settle(id, cause.unwrap_or(Cause::Evidence));
+        self.settle(id, cause.unwrap_or(Cause::Evidence), now);
         self.find_isolation();
     }
 
-    /// An operator takes a region out of all services. How many gateways it has; with none it is not remembered.
+    /// An operator drains a region in all services. How many gateways it has; with none it is not remembered.
     pub fn drain(&mut self, region: &RegionName, now: Instant) -> usize {
         let count = self.set_drained(region, true, now);
         if count > 0 {
@@ -115,7 +115,7 @@ impl Tracker {
         count
     }
 
-    /// The operator puts it back; it is ramped up. How many gateways it has.
+    /// The operator ends that; the region comes back in slow start. How many gateways it has.
     pub fn undrain(&mut self, region: &RegionName, now: Instant) -> usize {
         self.drained.remove(region);
         self.set_drained(region, false, now)
@@ -132,35 +132,35 @@ impl Tracker {
         self.services.iter().filter_map(Tracked::poll_timeout).min()
     }
 
-    /// Takes in that it is `now`.
+    /// Time passes.
     pub fn handle_timeout(&mut self, now: Instant) {
         for id in self.ids().collect::<Vec<_>>() {
             let service = &mut self.services[id.service.index()];
             let peers = service.peers(id.slot);
             let cause = service.gateways[id.slot.index()].handle_timeout(&service.criteria, peers, now);
             // Whatever the cause, the share may be news.
-            self.settle(id, cause.unwrap_or(Cause::RampedUp));
+            self.settle(id, cause.unwrap_or(Cause::WarmedUp), now);
         }
         self.begin_probes(now);
     }
 
-    /// The probes that became due. Each is told once.
+    /// The probes that became due. Each is returned once.
     pub fn due_probes(&mut self) -> Vec<DueProbe> {
         std::mem::take(&mut self.due)
     }
 
-    /// What changed, in order. Each is told once.
+    /// State changes in order. Each is returned once.
     pub fn transitions(&mut self) -> Vec<Transition> {
         std::mem::take(&mut self.transitions)
     }
 
-    /// What is known of all gateways.
+    /// The health of all gateways.
     pub fn view(&self) -> HealthView {
         let gateways = |service: &Tracked| service.gateways.iter().map(Gateway::health).collect();
         let services = self
             .services
             .iter()
-            .map(|service| ServiceHealth::new(gateways(service)).with_silent(service.silent));
+            .map(|service| ServiceHealth::new(gateways(service)).with_unresponsive(service.unresponsive));
         HealthView::new(services.collect()).isolated_when(self.isolated)
     }
 
@@ -198,20 +198,20 @@ impl Tracker {
                 count += 1;
             }
         }
-        self.settle_all(Cause::Operator);
+        self.settle_all(Cause::Operator, now);
         count
     }
 
-    fn settle_all(&mut self, cause: Cause) {
+    fn settle_all(&mut self, cause: Cause, now: Instant) {
         for id in self.ids().collect::<Vec<_>>() {
-            self.settle(id, cause);
+            self.settle(id, cause, now);
         }
     }
 
-    fn settle(&mut self, id: GatewayId, cause: Cause) {
-        self.listen(id);
+    fn settle(&mut self, id: GatewayId, cause: Cause, now: Instant) {
+        self.find_unresponsive(id);
         let gateway = &mut self.services[id.service.index()].gateways[id.slot.index()];
-        let Some(from) = gateway.settle() else {
+        let Some(from) = gateway.settle(cause, now) else {
             return;
         };
         self.changed = true;
@@ -226,25 +226,25 @@ impl Tracker {
         }
     }
 
-    /// Whether this gateway has fallen silent, or no longer is.
-    fn listen(&mut self, id: GatewayId) {
+    /// Whether this gateway has become unresponsive, or no longer is.
+    fn find_unresponsive(&mut self, id: GatewayId) {
         let service = &mut self.services[id.service.index()];
-        let silent = service.gateways[id.slot.index()].is_silent();
-        self.changed |= silent != service.silent.contains(id.slot);
-        if silent {
-            service.silent.insert(id.slot);
+        let unresponsive = service.gateways[id.slot.index()].is_unresponsive();
+        self.changed |= unresponsive != service.unresponsive.contains(id.slot);
+        if unresponsive {
+            service.unresponsive.insert(id.slot);
         } else {
-            service.silent.remove(id.slot);
+            service.unresponsive.remove(id.slot);
         }
     }
 
-    /// With one address only there is no telling whose fault it is.
+    /// With one address only, it is either end's network.
     fn find_isolation(&mut self) {
         let mut gateways = self.services.iter().flat_map(|service| &service.gateways);
-        let nobody = gateways.clone().all(|gateway| gateway.reached() == Some(false));
+        let none = gateways.clone().all(|gateway| gateway.reached() == Some(false));
         let first = gateways.next();
         let several = gateways.any(|gateway| first.is_some_and(|first| gateway.address != first.address));
-        let isolated = nobody && several;
+        let isolated = none && several;
         self.changed |= isolated != self.isolated;
         self.isolated = isolated;
     }

@@ -1,9 +1,10 @@
-//! Changes of state, and their causes.
+//! State changes and their causes.
 
 use super::State;
 use super::outlier::Fault;
 use super::probing::ProbeFailure;
 use crate::id::GatewayId;
+use std::fmt;
 
 /// A gateway went from one state to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,19 +22,20 @@ pub struct Transition {
 /// Why a gateway's state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// It was seen to work.
+    /// Its first good answer.
     Evidence,
-    /// So many probes in a row failed; the last of them like this.
+    /// Failed active health checks: [`unhealthy_threshold`](crate::config::HealthCheck::unhealthy_threshold) probes in a
+    /// row, the last of them like this.
     ProbesFailed(ProbeFailure),
-    /// So many probes in a row passed.
+    /// Passed active health checks: enough probes in a row.
     ProbesPassed,
-    /// Traffic.
+    /// Outlier detection.
     Ejected(Fault),
     /// The time of its ejection is over.
     EjectionEnded,
-    /// It has all of its traffic again.
-    RampedUp,
-    /// An operator.
+    /// The end of its slow start.
+    WarmedUp,
+    /// An operator's drain, or its end.
     Operator,
     /// A new configuration.
     Configuration,
@@ -43,14 +45,29 @@ impl Cause {
     /// The word for it in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Evidence => "evidence",
+            Self::Evidence => "first_answer",
             Self::ProbesFailed(_) => "probes_failed",
             Self::ProbesPassed => "probes_passed",
             Self::Ejected(fault) => fault.as_str(),
             Self::EjectionEnded => "ejection_ended",
-            Self::RampedUp => "ramped_up",
+            Self::WarmedUp => "warmed_up",
             Self::Operator => "operator",
             Self::Configuration => "configuration",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Evidence => f.write_str("answers"),
+            Self::ProbesFailed(failure) => write!(f, "probes failed: {failure}"),
+            Self::ProbesPassed => f.write_str("probes passed"),
+            Self::Ejected(fault) => write!(f, "ejected: {fault}"),
+            Self::EjectionEnded => f.write_str("ejection ended"),
+            Self::WarmedUp => f.write_str("slow start ended"),
+            Self::Operator => f.write_str("by an operator"),
+            Self::Configuration => f.write_str("by a new configuration"),
         }
     }
 }

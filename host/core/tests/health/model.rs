@@ -1,5 +1,5 @@
-//! A small model of the tracker that keeps everything that happened and works the verdict out from it again and again.
-//! It knows nothing of pace and stalls.
+//! A small model of the tracker that keeps everything that happened and works the state out from it again and again.
+//! It knows nothing of pace, stalls and latency.
 
 use portolan_core::config::{HealthCheck, OutlierDetection, ServiceParts};
 use portolan_core::health::{Evidence, State};
@@ -69,14 +69,14 @@ impl Model {
     }
 
     pub(crate) fn view(&self) -> Vec<(State, u16)> {
-        let verdict = |one: &One| match one.ramp {
+        let state = |one: &One| match one.ramp {
             _ if one.drained => (State::Draining, 1000),
             _ if one.is_out() => (State::Unhealthy, 1000),
-            Some((since, now)) => (State::Degraded, 100 + 100 * tenths(now - since, self.slow_start)),
+            Some((since, now)) => (State::Warming, 100 + 100 * tenths(now - since, self.slow_start)),
             None if one.known => (State::Healthy, 1000),
             None => (State::Unknown, 1000),
         };
-        self.gateways.iter().map(verdict).collect()
+        self.gateways.iter().map(state).collect()
     }
 
     pub(crate) fn traffic(&mut self, slot: usize, outcomes: &Outcomes, now: Instant) {
@@ -240,7 +240,7 @@ impl One {
         let recent = self.readings.iter().filter(|(at, _)| tenth(*at) + 10 > tenth(now));
         let (mut all, mut failed) = (0, 0);
         for (_, outcomes) in recent {
-            all += count(outcomes, |_| true);
+            all += count(outcomes, |it| it == Evidence::Success || it.is_failure());
             failed += count(outcomes, |it| it.is_failure() && it != Evidence::ServerError);
         }
         let enough = all >= u64::from(limits.min_requests) && failed > 0 && limits.failure_percent > 0;

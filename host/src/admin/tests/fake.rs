@@ -278,14 +278,14 @@ fn health() -> HealthView {
     let gateway = |state, share| GatewayHealth {
         state,
         share,
-        round_trip: None,
+        ..GatewayHealth::default()
     };
     HealthView::new(vec![
         ServiceHealth::new(vec![
             gateway(State::Unhealthy, 1000),
             GatewayHealth {
                 round_trip: Some(Duration::from_micros(81_500)),
-                ..gateway(State::Degraded, 250)
+                ..gateway(State::Warming, 250)
             },
             gateway(State::Healthy, 1000),
         ]),
@@ -317,7 +317,7 @@ fn count(shown: &ServicePicture) {
         panic!("three regions")
     };
     west.observe(0, Evidence::ConnectFailed);
-    shown.vitals.retried(0, Retry::Made);
+    shown.vitals.retried(0, Retry::Attempted);
     for worker in [0, 1, 1] {
         east.observe(worker, Evidence::Success);
         east.answered(worker, Duration::from_millis(80));

@@ -163,7 +163,7 @@ async fn regions_are_shown_with_what_they_do_and_what_stands_against_them() {
     assert_eq!(storefront.policy, "plugin canary");
     assert_eq!(storefront.unanswered["residency"], 2);
     assert_eq!(storefront.decisions["fallback"], 1);
-    assert_eq!(storefront.retries["made"], 1);
+    assert_eq!(storefront.retries["attempted"], 1);
     let [west, east, south] = storefront.regions.as_slice() else {
         panic!("{storefront:?}")
     };
@@ -171,7 +171,7 @@ async fn regions_are_shown_with_what_they_do_and_what_stands_against_them() {
         (west.state.as_str(), west.excluded.as_deref()),
         ("unhealthy", Some("unhealthy"))
     );
-    assert_eq!((east.state.as_str(), east.share), ("degraded", 0.25));
+    assert_eq!((east.state.as_str(), east.share), ("warming", 0.25));
     assert_eq!((east.answered["2xx"], east.attempts["success"]), (3, 3));
     assert_eq!((east.first_byte.count, east.probe_ms), (3, Some(81.5)));
     assert_eq!((south.in_flight, south.excluded.as_deref()), (1, Some("full")));
@@ -431,7 +431,7 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
         (r#"portolan_decisions_total{service="storefront",by="fallback"}"#, 1.0),
         (r#"portolan_retries_total{service="storefront"}"#, 1.0),
         (
-            r#"portolan_retries_skipped_total{service="storefront",reason="deadline"}"#,
+            r#"portolan_retries_skipped_total{service="storefront",reason="request_timeout"}"#,
             0.0,
         ),
         (r#"portolan_request_decide_seconds_count{service="storefront"}"#, 3.0),

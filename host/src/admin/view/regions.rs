@@ -9,7 +9,7 @@ use portolan_core::config::{Gateway, Service};
 use portolan_core::decision::policy_name;
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// `GET /api/v1/regions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,9 +54,11 @@ pub struct Region {
     pub weight: u32,
     /// Concurrent requests beyond which it is passed over.
     pub max_requests: Option<u32>,
-    /// `unknown`, `healthy`, `degraded`, `unhealthy` or `draining`.
+    /// `unknown`, `healthy`, `warming`, `unhealthy` or `draining`.
     pub state: String,
-    /// How much of its traffic it gets, 0 to 1: less than 1 while it is ramped up.
+    /// Why; `None` before the first state change.
+    pub why: Option<Why>,
+    /// Its share of its usual traffic, 0 to 1: less than 1 during slow start.
     pub share: f64,
     /// Why it gets no new requests; `None` when it does.
     pub excluded: Option<String>,
@@ -70,6 +72,23 @@ pub struct Region {
     pub attempts: Counts,
     /// Times from the beginning of an attempt to the head of its response, since the start.
     pub first_byte: Times,
+}
+
+/// Why a region is in its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// The cause: one of a fixed set of words.
+    pub cause: String,
+    /// The cause in words.
+    pub detail: String,
+    /// When it got into the state, in seconds since 1970.
+    pub since: f64,
+    /// How long that is ago.
+    pub for_seconds: f64,
+    /// When its ejection ends, in seconds since 1970, unless probes end it earlier; `None` when it is not ejected.
+    pub ejected_until: Option<f64>,
+    /// How long that still is.
+    pub ejected_for_seconds: Option<f64>,
 }
 
 /// Durations since the start.
@@ -129,6 +148,7 @@ impl Region {
             weight: gateway.weight,
             max_requests: gateway.max_requests,
             state: health.state.as_str().into(),
+            why: Why::of(&health.why, Instant::now(), SystemTime::now()),
             share: f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE),
             excluded: exclusion(gateway, health.state, in_flight, panic).map(|why| why.as_str().into()),
             probe_ms: health.round_trip.map(millis),
@@ -144,7 +164,24 @@ impl Region {
     }
 }
 
-/// Why a gateway gets no new requests from any client. Residency is not among the reasons: it depends on the client.
+impl Why {
+    /// At this moment, by both clocks.
+    fn of(why: &portolan_core::health::Why, now: Instant, time: SystemTime) -> Option<Self> {
+        let (cause, since) = (why.cause?, now.saturating_duration_since(why.since?));
+        let left = why.ejected_until.map(|until| until.saturating_duration_since(now));
+        let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Some(Self {
+            cause: cause.as_str().into(),
+            detail: cause.to_string(),
+            since: time.saturating_sub(since).as_secs_f64(),
+            for_seconds: since.as_secs_f64(),
+            ejected_until: left.map(|left| (time + left).as_secs_f64()),
+            ejected_for_seconds: left.map(|left| left.as_secs_f64()),
+        })
+    }
+}
+
+/// Why a gateway gets no new requests at all. Residency is not among it: that depends on the client.
 fn exclusion(gateway: &Gateway, state: State, in_flight: u32, panic: bool) -> Option<Exclusion> {
     match state {
         State::Draining => Some(Exclusion::Draining),

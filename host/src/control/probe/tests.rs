@@ -31,7 +31,9 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
         probe,
         timeout: Duration::from_millis(300),
     };
-    Network::new(Arc::new(At(addresses.to_vec()))).probe(&due).await
+    Network::new(Arc::new(At(addresses.to_vec())), Dialer::tcp())
+        .probe(&due)
+        .await
 }
 
 /// Probes a gateway that answers with these bytes and closes, or says nothing. Gives what it was asked, too.
@@ -77,7 +79,7 @@ async fn only_an_answer_of_success_is_good() {
         ),
         (Some("SSH-2.0-OpenSSH_9.2\r\n\r\n"), ProbeFailure::Broken),
         (Some(""), ProbeFailure::Broken),
-        (None, ProbeFailure::Silent),
+        (None, ProbeFailure::TimedOut),
     ] {
         assert_eq!(answered(answer).await.0, Err(failure), "{answer:?}");
     }

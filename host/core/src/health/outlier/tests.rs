@@ -120,11 +120,75 @@ fn faults_by_what_was_read() {
 }
 
 #[test]
+fn overtaken_requests_eject_by_their_share_only() {
+    check(
+        vec![
+            (
+                "half of twenty",
+                vec![(0, vec![(Success, 10), (Overtaken, 10)])],
+                Some(Fault::Latency),
+            ),
+            ("fewer than half", vec![(0, vec![(Success, 11), (Overtaken, 10)])], None),
+            ("nineteen", vec![(0, vec![(Overtaken, 19)])], None),
+            ("hundreds in a row, slowly", repeated(300, 110, &[(Overtaken, 1)]), None),
+            (
+                "as many within the window",
+                repeated(20, 100, &[(Overtaken, 1)]),
+                Some(Fault::Latency),
+            ),
+            (
+                "what was fast before does not count",
+                vec![(0, vec![(Success, 400)]), (1_500, vec![(Overtaken, 20)])],
+                Some(Fault::Latency),
+            ),
+            ("hedges that were not needed", vec![(0, vec![(Cancelled, 100)])], None),
+            (
+                "they are no failures",
+                vec![(0, vec![(Success, 46), (TimedOut, 4), (Overtaken, 40)])],
+                Some(Fault::FailureShare),
+            ),
+            (
+                "nor do they end a streak",
+                vec![
+                    (0, vec![(TimedOut, 4)]),
+                    (1, vec![(Overtaken, 4)]),
+                    (2, vec![(TimedOut, 1)]),
+                ],
+                Some(Fault::Unanswered),
+            ),
+        ],
+        &limits(),
+    );
+    let off = OutlierDetection {
+        overtaken_percent: 0,
+        ..limits()
+    };
+    check(vec![("off", vec![(0, vec![(Overtaken, 100)])], None)], &off);
+}
+
+#[test]
+fn unanswered_requests_eject_by_their_share() {
+    let now = Instant::now();
+    let observe = |success, unanswered| {
+        let mut detector = Detector::new(now);
+        let before: Traffic = [(Success, success), (Overtaken, unanswered)].into_iter().collect();
+        assert_eq!(detector.observe(&before, &limits(), now), None);
+        detector.observe(&Traffic::default().with_unanswered(unanswered), &limits(), now)
+    };
+    assert_eq!(observe(95, 5), Some(Fault::Lost));
+    assert_eq!(observe(46, 4), None, "too few of them");
+    assert_eq!(observe(100, 5), None, "too small a share");
+    assert_eq!(observe(40, 9), None, "too few requests");
+}
+
+#[test]
 fn limits_of_zero_turn_detection_off() {
     let off = OutlierDetection {
         consecutive_failures: 0,
         failure_percent: 0,
         min_requests: 0,
+        overtaken_percent: 0,
+        overtaken_min_requests: 0,
         ..limits()
     };
     check(
@@ -155,17 +219,4 @@ fn the_window_slides() {
         observe(2_500, &[(Success, 1), (GatewayError, 2)]),
         Some(Fault::FailureShare)
     );
-}
-
-#[test]
-fn a_gap_of_many_windows_leaves_nothing_behind() {
-    let start = Instant::now();
-    let mut window = Window::new(start);
-    let span = Duration::from_secs(2);
-    window.add(10, 5, span, start);
-    assert_eq!(window.sums(span, start), (10, 5));
-    assert_eq!(window.sums(span, at(start, 1_999)), (10, 5));
-    for millis in [2_000, 4_000, 40_000, 400_000_000] {
-        assert_eq!(window.sums(span, at(start, millis)), (0, 0), "{millis}");
-    }
 }

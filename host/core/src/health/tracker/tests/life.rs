@@ -10,11 +10,11 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// The share of slot 0 whenever it changes, with the time since it became degraded.
-fn ramp(sim: &mut Sim) -> Vec<(Duration, u16)> {
+/// The share of slot 0 whenever it changes, with the time since it began to warm.
+fn slow_start(sim: &mut Sim) -> Vec<(Duration, u16)> {
     let begin = sim.elapsed();
     let mut shares = vec![(Duration::ZERO, sim.health(0).share)];
-    while sim.state(0) == Degraded {
+    while sim.state(0) == Warming {
         let share = sim.health(0).share;
         sim.wait(seconds(20), |sim| sim.health(0).share != share);
         shares.push((sim.elapsed() - begin, sim.health(0).share));
@@ -38,7 +38,7 @@ fn unknown_until_the_first_evidence() {
 }
 
 #[test]
-fn a_failure_below_the_threshold_is_no_verdict() {
+fn failures_below_the_threshold_change_nothing() {
     let mut sim = Sim::new(&shop(1, |_| {}));
     sim.fates[0] = Fate::Dead;
     sim.run(millis(400));
@@ -71,12 +71,12 @@ fn out_by_probes_and_back_in_steps() {
     sim.run(seconds(60));
     assert_eq!(sim.state(0), Unhealthy);
     sim.fates[0] = Fate::Well(5);
-    sim.wait_for(0, Degraded, millis(1_400));
-    let shares = ramp(&mut sim);
+    sim.wait_for(0, Warming, millis(1_400));
+    let shares = slow_start(&mut sim);
     let expected: Vec<u16> = (1..=10).map(|step| step * 100).collect();
     assert_eq!(shares.iter().map(|it| it.1).collect::<Vec<_>>(), expected);
     assert_eq!(shares.last().map(|it| it.0.as_millis()), Some(10_000));
-    assert_eq!(states(&sim, 0), [Healthy, Unhealthy, Degraded, Healthy]);
+    assert_eq!(states(&sim, 0), [Healthy, Unhealthy, Warming, Healthy]);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn ejections_that_probes_do_not_see_last_their_time_and_grow() {
         sim.fates[0] = Fate::Partly(50);
         sim.wait_for(0, Unhealthy, seconds(2));
         sim.fates[0] = Fate::Well(5);
-        let out = sim.wait(seconds(400), |sim| sim.state(0) == Degraded);
+        let out = sim.wait(seconds(400), |sim| sim.state(0) == Warming);
         assert_eq!(out, seconds(expected));
         sim.wait_for(0, Healthy, seconds(10));
     }
@@ -106,7 +106,7 @@ fn ejections_that_probes_do_not_see_last_their_time_and_grow() {
     sim.run(seconds(170));
     sim.fates[0] = Fate::Partly(50);
     sim.wait_for(0, Unhealthy, seconds(2));
-    assert_eq!(sim.wait_for(0, Degraded, seconds(400)), seconds(30));
+    assert_eq!(sim.wait_for(0, Warming, seconds(400)), seconds(30));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_killed_gateway_returns_as_soon_as_probes_trust_it() {
         sim.run(seconds(2));
         sim.fates[0] = Fate::Well(5);
         let before = sim.probed.len();
-        let took = sim.wait_for(0, Degraded, seconds(29));
+        let took = sim.wait_for(0, Warming, seconds(29));
         let probes = sim.probed[before..].iter().filter(|(_, slot)| *slot == 0).count();
         assert_eq!(probes, passes, "{took:?}");
         sim.wait_for(0, Healthy, seconds(10));
@@ -136,7 +136,7 @@ fn probes_that_saw_a_fault_also_see_its_end() {
     sim.wait_for(0, Unhealthy, millis(100));
     sim.run(seconds(5));
     sim.fates[0] = Fate::Well(5);
-    sim.wait_for(0, Degraded, seconds(5));
+    sim.wait_for(0, Warming, seconds(5));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn without_probes_only_time_brings_it_back() {
     sim.fates[0] = Fate::Dead;
     sim.wait_for(0, Unhealthy, millis(100));
     sim.fates[0] = Fate::Well(5);
-    assert_eq!(sim.wait_for(0, Degraded, seconds(40)), seconds(30));
+    assert_eq!(sim.wait_for(0, Warming, seconds(40)), seconds(30));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_gateway_still_sick_when_its_time_is_over_stays_out() {
     sim.fates[1] = Fate::Partly(50);
     sim.wait_for(1, Unhealthy, seconds(2));
     sim.fates[0] = Fate::Well(5);
-    sim.wait_for(0, Degraded, millis(1_400));
+    sim.wait_for(0, Warming, millis(1_400));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn an_operator_drains_a_region_everywhere_and_puts_it_back() {
             .all(|service| service.gateways()[0].state == Draining)
     );
     assert_eq!(sim.tracker.undrain(&region, now), 2);
-    assert_eq!((sim.state(0), sim.health(0).share), (Degraded, 100));
+    assert_eq!((sim.state(0), sim.health(0).share), (Warming, 100));
     sim.wait_for(0, Healthy, seconds(10));
     assert!(sim.tracker.drained().is_empty());
 }
@@ -266,7 +266,7 @@ fn a_reload_without_probes_forgets_what_they_said() {
     let now = sim.now();
     sim.tracker
         .reconfigure(&shop(2, |parts| parts.health_check = None), now);
-    assert_eq!(sim.state(0), Degraded);
+    assert_eq!(sim.state(0), Warming);
     let before = sim.probed.len();
     sim.run(seconds(20));
     assert_eq!((sim.probed.len(), sim.state(0)), (before, Unknown));
@@ -311,7 +311,7 @@ fn a_reload_keeps_the_ceiling_on_ejections() {
     sim.tracker
         .reconfigure(&shop(4, |parts| parts.health_check = None), now);
     let states: Vec<State> = (0..4).map(|slot| sim.state(slot)).collect();
-    assert_eq!(states, [Degraded, Unhealthy, Unhealthy, Healthy]);
+    assert_eq!(states, [Warming, Unhealthy, Unhealthy, Healthy]);
 }
 
 #[test]

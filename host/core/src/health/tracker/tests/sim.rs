@@ -1,5 +1,5 @@
-//! A little world in which time is a number: gateways that behave as told, clients at a constant rate, and the loop
-//! around the tracker as the health task runs it.
+//! A simulation: gateways that behave in a given way, clients at a constant rate, and the loop around the tracker as the
+//! health task runs it.
 
 use crate::config::*;
 use crate::geo::Point;
@@ -31,9 +31,21 @@ pub(super) enum Fate {
     Partly(u64),
     /// Answers probes well, and requests not at all.
     Fooling,
+    /// Answers probes well, and requests after so many milliseconds; another region overtakes it.
+    Slow(u64),
+    /// Answers probes well, and so many requests in a hundred so slowly that another region overtakes it.
+    PartlySlow(u64),
+    /// Answers probes well, and so many requests in a hundred never; another region overtakes it.
+    Losing(u64),
     /// No route to it.
     Gone,
 }
+
+/// When another region's answer comes, for requests that are hedged.
+const OVERTAKEN_AFTER: Duration = Duration::from_millis(405);
+
+/// When an overtaken request counts as unanswered.
+pub(super) const UNANSWERED_AFTER: Duration = Duration::from_millis(1_250);
 
 pub(super) struct Sim {
     pub(super) tracker: Tracker,
@@ -47,6 +59,7 @@ pub(super) struct Sim {
     next_request: Instant,
     count: u64,
     requests: Vec<(Instant, usize, Evidence)>,
+    unanswered: Vec<(Instant, usize)>,
     stuck: Vec<u32>,
     probes: Vec<(Instant, u64, usize, ProbeResult)>,
     /// When probes began, by slot.
@@ -106,6 +119,7 @@ impl Sim {
             next_request: start,
             count: 0,
             requests: Vec::new(),
+            unanswered: Vec::new(),
             stuck: vec![0; gateways],
             probes: Vec::new(),
             probed: Vec::new(),
@@ -154,12 +168,14 @@ impl Sim {
         while !condition(self) && self.now < end {
             let probe = self.probes.iter().map(|probe| probe.0).min();
             let request = self.requests.iter().map(|request| request.0).min();
+            let unanswered = self.unanswered.iter().map(|it| it.0).min();
             let client = (self.rate > 0).then_some(self.next_request);
             let events = [
                 Some(end),
                 Some(self.now + TICK),
                 probe,
                 request,
+                unanswered,
                 client,
                 self.tracker.poll_timeout(),
             ];
@@ -180,11 +196,13 @@ impl Sim {
         for due in self.tracker.due_probes() {
             let slot = due.gateway.slot.index();
             let (took, result) = match self.fates[slot] {
-                Fate::Well(time) if millis(time) > due.timeout => (due.timeout, Err(ProbeFailure::Silent)),
+                Fate::Well(time) if millis(time) > due.timeout => (due.timeout, Err(ProbeFailure::TimedOut)),
                 Fate::Well(time) => (millis(time), Ok(millis(time))),
-                Fate::Partly(_) | Fate::Fooling => (millis(5), Ok(millis(5))),
+                Fate::Partly(_) | Fate::Fooling | Fate::Slow(_) | Fate::PartlySlow(_) | Fate::Losing(_) => {
+                    (millis(5), Ok(millis(5)))
+                }
                 Fate::Dead => (millis(0), Err(ProbeFailure::Refused)),
-                Fate::Hangs => (due.timeout, Err(ProbeFailure::Silent)),
+                Fate::Hangs => (due.timeout, Err(ProbeFailure::TimedOut)),
                 Fate::Sick => (millis(5), Err(ProbeFailure::Status(503))),
                 Fate::Gone => (due.timeout, Err(ProbeFailure::Unreachable)),
             };
@@ -210,6 +228,9 @@ impl Sim {
                 if panic || self.state(slot) != State::Unhealthy {
                     let (took, evidence) = self.answer(slot);
                     self.stuck[slot] += 1;
+                    if evidence == Evidence::Overtaken && matches!(self.fates[slot], Fate::Losing(_)) {
+                        self.unanswered.push((self.now + UNANSWERED_AFTER, slot));
+                    }
                     self.requests.push((self.now + took, slot, evidence));
                 }
             }
@@ -224,6 +245,12 @@ impl Sim {
             Fate::Dead => (millis(0), Evidence::ConnectFailed),
             Fate::Hangs | Fate::Fooling => late,
             Fate::Sick => (millis(5), Evidence::GatewayError),
+            Fate::Slow(time) if millis(time) > OVERTAKEN_AFTER => (OVERTAKEN_AFTER, Evidence::Overtaken),
+            Fate::Slow(time) => (millis(time), Evidence::Success),
+            Fate::PartlySlow(percent) | Fate::Losing(percent) if (self.count * 37) % 100 < percent => {
+                (OVERTAKEN_AFTER, Evidence::Overtaken)
+            }
+            Fate::PartlySlow(_) | Fate::Losing(_) => (millis(5), Evidence::Success),
             Fate::Partly(percent) if (self.count * 37) % 100 < percent => (millis(5), Evidence::GatewayError),
             Fate::Partly(_) => (millis(5), Evidence::Success),
             Fate::Gone => (millis(500), Evidence::ConnectFailed),
@@ -241,9 +268,14 @@ impl Sim {
                 !over
             });
             self.stuck[slot] -= ended.len() as u32;
-            let traffic: Traffic = ended.into_iter().collect();
-            self.tracker
-                .observe(id(slot), &traffic.with_in_flight(self.stuck[slot]), self.now);
+            let before = self.unanswered.len();
+            let now = self.now;
+            self.unanswered.retain(|(at, of)| *of != slot || *at > now);
+            let traffic = ended.into_iter().collect::<Traffic>();
+            let traffic = traffic
+                .with_in_flight(self.stuck[slot])
+                .with_unanswered((before - self.unanswered.len()) as u64);
+            self.tracker.observe(id(slot), &traffic, self.now);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A request on its way to a gateway.
 
 use super::chunks;
-use super::replay::{Framing, RequestBody};
-use super::request::Outbound;
+use crate::upstream::replay::{Framing, RequestBody};
+use crate::upstream::request::Outbound;
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
@@ -19,7 +19,7 @@ const KEPT: usize = 4 * 1024;
 
 /// What of a request is still to be written. The buffer is used again by the next one.
 #[derive(Debug, Default)]
-pub(super) struct Upload {
+pub(in crate::upstream) struct Upload {
     gathered: Vec<u8>,
     /// How much of what was gathered is written.
     written: usize,
@@ -42,13 +42,13 @@ enum State {
     Read,
     /// The client did not send its body.
     Abandoned,
-    /// The gateway takes no more.
+    /// A write failed.
     Failed(Option<io::Error>),
 }
 
 impl Upload {
     /// A new request, after the one before was done.
-    pub(super) fn begin(&mut self, request: &Outbound<'_>, host: Option<&HeaderValue>, body: RequestBody) {
+    pub(in crate::upstream) fn begin(&mut self, request: &Outbound<'_>, host: Option<&HeaderValue>, body: RequestBody) {
         self.gathered.clear();
         request.write(&mut self.gathered, host);
         self.written = 0;
@@ -64,17 +64,17 @@ impl Upload {
     }
 
     /// Whether any of it was written.
-    pub(super) fn is_begun(&self) -> bool {
+    pub(in crate::upstream) fn is_begun(&self) -> bool {
         self.is_begun
     }
 
     /// Whether more of it was written since this was last asked.
-    pub(super) fn has_moved(&mut self) -> bool {
+    pub(in crate::upstream) fn has_moved(&mut self) -> bool {
         std::mem::take(&mut self.has_moved)
     }
 
     /// Gives back the memory that the next request will hardly need.
-    pub(super) fn rest(&mut self) {
+    pub(in crate::upstream) fn rest(&mut self) {
         self.gathered.clear();
         self.gathered.shrink_to(KEPT);
         self.written = 0;
@@ -82,22 +82,22 @@ impl Upload {
 
     /// How much memory it holds.
     #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::upstream) fn memory(&self) -> usize {
         self.gathered.capacity()
     }
 
     /// Whether all of it was written.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::upstream) fn is_done(&self) -> bool {
         matches!(self.state, State::Read) && self.is_written()
     }
 
-    /// Whether the client did not send its body: nothing of that is the gateway's fault.
-    pub(super) fn is_abandoned(&self) -> bool {
+    /// Whether the client did not send its body: no fault of the gateway.
+    pub(in crate::upstream) fn is_abandoned(&self) -> bool {
         matches!(self.state, State::Abandoned)
     }
 
-    /// Why the gateway took no more, if it did not. Told once.
-    pub(super) fn failure(&mut self) -> Option<io::Error> {
+    /// The error of the last write, if it failed. Returned once.
+    pub(in crate::upstream) fn failure(&mut self) -> Option<io::Error> {
         match &mut self.state {
             State::Failed(error) => error.take(),
             _ => None,
@@ -108,8 +108,8 @@ impl Upload {
         self.written == self.gathered.len() && self.large.is_empty()
     }
 
-    /// Writes what can be written, and gathers more. Its failures are told by [`Upload::failure`], or by the body itself.
-    pub(super) fn poll(&mut self, socket: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) {
+    /// Writes what can be written, and gathers more. For its failures see [`Upload::failure`] and [`Upload::is_abandoned`].
+    pub(in crate::upstream) fn poll(&mut self, socket: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) {
         if self.is_done() {
             return;
         }

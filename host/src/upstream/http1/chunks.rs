@@ -3,8 +3,8 @@
 //! What is read is read strictly: a line that ends otherwise than in CR LF, or a size that is no hexadecimal number, might
 //! mean something else to somebody else.
 
-use super::fields;
 use super::response::Malformed;
+use crate::upstream::fields;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use httparse::Status;
@@ -27,7 +27,7 @@ const MAX_TRAILER_FIELDS: usize = 64;
 
 /// Reads a chunked body.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Chunks {
+pub(in crate::upstream) struct Chunks {
     next: Next,
     extensions: usize,
 }
@@ -48,7 +48,7 @@ enum Next {
 
 /// A part of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(in crate::upstream) enum Piece {
     Data(Bytes),
     /// The end, with trailers if there were any.
     End(Option<HeaderMap>),
@@ -56,7 +56,7 @@ pub(super) enum Piece {
 
 impl Chunks {
     /// The next piece in what was read, if there is one. After [`Piece::End`] nothing may be asked for.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
+    pub(in crate::upstream) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
         loop {
             self.next = match self.next {
                 Next::Size => match self.size(read)? {
@@ -145,13 +145,13 @@ fn trailers(read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
 }
 
 /// Appends the line before a chunk of this size, which is not 0.
-pub(super) fn write_size(to: &mut Vec<u8>, size: usize) {
+pub(in crate::upstream) fn write_size(to: &mut Vec<u8>, size: usize) {
     // Writing to memory cannot fail.
     let _ = write!(to, "{size:x}\r\n");
 }
 
 /// Appends the end of a body.
-pub(super) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
+pub(in crate::upstream) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
     to.extend_from_slice(b"0\r\n");
     for (name, value) in trailers
         .into_iter()

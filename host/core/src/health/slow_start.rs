@@ -1,4 +1,4 @@
-//! A returning gateway gets its traffic back step by step.
+//! Slow start: a returning gateway gets its traffic back step by step.
 
 use super::{GatewayHealth, later};
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 const STEPS: u16 = 9;
 const SHARE: u16 = GatewayHealth::FULL_SHARE / (STEPS + 1);
 
-/// A return under way.
+/// A slow start under way.
 #[derive(Clone, Debug)]
-pub(super) struct Ramp {
+pub(super) struct SlowStart {
     since: Instant,
     step: u16,
 }
 
-impl Ramp {
+impl SlowStart {
     pub(super) fn new(now: Instant) -> Self {
         Self { since: now, step: 0 }
     }
@@ -24,10 +24,10 @@ impl Ramp {
         SHARE * (1 + self.step)
     }
 
-    /// Takes the step that is due. Whether the ramp is over.
-    pub(super) fn advance(&mut self, slow_start: Duration, now: Instant) -> bool {
+    /// Takes the step that is due. Whether it was the last one.
+    pub(super) fn advance(&mut self, length: Duration, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.since).as_nanos();
-        let step = (elapsed * u128::from(STEPS)).checked_div(slow_start.as_nanos());
+        let step = (elapsed * u128::from(STEPS)).checked_div(length.as_nanos());
         let step = step.map_or(STEPS, |step| u16::try_from(step).unwrap_or(STEPS).min(STEPS));
         // A longer slow start, newly configured, does not take back what was given.
         self.step = self.step.max(step);
@@ -35,8 +35,8 @@ impl Ramp {
     }
 
     /// When the next step is due.
-    pub(super) fn poll_timeout(&self, slow_start: Duration) -> Instant {
-        let next = (slow_start.as_nanos() * u128::from(self.step + 1)).div_ceil(u128::from(STEPS));
+    pub(super) fn poll_timeout(&self, length: Duration) -> Instant {
+        let next = (length.as_nanos() * u128::from(self.step + 1)).div_ceil(u128::from(STEPS));
         later(
             self.since,
             Duration::from_nanos(u64::try_from(next).unwrap_or(u64::MAX)),

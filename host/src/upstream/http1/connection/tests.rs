@@ -1,12 +1,12 @@
 //! What a connection keeps.
 
-use super::super::replay::Framing;
-use super::super::request::Forwarding;
 use super::*;
+use crate::upstream::replay::Framing;
+use crate::upstream::request::Forwarding;
 use http::Request;
 use portolan_core::identity::ClientAddress;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 const LARGE: usize = 1024 * 1024;
 
@@ -14,7 +14,7 @@ const LARGE: usize = 1024 * 1024;
 async fn an_idle_connection_keeps_little_memory() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let stream = TcpStream::connect(listener.local_addr().expect("an address")).await;
-    let mut connection = Connection::new(stream.expect("connected"));
+    let mut connection = Connection::new(Transport::Tcp(stream.expect("connected")));
     let (mut gateway, _) = listener.accept().await.expect("accepted");
 
     let long = "a".repeat(40_000);
@@ -47,12 +47,15 @@ async fn an_idle_connection_keeps_little_memory() {
         read
     });
     assert!(read == LARGE && connection.is_sent() && connection.has_sent_more() && !connection.has_sent_more());
-    assert!(connection.is_clean() && connection.appetite == READ_BYTES.1);
+    assert!(connection.is_clean() && connection.read_size == READ_BYTES.1);
     connection.rest();
-    assert_eq!((connection.appetite, connection.read.capacity()), (READ_BYTES.0, 0));
+    assert_eq!((connection.read_size, connection.read.capacity()), (READ_BYTES.0, 0));
     assert!(connection.upload.memory() <= 4 * 1024, "{}", connection.upload.memory());
     assert!(connection.is_usable());
     drop(gateway);
-    connection.stream.readable().await.expect("the news of its end");
+    let Transport::Tcp(stream) = &connection.stream else {
+        panic!("a TCP connection")
+    };
+    stream.readable().await.expect("the news of its end");
     assert!(!connection.is_usable());
 }

@@ -1,9 +1,9 @@
 //! The head of a gateway's response: parsed, checked, and freed of what ends here, in one pass.
 //!
 //! Its framing must leave no doubt (RFC 9112, section 6.3): where another reader might see another end of the message,
-//! it is no response.
+//! it is malformed.
 
-use super::fields;
+use crate::upstream::fields;
 use arrayvec::ArrayVec;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -27,17 +27,17 @@ const MAX_HEAD: usize = u16::MAX as usize;
 
 /// A response's head, ready for the client.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) ends: Ends,
+pub(in crate::upstream) struct Head {
+    pub(in crate::upstream) status: StatusCode,
+    pub(in crate::upstream) headers: HeaderMap,
+    pub(in crate::upstream) ends: Ends,
     /// Whether the gateway keeps the connection open afterwards.
-    pub(super) keeps_open: bool,
+    pub(in crate::upstream) keeps_open: bool,
 }
 
 /// How the body of a response is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ends {
+pub(in crate::upstream) enum Ends {
     /// After so many bytes; 0 when there is none.
     Length(u64),
     /// As the chunked coding says.
@@ -46,30 +46,34 @@ pub(super) enum Ends {
     Closed,
 }
 
-/// Why something is no response.
+/// Why a response is malformed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub(super) enum Malformed {
-    #[error("it is no HTTP: {0}")]
+pub(in crate::upstream) enum Malformed {
+    #[error("not HTTP: {0}")]
     Syntax(#[from] httparse::Error),
-    #[error("its head is too large")]
+    #[error("the head is too large")]
     TooLarge,
-    #[error("its content length is none")]
+    #[error("invalid content-length")]
     Length,
-    #[error("its transfer coding leaves doubt about its end")]
+    #[error("transfer-encoding leaves the end of the body in doubt")]
     Coding,
-    #[error("it switches protocols, which nobody asked for")]
+    #[error("status 101 without an upgrade having been asked for")]
     Switching,
-    #[error("its chunks are malformed")]
+    #[error("malformed chunks")]
     Chunks,
     #[error("a line does not end in CR LF")]
     LineEnd,
-    #[error("it sends interim responses without end")]
+    #[error("too many interim responses")]
     Interim,
 }
 
 /// The next head in what was read, if it is all there. It answers a request of this method, before which so many interim
 /// responses came.
-pub(super) fn parse(read: &mut BytesMut, method: &Method, interim: &mut u8) -> Result<Option<Head>, Malformed> {
+pub(in crate::upstream) fn parse(
+    read: &mut BytesMut,
+    method: &Method,
+    interim: &mut u8,
+) -> Result<Option<Head>, Malformed> {
     loop {
         match read.first() {
             // Asked before anything came, as for every response.
@@ -153,7 +157,7 @@ fn head_of(
         let value = HeaderValue::from_maybe_shared(head.slice(range(value)));
         value.map_err(|_| httparse::Error::HeaderValue)
     };
-    let mut framing = Said::default();
+    let mut framing = Framing::default();
     let mut connection = ArrayVec::<&[u8], MAX_FIELDS>::new();
     for &Place { name, value } in places {
         let name = HeaderName::from_bytes(&head[range(name)]).map_err(|_| httparse::Error::HeaderName)?;
@@ -177,7 +181,7 @@ fn head_of(
         framing.ends(version)?
     };
     // A body where none may be (RFC 9112, section 6.3): what follows on this connection might be part of it.
-    let is_odd = status == StatusCode::NO_CONTENT && framing.says_something();
+    let is_odd = status == StatusCode::NO_CONTENT && framing.has_body();
     if status == StatusCode::NO_CONTENT {
         headers.remove(header::CONTENT_LENGTH);
     }
@@ -189,14 +193,14 @@ fn head_of(
     })
 }
 
-/// What a head says of its body's framing.
+/// What a head tells of its body's framing.
 #[derive(Default)]
-struct Said {
+struct Framing {
     is_chunked: bool,
     length: Option<u64>,
 }
 
-impl Said {
+impl Framing {
     /// Only `chunked`, once: no other coding was asked for.
     fn coding(&mut self, value: &[u8]) -> Result<(), Malformed> {
         let is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
@@ -225,7 +229,7 @@ impl Said {
     }
 
     /// Whether it tells of a body.
-    fn says_something(&self) -> bool {
+    fn has_body(&self) -> bool {
         self.is_chunked || self.length.is_some_and(|length| length > 0)
     }
 

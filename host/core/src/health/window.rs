@@ -1,0 +1,135 @@
+//! Requests of the last seconds, in ten steps.
+
+use std::time::{Duration, Instant};
+
+/// Steps of a [`Window`].
+const STEPS: usize = 10;
+
+/// What was counted within a window that slides in ten steps.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    epoch: Instant,
+    steps: [Step; STEPS],
+}
+
+/// Attempts counted in one step, or in several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// With an answer or a failure.
+    pub(super) ended: u64,
+    /// Failures of the gateway.
+    pub(super) failures: u64,
+    /// Overtaken by the answer of another region.
+    pub(super) overtaken: u64,
+    /// Overtaken, and not answered for long after that.
+    pub(super) unanswered: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    /// Which tenth of a window since the epoch this is.
+    index: u64,
+    counts: Counts,
+}
+
+impl Counts {
+    /// All attempts.
+    pub(super) fn requests(&self) -> u64 {
+        self.ended + self.overtaken
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.ended += more.ended;
+        self.failures += more.failures;
+        self.overtaken += more.overtaken;
+        self.unanswered += more.unanswered;
+    }
+}
+
+impl Window {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            epoch: now,
+            steps: [Step::default(); STEPS],
+        }
+    }
+
+    pub(super) fn add(&mut self, counts: &Counts, span: Duration, now: Instant) {
+        let index = self.index(span, now);
+        let step = &mut self.steps[index as usize % STEPS];
+        if step.index != index {
+            *step = Step {
+                index,
+                ..Step::default()
+            };
+        }
+        step.counts.add(counts);
+    }
+
+    /// All of the window that ends now.
+    pub(super) fn sum(&self, span: Duration, now: Instant) -> Counts {
+        self.suffixes(span, now).last().unwrap_or_default()
+    }
+
+    /// The latest step of the window that ends now, the latest two, and so on up to all of it.
+    pub(super) fn suffixes(&self, span: Duration, now: Instant) -> impl Iterator<Item = Counts> {
+        let latest = self.index(span, now);
+        let mut sum = Counts::default();
+        (0..STEPS as u64)
+            .map_while(move |back| latest.checked_sub(back))
+            .map(move |index| {
+                let step = &self.steps[index as usize % STEPS];
+                if step.index == index {
+                    sum.add(&step.counts);
+                }
+                sum
+            })
+    }
+
+    fn index(&self, span: Duration, now: Instant) -> u64 {
+        let step = (span / STEPS as u32).as_nanos().max(1);
+        let index = now.saturating_duration_since(self.epoch).as_nanos() / step;
+        u64::try_from(index).unwrap_or(u64::MAX - STEPS as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_of_many_windows_leaves_nothing_behind() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut window = Window::new(start);
+        let span = Duration::from_secs(2);
+        let counts = Counts {
+            ended: 10,
+            failures: 5,
+            ..Counts::default()
+        };
+        window.add(&counts, span, start);
+        assert_eq!(window.sum(span, start), counts);
+        assert_eq!(window.sum(span, at(1_999)), counts);
+        for millis in [2_000, 4_000, 40_000, 400_000_000] {
+            assert_eq!(window.sum(span, at(millis)), Counts::default(), "{millis}");
+        }
+    }
+
+    #[test]
+    fn suffixes_begin_with_the_latest_step() {
+        let start = Instant::now();
+        let span = Duration::from_secs(2);
+        let mut window = Window::new(start);
+        let overtaken = |count| Counts {
+            overtaken: count,
+            ..Counts::default()
+        };
+        for (millis, count) in [(0, 4), (200, 2), (600, 1)] {
+            window.add(&overtaken(count), span, start + Duration::from_millis(millis));
+        }
+        let suffixes = window.suffixes(span, start + Duration::from_millis(700));
+        let sums: Vec<u64> = suffixes.map(|counts| counts.overtaken).collect();
+        assert_eq!(sums, [1, 1, 3, 7]);
+    }
+}

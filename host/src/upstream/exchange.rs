@@ -1,0 +1,119 @@
+//! One exchange: a request to a gateway and its response, whatever protocol carries it.
+
+use super::body::{UpstreamBody, UpstreamBodyError};
+use super::dial::DialError;
+use super::http1::Malformed;
+use crate::vitals::UpstreamError;
+use http::Response;
+use portolan_core::plan::Outcome;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use thiserror::Error;
+
+/// A gateway's response. Its body still comes from the gateway.
+pub(super) type Exchange = Response<UpstreamBody>;
+
+/// Why a connection brought no response, or not all of it.
+#[derive(Debug, Error)]
+pub(super) enum ExchangeError {
+    /// Nothing of the request was sent.
+    #[error("the connection was closed before anything was sent")]
+    Unsent,
+    /// It broke before anything of a response came: perhaps it was being closed while we wrote.
+    #[error("the connection was closed without a response")]
+    Unanswered(#[source] Option<io::Error>),
+    /// It broke in the middle.
+    #[error("the connection was closed in the middle of the response")]
+    Cut(#[source] Option<io::Error>),
+    /// The client did not send its body.
+    #[error("the client did not send its body")]
+    Abandoned,
+    /// What came is no response.
+    #[error("malformed response")]
+    Malformed(#[from] Malformed),
+}
+
+/// Why an attempt brought no response.
+#[derive(Debug, Error)]
+pub(super) enum AttemptError {
+    /// The plan names no region without a gateway.
+    #[error("there is no such gateway")]
+    NoGateway,
+    /// There is no connection.
+    #[error("failed to connect")]
+    Dial(#[from] DialError),
+    /// An idle connection was closed before anything was sent, and the request's body cannot be sent again.
+    #[error("the idle connection was closed, and the request cannot be sent again")]
+    Stale,
+    /// The exchange failed.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The response was held back until it was whole, which it did not become.
+    #[error(transparent)]
+    Body(#[from] UpstreamBodyError),
+    /// No response head in time.
+    #[error("no response in time")]
+    TimedOut,
+}
+
+impl ExchangeError {
+    /// Its kind; `None` when it is the client's fault.
+    pub(super) fn kind(&self) -> Option<UpstreamError> {
+        match self {
+            Self::Unsent | Self::Unanswered(_) => Some(UpstreamError::Reset),
+            Self::Cut(_) => Some(UpstreamError::Cut),
+            Self::Malformed(_) => Some(UpstreamError::Malformed),
+            Self::Abandoned => None,
+        }
+    }
+}
+
+impl AttemptError {
+    /// What the plan has to know.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NoGateway | Self::Dial(_) | Self::Stale | Self::Exchange(ExchangeError::Unsent) => Outcome::NotSent,
+            Self::TimedOut | Self::Body(UpstreamBodyError::Stalled) => Outcome::TimedOut,
+            Self::Exchange(_) | Self::Body(_) => Outcome::Broken,
+        }
+    }
+
+    /// Its kind; `None` when it is no error of the gateway or of the way to it.
+    pub(super) fn kind(&self) -> Option<UpstreamError> {
+        match self {
+            Self::NoGateway | Self::Stale | Self::Body(UpstreamBodyError::Abandoned) => None,
+            Self::Dial(error) => Some(match error {
+                DialError::NoAddress => UpstreamError::NoAddress,
+                DialError::Refused(_) => UpstreamError::ConnectRefused,
+                DialError::Unreachable(..) => UpstreamError::ConnectFailed,
+                DialError::TimedOut(_) => UpstreamError::ConnectTimeout,
+                DialError::Exhausted(_) => UpstreamError::LocalResources,
+            }),
+            Self::Exchange(error) => error.kind(),
+            Self::Body(UpstreamBodyError::Cut(_)) => Some(UpstreamError::Cut),
+            Self::Body(UpstreamBodyError::Stalled) => Some(UpstreamError::BodyTimeout),
+            Self::TimedOut => Some(UpstreamError::ResponseTimeout),
+        }
+    }
+
+    /// Whether it is a failure of the gateway.
+    pub(super) fn is_of_gateway(&self) -> bool {
+        self.kind().is_some_and(|kind| kind != UpstreamError::LocalResources)
+    }
+}
+
+/// An error with its causes, each once.
+pub(super) struct Chain<'a>(pub(super) &'a dyn StdError);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

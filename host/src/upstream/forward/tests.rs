@@ -1,0 +1,355 @@
+//! Forwarding, hedging and observing, in paused time, with gateways in memory.
+
+use super::super::dial::{Connect, Connecting, Dialer, Transport};
+use super::super::request::Forwarding;
+use super::super::{Connections, Resolver};
+use super::*;
+use crate::vitals::{GatewayKey, UpstreamError, Vitals};
+use http::header::HeaderValue;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost};
+use portolan_core::geo::Point;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+/// How a gateway behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Script {
+    /// Answers with this status after so many milliseconds.
+    Answers(u16, u64),
+    /// Accepts, and never answers.
+    Hangs,
+    /// Refuses connections.
+    Refuses,
+    /// Lets nobody connect.
+    BlackHole,
+    /// Closes the connection instead of answering.
+    Closes,
+    /// Answers with something else than HTTP.
+    Babbles,
+    /// Answers with a part of what it announced.
+    Cuts,
+}
+
+/// The gateways by port: the slot's number.
+#[derive(Debug)]
+struct Gateways(Vec<Script>);
+
+impl Connect for Gateways {
+    fn connect(&self, address: SocketAddr) -> Connecting<'_> {
+        Box::pin(async move {
+            let script = self.0[usize::from(address.port())];
+            match script {
+                Script::Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
+                Script::BlackHole => std::future::pending().await,
+                _ => {}
+            }
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(serve(theirs, script));
+            Ok(Transport::Memory(ours))
+        })
+    }
+}
+
+/// One connection of a gateway.
+async fn serve(mut stream: DuplexStream, script: Script) {
+    let mut read = Vec::new();
+    loop {
+        while !read.ends_with(b"\r\n\r\n") {
+            if stream.read_buf(&mut read).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        read.clear();
+        let answer = match script {
+            Script::Answers(status, after) => {
+                sleep(Duration::from_millis(after)).await;
+                format!("HTTP/1.1 {status} OK\r\ncontent-length: 2\r\n\r\nok")
+            }
+            Script::Babbles => "SSH-2.0\r\n\r\n".to_owned(),
+            Script::Cuts => "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nok".to_owned(),
+            Script::Closes => return,
+            Script::Hangs | Script::Refuses | Script::BlackHole => std::future::pending().await,
+        };
+        if stream.write_all(answer.as_bytes()).await.is_err() || script == Script::Cuts {
+            return;
+        }
+    }
+}
+
+/// A service with these gateways.
+struct Service {
+    targets: Vec<Arc<GatewayTarget>>,
+    connections: Rc<Connections>,
+    budget: SharedBudget,
+    retry: Retry,
+    timeouts: Timeouts,
+}
+
+/// What a client gets, and when.
+#[derive(Debug, PartialEq)]
+struct Got {
+    answer: Result<u16, ForwardError>,
+    attempts: Vec<(u8, Evidence)>,
+    millis: u128,
+}
+
+impl Service {
+    fn new(scripts: &[Script], retry: Retry) -> Self {
+        let resolver = Resolver::system(Handle::current());
+        let targets = (0..scripts.len()).map(|index| target(index, &resolver)).collect();
+        Self {
+            targets,
+            connections: Connections::new(0, Dialer::new(Arc::new(Gateways(scripts.to_vec())))),
+            budget: SharedBudget::new(Budget::default(), 1, clock::now()),
+            retry,
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    async fn send(&self, method: Method) -> Got {
+        let request = Request::builder().method(method).uri("/").header("host", "a").body(());
+        let parts = request.expect("a request").into_parts().0;
+        let peer = HeaderValue::from_static("192.0.2.1");
+        let forwarding = Forwarding {
+            peer: &peer,
+            scheme: "http",
+            is_trusted: false,
+            chance: [1; 3],
+        };
+        let body = ReplayBody::Empty;
+        let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));
+        let begun = clock::now();
+        let order = (0..self.targets.len()).map(|slot| Slot(slot as u8)).collect();
+        let plan = AttemptPlan::new(order, &self.retry, &self.timeouts, &parts.method, begun);
+        let forwarder = Forwarder {
+            connections: &self.connections,
+            budget: &self.budget,
+            retry: &self.retry,
+            timeouts: &self.timeouts,
+            target: |slot: Slot| self.targets.get(slot.index()),
+        };
+        let forwarded = forwarder.forward(plan, &outbound, &body, begun).await;
+        let millis = clock::now().duration_since(begun).as_millis();
+        let answer = match forwarded.result {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                // A cut body is observed as the client reads it.
+                let _ = response.into_body().collect().await;
+                Ok(status)
+            }
+            Err(error) => Err(error),
+        };
+        Got {
+            answer,
+            attempts: forwarded.attempts.iter().map(|it| (it.slot.0, it.evidence)).collect(),
+            millis,
+        }
+    }
+
+    fn count(&self, slot: usize, evidence: Evidence) -> u64 {
+        self.targets[slot].vitals.totals().of(evidence)
+    }
+
+    fn errors(&self, slot: usize, kind: UpstreamError) -> u64 {
+        self.targets[slot].vitals.errors()[kind as usize]
+    }
+}
+
+fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
+    let address = GatewayAddress {
+        host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        port: index as u16,
+    };
+    let region = format!("region-{index}");
+    let gateway = Gateway {
+        region: region.as_str().into(),
+        point: Point::new(0.0, 0.0).expect("on the globe"),
+        address: address.clone(),
+        priority: 0,
+        weight: 100,
+        max_requests: None,
+    };
+    let key = GatewayKey {
+        service: "shop".into(),
+        region: region.as_str().into(),
+        address,
+    };
+    let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
+    Arc::new(GatewayTarget::new(&gateway, false, vitals, resolver))
+}
+
+/// Runs a test on a worker's kind of runtime.
+async fn on_a_worker(test: impl Future<Output = ()>) {
+    LocalSet::new().run_until(test).await;
+}
+
+use Evidence::{Cancelled, ConnectFailed, GatewayError, Overtaken as IsOvertaken, Reset, Success, TimedOut};
+use Script::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_hedged_request_that_is_overtaken_is_no_time_out() {
+    on_a_worker(async {
+        let service = Service::new(&[Answers(200, 1_000), Answers(200, 20)], Retry::default());
+        for _ in 0..5 {
+            let got = service.send(Method::GET).await;
+            assert_eq!(got.answer, Ok(200));
+            assert_eq!(got.attempts, [(0, IsOvertaken), (1, Success)]);
+            assert_eq!(got.millis, 420);
+        }
+        assert_eq!(service.count(0, IsOvertaken), 5);
+        assert_eq!(service.count(0, TimedOut), 0);
+        // It answers all of them, late.
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(service.targets[0].vitals.totals().unanswered(), 0);
+        assert_eq!(service.targets[0].vitals.in_flight(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overtaken_request_that_is_never_answered_is_counted() {
+    on_a_worker(async {
+        let service = Service::new(&[Hangs, Answers(200, 20)], Retry::default());
+        service.send(Method::GET).await;
+        let vitals = &service.targets[0].vitals;
+        sleep(Duration::from_millis(900)).await;
+        assert_eq!((vitals.totals().unanswered(), vitals.in_flight()), (0, 1));
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!((vitals.totals().unanswered(), vitals.in_flight()), (1, 0));
+        assert_eq!(service.count(0, TimedOut), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_hardly_faster_shows_nothing_of_the_other_region() {
+    on_a_worker(async {
+        // The second one answers 500 ms after the first was hedged, in more than half of its time.
+        let service = Service::new(&[Hangs, Answers(200, 390), Hangs], Retry::default());
+        let got = service.send(Method::GET).await;
+        assert_eq!(got.attempts, [(0, IsOvertaken), (1, Success)], "790 ms and 390 ms");
+        let service = Service::new(&[Answers(200, 1_000), Answers(200, 450), Hangs], Retry::default());
+        let got = service.send(Method::GET).await;
+        assert_eq!(
+            got.attempts,
+            [(0, Cancelled), (2, Cancelled), (1, Success)],
+            "850 ms, 50 ms and 450 ms"
+        );
+        // The first one wins.
+        let service = Service::new(&[Answers(200, 450), Answers(200, 450)], Retry::default());
+        let got = service.send(Method::GET).await;
+        assert_eq!((got.attempts, got.millis), (vec![(1, Cancelled), (0, Success)], 450));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_answer_is_waited_for_when_no_other_region_could_be_tried() {
+    on_a_worker(async {
+        for (scripts, method) in [
+            // The only region.
+            (vec![Answers(200, 14_000)], Method::GET),
+            // What may not be repeated.
+            (vec![Answers(200, 14_000), Answers(200, 5)], Method::POST),
+        ] {
+            let service = Service::new(&scripts, Retry::default());
+            let got = service.send(method).await;
+            assert_eq!((got.answer, got.millis), (Ok(200), 14_000));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_bound_of_an_attempt_leaves_time_for_another_region() {
+    on_a_worker(async {
+        let unhedged = Retry {
+            hedge_after: None,
+            ..Retry::default()
+        };
+        let mut service = Service::new(&[Hangs, Answers(200, 20)], unhedged.clone());
+        service.timeouts.request = Duration::from_secs(60);
+        let got = service.send(Method::GET).await;
+        assert_eq!((got.answer, got.millis), (Ok(200), 15_020));
+        assert_eq!(got.attempts, [(0, TimedOut), (1, Success)]);
+        assert_eq!(service.errors(0, UpstreamError::ResponseTimeout), 1);
+        // A configured one holds for every attempt.
+        let configured = Retry {
+            per_try_timeout: Some(Duration::from_secs(5)),
+            ..unhedged
+        };
+        let service = Service::new(&[Answers(200, 6_000)], configured);
+        let got = service.send(Method::GET).await;
+        assert_eq!(got.millis, 5_000);
+        assert_eq!(got.attempts, [(0, TimedOut)]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_hangs_costs_the_time_of_the_hedge() {
+    on_a_worker(async {
+        let service = Service::new(&[Hangs, Hangs, Answers(200, 20)], Retry::default());
+        let got = service.send(Method::GET).await;
+        assert_eq!((got.answer, got.millis), (Ok(200), 820));
+        let service = Service::new(&[Hangs, Refuses, Answers(200, 20)], Retry::default());
+        let got = service.send(Method::GET).await;
+        assert_eq!((got.answer, got.millis), (Ok(200), 420), "the next one follows at once");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_are_counted_by_kind() {
+    use UpstreamError as Kind;
+    on_a_worker(async {
+        for (script, kind, evidence) in [
+            (Refuses, Kind::ConnectRefused, ConnectFailed),
+            (BlackHole, Kind::ConnectTimeout, ConnectFailed),
+            (Closes, Kind::Reset, Reset),
+            (Babbles, Kind::Malformed, Reset),
+        ] {
+            let service = Service::new(&[script, Answers(200, 5)], Retry::default());
+            let got = service.send(Method::GET).await;
+            assert_eq!(got.attempts, [(0, evidence), (1, Success)], "{script:?}");
+            let counted: Vec<_> = Kind::ALL
+                .into_iter()
+                .filter(|kind| service.errors(0, *kind) > 0)
+                .collect();
+            assert_eq!(counted, [kind], "{script:?}");
+            assert_eq!(service.count(0, evidence), 1, "{script:?}");
+        }
+        // Behind its head: known when the client reads it.
+        let service = Service::new(&[Cuts], Retry::default());
+        assert_eq!(service.send(Method::GET).await.answer, Ok(200));
+        assert_eq!((service.errors(0, Kind::Cut), service.count(0, Reset)), (1, 1));
+        // A status is no error of this kind.
+        let service = Service::new(&[Answers(503, 5), Answers(200, 5)], Retry::default());
+        let got = service.send(Method::GET).await;
+        assert_eq!(got.attempts, [(0, GatewayError), (1, Success)]);
+        assert_eq!(service.targets[0].vitals.errors(), [0; Kind::ALL.len()]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_used_again_and_a_post_is_sent_once() {
+    on_a_worker(async {
+        let service = Service::new(&[Closes, Answers(200, 5)], Retry::default());
+        let got = service.send(Method::POST).await;
+        let gave_up = ForwardError::GaveUp {
+            reason: GaveUp::NotRepeatable,
+            last: Some(Outcome::Broken),
+        };
+        assert_eq!((got.answer, got.attempts), (Err(gave_up), vec![(0, Reset)]));
+    })
+    .await;
+}

@@ -1,0 +1,154 @@
+//! Hedged requests: when an attempt is slow, others run beside it. The first answer that can be given is used.
+
+use super::clock;
+use super::exchange::AttemptError;
+use super::forward::{Course, Ended, Forwarder};
+use super::replay::Upload;
+use super::target::GatewayTarget;
+use portolan_core::health::Evidence;
+use portolan_core::id::Slot;
+use portolan_core::plan::{Hedge, Verdict};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::time::sleep_until;
+
+/// When the retry budget does not allow a hedge, it is asked again after this long.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// An attempt that runs.
+struct Runner<'f> {
+    slot: Slot,
+    began: Instant,
+    attempt: Pin<Box<dyn Future<Output = Ended> + 'f>>,
+}
+
+/// An attempt that ended.
+struct Finished {
+    slot: Slot,
+    began: Instant,
+    ended: Ended,
+}
+
+impl<'a, T> Forwarder<'a, T>
+where
+    T: Fn(Slot) -> Option<&'a Arc<GatewayTarget>>,
+{
+    /// Runs a second attempt beside a slow one; further ones follow when those are slow or fail, as the plan allows. Gives
+    /// the attempt that counts; the others have been recorded.
+    pub(super) async fn hedge<'f, A>(
+        &'f self,
+        course: &mut Course<'f>,
+        (slot, attempt, began): (Slot, Pin<&mut A>, Instant),
+        second: Slot,
+    ) -> (Slot, Ended)
+    where
+        A: Future<Output = Ended>,
+    {
+        let after = self.retry.hedge_after.unwrap_or(ASK_AGAIN);
+        let first = Runner {
+            slot,
+            began,
+            attempt: Box::pin(attempt),
+        };
+        let mut runners = vec![first, self.runner(course, second)];
+        let mut hedge_at = Some(clock::now() + after);
+        loop {
+            let Some(finished) = self.next_of(&mut runners, course, hedge_at).await else {
+                let now = clock::now();
+                let withdraw = |now| self.budget.withdraw(now);
+                match course.plan.hedge(course.body.is_at_hand(), now, withdraw) {
+                    Hedge::Try(slot) => {
+                        runners.push(self.runner(course, slot));
+                        hedge_at = Some(now + after);
+                    }
+                    Hedge::NotNow => hedge_at = Some(now + ASK_AGAIN),
+                    Hedge::Never => hedge_at = None,
+                }
+                continue;
+            };
+            let Finished { slot, began, ended } = finished;
+            if is_good(&ended) {
+                self.overtake(course, &runners, began);
+                return (slot, ended);
+            }
+            if runners.is_empty() {
+                return (slot, ended);
+            }
+            let outcome = self.judge(course, slot, &ended);
+            let (replayable, now) = (course.body.is_at_hand(), clock::now());
+            let verdict = course
+                .plan
+                .after(outcome, replayable, now, |now| self.budget.withdraw(now));
+            if let Verdict::Try(slot) = verdict {
+                runners.push(self.runner(course, slot));
+            }
+        }
+    }
+
+    fn runner<'f>(&'f self, course: &Course<'f>, slot: Slot) -> Runner<'f> {
+        let began = clock::now();
+        let attempt = Box::pin(self.attempt(slot, course, began));
+        Runner { slot, began, attempt }
+    }
+
+    /// The attempt that began at `winner` has answered before these. They did not fail: how long they took is observed, and
+    /// nothing else.
+    fn overtake(&self, course: &mut Course<'_>, runners: &[Runner<'_>], winner: Instant) {
+        // A gateway's time counts from when it has the whole request.
+        let sent = match course.body.upload() {
+            Upload::Ended(at) => Some(at),
+            _ => None,
+        };
+        let now = clock::now();
+        let took = |began: Instant| now.saturating_duration_since(sent.map_or(began, |sent| sent.max(began)));
+        for Runner { slot, began, .. } in runners {
+            let evidence = Evidence::of_hedge(took(*began), took(winner));
+            if evidence == Evidence::Overtaken {
+                let mut overtaken = course.overtaken.get();
+                overtaken.insert(*slot);
+                course.overtaken.set(overtaken);
+            }
+            self.observe(*slot, evidence);
+            course.record(*slot, evidence);
+        }
+    }
+
+    /// The next of them that ends, or runs out of time; it is taken out. `None` when `hedge_at` comes before.
+    async fn next_of(
+        &self,
+        runners: &mut Vec<Runner<'_>>,
+        course: &Course<'_>,
+        hedge_at: Option<Instant>,
+    ) -> Option<Finished> {
+        let ends = runners.iter().map(|it| self.end_of_time(course, it.began));
+        let first_look = ends.chain(hedge_at).min().unwrap_or_else(clock::now);
+        let mut alarm = pin!(sleep_until(first_look.into()));
+        let ended = poll_fn(|context| {
+            for (index, runner) in runners.iter_mut().enumerate() {
+                if let Poll::Ready(ended) = runner.attempt.as_mut().poll(context) {
+                    return Poll::Ready(Some((index, ended)));
+                }
+            }
+            alarm.as_mut().poll(context).map(|()| None)
+        });
+        let ended = ended.await.or_else(|| {
+            let now = clock::now();
+            let late = runners.iter().position(|it| now >= self.end_of_time(course, it.began));
+            late.map(|index| (index, Err(AttemptError::TimedOut)))
+        });
+        ended.map(|(index, ended)| {
+            let Runner { slot, began, .. } = runners.remove(index);
+            Finished { slot, began, ended }
+        })
+    }
+}
+
+/// Whether a response is one to give to the client without looking for another.
+fn is_good(ended: &Ended) -> bool {
+    ended
+        .as_ref()
+        .is_ok_and(|response| Evidence::of_status(response.status()) != Evidence::GatewayError)
+}

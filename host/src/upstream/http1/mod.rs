@@ -1,0 +1,16 @@
+//! HTTP/1.1 towards gateways.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`connection`] | one connection: an exchange at a time, polled by whoever uses it |
+//! | `upload` | the request as it is written |
+//! | [`response`] | the head of a response, parsed and checked |
+//! | `chunks` | the chunked coding |
+
+mod chunks;
+mod connection;
+mod response;
+mod upload;
+
+pub(super) use connection::Connection;
+pub(super) use response::{Head, Malformed};

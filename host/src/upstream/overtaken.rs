@@ -1,0 +1,102 @@
+//! What becomes of a hedged request when another region has answered first.
+//!
+//! Its connection is closed, as for every request that is no longer wanted. But then it would never be known whether the
+//! gateway was slow or had lost the request. So the connections of some overtaken requests are kept open a little longer:
+//! those that are not answered even then are counted, apart from failures and from latency.
+
+use super::body::UpstreamBody;
+use super::clock;
+use super::exchange::Exchange;
+use super::http1::{Connection, Head};
+use super::pool::InFlight;
+use http::{Method, Response};
+use portolan_core::id::Slot;
+use portolan_core::slots::Slots;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// How long an overtaken request is waited for, at least.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// ... and at least so many times as long as it had been running.
+const GRACE_RATIO: u32 = 2;
+
+/// So many overtaken requests of one worker to one gateway are waited for at a time.
+const MAX_WAITING: usize = 32;
+
+/// Whether the attempt in a region was overtaken, as known when its future is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overtaken<'a> {
+    pub(super) slot: Slot,
+    pub(super) slots: &'a Cell<Slots>,
+}
+
+/// A request that waits for its response.
+#[derive(Debug)]
+pub(super) struct Waiting<'a> {
+    /// Gone when the response came.
+    in_flight: Option<InFlight>,
+    /// `None` before a connection is there.
+    connection: Option<Box<Connection>>,
+    method: &'a Method,
+    began: Instant,
+    overtaken: Overtaken<'a>,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(in_flight: InFlight, method: &'a Method, began: Instant, overtaken: Overtaken<'a>) -> Self {
+        Self {
+            in_flight: Some(in_flight),
+            connection: None,
+            method,
+            began,
+            overtaken,
+        }
+    }
+
+    /// It is sent over this connection; one before it is closed.
+    pub(super) fn on(&mut self, connection: Box<Connection>) -> &mut Connection {
+        self.connection.insert(connection)
+    }
+
+    /// The head of its response came.
+    pub(super) fn answered(mut self, head: Head, idle: Duration) -> Exchange {
+        // Both are there: the head came over this connection.
+        let (connection, in_flight) = (self.connection.take(), self.in_flight.take());
+        if let Some(in_flight) = &in_flight {
+            in_flight.answered(clock::now().saturating_duration_since(self.began));
+        }
+        let mut response = Response::new(UpstreamBody::new(connection, in_flight, idle));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        response
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let (Some(connection), Some(in_flight)) = (self.connection.take(), self.in_flight.take()) else {
+            return;
+        };
+        let is_overtaken = self.overtaken.slots.get().contains(self.overtaken.slot);
+        let waiting = in_flight.overtaken().get();
+        if is_overtaken && connection.is_sent() && waiting < MAX_WAITING {
+            in_flight.overtaken().set(waiting + 1);
+            let so_far = clock::now().saturating_duration_since(self.began);
+            let grace = GRACE.max(so_far.saturating_mul(GRACE_RATIO));
+            tokio::task::spawn_local(wait(connection, in_flight, self.method.clone(), grace));
+        }
+    }
+}
+
+/// Waits for a response that goes to nobody.
+async fn wait(mut connection: Box<Connection>, in_flight: InFlight, method: Method, grace: Duration) {
+    let head = poll_fn(|context| connection.poll_head(&method, context));
+    if timeout(grace, head).await.is_err() {
+        in_flight.unanswered();
+    }
+    let waiting = in_flight.overtaken();
+    waiting.set(waiting.get().saturating_sub(1));
+}

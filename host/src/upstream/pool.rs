@@ -1,0 +1,244 @@
+//! One worker's connections to the gateways, and the exchanges over them.
+
+use super::clock;
+use super::dial::Dialer;
+use super::exchange::{AttemptError, Chain, Exchange, ExchangeError};
+use super::http1::Connection;
+use super::overtaken::{Overtaken, Waiting};
+use super::replay::ReplayBody;
+use super::request::Outbound;
+use super::target::GatewayTarget;
+use crate::vitals::{UpstreamError, Vitals};
+use portolan_core::health::Evidence;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// Idle connections kept to one gateway by one worker.
+const MAX_IDLE: usize = 256;
+
+/// How long a connection is kept idle. Gateways and what stands between usually close it later; one that is closed
+/// earlier is noticed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// All upstream connections of one worker. Nothing in it is shared.
+#[derive(Debug)]
+pub struct Connections {
+    worker: usize,
+    dialer: Dialer,
+    /// By the address of the target, which the pool keeps from being used again.
+    pools: RefCell<BTreeMap<*const GatewayTarget, Rc<Pool>>>,
+}
+
+/// The connections to one gateway.
+#[derive(Debug)]
+pub(super) struct Pool {
+    target: Weak<GatewayTarget>,
+    vitals: Arc<Vitals>,
+    worker: usize,
+    dialer: Dialer,
+    /// The one used last is at the end, and is used first.
+    #[expect(
+        clippy::vec_box,
+        reason = "they are boxed wherever they go: the pool moves a pointer, not a connection"
+    )]
+    idle: RefCell<Vec<Box<Connection>>>,
+    /// Which of several addresses last worked.
+    preferred: Cell<usize>,
+    /// Overtaken requests that are still waited for.
+    pub(super) overtaken: Cell<usize>,
+}
+
+/// An exchange that is in flight: counted as such until this is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight(Rc<Pool>);
+
+/// The terms of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'a> {
+    /// When the attempt began.
+    pub(super) began: Instant,
+    /// When there has to be a connection.
+    pub(super) deadline: Instant,
+    /// Time for each address to accept a connection.
+    pub(super) connect: Duration,
+    /// Time without a byte of the response's body.
+    pub(super) idle: Duration,
+    /// Whether the request may be sent again although it may have arrived.
+    pub(super) may_repeat: bool,
+    /// Whether another region has answered meanwhile.
+    pub(super) overtaken: Overtaken<'a>,
+}
+
+impl Connections {
+    /// None yet; they are opened by `dialer`. Must be called on the worker's local runtime. `worker` is its number, from
+    /// 0.
+    pub fn new(worker: usize, dialer: Dialer) -> Rc<Self> {
+        let connections = Rc::new(Self {
+            worker,
+            dialer,
+            pools: RefCell::default(),
+        });
+        let swept = Rc::downgrade(&connections);
+        tokio::task::spawn_local(async move {
+            let mut tick = tokio::time::interval(SWEEP);
+            loop {
+                tick.tick().await;
+                let Some(connections) = swept.upgrade() else { return };
+                connections.sweep(clock::now());
+            }
+        });
+        connections
+    }
+
+    /// The worker's number.
+    pub(super) fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// The connections to a gateway.
+    pub(super) fn pool(&self, target: &Arc<GatewayTarget>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools.entry(Arc::as_ptr(target)).or_insert_with(|| {
+            Rc::new(Pool {
+                target: Arc::downgrade(target),
+                vitals: Arc::clone(&target.vitals),
+                worker: self.worker,
+                dialer: self.dialer.clone(),
+                idle: RefCell::default(),
+                preferred: Cell::new(0),
+                overtaken: Cell::new(0),
+            })
+        });
+        Rc::clone(pool)
+    }
+
+    /// Closes what has been idle for too long, what gateways have closed, and what belongs to gateways that no table
+    /// has any more.
+    fn sweep(&self, now: Instant) {
+        self.pools.borrow_mut().retain(|_, pool| {
+            pool.idle.borrow_mut().retain_mut(|connection| {
+                now.saturating_duration_since(connection.idle_since) < IDLE_TIMEOUT && connection.is_usable()
+            });
+            pool.target.strong_count() > 0 || Rc::strong_count(pool) > 1
+        });
+    }
+}
+
+impl Pool {
+    /// Sends a request to the pool's gateway and waits for the head of its response: over an idle connection, or over a
+    /// new one when there is none, or when the idle one turns out to be closed.
+    ///
+    /// Dropping the future closes the connection, unless the request was [overtaken](super::overtaken).
+    pub(super) async fn exchange(
+        self: Rc<Self>,
+        target: &GatewayTarget,
+        request: &Outbound<'_>,
+        body: &ReplayBody,
+        terms: Terms<'_>,
+    ) -> Result<Exchange, AttemptError> {
+        let in_flight = self.enter();
+        // A request without Host gets one all the same: the gateway's own.
+        let host = (!target.preserve_host || !request.has_host()).then_some(&target.authority);
+        if !terms.may_repeat {
+            // Let the news of closed connections in first: of a request on one of those, it is not known whether it arrived.
+            tokio::task::yield_now().await;
+        }
+        let mut waiting = Waiting::new(in_flight, request.method(), terms.began, terms.overtaken);
+        if let Some(connection) = self.idle() {
+            match waiting.on(connection).exchange(request, host, body.reader()).await {
+                Ok(head) => return Ok(waiting.answered(head, terms.idle)),
+                // Closed while it was idle: a fresh one is tried.
+                Err(ExchangeError::Unsent) if body.is_replayable() => {}
+                // That is no failure of the gateway, but what was read of the body is gone.
+                Err(ExchangeError::Unsent) => return Err(AttemptError::Stale),
+                // Closed as well, perhaps before the request was read.
+                Err(ExchangeError::Unanswered(_)) if terms.may_repeat && body.is_replayable() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let limit = terms.deadline.saturating_duration_since(clock::now());
+        // Rare, and large: it must not make every request's future larger.
+        let connection = Box::pin(self.connect(target, limit.min(terms.connect))).await?;
+        let head = waiting.on(connection).exchange(request, host, body.reader()).await?;
+        Ok(waiting.answered(head, terms.idle))
+    }
+
+    fn enter(self: &Rc<Self>) -> InFlight {
+        self.vitals.enter(self.worker);
+        InFlight(Rc::clone(self))
+    }
+
+    /// A connection that is open, as far as is known.
+    fn idle(&self) -> Option<Box<Connection>> {
+        let mut idle = self.idle.borrow_mut();
+        std::iter::from_fn(|| idle.pop()).find_map(|mut connection| connection.is_usable().then_some(connection))
+    }
+
+    /// A new connection. The gateway's addresses are tried in turn, each within `limit`.
+    async fn connect(&self, target: &GatewayTarget, limit: Duration) -> Result<Box<Connection>, AttemptError> {
+        let addresses = target.addresses();
+        let dialed = self.dialer.dial_any(&addresses, self.preferred.get(), limit);
+        let (index, transport) = dialed.await?;
+        self.preferred.set(index);
+        Ok(Box::new(Connection::new(transport)))
+    }
+}
+
+impl InFlight {
+    /// Counts what the attempt shows of the gateway.
+    pub(super) fn observe(&self, evidence: Evidence) {
+        self.0.vitals.observe(self.0.worker, evidence);
+    }
+
+    /// Counts an error and logs it.
+    pub(super) fn report(&self, kind: UpstreamError, error: &dyn StdError) {
+        report(&self.0.vitals, self.0.worker, kind, error);
+    }
+
+    /// Counts the time until the head of the response.
+    pub(super) fn answered(&self, after: Duration) {
+        self.0.vitals.answered(self.0.worker, after);
+    }
+
+    /// An overtaken request was not answered.
+    pub(super) fn unanswered(&self) {
+        self.0.vitals.unanswered(self.0.worker);
+    }
+
+    /// The number of overtaken requests to this gateway that are still waited for.
+    pub(super) fn overtaken(&self) -> &Cell<usize> {
+        &self.0.overtaken
+    }
+
+    /// Keeps a connection for the next request, when its last exchange left it clean.
+    pub(super) fn give_back(&self, mut connection: Box<Connection>) {
+        let mut idle = self.0.idle.borrow_mut();
+        if connection.is_clean() && idle.len() < MAX_IDLE {
+            connection.idle_since = clock::now();
+            connection.rest();
+            idle.push(connection);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.vitals.leave(self.0.worker);
+    }
+}
+
+/// Counts an error of a gateway, and logs it with its causes: one line in a while for each gateway and kind.
+pub(super) fn report(vitals: &Vitals, worker: usize, kind: UpstreamError, error: &dyn StdError) {
+    let Some(suppressed) = vitals.failed(worker, kind, clock::now()) else {
+        return;
+    };
+    let (service, region, gateway) = (&vitals.key.service, &vitals.key.region, vitals.key.address.authority());
+    tracing::warn!(%service, %region, %gateway, kind = kind.as_str(), error = %Chain(error), suppressed, "upstream error");
+}

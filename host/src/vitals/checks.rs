@@ -1,0 +1,55 @@
+//! What the health task counts of a gateway: its probes and its ejections. The health task alone writes.
+
+use super::{Durations, Histogram, Tally};
+use portolan_core::health::outlier::Fault;
+use portolan_core::health::probing::{ProbeFailure, ProbeResult};
+
+/// The words for how a probe ends.
+const RESULTS: usize = 1 + ProbeFailure::WORDS.len();
+
+/// Counters of the health task for one gateway.
+#[derive(Debug, Default)]
+pub struct Checks {
+    probes: Tally<RESULTS>,
+    probe_duration: Histogram,
+    ejections: Tally<{ Fault::ALL.len() }>,
+}
+
+impl Checks {
+    /// A probe ended.
+    pub fn probed(&self, result: ProbeResult) {
+        match result {
+            Ok(took) => {
+                self.probes.count(0);
+                self.probe_duration.record(took);
+            }
+            Err(failure) => self.probes.count(1 + failure.index()),
+        }
+    }
+
+    /// Outlier detection ejected the gateway.
+    pub fn ejected(&self, fault: Fault) {
+        self.ejections.count(fault as usize);
+    }
+
+    /// Its probes by how they ended.
+    pub fn probes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let mut counts = [0; RESULTS];
+        self.probes.add_to(&mut counts);
+        ["passed"].into_iter().chain(ProbeFailure::WORDS).zip(counts)
+    }
+
+    /// How long the probes took that passed.
+    pub fn probe_duration(&self) -> Durations {
+        let mut durations = Durations::default();
+        durations.add(&self.probe_duration);
+        durations
+    }
+
+    /// Its ejections by cause.
+    pub fn ejections(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let mut counts = [0; Fault::ALL.len()];
+        self.ejections.add_to(&mut counts);
+        Fault::ALL.into_iter().map(Fault::as_str).zip(counts)
+    }
+}
