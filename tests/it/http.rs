@@ -74,18 +74,18 @@ impl Scene {
     }
 
     /// Waits until the gateway has given so many good answers, whole, and so many that broke.
-    async fn until_said(&self, good: u64, broken: u64) {
+    async fn until_observed(&self, good: u64, broken: u64) {
         self.until_counted(&[(Evidence::Success, good), (Evidence::Reset, broken)])
             .await;
     }
 
     /// Waits until this was counted of the gateway, and nothing else.
     async fn until_counted(&self, counts: &[(Evidence, u64)]) {
-        let mut said = [0; Evidence::ALL.len()];
+        let mut wanted = [0; Evidence::ALL.len()];
         for (evidence, count) in counts {
-            said[*evidence as usize] = *count;
+            wanted[*evidence as usize] = *count;
         }
-        self.world.until_observed("westeurope", said).await;
+        self.world.until_observed("westeurope", wanted).await;
     }
 }
 

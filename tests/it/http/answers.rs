@@ -96,7 +96,7 @@ async fn what_is_no_answer_is_not_shown() {
         let shown = scene.ask(GET);
         assert_eq!((shown.status(), shown.is_whole), (502, true), "{what}: {}", shown.head);
     }
-    scene.until_said(0, cases.len() as u64).await;
+    scene.until_observed(0, cases.len() as u64).await;
     assert_eq!(scene.gateway.seen().len(), cases.len());
     assert_eq!(scene.gateway.connections(), cases.len());
 }
@@ -140,7 +140,7 @@ async fn half_an_answer_is_never_taken_for_whole() {
             assert!(shown.is_none_or(|it| !it.is_whole), "HTTP/{version}: {what}");
         }
     }
-    scene.until_said(0, 2 * cases.len() as u64).await;
+    scene.until_observed(0, 2 * cases.len() as u64).await;
 }
 
 /// As long as an answer is held back, nothing of it is shown, and it counts once against its gateway.
@@ -150,7 +150,7 @@ async fn half_an_answer_that_is_held_back_is_not_shown_at_all() {
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello";
     scene.gateway.replies([Reply::SayAndClose(half.into())]);
     assert_eq!(scene.ask(GET).status(), 502);
-    scene.until_said(0, 1).await;
+    scene.until_observed(0, 1).await;
     assert_eq!(scene.answer(OK).body, b"ok");
     assert_eq!(
         scene

@@ -176,7 +176,7 @@ async fn a_broken_body_is_the_clients_fault() {
     );
     scene.gateway.says(OK);
     assert_eq!(scene.ask(super::GET).status(), 200);
-    scene.until_said(1, 0).await;
+    scene.until_observed(1, 0).await;
 }
 
 #[test]
@@ -269,7 +269,7 @@ async fn a_client_that_stops_sending_is_told_so() {
     client.write(post("content-length: 10", "hello"));
     let answer = client.response("POST").expect("an answer");
     assert_eq!((answer.status(), answer.closes()), (408, true), "{}", answer.head);
-    scene.until_said(0, 0).await;
+    scene.until_observed(0, 0).await;
 }
 
 /// A gateway has its time from when it has the whole request.

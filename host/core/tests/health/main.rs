@@ -38,7 +38,10 @@ struct World {
 
 impl World {
     fn new(config: &Config) -> Self {
-        let now = Instant::now();
+        Self::at(config, Instant::now())
+    }
+
+    fn at(config: &Config, now: Instant) -> Self {
         let mut world = Self {
             tracker: Tracker::new(config, 1, now),
             now,
@@ -265,9 +268,9 @@ proptest! {
         parts in service(prop::option::weighted(0.7, check())),
         events in events(0_u32..10),
     ) {
-        let config = config(parts);
+        let (config, start) = (config(parts), Instant::now());
         let run = || -> Vec<HealthView> {
-            let mut world = World::new(&config);
+            let mut world = World::at(&config, start);
             let mut views = Vec::new();
             for (time, event) in &events {
                 world.pass(*time, |_, _| {});
