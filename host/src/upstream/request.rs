@@ -1,7 +1,7 @@
-//! The head of a request as gateways get it.
+//! The head of a request as gateways get it, whatever protocol carries it.
 //!
-//! It is written straight from what the client sent, once for each attempt: nothing is cloned, removed or inserted in
-//! between. Hop-by-hop fields end here, forwarding fields are added.
+//! A protocol's encoder goes through its fields once for each attempt, straight from what the client sent: nothing is
+//! cloned, removed or inserted in between. Hop-by-hop fields end here, forwarding fields are added.
 
 use super::fields;
 use super::replay::Framing;
@@ -43,24 +43,33 @@ pub struct Outbound<'a> {
     authority: &'a str,
     forwarding: Forwarding<'a>,
     framing: Framing,
-    told: Told<'a>,
+    client: ClientFields<'a>,
     trace: Trace<'a>,
 }
 
-/// What the client's fields tell that is not just sent on.
+/// The client's fields that are not just sent on.
 #[derive(Debug, Default)]
-struct Told<'a> {
+struct ClientFields<'a> {
     /// The fields that `Connection` names: they end here (RFC 9110, section 7.6.1). Nearly always none.
     named: Vec<&'a [u8]>,
     /// Whether it reads trailers.
     takes_trailers: bool,
     trace: Option<&'a HeaderValue>,
     /// The first line of `X-Forwarded-For`, and whether there are more.
-    stations: Option<&'a HeaderValue>,
-    has_more_stations: bool,
+    forwarded_for: Option<&'a HeaderValue>,
+    has_more_forwarded_for: bool,
     /// Whether there are `X-Forwarded-Host` and `X-Forwarded-Proto`.
     has_host: bool,
     has_scheme: bool,
+}
+
+/// Where the fields of a head go: the encoder of a protocol.
+pub(super) trait FieldSink {
+    /// A field.
+    fn field(&mut self, name: &[u8], value: &[u8]);
+
+    /// A field whose value is a list.
+    fn list<'v>(&mut self, name: &[u8], elements: impl Iterator<Item = &'v [u8]>);
 }
 
 /// `traceparent` (W3C Trace Context, section 3.2).
@@ -73,8 +82,8 @@ enum Trace<'a> {
 impl<'a> Outbound<'a> {
     /// A request that passed [`message::check`], with the authority found there and this framing of its body.
     pub fn new(request: &'a Parts, authority: &'a str, forwarding: Forwarding<'a>, framing: Framing) -> Self {
-        let told = Told::by(&request.headers);
-        let trace = match told.trace.filter(|value| is_traceparent(value.as_bytes())) {
+        let client = ClientFields::of(&request.headers);
+        let trace = match client.trace.filter(|value| is_traceparent(value.as_bytes())) {
             Some(value) => Trace::Kept(value),
             None => Trace::Begun(new_trace(forwarding.chance)),
         };
@@ -83,7 +92,7 @@ impl<'a> Outbound<'a> {
             authority,
             forwarding,
             framing,
-            told,
+            client,
             trace,
         }
     }
@@ -111,43 +120,29 @@ impl<'a> Outbound<'a> {
         }
     }
 
-    /// Appends the head, with this Host or else the client's. There has to be one of them: we speak HTTP/1.1.
-    pub(super) fn write(&self, to: &mut Vec<u8>, host: Option<&HeaderValue>) {
-        self.write_line(to);
-        let host = host.map_or(self.authority.as_bytes(), HeaderValue::as_bytes);
-        field(to, b"host", host);
-        self.write_kept(to);
-        self.write_forwarding(to);
-        match self.framing {
-            Framing::None => {}
-            Framing::Length(length) => {
-                number(to, b"content-length", length);
-            }
-            Framing::Chunked => field(to, b"transfer-encoding", b"chunked"),
-        }
-        to.extend_from_slice(b"\r\n");
+    /// What host the client asked for. Empty when it did not say.
+    pub(super) fn authority(&self) -> &str {
+        self.authority
     }
 
-    /// The request line, in origin form.
-    fn write_line(&self, to: &mut Vec<u8>) {
-        to.extend_from_slice(self.request.method.as_str().as_bytes());
-        to.push(b' ');
-        let target = self.request.uri.path_and_query().map_or("", |target| target.as_str());
-        // An absolute form may have no path, and a query all the same.
-        if !target.starts_with('/') {
-            to.push(b'/');
-        }
-        to.extend_from_slice(target.as_bytes());
-        to.extend_from_slice(b" HTTP/1.1\r\n");
+    /// Path and query.
+    pub(super) fn target(&self) -> &str {
+        self.request.uri.path_and_query().map_or("", |target| target.as_str())
     }
 
-    /// The client's own fields, but for those that end here or are written anew.
-    fn write_kept(&self, to: &mut Vec<u8>) {
+    /// Whether trailers are accepted.
+    pub(super) fn takes_trailers(&self) -> bool {
+        self.client.takes_trailers
+    }
+
+    /// Gives every field to a protocol's encoder, but for the host and those that delimit the body.
+    pub(super) fn fields(&self, to: &mut impl FieldSink) {
         for (name, value) in &self.request.headers {
             if !self.is_dropped(name) {
-                field(to, name.as_str().as_bytes(), value.as_bytes());
+                to.field(name.as_str().as_bytes(), value.as_bytes());
             }
         }
+        self.forwarding_fields(to);
     }
 
     fn is_dropped(&self, name: &HeaderName) -> bool {
@@ -169,65 +164,48 @@ impl<'a> Outbound<'a> {
             b'm' => *name == header::MAX_FORWARDS && self.request.method == Method::OPTIONS,
             _ => false,
         };
-        let mut named = self.told.named.iter();
+        let mut named = self.client.named.iter();
         is_rewritten || named.any(|named| named.eq_ignore_ascii_case(text.as_bytes()))
     }
 
-    fn write_forwarding(&self, to: &mut Vec<u8>) {
+    fn forwarding_fields(&self, to: &mut impl FieldSink) {
         let Self {
             request,
             forwarding,
-            told,
+            client,
             ..
         } = self;
-        if self.has_host() && !(forwarding.is_trusted && told.has_host) {
-            field(to, b"x-forwarded-host", self.authority.as_bytes());
+        if self.has_host() && !(forwarding.is_trusted && client.has_host) {
+            to.field(b"x-forwarded-host", self.authority.as_bytes());
         }
-        if !(forwarding.is_trusted && told.has_scheme) {
-            field(to, b"x-forwarded-proto", forwarding.scheme.as_bytes());
+        if !(forwarding.is_trusted && client.has_scheme) {
+            to.field(b"x-forwarded-proto", forwarding.scheme.as_bytes());
         }
-        to.extend_from_slice(b"x-forwarded-for: ");
-        let more = told.has_more_stations.then(|| request.headers.get_all(X_FORWARDED_FOR));
+        let more = client
+            .has_more_forwarded_for
+            .then(|| request.headers.get_all(X_FORWARDED_FOR));
         let more = more.into_iter().flat_map(|lines| lines.iter().skip(1));
-        for stations in told.stations.into_iter().chain(more).filter(|it| !it.is_empty()) {
-            to.extend_from_slice(stations.as_bytes());
-            to.extend_from_slice(b", ");
-        }
-        to.extend_from_slice(forwarding.peer.as_bytes());
-        to.extend_from_slice(b"\r\n");
-        field(
-            to,
-            b"via",
-            if request.version == Version::HTTP_10 {
-                b"1.0 portolan"
-            } else {
-                b"1.1 portolan"
-            },
-        );
+        let before = client.forwarded_for.into_iter().chain(more).filter(|it| !it.is_empty());
+        let elements = before.chain([forwarding.peer]).map(HeaderValue::as_bytes);
+        to.list(b"x-forwarded-for", elements);
+        let via: &[u8] = if request.version == Version::HTTP_10 {
+            b"1.0 portolan"
+        } else {
+            b"1.1 portolan"
+        };
+        to.field(b"via", via);
         if let Trace::Begun(trace) = &self.trace {
-            field(to, b"traceparent", trace);
+            to.field(b"traceparent", trace);
         }
-        if told.takes_trailers {
-            field(to, b"te", b"trailers");
-            field(to, b"connection", b"te");
+        if client.takes_trailers {
+            to.field(b"te", b"trailers");
         }
         if request.method == Method::OPTIONS
             && let Ok(Some(left @ 1..)) = message::max_forwards(&request.headers)
         {
-            number(to, b"max-forwards", left - 1);
+            to.field(b"max-forwards", itoa::Buffer::new().format(left - 1).as_bytes());
         }
     }
-}
-
-fn field(to: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    to.extend_from_slice(name);
-    to.extend_from_slice(b": ");
-    to.extend_from_slice(value);
-    to.extend_from_slice(b"\r\n");
-}
-
-fn number(to: &mut Vec<u8>, name: &[u8], value: u64) {
-    field(to, name, itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Whether a field of a request ends here, or is written anew whatever it says.
@@ -240,40 +218,40 @@ fn ends_here(name: &str) -> bool {
         )
 }
 
-impl<'a> Told<'a> {
+impl<'a> ClientFields<'a> {
     /// One pass over all fields costs less than looking up each.
-    fn by(headers: &'a HeaderMap) -> Self {
-        let mut told = Self::default();
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut found = Self::default();
         for (name, value) in headers {
             if *name == header::CONNECTION {
-                told.names(value.as_bytes());
+                found.names(value.as_bytes());
             } else if *name == header::TE {
                 let mut tokens = fields::tokens(value.as_bytes());
-                told.takes_trailers |= tokens.any(|token| token.eq_ignore_ascii_case(b"trailers"));
+                found.takes_trailers |= tokens.any(|token| token.eq_ignore_ascii_case(b"trailers"));
             } else {
                 match name.as_str() {
-                    "traceparent" => told.trace = told.trace.or(Some(value)),
-                    "x-forwarded-for" if told.stations.is_none() => told.stations = Some(value),
-                    "x-forwarded-for" => told.has_more_stations = true,
-                    "x-forwarded-host" => told.has_host = true,
-                    "x-forwarded-proto" => told.has_scheme = true,
+                    "traceparent" => found.trace = found.trace.or(Some(value)),
+                    "x-forwarded-for" if found.forwarded_for.is_none() => found.forwarded_for = Some(value),
+                    "x-forwarded-for" => found.has_more_forwarded_for = true,
+                    "x-forwarded-host" => found.has_host = true,
+                    "x-forwarded-proto" => found.has_scheme = true,
                     _ => {}
                 }
             }
         }
-        told
+        found
     }
 
     fn names(&mut self, connection: &'a [u8]) {
         if !fields::is_usual_connection(connection) {
-            // What stands for the way of the request is not the client's to take away.
-            let named = fields::tokens(connection).filter(|token| !is_of_the_way(token));
+            // What is about the client or the trace may not be removed by the client.
+            let named = fields::tokens(connection).filter(|token| !is_forwarding_field(token));
             self.named.extend(named);
         }
     }
 }
 
-fn is_of_the_way(token: &[u8]) -> bool {
+fn is_forwarding_field(token: &[u8]) -> bool {
     let ours = [
         header::VIA,
         header::FORWARDED,

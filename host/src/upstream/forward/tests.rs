@@ -10,6 +10,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost};
 use portolan_core::geo::Point;
+use portolan_core::identity::ClientAddress;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -118,10 +119,12 @@ impl Service {
         let request = Request::builder().method(method).uri("/").header("host", "a").body(());
         let parts = request.expect("a request").into_parts().0;
         let peer = HeaderValue::from_static("192.0.2.1");
+        let policy = ClientAddress::default();
         let forwarding = Forwarding {
             peer: &peer,
             scheme: "http",
             is_trusted: false,
+            policy: &policy,
             chance: [1; 3],
         };
         let body = ReplayBody::Empty;

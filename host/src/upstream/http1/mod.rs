@@ -3,12 +3,14 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`connection`] | one connection: an exchange at a time, polled by whoever uses it |
+//! | [`encode`] | the head of a request |
 //! | `upload` | the request as it is written |
 //! | [`response`] | the head of a response, parsed and checked |
 //! | `chunks` | the chunked coding |
 
 mod chunks;
 mod connection;
+pub(super) mod encode;
 mod response;
 mod upload;
 

@@ -1,6 +1,6 @@
 //! A request on its way to a gateway.
 
-use super::chunks;
+use super::{chunks, encode};
 use crate::upstream::replay::{Framing, RequestBody};
 use crate::upstream::request::Outbound;
 use bytes::{Buf, Bytes};
@@ -50,7 +50,7 @@ impl Upload {
     /// A new request, after the one before was done.
     pub(in crate::upstream) fn begin(&mut self, request: &Outbound<'_>, host: Option<&HeaderValue>, body: RequestBody) {
         self.gathered.clear();
-        request.write(&mut self.gathered, host);
+        encode::head(request, host, &mut self.gathered);
         self.written = 0;
         self.large = Bytes::new();
         self.is_chunked = request.framing() == Framing::Chunked;

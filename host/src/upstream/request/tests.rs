@@ -1,6 +1,7 @@
 //! What becomes of a request's fields on their way to a gateway.
 
 use super::*;
+use crate::upstream::http1::encode;
 use http::Request;
 use portolan_core::identity::ClientHeader;
 use std::sync::LazyLock;
@@ -44,7 +45,8 @@ fn written(parts: &Parts, forwarding: &Forwarding<'_>, framing: Framing, host: O
     let host = host.map(|host| HeaderValue::from_str(host).expect("a host"));
     let mut text = Vec::new();
     let authority = message::check(parts).expect("a sound request").authority;
-    Outbound::new(parts, authority, *forwarding, framing).write(&mut text, host.as_ref());
+    let outbound = Outbound::new(parts, authority, *forwarding, framing);
+    encode::head(&outbound, host.as_ref(), &mut text);
     let text = String::from_utf8(text).expect("text");
     let lines = text.strip_suffix("\r\n\r\n").expect("an end");
     lines.split("\r\n").map(str::to_owned).collect()
@@ -246,7 +248,7 @@ fn no_spelling_of_a_forwarding_field_reaches_a_gateway() {
 }
 
 #[test]
-fn the_peer_is_the_last_station_of_the_way() {
+fn the_peer_is_the_last_one_in_x_forwarded_for() {
     let lines = lines(&[
         ("x-forwarded-for", "198.51.100.1, 198.51.100.2"),
         ("x-forwarded-for", ""),

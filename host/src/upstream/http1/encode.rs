@@ -1,0 +1,61 @@
+//! The head of a request in HTTP/1.1.
+
+use crate::upstream::replay::Framing;
+use crate::upstream::request::{FieldSink, Outbound};
+use http::HeaderValue;
+
+/// Appends a head, with this Host or else the client's: HTTP/1.1 has to have one.
+pub(in crate::upstream) fn head(request: &Outbound<'_>, host: Option<&HeaderValue>, to: &mut Vec<u8>) {
+    line(request, to);
+    to.field(
+        b"host",
+        host.map_or(request.authority().as_bytes(), HeaderValue::as_bytes),
+    );
+    request.fields(to);
+    if request.takes_trailers() {
+        to.field(b"connection", b"te");
+    }
+    match request.framing() {
+        Framing::None => {}
+        Framing::Length(length) => {
+            to.field(b"content-length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        Framing::Chunked => to.field(b"transfer-encoding", b"chunked"),
+    }
+    to.extend_from_slice(b"\r\n");
+}
+
+/// The request line, in origin form.
+fn line(request: &Outbound<'_>, to: &mut Vec<u8>) {
+    to.extend_from_slice(request.method().as_str().as_bytes());
+    to.push(b' ');
+    let target = request.target();
+    // An absolute form may have no path, and a query all the same.
+    if !target.starts_with('/') {
+        to.push(b'/');
+    }
+    to.extend_from_slice(target.as_bytes());
+    to.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+impl FieldSink for Vec<u8> {
+    #[inline]
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.extend_from_slice(name);
+        self.extend_from_slice(b": ");
+        self.extend_from_slice(value);
+        self.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    fn list<'v>(&mut self, name: &[u8], elements: impl Iterator<Item = &'v [u8]>) {
+        self.extend_from_slice(name);
+        let mut separator: &[u8] = b": ";
+        for element in elements {
+            self.extend_from_slice(separator);
+            self.extend_from_slice(element);
+            separator = b", ";
+        }
+        self.extend_from_slice(b"\r\n");
+    }
+}
