@@ -1,9 +1,8 @@
 //! The body of a gateway's response, on its way to the client.
 
-use super::exchange::ExchangeError;
-use super::http1::Connection;
+use super::http1::{Connection, ExchangeError};
 use super::idle::IdleTimer;
-use super::pool::InFlight;
+use super::in_flight::InFlight;
 use crate::vitals::UpstreamError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};

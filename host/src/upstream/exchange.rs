@@ -2,37 +2,14 @@
 
 use super::body::{UpstreamBody, UpstreamBodyError};
 use super::dial::DialError;
-use super::http1::Malformed;
+use super::http1::ExchangeError;
 use crate::vitals::UpstreamError;
 use http::Response;
 use portolan_core::plan::Outcome;
-use std::error::Error as StdError;
-use std::fmt;
-use std::io;
 use thiserror::Error;
 
 /// A gateway's response. Its body still comes from the gateway.
 pub(super) type Exchange = Response<UpstreamBody>;
-
-/// Why a connection brought no response, or not all of it.
-#[derive(Debug, Error)]
-pub(super) enum ExchangeError {
-    /// Nothing of the request was sent.
-    #[error("the connection was closed before anything was sent")]
-    Unsent,
-    /// It broke before anything of a response came: perhaps it was being closed while we wrote.
-    #[error("the connection was closed without a response")]
-    Unanswered(#[source] Option<io::Error>),
-    /// It broke in the middle.
-    #[error("the connection was closed in the middle of the response")]
-    Cut(#[source] Option<io::Error>),
-    /// The client did not send its body.
-    #[error("the client did not send its body")]
-    Abandoned,
-    /// What came is no response.
-    #[error("malformed response")]
-    Malformed(#[from] Malformed),
-}
 
 /// Why an attempt brought no response.
 #[derive(Debug, Error)]
@@ -55,18 +32,6 @@ pub(super) enum AttemptError {
     /// No response head in time.
     #[error("no response in time")]
     TimedOut,
-}
-
-impl ExchangeError {
-    /// Its kind; `None` when it is the client's fault.
-    pub(super) fn kind(&self) -> Option<UpstreamError> {
-        match self {
-            Self::Unsent | Self::Unanswered(_) => Some(UpstreamError::Reset),
-            Self::Cut(_) => Some(UpstreamError::Cut),
-            Self::Malformed(_) => Some(UpstreamError::Malformed),
-            Self::Abandoned => None,
-        }
-    }
 }
 
 impl AttemptError {
@@ -100,20 +65,5 @@ impl AttemptError {
     /// Whether it is a failure of the gateway.
     pub(super) fn is_of_gateway(&self) -> bool {
         self.kind().is_some_and(|kind| kind != UpstreamError::LocalResources)
-    }
-}
-
-/// An error with its causes, each once.
-pub(super) struct Chain<'a>(pub(super) &'a dyn StdError);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

@@ -7,9 +7,9 @@ use super::body::UpstreamBody;
 use super::budget::SharedBudget;
 use super::clock;
 use super::exchange::{AttemptError, Exchange};
-use super::hedge::ASK_AGAIN;
+use super::in_flight::report;
 use super::overtaken::Overtaken;
-use super::pool::{Connections, Terms, report};
+use super::pool::{Connections, Terms};
 use super::replay::{ClientBodyError, ReplayBody, Upload};
 use super::request::Outbound;
 use super::target::GatewayTarget;
@@ -34,6 +34,9 @@ mod tests;
 
 /// A client that does not go on with its body is noticed by the body itself before this is over.
 const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// When the retry budget does not allow a hedge, it is asked again after this long.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How many attempts of a request are recorded.
 pub const RECORDED_ATTEMPTS: usize = 8;

@@ -2,7 +2,7 @@
 
 use super::clock;
 use super::exchange::AttemptError;
-use super::forward::{Course, Ended, Forwarder};
+use super::forward::{ASK_AGAIN, Course, Ended, Forwarder};
 use super::replay::Upload;
 use super::target::GatewayTarget;
 use portolan_core::health::Evidence;
@@ -12,11 +12,8 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::time::sleep_until;
-
-/// When the retry budget does not allow a hedge, it is asked again after this long.
-pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// An attempt that runs.
 struct Runner<'f> {

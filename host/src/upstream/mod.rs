@@ -6,7 +6,7 @@
 //! | [`resolve`], [`dial`] | DNS kept fresh; opening connections |
 //! | [`forward`], `hedge` | carries out an attempt plan; attempts beside slow ones |
 //! | [`budget`] | the retry budget |
-//! | [`pool`] | one worker's connections, and exchanges over them |
+//! | [`pool`], `in_flight` | one worker's connections, and exchanges over them |
 //! | `exchange`, [`body`] | a response, its body on the way to the client, and what can go wrong |
 //! | `overtaken` | hedged requests that another region answered first |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
@@ -23,6 +23,7 @@ pub mod forward;
 mod hedge;
 mod http1;
 mod idle;
+mod in_flight;
 mod overtaken;
 pub mod pool;
 pub mod replay;

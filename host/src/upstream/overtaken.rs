@@ -8,7 +8,7 @@ use super::body::UpstreamBody;
 use super::clock;
 use super::exchange::Exchange;
 use super::http1::{Connection, Head};
-use super::pool::InFlight;
+use super::in_flight::InFlight;
 use http::{Method, Response};
 use portolan_core::id::Slot;
 use portolan_core::slots::Slots;

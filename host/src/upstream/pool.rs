@@ -2,23 +2,18 @@
 
 use super::clock;
 use super::dial::Dialer;
-use super::exchange::{AttemptError, Chain, Exchange, ExchangeError};
-use super::http1::Connection;
+use super::exchange::{AttemptError, Exchange};
+use super::http1::{Connection, ExchangeError};
+use super::in_flight::Pool;
 use super::overtaken::{Overtaken, Waiting};
 use super::replay::ReplayBody;
 use super::request::Outbound;
 use super::target::GatewayTarget;
-use crate::vitals::{UpstreamError, Vitals};
-use portolan_core::health::Evidence;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Idle connections kept to one gateway by one worker.
-const MAX_IDLE: usize = 256;
 
 /// How long a connection is kept idle. Gateways and what stands between usually close it later; one that is closed
 /// earlier is noticed.
@@ -35,29 +30,6 @@ pub struct Connections {
     /// By the address of the target, which the pool keeps from being used again.
     pools: RefCell<BTreeMap<*const GatewayTarget, Rc<Pool>>>,
 }
-
-/// The connections to one gateway.
-#[derive(Debug)]
-pub(super) struct Pool {
-    target: Weak<GatewayTarget>,
-    vitals: Arc<Vitals>,
-    worker: usize,
-    dialer: Dialer,
-    /// The one used last is at the end, and is used first.
-    #[expect(
-        clippy::vec_box,
-        reason = "they are boxed wherever they go: the pool moves a pointer, not a connection"
-    )]
-    idle: RefCell<Vec<Box<Connection>>>,
-    /// Which of several addresses last worked.
-    preferred: Cell<usize>,
-    /// Overtaken requests that are still waited for.
-    pub(super) overtaken: Cell<usize>,
-}
-
-/// An exchange that is in flight: counted as such until this is dropped.
-#[derive(Debug)]
-pub(super) struct InFlight(Rc<Pool>);
 
 /// The terms of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -170,17 +142,6 @@ impl Pool {
         Ok(waiting.answered(head, terms.idle))
     }
 
-    fn enter(self: &Rc<Self>) -> InFlight {
-        self.vitals.enter(self.worker);
-        InFlight(Rc::clone(self))
-    }
-
-    /// A connection that is open, as far as is known.
-    fn idle(&self) -> Option<Box<Connection>> {
-        let mut idle = self.idle.borrow_mut();
-        std::iter::from_fn(|| idle.pop()).find_map(|mut connection| connection.is_usable().then_some(connection))
-    }
-
     /// A new connection. The gateway's addresses are tried in turn, each within `limit`.
     async fn connect(&self, target: &GatewayTarget, limit: Duration) -> Result<Box<Connection>, AttemptError> {
         let addresses = target.addresses();
@@ -189,56 +150,4 @@ impl Pool {
         self.preferred.set(index);
         Ok(Box::new(Connection::new(transport)))
     }
-}
-
-impl InFlight {
-    /// Counts what the attempt shows of the gateway.
-    pub(super) fn observe(&self, evidence: Evidence) {
-        self.0.vitals.observe(self.0.worker, evidence);
-    }
-
-    /// Counts an error and logs it.
-    pub(super) fn report(&self, kind: UpstreamError, error: &dyn StdError) {
-        report(&self.0.vitals, self.0.worker, kind, error);
-    }
-
-    /// Counts the time until the head of the response.
-    pub(super) fn answered(&self, after: Duration) {
-        self.0.vitals.answered(self.0.worker, after);
-    }
-
-    /// An overtaken request was not answered.
-    pub(super) fn unanswered(&self) {
-        self.0.vitals.unanswered(self.0.worker);
-    }
-
-    /// The number of overtaken requests to this gateway that are still waited for.
-    pub(super) fn overtaken(&self) -> &Cell<usize> {
-        &self.0.overtaken
-    }
-
-    /// Keeps a connection for the next request, when its last exchange left it clean.
-    pub(super) fn give_back(&self, mut connection: Box<Connection>) {
-        let mut idle = self.0.idle.borrow_mut();
-        if connection.is_clean() && idle.len() < MAX_IDLE {
-            connection.idle_since = clock::now();
-            connection.rest();
-            idle.push(connection);
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.vitals.leave(self.0.worker);
-    }
-}
-
-/// Counts an error of a gateway, and logs it with its causes: one line in a while for each gateway and kind.
-pub(super) fn report(vitals: &Vitals, worker: usize, kind: UpstreamError, error: &dyn StdError) {
-    let Some(suppressed) = vitals.failed(worker, kind, clock::now()) else {
-        return;
-    };
-    let (service, region, gateway) = (&vitals.key.service, &vitals.key.region, vitals.key.address.authority());
-    tracing::warn!(%service, %region, %gateway, kind = kind.as_str(), error = %Chain(error), suppressed, "upstream error");
 }

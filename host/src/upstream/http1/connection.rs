@@ -4,11 +4,11 @@
 //! to task, and dropping the request closes the connection: the gateway sees that a client has gone away.
 
 use super::chunks::{Chunks, Piece};
+use super::error::ExchangeError;
 use super::response::{self, Ends, Head, Malformed};
 use super::upload::Upload;
 use crate::upstream::clock;
 use crate::upstream::dial::Transport;
-use crate::upstream::exchange::ExchangeError;
 use crate::upstream::replay::RequestBody;
 use crate::upstream::request::Outbound;
 use bytes::{Bytes, BytesMut};

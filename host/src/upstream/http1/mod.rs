@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`connection`] | one connection: an exchange at a time, polled by whoever uses it |
 //! | [`encode`] | the head of a request |
+//! | `error` | what can go wrong |
 //! | `upload` | the request as it is written |
 //! | [`response`] | the head of a response, parsed and checked |
 //! | `chunks` | the chunked coding |
@@ -11,8 +12,10 @@
 mod chunks;
 mod connection;
 pub(super) mod encode;
+mod error;
 mod response;
 mod upload;
 
 pub(super) use connection::Connection;
-pub(super) use response::{Head, Malformed};
+pub(super) use error::ExchangeError;
+pub(super) use response::Head;
