@@ -107,10 +107,7 @@ async fn an_old_view_is_no_view() {
 async fn alone_the_own_view_counts_and_a_drain_counts_always() {
     let (mut board, began) = (board(), Instant::now());
     assert_eq!(at(&mut board, began, 0, &alone(State::Healthy)), (200, Reason::Healthy));
-    assert_eq!(
-        at(&mut board, began, 1, &alone(State::Warming)),
-        (200, Reason::Healthy)
-    );
+    assert_eq!(at(&mut board, began, 1, &alone(State::Warming)), (200, Reason::Healthy));
     assert_eq!(
         at(&mut board, began, 2, &alone(State::Unhealthy)),
         (503, Reason::OwnView)

@@ -242,8 +242,8 @@ async fn a_question_that_is_none_is_told_what_to_do() {
     let admin = Admin::start().await;
     for (query, says) in [
         ("", "ip, the client's address, is missing"),
-        ("?ip=one.two", "ip=one.two is no address"),
-        ("?ip=::1&method=G%20T", "method=G T is no method"),
+        ("?ip=one.two", "ip=one.two is not an address"),
+        ("?ip=::1&method=G%20T", "method=G T is not a method"),
         ("?ip=::1&header=nothing", "name: value"),
         ("?ip=::1&adress=x", "no parameter \\\"adress\\\""),
     ] {

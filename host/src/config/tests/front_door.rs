@@ -303,7 +303,7 @@ fn what_is_missing_is_said() {
         (
             "front_door:",
             "front_door:\n  vantages: [westeurope, eastus2, southeastasia]",
-            &["front_door: store is missing: several vantages need a store to meet in"],
+            &["front_door: store is missing: several vantages need a shared store"],
         ),
     ]);
     let two = SMALL.replacen(
