@@ -1,6 +1,7 @@
 //! How well round trips are estimated: every Azure region in turn plays the client, and what was measured from it is
 //! hidden from the estimate.
 
+use portolan_core::chance::{STEP, spread};
 use portolan_core::geo::Point;
 use portolan_core::id::RegionName;
 use portolan_core::proximity::RoundTrips;
@@ -82,15 +83,14 @@ impl Measured {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): the same choices on every run.
+/// The same choices on every run.
 struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+        let state = self.0;
+        self.0 = state.wrapping_add(STEP);
+        (spread(state, 0) % bound as u64) as usize
     }
 
     fn some_but(&mut self, excluded: usize, count: usize, bound: usize) -> Vec<usize> {

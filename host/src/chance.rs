@@ -1,9 +1,10 @@
 //! Random numbers for one worker: fast, and good enough to share traffic and to number traces. Not for secrets.
 
+use portolan_core::chance::{STEP, spread};
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
+/// A sequence of numbers: SplitMix64, see [`spread`].
 #[derive(Debug)]
 pub struct Chance(Cell<u64>);
 
@@ -20,12 +21,9 @@ impl Chance {
 
     /// The next number.
     pub fn roll(&self) -> u64 {
-        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0.set(state);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let state = self.0.get();
+        self.0.set(state.wrapping_add(STEP));
+        spread(state, 0)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Portolan: a programmable edge proxy. The shell around [`portolan_core`]: sockets, files, guests, clocks.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod admin;
 pub mod app;
 pub mod arrival;
@@ -7,6 +9,7 @@ pub mod chance;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod cpu_time;
 pub mod decide;
 pub mod demo;
 pub mod explain;
@@ -16,6 +19,7 @@ pub mod front_door;
 #[path = "front_door/absent.rs"]
 pub mod front_door;
 pub mod geo;
+mod hex;
 pub mod message;
 pub mod pipeline;
 pub mod plugin;

@@ -3,11 +3,11 @@
 //! Contents are stored under their hash and named by a list; both are written aside and renamed, the list last, so that a
 //! crash at any moment leaves what was there before or what is there now. Nothing is kept that was not in force.
 
+use crate::hex;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -194,12 +194,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    let mut digits = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
+    hex::digits(&Sha256::digest(bytes))
 }
 
 /// Moments as people write them.

@@ -3,9 +3,10 @@
 use super::contract::{self, Decision, PLUGIN, Request, Snapshot};
 use super::desk::{Desk, State};
 use super::error::{PluginFault, Problem};
-use super::limits::{Budget, MemoryLimit, thread_cpu_time};
+use super::limits::{Budget, MemoryLimit};
 use super::regions::RegionTable;
 use super::settings::PluginSettings;
+use crate::cpu_time;
 use portolan_core::id::Generation;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -94,7 +95,7 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
         store.set_max_component_handles(HANDLES);
-        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().budget.tick(thread_cpu_time())));
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().budget.tick(cpu_time::of_thread())));
         store.set_epoch_deadline(1);
         match Self::configure(&mut store, blueprint) {
             Ok((_, _, Err(refusal))) => Ok(Started::Refused(refusal)),

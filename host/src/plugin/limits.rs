@@ -89,16 +89,10 @@ impl Budget {
     }
 }
 
-/// CPU time of the calling thread since it began.
-pub(super) fn thread_cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu_time;
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -147,8 +141,8 @@ mod tests {
 
     #[test]
     fn the_clock_of_the_thread_runs_while_it_works() {
-        let start = thread_cpu_time();
-        while thread_cpu_time() - start < ms(2) {
+        let start = cpu_time::of_thread();
+        while cpu_time::of_thread() - start < ms(2) {
             std::hint::spin_loop();
         }
     }

@@ -12,12 +12,12 @@ use super::settings::PluginSettings;
 use super::setup::Setup;
 use super::shared::Shared;
 use super::version::PluginVersion;
+use crate::hex;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, Slot};
 use portolan_core::rank::Ranking;
 use std::cell::RefCell;
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::Instant;
@@ -61,7 +61,7 @@ pub(super) fn load(
     }
     Ok(PluginVersion {
         name: name.clone(),
-        digest: hex(&hash),
+        digest: hex::digits(&hash),
         settings: settings.clone(),
         setup,
         blueprint,
@@ -226,13 +226,4 @@ impl std::fmt::Display for Sample {
             self.path
         )
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-            let _ = write!(digits, "{byte:02x}");
-            digits
-        })
 }

@@ -6,8 +6,8 @@
 
 use super::error::Problem;
 use super::wasm;
+use crate::cpu_time;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -159,22 +159,16 @@ fn limit() -> Result<(), String> {
 /// Ends this process when its CPU time is used up: the system's limit has no finer steps than seconds.
 fn watch() -> Result<(), String> {
     let watch = || {
-        while cpu_time() < CPU {
+        while cpu_time::of_process() < CPU {
             thread::sleep(LOOK);
         }
+        #[expect(clippy::disallowed_methods, reason = "a process of its own, which is over")]
         std::process::exit(LATE.into());
     };
     let thread = thread::Builder::new().spawn(watch);
     thread
         .map(drop)
         .map_err(|error| format!("no clock for the compiler: {error}"))
-}
-
-/// CPU time of this process so far.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanos)
 }
 
 fn compile() -> Result<(), String> {

@@ -12,6 +12,7 @@ use super::regions::RegionTable;
 use super::request::RouteRequest;
 use super::settings::Isolation;
 use super::version::PluginVersion;
+use crate::chance::Chance;
 use portolan_core::id::ServiceId;
 use std::cell::RefCell;
 use std::fmt;
@@ -70,7 +71,7 @@ impl PluginWorker {
         Self {
             engine,
             worker,
-            chance: Chance(seed),
+            chance: Chance::seeded(seed),
             seats: Vec::new(),
             fields: String::new(),
         }
@@ -97,7 +98,7 @@ impl PluginWorker {
             Some(seat) if Arc::ptr_eq(&seat.version, version) => seat,
             other => other.insert(Seat::new(version, &self.engine, self.worker, request.now)),
         };
-        seat.answer(table, request, &mut self.fields, &mut self.chance)
+        seat.answer(table, request, &mut self.fields, &self.chance)
     }
 
     /// Lets go of the versions that are not to be kept, so that a service which is gone does not hold on to its plugin.
@@ -136,7 +137,7 @@ impl Seat {
         table: &RegionTable,
         request: &RouteRequest<'_>,
         fields: &mut String,
-        chance: &mut Chance,
+        chance: &Chance,
     ) -> Result<PluginAnswer, PluginFault> {
         if !self.breaker.allows(request.now) {
             return Err(PluginFault::Quarantined);
@@ -180,7 +181,7 @@ impl Seat {
         table: &RegionTable,
         record: Request<'_>,
         request: &RouteRequest<'_>,
-        chance: &mut Chance,
+        chance: &Chance,
     ) -> Result<Decision, Failure> {
         let reads_headers = self.version.blueprint.reads_headers;
         self.desk.borrow_mut().now = request.now;
@@ -198,7 +199,7 @@ impl Seat {
     }
 
     /// The instance for one answer: the one in use, or a new one when that is used up.
-    fn instance(&mut self, now: Instant, chance: &mut Chance) -> Result<&mut Instance, Failure> {
+    fn instance(&mut self, now: Instant, chance: &Chance) -> Result<&mut Instance, Failure> {
         if self.life.as_ref().is_some_and(|life| life.over(now)) {
             // Gone before the next one comes: its place in the pool may be the last.
             self.life = None;
@@ -210,7 +211,7 @@ impl Seat {
             }
             none => {
                 let answers_left = match self.version.settings.isolation {
-                    Isolation::Reuse => ANSWERS * 3 / 4 + chance.next() % (ANSWERS / 2),
+                    Isolation::Reuse => ANSWERS * 3 / 4 + chance.roll() % (ANSWERS / 2),
                     Isolation::Fresh => 1,
                 };
                 let instance = start(&self.version, &self.desk)?;
@@ -257,17 +258,5 @@ fn start(version: &PluginVersion, desk: &Rc<RefCell<Desk>>) -> Result<Box<Instan
                 detail,
             })
         }
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }

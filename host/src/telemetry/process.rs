@@ -1,7 +1,7 @@
 //! The kernel's figures about this process, read on demand.
 
+use crate::cpu_time;
 use rustix::process::{Resource, getrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::time::Duration;
 
@@ -25,11 +25,10 @@ pub struct Process {
 impl Process {
     /// Reads `/proc/self` and the clocks.
     pub fn read() -> Self {
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let kibibytes = |key| number(&status, key).map(|count| count * 1024);
         Self {
-            cpu: Duration::new(cpu.tv_sec.unsigned_abs(), u32::try_from(cpu.tv_nsec).unwrap_or(0)),
+            cpu: cpu_time::of_process(),
             resident_bytes: kibibytes("VmRSS:"),
             virtual_bytes: kibibytes("VmSize:"),
             threads: number(&status, "Threads:"),

@@ -1,7 +1,7 @@
 //! A plugin that does what a plugin must not do: found out when it is tried, and harmless when it waits until later.
 
 use super::*;
-use crate::plugin::limits::thread_cpu_time;
+use crate::cpu_time;
 use portolan_core::id::{Generation, ServiceName};
 
 fn hostile(config: &str, settings_of: PluginSettings) -> Arc<PluginVersion> {
@@ -150,9 +150,9 @@ fn an_endless_loop_is_ended_within_its_deadline_and_a_tick() {
         // CPU time of this thread, the best of a few: how late the ticks are is up to the machine.
         let took = (0..4).map(|_| {
             let (mut worker, client) = (worker(), Client::at("/boom"));
-            let start = thread_cpu_time();
+            let start = cpu_time::of_thread();
             assert_eq!(client.ask(&mut worker, &version), Err(PluginFault::Deadline));
-            thread_cpu_time() - start
+            cpu_time::of_thread() - start
         });
         let took = took.min().unwrap();
         let slack = Duration::from_micros(500);
