@@ -5,62 +5,11 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use portolan_tests::{Setup, World};
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::str;
+use portolan_yardstick::client::Client;
 
 /// From London, as a trusted proxy says.
 const REQUEST: &[u8] =
     b"GET / HTTP/1.1\r\nHost: shop.example.net\r\nX-Forwarded-For: 81.2.69.142\r\nAccept: */*\r\n\r\n";
-
-/// A client that keeps its connection.
-struct Client {
-    stream: TcpStream,
-    read: Vec<u8>,
-}
-
-impl Client {
-    fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            read: vec![0; 64 * 1024],
-        })
-    }
-
-    /// Sends the request and reads the whole answer. Gives its size in bytes.
-    fn ask(&mut self) -> io::Result<usize> {
-        self.stream.write_all(REQUEST)?;
-        let mut filled = 0;
-        loop {
-            let count = self.stream.read(&mut self.read[filled..])?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            filled += count;
-            if whole(&self.read[..filled])? {
-                return Ok(filled);
-            }
-        }
-    }
-}
-
-/// Whether a good answer is all there, by its length.
-fn whole(read: &[u8]) -> io::Result<bool> {
-    let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return Ok(false);
-    };
-    let head = str::from_utf8(&read[..end]).map_err(io::Error::other)?;
-    if !head.starts_with("HTTP/1.1 200 ") {
-        return Err(io::Error::other(head.to_owned()));
-    }
-    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length = length.and_then(|(_, value)| value.parse::<usize>().ok());
-    let length = length.ok_or_else(|| io::Error::other("an answer without a length"))?;
-    Ok(read.len() >= end + 4 + length)
-}
 
 fn request(criterion: &mut Criterion) {
     let plain = World::start();
@@ -73,8 +22,13 @@ fn request(criterion: &mut Criterion) {
         ("request/through portolan", plain.proxy()),
         ("request/through portolan with a plugin", plugin.proxy()),
     ] {
-        let mut client = Client::open(address).expect("it listens");
-        criterion.bench_function(name, |bench| bench.iter(|| client.ask().expect("a whole answer")));
+        let mut client = Client::connect(address).expect("it listens");
+        criterion.bench_function(name, |bench| {
+            bench.iter(|| {
+                let response = client.send(REQUEST).expect("a whole response");
+                assert_eq!(response.status, 200);
+            })
+        });
     }
 }
 

@@ -1,0 +1,8 @@
+//! Parts of the two tools that tell what a request costs: `compare` (CPU time) and `instructions` (callgrind).
+
+pub mod backend;
+pub mod client;
+pub mod cpu;
+pub mod process;
+pub mod proxy;
+pub mod stats;

@@ -1,0 +1,68 @@
+//! A Portolan to be measured: its configuration and its command line.
+
+use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+/// A field that tells a client's address: London, as a trusted proxy would.
+pub const CLIENT: &str = "X-Forwarded-For: 81.2.69.142";
+
+/// Regions in the order in which gateways are given to them.
+const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
+
+/// What a Portolan is configured with: one worker, one listener that trusts loopback, no access log.
+#[derive(Clone, Debug)]
+pub struct Proxy<'a> {
+    /// Where it listens.
+    pub listener: SocketAddr,
+    /// Its administration.
+    pub admin: SocketAddr,
+    /// One gateway for each region; one to three.
+    pub gateways: &'a [SocketAddr],
+    /// Whether the plugin `nearest` orders the regions, instead of the policy `latency`.
+    pub has_plugin: bool,
+    /// How often gateways are probed, as text; `None`: never.
+    pub probe_interval: Option<&'a str>,
+}
+
+impl Proxy<'_> {
+    /// The configuration file.
+    pub fn config(&self) -> String {
+        let (policy, plugins) = if self.has_plugin {
+            (
+                "{ plugin: nearest }",
+                "plugins: { nearest: { source: \"embedded:nearest\" } }\n",
+            )
+        } else {
+            ("latency", "")
+        };
+        let probe = match self.probe_interval {
+            Some(interval) => format!("{{ path: /, interval: {interval} }}"),
+            None => "off".to_owned(),
+        };
+        let mut text = format!(
+            "listeners:\n  - address: {}\n    client_address: {{ trusted_proxies: [127.0.0.0/8], header: x-forwarded-for }}\n\
+             admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nservices:\n  bench:\n    policy: {policy}\n    \
+             health_check: {probe}\n    regions:\n",
+            self.listener, self.admin
+        );
+        for (region, gateway) in REGIONS.iter().zip(self.gateways) {
+            // Writing to memory cannot fail.
+            let _ = writeln!(text, "      - {{ region: {region}, gateway: \"http://{gateway}\" }}");
+        }
+        text.push_str("routes:\n  - { host: \"*\", path: /, service: bench }\n");
+        text.push_str(plugins);
+        text
+    }
+
+    /// Writes the configuration to a file, and gives the arguments of `portolan` that serve it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn serve<'c>(&self, command: &'c mut Command, file: &Path) -> io::Result<&'c mut Command> {
+        std::fs::write(file, self.config())?;
+        Ok(command.arg("serve").arg("--config").arg(file))
+    }
+}
