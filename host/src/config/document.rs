@@ -76,7 +76,7 @@ impl Document {
     pub(super) fn parse(text: &str) -> Result<Self, Unreadable> {
         let mut builder = Builder::default();
         for event in Parser::new_from_str(text) {
-            let (event, span) = event.map_err(|error| explain(&error))?;
+            let (event, span) = event.map_err(|error| explain(&error, text))?;
             builder.take(event, span.start.into())?;
         }
         if builder.document.nodes.is_empty() {
@@ -191,7 +191,7 @@ impl From<Marker> for Position {
 }
 
 /// What the parser says, and what to do about it where that is not plain.
-fn explain(error: &ScanError) -> Unreadable {
+fn explain(error: &ScanError, text: &str) -> Unreadable {
     let said = error.info();
     let advice = if said.contains("anchor") {
         Some("a value that begins with * or & must be in quotes")
@@ -211,7 +211,22 @@ fn explain(error: &ScanError) -> Unreadable {
         message.push_str(&format!(" — {advice}"));
     }
     Unreadable {
-        position: (*error.marker()).into(),
+        position: within(text, (*error.marker()).into()),
         message,
+    }
+}
+
+/// A position in the text. The parser places what is missing at the end on a line after the last one.
+fn within(text: &str, position: Position) -> Position {
+    let breaks = text.bytes().zip(text.bytes().skip(1).chain([0]));
+    let is_break = |pair: &(u8, u8)| pair.0 == b'\n' || pair.0 == b'\r' && pair.1 != b'\n';
+    let last = 1 + breaks.filter(is_break).count();
+    if position.line <= last {
+        return position;
+    }
+    let line = text.rsplit(['\n', '\r']).next().unwrap_or_default();
+    Position {
+        line: last,
+        column: line.chars().count() + 1,
     }
 }

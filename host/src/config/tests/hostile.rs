@@ -221,3 +221,12 @@ proptest! {
         }
     }
 }
+
+/// The parser reports it on a line that the file does not have.
+#[test]
+fn what_is_missing_at_the_end_is_on_the_last_line() {
+    for (text, place) in [("a: |\n  one\n[", "3:"), ("a: |\r\n  one\r\n[", "3:")] {
+        let told = told(text);
+        assert!(told[0].starts_with(place), "{told:?}");
+    }
+}

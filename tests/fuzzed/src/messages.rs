@@ -1,0 +1,109 @@
+//! Reading and writing messages as a connection does.
+
+use super::http1::chunks::{Chunks, Piece};
+use super::http1::response::Ends;
+use super::http1::{chunks, response};
+use bytes::BytesMut;
+use http::{HeaderMap, Method, StatusCode};
+
+/// What became of bytes read as a response, or as a chunked body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A whole message, and how many bytes follow it.
+    Whole(Box<Message>, usize),
+    /// More bytes are needed.
+    Partial,
+    /// It is none.
+    Malformed,
+}
+
+/// A response, or only its body and trailers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: HeaderMap,
+    pub(crate) keeps_open: bool,
+}
+
+/// Reads a response that comes in parts of at most `step` bytes, as a connection does.
+pub(crate) fn read_response(mut rest: &[u8], method: &Method, step: usize) -> Outcome {
+    let (mut read, mut interim) = (BytesMut::new(), 0);
+    let head = loop {
+        match response::parse(&mut read, method, &mut interim) {
+            Ok(Some(head)) => break head,
+            Ok(None) if feed(&mut read, &mut rest, step) => {}
+            Ok(None) => return Outcome::Partial,
+            Err(_) => return Outcome::Malformed,
+        }
+    };
+    let mut message = Message {
+        status: head.status,
+        headers: head.headers,
+        body: Vec::new(),
+        trailers: HeaderMap::new(),
+        keeps_open: head.keeps_open,
+    };
+    let length = match head.ends {
+        Ends::Chunked => return read_chunks(read, rest, step, message),
+        Ends::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        Ends::Closed => read.len() + rest.len(),
+    };
+    message.body.extend_from_slice(&read);
+    message.body.extend_from_slice(rest);
+    if message.body.len() < length {
+        return Outcome::Partial;
+    }
+    let left = message.body.len() - length;
+    message.body.truncate(length);
+    Outcome::Whole(Box::new(message), left)
+}
+
+/// Reads a chunked body.
+pub(crate) fn read_body(rest: &[u8], step: usize) -> Outcome {
+    let message = Message {
+        status: StatusCode::OK,
+        headers: HeaderMap::new(),
+        body: Vec::new(),
+        trailers: HeaderMap::new(),
+        keeps_open: true,
+    };
+    read_chunks(BytesMut::new(), rest, step, message)
+}
+
+fn read_chunks(mut read: BytesMut, mut rest: &[u8], step: usize, mut message: Message) -> Outcome {
+    let mut chunks = Chunks::default();
+    loop {
+        match chunks.next(&mut read) {
+            Ok(Some(Piece::Data(data))) => message.body.extend_from_slice(&data),
+            Ok(Some(Piece::End(trailers))) => {
+                message.trailers = trailers.unwrap_or_default();
+                return Outcome::Whole(Box::new(message), read.len() + rest.len());
+            }
+            Ok(None) if feed(&mut read, &mut rest, step) => {}
+            Ok(None) => return Outcome::Partial,
+            Err(_) => return Outcome::Malformed,
+        }
+    }
+}
+
+/// Whether there was more to read.
+fn feed(read: &mut BytesMut, rest: &mut &[u8], step: usize) -> bool {
+    let (now, later) = rest.split_at(rest.len().min(step));
+    read.extend_from_slice(now);
+    *rest = later;
+    !now.is_empty()
+}
+
+/// Writes a body in these chunks, as requests are sent.
+pub(crate) fn write_body(parts: &[&[u8]], trailers: Option<&HeaderMap>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        chunks::write_size(&mut text, part.len());
+        text.extend_from_slice(part);
+        text.extend_from_slice(b"\r\n");
+    }
+    chunks::write_end(&mut text, trailers);
+    text
+}
