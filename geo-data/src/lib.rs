@@ -20,6 +20,8 @@
 //! | [`countries`] | countries, their continents and where their people are |
 //! | [`azure`], [`prefixes`] | Azure's regions, round trips and address ranges |
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod asn;
 pub mod azure;
 pub mod compile;

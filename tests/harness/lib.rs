@@ -5,6 +5,7 @@
 
 mod client;
 mod load;
+mod log;
 pub mod raw;
 mod steady;
 mod world;

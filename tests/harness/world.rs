@@ -178,6 +178,7 @@ impl World {
     }
 
     fn run(regions: Vec<Gateway>, folder: TempDir, keeps: bool) -> Result<Self, String> {
+        crate::log::init();
         let path = folder.path().join("portolan.yaml");
         let start = if keeps {
             let last_good = LastGood::open(&folder.path().join("state")).map_err(|error| error.to_string())?;

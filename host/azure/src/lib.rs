@@ -32,6 +32,8 @@
 //! | [`target`] | the Front Door: read, change, poll |
 //! | [`publisher`] | the tasks around all of it, and their status |
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 mod arm;
 mod backoff;
 mod desired;

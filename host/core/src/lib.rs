@@ -23,6 +23,9 @@
 //! | [`plan`] | what to try, and what to try after a failure |
 //! | [`decision`] | all of it as one value that explains itself |
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests begin at some moment"))]
+
 pub mod budget;
 pub mod candidates;
 pub mod chance;

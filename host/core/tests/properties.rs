@@ -1,5 +1,7 @@
 //! What is true of every decision, whatever the input. A failing case prints its seed and is kept beside this file.
 
+#![allow(clippy::disallowed_methods, reason = "tests begin at some moment")]
+
 use portolan_core::budget::RetryBudget;
 use portolan_core::candidates::{self, Candidates};
 use portolan_core::chart::Chart;
