@@ -7,7 +7,7 @@ mod supervisor;
 mod workers;
 
 use crate::admin::Access;
-use crate::config::{AccessLog as AccessLogSettings, Settings};
+use crate::config::{AccessLog as AccessLogSettings, Admin, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::load::LoadError;
@@ -33,7 +33,6 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -109,29 +108,23 @@ impl fmt::Debug for App {
 }
 
 impl App {
-    /// Starts everything: when this returns, every listener accepts. `path` is watched for changes of the configuration.
+    /// Starts everything: when this returns, every listener accepts.
     ///
     /// # Errors
-    /// When an address is in use, or a file that the settings name cannot be loaded.
-    pub fn start(settings: Settings, path: Option<PathBuf>) -> Result<Self, AppError> {
-        Self::begin(Start::new(settings, path))
-    }
-
-    /// The same from a start that may have restored what was last good.
-    ///
-    /// # Errors
-    /// When an address is in use, or a file that the settings name cannot be loaded.
+    /// When an address is in use, or a file that the configuration names cannot be loaded.
     pub fn begin(start: Start) -> Result<Self, AppError> {
         let status = Arc::new(Status::default());
-        let (path, last_good) = (start.path.clone(), start.last_good.clone());
-        let (load, engine) = start.load(&status, |settings| PluginEngine::new(workers(settings)))?;
-        let loaded = load.loaded.clone();
+        let (path, last_good, takeover) = (start.path.clone(), start.last_good.clone(), start.takeover);
+        let overrides = Arc::clone(&start.overrides);
+        let engine = |configuration: &Configuration| PluginEngine::new(workers(&configuration.fixed));
+        let (load, engine) = start.load(&status, engine)?;
+        let (loaded, fixed) = (load.loaded.clone(), load.fixed.clone());
         let settings = Arc::clone(&loaded.settings);
-        let workers = workers(&settings);
+        let workers = workers(&fixed);
 
-        let listeners = Arc::new(ListenerSet::new(workers));
+        let listeners = Arc::new(ListenerSet::new(workers, takeover));
         let prepared = listeners.prepare(&settings.listeners)?;
-        let admin = administration(&settings)?;
+        let admin = administration(&fixed.admin)?;
         let addresses: Vec<_> = admin.iter().filter_map(|(it, _)| it.local_addr().ok()).collect();
 
         let alarm = Arc::new(Notify::new());
@@ -140,13 +133,14 @@ impl App {
         let resolver = Arc::new(Resolver::system(runtime.handle().clone()));
         let (publisher, tables) = Publisher::new(
             loaded,
+            Arc::clone(&overrides),
             workers,
             Arc::clone(&alarm),
             Arc::clone(&resolver),
             listeners.open().clone(),
         );
         let (switch, drain) = server::drain();
-        let access_log = access_log(&settings.access_log, workers)?;
+        let access_log = access_log(&fixed.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let rejections = Arc::new(Rejections::new(workers));
         let board = Arc::new(SnapshotCell::default());
@@ -178,6 +172,7 @@ impl App {
             started: SystemTime::now(),
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
+            overrides: Arc::clone(&overrides),
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
             unrouted,
@@ -187,32 +182,41 @@ impl App {
             drain: drain.clone(),
             supervisor: supervisor.clone(),
             reload: orders.clone(),
-            health: health_orders.clone(),
+            health: health_orders,
         });
         let health = Health {
             inputs: health::Inputs {
                 watched: publisher.watched(),
                 alarm,
                 orders: health_inbox,
+                overrides: Arc::clone(&overrides),
             },
-            orders: health_orders,
             resolver,
             reporter,
             updates: updates.clone(),
         };
-        let sockets = (Arc::clone(&listeners), Arc::clone(&tables));
-        let reloader = Reloader::new(path, last_good, engine, load, updates, sockets, Arc::clone(&status));
+        let parts = reload::Parts {
+            path,
+            last_good,
+            overrides,
+            engine,
+            updates,
+            listeners: Arc::clone(&listeners),
+            tables: Arc::clone(&tables),
+            status: Arc::clone(&status),
+        };
         let control = Control {
             supervisor,
             tables: Arc::clone(&tables),
             publisher,
             updates: inbox,
-            reloader,
+            reloader: Reloader::new(parts, load),
             orders: order_inbox,
             health,
             front_door,
             drain,
             admin,
+            listeners: Arc::clone(&listeners),
             instance,
         };
         let stop = Arc::new(Notify::new());
@@ -382,14 +386,13 @@ impl Drop for App {
 }
 
 /// How many workers there are: as many as there are cores, unless they are configured.
-fn workers(settings: &Settings) -> usize {
-    let workers = settings.workers.or_else(|| thread::available_parallelism().ok());
+fn workers(fixed: &Fixed) -> usize {
+    let workers = fixed.workers.or_else(|| thread::available_parallelism().ok());
     workers.map_or(1, NonZeroUsize::get)
 }
 
 /// The sockets of administration: all of it, and where configured, what may be read only.
-fn administration(settings: &Settings) -> Result<Vec<(TcpListener, Access)>, AppError> {
-    let admin = &settings.admin;
+fn administration(admin: &Admin) -> Result<Vec<(TcpListener, Access)>, AppError> {
     let whole = std::iter::once((admin.address, Access::whole(admin.address, &admin.hosts)));
     let probes = admin.probes.map(|address| (address, Access::probes(&admin.hosts)));
     let bound = whole.chain(probes).map(|(address, access)| {

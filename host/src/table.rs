@@ -108,6 +108,12 @@ impl RoutingTable {
 }
 
 impl ServiceEntry {
+    /// Whether this version of a plugin orders the regions.
+    pub fn has_plugin(&self, version: &PluginVersion) -> bool {
+        let own = self.plugin.as_ref();
+        own.is_some_and(|own| std::ptr::eq(&*own.version, version))
+    }
+
     /// The gateway of a slot.
     pub fn gateway(&self, slot: Slot) -> Option<&Arc<GatewayTarget>> {
         self.gateways.get(slot.index())

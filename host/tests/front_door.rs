@@ -1,7 +1,7 @@
 //! `portolan front-door`, the program itself, before a stand-in for Azure.
 
 use portolan::app::App;
-use portolan::config;
+use portolan::control::start::Start;
 use portolan::demo::gateway::{Behaviour, Gateway};
 use portolan_azure_fakes::arm::{Behaviour as Arm, Ending, Origin, OriginGroup, Profile};
 use portolan_azure_fakes::{Clock, Cloud, Fault, Requests, entra};
@@ -57,10 +57,7 @@ impl World {
             .into();
         let folder = tempfile::tempdir().expect("a folder");
         let path = configure(folder.path(), &cloud, &gateways);
-        let app = App::start(
-            config::load(&path).unwrap_or_else(|errors| panic!("{errors}")),
-            Some(path),
-        );
+        let app = App::begin(Start::read(&path, None).unwrap_or_else(|errors| panic!("{errors}")));
         Self {
             cloud,
             gateways,

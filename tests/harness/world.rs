@@ -3,7 +3,6 @@
 use crate::client::{Answer, Connection, Request};
 use crate::load::Load;
 use portolan::app::App;
-use portolan::config;
 use portolan::control::last_good::LastGood;
 use portolan::control::start::Start;
 use portolan::control::status::Kind;
@@ -115,6 +114,11 @@ impl Setup {
         self
     }
 
+    /// The folder that the program will run on.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// With a folder in which what is in force is kept for the next start.
     #[must_use]
     pub fn keeping(mut self) -> Self {
@@ -180,12 +184,9 @@ impl World {
     fn run(regions: Vec<Gateway>, folder: TempDir, keeps: bool) -> Result<Self, String> {
         crate::log::init();
         let path = folder.path().join("portolan.yaml");
-        let start = if keeps {
-            let last_good = LastGood::open(&folder.path().join("state")).map_err(|error| error.to_string())?;
-            Start::kept(path, last_good)
-        } else {
-            config::load(&path).map(|settings| Start::new(settings, Some(path)))
-        };
+        let last_good = keeps.then(|| LastGood::open(&folder.path().join("state"), false));
+        let last_good = last_good.transpose().map_err(|error| error.to_string())?;
+        let start = Start::read(&path, last_good);
         let app = App::begin(start.map_err(|errors| errors.to_string())?).map_err(|error| error.to_string())?;
         Ok(Self {
             app,
@@ -335,7 +336,7 @@ impl World {
     /// Waits until so many things of a kind were refused.
     pub async fn until_refusals(&self, kind: Kind, count: u64) {
         let what = format!("{count} of kind {} are refused", kind.as_str());
-        self.poll(&what, || self.app.status().of(kind).refused >= count).await;
+        self.poll(&what, || self.app.status().of(kind).rejected >= count).await;
     }
 
     /// Waits until what is in force has been written down so often since the start.
@@ -368,8 +369,14 @@ impl World {
         lines()
     }
 
+    /// Waits until nothing of a kind that is there now is rejected.
+    pub async fn until_no_error(&self, kind: Kind) {
+        let what = format!("no error of kind {} is left", kind.as_str());
+        self.poll(&what, || self.app.status().of(kind).error.is_none()).await;
+    }
+
     /// Waits for a state that rings no bell, by looking every millisecond.
-    async fn poll(&self, what: &str, so: impl Fn() -> bool) {
+    pub async fn poll(&self, what: &str, so: impl Fn() -> bool) {
         let looks = async {
             let mut looks = tokio::time::interval(Duration::from_millis(1));
             while !so() {

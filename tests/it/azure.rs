@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request as HttpRequest};
 use portolan::app::App;
 use portolan::config;
+use portolan::control::start::Start;
 use portolan_azure::net::Net;
 use portolan_azure::publisher::status::Status;
 use portolan_azure_fakes::arm::{Origin, OriginGroup, Profile};
@@ -121,7 +122,7 @@ impl Azure {
                 &self.config(door, &arm(door), &gateways),
             );
             let settings = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
-            let app = App::start(settings, None).unwrap_or_else(|error| panic!("{error}"));
+            let app = App::begin(Start::unwatched(settings)).unwrap_or_else(|error| panic!("{error}"));
             (door.label.clone(), app)
         });
         Fleet {

@@ -179,3 +179,126 @@ async fn a_plugin_can_be_rolled_back() {
         .await;
     assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
 }
+
+/// The world of a canary that was rolled back to the plugin before it.
+async fn rolled_back() -> World {
+    let setup = with_plugin(embedded("nearest"), "{ percent: 100, region: eastus2 }").keeping();
+    let world = setup.start();
+    let first = digest(&world);
+    world.replace("routing.wasm", embedded("canary"));
+    world
+        .until("the canary is active", |table| {
+            table.services[0]
+                .plugin
+                .as_ref()
+                .is_some_and(|entry| entry.version.digest != first)
+        })
+        .await;
+    let answer = world.admin(order("rollback")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(digest(&world), first);
+    world
+}
+
+fn order(what: &str) -> Request {
+    Request::new(http::Method::POST, &format!("/api/v1/plugins/routing/{what}"))
+}
+
+async fn shown(world: &World) -> serde_json::Value {
+    world.admin(Request::get("/api/v1/plugins")).await.json()["plugins"][0].clone()
+}
+
+fn sha256(of: &str) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(embedded(of))
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_roll_back_outlives_reloads_and_restarts_until_it_is_ended() {
+    let world = rolled_back().await;
+    let (nearest, canary) = (sha256("nearest"), sha256("canary"));
+    assert_eq!(world.admin(order("rollback")).await.status, 409, "once is enough");
+    world.reconfigure(|text| text.replace("region: eastus2,", "region: eastus2, priority: 1,"));
+    world
+        .until("the configuration is reloaded", |table| {
+            table.config().services()[0].gateways()[1].priority == 1
+        })
+        .await;
+    assert_eq!(digest(&world), nearest);
+    // The same file again is not another version.
+    let before = world.app().status().of(Kind::Plugin).accepted;
+    world.replace("routing.wasm", embedded("canary"));
+    world
+        .poll("the file is loaded again", || {
+            world.app().status().of(Kind::Plugin).accepted > before
+        })
+        .await;
+    assert_eq!(digest(&world), nearest);
+
+    let world = world.restart().expect("started");
+    assert_eq!(digest(&world), nearest);
+    let plugin = shown(&world).await;
+    assert_eq!(plugin["digest"], nearest.as_str(), "{plugin}");
+    assert_eq!(plugin["rolled_back"]["configured"], canary.as_str(), "{plugin}");
+    assert_eq!(plugin["rolled_back"]["from"], "127.0.0.1", "{plugin}");
+    assert!(plugin["rolled_back"]["since"].is_string(), "{plugin}");
+
+    let answer = world.admin(order("rollforward")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(digest(&world), canary);
+    let plugin = shown(&world).await;
+    assert!(
+        plugin["rolled_back"].is_null() && plugin["earlier"] == nearest.as_str(),
+        "{plugin}"
+    );
+    assert_eq!(world.admin(order("rollforward")).await.status, 409);
+    let world = world.restart().expect("started");
+    assert_eq!(digest(&world), canary);
+}
+
+#[tokio::test]
+async fn a_roll_back_ends_when_the_configured_version_changes() {
+    let world = rolled_back().await;
+    let mut third = embedded("canary").to_vec();
+    // An empty custom section makes another component of it.
+    third.extend([0, 5, 4, b'n', b'o', b't', b'e']);
+    world.replace("routing.wasm", &third);
+    let nearest = sha256("nearest");
+    world
+        .until("the third version is active", |table| {
+            table.services[0]
+                .plugin
+                .as_ref()
+                .is_some_and(|entry| entry.version.digest != nearest)
+        })
+        .await;
+    assert!(shown(&world).await["rolled_back"].is_null());
+    let third = digest(&world);
+    let world = world.restart().expect("started");
+    assert_eq!(digest(&world), third);
+}
+
+#[tokio::test]
+async fn a_removed_plugin_is_gone_from_every_worker() {
+    let world = with_plugin(embedded("nearest"), "{}").start();
+    world.until_healthy().await;
+    let mut load = world.load(&[from::BRITAIN; 8]);
+    load.more(100).await;
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{tally:?}");
+    let version = {
+        let table = world.app().tables().current();
+        std::sync::Arc::downgrade(&table.services[0].plugin.as_ref().expect("a plugin").version)
+    };
+    // No request comes after this.
+    world.reconfigure(|text| {
+        let (head, _) = text.split_once("plugins:").expect("plugins");
+        head.replace("policy: { plugin: routing }", "policy: latency")
+    });
+    world
+        .poll("the version is dropped", || version.strong_count() == 0)
+        .await;
+}

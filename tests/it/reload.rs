@@ -4,6 +4,14 @@ use portolan::control::status::Kind;
 use portolan_core::health::State;
 use portolan_core::id::Generation;
 use portolan_tests::{Request, Setup, World, from};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 fn generation(world: &World) -> Generation {
     world.app().tables().current().generation
@@ -115,4 +123,219 @@ async fn a_database_of_absurd_size_is_refused_unread() {
     let ready = world.admin(Request::get("/readyz")).await.text();
     assert!(ready.contains("3221225472 bytes"), "{ready}");
     assert_eq!(world.region_for("175.16.199.1").await, "southeastasia");
+}
+
+/// A file that is as slow to read as a test wants it to be: a pipe, whose reader waits for the writer.
+struct SlowFile {
+    path: PathBuf,
+}
+
+/// A reader of a [`SlowFile`], who waits for its content.
+struct Reader(Sender<Vec<u8>>);
+
+impl SlowFile {
+    fn new(folder: &Path, name: &str) -> Self {
+        let path = folder.join(name);
+        let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+        assert!(made.success());
+        Self { path }
+    }
+
+    /// Waits until somebody reads it.
+    async fn read_by(&self) -> Reader {
+        let (opened, is_open) = oneshot::channel();
+        let (content, contents): (_, Receiver<Vec<u8>>) = channel();
+        let path = self.path.clone();
+        // Not a task: a thread that waits for ever is left behind when the test fails.
+        thread::spawn(move || {
+            let mut pipe = OpenOptions::new().write(true).open(path).expect("a pipe");
+            let _ = opened.send(());
+            let content = contents.recv().expect("a content");
+            pipe.write_all(&content).expect("read");
+        });
+        let opened = tokio::time::timeout(Duration::from_secs(20), is_open).await;
+        opened.expect("it is read").expect("its thread lives");
+        Reader(content)
+    }
+}
+
+impl Reader {
+    fn gets(self, content: &[u8]) {
+        self.0.send(content.to_vec()).expect("it waits");
+    }
+}
+
+fn city() -> Vec<u8> {
+    portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb")
+}
+
+fn with_priority(text: &str, priority: u8) -> String {
+    text.replace("region: eastus2,", &format!("region: eastus2, priority: {priority},"))
+}
+
+async fn until_priority(world: &World, priority: u8) {
+    let what = format!("eastus2 has priority {priority}");
+    let has = |table: &portolan::table::RoutingTable| table.config().services()[0].gateways()[1].priority == priority;
+    world.until(&what, has).await;
+}
+
+#[tokio::test]
+async fn a_configuration_written_during_a_slow_load_is_not_lost() {
+    for content in [city(), b"no database".to_vec()] {
+        let world = World::start();
+        let slow = SlowFile::new(world.folder(), "slow.mmdb");
+        let text = std::fs::read_to_string(world.config_path()).expect("read");
+        world.replace("portolan.yaml", format!("{text}geo: {{ database: slow.mmdb }}\n"));
+        let reader = slow.read_by().await;
+        world.replace("portolan.yaml", with_priority(&text, 2));
+        reader.gets(&content);
+        until_priority(&world, 2).await;
+        world.until_no_error(Kind::Config).await;
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_written_during_a_slow_start_is_not_lost() {
+    let setup = Setup::three_regions().with("geo: { database: slow.mmdb }");
+    let (folder, text) = (setup.folder().to_owned(), setup.config());
+    let slow = SlowFile::new(&folder, "slow.mmdb");
+    let start = thread::spawn(move || setup.start());
+    let reader = slow.read_by().await;
+    let text = text.replace("geo: { database: slow.mmdb }", "");
+    std::fs::write(folder.join("next.yaml"), with_priority(&text, 2)).expect("written");
+    std::fs::rename(folder.join("next.yaml"), folder.join("portolan.yaml")).expect("renamed");
+    reader.gets(&city());
+    let world = start.join().expect("started");
+    until_priority(&world, 2).await;
+}
+
+#[tokio::test]
+async fn a_database_and_a_plugin_written_during_a_slow_load_are_not_lost() {
+    let embedded = |name| portolan::plugin::embedded::find(name).expect("embedded");
+    let world = Setup::three_regions()
+        .service("policy: { plugin: routing }\nhealth_check: { path: /healthz, interval: 100ms, timeout: 100ms }")
+        .file("routing.wasm", embedded("nearest"))
+        .file("city.mmdb", city())
+        .with("plugins: { routing: { source: ./routing.wasm, config: { percent: 100, region: eastus2 }, deadline: 200ms } }")
+        .start();
+    assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
+    let slow = SlowFile::new(world.folder(), "slow.wasm");
+    world.reconfigure(|text| {
+        let text = text.replace("plugins: {", "plugins: { slow: { source: ./slow.wasm },");
+        format!("{text}geo: {{ database: city.mmdb }}\n")
+    });
+    // By now the other files have been read.
+    let reader = slow.read_by().await;
+    world.replace("city.mmdb", city());
+    world.replace("routing.wasm", embedded("canary"));
+    reader.gets(embedded("nearest"));
+    let canary = world.until("the new version is active", |table| {
+        let entry = table.services[0].plugin.as_ref();
+        entry.is_some_and(|entry| entry.version.setup.reasons.contains(&"canary".to_owned()))
+    });
+    canary.await;
+    world
+        .poll("the new database is loaded", || {
+            world.app().status().of(Kind::Geo).accepted > 0
+        })
+        .await;
+    assert_eq!(world.region_for(from::BRITAIN).await, "eastus2");
+}
+
+fn load_failing(page: &str, what: &str) -> bool {
+    let name = format!("portolan_load_failing{{what=\"{what}\"}} ");
+    let line = page.lines().find_map(|line| line.strip_prefix(&name));
+    line.unwrap_or_else(|| panic!("{name}: {page}")) == "1"
+}
+
+#[tokio::test]
+async fn a_rejected_configuration_is_tried_again_when_what_it_names_appears_or_is_mended() {
+    let plugin = portolan::plugin::embedded::find("nearest").expect("embedded");
+    let (city, policy) = (city(), "    policy: { plugin: late }\n");
+    let cases: [(&str, &str, &str, &[u8]); 2] = [
+        (
+            "late.wasm",
+            policy,
+            "plugins: { late: { source: ./late.wasm, deadline: 200ms } }",
+            plugin,
+        ),
+        ("late.mmdb", "", "geo: { database: late.mmdb }", &city),
+    ];
+    for (file, policy, keys, good) in cases {
+        let world = World::start();
+        world.reconfigure(|text| {
+            let text = with_priority(&text, 2).replace("  shop:\n", &format!("  shop:\n{policy}"));
+            format!("{text}{keys}\n")
+        });
+        world.until_refused(Kind::Config).await;
+        let page = world.admin(Request::get("/metrics")).await.text();
+        assert!(load_failing(&page, "config"), "{file}");
+        // Not good at first, and mended then.
+        world.replace(file, "broken");
+        world.until_refusals(Kind::Config, 2).await;
+        world.replace(file, good);
+        until_priority(&world, 2).await;
+        world.until_no_error(Kind::Config).await;
+        let page = world.admin(Request::get("/metrics")).await.text();
+        for what in ["config", "geo", "plugin"] {
+            assert!(!load_failing(&page, what), "{file}: {what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_plugin_is_tried_with_the_configuration_that_came_with_it() {
+    let embedded = |name| portolan::plugin::embedded::find(name).expect("embedded");
+    let world = Setup::three_regions()
+        .service("policy: { plugin: routing }")
+        .file("routing.wasm", embedded("canary"))
+        .with("plugins: { routing: { source: ./routing.wasm, config: { percent: 100, region: eastus2 }, deadline: 200ms } }")
+        .start();
+    // The old version does not understand it; the new one comes a moment later.
+    world.reconfigure(|text| text.replace("percent: 100,", "for_the_new_version: true,"));
+    world.until_refused(Kind::Config).await;
+    world.replace("routing.wasm", embedded("nearest"));
+    let table = world
+        .until("the new version is active", |table| {
+            let entry = table.services[0].plugin.as_ref();
+            entry.is_some_and(|entry| !entry.version.setup.reasons.contains(&"canary".to_owned()))
+        })
+        .await;
+    let version = &table.services[0].plugin.as_ref().expect("a plugin").version;
+    assert!(
+        version.settings.config.contains("for_the_new_version"),
+        "{:?}",
+        version.settings
+    );
+    world.until_no_error(Kind::Config).await;
+    assert_eq!(world.app().status().of(Kind::Plugin).rejected, 0);
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_said_until_it_is_as_it_was() {
+    let world = World::start();
+    let pending = async || {
+        let ready = world.admin(Request::get("/readyz")).await;
+        assert_eq!(ready.status, 200);
+        ready.json()["pending_restart"].clone()
+    };
+    assert_eq!(pending().await, serde_json::json!([]));
+    for priority in [2, 3] {
+        world.reconfigure(|text| with_priority(&text, priority).replace("workers: 2\n", "workers: 3\ndrain_time: 1s"));
+        until_priority(&world, priority).await;
+        assert_eq!(pending().await, serde_json::json!(["workers"]));
+        assert_eq!(
+            world.app().tables().current().settings.drain_time,
+            Duration::from_secs(1)
+        );
+        world.reconfigure(|text| text.replace(&format!(" priority: {priority},"), ""));
+        until_priority(&world, 0).await;
+    }
+    world.reconfigure(|text| text.replace("workers: 3\ndrain_time: 1s", "workers: 2"));
+    world
+        .until("drain_time is the default again", |table| {
+            table.settings.drain_time == Duration::from_secs(30)
+        })
+        .await;
+    assert_eq!(pending().await, serde_json::json!([]));
 }

@@ -1,6 +1,7 @@
 //! Restarts that find poisoned input: what was last good serves, and says so.
 
 use portolan::control::status::Kind;
+use portolan_core::health::State;
 use portolan_core::id::PluginName;
 use portolan_tests::{Request, Setup, World, from};
 
@@ -200,4 +201,44 @@ fn with_plugin(wasm: &[u8]) -> Setup {
 
 fn embedded(name: &str) -> &'static [u8] {
     portolan::plugin::embedded::find(name).expect("an embedded plugin")
+}
+
+#[tokio::test]
+async fn a_drain_outlives_a_restart_until_it_is_ended() {
+    let world = Setup::three_regions().keeping().start();
+    world.until_kept(1).await;
+    let order = |what: &str| Request::new(http::Method::POST, &format!("/api/v1/regions/westeurope/{what}"));
+    assert_eq!(world.admin(order("drain")).await.status, 200);
+    let mut world = world.restart().expect("started");
+    // From the very first request on.
+    assert_ne!(world.region_for(from::BRITAIN).await, "westeurope");
+    world.until_state("eastus2", State::Healthy).await;
+    let regions = world.admin(Request::get("/api/v1/regions")).await.json();
+    let region = &regions["services"][0]["regions"][0];
+    assert_eq!(
+        (&region["region"], &region["state"]),
+        (&"westeurope".into(), &"draining".into())
+    );
+    assert_eq!(region["drained"]["from"], "127.0.0.1", "{region}");
+    assert!(region["drained"]["since"].is_string(), "{region}");
+
+    // Also while the configuration does not have the region.
+    let text = std::fs::read_to_string(world.config_path()).expect("read");
+    let without: String = text
+        .lines()
+        .filter(|line| !line.contains("westeurope"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    world.replace("portolan.yaml", &without);
+    world = world.restart().expect("started");
+    world.replace("portolan.yaml", &text);
+    let back = |table: &portolan::table::RoutingTable| table.config().services()[0].gateways().len() == 3;
+    let table = world.until("the region is back", back).await;
+    assert_eq!(table.health.services()[0].gateways()[0].state, State::Draining);
+
+    assert_eq!(world.admin(order("undrain")).await.status, 200);
+    let world = world.restart().expect("started");
+    world.until_state("westeurope", State::Healthy).await;
+    let regions = world.admin(Request::get("/api/v1/regions")).await.json();
+    assert!(regions["services"][0]["regions"][0]["drained"].is_null(), "{regions}");
 }

@@ -1,5 +1,6 @@
 //! What the administration knows of the instance it administers, and what it can order.
 
+use crate::control::overrides;
 use crate::control::status::Keeps;
 use crate::front_door::Snapshot;
 use crate::plugin::CounterReading;
@@ -11,6 +12,8 @@ use portolan_core::config::Config;
 use portolan_core::geo::Place;
 use portolan_core::health::HealthView;
 use portolan_core::id::{Generation, PluginName, RegionName};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,11 +45,15 @@ pub trait Instance: Send + Sync + 'static {
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError>;
 
     /// Takes a region out of all services, or brings it back. Done when the region's new state is in force.
-    fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()>;
+    /// `from` is the operator's address.
+    fn drain(&self, region: RegionName, drained: bool, from: IpAddr) -> Ordered<'_, ()>;
 
-    /// Puts the version before the current one of a plugin in force. Done when requests are decided by it; the answer
-    /// is its digest.
-    fn roll_back(&self, plugin: PluginName) -> Ordered<'_, String>;
+    /// Makes the version before the current one of a plugin active, until the configured one changes. Done when requests
+    /// are decided by it; the answer is its digest. `from` is the operator's address.
+    fn roll_back(&self, plugin: PluginName, from: IpAddr) -> Ordered<'_, String>;
+
+    /// Ends the roll-back of a plugin. Done when requests are decided by the configured version; the answer is its digest.
+    fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String>;
 }
 
 /// An order being carried out.
@@ -122,6 +129,10 @@ pub struct Picture {
     pub geo: GeoPicture,
     /// The loaded plugins, by name.
     pub plugins: Vec<PluginPicture>,
+    /// The regions that operators have drained.
+    pub drains: BTreeMap<RegionName, overrides::Ordered>,
+    /// The keys whose new values take effect at the next start.
+    pub pending_restart: Vec<&'static str>,
     /// What became of everything that was loaded.
     pub loads: Vec<LoadPicture>,
     /// How often what is in force was written down for the next start; `None` where there is no folder for it.
@@ -173,6 +184,8 @@ pub struct PluginPicture {
     pub source: String,
     /// The digest of the version before, which a roll-back brings back.
     pub earlier: Option<String>,
+    /// Where an operator has rolled it back: the digest of the configured version, and when that was ordered.
+    pub rolled_back: Option<(String, overrides::Ordered)>,
 }
 
 /// What became of one kind of thing that is loaded.

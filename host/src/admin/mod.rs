@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use instance::Instance;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,11 +39,11 @@ pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn
         // Never closed, so there always comes a permit.
         let permit = Arc::clone(&permits).acquire_owned().await;
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (instance, access) = (Arc::clone(&instance), Arc::clone(&access));
                 tokio::spawn(async move {
                     let _permit = permit;
-                    converse(stream, instance, access).await;
+                    converse(stream, instance, access, peer.ip().to_canonical()).await;
                 });
             }
             Err(error) => {
@@ -53,13 +54,13 @@ pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn
     }
 }
 
-async fn converse(stream: TcpStream, instance: Arc<dyn Instance>, access: Arc<Access>) {
+async fn converse(stream: TcpStream, instance: Arc<dyn Instance>, access: Arc<Access>, from: IpAddr) {
     let service = service_fn(move |request: Request<Incoming>| {
         let (instance, access) = (Arc::clone(&instance), Arc::clone(&access));
         async move {
             // Orders carry everything in their path: bodies are not read.
             let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(routes::answer(&*instance, &access, &head).await)
+            Ok::<_, Infallible>(routes::answer(&*instance, &access, from, &head).await)
         }
     });
     let connection = http1::Builder::new()

@@ -17,6 +17,7 @@ use http::{HeaderMap, Method, StatusCode, request};
 use percent_encoding::percent_decode_str;
 use portolan_core::id::{PluginName, RegionName};
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// The page of the dashboard, in one piece. It fetches everything it shows from here.
 const DASHBOARD: &str = concat!(
@@ -33,7 +34,7 @@ const DASHBOARD: &str = concat!(
 );
 
 /// What can be asked for, as the error for anything else lists it.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "GET /",
     "GET /livez",
     "GET /readyz",
@@ -47,6 +48,7 @@ const PATHS: [&str; 13] = [
     "POST /api/v1/regions/{region}/drain",
     "POST /api/v1/regions/{region}/undrain",
     "POST /api/v1/plugins/{plugin}/rollback",
+    "POST /api/v1/plugins/{plugin}/rollforward",
 ];
 
 /// What can be asked for where only probes and scrapers ask.
@@ -67,6 +69,7 @@ enum Resource {
     Explain,
     Drain(RegionName, bool),
     RollBack(PluginName),
+    RollForward(PluginName),
 }
 
 impl Resource {
@@ -108,6 +111,14 @@ impl Resource {
                 Some("rollback"),
                 None,
             ] => Some(Self::RollBack(plugin.into())),
+            [
+                Some("api"),
+                Some("v1"),
+                Some("plugins"),
+                Some(plugin),
+                Some("rollforward"),
+                None,
+            ] => Some(Self::RollForward(plugin.into())),
             _ => None,
         }
     }
@@ -117,7 +128,7 @@ impl Resource {
     }
 
     fn is_order(&self) -> bool {
-        matches!(self, Self::Drain(..) | Self::RollBack(_))
+        matches!(self, Self::Drain(..) | Self::RollBack(_) | Self::RollForward(_))
     }
 }
 
@@ -125,8 +136,8 @@ fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8_lossy()
 }
 
-/// Answers one request.
-pub(super) async fn answer(instance: &dyn Instance, access: &Access, request: &request::Parts) -> Answer {
+/// Answers one request. `from`: who asks.
+pub(super) async fn answer(instance: &dyn Instance, access: &Access, from: IpAddr, request: &request::Parts) -> Answer {
     if let Err(rejection) = guard::check(&request.method, &request.headers, access) {
         return Failure::new(rejection).answer(StatusCode::FORBIDDEN);
     }
@@ -168,8 +179,9 @@ pub(super) async fn answer(instance: &dyn Instance, access: &Access, request: &r
         Resource::Config => json(&instance.configuration()),
         Resource::FrontDoor => front_door(instance),
         Resource::Explain => explain(instance, query),
-        Resource::Drain(region, drained) => drain(instance, region, drained).await,
-        Resource::RollBack(plugin) => roll_back(instance, plugin).await,
+        Resource::Drain(region, drained) => drain(instance, region, drained, from).await,
+        Resource::RollBack(plugin) => replace(instance, plugin, Some(from)).await,
+        Resource::RollForward(plugin) => replace(instance, plugin, None).await,
     }
 }
 
@@ -294,16 +306,18 @@ fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>
     form_urlencoded::parse(query.as_bytes())
 }
 
-async fn drain(instance: &dyn Instance, region: RegionName, drained: bool) -> Answer {
-    let known = region_names(&instance.picture());
-    if !known.contains(&region) {
+async fn drain(instance: &dyn Instance, region: RegionName, drained: bool, from: IpAddr) -> Answer {
+    let picture = instance.picture();
+    let known = region_names(&picture);
+    // What was drained before can be brought back, also while the configuration does not have it.
+    if !known.contains(&region) && !picture.drains.contains_key(&region) {
         return Failure::new(format!("no service has a region {region}"))
             .known(known)
             .answer(StatusCode::NOT_FOUND);
     }
-    match instance.drain(region.clone(), drained).await {
+    match instance.drain(region.clone(), drained, from).await {
         Ok(()) => {
-            tracing::info!(%region, drained, "region drained or undrained by an operator");
+            tracing::info!(%region, drained, %from, "region drained or undrained by an operator");
             json(&Drained {
                 region: region.to_string(),
                 drained,
@@ -313,7 +327,8 @@ async fn drain(instance: &dyn Instance, region: RegionName, drained: bool) -> An
     }
 }
 
-async fn roll_back(instance: &dyn Instance, plugin: PluginName) -> Answer {
+/// Rolls a plugin back, asked from this address, or ends that.
+async fn replace(instance: &dyn Instance, plugin: PluginName, roll_back: Option<IpAddr>) -> Answer {
     let known = instance.picture().plugins.into_iter().map(|plugin| plugin.name);
     let known: Vec<_> = known.collect();
     if !known.contains(&plugin) {
@@ -321,9 +336,16 @@ async fn roll_back(instance: &dyn Instance, plugin: PluginName) -> Answer {
             .known(known)
             .answer(StatusCode::NOT_FOUND);
     }
-    match instance.roll_back(plugin.clone()).await {
+    let replaced = match roll_back {
+        Some(from) => instance.roll_back(plugin.clone(), from).await,
+        None => instance.roll_forward(plugin.clone()).await,
+    };
+    match replaced {
         Ok(digest) => {
-            tracing::info!(%plugin, digest, "plugin rolled back by an operator");
+            match roll_back {
+                Some(from) => tracing::info!(%plugin, digest, %from, "plugin rolled back by an operator"),
+                None => tracing::info!(%plugin, digest, "roll-back of a plugin ended by an operator"),
+            }
             json(&RolledBack {
                 plugin: plugin.to_string(),
                 digest,

@@ -9,22 +9,24 @@ use crate::control::health::{self, News};
 use crate::control::probe::{Network, Resolve};
 use crate::control::publisher::{Publisher, Update};
 use crate::control::reload::{self, Reloader};
-use crate::server::Drain;
+use crate::server::{Drain, ListenerSet};
 use crate::table::Tables;
 use crate::upstream::{Dialer, Resolver};
 use portolan_core::config::GatewayHost;
-use portolan_core::health::State;
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 /// The end of a task that only ends when the program does.
 const DONE: Result<(), Infallible> = Ok(());
+
+/// How often a listener's lock that another instance holds is tried again.
+const LOCK_RETRY: Duration = Duration::from_secs(1);
 
 /// Everything that runs on the control thread.
 pub(super) struct Control {
@@ -38,13 +40,13 @@ pub(super) struct Control {
     pub(super) front_door: FrontDoorTask,
     pub(super) drain: Drain,
     pub(super) admin: Vec<(TcpListener, Access)>,
+    pub(super) listeners: Arc<ListenerSet>,
     pub(super) instance: Arc<Instance>,
 }
 
 /// The health task and the receivers of its events.
 pub(super) struct Health {
     pub(super) inputs: health::Inputs,
-    pub(super) orders: mpsc::Sender<health::Order>,
     pub(super) resolver: Arc<Resolver>,
     pub(super) reporter: HealthReporter,
     pub(super) updates: mpsc::UnboundedSender<Update>,
@@ -70,9 +72,10 @@ impl Control {
             mut front_door,
             drain,
             admin,
+            listeners,
             instance,
         } = self;
-        let (task, published) = (supervisor.task("publisher"), Arc::clone(&tables));
+        let (task, published) = (supervisor.task("publisher"), tables);
         spawn_local(async move {
             task.keep(async || {
                 publisher.run(&mut updates, &published).await;
@@ -89,7 +92,8 @@ impl Control {
             .await;
         });
         let task = supervisor.task("health");
-        spawn_local(health.keep(task, tables));
+        spawn_local(health.keep(task));
+        spawn_local(hold_locks(listeners));
         let task = supervisor.task("front-door");
         let front_door = spawn_local(async move {
             task.keep(async || {
@@ -110,14 +114,9 @@ impl Control {
 }
 
 impl Health {
-    async fn keep(mut self, task: Arc<super::supervisor::Task>, tables: Arc<Tables>) {
+    async fn keep(mut self, task: Arc<super::supervisor::Task>) {
         let prober = Arc::new(Network::new(Arc::clone(&self.resolver), Dialer::tcp()));
-        let mut restarted = false;
         task.keep(async || {
-            if std::mem::replace(&mut restarted, true) {
-                // A restarted task has no drains.
-                self.drain_again(&tables);
-            }
             let (reporter, updates) = (&self.reporter, &self.updates);
             let tell = |news| match news {
                 News::View(config, view) => {
@@ -132,28 +131,12 @@ impl Health {
         })
         .await;
     }
+}
 
-    /// Orders the drains of the current table again.
-    fn drain_again(&self, tables: &Tables) {
-        let table = tables.current();
-        let services = table.config().services().iter().zip(table.health.services());
-        let drained: BTreeSet<_> = services
-            .flat_map(|(service, health)| {
-                let gateways = service.gateways().iter().zip(health.gateways());
-                gateways.filter(|(_, health)| health.state == State::Draining)
-            })
-            .map(|(gateway, _)| gateway.region.clone())
-            .collect();
-        for region in drained {
-            let (reply, _) = oneshot::channel();
-            let order = health::Order {
-                region,
-                drained: true,
-                reply,
-            };
-            // The queue holds an order for every region there can be.
-            let _ = self.orders.try_send(order);
-        }
+/// Gets the locks of the listeners that another instance still holds, when that one ends.
+async fn hold_locks(listeners: Arc<ListenerSet>) {
+    while !listeners.renew_locks() {
+        tokio::time::sleep(LOCK_RETRY).await;
     }
 }
 

@@ -9,7 +9,8 @@ use crate::admin::instance::{
 use crate::chance::Chance;
 use crate::config::PluginSource;
 use crate::control::health;
-use crate::control::reload::{Order, RollBackError};
+use crate::control::overrides::{self, Overrides};
+use crate::control::reload::{Order, Reply, RollBackError};
 use crate::control::status::{Kind, Loads, Status};
 use crate::explain;
 use crate::front_door::SnapshotCell;
@@ -23,6 +24,7 @@ use crate::vitals::{OpenListeners, Rejections};
 use portolan_core::geo::Place;
 use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +35,7 @@ pub(super) struct Instance {
     pub(super) started: SystemTime,
     pub(super) tables: Arc<Tables>,
     pub(super) status: Arc<Status>,
+    pub(super) overrides: Arc<Overrides>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<SnapshotCell>,
     pub(super) unrouted: Arc<ServiceVitals>,
@@ -55,25 +58,56 @@ impl Instance {
         Ok(())
     }
 
+    /// Has the reloader replace a plugin, and waits until requests are decided by the new version: its digest.
+    fn replace_plugin(&self, order: impl FnOnce(Reply) -> Order) -> Ordered<'_, String> {
+        let (reply, replied) = oneshot::channel();
+        let order = order(reply);
+        Box::pin(async move {
+            self.reload.send(order).await.map_err(|_| OrderError::Stopping)?;
+            let version = replied.await.map_err(|_| OrderError::Stopping)?;
+            let version = version.map_err(|error| match error {
+                RollBackError::Unknown(_) => OrderError::Unknown(error.to_string()),
+                _ => OrderError::Impossible(error.to_string()),
+            })?;
+            let is_active = |entry: &ServiceEntry| match &entry.plugin {
+                Some(plugin) if plugin.version.name == version.name => plugin.version.digest == version.digest,
+                _ => true,
+            };
+            self.until(|table| table.services.iter().all(is_active)).await?;
+            Ok(version.digest.clone())
+        })
+    }
+
+    /// Writes the overrides down, so that what is answered outlives a restart.
+    async fn save_overrides(&self) {
+        let overrides = Arc::clone(&self.overrides);
+        let saved = tokio::task::spawn_blocking(move || overrides.save()).await;
+        if let Ok(Err(error)) = saved {
+            tracing::error!("the order ends with this run, it cannot be kept for the next start: {error}");
+            self.status.kept(false);
+        }
+    }
+
     fn load(&self, kind: Kind) -> LoadPicture {
         let Loads {
-            taken,
-            refused,
-            last_taken,
-            standing_error,
+            accepted,
+            rejected,
+            last_accepted,
+            error,
             restored,
         } = self.status.of(kind);
         LoadPicture {
             what: kind.as_str(),
-            accepted: taken,
-            rejected: refused,
-            last_accepted: last_taken,
-            standing_error,
+            accepted,
+            rejected,
+            last_accepted,
+            standing_error: error,
             restored,
         }
     }
 
     fn plugins(&self, table: &RoutingTable) -> Vec<PluginPicture> {
+        let mut roll_backs = self.overrides.roll_backs();
         let plugins = table.settings.plugins.iter().map(|(name, plugin)| {
             let entry = table
                 .services
@@ -88,6 +122,7 @@ impl Instance {
                     PluginSource::File(path) => path.display().to_string(),
                 },
                 earlier: self.status.earlier(name),
+                rolled_back: roll_backs.remove(name).map(|it| (it.configured, it.ordered)),
             }
         });
         plugins.collect()
@@ -122,6 +157,8 @@ impl Administered for Instance {
                 attribution: info.attribution.clone(),
             },
             plugins: self.plugins(&table),
+            drains: self.overrides.drains(),
+            pending_restart: self.status.pending_restart(),
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
             keeps: self.status.keeps(),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
@@ -165,7 +202,7 @@ impl Administered for Instance {
         explain::explain(&self.tables.current(), question, &mut plugins)
     }
 
-    fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()> {
+    fn drain(&self, region: RegionName, drained: bool, from: IpAddr) -> Ordered<'_, ()> {
         Box::pin(async move {
             let (reply, replied) = oneshot::channel();
             let order = health::Order {
@@ -174,34 +211,30 @@ impl Administered for Instance {
                 reply,
             };
             self.health.send(order).await.map_err(|_| OrderError::Stopping)?;
-            match replied.await.map_err(|_| OrderError::Stopping)? {
-                0 => Err(OrderError::Unknown(format!(
-                    "no service has a region {region}; see /api/v1/regions"
-                ))),
-                _ => self.until(|table| is_carried_out(table, &region, drained)).await,
+            let count = replied.await.map_err(|_| OrderError::Stopping)?;
+            let was_drained = match drained {
+                true if count > 0 => {
+                    self.overrides.drain(region.clone(), overrides::Ordered::now(from));
+                    true
+                }
+                true => false,
+                false => self.overrides.undrain(&region),
+            };
+            if count == 0 && !was_drained {
+                let message = format!("no service has a region {region}; see /api/v1/regions");
+                return Err(OrderError::Unknown(message));
             }
+            self.save_overrides().await;
+            self.until(|table| is_carried_out(table, &region, drained)).await
         })
     }
 
-    fn roll_back(&self, plugin: PluginName) -> Ordered<'_, String> {
-        Box::pin(async move {
-            let (reply, replied) = oneshot::channel();
-            let order = Order::RollBack(plugin.clone(), reply);
-            self.reload.send(order).await.map_err(|_| OrderError::Stopping)?;
-            let version = replied
-                .await
-                .map_err(|_| OrderError::Stopping)?
-                .map_err(|error| match error {
-                    RollBackError::Unknown(_) => OrderError::Unknown(error.to_string()),
-                    RollBackError::NoEarlier(_) => OrderError::Impossible(error.to_string()),
-                })?;
-            let in_force = |entry: &ServiceEntry| match &entry.plugin {
-                Some(plugin) if plugin.version.name == version.name => plugin.version.digest == version.digest,
-                _ => true,
-            };
-            self.until(|table| table.services.iter().all(in_force)).await?;
-            Ok(version.digest.clone())
-        })
+    fn roll_back(&self, plugin: PluginName, from: IpAddr) -> Ordered<'_, String> {
+        self.replace_plugin(|reply| Order::RollBack(plugin, from, reply))
+    }
+
+    fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String> {
+        self.replace_plugin(|reply| Order::RollForward(plugin, reply))
     }
 }
 

@@ -40,6 +40,16 @@ pub(super) struct Crew {
     pub(super) alive: mpsc::Sender<Infallible>,
 }
 
+/// Lets go of what a new table no longer has, also where no request comes: the table before, and instances of plugins.
+async fn retire(worker: Rc<Worker>, tables: Arc<Tables>) {
+    let mut generations = tables.subscribe();
+    while generations.changed().await.is_ok() {
+        let table = worker.pins.pin();
+        let mut plugins = worker.plugins.borrow_mut();
+        plugins.retire(|version| table.services.iter().any(|service| service.has_plugin(version)));
+    }
+}
+
 impl Crew {
     /// One thread for each worker, each with its socket of every listener.
     ///
@@ -78,6 +88,7 @@ impl Crew {
     async fn work(self, index: usize, sockets: Assignments) {
         let chance = Chance::new();
         let sink = self.access_log.as_ref().and_then(|log| log.sink(index));
+        let tables = Arc::clone(&self.tables);
         let worker = Rc::new(Worker {
             pins: Pins::new(self.tables),
             connections: Connections::new(index, Dialer::tcp()),
@@ -86,6 +97,7 @@ impl Crew {
             recorder: Rc::new(Recorder::new(index, self.unrouted, self.rejections, sink)),
             front_door: self.front_door,
         });
+        tokio::task::spawn_local(retire(Rc::clone(&worker), tables));
         server::run(sockets, self.drain, worker).await;
     }
 }

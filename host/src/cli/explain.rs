@@ -1,10 +1,10 @@
 //! `portolan explain`.
 
+use super::offline;
 use super::output;
 use super::remote::{self, Instance};
 use crate::admin::view::explain::Explain;
 use crate::config;
-use crate::control::offline;
 use crate::explain::Question;
 use anyhow::{Context, anyhow};
 use form_urlencoded::Serializer;

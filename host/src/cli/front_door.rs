@@ -127,7 +127,7 @@ fn exit_code_of(error: &anyhow::Error) -> ExitCode {
 
 /// The publisher's settings of a configuration.
 fn described(path: &Path) -> anyhow::Result<Settings> {
-    let settings = config::load(path)?;
+    let settings = config::load(path)?.settings;
     let Some(front_door) = settings.front_door else {
         bail!("{} has no section front_door", path.display());
     };

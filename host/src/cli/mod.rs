@@ -6,6 +6,7 @@ mod explain;
 #[cfg(feature = "azure")]
 mod front_door;
 mod geo;
+mod offline;
 mod output;
 mod remote;
 mod serve;
@@ -60,9 +61,10 @@ enum Command {
     /// The service
     #[command(after_help = SERVE_HELP)]
     Serve(serve::Arguments),
-    /// Check a configuration: all mistakes at once, each with line, column and path; exit code 1 if there are any
+    /// Check a configuration and the files it names: all mistakes at once, each with line, column and path; exit code 1 if
+    /// there are any
     #[command(
-        after_help = "Examples:\n  portolan check --config portolan.yaml\n  portolan check --schema > portolan.schema.json"
+        after_help = "Examples:\n  portolan check --config portolan.yaml\n  portolan check --config portolan.yaml --offline\n  portolan check --schema > portolan.schema.json"
     )]
     Check(check::Arguments),
     /// Why a request goes to its region: every region with its rank or the reason for its exclusion
@@ -80,6 +82,9 @@ enum Command {
     /// Brings a drained region back, ramped
     #[command(after_help = "Example:\n  portolan undrain westeurope")]
     Undrain(remote::RegionArguments),
+    /// Roll a plugin back: the version before the current one becomes active, until the configured one changes
+    #[command(after_help = "Examples:\n  portolan rollback canary\n  portolan rollback canary --end")]
+    Rollback(remote::RollbackArguments),
     /// Locations of addresses, and the data they come from
     #[command(
         subcommand,
@@ -121,6 +126,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Regions(arguments)) => remote::regions(&arguments),
         Some(Command::Drain(arguments)) => remote::order(&arguments, "drain"),
         Some(Command::Undrain(arguments)) => remote::order(&arguments, "undrain"),
+        Some(Command::Rollback(arguments)) => remote::rollback(&arguments),
         Some(Command::Geo(command)) => geo::run(&command),
         #[cfg(feature = "azure")]
         Some(Command::FrontDoor(command)) => return front_door::run(&command),

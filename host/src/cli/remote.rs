@@ -1,6 +1,7 @@
 //! Commands that talk to a running instance through its administration.
 
 use super::output;
+use crate::admin::view::RolledBack;
 use crate::admin::view::regions::{Region, Regions};
 use crate::upstream::Resolver;
 use crate::upstream::dial::{DialError, Dialer, Transport};
@@ -52,6 +53,26 @@ pub(super) struct RegionArguments {
     instance: Instance,
 }
 
+/// Which plugin of which instance.
+#[derive(Debug, clap::Args)]
+pub(super) struct RollbackArguments {
+    /// The plugin
+    plugin: String,
+    /// End the roll-back: the configured version becomes active again
+    #[arg(long)]
+    end: bool,
+    #[command(flatten)]
+    instance: Instance,
+}
+
+pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<()> {
+    let order = if arguments.end { "rollforward" } else { "rollback" };
+    let path = format!("/api/v1/plugins/{}/{order}", arguments.plugin);
+    let answer: RolledBack = parse(&arguments.instance.ask(Method::POST, &path)?)?;
+    output::print(&format!("{}: version {} is active\n", answer.plugin, answer.digest))?;
+    Ok(())
+}
+
 pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
     let answer = arguments.instance.ask(Method::GET, "/api/v1/regions")?;
     if arguments.json {
@@ -70,7 +91,10 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
                 String::new()
             };
             let (name, state, why) = (&region.region, &region.state, why(region));
-            let _ = writeln!(text, "  {name:<20} {state:<10} {}{share}{why}", region.gateway);
+            let drained = region.drained.as_ref().map_or(String::new(), |ordered| {
+                format!("  drained since {} from {}", ordered.since, ordered.from)
+            });
+            let _ = writeln!(text, "  {name:<20} {state:<10} {}{share}{why}{drained}", region.gateway);
         }
     }
     output::print(&text)?;

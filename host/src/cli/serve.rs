@@ -1,7 +1,6 @@
 //! `portolan serve`.
 
 use crate::app::{App, Signals};
-use crate::config;
 use crate::control::last_good::LastGood;
 use crate::control::start::Start;
 use crate::telemetry::logging::{self, Format};
@@ -14,21 +13,24 @@ pub(super) struct Arguments {
     /// The configuration file; watched, so that changes take effect while it runs
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// A folder for the last good configuration, plugins and databases: a start that rejects one of them uses the last good
-    /// one instead
+    /// A folder in which the last good configuration, plugins and databases are kept, and what operators have ordered: a
+    /// start that rejects one of the files uses its last good content instead. Every instance needs its own
     #[arg(long, value_name = "DIR", env = "PORTOLAN_STATE_DIR")]
     state_dir: Option<PathBuf>,
+    /// Take over from an instance that runs: share its listeners, and the state directory when it ends. Stop that one
+    /// when this one serves
+    #[arg(long)]
+    takeover: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let _log = logging::init(Format::Auto)?;
     let mut signals = Signals::new().context("failed to wait for signals")?;
-    let path = arguments.config.clone();
-    let start = match &arguments.state_dir {
-        Some(folder) => Start::kept(path, LastGood::open(folder)?)?,
-        None => Start::new(config::load(&path)?, Some(path)),
-    };
-    for warning in &start.settings.warnings {
+    let last_good = arguments.state_dir.as_ref();
+    let last_good = last_good.map(|folder| LastGood::open(folder, arguments.takeover));
+    let mut start = Start::read(&arguments.config, last_good.transpose()?)?;
+    start.takeover = arguments.takeover;
+    for warning in &start.configuration.warnings {
         tracing::warn!("{}", warning);
     }
     let app = App::begin(start).context("failed to start")?;

@@ -1,12 +1,17 @@
 //! A YAML file as a tree that knows where everything stands.
 //!
-//! Values are kept as they are written; what they mean is for those who read them. Aliases are not followed and depth
-//! and size are bounded, so that no file is larger in memory than a small multiple of itself.
+//! Values are kept as they are written; what they mean is for those who read them. Aliases are replaced by what they
+//! stand for. Depth, the number of values and the size of their text are bounded, aliases included, so that no file is
+//! larger in memory than a small multiple of the largest.
 
 mod builder;
+mod input;
+mod json;
 
 use builder::Builder;
+use input::Text;
 use saphyr_parser::{Marker, Parser, ScanError};
+use std::sync::Arc;
 
 /// A place in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,18 +42,18 @@ struct NodeData {
 }
 
 /// How one gets from a value to one in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Root,
     Item(usize),
-    Key(Box<str>, Position),
+    Key(Arc<str>, Position),
 }
 
 /// What stands at a place.
 #[derive(Debug)]
 pub(super) enum Content {
     /// Text, and whether it is plain: without quotes.
-    Scalar { text: Box<str>, plain: bool },
+    Scalar { text: Arc<str>, plain: bool },
     /// The values of a sequence.
     List(Vec<NodeId>),
     /// The values of a mapping.
@@ -72,12 +77,22 @@ pub(super) struct Unreadable {
 }
 
 impl Document {
-    /// Parses a text.
-    pub(super) fn parse(text: &str) -> Result<Self, Unreadable> {
+    /// Parses a text. `as_json`: it is meant to be JSON, and errors are explained as such.
+    pub(super) fn parse(text: &str, as_json: bool) -> Result<Self, Unreadable> {
+        check_nul(text)?;
+        let without_mark = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if without_mark.trim_start().starts_with('{') {
+            if let Some(document) = json::parse(without_mark) {
+                return document;
+            }
+            if let Some(error) = json::explain(without_mark).filter(|_| as_json) {
+                return Err(error);
+            }
+        }
         let mut builder = Builder::default();
-        for event in Parser::new_from_str(text) {
+        for event in Parser::new(Text::new(text)) {
             let (event, span) = event.map_err(|error| explain(&error, text))?;
-            builder.take(event, span.start.into())?;
+            builder.add_event(event, span.start.into())?;
         }
         if builder.document.nodes.is_empty() {
             let message = "the file is empty: it needs listeners, services and routes";
@@ -190,10 +205,29 @@ impl From<Marker> for Position {
     }
 }
 
+/// A NUL character is no text in any encoding that is read.
+fn check_nul(text: &str) -> Result<(), Unreadable> {
+    let Some(at) = text.find('\0') else { return Ok(()) };
+    let before = &text[..at];
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    Err(Unreadable {
+        position: Position {
+            line: 1 + before.matches('\n').count(),
+            column: 1 + line.chars().count(),
+        },
+        message: "a NUL character: the file is damaged, or UTF-16 — save it as UTF-8".into(),
+    })
+}
+
 /// What the parser says, and what to do about it where that is not plain.
 fn explain(error: &ScanError, text: &str) -> Unreadable {
     let said = error.info();
-    let advice = if said.contains("anchor") {
+    let line = text.lines().nth(error.marker().line().saturating_sub(1));
+    // Longer ones were not written by a person, and looking at them takes time.
+    let line = line.filter(|line| line.len() < 1_000);
+    let advice = if line.is_some_and(has_bare_brackets) {
+        Some("an address in brackets must be in quotes, such as \"[::]:8080\"")
+    } else if said.contains("anchor") {
         Some("a value that begins with * or & must be in quotes")
     } else if said.contains("tab") {
         Some("indent with spaces")
@@ -229,4 +263,16 @@ fn within(text: &str, position: Position) -> Position {
         line: last,
         column: line.chars().count() + 1,
     }
+}
+
+/// Whether an IPv6 address in brackets stands in a line without quotes: YAML takes it for a list.
+fn has_bare_brackets(line: &str) -> bool {
+    line.match_indices('[').any(|(at, _)| {
+        let inner = line[at + 1..].split(']').next().unwrap_or_default();
+        let is_address = inner.matches(':').count() > 1
+            && inner
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || b":.%".contains(&byte));
+        is_address && !line[..at].ends_with(['"', '\'', '/', '@'])
+    })
 }

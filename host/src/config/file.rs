@@ -10,7 +10,7 @@ use super::quantities::{H, Time};
 use super::regions::{LocationSection, Places};
 use super::routes::{self, RouteSection};
 use super::services::{self, ServiceSection};
-use super::settings::{AccessLog, Admin, GeoSettings, Settings};
+use super::settings::{AccessLog, Admin, Configuration, Fixed, GeoSettings, Settings};
 use super::shape::{Shape, section};
 use super::values::{FilePath, Whole, word};
 use portolan_core::config::Config;
@@ -76,9 +76,17 @@ fn default_admin() -> Admin {
     }
 }
 
+/// The JSON Schema (2020-12) of the configuration file, as text.
+pub fn schema() -> String {
+    let mut schema = File::schema();
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = "Portolan".into();
+    format!("{schema:#}\n")
+}
+
 impl File {
     /// Checks what the sections say of one another. `None` only when something has been reported.
-    pub(super) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Settings> {
+    pub(super) fn configuration(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Configuration> {
         // Everything is read before the first `?`, so that everything is checked.
         let admin = match &self.admin {
             Some(section) => section.settings(mistakes),
@@ -113,24 +121,30 @@ impl File {
         self.warn_of_unused_plugins(mistakes);
 
         let (here, fallback) = here?.unwrap_or_default();
-        Some(Settings {
-            listeners: listeners?,
+        let fixed = Fixed {
             admin: admin?,
             workers: self.workers.and_then(|workers| NonZeroUsize::new(workers.0 as usize)),
-            here,
-            geo: self.geo.as_ref().map(|geo| geo.settings(folder)).unwrap_or_default(),
-            plugins: plugins?,
-            front_door: front_door?.map(Arc::new),
             access_log: self
                 .access_log
                 .as_ref()
                 .map(|log| log.settings(folder))
                 .unwrap_or_default(),
+        };
+        let settings = Settings {
+            listeners: listeners?,
+            here,
+            geo: self.geo.as_ref().map(|geo| geo.settings(folder)).unwrap_or_default(),
+            plugins: plugins?,
+            front_door: front_door?.map(Arc::new),
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes?, fallback).ok()?),
             written: Value::Null,
+        };
+        Some(Configuration {
+            fixed,
+            settings,
             warnings: Vec::new(),
         })
     }

@@ -11,6 +11,7 @@ mod vantages;
 
 use super::compound::{At, Named, NonEmpty};
 use super::error::Mistakes;
+use super::publication::{FrontDoorSettings, Publication};
 use super::regions::Places;
 use super::services::ServiceSection;
 use super::shape::{section, shown};
@@ -19,34 +20,10 @@ use super::values::{Whole, words};
 use access::{CloudShape, CredentialShape, StoreSection};
 use origins::{ClassicSection, OriginSection, ProfileSection};
 use portolan_azure::names::VantageName;
-use portolan_azure::settings::{Caps, DrainAction, Mode, ProbeTiming, Settings};
-use portolan_core::id::ServiceName;
+use portolan_azure::settings::{Caps, DrainAction, Mode, Settings};
 use std::path::Path;
-use std::sync::Arc;
 use times::{LeaseSection, ProbeSection, TimingSection, VotesSection};
 use vantages::{VantageShape, VantageWord};
-
-/// How Azure Front Door is served and updated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FrontDoorSettings {
-    /// Requests below this path are Front Door's probes, on every listener. It has no slash at its end.
-    pub path: Arc<str>,
-    /// How the answers to them follow the view.
-    pub probe: ProbeTiming,
-    /// Whether a probe that asks why is shown all regions and votes.
-    pub explains_probes: bool,
-    /// What is published. `None` when the mode is off and no Front Door is described.
-    pub publication: Option<Publication>,
-}
-
-/// What is published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publication {
-    /// The service whose regions the origins stand for.
-    pub service: ServiceName,
-    /// The publisher's settings, without mistakes. The mode may be off.
-    pub settings: Settings,
-}
 
 section! {
     /// Publishes the regions' health to Azure Front Door: by answers to its probes, and by the priorities of its origins.

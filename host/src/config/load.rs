@@ -1,9 +1,9 @@
-//! From a file to settings.
+//! From a file to a configuration.
 
-use super::document::{Document, Unreadable};
+use super::document::{Content, Document, Unreadable};
 use super::error::{ConfigErrors, Mistake, Mistakes};
 use super::file::File;
-use super::settings::Settings;
+use super::settings::{Configuration, Settings};
 use super::shape::Shape;
 use bytes::Bytes;
 use serde_json::Value;
@@ -21,7 +21,7 @@ const REDACTED: &str = "[redacted]";
 ///
 /// # Errors
 /// All its mistakes; or that it cannot be read.
-pub fn load(file: &Path) -> Result<Settings, ConfigErrors> {
+pub fn load(file: &Path) -> Result<Configuration, ConfigErrors> {
     load_with(file, |file, most| {
         let mut bytes = Vec::new();
         fs::File::open(file)?.take(most + 1).read_to_end(&mut bytes)?;
@@ -33,7 +33,10 @@ pub fn load(file: &Path) -> Result<Settings, ConfigErrors> {
 ///
 /// # Errors
 /// All its mistakes; or that it cannot be read.
-pub fn load_with(file: &Path, read: impl FnOnce(&Path, u64) -> io::Result<Bytes>) -> Result<Settings, ConfigErrors> {
+pub fn load_with(
+    file: &Path,
+    read: impl FnOnce(&Path, u64) -> io::Result<Bytes>,
+) -> Result<Configuration, ConfigErrors> {
     match read(file, MAX_SIZE) {
         Ok(bytes) => parse(&bytes, file),
         Err(error) => Err(ConfigErrors::whole(file, format!("cannot be read: {error}"))),
@@ -44,7 +47,7 @@ pub fn load_with(file: &Path, read: impl FnOnce(&Path, u64) -> io::Result<Bytes>
 ///
 /// # Errors
 /// All its mistakes.
-pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
+pub fn parse(content: &[u8], file: &Path) -> Result<Configuration, ConfigErrors> {
     if content.len() as u64 > MAX_SIZE {
         return Err(ConfigErrors::whole(
             file,
@@ -52,23 +55,25 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Settings, ConfigErrors> {
         ));
     }
     let text = text(content).map_err(|message| ConfigErrors::whole(file, message))?;
-    let document = Document::parse(text).map_err(|error| ConfigErrors {
+    let is_json = file.extension().is_some_and(|extension| extension == "json");
+    let document = Document::parse(text, is_json).map_err(|error| ConfigErrors {
         file: file.to_owned(),
         mistakes: vec![Mistake::from(error)],
         more: 0,
     })?;
     let mut mistakes = Mistakes::of(&document);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let settings = File::read(document.root(), &mut mistakes).and_then(|raw| raw.settings(folder, &mut mistakes));
+    let read = File::read(document.root(), &mut mistakes);
+    let configuration = read.and_then(|file| file.configuration(folder, &mut mistakes));
     let warnings = mistakes.into_warnings(file)?;
     // Whatever is in it that JSON does not have is where any value may be, and has been refused there.
     let mut written = Value::read(document.root(), &mut Mistakes::of(&document)).unwrap_or_default();
     redact(&mut written);
-    match settings {
-        Some(settings) => Ok(Settings {
-            written,
+    match configuration {
+        Some(Configuration { fixed, settings, .. }) => Ok(Configuration {
+            fixed,
+            settings: Settings { written, ..settings },
             warnings,
-            ..settings
         }),
         // Not reached: whatever is left out of the settings has been reported. A test tries to prove it wrong.
         None => Err(ConfigErrors::whole(file, "does not hold together")),
@@ -86,6 +91,23 @@ fn redact(written: &mut Value) {
             other => *other = REDACTED.into(),
         }
     }
+}
+
+/// The line and the column at which a file has this key, given from the outermost to the innermost; `None` when it has
+/// not, or cannot be read.
+pub fn position(file: &Path, key: &[String]) -> Option<(usize, usize)> {
+    let content = fs::read(file).ok()?;
+    let document = Document::parse(text(&content).ok()?, false).ok()?;
+    let mut node = document.root();
+    for name in key {
+        let Content::Map(entries) = node.content() else {
+            return None;
+        };
+        let mut entries = entries.iter().map(|id| node.other(*id));
+        node = entries.find(|entry| entry.key() == Some(name.as_str()))?;
+    }
+    let position = document.position(node.id());
+    Some((position.line, position.column))
 }
 
 fn text(content: &[u8]) -> Result<&str, String> {

@@ -1,10 +1,10 @@
-//! The configuration file: read, checked, and turned into [`Settings`] that hold what they promise.
+//! The configuration file: read, checked, and turned into a valid [`Configuration`].
 //!
-//! The text becomes a tree of values with their places, the tree becomes sections as they are written, and those become
-//! settings. Mistakes are collected on the way and told all at once, each with its place and what to do. What a section
-//! may contain is declared once; the JSON Schema for editors comes of the same declarations.
+//! The text becomes a tree of values with their positions, the tree becomes sections as they are written, and those become
+//! settings. Mistakes are collected on the way and reported all at once, each with its position and what to do. What a
+//! section may contain is declared once; the JSON Schema for editors comes from the same declarations.
 //!
-//! In reading order: [`Settings`], [`load`], the sections from the file's top to its details (`file`, `listeners`,
+//! In reading order: [`Configuration`], [`load`], the sections from the file's top to its details (`file`, `listeners`,
 //! `services`, `routes`, `plugins`, `front_door`), and what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
 mod compound;
@@ -20,6 +20,7 @@ mod listeners;
 mod load;
 mod plugins;
 mod policies;
+mod publication;
 mod quantities;
 mod regions;
 mod residency;
@@ -32,12 +33,12 @@ mod suggest;
 mod values;
 
 pub use error::{ConfigErrors, Mistake};
-pub use front_door::FrontDoorSettings;
+pub use file::schema;
+pub use load::{load, load_with, parse, position};
+pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
-pub use front_door::Publication;
-pub use load::{load, load_with, parse};
-pub use schema::schema;
-pub use settings::{AccessLog, Admin, GeoSettings, Listener, Plugin, PluginSource, Settings};
+pub use publication::Publication;
+pub use settings::{AccessLog, Admin, Configuration, Fixed, GeoSettings, Listener, Plugin, PluginSource, Settings};
 
 #[cfg(test)]
 mod tests;

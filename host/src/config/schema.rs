@@ -1,16 +1,7 @@
-//! The JSON Schema (2020-12) of the configuration file, for editors.
+//! JSON Schemas (2020-12) of sections, for editors.
 
-use super::file::File;
 use super::shape::Shape;
 use serde_json::{Map, Value, json};
-
-/// The JSON Schema of the configuration file, as text.
-pub fn schema() -> String {
-    let mut schema = File::schema();
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-    schema["title"] = "Portolan".into();
-    format!("{schema:#}\n")
-}
 
 /// The schema of a section, key by key.
 pub(super) struct Section {

@@ -1,7 +1,7 @@
-//! All that a configuration file settles.
+//! What a configuration file sets.
 
 use super::error::Mistake;
-use super::front_door::FrontDoorSettings;
+use super::publication::FrontDoorSettings;
 use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
 use portolan_core::config::Config;
@@ -14,15 +14,52 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a valid configuration file says. Paths are as seen from where the program runs.
+/// A valid configuration file: what a start fixes, and what a reload replaces.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where clients connect. At least one.
-    pub listeners: Vec<Listener>,
+pub struct Configuration {
+    /// What takes effect at a start only.
+    pub fixed: Fixed,
+    /// What takes effect at every reload.
+    pub settings: Settings,
+    /// What is allowed and yet probably not meant.
+    pub warnings: Vec<Mistake>,
+}
+
+/// What a start fixes: a reload that changes it is accepted, and this part of it waits for the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
     /// Where administration listens.
     pub admin: Admin,
     /// How many worker threads serve requests. `None`: as many as there are cores.
     pub workers: Option<NonZeroUsize>,
+    /// Where one line for each request goes.
+    pub access_log: AccessLog,
+}
+
+impl Fixed {
+    /// The keys whose values differ.
+    pub fn changed_keys(&self, next: &Self) -> Vec<&'static str> {
+        // Taken apart, so that a field that is not compared does not compile.
+        let Self {
+            admin,
+            workers,
+            access_log,
+        } = self;
+        let changed = [
+            ("admin", *admin != next.admin),
+            ("workers", *workers != next.workers),
+            ("access_log", *access_log != next.access_log),
+        ];
+        let changed = changed.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(key, _)| key).collect()
+    }
+}
+
+/// What a reload replaces, all of it at once. Paths are as seen from where the program runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clients connect. At least one.
+    pub listeners: Vec<Listener>,
     /// This instance's own region, when it was named.
     pub here: Option<RegionName>,
     /// Where locations of addresses come from.
@@ -31,8 +68,6 @@ pub struct Settings {
     pub plugins: BTreeMap<PluginName, Plugin>,
     /// What Azure Front Door is told. `None`: nothing.
     pub front_door: Option<Arc<FrontDoorSettings>>,
-    /// Where one line for each request goes.
-    pub access_log: AccessLog,
     /// How long readiness fails while everything is still accepted, when the program is told to stop.
     pub lame_duck: Duration,
     /// How long running requests then have to end.
@@ -41,24 +76,6 @@ pub struct Settings {
     pub routing: Arc<Config>,
     /// The file's values as they were written, for people to look at. The configuration of plugins is redacted.
     pub written: serde_json::Value,
-    /// What is allowed and yet probably not meant.
-    pub warnings: Vec<Mistake>,
-}
-
-impl Settings {
-    /// What of `next` takes effect only after a restart, by the names of the keys. Everything else can be reloaded.
-    pub fn fixed_until_restart(&self, next: &Self) -> Vec<&'static str> {
-        let changes = [
-            ("admin", self.admin != next.admin),
-            ("workers", self.workers != next.workers),
-            ("access_log", self.access_log != next.access_log),
-        ];
-        changes
-            .into_iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(key, _)| key)
-            .collect()
-    }
 }
 
 /// Where administration listens, and by which names it is asked.

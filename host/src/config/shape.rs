@@ -115,7 +115,10 @@ impl<'a> Fields<'a> {
 pub(super) fn wanted<T>(node: Node<'_>, what: &str, mistakes: &mut Mistakes<'_>) -> Option<T> {
     let got = match node.content() {
         Content::Broken => return None,
-        Content::Scalar { text, plain: true } if is_nothing(text) => "nothing".into(),
+        Content::Scalar { text, plain: true } if text.is_empty() => "nothing".into(),
+        Content::Scalar { text, plain: true } if is_nothing(text) => {
+            format!("{text}, which is no value: put it in quotes if the word is meant")
+        }
         Content::Scalar { text, .. } => shown(text),
         Content::List(_) => "a list".into(),
         Content::Map(_) => "a mapping".into(),

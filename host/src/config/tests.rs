@@ -1,5 +1,6 @@
 //! What configuration files are told.
 
+mod dialects;
 #[cfg(feature = "azure")]
 mod front_door;
 mod hostile;
@@ -39,18 +40,31 @@ static EXAMPLE_WITH_FRONT_DOOR: LazyLock<String> = LazyLock::new(|| {
 });
 
 #[track_caller]
-fn settings(text: &str) -> Settings {
+fn configuration(text: &str) -> Configuration {
     parse(text.as_bytes(), Path::new("conf/x.yaml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+#[track_caller]
+fn settings(text: &str) -> Settings {
+    configuration(text).settings
 }
 
 #[test]
 fn the_shipped_example_is_fine_and_says_the_defaults() {
-    let example = settings(EXAMPLE);
-    assert_eq!(example.warnings, []);
+    let Configuration {
+        fixed,
+        settings: example,
+        warnings,
+    } = configuration(EXAMPLE);
+    assert_eq!(warnings, []);
     let [storefront, _] = example.routing.services() else {
         panic!("{example:?}")
     };
-    let small = settings(SMALL);
+    let Configuration {
+        fixed: default,
+        settings: small,
+        ..
+    } = configuration(SMALL);
     let [shop] = small.routing.services() else {
         panic!("{small:?}")
     };
@@ -63,13 +77,8 @@ fn the_shipped_example_is_fine_and_says_the_defaults() {
     assert_eq!(storefront.preserve_host, shop.preserve_host);
     assert_eq!(storefront.gateways()[2].weight, shop.gateways()[0].weight);
     assert_eq!(
-        (
-            &example.admin,
-            &example.access_log,
-            example.lame_duck,
-            example.drain_time
-        ),
-        (&small.admin, &small.access_log, small.lame_duck, small.drain_time)
+        (&fixed.admin, &fixed.access_log, example.lame_duck, example.drain_time),
+        (&default.admin, &default.access_log, small.lame_duck, small.drain_time)
     );
     let bare = "plugins: { canary: { source: \"embedded:canary\", config: { percent: 5 } } }";
     let bare = settings(&format!("{SMALL}{bare}"));
@@ -119,8 +128,12 @@ access_log: { file: access.log }
 lame_duck: 0s
 drain_time: 5s
 "#;
-    let settings = settings(text);
-    assert_eq!(settings.warnings, []);
+    let Configuration {
+        fixed,
+        settings,
+        warnings,
+    } = configuration(text);
+    assert_eq!(warnings, []);
     assert_eq!(settings.listeners[0].address, "0.0.0.0:8080".parse().unwrap());
     assert_eq!(settings.listeners[0].client_address.header, ClientHeader::XForwardedFor);
     assert!(
@@ -141,14 +154,14 @@ drain_time: 5s
         serde_json::json!({ "percent": "[redacted]", "on": "[redacted]" })
     );
     assert_eq!(
-        settings.admin,
+        fixed.admin,
         Admin {
             address: "127.0.0.1:9900".parse().unwrap(),
             probes: Some("0.0.0.0:9901".parse().unwrap()),
             hosts: vec!["edge.example.net".into()],
         }
     );
-    assert_eq!(settings.workers.map(usize::from), Some(3));
+    assert_eq!(fixed.workers.map(usize::from), Some(3));
     assert_eq!(settings.here, Some("on-prem-fra".into()));
     assert_eq!(
         settings.geo.databases,
@@ -158,7 +171,7 @@ drain_time: 5s
         settings.geo.asn_database.as_deref(),
         Some(Path::new("conf/../asn.mmdb"))
     );
-    assert_eq!(settings.access_log, AccessLog::File("conf/access.log".into()));
+    assert_eq!(fixed.access_log, AccessLog::File("conf/access.log".into()));
     assert_eq!(settings.lame_duck, Duration::ZERO);
     assert_eq!(settings.drain_time, Duration::from_secs(5));
 
@@ -291,14 +304,12 @@ fn without_azure_the_section_is_refused() {
 
 #[test]
 fn what_needs_a_restart_is_named() {
-    let before = settings(SMALL);
-    let changed = SMALL.replace(":8080", ":8081").replace("eastus2", "eastus") + "workers: 5\n";
-    assert_eq!(before.fixed_until_restart(&settings(&changed)), ["workers"]);
-    assert!(
-        before
-            .fixed_until_restart(&settings(&SMALL.replace("eastus2", "eastus")))
-            .is_empty()
-    );
+    let before = configuration(SMALL).fixed;
+    let changed = SMALL.replace("eastus2", "eastus") + "workers: 5\naccess_log: off\nadmin: { address: 127.0.0.1:1 }\n";
+    let after = configuration(&changed).fixed;
+    assert_eq!(before.changed_keys(&after), ["admin", "workers", "access_log"]);
+    let after = configuration(&(SMALL.replace("eastus2", "eastus") + "drain_time: 1s\n")).fixed;
+    assert!(before.changed_keys(&after).is_empty());
 }
 
 #[test]
@@ -316,7 +327,7 @@ services:
 routes: [{ service: shop }]
 plugins: { canary: { source: "embedded:canary" } }
 "#;
-    let warnings: Vec<_> = settings(text).warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<_> = configuration(text).warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
@@ -342,7 +353,10 @@ fn files_are_read_from_disk() {
     );
     assert!(load(folder.path()).is_err());
     std::fs::write(&path, format!("{SMALL}geo: {{ database: city.mmdb }}\n")).unwrap();
-    assert_eq!(load(&path).unwrap().geo.databases, [folder.path().join("city.mmdb")]);
+    assert_eq!(
+        load(&path).unwrap().settings.geo.databases,
+        [folder.path().join("city.mmdb")]
+    );
     std::fs::write(&path, format!("{SMALL}#{}", "x".repeat(4 << 20))).unwrap();
     assert_eq!(
         load(&path).unwrap_err().to_string(),

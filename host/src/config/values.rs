@@ -13,11 +13,8 @@ pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub(super) u64);
 
 impl<const MIN: u64, const MAX: u64> Shape for Whole<MIN, MAX> {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let number = plain(node).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        match number
-            .and_then(|text| text.parse().ok())
-            .filter(|number| (MIN..=MAX).contains(number))
-        {
+        let number = plain(node).and_then(whole);
+        match number.filter(|number| (MIN..=MAX).contains(number)) {
             Some(number) => Some(Self(number)),
             None => wanted(
                 node,
@@ -30,6 +27,21 @@ impl<const MIN: u64, const MAX: u64> Shape for Whole<MIN, MAX> {
     fn schema() -> Value {
         json!({ "type": "integer", "minimum": MIN, "maximum": MAX })
     }
+}
+
+/// The whole number that a text is: digits, or what programs without integers make of them, such as `1e+06`. `None` for
+/// anything else, and where a float could not hold it exactly.
+fn whole(text: &str) -> Option<u64> {
+    const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    let is_decimal = text.starts_with(|first: char| first.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
+    let number: f64 = text.parse().ok().filter(|_| is_decimal)?;
+    (number.fract() == 0.0 && (0.0..=EXACT).contains(&number)).then_some(number as u64)
 }
 
 /// Degrees, from minus to plus a limit.
@@ -65,12 +77,8 @@ impl Shape for Percent {
             Some(text) if text.ends_with('%') => text.strip_suffix('%'),
             _ => plain(node),
         };
-        let digits = digits.filter(|text| text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit()));
-        match digits
-            .and_then(|text| text.parse().ok())
-            .filter(|percent| *percent <= 100)
-        {
-            Some(percent) => Some(Self(percent)),
+        match digits.and_then(whole).filter(|percent| *percent <= 100) {
+            Some(percent) => Some(Self(percent as u8)),
             None => wanted(node, "a percentage from 0 to 100, such as 20 or 20%", mistakes),
         }
     }
@@ -247,9 +255,10 @@ pub(super) fn word<T: Copy>(
     None
 }
 
-/// The text of a scalar.
+/// The text of a scalar. A plain `null` is no text; the word is written in quotes.
 pub(super) fn scalar(node: Node<'_>) -> Option<&str> {
     match node.content() {
+        Content::Scalar { text, plain: true } if is_nothing(text) => None,
         Content::Scalar { text, .. } => Some(text),
         Content::List(_) | Content::Map(_) | Content::Broken => None,
     }

@@ -2,6 +2,7 @@
 //!
 //! Decisions are made in [`portolan_core::health::tracker`]; here are the clock, the counters and the sockets.
 
+use super::overrides::Overrides;
 use super::probe::Prober;
 use crate::vitals::{Totals, Vitals};
 use portolan_core::config::Config;
@@ -53,6 +54,8 @@ pub struct Inputs {
     pub alarm: Arc<Notify>,
     /// From operators.
     pub orders: mpsc::Receiver<Order>,
+    /// What operators have ordered before.
+    pub overrides: Arc<Overrides>,
 }
 
 /// The outputs of the health task.
@@ -85,6 +88,8 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
     for gateway in health.gateways.iter_mut().flatten() {
         gateway.read = gateway.vitals.totals();
     }
+    let drained = inputs.overrides.drains().into_keys().collect();
+    health.tracker.restore_drained(drained, now.into_std());
     health.settle(now);
     loop {
         let now = Instant::now();

@@ -1,23 +1,32 @@
-//! The last good content of every file that is loaded, kept in a folder: for a start that finds something worse.
+//! The state directory: the last good content of every file that is loaded, for a start that finds something worse, and
+//! the overrides that operators have ordered.
 //!
 //! Contents are stored under their hash and named by a list; both are written aside and renamed, the list last, so that a
-//! crash at any moment leaves what was there before or what is there now. Nothing is kept that was not in force.
+//! crash at any moment leaves the state before or the state after. Only what was active is kept. One process at a time
+//! writes: it holds a lock for as long as it runs.
 
+use super::moment;
+use super::overrides::Record;
 use crate::hex;
+use crate::server::Holder;
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use thiserror::Error;
 
-/// The list of what is kept.
+/// The list of contents.
 const LIST: &str = "last-good.json";
-/// Held while something is written: two processes may share the folder while one takes over from the other.
+/// The overrides.
+const OVERRIDES: &str = "overrides.json";
+/// Locked by the process that writes, whose identifier it holds.
 const LOCK: &str = "lock";
 /// What is being written ends like this.
 const UNFINISHED: &str = ".new";
@@ -31,21 +40,46 @@ pub struct Content {
     pub bytes: Bytes,
 }
 
-/// The folder. It belongs to one configuration file.
+/// The state directory of one instance; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct LastGood {
     folder: PathBuf,
+    lock: Arc<Mutex<Lock>>,
 }
 
-/// Why the folder cannot be used.
+/// The lock of a state directory.
+#[derive(Debug)]
+struct Lock {
+    file: File,
+    held: bool,
+}
+
+/// Why a state directory cannot be used.
 #[derive(Debug, Error)]
-#[error("state directory {folder}: {error}")]
-pub struct StateError {
-    folder: PathBuf,
-    error: io::Error,
+pub enum StateError {
+    /// It cannot be made, read or written.
+    #[error("state directory {}: {error}", folder.display())]
+    Io {
+        /// The directory.
+        folder: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Another process uses it.
+    #[error(
+        "state directory {} is in use by {process}: give every instance its own, or start with --takeover to take over \
+         from that one",
+        folder.display()
+    )]
+    InUse {
+        /// The directory.
+        folder: PathBuf,
+        /// The process.
+        process: Holder,
+    },
 }
 
-/// What is kept, by the path it was loaded from.
+/// The contents by the path they were loaded from.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct List {
     files: BTreeMap<PathBuf, Entry>,
@@ -54,73 +88,125 @@ struct List {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     sha256: String,
-    /// When it was first in force.
-    #[serde(with = "humantime_seconds")]
+    /// When it first became active.
+    #[serde(with = "moment")]
     since: SystemTime,
 }
 
 impl LastGood {
-    /// Uses this folder, which is made if it is not there. Only its owner may look into it.
+    /// Uses this directory, which is made if it is not there. Only its owner may look into it. `takeover`: another
+    /// process may still use it; until that one ends, it is read and not written.
     ///
     /// # Errors
-    /// When it cannot be made or read.
-    pub fn open(folder: &Path) -> Result<Self, StateError> {
-        let opened = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        opened
-            .and_then(|()| fs::read_dir(folder).map(drop))
-            .map_err(|error| StateError {
-                folder: folder.to_owned(),
-                error,
-            })?;
+    /// When it cannot be made or read, or is in use by another process.
+    pub fn open(folder: &Path, takeover: bool) -> Result<Self, StateError> {
+        let failed = |error| StateError::Io {
+            folder: folder.to_owned(),
+            error,
+        };
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        created.and_then(|()| fs::read_dir(folder).map(drop)).map_err(failed)?;
+        let file = options().read(true).open(folder.join(LOCK)).map_err(failed)?;
+        let mut lock = Lock { file, held: false };
+        let free = lock.acquire().map_err(failed)?;
+        if !free {
+            let process = owner(folder);
+            if process.is_this() {
+                // An instance of this program that is ending: its last write is waited for.
+                lock.file.lock().map_err(failed)?;
+                lock.held = true;
+            } else if !takeover {
+                let folder = folder.to_owned();
+                return Err(StateError::InUse { folder, process });
+            }
+        }
         Ok(Self {
             folder: folder.to_owned(),
+            lock: Arc::new(Mutex::new(lock)),
         })
     }
 
     /// What was last good of a file, and since when; `None` when nothing is kept of it, or not in one piece.
     pub fn read(&self, path: &Path) -> Option<(Bytes, SystemTime)> {
-        let entry = self.list().files.remove(&absolute(path))?;
-        let kept = self.folder.join(&entry.sha256);
+        let list: List = self.parse(LIST);
+        let entry = list.files.get(&absolute(path))?;
+        Some((self.content(&entry.sha256)?, entry.since))
+    }
+
+    /// The content of this hash; `None` when it is not there in one piece.
+    pub(super) fn content(&self, sha256: &str) -> Option<Bytes> {
+        let kept = self.folder.join(sha256);
         match fs::read(&kept) {
-            Ok(bytes) if digest(&bytes) == entry.sha256 => Some((bytes.into(), entry.since)),
+            Ok(bytes) if digest(&bytes) == sha256 => Some(bytes.into()),
             Ok(_) => {
-                tracing::error!(file = %path.display(), "its last good content was damaged in {}", kept.display());
+                tracing::error!(file = %kept.display(), "last good content is damaged");
                 None
             }
             Err(error) => {
-                tracing::error!(file = %path.display(), %error, "its last good content cannot be read");
+                tracing::error!(file = %kept.display(), %error, "failed to read last good content");
                 None
             }
         }
     }
 
-    /// These are in force now, and nothing else.
+    /// The overrides of the last run.
+    pub(super) fn overrides(&self) -> Record {
+        self.parse(OVERRIDES)
+    }
+
+    /// These contents are active now, and no others.
     ///
     /// # Errors
     /// When they cannot be written; then what was kept before still is.
     pub fn keep_only(&self, contents: &[Content]) -> Result<(), StateError> {
-        self.write(contents, false)
+        self.write(|| self.put_contents(contents, false))
     }
 
-    /// These are in force now, besides the others.
+    /// These contents are active now, besides the others.
     ///
     /// # Errors
     /// When they cannot be written; then what was kept before still is.
     pub fn keep(&self, contents: &[Content]) -> Result<(), StateError> {
-        self.write(contents, true)
+        self.write(|| self.put_contents(contents, true))
     }
 
-    fn write(&self, contents: &[Content], others_stay: bool) -> Result<(), StateError> {
-        self.try_write(contents, others_stay).map_err(|error| StateError {
-            folder: self.folder.clone(),
-            error,
+    /// These are the overrides now; they need these components.
+    ///
+    /// # Errors
+    /// When they cannot be written; then what was kept before still is.
+    pub(super) fn keep_overrides(&self, record: &Record, components: &[Bytes]) -> Result<(), StateError> {
+        self.write(|| {
+            for bytes in components {
+                self.put_content(&digest(bytes), bytes)?;
+            }
+            self.put(OVERRIDES, &serde_json::to_vec_pretty(record)?)
         })
     }
 
-    fn try_write(&self, contents: &[Content], others_stay: bool) -> io::Result<()> {
-        let lock = options().open(self.folder.join(LOCK))?;
-        lock.lock()?;
-        let before = self.list();
+    /// Writes something under the lock, and removes what is no longer needed.
+    fn write(&self, write: impl FnOnce() -> io::Result<()>) -> Result<(), StateError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = lock.acquire().and_then(|held| {
+            if held {
+                write()?;
+                File::open(&self.folder)?.sync_all()?;
+                self.sweep()?;
+            }
+            Ok(held)
+        });
+        let folder = self.folder.clone();
+        match written {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StateError::InUse {
+                process: owner(&folder),
+                folder,
+            }),
+            Err(error) => Err(StateError::Io { folder, error }),
+        }
+    }
+
+    fn put_contents(&self, contents: &[Content], others_stay: bool) -> io::Result<()> {
+        let before: List = self.parse(LIST);
         let mut next = List::default();
         if others_stay {
             next.files.clone_from(&before.files);
@@ -129,14 +215,17 @@ impl LastGood {
             let (path, sha256) = (absolute(&content.path), digest(&content.bytes));
             let known = before.files.get(&path).filter(|entry| entry.sha256 == sha256);
             let since = known.map_or_else(SystemTime::now, |entry| entry.since);
-            if !fs::read(self.folder.join(&sha256)).is_ok_and(|kept| kept == content.bytes) {
-                self.put(&sha256, &content.bytes)?;
-            }
+            self.put_content(&sha256, &content.bytes)?;
             next.files.insert(path, Entry { sha256, since });
         }
-        self.put(LIST, &serde_json::to_vec_pretty(&next)?)?;
-        File::open(&self.folder)?.sync_all()?;
-        self.sweep(&next)
+        self.put(LIST, &serde_json::to_vec_pretty(&next)?)
+    }
+
+    fn put_content(&self, sha256: &str, bytes: &[u8]) -> io::Result<()> {
+        if fs::read(self.folder.join(sha256)).is_ok_and(|kept| kept == bytes) {
+            return Ok(());
+        }
+        self.put(sha256, bytes)
     }
 
     /// Writes a file, whole or not at all.
@@ -148,9 +237,11 @@ impl LastGood {
         fs::rename(aside, self.folder.join(name))
     }
 
-    /// Removes what nobody needs any more.
-    fn sweep(&self, list: &List) -> io::Result<()> {
-        let needed: BTreeSet<&str> = list.files.values().map(|entry| entry.sha256.as_str()).collect();
+    /// Removes the contents that are no longer needed.
+    fn sweep(&self) -> io::Result<()> {
+        let (list, overrides): (List, Record) = (self.parse(LIST), self.parse(OVERRIDES));
+        let files = list.files.values().map(|entry| entry.sha256.as_str());
+        let needed: BTreeSet<&str> = files.chain(overrides.components()).collect();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -164,22 +255,47 @@ impl LastGood {
         Ok(())
     }
 
-    /// What is kept. A list that is not there or cannot be read is an empty one.
-    fn list(&self) -> List {
-        let path = self.folder.join(LIST);
+    /// What a file of this directory says; one that is not there or cannot be read says nothing.
+    fn parse<T: DeserializeOwned + Default>(&self, name: &str) -> T {
+        let path = self.folder.join(name);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return List::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return T::default(),
             Err(error) => {
-                tracing::error!(file = %path.display(), %error, "what was last good is not known");
-                return List::default();
+                tracing::error!(file = %path.display(), %error, "failed to read the state directory");
+                return T::default();
             }
         };
         serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-            tracing::error!(file = %path.display(), %error, "what was last good is not known");
-            List::default()
+            tracing::error!(file = %path.display(), %error, "failed to read the state directory");
+            T::default()
         })
     }
+}
+
+impl Lock {
+    /// Takes the lock if nobody else holds it, and says whether it is held now.
+    fn acquire(&mut self) -> io::Result<bool> {
+        if self.held {
+            return Ok(true);
+        }
+        match self.file.try_lock() {
+            Ok(()) => {
+                self.file.set_len(0)?;
+                writeln!(self.file, "{}", std::process::id())?;
+                self.held = true;
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(self.held)
+    }
+}
+
+/// Who holds the lock of a state directory.
+fn owner(folder: &Path) -> Holder {
+    let text = fs::read_to_string(folder.join(LOCK)).unwrap_or_default();
+    Holder::new(text.trim().parse().unwrap_or_default())
 }
 
 fn options() -> OpenOptions {
@@ -193,23 +309,9 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// SHA-256 in hexadecimal digits.
+pub(super) fn digest(bytes: &[u8]) -> String {
     hex::digits(&Sha256::digest(bytes))
-}
-
-/// Moments as people write them.
-mod humantime_seconds {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use std::time::SystemTime;
-
-    pub(super) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_seconds(*time))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_rfc3339(&text).map_err(D::Error::custom)
-    }
 }
 
 #[cfg(test)]

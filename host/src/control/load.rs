@@ -1,24 +1,25 @@
 //! Loads the configuration and the files it names: read, compiled and tried, off the request path.
 
-use super::last_good::Content;
-use super::publisher::{Loaded, Plugins};
+use super::files::{Files, Stamps};
+use super::last_good::{Content, digest};
+use super::loaded::{Loaded, Plugins, plugin_regions};
+use super::overrides::{RollBack, RollBacks};
 use super::source::Source;
-use crate::config::{self, ConfigErrors, PluginSource, Settings};
-use crate::geo::{Geo, GeoError};
-use crate::plugin::{
-    EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, RegionEntry, RegionTable, embedded,
-};
+use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings};
+use crate::geo::{self, Geo, GeoError};
+use crate::plugin::{EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, embedded};
 use bytes::Bytes;
 use portolan_core::config::{Policy, Service};
-use portolan_core::geo::Country;
 use portolan_core::health::ServiceHealth;
 use portolan_core::id::{Generation, PluginName};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why a configuration and what it names could not be loaded.
+/// Why a configuration or something it names could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The configuration has mistakes.
@@ -34,7 +35,7 @@ pub enum LoadError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// A plugin's file cannot be read.
-    #[error("plugins.{name}.source: failed to read {path}: {error}")]
+    #[error("plugins.{name}.source: failed to read {}: {error}", path.display())]
     PluginFile {
         /// The plugin.
         name: PluginName,
@@ -51,40 +52,222 @@ pub enum LoadError {
         /// The name that was looked for.
         wanted: Arc<str>,
     },
+    /// The version a plugin was rolled back to cannot be used with this configuration.
+    #[error(
+        "plugins.{name}: rolled back by an operator to version {version}, which cannot be used with this configuration: \
+         {error}; end the roll-back with `portolan rollback {name} --end`, or change source"
+    )]
+    RolledBack {
+        /// The plugin.
+        name: PluginName,
+        /// The digest of the version it was rolled back to.
+        version: String,
+        /// Why not.
+        error: PluginError,
+    },
 }
 
-/// What was loaded, and the content of the files it was loaded from.
+impl LoadError {
+    /// The key of the configuration that it is about, from the outermost to the innermost.
+    pub fn key(&self) -> Vec<String> {
+        let key = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
+        match self {
+            Self::Config(_) | Self::Engine(_) => Vec::new(),
+            Self::Geo(GeoError::Places(_)) => key(&["geo", "database"]),
+            Self::Geo(_) => key(&["geo", "asn_database"]),
+            Self::Plugin(error) => key(&["plugins", error.plugin.as_str()]),
+            Self::PluginFile { name, .. } | Self::NotEmbedded { name, .. } => {
+                key(&["plugins", name.as_str(), "source"])
+            }
+            Self::RolledBack { name, .. } => key(&["plugins", name.as_str()]),
+        }
+    }
+}
+
+/// Everything that keeps a configuration and what it names from being loaded: at least one error.
+#[derive(Debug, Error)]
+pub struct LoadErrors(pub Vec<LoadError>);
+
+impl fmt::Display for LoadErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let newline = if index > 0 { "\n" } else { "" };
+            write!(f, "{newline}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl LoadErrors {
+    fn of(error: impl Into<LoadError>) -> Self {
+        Self(vec![error.into()])
+    }
+}
+
+/// A configuration that was loaded with everything it names, and the files it was loaded from.
 #[derive(Clone, Debug)]
-pub struct Load<T = Loaded> {
+pub struct Load {
     /// What was loaded.
-    pub loaded: T,
+    pub loaded: Loaded,
+    /// What only a start makes active.
+    pub fixed: Fixed,
+    /// What is allowed and yet probably not meant.
+    pub warnings: Vec<Mistake>,
+    /// The plugins' components, by name.
+    pub(super) components: Components,
+    pub(super) contents: Vec<Content>,
+    pub(super) stamps: Stamps,
+    /// At a start: the configuration that was rejected, and this is the last good one.
+    pub(super) rejected: Option<Box<Rejected>>,
+}
+
+/// The components of the active plugins, by name.
+pub(super) type Components = BTreeMap<PluginName, Component>;
+
+/// The component of an active plugin.
+#[derive(Clone, Debug)]
+pub(super) struct Component {
+    /// The component itself.
+    pub(super) bytes: Bytes,
+    /// The digest of the configured one.
+    pub(super) configured: String,
+    /// Whether it is the one of a roll-back, and not the configured one.
+    pub(super) is_rolled_back: bool,
+}
+
+/// A configuration that was rejected.
+#[derive(Clone, Debug)]
+pub(super) struct Rejected {
+    /// Its settings, when the file itself has no mistakes.
+    pub(super) settings: Option<Arc<Settings>>,
+    /// The files as they were before they were read.
+    pub(super) stamps: Stamps,
+}
+
+/// A part that was loaded, and the files it was loaded from.
+#[derive(Debug)]
+pub(super) struct Part<T> {
+    pub(super) loaded: T,
     pub(super) contents: Vec<Content>,
 }
 
-/// Loads all of a configuration file, as it is.
-pub(super) fn all(path: &Path, engine: &PluginEngine) -> Result<Load, LoadError> {
+/// All files that settings name.
+pub(super) fn named_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let plugins = settings
+        .plugins
+        .values()
+        .filter_map(|plugin| plugin_file(&plugin.source));
+    geo::files(&settings.geo).chain(plugins)
+}
+
+/// The file of a plugin, when it is in one.
+pub(super) fn plugin_file(source: &PluginSource) -> Option<PathBuf> {
+    match source {
+        PluginSource::File(path) => Some(path.clone()),
+        PluginSource::Embedded(_) => None,
+    }
+}
+
+impl Rejected {
+    /// A configuration that something it names keeps from being active.
+    pub(super) fn of(settings: Arc<Settings>, mut stamps: Stamps) -> Self {
+        // Also the files that were not read.
+        named_files(&settings).for_each(|path| stamps.note(&path));
+        Self {
+            settings: Some(settings),
+            stamps,
+        }
+    }
+
+    /// The files whose change gives the configuration another chance: itself, and those it names.
+    pub(super) fn files(&self, path: &Path) -> Files {
+        let named = self.settings.iter().flat_map(|settings| named_files(settings));
+        Files::new(std::iter::once(path.to_owned()).chain(named), &self.stamps)
+    }
+}
+
+/// Loads a configuration file with everything it names, as it is.
+///
+/// # Errors
+/// All errors at once, and what was rejected.
+pub(super) fn all(
+    path: &Path,
+    engine: &PluginEngine,
+    roll_backs: &RollBacks,
+) -> Result<Load, Box<(LoadErrors, Rejected)>> {
     let source = Source::files();
-    let settings = self::settings(path, &source)?;
-    let geo = geo(&settings, &source)?;
-    let plugins = settings.plugins.keys();
-    let plugins = plugins.map(|name| Ok((name.clone(), plugin(name, &settings, engine, &source)?)));
-    let plugins = plugins.collect::<Result<Plugins, LoadError>>()?;
-    Ok(Load {
-        loaded: Loaded {
-            settings: Arc::new(settings),
-            geo: Arc::new(geo),
-            plugins: Arc::new(plugins),
-        },
-        contents: source.into_contents(),
-    })
+    match settings(path, &source) {
+        Ok(configuration) => rest(configuration, engine, roll_backs, source),
+        Err(errors) => {
+            let rejected = Rejected {
+                settings: None,
+                stamps: source.into_parts().1,
+            };
+            Err(Box::new((LoadErrors::of(errors), rejected)))
+        }
+    }
+}
+
+/// Loads everything that a configuration names, as it is.
+///
+/// # Errors
+/// All errors at once.
+pub fn named(configuration: Configuration, engine: &PluginEngine) -> Result<Load, LoadErrors> {
+    rest(configuration, engine, &RollBacks::new(), Source::files()).map_err(|rejected| rejected.0)
+}
+
+fn rest(
+    configuration: Configuration,
+    engine: &PluginEngine,
+    roll_backs: &RollBacks,
+    source: Source<'_>,
+) -> Result<Load, Box<(LoadErrors, Rejected)>> {
+    let Configuration {
+        fixed,
+        settings,
+        warnings,
+    } = configuration;
+    let mut errors = Vec::new();
+    let geo = geo(&settings, &source).map_err(|error| errors.push(error.into())).ok();
+    let (mut plugins, mut components) = (Plugins::new(), Components::new());
+    for name in settings.plugins.keys() {
+        match plugin(name, &settings, engine, roll_backs.get(name), &source) {
+            Ok((version, component)) => {
+                plugins.insert(name.clone(), version);
+                components.insert(name.clone(), component);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    let settings = Arc::new(settings);
+    let (contents, stamps) = source.into_parts();
+    match geo.filter(|_| errors.is_empty()) {
+        Some(geo) => Ok(Load {
+            loaded: Loaded {
+                settings,
+                geo: Arc::new(geo),
+                plugins: Arc::new(plugins),
+            },
+            fixed,
+            warnings,
+            components,
+            contents,
+            stamps,
+            rejected: None,
+        }),
+        None => {
+            let rejected = Rejected::of(settings, stamps);
+            Err(Box::new((LoadErrors(errors), rejected)))
+        }
+    }
 }
 
 /// Loads the location databases, as they are.
-pub(super) fn only_geo(settings: &Settings) -> Result<Load<Geo>, GeoError> {
+pub(super) fn only_geo(settings: &Settings) -> Result<Part<Geo>, GeoError> {
     let source = Source::files();
     let loaded = geo(settings, &source)?;
-    let contents = source.into_contents();
-    Ok(Load { loaded, contents })
+    let (contents, _) = source.into_parts();
+    Ok(Part { loaded, contents })
 }
 
 /// Loads one plugin, as it is.
@@ -92,15 +275,16 @@ pub(super) fn only_plugin(
     name: &PluginName,
     settings: &Settings,
     engine: &PluginEngine,
-) -> Result<Load<Arc<PluginVersion>>, LoadError> {
+    roll_back: Option<&RollBack>,
+) -> Result<Part<(Arc<PluginVersion>, Component)>, LoadError> {
     let source = Source::files();
-    let loaded = plugin(name, settings, engine, &source)?;
-    let contents = source.into_contents();
-    Ok(Load { loaded, contents })
+    let loaded = plugin(name, settings, engine, roll_back, &source)?;
+    let (contents, _) = source.into_parts();
+    Ok(Part { loaded, contents })
 }
 
 /// Loads a configuration file.
-pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Settings, ConfigErrors> {
+pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Configuration, ConfigErrors> {
     config::load_with(path, |path, most| source.read(path, most))
 }
 
@@ -109,48 +293,64 @@ pub(super) fn geo(settings: &Settings, source: &Source<'_>) -> Result<Geo, GeoEr
     Geo::load(&settings.geo, |path, most| source.read(path, most))
 }
 
-/// Loads one plugin and tries it on the regions of the services that use it.
+/// Loads one plugin and tries it on the regions of the services that use it. One that is rolled back is loaded in the
+/// version it was rolled back to, for as long as the configured version is the one it was rolled back from.
 pub(super) fn plugin(
     name: &PluginName,
     settings: &Settings,
     engine: &PluginEngine,
+    roll_back: Option<&RollBack>,
     source: &Source<'_>,
-) -> Result<Arc<PluginVersion>, LoadError> {
-    let plugin = &settings.plugins[name];
-    let bytes = match &plugin.source {
-        PluginSource::Embedded(wanted) => embedded::find(wanted)
-            .ok_or_else(|| LoadError::NotEmbedded {
+) -> Result<(Arc<PluginVersion>, Component), LoadError> {
+    let bytes = read(name, &settings.plugins[name].source, source)?;
+    let configured = digest(&bytes);
+    let roll_back = roll_back.filter(|it| it.configured == configured);
+    let component = Component {
+        bytes: roll_back.map_or(bytes, |it| it.component.clone()),
+        configured,
+        is_rolled_back: roll_back.is_some(),
+    };
+    let version = tried(name, &component.bytes, settings, engine).map_err(|error| match roll_back {
+        Some(roll_back) => LoadError::RolledBack {
+            name: name.clone(),
+            version: roll_back.active.chars().take(12).collect(),
+            error,
+        },
+        None => error.into(),
+    });
+    Ok((version?, component))
+}
+
+/// The component that is configured for a plugin.
+fn read(name: &PluginName, plugin: &PluginSource, source: &Source<'_>) -> Result<Bytes, LoadError> {
+    match plugin {
+        PluginSource::Embedded(wanted) => {
+            let found = embedded::find(wanted).ok_or_else(|| LoadError::NotEmbedded {
                 name: name.clone(),
                 wanted: Arc::clone(wanted),
-            })
-            .map(Bytes::from_static)?,
+            })?;
+            Ok(Bytes::from_static(found))
+        }
         PluginSource::File(path) => source.read(path, MAX_FILE).map_err(|error| LoadError::PluginFile {
             name: name.clone(),
             path: path.clone(),
             error,
-        })?,
-    };
-    let users = settings
-        .routing
-        .services()
-        .iter()
-        .filter(|it| it.policy == Policy::Plugin(name.clone()));
-    let unknown = |service: &Service| ServiceHealth::unknown(service.gateways().len());
-    let tables: Vec<_> = users
-        .map(|it| regions(Generation::default(), it, &unknown(it)))
-        .collect();
-    Ok(engine.load(name, &bytes, &plugin.deployment, &tables)?)
+        }),
+    }
 }
 
-/// A service's regions as its plugin is told of them.
-pub(super) fn regions(generation: Generation, service: &Service, health: &ServiceHealth) -> RegionTable {
-    let regions = service
-        .gateways()
-        .iter()
-        .zip(health.gateways())
-        .map(|(gateway, health)| {
-            let country = portolan_geo::azure::find(gateway.region.as_str()).map_or(Country::UNKNOWN, |it| it.country);
-            RegionEntry::new(gateway, country, *health)
-        });
-    RegionTable::new(generation, service.name.clone(), regions.collect())
+/// Compiles a component and tries it on the regions of the services that use it.
+pub(super) fn tried(
+    name: &PluginName,
+    component: &[u8],
+    settings: &Settings,
+    engine: &PluginEngine,
+) -> Result<Arc<PluginVersion>, PluginError> {
+    let services = settings.routing.services().iter();
+    let users = services.filter(|it| it.policy == Policy::Plugin(name.clone()));
+    let unknown = |service: &Service| ServiceHealth::unknown(service.gateways().len());
+    let tables: Vec<_> = users
+        .map(|it| plugin_regions(Generation::default(), it, &unknown(it)))
+        .collect();
+    engine.load(name, component, &settings.plugins[name].deployment, &tables)
 }

@@ -3,26 +3,23 @@
 //! One writer needs no lock and no read-modify-write, and readers never wait. Its inputs are valid by construction, so
 //! publishing cannot fail.
 
-use crate::config::{Listener, Settings};
+use crate::config::Listener;
 use crate::control::health::Watched;
-use crate::control::load::regions;
+use crate::control::loaded::{Loaded, Plugins, plugin_regions};
+use crate::control::overrides::Overrides;
 use crate::geo::Geo;
-use crate::plugin::PluginVersion;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{GatewayTarget, Resolver, SharedBudget};
 use crate::vitals::{GatewayKey, OpenListeners, Vitals};
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
-use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth};
-use portolan_core::id::{Generation, PluginName, ServiceName};
-use std::collections::{BTreeMap, HashMap};
+use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth, State};
+use portolan_core::id::{Generation, ServiceName};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
-
-/// The loaded plugins by name.
-pub type Plugins = BTreeMap<PluginName, Arc<PluginVersion>>;
 
 /// What may change the routing table.
 #[derive(Debug)]
@@ -37,21 +34,11 @@ pub enum Update {
     Health(Arc<Config>, Arc<HealthView>),
 }
 
-/// A configuration and everything it names, loaded and checked.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// The configuration.
-    pub settings: Arc<Settings>,
-    /// Its location tables.
-    pub geo: Arc<Geo>,
-    /// Its plugins.
-    pub plugins: Arc<Plugins>,
-}
-
 /// Owns the parts of the current table.
 #[derive(Debug)]
 pub struct Publisher {
     loaded: Loaded,
+    overrides: Arc<Overrides>,
     health: Arc<HealthView>,
     charts: Vec<Arc<Chart>>,
     joined: Vec<Joined>,
@@ -85,6 +72,7 @@ impl Publisher {
     /// A publisher with its first table. `alarm` is rung by every failed attempt.
     pub fn new(
         loaded: Loaded,
+        overrides: Arc<Overrides>,
         workers: usize,
         alarm: Arc<Notify>,
         resolver: Arc<Resolver>,
@@ -100,10 +88,11 @@ impl Publisher {
         let joined = registry.join(&loaded.settings.routing);
         let (watched, _) = watch::channel(watched(&loaded, &joined));
         let mut publisher = Self {
-            health: Arc::new(carried(&loaded.settings.routing, |_| GatewayHealth::default())),
+            health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
             charts: charts(&loaded),
             generation: Generation::default(),
             loaded,
+            overrides,
             joined,
             registry,
             watched,
@@ -162,7 +151,8 @@ impl Publisher {
             })
             .collect();
         self.health = Arc::new(carried(&loaded.settings.routing, |key| {
-            known.get(&key).copied().unwrap_or_default()
+            let known = known.get(&key).copied();
+            known.unwrap_or_else(|| unobserved(&key, &self.overrides))
         }));
         // Whatever panics on the way, the parts in use belong together.
         let charts = charts(&loaded);
@@ -216,7 +206,7 @@ impl Publisher {
         let version = Arc::clone(self.loaded.plugins.get(name)?);
         Some(PluginEntry {
             version,
-            regions: Arc::new(regions(self.generation, service, health?)),
+            regions: Arc::new(plugin_regions(self.generation, service, health?)),
         })
     }
 }
@@ -286,6 +276,18 @@ fn carried(config: &Config, known: impl Fn(GatewayKey) -> GatewayHealth) -> Heal
             .map(|service| ServiceHealth::new(keys(service).map(&known).collect()))
             .collect(),
     )
+}
+
+/// The health of a gateway before the first observation: drained where an operator has drained its region.
+fn unobserved(key: &GatewayKey, overrides: &Overrides) -> GatewayHealth {
+    let state = match overrides.is_drained(&key.region) {
+        true => State::Draining,
+        false => State::Unknown,
+    };
+    GatewayHealth {
+        state,
+        ..GatewayHealth::default()
+    }
 }
 
 fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {

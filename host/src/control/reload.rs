@@ -1,25 +1,35 @@
-//! Loads the configuration and the files it names again whenever one of them is replaced. The last good one stays.
+//! Loads the configuration and the files it names again whenever one of them is replaced.
 //!
-//! What cannot be used is refused with its reason, and what ran before keeps running. What is in force is kept for the
-//! next start, where there is a folder for it.
+//! What cannot be used is rejected with its reason, and what was active stays active. A rejected configuration is tried
+//! again whenever a file that it names is replaced or appears. What is active is kept for the next start, where there is a
+//! state directory.
 
-use crate::config::{PluginSource, Settings};
-use crate::control::files::Files;
-use crate::control::last_good::{Content, LastGood, StateError};
-use crate::control::load::{self, Load};
-use crate::control::publisher::{Loaded, Plugins, Update};
-use crate::control::status::{Kind, Status};
+mod keeper;
+mod plugins;
+
+use crate::config::{Fixed, Settings};
+use crate::control::files::{Files, Stamps};
+use crate::control::last_good::LastGood;
+use crate::control::load::{self, Components, Load, Rejected, plugin_file};
+use crate::control::loaded::Loaded;
+use crate::control::overrides::Overrides;
+use crate::control::publisher::Update;
+use crate::control::status::{Status, Subject};
 use crate::geo;
 use crate::plugin::{PluginEngine, PluginVersion};
-use crate::server::ListenerSet;
+use crate::server::{ListenerSet, Prepared};
 use crate::table::Tables;
+use keeper::Keeper;
+use plugins::Earlier;
+pub use plugins::{Reply, RollBackError};
 use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,39 +39,55 @@ const LOOK: Duration = Duration::from_millis(100);
 pub enum Order {
     /// Load everything again, changed or not: SIGHUP.
     Reload,
-    /// Put the version before the current one of a plugin in force again.
-    RollBack(PluginName, oneshot::Sender<Result<Arc<PluginVersion>, RollBackError>>),
+    /// Make the version before the current one of a plugin active again, until the configured one changes. The address
+    /// is that of the operator.
+    RollBack(PluginName, IpAddr, Reply),
+    /// Make the configured version of a plugin active again.
+    RollForward(PluginName, Reply),
 }
 
-/// Why a plugin cannot be rolled back.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum RollBackError {
-    /// No such plugin.
-    #[error("there is no plugin {0} in the configuration")]
-    Unknown(PluginName),
-    /// Nothing to go back to.
-    #[error("plugin {0} has had no other version since the start")]
-    NoEarlier(PluginName),
+/// What the reloader begins with, besides what was loaded first.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration file, when there is one to watch.
+    pub path: Option<PathBuf>,
+    /// The state directory.
+    pub last_good: Option<LastGood>,
+    /// What operators have ordered.
+    pub overrides: Arc<Overrides>,
+    /// Where plugins are loaded.
+    pub engine: PluginEngine,
+    /// Where accepted changes go.
+    pub updates: mpsc::UnboundedSender<Update>,
+    /// The listeners, which change with the configuration.
+    pub listeners: Arc<ListenerSet>,
+    /// The tables that accepted changes come to.
+    pub tables: Arc<Tables>,
+    /// Where the outcome of loads is recorded.
+    pub status: Arc<Status>,
 }
 
-/// The task that looks, loads and tells the publisher.
+/// The task that looks, loads and sends the publisher what was accepted.
 #[derive(Debug)]
 pub struct Reloader {
     path: Option<PathBuf>,
-    last_good: Option<LastGood>,
     engine: PluginEngine,
     loaded: Loaded,
-    /// What was loaded first, until it is kept.
-    first: Vec<Content>,
-    earlier: BTreeMap<PluginName, Arc<PluginVersion>>,
+    /// What the start fixed.
+    fixed: Fixed,
+    components: Components,
+    earlier: BTreeMap<PluginName, Earlier>,
+    overrides: Arc<Overrides>,
     watched: Watched,
+    pending: Option<Pending>,
+    keeper: Keeper,
     updates: mpsc::UnboundedSender<Update>,
     listeners: Arc<ListenerSet>,
     tables: Arc<Tables>,
     status: Arc<Status>,
 }
 
-/// The files under observation.
+/// The files of what is active.
 #[derive(Debug)]
 struct Watched {
     config: Files,
@@ -69,64 +95,92 @@ struct Watched {
     plugins: BTreeMap<PluginName, Files>,
 }
 
+/// A configuration that was rejected, and will be tried again.
+#[derive(Debug)]
+struct Pending {
+    settings: Option<Arc<Settings>>,
+    /// Itself, and what it names.
+    files: Files,
+}
+
 impl Watched {
-    fn new(path: Option<&PathBuf>, settings: &Settings) -> Self {
-        let file = |source: &PluginSource| match source {
-            PluginSource::File(path) => Some(path.clone()),
-            PluginSource::Embedded(_) => None,
-        };
+    fn new(path: Option<&PathBuf>, settings: &Settings, stamps: &Stamps) -> Self {
         let plugins = settings.plugins.iter();
         Self {
-            config: Files::new(path.cloned()),
-            geo: Files::new(geo::files(&settings.geo)),
+            config: Files::new(path.cloned(), stamps),
+            geo: Files::new(geo::files(&settings.geo), stamps),
             plugins: plugins
-                .map(|(name, plugin)| (name.clone(), Files::new(file(&plugin.source))))
+                .map(|(name, plugin)| (name.clone(), Files::new(plugin_file(&plugin.source), stamps)))
                 .collect(),
         }
     }
 }
 
 impl Reloader {
-    /// A reloader of what was loaded from this file. `last_good` is where it is kept.
-    pub fn new(
-        path: Option<PathBuf>,
-        last_good: Option<LastGood>,
-        engine: PluginEngine,
-        first: Load,
-        updates: mpsc::UnboundedSender<Update>,
-        (listeners, tables): (Arc<ListenerSet>, Arc<Tables>),
-        status: Arc<Status>,
-    ) -> Self {
-        let watched = Watched::new(path.as_ref(), &first.loaded.settings);
-        Self {
+    /// A reloader of what was loaded first.
+    pub fn new(parts: Parts, first: Load) -> Self {
+        let Parts {
             path,
             last_good,
+            overrides,
             engine,
-            loaded: first.loaded,
-            first: first.contents,
-            earlier: BTreeMap::new(),
-            watched,
             updates,
             listeners,
             tables,
             status,
+        } = parts;
+        let Load {
+            loaded,
+            fixed,
+            components,
+            contents,
+            stamps,
+            rejected,
+            ..
+        } = first;
+        let mut reloader = Self {
+            watched: Watched::new(path.as_ref(), &loaded.settings, &stamps),
+            keeper: Keeper::new(last_good, Arc::clone(&overrides), Arc::clone(&status)),
+            path,
+            engine,
+            loaded,
+            fixed,
+            components,
+            earlier: BTreeMap::new(),
+            overrides,
+            pending: None,
+            updates,
+            listeners,
+            tables,
+            status,
+        };
+        if let Some(rejected) = rejected {
+            reloader.wait_for(*rejected);
         }
+        reloader.end_roll_backs();
+        reloader.keeper.keep_only(contents);
+        reloader
     }
 
     /// Looks and obeys until the senders of orders are gone.
     pub async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) {
-        let first = std::mem::take(&mut self.first);
-        self.keep(move |last_good| last_good.keep_only(&first)).await;
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.keeper.write().await;
             tokio::select! {
                 _ = looks.tick() => self.look().await,
                 order = orders.recv() => match order {
-                    Some(Order::Reload) => self.reload().await,
-                    Some(Order::RollBack(name, reply)) => {
-                        // Whoever asked may have gone; it is done all the same.
-                        let _ = reply.send(self.roll_back(&name));
+                    Some(Order::Reload) => {
+                        self.reload().await;
+                    }
+                    Some(Order::RollBack(name, from, reply)) => {
+                        let done = self.roll_back(name, from).await;
+                        self.answer(reply, done).await;
+                    }
+                    Some(Order::RollForward(name, reply)) => {
+                        let done = self.roll_forward(name).await;
+                        self.answer(reply, done).await;
                     }
                     None => return,
                 },
@@ -134,135 +188,132 @@ impl Reloader {
         }
     }
 
+    /// Answers an operator, when what was done outlives a restart.
+    async fn answer(&mut self, reply: Reply, done: Result<Arc<PluginVersion>, RollBackError>) {
+        self.keeper.write().await;
+        // Whoever asked may have gone; it is done all the same.
+        let _ = reply.send(done);
+    }
+
     async fn look(&mut self) {
-        if self.watched.config.changed() {
-            return self.reload().await;
+        // All of them, so that each notes what it sees.
+        let pending = self.pending.as_mut().is_some_and(|pending| pending.files.changed());
+        let config = self.watched.config.changed();
+        if (config || pending) && self.reload().await {
+            return;
         }
         if self.watched.geo.changed() {
             self.reload_geo().await;
         }
-        let changed = self
-            .watched
-            .plugins
-            .iter_mut()
-            .filter_map(|(name, files)| files.changed().then(|| name.clone()));
+        let plugins = self.watched.plugins.iter_mut();
+        let changed = plugins.filter_map(|(name, files)| files.changed().then(|| name.clone()));
         for name in changed.collect::<Vec<_>>() {
-            self.reload_plugin(name).await;
+            if self.belongs_to_pending(&name) {
+                tracing::info!(
+                    plugin = name.as_str(),
+                    "its new file is tried with the configuration that was rejected"
+                );
+            } else {
+                self.reload_plugin(name).await;
+            }
         }
     }
 
-    /// Everything anew: the configuration, and what it names.
-    async fn reload(&mut self) {
-        let Some(path) = self.path.clone() else { return };
-        let engine = self.engine.clone();
-        match off_thread(move || load::all(&path, &engine)).await {
-            Ok(Load { loaded, contents }) => {
+    /// Whether the file of a plugin is meant for the rejected configuration: that gives it other settings.
+    fn belongs_to_pending(&self, name: &PluginName) -> bool {
+        let pending = self.pending.as_ref().and_then(|pending| pending.settings.as_ref());
+        pending.is_some_and(|pending| pending.plugins.get(name) != self.loaded.settings.plugins.get(name))
+    }
+
+    /// Everything anew: the configuration, and what it names. Whether it was accepted.
+    async fn reload(&mut self) -> bool {
+        let Some(path) = self.path.clone() else { return false };
+        let (engine, roll_backs) = (self.engine.clone(), self.overrides.roll_backs());
+        match off_thread(move || load::all(&path, &engine, &roll_backs)).await {
+            Ok(load) => {
                 // Last, so that nothing is bound for a configuration that is rejected for something else.
-                let prepared = match self.listeners.prepare(&loaded.settings.listeners) {
-                    Ok(prepared) => prepared,
-                    Err(error) => return self.refuse(Kind::Config, &error),
-                };
-                warn_of_what_needs_a_restart(&self.loaded.settings, &loaded.settings);
-                for warning in &loaded.settings.warnings {
-                    tracing::warn!("{warning}");
+                match self.listeners.prepare(&load.loaded.settings.listeners) {
+                    Ok(prepared) => {
+                        self.accept(load, prepared).await;
+                        true
+                    }
+                    Err(error) => {
+                        self.wait_for(Rejected::of(load.loaded.settings, load.stamps));
+                        self.reject(&Subject::Config, &error);
+                        false
+                    }
                 }
-                self.watched = Watched::new(self.path.as_ref(), &loaded.settings);
-                self.keep_earlier(&loaded.plugins);
-                let drain_deadline = Instant::now() + loaded.settings.drain_time;
-                self.loaded = loaded.clone();
-                self.publish(Kind::Config, Update::Loaded(loaded));
-                self.listeners
-                    .commit_when_published(prepared, &self.tables, drain_deadline)
-                    .await;
-                self.keep(move |last_good| last_good.keep_only(&contents)).await;
             }
-            Err(error) => self.refuse(Kind::Config, &error),
+            Err(rejected) => {
+                let (errors, rejected) = *rejected;
+                self.wait_for(rejected);
+                self.reject(&Subject::Config, &errors);
+                false
+            }
         }
+    }
+
+    async fn accept(&mut self, load: Load, prepared: Prepared) {
+        let Load {
+            loaded,
+            fixed,
+            warnings,
+            components,
+            contents,
+            stamps,
+            ..
+        } = load;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let pending_restart = self.fixed.changed_keys(&fixed);
+        for key in &pending_restart {
+            tracing::warn!(key, "takes effect at the next start");
+        }
+        self.status.set_pending_restart(pending_restart);
+        self.watched = Watched::new(self.path.as_ref(), &loaded.settings, &stamps);
+        self.pending = None;
+        self.earlier.retain(|name, _| loaded.plugins.contains_key(name));
+        self.activate(components);
+        let drain_deadline = Instant::now() + loaded.settings.drain_time;
+        self.loaded = loaded.clone();
+        self.publish(&Subject::Config, Update::Loaded(loaded));
+        self.listeners
+            .commit_when_published(prepared, &self.tables, drain_deadline)
+            .await;
+        self.keeper.keep_only(contents);
     }
 
     async fn reload_geo(&mut self) {
         let settings = Arc::clone(&self.loaded.settings);
         match off_thread(move || load::only_geo(&settings)).await {
-            Ok(Load { loaded, contents }) => {
-                self.loaded.geo = Arc::new(loaded);
-                self.publish(Kind::Geo, Update::Geo(Arc::clone(&self.loaded.geo)));
-                self.keep(move |last_good| last_good.keep(&contents)).await;
+            Ok(part) => {
+                self.loaded.geo = Arc::new(part.loaded);
+                self.publish(&Subject::Geo, Update::Geo(Arc::clone(&self.loaded.geo)));
+                self.keeper.keep(part.contents);
             }
-            Err(error) => self.refuse(Kind::Geo, &error),
+            Err(error) => self.reject(&Subject::Geo, &error),
         }
     }
 
-    async fn reload_plugin(&mut self, name: PluginName) {
-        let (engine, settings, named) = (self.engine.clone(), Arc::clone(&self.loaded.settings), name.clone());
-        match off_thread(move || load::only_plugin(&named, &settings, &engine)).await {
-            Ok(Load { loaded, contents }) => {
-                let mut plugins = Plugins::clone(&self.loaded.plugins);
-                plugins.insert(name, loaded);
-                self.keep_earlier(&plugins);
-                self.loaded.plugins = Arc::new(plugins);
-                self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins)));
-                self.keep(move |last_good| last_good.keep(&contents)).await;
-            }
-            Err(error) => self.refuse(Kind::Plugin, &error),
-        }
-    }
-
-    fn roll_back(&mut self, name: &PluginName) -> Result<Arc<PluginVersion>, RollBackError> {
-        if !self.loaded.plugins.contains_key(name) {
-            return Err(RollBackError::Unknown(name.clone()));
-        }
-        let earlier = self
-            .earlier
-            .get(name)
-            .cloned()
-            .ok_or_else(|| RollBackError::NoEarlier(name.clone()))?;
-        let mut plugins = Plugins::clone(&self.loaded.plugins);
-        plugins.insert(name.clone(), Arc::clone(&earlier));
-        self.keep_earlier(&plugins);
-        self.loaded.plugins = Arc::new(plugins);
-        self.publish(Kind::Plugin, Update::Plugins(Arc::clone(&self.loaded.plugins)));
-        Ok(earlier)
-    }
-
-    /// Remembers the version that each plugin has had until now, where that is another one than it gets.
-    fn keep_earlier(&mut self, next: &Plugins) {
-        for (name, version) in self.loaded.plugins.iter() {
-            if next.get(name).is_some_and(|next| next.digest != version.digest) {
-                self.status.replaced(name.clone(), version.digest.clone());
-                self.earlier.insert(name.clone(), Arc::clone(version));
-            }
-        }
-    }
-
-    fn publish(&self, kind: Kind, update: Update) {
-        self.status.taken(kind);
-        tracing::info!(what = kind.as_str(), "reloaded");
+    fn publish(&self, subject: &Subject, update: Update) {
+        self.status.accepted(subject);
+        tracing::info!(what = subject.kind().as_str(), "reloaded");
         // The publisher outlives this task; when it does not, the program is ending.
         let _ = self.updates.send(update);
     }
 
-    /// Writes down what is in force, where there is a folder for it.
-    async fn keep(&self, keep: impl FnOnce(&LastGood) -> Result<(), StateError> + Send + 'static) {
-        let Some(last_good) = self.last_good.clone() else {
-            return;
-        };
-        let kept = off_thread(move || keep(&last_good)).await;
-        if let Err(error) = &kept {
-            tracing::error!("what is in force cannot be kept for the next start: {error}");
-        }
-        self.status.kept(kept.is_ok());
+    fn reject(&self, subject: &Subject, error: &impl Display) {
+        let what = subject.kind().as_str();
+        tracing::error!(what, "rejected, the last good one stays active: {error}");
+        self.status.rejected(subject, error.to_string());
     }
 
-    fn refuse(&self, kind: Kind, error: &impl std::fmt::Display) {
-        tracing::error!(what = kind.as_str(), "refused, the last good one stays: {error}");
-        self.status.refused(kind, error.to_string());
-    }
-}
-
-/// What is bound once at the start cannot change in a running program.
-fn warn_of_what_needs_a_restart(before: &Settings, after: &Settings) {
-    for key in before.fixed_until_restart(after) {
-        tracing::warn!(key, "takes effect at the next start");
+    fn wait_for(&mut self, rejected: Rejected) {
+        self.pending = self.path.as_ref().map(|path| Pending {
+            files: rejected.files(path),
+            settings: rejected.settings,
+        });
     }
 }
 

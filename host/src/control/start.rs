@@ -1,131 +1,280 @@
-//! The start: what cannot be used is taken as it was when it was last good, where that has been kept.
+//! The start: what is rejected is replaced by its last good content, where there is a state directory.
 
+use super::files::Stamps;
 use super::last_good::{Content, LastGood};
-use super::load::{self, Load, LoadError};
-use super::publisher::{Loaded, Plugins};
-use super::source::{Restored, Source, first};
-use super::status::{Kind, Status};
-use crate::config::{ConfigErrors, Settings};
+use super::load::{self, Components, Load, LoadError, Rejected};
+use super::loaded::{Loaded, Plugins};
+use super::overrides::Overrides;
+use super::source::Source;
+use super::status::{Status, Subject};
+use crate::config::{ConfigErrors, Configuration};
 use crate::geo::Geo;
 use crate::plugin::{EngineError, PluginEngine};
-use std::path::PathBuf;
+use portolan_core::id::PluginName;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-/// What the program starts with: a configuration that can be used, and where the rest comes from.
+/// What the program starts with: a valid configuration, and where the rest comes from.
 #[derive(Debug)]
 pub struct Start {
-    /// The configuration, as far as is known before the rest is loaded.
-    pub settings: Settings,
+    /// The configuration, before what it names is loaded.
+    pub configuration: Configuration,
     /// The file to watch for changes of it.
     pub path: Option<PathBuf>,
-    /// Where what is in force is kept.
+    /// The state directory.
     pub last_good: Option<LastGood>,
+    /// What operators have ordered in the last run.
+    pub overrides: Arc<Overrides>,
+    /// Whether another instance may still serve the same listeners, to be taken over from.
+    pub takeover: bool,
     contents: Vec<Content>,
+    stamps: Stamps,
     restored: Option<Restored>,
 }
 
+/// Something was rejected, and its last good content is active.
+#[derive(Clone, Debug)]
+struct Restored {
+    subject: Subject,
+    why: String,
+    since: SystemTime,
+}
+
 impl Start {
-    /// With these settings. What the files it names hold is all there is.
-    pub fn new(settings: Settings, path: Option<PathBuf>) -> Self {
+    /// With a configuration that is not watched.
+    pub fn unwatched(configuration: Configuration) -> Self {
         Self {
-            settings,
-            path,
+            configuration,
+            path: None,
             last_good: None,
+            overrides: Arc::default(),
+            takeover: false,
             contents: Vec::new(),
+            stamps: Stamps::default(),
             restored: None,
         }
     }
 
-    /// With a configuration file and what is kept of it and of the files it names. From then on, what is in force is kept.
+    /// With a configuration file. It and the files it names are watched from the moment they are read. With a state
+    /// directory, what is active is kept there, and replaces what is rejected now.
     ///
     /// # Errors
-    /// When the file has mistakes, and was never good.
-    pub fn kept(path: PathBuf, last_good: LastGood) -> Result<Self, ConfigErrors> {
-        let first = first(Kind::Config, Some(&last_good), |source| load::settings(&path, source))?;
+    /// When the file has mistakes, and no last good content is kept.
+    pub fn read(path: &Path, last_good: Option<LastGood>) -> Result<Self, ConfigErrors> {
+        let first = first(Subject::Config, last_good.as_ref(), |source| {
+            load::settings(path, source)
+        })?;
         Ok(Self {
-            settings: first.value,
-            path: Some(path),
-            last_good: Some(last_good),
+            configuration: first.value,
+            path: Some(path.to_owned()),
+            overrides: Arc::new(Overrides::open(last_good.as_ref())),
+            last_good,
+            takeover: false,
             contents: first.contents,
+            stamps: first.stamps,
             restored: first.restored,
         })
     }
 
-    /// Loads the rest, and tells what came of it all. `engine` makes the one that plugins run in, for these settings.
+    /// Loads the rest, and records what came of it all. `engine` makes the one that plugins run in, for this
+    /// configuration.
     ///
-    /// A database that cannot be used and never was does not keep the program from starting: the embedded table serves,
-    /// and the error is said loudly. With a plugin like that, the last good configuration is taken.
+    /// A database that cannot be used and never was does not keep the program from starting: the embedded table is used,
+    /// and the error is logged and shown. With a plugin like that, the last good configuration is used.
     ///
     /// # Errors
     /// When a plugin cannot be used, and never was.
     pub fn load(
         self,
         status: &Status,
-        engine: impl Fn(&Settings) -> Result<PluginEngine, EngineError>,
+        engine: impl Fn(&Configuration) -> Result<PluginEngine, EngineError>,
     ) -> Result<(Load, PluginEngine), LoadError> {
-        let last_good = self.last_good.as_ref();
-        let was_restored = self.restored.is_some();
-        let rest = |settings, contents, restored: Option<Restored>| {
-            let engine = engine(&settings)?;
-            let rest = rest(
-                settings,
-                contents,
-                restored.into_iter().collect(),
-                last_good,
-                &engine,
-                status,
-            )?;
-            Ok((rest, engine))
+        let Self {
+            configuration,
+            path,
+            last_good,
+            overrides,
+            contents,
+            stamps,
+            restored,
+            ..
+        } = self;
+        let begin = |configuration: &Configuration| Ok::<_, LoadError>(engine(configuration)?);
+        let rest = |configuration, engine: &PluginEngine, gathered| {
+            rest(configuration, last_good.as_ref(), &overrides, engine, gathered, status)
         };
-        let error: LoadError = match rest(self.settings, self.contents, self.restored) {
-            Err(error) if !was_restored => error,
-            loaded => return loaded,
+        let rejected = restored.as_ref().map(|_| {
+            Box::new(Rejected {
+                settings: None,
+                stamps: stamps.clone(),
+            })
+        });
+        let gathered = Gathered {
+            contents,
+            stamps: stamps.clone(),
+            restored: restored.into_iter().collect(),
         };
-        let (Some(path), Some(last_good)) = (self.path, last_good) else {
+        let first_engine = begin(&configuration)?;
+        let settings = Arc::new(configuration.settings.clone());
+        let error = match rest(configuration, &first_engine, gathered) {
+            Ok(load) => return Ok((Load { rejected, ..load }, first_engine)),
+            Err(error) => error,
+        };
+        let (Some(path), Some(last_good), None) = (path, &last_good, rejected) else {
             return Err(error);
         };
-        let then = Source::kept(last_good);
-        let Ok(settings) = load::settings(&path, &then) else {
+        // The last good configuration, instead of one whose plugin never was good.
+        let source = Source::kept(last_good);
+        let Ok(configuration) = load::settings(&path, &source) else {
             return Err(error);
         };
-        let restored = then.restored(Kind::Config, &error);
-        rest(settings, then.into_contents(), Some(restored)).map_err(|_| error)
+        let restored = Restored {
+            subject: Subject::Config,
+            why: error.to_string(),
+            since: source.since(),
+        };
+        let rejected = Some(Box::new(Rejected::of(settings, stamps.clone())));
+        let gathered = Gathered {
+            contents: source.into_parts().0,
+            stamps,
+            restored: vec![restored],
+        };
+        drop(first_engine);
+        let engine = begin(&configuration)?;
+        match rest(configuration, &engine, gathered) {
+            Ok(load) => Ok((Load { rejected, ..load }, engine)),
+            Err(_) => Err(error),
+        }
     }
 }
 
-/// Loads what a configuration names, and tells what came of it all.
+/// What comes with all that is loaded.
+#[derive(Default)]
+struct Gathered {
+    contents: Vec<Content>,
+    stamps: Stamps,
+    restored: Vec<Restored>,
+}
+
+impl Gathered {
+    fn add<T>(&mut self, first: First<T>) -> T {
+        self.contents.extend(first.contents);
+        self.stamps.add(first.stamps);
+        self.restored.extend(first.restored);
+        first.value
+    }
+}
+
+/// Loads what a configuration names, and records what came of it all.
 fn rest(
-    settings: Settings,
-    mut contents: Vec<Content>,
-    mut restored: Vec<Restored>,
+    configuration: Configuration,
     last_good: Option<&LastGood>,
+    overrides: &Overrides,
     engine: &PluginEngine,
+    mut gathered: Gathered,
     status: &Status,
 ) -> Result<Load, LoadError> {
-    let mut plugins = Plugins::new();
+    let Configuration {
+        fixed,
+        settings,
+        warnings,
+    } = configuration;
+    let roll_backs = overrides.roll_backs();
+    let (mut plugins, mut components) = (Plugins::new(), Components::new());
     for name in settings.plugins.keys() {
-        let version = first(Kind::Plugin, last_good, |source| {
-            load::plugin(name, &settings, engine, source)
-        })?;
-        plugins.insert(name.clone(), version.unpack(&mut contents, &mut restored));
+        let load = |source: &Source<'_>| match load::plugin(name, &settings, engine, roll_backs.get(name), source) {
+            Err(error @ LoadError::RolledBack { .. }) => {
+                tracing::error!("the roll-back ends: {error}");
+                load::plugin(name, &settings, engine, None, source)
+            }
+            loaded => loaded,
+        };
+        let (version, component) = gathered.add(first(Subject::Plugin(PluginName::clone(name)), last_good, load)?);
+        plugins.insert(name.clone(), version);
+        components.insert(name.clone(), component);
     }
-    let geo = match first(Kind::Geo, last_good, |source| load::geo(&settings, source)) {
-        Ok(geo) => geo.unpack(&mut contents, &mut restored),
+    let geo = match first(Subject::Geo, last_good, |source| load::geo(&settings, source)) {
+        Ok(geo) => gathered.add(geo),
         Err(error) => {
             tracing::error!("the embedded location table is used: {error}");
-            status.refused(Kind::Geo, error.to_string());
+            status.rejected(&Subject::Geo, error.to_string());
             Geo::embedded()
         }
     };
-    for Restored { kind, why, since } in restored {
+    let Gathered {
+        contents,
+        stamps,
+        restored,
+    } = gathered;
+    for Restored { subject, why, since } in restored {
         let good_since = humantime::format_rfc3339_seconds(since);
-        tracing::error!(what = kind.as_str(), %good_since, "refused at the start, the last good one serves: {why}");
-        status.restored(kind, why, since);
+        let what = subject.kind().as_str();
+        tracing::error!(what, %good_since, "rejected at the start, the last good one is active: {why}");
+        status.restored(&subject, why, since);
     }
     let loaded = Loaded {
         settings: Arc::new(settings),
         geo: Arc::new(geo),
         plugins: Arc::new(plugins),
     };
-    Ok(Load { loaded, contents })
+    Ok(Load {
+        loaded,
+        fixed,
+        warnings,
+        components,
+        contents,
+        stamps,
+        rejected: None,
+    })
+}
+
+/// What was loaded first.
+struct First<T> {
+    value: T,
+    contents: Vec<Content>,
+    /// The files as they were before they were read, also where their last good content is active.
+    stamps: Stamps,
+    restored: Option<Restored>,
+}
+
+/// Loads something as it is, or else as it was when it was last good.
+fn first<T, E: Display>(
+    subject: Subject,
+    last_good: Option<&LastGood>,
+    load: impl Fn(&Source<'_>) -> Result<T, E>,
+) -> Result<First<T>, E> {
+    let now = Source::files();
+    let loaded = load(&now);
+    let (contents, stamps) = now.into_parts();
+    let error = match loaded {
+        Ok(value) => {
+            return Ok(First {
+                value,
+                contents,
+                stamps,
+                restored: None,
+            });
+        }
+        Err(error) => error,
+    };
+    let Some(last_good) = last_good else { return Err(error) };
+    let kept = Source::kept(last_good);
+    match load(&kept) {
+        Ok(value) => Ok(First {
+            value,
+            restored: Some(Restored {
+                subject,
+                why: error.to_string(),
+                since: kept.since(),
+            }),
+            contents: kept.into_parts().0,
+            stamps,
+        }),
+        Err(kept) => {
+            tracing::debug!("no last good content can be used either: {kept}");
+            Err(error)
+        }
+    }
 }

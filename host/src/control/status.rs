@@ -2,7 +2,7 @@
 
 use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// What is loaded.
@@ -30,23 +30,52 @@ impl Kind {
     }
 }
 
+/// One thing that is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The configuration file, and with it everything it names.
+    Config,
+    /// The location databases.
+    Geo,
+    /// This plugin.
+    Plugin(PluginName),
+}
+
+impl Subject {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Config => Kind::Config,
+            Self::Geo => Kind::Geo,
+            Self::Plugin(_) => Kind::Plugin,
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Config | Self::Geo => "",
+            Self::Plugin(name) => name.as_str(),
+        }
+    }
+}
+
 /// What became of one kind of thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loads {
-    /// How often it was taken.
-    pub taken: u64,
-    /// How often it was refused.
-    pub refused: u64,
-    /// When it was last taken.
-    pub last_taken: Option<SystemTime>,
-    /// Why it was refused, as long as nothing was taken since.
-    pub standing_error: Option<String>,
-    /// Since when what is in force has been good, when it is the last good one of an earlier run: what there was at the
-    /// start was refused, and nothing was taken since.
+    /// How often it was accepted.
+    pub accepted: u64,
+    /// How often it was rejected.
+    pub rejected: u64,
+    /// When it was last accepted.
+    pub last_accepted: Option<SystemTime>,
+    /// Why what there is now is not active; `None` when it is.
+    pub error: Option<String>,
+    /// Since when what is active has been good, when it is the last good one of an earlier run: what there was at the
+    /// start was rejected, and nothing has been accepted since.
     pub restored: Option<SystemTime>,
 }
 
-/// How often what is in force was written down for the next start.
+/// How often the last good state was written down for the next start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keeps {
     /// How often it was.
@@ -57,84 +86,119 @@ pub struct Keeps {
 
 /// The record of all loads. Shared by the reloader, which writes, and the administration, which reads.
 #[derive(Debug, Default)]
-pub struct Status {
-    loads: Mutex<BTreeMap<Kind, Loads>>,
-    earlier: Mutex<BTreeMap<PluginName, String>>,
-    keeps: Mutex<Option<Keeps>>,
+pub struct Status(Mutex<Record>);
+
+#[derive(Debug, Default)]
+struct Record {
+    loads: BTreeMap<Kind, Loads>,
+    /// Why something is not active, by kind and name.
+    errors: BTreeMap<(Kind, String), String>,
+    earlier: BTreeMap<PluginName, String>,
+    keeps: Option<Keeps>,
+    pending_restart: Vec<&'static str>,
 }
 
 impl Status {
-    /// Something was loaded and is in force.
-    pub fn taken(&self, kind: Kind) {
-        self.change(kind, |loads| {
-            loads.taken += 1;
-            loads.last_taken = Some(SystemTime::now());
-            loads.standing_error = None;
-            loads.restored = None;
-        });
+    /// Something was loaded and is active. A configuration is with everything it names: no error is left then.
+    pub fn accepted(&self, subject: &Subject) {
+        let mut record = self.record();
+        if *subject == Subject::Config {
+            record.errors.clear();
+            record.loads.values_mut().for_each(|loads| loads.restored = None);
+        }
+        let kind = subject.kind();
+        record.errors.remove(&(kind, subject.name().to_owned()));
+        let loads = record.loads.entry(kind).or_default();
+        loads.accepted += 1;
+        loads.last_accepted = Some(SystemTime::now());
+        loads.restored = None;
     }
 
-    /// Something was refused, and what was in force stays.
-    pub fn refused(&self, kind: Kind, why: String) {
-        self.change(kind, |loads| {
-            loads.refused += 1;
-            loads.standing_error = Some(why);
-        });
+    /// Something was rejected, and what was active before stays.
+    pub fn rejected(&self, subject: &Subject, why: String) {
+        let mut record = self.record();
+        record.loads.entry(subject.kind()).or_default().rejected += 1;
+        record.errors.insert((subject.kind(), subject.name().to_owned()), why);
     }
 
-    /// Something was refused at the start, and what was last good before is in force.
-    pub fn restored(&self, kind: Kind, why: String, since: SystemTime) {
-        self.refused(kind, why);
-        self.change(kind, |loads| loads.restored = Some(since));
+    /// Something was rejected at the start, and what was last good before is active.
+    pub fn restored(&self, subject: &Subject, why: String, since: SystemTime) {
+        self.rejected(subject, why);
+        self.record().loads.entry(subject.kind()).or_default().restored = Some(since);
     }
 
-    /// What became of a kind.
+    /// What became of one kind of thing so far.
     pub fn of(&self, kind: Kind) -> Loads {
-        self.loads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&kind)
-            .cloned()
-            .unwrap_or_default()
+        let record = self.record();
+        let errors = record.errors.iter().filter(|((of, _), _)| *of == kind);
+        let errors: Vec<_> = errors.map(|(_, error)| error.as_str()).collect();
+        Loads {
+            error: (!errors.is_empty()).then(|| errors.join("\n")),
+            ..record.loads.get(&kind).cloned().unwrap_or_default()
+        }
     }
 
-    /// What is in force was written down for the next start, or could not be.
+    /// The last good state was written down for the next start, or could not be.
     pub fn kept(&self, done: bool) {
-        let mut keeps = self.keeps.lock().unwrap_or_else(PoisonError::into_inner);
-        let keeps = keeps.get_or_insert_default();
+        let mut record = self.record();
+        let keeps = record.keeps.get_or_insert_default();
         keeps.kept += u64::from(done);
         keeps.failed += u64::from(!done);
     }
 
-    /// How often what is in force was written down; `None` where there is no folder for it.
+    /// How often the last good state was written down; `None` where there is no state directory.
     pub fn keeps(&self) -> Option<Keeps> {
-        *self.keeps.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record().keeps
     }
 
     /// The digest of the version that a plugin had before the current one, which a roll-back brings back.
     pub fn earlier(&self, plugin: &PluginName) -> Option<String> {
-        self.earlier
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(plugin)
-            .cloned()
+        self.record().earlier.get(plugin).cloned()
     }
 
-    /// A plugin had this version until now.
-    pub fn replaced(&self, plugin: PluginName, digest: String) {
-        self.earlier
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(plugin, digest);
+    /// The versions that plugins had before the current ones.
+    pub fn set_earlier(&self, earlier: BTreeMap<PluginName, String>) {
+        self.record().earlier = earlier;
     }
 
-    fn change(&self, kind: Kind, change: impl FnOnce(&mut Loads)) {
-        change(
-            self.loads
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(kind)
-                .or_default(),
+    /// The keys whose new values take effect at the next start.
+    pub fn pending_restart(&self) -> Vec<&'static str> {
+        self.record().pending_restart.clone()
+    }
+
+    /// These keys, and no others, have values that take effect at the next start.
+    pub fn set_pending_restart(&self, keys: Vec<&'static str>) {
+        self.record().pending_restart = keys;
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_follow_what_is_active() {
+        let status = Status::default();
+        let plugin = |name: &str| Subject::Plugin(name.into());
+        status.rejected(&plugin("a"), "bad a".into());
+        status.rejected(&plugin("b"), "bad b".into());
+        status.rejected(&Subject::Geo, "bad geo".into());
+        assert_eq!(status.of(Kind::Plugin).error.as_deref(), Some("bad a\nbad b"));
+        status.accepted(&plugin("b"));
+        assert_eq!(
+            status.of(Kind::Plugin).error.as_deref(),
+            Some("bad a"),
+            "a is still bad"
         );
+        // A configuration is accepted only with everything it names.
+        status.accepted(&Subject::Config);
+        for kind in Kind::ALL {
+            assert_eq!(status.of(kind).error, None, "{kind:?}");
+        }
+        assert_eq!(status.of(Kind::Plugin).rejected, 2);
     }
 }

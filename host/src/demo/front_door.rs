@@ -4,7 +4,7 @@ use super::azure::{Azure, TROUBLES, origin};
 use super::narrator::{Look, Narrator, clock};
 use super::{DemoError, REGIONS, Stage};
 use crate::app::App;
-use crate::config;
+use crate::control::start::Start;
 use crate::front_door::SnapshotCell;
 use http::{Method, StatusCode};
 use portolan_azure_fakes::arm::EDGES;
@@ -36,7 +36,7 @@ impl FrontDoorDemo {
         for vantage in REGIONS.into_iter().skip(1) {
             let path = stage.folder.join(format!("{vantage}.yaml"));
             stage.write(&path, stage.vantage(vantage).as_bytes())?;
-            vantages.push(App::start(config::load(&path)?, Some(path))?);
+            vantages.push(App::begin(Start::read(&path, None)?)?);
         }
         let instances = std::iter::once(proxy).chain(&vantages);
         let cells: Vec<_> = instances.map(|app| Arc::clone(app.front_door())).collect();

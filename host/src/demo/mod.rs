@@ -10,7 +10,8 @@ pub mod gateway;
 mod narrator;
 
 use crate::app::{App, AppError, Signals};
-use crate::config::{self, ConfigErrors};
+use crate::config::ConfigErrors;
+use crate::control::start::Start;
 use crate::plugin::embedded;
 #[cfg(feature = "fake-azure")]
 pub use azure::Pace;
@@ -146,7 +147,7 @@ impl Demo {
         let path = stage.config_path();
         let config = stage.config(on(ports.proxy), on(ports.admin));
         stage.write(&path, config.as_bytes())?;
-        let app = App::start(config::load(&path)?, Some(path))?;
+        let app = App::begin(Start::read(&path, None)?)?;
         let control =
             control::Control::start(on(ports.control), Arc::clone(&stage)).map_err(|error| DemoError::Port {
                 what: "the demo's switches".into(),

@@ -101,7 +101,8 @@ impl PluginWorker {
         seat.answer(table, request, &mut self.fields, &self.chance)
     }
 
-    /// Lets go of the versions that are not to be kept, so that a service which is gone does not hold on to its plugin.
+    /// Drops the instances of the versions that are not to be kept: their memory goes with them, also of a service that is
+    /// gone or gets no requests.
     pub fn retire(&mut self, keep: impl Fn(&PluginVersion) -> bool) {
         for seat in &mut self.seats {
             if seat.as_ref().is_some_and(|seat| !keep(&seat.version)) {

@@ -7,6 +7,7 @@
 
 use super::drain::{Drain, DrainSwitch, drain};
 use super::listener;
+use super::lock::ListenerLock;
 use crate::arrival::ListenerId;
 use crate::config::Listener;
 use crate::table::Tables;
@@ -41,6 +42,8 @@ struct State {
     workers: Vec<Option<mpsc::UnboundedSender<Assignment>>>,
     /// In configured order.
     running: Vec<Running>,
+    /// Whether another instance may still listen on the first addresses.
+    takeover: bool,
 }
 
 /// A listener that accepts connections.
@@ -53,6 +56,7 @@ struct Running {
     switch: DrainSwitch,
     drain: Drain,
     vitals: Arc<ListenerVitals>,
+    lock: ListenerLock,
 }
 
 /// A worker's socket of a listener.
@@ -91,6 +95,7 @@ enum Next {
         address: SocketAddr,
         sockets: Vec<TcpListener>,
         vitals: Arc<ListenerVitals>,
+        lock: ListenerLock,
     },
 }
 
@@ -104,12 +109,13 @@ impl Next {
 }
 
 impl ListenerSet {
-    /// No listeners yet, for this many workers.
-    pub fn new(workers: usize) -> Self {
+    /// No listeners yet, for this many workers. `takeover`: another instance may still listen on the first ones.
+    pub fn new(workers: usize, takeover: bool) -> Self {
         Self {
             state: Mutex::new(State {
                 workers: (0..workers.max(1)).map(|_| None).collect(),
                 running: Vec::new(),
+                takeover,
             }),
             open: OpenListeners::default(),
         }
@@ -151,6 +157,16 @@ impl ListenerSet {
             if state.running.iter().any(|running| running.is(listener)) {
                 return Ok(Next::Kept(listener.id.clone()));
             }
+            let lock = |address| {
+                ListenerLock::acquire(address, state.takeover).map_err(|error| ListenError {
+                    address,
+                    error: io::Error::other(error),
+                })
+            };
+            // With port 0 the system chooses one that is free, and the lock follows.
+            let locked = (listener.address.port() != 0)
+                .then(|| lock(listener.address))
+                .transpose()?;
             let first = bind(listener.address)?;
             // With port 0, the system has chosen one by now.
             let address = first.local_addr().map_err(|error| ListenError {
@@ -163,6 +179,7 @@ impl ListenerSet {
                 address,
                 sockets: std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?,
                 vitals: self.open.open(&listener.id),
+                lock: locked.map_or_else(|| lock(address), Ok)?,
             })
         });
         Ok(Prepared(next.collect::<Result<_, _>>()?))
@@ -184,6 +201,7 @@ impl ListenerSet {
                     address,
                     sockets,
                     vitals,
+                    lock,
                 } => {
                     let (switch, drain) = drain();
                     let running = Running {
@@ -192,6 +210,7 @@ impl ListenerSet {
                         switch,
                         drain,
                         vitals,
+                        lock,
                     };
                     for (worker, socket) in state.workers.iter().zip(sockets) {
                         if let Some(worker) = worker {
@@ -208,6 +227,14 @@ impl ListenerSet {
             tracing::info!(listener = %id, %address, connections = removed.vitals.open(), "listener removed, draining");
             removed.switch.begin(drain_deadline);
         }
+        state.takeover = false;
+        // A listener with another name on an address that was removed just now.
+        state.renew_locks();
+    }
+
+    /// Tries again to lock the addresses that another instance still locks. Whether all are locked now.
+    pub fn renew_locks(&self) -> bool {
+        self.lock().renew_locks()
     }
 
     /// Waits until the table knows what was prepared, then commits it.
@@ -226,6 +253,16 @@ impl ListenerSet {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn renew_locks(&mut self) -> bool {
+        let locks = self
+            .running
+            .iter_mut()
+            .map(|running| running.lock.renew().unwrap_or(false));
+        locks.fold(true, |all, held| all && held)
     }
 }
 

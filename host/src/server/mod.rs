@@ -11,6 +11,7 @@ mod connection;
 mod drain;
 mod listener;
 mod listeners;
+mod lock;
 mod roster;
 mod serve;
 mod socket;
@@ -20,6 +21,7 @@ mod unread;
 
 pub use drain::{Drain, DrainSwitch, Phase, drain};
 pub use listeners::{Assignments, ListenError, ListenerSet, Prepared};
+pub use lock::Holder;
 pub use serve::run;
 pub use unread::Unread;
 

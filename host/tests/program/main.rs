@@ -1,6 +1,7 @@
 //! The program as a process: its signals, its logs, its command line, its plugins and its restarts.
 
 mod command_line;
+mod instances;
 mod logs;
 mod plugins;
 mod serving;

@@ -34,9 +34,18 @@ impl Serving {
         Self::start_with(folder, Stdio::null(), Stdio::piped())
     }
 
+    /// The same with these arguments instead of its usual state directory.
+    pub(crate) fn start_as(folder: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(folder, arguments, Stdio::null(), Stdio::piped())
+    }
+
     pub(crate) fn start_with(folder: &Path, stdout: Stdio, stderr: Stdio) -> Self {
+        Self::spawn(folder, &["--state-dir", "state"], stdout, stderr)
+    }
+
+    fn spawn(folder: &Path, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
         let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--config", "portolan.yaml", "--state-dir", "state"]);
+        command.args(["serve", "--config", "portolan.yaml"]).args(arguments);
         command.current_dir(folder).stdout(stdout).stderr(stderr);
         command.env_remove("PORTOLAN_LOG");
         let mut child = command.spawn().expect("a process");
@@ -63,6 +72,10 @@ impl Serving {
     pub(crate) fn until_serving(&mut self) -> Addresses {
         let line = self.until_logged("\"serving\"");
         Addresses::of(&line)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

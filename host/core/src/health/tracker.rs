@@ -115,6 +115,14 @@ impl Tracker {
         count
     }
 
+    /// Regions that were drained before a restart, whether or not they have gateways now.
+    pub fn restore_drained(&mut self, regions: BTreeSet<RegionName>, now: Instant) {
+        for region in &regions {
+            self.set_drained(region, true, now);
+        }
+        self.drained.extend(regions);
+    }
+
     /// The operator ends that; the region comes back in slow start. How many gateways it has.
     pub fn undrain(&mut self, region: &RegionName, now: Instant) -> usize {
         self.drained.remove(region);

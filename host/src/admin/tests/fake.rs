@@ -5,6 +5,7 @@ use crate::admin::instance::{
     Readiness, ServicePicture, TaskPicture,
 };
 use crate::arrival::ListenerId;
+use crate::control::overrides;
 use crate::control::status::Keeps;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
@@ -104,7 +105,10 @@ impl Default for Fake {
                     digest: "sha256:77c0".into(),
                     source: "./canary.wasm".into(),
                     earlier: Some("sha256:0123".into()),
+                    rolled_back: Some(("sha256:9999".into(), ordered())),
                 }],
+                drains: [("eastus2".into(), ordered())].into(),
+                pending_restart: vec!["workers"],
                 loads: vec![
                     LoadPicture {
                         what: "config",
@@ -217,7 +221,7 @@ impl Instance for Fake {
         Ok(Explained { decision, explanation })
     }
 
-    fn drain(&self, region: RegionName, drained: bool) -> Ordered<'_, ()> {
+    fn drain(&self, region: RegionName, drained: bool, _: IpAddr) -> Ordered<'_, ()> {
         self.orders
             .lock()
             .expect("not poisoned")
@@ -225,7 +229,13 @@ impl Instance for Fake {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn roll_back(&self, _: PluginName) -> Ordered<'_, String> {
+    fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String> {
+        Box::pin(std::future::ready(Err(OrderError::Impossible(format!(
+            "plugin {plugin} is not rolled back"
+        )))))
+    }
+
+    fn roll_back(&self, _: PluginName, _: IpAddr) -> Ordered<'_, String> {
         let again = std::mem::replace(&mut *self.rolled_back.lock().expect("not poisoned"), true);
         Box::pin(std::future::ready(if again {
             Err(OrderError::Impossible(
@@ -340,6 +350,13 @@ fn count(shown: &ServicePicture) {
         shown.vitals.decided(1, by);
     }
     south.enter(0);
+}
+
+fn ordered() -> overrides::Ordered {
+    overrides::Ordered {
+        since: november(),
+        from: Ipv4Addr::LOCALHOST.into(),
+    }
 }
 
 fn november() -> SystemTime {

@@ -7,6 +7,7 @@ pub mod plugins;
 pub mod ready;
 pub mod regions;
 
+use crate::control::overrides;
 use portolan_core::geo::Point;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +33,24 @@ impl From<Point> for Location {
     }
 }
 
+/// When an operator ordered something, and from where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// When.
+    pub since: String,
+    /// The address that the administration was asked from.
+    pub from: String,
+}
+
+impl From<&overrides::Ordered> for Ordered {
+    fn from(ordered: &overrides::Ordered) -> Self {
+        Self {
+            since: humantime::format_rfc3339_seconds(ordered.since).to_string(),
+            from: ordered.from.to_string(),
+        }
+    }
+}
+
 /// `POST /api/v1/regions/{region}/drain` and `/undrain`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drained {
@@ -41,7 +60,7 @@ pub struct Drained {
     pub drained: bool,
 }
 
-/// `POST /api/v1/plugins/{plugin}/rollback`.
+/// `POST /api/v1/plugins/{plugin}/rollback` and `/rollforward`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {
     /// The plugin.

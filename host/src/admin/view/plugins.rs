@@ -1,6 +1,6 @@
 //! The plugins, as they stand.
 
-use super::Counts;
+use super::{Counts, Ordered};
 use crate::admin::instance::{Picture, PluginPicture};
 use crate::telemetry::metrics::ServiceTotals;
 use portolan_core::config::Policy;
@@ -24,6 +24,9 @@ pub struct Plugin {
     pub source: String,
     /// The digest of the version that a roll-back brings back.
     pub earlier: Option<String>,
+    /// Where an operator has rolled it back.
+    #[serde(default)]
+    pub rolled_back: Option<RolledBackFrom>,
     /// The services whose regions it orders.
     pub services: Vec<String>,
     /// Answers since the start.
@@ -32,6 +35,16 @@ pub struct Plugin {
     pub repaired: u64,
     /// Faults by name: the built-in policy answered instead.
     pub faults: Counts,
+}
+
+/// A roll-back: it ends when the configured version changes, or an operator ends it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolledBackFrom {
+    /// The digest of the configured version, which is not active.
+    pub configured: String,
+    /// When it was rolled back, and from where.
+    #[serde(flatten)]
+    pub ordered: Ordered,
 }
 
 impl Plugins {
@@ -53,6 +66,10 @@ impl Plugin {
             digest: plugin.digest.clone(),
             source: plugin.source.clone(),
             earlier: plugin.earlier.clone(),
+            rolled_back: plugin.rolled_back.as_ref().map(|(configured, ordered)| RolledBackFrom {
+                configured: configured.clone(),
+                ordered: ordered.into(),
+            }),
             services: Vec::new(),
             answers: 0,
             repaired: 0,

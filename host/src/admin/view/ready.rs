@@ -17,6 +17,9 @@ pub struct Ready {
     pub loads: Vec<Load>,
     /// The tasks that were restarted since the start: while one of them fails, what it makes is stale.
     pub tasks: Vec<Task>,
+    /// The keys of the configuration whose new values take effect at the next start.
+    #[serde(default)]
+    pub pending_restart: Vec<String>,
     /// The active location table.
     pub geo: Geo,
     /// The publishing to Front Door; null when none is configured.
@@ -84,6 +87,7 @@ impl Ready {
                 .filter(|task| task.restarts > 0)
                 .map(Task::from)
                 .collect(),
+            pending_restart: picture.pending_restart.iter().map(ToString::to_string).collect(),
             geo: Geo::from(&picture.geo),
             front_door: picture.front_door.as_ref().map(|notice| FrontDoor {
                 error: notice.trouble().map(Into::into),

@@ -1,6 +1,6 @@
 //! The regions, as they stand.
 
-use super::{Counts, Location};
+use super::{Counts, Location, Ordered};
 use crate::admin::instance::{Picture, ServicePicture};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry};
 use crate::vitals::{Durations, Ending, Vitals};
@@ -58,6 +58,9 @@ pub struct Region {
     pub state: String,
     /// Why; `None` before the first state change.
     pub why: Option<Why>,
+    /// Where an operator has drained it: when, and from where.
+    #[serde(default)]
+    pub drained: Option<Ordered>,
     /// Its share of its usual traffic, 0 to 1: less than 1 during slow start.
     pub share: f64,
     /// Why it gets no new requests; `None` when it does.
@@ -108,7 +111,7 @@ impl Regions {
         let services = services.enumerate().map(|(index, (service, shown))| {
             let unknown = ServiceHealth::unknown(service.gateways().len());
             let health = picture.health.services().get(index).unwrap_or(&unknown);
-            ServiceRegions::of(service, shown, health)
+            ServiceRegions::of(service, shown, health, picture)
         });
         Self {
             generation: picture.generation.0,
@@ -118,7 +121,7 @@ impl Regions {
 }
 
 impl ServiceRegions {
-    fn of(service: &Service, shown: &ServicePicture, health: &ServiceHealth) -> Self {
+    fn of(service: &Service, shown: &ServicePicture, health: &ServiceHealth, picture: &Picture) -> Self {
         let totals = shown.vitals.totals();
         let open = service.slots() - health.draining();
         let panic = !open.is_empty() && (open - health.unhealthy()).is_empty();
@@ -131,7 +134,10 @@ impl ServiceRegions {
             decisions: counts(RANKED_BY, totals.ranked),
             retries: counts(Retry::ALL.map(Retry::as_str), totals.retries),
             regions: regions
-                .map(|((gateway, vitals), health)| Region::of(gateway, vitals, *health, panic))
+                .map(|((gateway, vitals), health)| Region {
+                    drained: picture.drains.get(&gateway.region).map(Ordered::from),
+                    ..Region::of(gateway, vitals, *health, panic)
+                })
                 .collect(),
         }
     }
@@ -149,6 +155,7 @@ impl Region {
             max_requests: gateway.max_requests,
             state: health.state.as_str().into(),
             why: Why::of(&health.why, Instant::now(), SystemTime::now()),
+            drained: None,
             share: f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE),
             excluded: exclusion(gateway, health.state, in_flight, panic).map(|why| why.as_str().into()),
             probe_ms: health.round_trip.map(millis),

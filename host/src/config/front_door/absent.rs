@@ -3,15 +3,12 @@
 use super::compound::{At, Named};
 use super::document::Node;
 use super::error::Mistakes;
+use super::publication::FrontDoorSettings;
 use super::regions::Places;
 use super::services::ServiceSection;
 use super::shape::Shape;
 use serde_json::{Value, json};
 use std::path::Path;
-
-/// Never there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FrontDoorSettings {}
 
 /// The section, which cannot be read.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use super::mistakes::told;
 use super::schema::agrees;
-use super::{EXAMPLE_WITH_FRONT_DOOR, SMALL, settings};
-use crate::config::{FrontDoorSettings, Publication};
+use super::{EXAMPLE_WITH_FRONT_DOOR, SMALL, configuration, settings};
+use crate::config::{Configuration, FrontDoorSettings, Publication};
 use portolan_azure::settings::{
     Access, Caps, Cloud, Credential, DrainAction, FrontDoorResource as Azure, LeaseTiming, Mode, ProbeTiming,
     SecretSource, Settings, Timing, Vantage, VoteTiming,
@@ -99,9 +99,13 @@ fn settings_of_nothing() -> crate::config::Settings {
 /// The commented section of the example that is shipped, uncommented.
 #[test]
 fn the_shipped_example_is_fine_and_says_the_defaults() {
-    let example = settings(&EXAMPLE_WITH_FRONT_DOOR);
+    let Configuration {
+        settings: example,
+        warnings,
+        ..
+    } = configuration(&EXAMPLE_WITH_FRONT_DOOR);
     assert!(agrees(&EXAMPLE_WITH_FRONT_DOOR));
-    assert_eq!(example.warnings, []);
+    assert_eq!(warnings, []);
     let front_door = example.front_door.expect("a front door");
     let short = published(SECTION);
     let publication = front_door.publication.as_ref().expect("a Front Door");
@@ -479,7 +483,7 @@ fn the_publishers_own_findings_have_their_place() {
 #[test]
 fn what_is_probably_not_meant_is_warned_of() {
     let warnings = |lines: &str| {
-        let warnings = settings(&format!("{SMALL}{lines}")).warnings;
+        let warnings = configuration(&format!("{SMALL}{lines}")).warnings;
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
     let alone = warnings(SECTION);

@@ -44,6 +44,20 @@ fn what_is_not_yaml_is_said_to_be_so() {
         (": a\n", "1:1: a key is missing before the colon"),
         ("? [a]\n: b\n", "1:3: a key must be a word, not a list or a mapping"),
         ("a: &x b\n*x : c\n", "2:1: a key must be a word, not an alias"),
+        ("a: &x [*x]\n", "1:8: an alias to a value that it is part of itself"),
+        (
+            "a: &x { b: 1 }\nc: { <<: *x }\n",
+            "2:6: merge keys (<<) are not part of YAML 1.2: write the keys out",
+        ),
+        (
+            "listeners:\n  - address: [::]:8080\n",
+            "2:18: this is not YAML: while parsing a block mapping, did not find expected key — an address in brackets must be \
+             in quotes, such as \"[::]:8080\"",
+        ),
+        (
+            "a: 1\nbc\0d: 2\n",
+            "2:3: a NUL character: the file is damaged, or UTF-16 — save it as UTF-8",
+        ),
         (
             "a: 1\n---\nb: 2\n",
             "2:1: a second YAML document begins here: one file is one configuration, remove the ---",
@@ -71,6 +85,22 @@ fn other_encodings_are_named() {
 }
 
 #[test]
+fn broken_json_is_explained_as_json() {
+    let told = |text: &str| {
+        let error = parse(text.as_bytes(), Path::new("x.json")).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(
+        told("{\n \"a\": \"\\ud83d\\ude00\",\n b }"),
+        "x.json:3:2: this is not JSON: key must be a string"
+    );
+    assert_eq!(
+        told("{\n \"a\": \"\\ud83d\" }"),
+        "x.json:2:7: this is not JSON: half of a surrogate pair"
+    );
+}
+
+#[test]
 fn bombs_do_not_go_off() {
     let levels = |open: &str| open.repeat(200_000);
     let laughs: String = (1..30)
@@ -87,7 +117,20 @@ fn bombs_do_not_go_off() {
         ),
         (format!("a: [{}]", "b, ".repeat(200_000)), "more than 100000 values"),
         ("a: &a b\n".repeat(100_000), "more than 100000 values"),
-        (format!("a0: &a0 [x]\n{laughs}"), "aliases (*name) are not supported"),
+        (format!("a0: &a0 [x]\n{laughs}"), "more than 100000 values"),
+        (
+            format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), "*a, ".repeat(10)),
+            "more than 8 MiB of text",
+        ),
+        (
+            format!(
+                "a: &a {}\nb: {}*a{}",
+                "[".repeat(20) + &"]".repeat(20),
+                "[".repeat(20),
+                "]".repeat(20)
+            ),
+            "nested more than 32 deep",
+        ),
         ("a: 1\n".repeat(40_000), "given twice"),
         (
             (0..40_000).map(|number| format!("key{number}: 1\n")).collect(),

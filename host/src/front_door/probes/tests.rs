@@ -20,7 +20,8 @@ front_door: { mode: off, probe: { path: /up, healthy_after: 0s } }
 ";
 
 fn settings(text: &str) -> Settings {
-    parse(text.as_bytes(), Path::new("x.yaml")).unwrap_or_else(|errors| panic!("{errors}"))
+    let configuration = parse(text.as_bytes(), Path::new("x.yaml"));
+    configuration.unwrap_or_else(|errors| panic!("{errors}")).settings
 }
 
 /// A board on which westeurope is bad for the shop.
