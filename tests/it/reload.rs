@@ -321,7 +321,8 @@ async fn what_needs_a_restart_is_said_until_it_is_as_it_was() {
     };
     assert_eq!(pending().await, serde_json::json!([]));
     for priority in [2, 3] {
-        world.reconfigure(|text| with_priority(&text, priority).replace("workers: 2\n", "workers: 3\ndrain_time: 1s"));
+        world
+            .reconfigure(|text| with_priority(&text, priority).replace("workers: 2\n", "workers: 3\ndrain_time: 1s\n"));
         until_priority(&world, priority).await;
         assert_eq!(pending().await, serde_json::json!(["workers"]));
         assert_eq!(
@@ -331,7 +332,7 @@ async fn what_needs_a_restart_is_said_until_it_is_as_it_was() {
         world.reconfigure(|text| text.replace(&format!(" priority: {priority},"), ""));
         until_priority(&world, 0).await;
     }
-    world.reconfigure(|text| text.replace("workers: 3\ndrain_time: 1s", "workers: 2"));
+    world.reconfigure(|text| text.replace("workers: 3\ndrain_time: 1s\n", "workers: 2\n"));
     world
         .until("drain_time is the default again", |table| {
             table.settings.drain_time == Duration::from_secs(30)

@@ -1,4 +1,4 @@
-//! Mistakes in a configuration file: collected while it is read, told all at once.
+//! Mistakes in a configuration file: collected while it is read, reported all at once.
 
 #[cfg(feature = "azure")]
 use super::document::Node;

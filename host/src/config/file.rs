@@ -46,7 +46,7 @@ section! {
         required routes: NonEmpty<RouteSection>,
         /// Routing plugins, for policies to name.
         optional plugins: Named<PluginSection>,
-        /// What Azure Front Door is told of the regions. Default: nothing.
+        /// What is published to Azure Front Door. Default: nothing.
         optional front_door: FrontDoorSection,
         /// Where one line of JSON for each request goes. Default: stdout.
         optional access_log: AccessLogShape,

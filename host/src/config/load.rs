@@ -66,7 +66,7 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Configuration, ConfigErrors>
     let read = File::read(document.root(), &mut mistakes);
     let configuration = read.and_then(|file| file.configuration(folder, &mut mistakes));
     let warnings = mistakes.into_warnings(file)?;
-    // Whatever is in it that JSON does not have is where any value may be, and has been refused there.
+    // Whatever is in it that JSON does not have is where any value may be, and has been reported there.
     let mut written = Value::read(document.root(), &mut Mistakes::of(&document)).unwrap_or_default();
     redact(&mut written);
     match configuration {

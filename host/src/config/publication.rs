@@ -1,4 +1,4 @@
-//! What Azure Front Door is told.
+//! What is published to Azure Front Door.
 
 #[cfg(feature = "azure")]
 use portolan_azure::settings::{ProbeTiming, Settings};
@@ -7,7 +7,7 @@ use portolan_core::id::ServiceName;
 #[cfg(feature = "azure")]
 use std::sync::Arc;
 
-/// What Azure Front Door is told.
+/// What is published to Azure Front Door.
 #[cfg(feature = "azure")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrontDoorSettings {
@@ -27,11 +27,11 @@ pub struct FrontDoorSettings {
 pub struct Publication {
     /// The service whose regions the origins stand for.
     pub service: ServiceName,
-    /// What the publisher is told. They hold no mistakes. The mode may be off.
+    /// The publisher's settings, without mistakes. The mode may be off.
     pub settings: Settings,
 }
 
-/// What Azure Front Door is told by a program without Azure: nothing, ever.
+/// A program without Azure publishes nothing.
 #[cfg(not(feature = "azure"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrontDoorSettings {}

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 section! {
     /// Clients of these countries must be answered by these regions.
     ResidencySection {
-        /// Two-letter country codes (ISO 3166-1), or unknown for clients whose country nobody knows.
+        /// Two-letter country codes (ISO 3166-1), or unknown for clients whose country is not known.
         required countries: NonEmpty<CountryCode>,
         /// The regions, of this service. An empty list: such clients are not served at all.
         required regions: Vec<At<String>>,
@@ -76,7 +76,7 @@ impl ResidencySection {
     }
 }
 
-/// A country, or that nobody knows it.
+/// A country, or the unknown one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CountryCode(Country);
 

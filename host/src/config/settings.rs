@@ -66,7 +66,7 @@ pub struct Settings {
     pub geo: GeoSettings,
     /// The plugins that policies may name.
     pub plugins: BTreeMap<PluginName, Plugin>,
-    /// What Azure Front Door is told. `None`: nothing.
+    /// What is published to Azure Front Door. `None`: nothing.
     pub front_door: Option<Arc<FrontDoorSettings>>,
     /// How long readiness fails while everything is still accepted, when the program is told to stop.
     pub lame_duck: Duration,

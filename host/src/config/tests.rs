@@ -1,4 +1,4 @@
-//! What configuration files are told.
+//! Configuration files: what they set, and what is reported of them.
 
 mod dialects;
 #[cfg(feature = "azure")]

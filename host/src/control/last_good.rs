@@ -6,7 +6,7 @@
 //! writes: it holds a lock for as long as it runs.
 
 use super::moment;
-use super::overrides::Record;
+use super::override_record::Record;
 use crate::hex;
 use crate::server::Holder;
 use bytes::Bytes;
@@ -274,7 +274,7 @@ impl LastGood {
 }
 
 impl Lock {
-    /// Takes the lock if nobody else holds it, and says whether it is held now.
+    /// Takes the lock if no other process holds it, and says whether it is held now.
     fn acquire(&mut self) -> io::Result<bool> {
         if self.held {
             return Ok(true);

@@ -11,6 +11,7 @@ pub mod last_good;
 pub mod load;
 pub mod loaded;
 mod moment;
+mod override_record;
 pub mod overrides;
 pub mod probe;
 pub mod publisher;

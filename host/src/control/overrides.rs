@@ -4,34 +4,12 @@
 //! when the configured version of the plugin changes.
 
 use super::last_good::{LastGood, StateError};
-use super::moment;
+pub use super::override_record::Ordered;
+use super::override_record::{Record, RollBackRecord};
 use bytes::Bytes;
 use portolan_core::id::{PluginName, RegionName};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
-
-/// When an operator ordered something, and from where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ordered {
-    /// When.
-    #[serde(with = "moment")]
-    pub since: SystemTime,
-    /// The address that the administration was asked from.
-    pub from: IpAddr,
-}
-
-impl Ordered {
-    /// Ordered now.
-    pub fn now(from: IpAddr) -> Self {
-        Self {
-            since: SystemTime::now(),
-            from,
-        }
-    }
-}
 
 /// A plugin that was rolled back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,29 +40,6 @@ pub struct Overrides {
 struct All {
     drains: BTreeMap<RegionName, Ordered>,
     roll_backs: RollBacks,
-}
-
-/// As they are written down.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Record {
-    drains: BTreeMap<String, Ordered>,
-    rollbacks: BTreeMap<String, RollBackRecord>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct RollBackRecord {
-    configured: String,
-    active: String,
-    #[serde(flatten)]
-    ordered: Ordered,
-}
-
-impl Record {
-    /// The digests of the components that are needed.
-    pub(super) fn components(&self) -> impl Iterator<Item = &str> {
-        self.rollbacks.values().map(|record| record.active.as_str())
-    }
 }
 
 impl Overrides {

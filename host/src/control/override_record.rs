@@ -1,0 +1,51 @@
+//! Overrides as they are written down.
+
+use super::moment;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+/// When an operator ordered something, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// When.
+    #[serde(with = "moment")]
+    pub since: SystemTime,
+    /// The address that the administration was asked from.
+    pub from: IpAddr,
+}
+
+impl Ordered {
+    /// Ordered now.
+    pub fn now(from: IpAddr) -> Self {
+        Self {
+            since: SystemTime::now(),
+            from,
+        }
+    }
+}
+
+/// All overrides, as the state directory has them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Record {
+    pub(super) drains: BTreeMap<String, Ordered>,
+    pub(super) rollbacks: BTreeMap<String, RollBackRecord>,
+}
+
+/// A roll-back; its component is kept beside it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RollBackRecord {
+    pub(super) configured: String,
+    pub(super) active: String,
+    #[serde(flatten)]
+    pub(super) ordered: Ordered,
+}
+
+impl Record {
+    /// The digests of the components that are needed.
+    pub(super) fn components(&self) -> impl Iterator<Item = &str> {
+        self.rollbacks.values().map(|record| record.active.as_str())
+    }
+}
