@@ -258,11 +258,11 @@ impl ListenerSet {
 
 impl State {
     fn renew_locks(&mut self) -> bool {
-        let locks = self
-            .running
-            .iter_mut()
-            .map(|running| running.lock.renew().unwrap_or(false));
-        locks.fold(true, |all, held| all && held)
+        let mut all = true;
+        for running in &mut self.running {
+            all &= running.lock.renew().unwrap_or(false);
+        }
+        all
     }
 }
 
