@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn every_worker_gets_a_socket_of_every_listener_and_gets_it_again_when_it_starts_anew() {
-        let set = ListenerSet::new(2);
+        let set = ListenerSet::new(2, false);
         let [mut first, mut second] = [0, 1].map(|worker| set.assignments(worker).expect("nothing to bind"));
         let both = [listener("a"), listener("b")];
         set.commit(set.prepare(&both).expect("free ports"), Instant::now());
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_was_prepared_and_not_committed_changes_nothing() {
-        let set = ListenerSet::new(1);
+        let set = ListenerSet::new(1, false);
         let mut worker = set.assignments(0).expect("nothing to bind");
         set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let bound = addresses(&mut worker);
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_removed_listener_drains_and_is_open_until_its_sockets_are_gone() {
-        let set = ListenerSet::new(1);
+        let set = ListenerSet::new(1, false);
         let mut worker = set.assignments(0).expect("nothing to bind");
         set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let assignment = worker.try_recv().expect("a socket");

@@ -16,31 +16,34 @@ fn free_port() -> u16 {
 
 #[test]
 fn two_instances_share_neither_a_listener_nor_a_state_directory_by_mistake() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let [folder, elsewhere] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     let port = free_port();
     let text = config().replace("source: ./routing.wasm", "source: \"embedded:nearest\"");
     let on = |address: &str| text.replacen("127.0.0.1:0", &format!("{address}:{port}"), 1);
-    let write = |text: String| fs::write(folder.path().join("portolan.yaml"), text).expect("written");
-    write(on("127.0.0.1"));
+    let write = |folder: &Path, text: String| fs::write(folder.join("portolan.yaml"), text).expect("written");
+    write(folder.path(), on("127.0.0.1"));
     let mut first = Serving::start(folder.path());
     first.until_logged("serving");
     let name = format!("process {} (portolan)", first.id());
 
-    let fails = |arguments: &[&str], says: &str| {
-        let mut other = Serving::start_as(folder.path(), arguments);
+    let state = folder.path().join("state");
+    let state = state.to_str().expect("text");
+    let fails = |state: &str, says: &str| {
+        let mut other = Serving::start_as(elsewhere.path(), &["--state-dir", state]);
         let line = other.until_logged(says);
         assert!(line.contains(&name), "{line}");
         assert!(!other.until_ended().0.success());
     };
-    fails(&["--state-dir", "other"], "listens on 127.0.0.1");
-    fails(&["--state-dir", "state"], "state directory state is in use");
+    write(elsewhere.path(), on("127.0.0.1"));
+    fails("other", "listens on 127.0.0.1");
+    fails(state, "is in use");
     // All interfaces cover the one of the first instance.
-    write(on("0.0.0.0"));
-    fails(&["--state-dir", "other"], "listens on 127.0.0.1");
+    write(elsewhere.path(), on("0.0.0.0"));
+    fails("other", "listens on 127.0.0.1");
 
     // A hand-over: both serve until the first has ended, and the second owns everything then.
-    write(on("127.0.0.1"));
-    let mut second = Serving::start_as(folder.path(), &["--state-dir", "state", "--takeover"]);
+    write(elsewhere.path(), on("127.0.0.1"));
+    let mut second = Serving::start_as(elsewhere.path(), &["--state-dir", state, "--takeover"]);
     second.until_logged("serving");
     drop(first);
     let owner = folder.path().join("state/lock");

@@ -121,10 +121,9 @@ fn keys_and_shapes() {
         ),
         (
             "    regions:",
-            "    policy: &p latency\n    health_check: { path: *p, <<: *p }\n    regions:",
+            "    policy: &p latency\n    health_check: { path: *p }\n    regions:",
             &[
-                "6:27: services.shop.health_check.path: aliases (*name) are not supported: write the value out",
-                r#"6:35: services.shop.health_check."<<": aliases (*name) are not supported: write the value out"#,
+                r#"6:27: services.shop.health_check.path: wanted a path that begins with /, such as /healthz, got "latency""#,
             ],
         ),
         (
