@@ -4,7 +4,7 @@ use super::document::{Content, Document, Node};
 
 /// Reads a text, asks everything of everything in it, and gives the number of values.
 pub(crate) fn walk(text: &str) -> Option<usize> {
-    let document = match Document::parse(text) {
+    let document = match Document::parse(text, false) {
         Ok(document) => document,
         Err(error) => {
             assert!(!error.message.is_empty());
