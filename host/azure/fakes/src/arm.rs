@@ -7,6 +7,7 @@
 mod behaviour;
 mod classic;
 mod errors;
+mod kind;
 mod operations;
 mod request;
 mod resources;
@@ -28,8 +29,8 @@ pub use self::throttle::{Bucket, Buckets};
 pub use self::world::EDGES;
 
 use self::behaviour::Script;
+use self::kind::Kind;
 use self::operations::Operations;
-use self::resources::Kind;
 use self::throttle::Throttle;
 use self::world::{Change, World};
 use super::authority::CertificateAuthority;

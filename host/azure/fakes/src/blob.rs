@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use url::Url;
 
 pub use self::lease::LeaseState;
@@ -244,6 +245,11 @@ impl FakeBlob {
     fn store(&self) -> MutexGuard<'_, Store> {
         locked(&self.shared.store)
     }
+}
+
+/// A header's value, if it is text.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]

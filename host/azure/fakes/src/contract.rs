@@ -4,6 +4,7 @@
 //! [`Operation`]; an operation checks the names in the path, the query, a request's body and an answer's body.
 
 mod check;
+mod error;
 mod load;
 mod schema;
 
@@ -14,7 +15,7 @@ use regex::Regex;
 use serde_json::Value;
 
 pub use self::check::{Problem, Violation};
-pub use self::load::ContractError;
+pub use self::error::ContractError;
 use self::schema::Schema;
 
 /// All operations of the embedded definitions, over three api-versions.

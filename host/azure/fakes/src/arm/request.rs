@@ -12,8 +12,8 @@ use super::super::http::{Answer, Received};
 use super::super::journal::Recorded;
 use super::super::locked;
 use super::errors::ArmError;
+use super::kind::{self, Request};
 use super::operations::{self, Poll};
-use super::resources::{self, Request};
 use super::throttle::{Kind as Bucket, Refused};
 use super::{Kind, Shared, State, classic};
 
@@ -90,7 +90,7 @@ impl Shared {
             .contract
             .find(&head.method, path, version)
             .map_err(|no| refuse(&no, violations))?;
-        let (kind, verb) = resources::wanted(&found.operation.id).ok_or_else(|| {
+        let (kind, verb) = kind::wanted(&found.operation.id).ok_or_else(|| {
             let message = format!("This stand-in does not play {}.", found.operation.id);
             ArmError::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
         })?;

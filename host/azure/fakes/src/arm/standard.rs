@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::errors::ArmError;
-use super::resources::{Kind, Request, Verb};
+use super::kind::{Kind, Request, Verb};
 use super::world::{Change, World};
 
 /// A profile to begin with.

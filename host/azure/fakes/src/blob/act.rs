@@ -9,8 +9,8 @@ use super::super::http::Received;
 use super::errors::*;
 use super::lease::Term;
 use super::list;
-use super::request::text;
 use super::store::{Blob, Conditions, Store};
+use super::text;
 
 pub(super) fn on_container(
     store: &mut Store,

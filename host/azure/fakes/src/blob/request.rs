@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use http::{HeaderName, HeaderValue, Method, Response, header};
 use url::form_urlencoded;
 
 use super::super::http::{Answer, Received};
@@ -11,7 +11,7 @@ use super::super::journal::Recorded;
 use super::super::locked;
 use super::errors::*;
 use super::sas::{self, ACCOUNT};
-use super::{Shared, act};
+use super::{Shared, act, text};
 
 const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
 
@@ -157,10 +157,6 @@ fn finish(received: &Received, response: &mut Response<Bytes>, now: SystemTime) 
         "x-ms-request-id",
         HeaderValue::from_static("00000000-0000-4000-8000-000000000000"),
     );
-}
-
-pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Undoes the percent encoding of a path.

@@ -7,6 +7,7 @@ use http::Method;
 use regex::Regex;
 use serde_json::Value;
 
+use super::error::ContractError;
 use super::schema::Schema;
 use super::{Contract, Operation, Segment};
 
@@ -27,35 +28,6 @@ const DOCUMENTS: [(&str, &str); 8] = documents![
     "common-types/resource-management/v4/managedidentity.json",
     "common-types/resource-management/v5/types.json",
 ];
-
-/// Why the embedded documents could not be used; a test shows that this does not happen with the ones in the tree.
-#[derive(Debug, thiserror::Error)]
-pub enum ContractError {
-    /// A document is not JSON.
-    #[error("{document} is not JSON: {source}")]
-    Json {
-        /// The document.
-        document: &'static str,
-        /// What the parser said.
-        source: serde_json::Error,
-    },
-    /// A `$ref` leads nowhere.
-    #[error("{document} refers to {reference}, which is not there")]
-    Reference {
-        /// The document.
-        document: String,
-        /// The reference.
-        reference: String,
-    },
-    /// A `pattern` is not a regular expression.
-    #[error("{document} has a pattern that cannot be used: {source}")]
-    Pattern {
-        /// The document.
-        document: &'static str,
-        /// What the compiler said.
-        source: regex::Error,
-    },
-}
 
 static SHARED: LazyLock<Result<Contract, ContractError>> = LazyLock::new(Contract::load);
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Contract, ContractError};
+use super::Contract;
+use super::error::ContractError;
 
 /// A schema node and the document that its references are relative to.
 #[derive(Debug, Clone, Copy)]
