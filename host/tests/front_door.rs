@@ -8,7 +8,7 @@ use portolan_azure_fakes::{Clock, Cloud, Fault, Requests, entra};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
@@ -100,6 +100,13 @@ impl World {
         let waited = tokio::time::timeout(PATIENCE, run).await;
         assert!(waited.is_ok(), "{arguments:?} never said {part:?}:\n{last}");
         last
+    }
+
+    /// Writes the configuration under another name, with one text replaced.
+    fn copy_config(&self, name: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.folder.path().join("portolan.yaml")).expect("read");
+        assert!(text.contains(from), "{from} is not in {text}");
+        std::fs::write(self.folder.path().join(name), text.replace(from, to)).expect("written");
     }
 
     fn admin(&self) -> String {
@@ -292,7 +299,7 @@ async fn exit_codes_tell_refused_from_failed() {
         status: 403,
         code: "AuthorizationFailed".to_owned(),
     };
-    world.cloud.arm.fault(changes(), denied.clone());
+    world.cloud.arm.fault(changes(), denied);
     let refused = world.run(&now).await;
     assert_eq!(refused.code, 11, "{}{}", refused.out, refused.errors);
     assert!(
@@ -313,23 +320,78 @@ async fn exit_codes_tell_refused_from_failed() {
     let failed = world.run(&now).await;
     assert_eq!(failed.code, 12, "{}{}", failed.out, failed.errors);
     assert!(failed.out.contains("InternalError it failed"), "{}", failed.out);
+}
 
-    // A denied reading is asked once, and said once.
-    let reads = |world: &World| world.cloud.arm.log().len();
-    world.cloud.arm.fault(Requests::all(), denied);
-    let before = reads(&world);
-    let unreadable = world.run(&plan).await;
-    assert_eq!(unreadable.code, 11, "{}{}", unreadable.out, unreadable.errors);
-    assert_eq!(
-        unreadable.errors.matches("AuthorizationFailed").count(),
-        1,
-        "{}",
-        unreadable.errors
-    );
-    let asked = world.cloud.arm.log().split_off(before);
-    // The serving instance reads, too: the command's own requests are those that come by another connection.
-    let peers: std::collections::BTreeSet<_> = asked.iter().map(|request| request.path.clone()).collect();
-    assert!(!peers.is_empty());
+/// Trying again is of no use: one request, one line.
+#[tokio::test]
+async fn a_denied_read_is_sent_once_and_printed_once() {
+    let world = World::start().await;
+    // The instance that serves reads as well: the command gets a port of its own.
+    let arm = &world.cloud.arm;
+    let port = arm.open_door("command").await.expect("a port");
+    world.copy_config("denied.yaml", arm.url().as_str(), port.as_str());
+    let denied = Fault::Refuse {
+        status: 403,
+        code: "AuthorizationFailed".to_owned(),
+    };
+    arm.fault(Requests::all().by_door("command"), denied);
+    let output = world.run(&["plan", "--config", "denied.yaml"]).await;
+    assert_eq!(output.code, 11, "{}{}", output.out, output.errors);
+    let lines: Vec<_> = output.errors.lines().collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0].matches("AuthorizationFailed").count(), 1, "{lines:?}");
+    let sent = arm.log().into_iter().filter(|request| request.door == "command");
+    let sent: Vec<_> = sent.map(|request| (request.method, request.status)).collect();
+    assert_eq!(sent, [(http::Method::GET, Some(403))]);
+}
+
+#[tokio::test]
+async fn the_status_of_a_dry_run_says_would_be_until_it_is_true() {
+    let world = World::start().await;
+    let admin = world.admin();
+    let status = ["status", "--admin", &admin];
+    world.until(&status, "nothing to change").await;
+    world.gateways[0].behave(Behaviour::Dead).expect("its port is free");
+    let dry_run = world.until(&status, "gw-westeurope  would be demoted").await;
+    assert!(dry_run.contains("gw-eastus2  baseline"), "{dry_run}");
+    assert_eq!(world.priority("westeurope"), Some(1));
+    // Another makes it true.
+    let applied = world.run(&["apply", "--config", "portolan.yaml", "--once"]).await;
+    assert_eq!(applied.code, 10, "{}{}", applied.out, applied.errors);
+    let done = world.until(&status, "gw-westeurope  demoted").await;
+    assert!(!done.contains("would be"), "{done}");
+}
+
+/// What the Azure libraries log at INFO for each failed request is in the log only when it is asked for.
+#[tokio::test]
+async fn the_azure_libraries_are_not_in_the_log_by_default() {
+    const NOISE: &str = "typespec_client_core";
+    let world = World::start().await;
+    let blob = &world.cloud.blob;
+    let port = blob.open_door("away").await.expect("a port");
+    world.copy_config("away.yaml", blob.url().as_str(), port.as_str());
+    blob.fault(Requests::all().by_door("away"), Fault::Reset);
+    let sent = || blob.log().iter().filter(|request| request.door == "away").count();
+    for (filter, is_noisy) in [(None, false), (Some("info,typespec_client_core=info"), true)] {
+        let before = sent();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));
+        command
+            .args(["serve", "--config", "away.yaml"])
+            .current_dir(world.folder.path())
+            .env_remove("PORTOLAN_LOG")
+            .envs(filter.map(|filter| ("PORTOLAN_LOG", filter)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut serving = command.spawn().expect("the program runs");
+        let tried = blob.until(PATIENCE, |_| sent() >= before + 10).await;
+        serving.kill().expect("it runs");
+        let output = tokio::task::spawn_blocking(move || serving.wait_with_output()).await;
+        let output = output.expect("no panic").expect("its log");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(tried.is_ok(), "it never asked the store: {log}");
+        assert!(log.contains("the Front Door publisher runs"), "{log}");
+        assert_eq!(log.contains(NOISE), is_noisy, "{filter:?}: {log}");
+    }
 }
 
 /// There is no metadata service, or it does not answer: the credential's error comes first, and soon.

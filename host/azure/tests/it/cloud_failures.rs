@@ -119,6 +119,40 @@ async fn polls_and_readings_that_are_throttled_wait_as_long_as_asked() {
     assert_eq!(pauses, 4);
 }
 
+/// An error of the service says nothing of the operation: the poll is repeated, after pauses that double.
+#[tokio::test]
+async fn polls_answered_with_an_error_back_off() {
+    let azure = Azure::plain().await;
+    let mut settings = azure.alone();
+    // The longest such pause.
+    settings.timing.reconcile = Duration::from_secs(5);
+    let first = settings.timing.retry_least;
+    let instance = Instance::start(settings);
+    instance.until_idle().await;
+    let polls = || Requests::all().with_path("operationresults");
+    for status in [408, 500, 408, 500] {
+        let code = "ServerError".to_owned();
+        azure.cloud.arm.fault_times(1, polls(), Fault::Refuse { status, code });
+    }
+    instance.sees("weu", Unhealthy);
+    until_demoted(&azure, &instance).await;
+    assert_eq!(azure.written(), [DEMOTED], "the change is not sent again");
+    let log = azure.cloud.arm.log();
+    let polls: Vec<_> = log
+        .iter()
+        .filter(|request| request.path.contains("operationresults"))
+        .collect();
+    let statuses: Vec<_> = polls.iter().take(5).map(|poll| poll.status).collect();
+    assert_eq!(statuses, [500, 408, 500, 408, 200].map(Some));
+    for (index, pair) in polls.windows(2).take(4).enumerate() {
+        let paused = pair[1].at.duration_since(pair[0].at).unwrap();
+        assert!(
+            paused >= first * (1 << index),
+            "poll {index} was repeated after {paused:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_conflict_is_asked_again() {
     let azure = Azure::plain().await;
