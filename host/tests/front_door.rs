@@ -1,4 +1,4 @@
-//! `portolan front-door`, the program itself, before a stand-in for Azure.
+//! `portolan front-door`, the program itself, before a fake of Azure.
 
 use portolan::app::App;
 use portolan::control::start::Start;
@@ -31,7 +31,7 @@ struct Output {
 
 impl World {
     async fn start() -> Self {
-        let cloud = Cloud::start(&Clock::running()).await.expect("a stand-in");
+        let cloud = Cloud::start(&Clock::running()).await.expect("a fake Azure");
         let origin = |region: &str| Origin {
             name: format!("gw-{region}"),
             host_name: format!("gw-{region}.example.net"),
@@ -66,7 +66,7 @@ impl World {
         }
     }
 
-    /// Runs the program. The stand-in answers meanwhile: it shares this test's thread.
+    /// Runs the program. The fake answers meanwhile: it shares this test's thread.
     async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));
         command
@@ -198,11 +198,11 @@ async fn plan_apply_status() {
     assert_eq!((writes(&world), world.priority("westeurope")), (0, Some(1)));
     assert_eq!(world.run(&plan).await.code, 10);
 
-    let refused = world.run(&["apply", "--config", "portolan.yaml"]).await;
+    let rejected = world.run(&["apply", "--config", "portolan.yaml"]).await;
     assert!(
-        refused.code == 2 && refused.errors.contains("--once"),
+        rejected.code == 2 && rejected.errors.contains("--once"),
         "{}",
-        refused.errors
+        rejected.errors
     );
     assert_eq!(writes(&world), 0);
     let applied = world.run(&once).await;
@@ -243,7 +243,7 @@ async fn plan_apply_status() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_said() {
+async fn a_failed_command_reports_why() {
     let world = World::start().await;
     let text = std::fs::read_to_string(world.folder.path().join("portolan.yaml")).expect("read");
     let (rest, _) = text.split_once("front_door:").expect("a section");
@@ -274,19 +274,19 @@ async fn what_cannot_be_done_is_said() {
         .until(&["status", "--admin", &admin], "this instance, westeurope")
         .await;
     world.cloud.blob.lease_second(Duration::from_millis(100));
-    let refused = world.run(&["apply", "--config", "portolan.yaml", "--once"]).await;
-    assert_eq!(refused.code, 11, "{}", refused.out);
+    let rejected = world.run(&["apply", "--config", "portolan.yaml", "--once"]).await;
+    assert_eq!(rejected.code, 11, "{}", rejected.out);
     assert!(
-        refused.errors.contains("did not become the leader"),
+        rejected.errors.contains("did not become the leader"),
         "{}",
-        refused.errors
+        rejected.errors
     );
-    assert!(refused.errors.contains("westeurope leads"), "{}", refused.errors);
+    assert!(rejected.errors.contains("westeurope leads"), "{}", rejected.errors);
 }
 
-/// What the service refuses, and what it accepts and then fails, end with codes of their own.
+/// What the service rejects, and what it accepts and then fails, end with codes of their own.
 #[tokio::test]
-async fn exit_codes_tell_refused_from_failed() {
+async fn exit_codes_tell_rejected_from_failed() {
     let world = World::start().await;
     let plan = ["plan", "--config", "portolan.yaml"];
     let now = ["apply", "--config", "portolan.yaml", "--once", "--now"];
@@ -295,22 +295,18 @@ async fn exit_codes_tell_refused_from_failed() {
     world.until(&plan, "1 change\n").await;
 
     let changes = || Requests::all().with_method(http::Method::PATCH);
-    let denied = Fault::Refuse {
+    let denied = Fault::Reject {
         status: 403,
         code: "AuthorizationFailed".to_owned(),
     };
     world.cloud.arm.fault(changes(), denied);
-    let refused = world.run(&now).await;
-    assert_eq!(refused.code, 11, "{}{}", refused.out, refused.errors);
-    assert!(
-        refused.out.starts_with("the change set came to nothing"),
-        "{}",
-        refused.out
-    );
-    assert!(refused.out.contains("! change-failed"), "{}", refused.out);
+    let rejected = world.run(&now).await;
+    assert_eq!(rejected.code, 11, "{}{}", rejected.out, rejected.errors);
+    assert!(rejected.out.starts_with("the change set failed"), "{}", rejected.out);
+    assert!(rejected.out.contains("! change-failed"), "{}", rejected.out);
     world.cloud.arm.clear_faults(None);
 
-    world.cloud.arm.play(Arm::Operations {
+    world.cloud.arm.set_behaviour(Arm::Operations {
         last: Some(Duration::from_millis(100)),
         ending: Ending::Failed {
             code: "InternalError".to_owned(),
@@ -328,19 +324,19 @@ async fn a_denied_read_is_sent_once_and_printed_once() {
     let world = World::start().await;
     // The instance that serves reads as well: the command gets a port of its own.
     let arm = &world.cloud.arm;
-    let port = arm.open_door("command").await.expect("a port");
+    let port = arm.open_listener("command").await.expect("a port");
     world.copy_config("denied.yaml", arm.url().as_str(), port.as_str());
-    let denied = Fault::Refuse {
+    let denied = Fault::Reject {
         status: 403,
         code: "AuthorizationFailed".to_owned(),
     };
-    arm.fault(Requests::all().by_door("command"), denied);
+    arm.fault(Requests::all().by_listener("command"), denied);
     let output = world.run(&["plan", "--config", "denied.yaml"]).await;
     assert_eq!(output.code, 11, "{}{}", output.out, output.errors);
     let lines: Vec<_> = output.errors.lines().collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0].matches("AuthorizationFailed").count(), 1, "{lines:?}");
-    let sent = arm.log().into_iter().filter(|request| request.door == "command");
+    let sent = arm.log().into_iter().filter(|request| request.listener == "command");
     let sent: Vec<_> = sent.map(|request| (request.method, request.status)).collect();
     assert_eq!(sent, [(http::Method::GET, Some(403))]);
 }
@@ -368,10 +364,10 @@ async fn the_azure_libraries_are_not_in_the_log_by_default() {
     const NOISE: &str = "typespec_client_core";
     let world = World::start().await;
     let blob = &world.cloud.blob;
-    let port = blob.open_door("away").await.expect("a port");
+    let port = blob.open_listener("away").await.expect("a port");
     world.copy_config("away.yaml", blob.url().as_str(), port.as_str());
-    blob.fault(Requests::all().by_door("away"), Fault::Reset);
-    let sent = || blob.log().iter().filter(|request| request.door == "away").count();
+    blob.fault(Requests::all().by_listener("away"), Fault::Reset);
+    let sent = || blob.log().iter().filter(|request| request.listener == "away").count();
     for (filter, is_noisy) in [(None, false), (Some("info,typespec_client_core=info"), true)] {
         let before = sent();
         let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));

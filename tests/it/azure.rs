@@ -1,4 +1,4 @@
-//! A stand-in for Azure, and a fleet of three instances of the program that meet in it.
+//! A fake of Azure, and a fleet of three instances of the program that meet in it.
 
 use bytes::Bytes;
 use http::{Method, Request as HttpRequest};
@@ -9,7 +9,7 @@ use portolan_azure::net::Net;
 use portolan_azure::publisher::status::Status;
 use portolan_azure_fakes::arm::{Origin, OriginGroup, Profile};
 use portolan_azure_fakes::blob::sign;
-use portolan_azure_fakes::{Clock, Cloud, Door, Fault, Recorded, Requests, entra};
+use portolan_azure_fakes::{Clock, Cloud, Endpoints, Fault, Recorded, Requests, entra};
 use portolan_core::health::State;
 use portolan_tests::{Behaviour, Gateway, Request, send};
 use std::collections::BTreeMap;
@@ -35,10 +35,10 @@ pub(crate) const SUSTAIN: Duration = Duration::from_secs(3);
 pub(crate) const RESTORE: Duration = Duration::from_secs(5);
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 
-/// The stand-in, on a thread of its own: instances that stop in order want answers meanwhile.
+/// The fake, on a thread of its own: instances that stop in order want answers meanwhile.
 pub(crate) struct Azure {
     pub(crate) cloud: Cloud,
-    doors: Vec<Door>,
+    listeners: Vec<Endpoints>,
     files: TempDir,
     /// A container of the emulator, if instances are to meet there.
     emulated: Option<Url>,
@@ -57,11 +57,11 @@ impl Azure {
             opened.send(runtime.block_on(open())).ok();
             runtime.block_on(stopped).ok();
         });
-        let (cloud, doors) = is_open.recv().expect("the stand-in starts");
+        let (cloud, listeners) = is_open.recv().expect("the fake starts");
         let files = tempfile::tempdir().expect("a folder");
         let mut azure = Self {
             cloud,
-            doors,
+            listeners,
             files,
             emulated: None,
             stop: Some(stop),
@@ -105,7 +105,7 @@ impl Azure {
 
     /// Starts three gateways, and an instance for each region, each with ways of its own to all of Azure.
     pub(crate) fn fleet(&self) -> Fleet<'_> {
-        self.fleet_at(|door| door.arm.clone())
+        self.fleet_at(|listener| listener.arm.clone())
     }
 
     /// As [`Azure::fleet`], but all reach the management API at one address, as in earnest.
@@ -113,17 +113,17 @@ impl Azure {
         self.fleet_at(|_| self.cloud.arm.url())
     }
 
-    fn fleet_at(&self, arm: impl Fn(&Door) -> Url) -> Fleet<'_> {
+    fn fleet_at(&self, arm: impl Fn(&Endpoints) -> Url) -> Fleet<'_> {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let gateways = VANTAGES.map(|region| Gateway::start(region, any).expect("a free port"));
-        let apps = self.doors.iter().map(|door| {
+        let apps = self.listeners.iter().map(|listener| {
             let path = self.file(
-                &format!("{}.yaml", door.label),
-                &self.config(door, &arm(door), &gateways),
+                &format!("{}.yaml", listener.label),
+                &self.config(listener, &arm(listener), &gateways),
             );
             let settings = config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
             let app = App::begin(Start::unwatched(settings)).unwrap_or_else(|error| panic!("{error}"));
-            (door.label.clone(), app)
+            (listener.label.clone(), app)
         });
         Fleet {
             azure: self,
@@ -132,8 +132,8 @@ impl Azure {
         }
     }
 
-    fn config(&self, door: &Door, arm: &Url, gateways: &[Gateway]) -> String {
-        let vantage = &door.label;
+    fn config(&self, listener: &Endpoints, arm: &Url, gateways: &[Gateway]) -> String {
+        let vantage = &listener.label;
         let mut text = format!(
             "listeners: [ {{ address: 127.0.0.1:0 }} ]\nadmin: {{ address: 127.0.0.1:0 }}\nworkers: 1\nhere: {vantage}\n\
              access_log: off\n\
@@ -149,7 +149,7 @@ impl Azure {
         }
         let store = match &self.emulated {
             Some(container) => format!("container: \"{container}\", signature_file: ./signature"),
-            None => format!("container: \"{}portolan\"", door.blob),
+            None => format!("container: \"{}portolan\"", listener.blob),
         };
         let _ = write!(
             text,
@@ -165,7 +165,7 @@ impl Azure {
             entra::TENANT,
             entra::CLIENT_ID,
             arm,
-            door.entra,
+            listener.entra,
             SUSTAIN.as_secs(),
             RESTORE.as_secs(),
         );
@@ -234,7 +234,7 @@ impl Drop for Azure {
     }
 }
 
-async fn open() -> (Cloud, Vec<Door>) {
+async fn open() -> (Cloud, Vec<Endpoints>) {
     let cloud = Cloud::start_tls(&Clock::running()).await.expect("free ports");
     let origin = |region: &str| Origin {
         name: format!("gw-{region}"),
@@ -257,11 +257,11 @@ async fn open() -> (Cloud, Vec<Door>) {
     cloud.blob.create_container("portolan");
     // A lease of 15 s, the shortest there is, lasts 4.5 s; leaders trust it for 4 s.
     cloud.blob.lease_second(Duration::from_millis(300));
-    let mut doors = Vec::new();
+    let mut listeners = Vec::new();
     for vantage in VANTAGES {
-        doors.push(cloud.open_door(vantage).await.expect("free ports"));
+        listeners.push(cloud.open_listener(vantage).await.expect("free ports"));
     }
-    (cloud, doors)
+    (cloud, listeners)
 }
 
 /// An instance of the program in each region, and the regions' gateways.
@@ -367,9 +367,9 @@ impl Fleet<'_> {
         self.until_led_by(&VANTAGES).await
     }
 
-    /// Waits until the leader has nothing under way.
+    /// Waits until the leader has nothing in progress.
     pub(crate) async fn until_idle(&self, leader: &str) {
-        self.until(leader, "nothing is under way", |status| {
+        self.until(leader, "nothing is in progress", |status| {
             let pending = status.ledger().is_none_or(|ledger| ledger.pending.is_some());
             status.leader.leads && status.leader.plan.is_some() && !pending
         })

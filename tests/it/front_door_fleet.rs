@@ -1,5 +1,5 @@
 //! Three instances of the whole program, a Front Door and a store between them, as the acceptance asks: real sockets, real
-//! clients, and stand-ins for Azure that know its contract.
+//! clients, and fakes for Azure that know its contract.
 
 use crate::azure::{Azure, DEMOTED, RESTORE, RESTORED, SUSTAIN, VANTAGES};
 use portolan_azure_fakes::Fault;
@@ -80,7 +80,7 @@ async fn a_region_dies_and_comes_back(azure: Azure) {
 #[tokio::test]
 async fn the_leader_dies_in_the_middle_of_an_operation() {
     let azure = Azure::start(None).await;
-    azure.cloud.arm.play(Behaviour::Operations {
+    azure.cloud.arm.set_behaviour(Behaviour::Operations {
         last: None,
         ending: Ending::Succeeded,
     });
@@ -137,7 +137,7 @@ async fn a_vantage_cut_off_changes_nothing_and_fails_open() {
 }
 
 #[tokio::test]
-async fn with_two_of_three_cut_off_nothing_is_published_and_it_is_told() {
+async fn with_two_of_three_cut_off_nothing_is_published_and_an_alert_is_raised() {
     let azure = Azure::start(None).await;
     let fleet = azure.fleet();
     fleet.until_all_vote().await;

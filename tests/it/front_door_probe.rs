@@ -33,7 +33,7 @@ async fn until_probe(world: &World, path: &str, status: u16) -> Duration {
 }
 
 #[tokio::test]
-async fn a_region_that_dies_is_told_within_three_seconds_and_comes_back() {
+async fn probes_of_a_region_that_dies_fail_within_three_seconds_until_it_recovers() {
     let world = setup().start();
     world.until_healthy().await;
     assert_eq!(probe(&world, Method::HEAD, "shop/westeurope").await.status, 200);
@@ -68,7 +68,7 @@ async fn a_region_that_dies_is_told_within_three_seconds_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_service_without_any_fit_region_says_so() {
+async fn probes_of_a_service_without_a_healthy_region_fail() {
     let world = Setup::regions(&["westeurope", "eastus2"])
         .with("front_door: { mode: off, probe: { healthy_after: 0s } }")
         .start();
@@ -138,7 +138,7 @@ async fn nothing_below_the_path_reaches_a_gateway_and_everything_beside_it_does(
 }
 
 #[tokio::test]
-async fn a_reload_brings_the_path_moves_it_and_takes_it_away() {
+async fn a_reload_adds_moves_and_removes_the_path() {
     let world = World::start();
     world.until_healthy().await;
     // Without a section it is a path like any other.
@@ -185,7 +185,7 @@ async fn until_isolated(world: &World, isolated: bool) {
 }
 
 #[tokio::test]
-async fn an_instance_that_reaches_nobody_holds_it_against_nobody() {
+async fn an_instance_that_reaches_no_gateway_reports_none_unhealthy() {
     // Without checks a refused connection does not prove that the host is there.
     let world = Setup::three_regions()
         .service("health_check: off")

@@ -1,4 +1,4 @@
-//! The publisher as a part of the program, before a stand-in for Azure: what it is fed, what is shown of it, and that it
+//! The publisher as a part of the program, before a fake of Azure: what it is fed, what is shown of it, and that it
 //! starts anew, fails and ends without anybody's requests noticing.
 
 use portolan::front_door::view::{FrontDoorView, PublisherView};
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A Front Door with an origin for every region, and a container to meet in.
 async fn azure() -> Cloud {
-    let cloud = Cloud::start(&Clock::running()).await.expect("a stand-in");
+    let cloud = Cloud::start(&Clock::running()).await.expect("a fake Azure");
     let origin = |region: &str| Origin {
         name: format!("gw-{region}"),
         host_name: format!("gw-{region}.example.net"),
@@ -284,7 +284,7 @@ async fn at_the_end_the_lease_is_given_back() {
 }
 
 #[tokio::test]
-async fn one_that_cannot_start_says_so_and_stops_nothing() {
+async fn a_publisher_that_cannot_start_is_reported_and_stops_nothing() {
     let cloud = azure().await;
     let setup = setup(&cloud, "apply");
     let world = setup.start();

@@ -1,8 +1,8 @@
-//! Calls to the management API: our token, our limits, our reading of the answers, under the generated clients.
+//! The transport below the generated clients of the management API: token, limits, answers.
 //!
 //! The generated clients put the bearer into the request before anything can be checked, follow links to any host with it,
 //! and their pipeline prints it at debug level. They get a placeholder instead; the token is put in here, for requests to
-//! the configured host only. A token that is refused is renewed once.
+//! the configured host only. A token that is rejected is renewed once.
 
 use crate::identity::{Identity, IdentityError};
 use crate::net::{Net, NetError};
@@ -23,7 +23,7 @@ const OURSELVES: &str = concat!("portolan/", env!("CARGO_PKG_VERSION"));
 /// Why a call was not answered.
 #[derive(Debug, Error)]
 pub enum ArmError {
-    /// Our token may not go there.
+    /// The URL is not on the host of the management API.
     #[error("will not send our token to {0}: it is not the configured management API")]
     Foreign(String),
     /// There is no token.
@@ -34,7 +34,7 @@ pub enum ArmError {
     Net(#[from] NetError),
 }
 
-/// What the API says is left of our allowance. `None` until it said so.
+/// The remaining rate limit as reported by the API. `None` until it is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowance {
     /// Reads.
@@ -66,7 +66,7 @@ impl Arm {
         }
     }
 
-    /// What is left of our allowance.
+    /// The remaining rate limit.
     pub fn allowance(&self) -> Allowance {
         *self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,14 +105,14 @@ impl Arm {
 
     async fn attempt(&self, url: &Url, method: &Method, headers: &HeaderMap, body: Bytes) -> Result<Reply, ArmError> {
         let token = self.identity.token(&self.scope).await?;
-        let refuse = |error: &dyn std::fmt::Display| NetError::Request(error.to_string());
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret())).map_err(|error| refuse(&error))?;
+        let reject = |error: &dyn std::fmt::Display| NetError::Request(error.to_string());
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.secret())).map_err(|error| reject(&error))?;
         bearer.set_sensitive(true);
         let mut request = http::Request::builder()
             .method(method)
             .uri(url.as_str())
             .body(body)
-            .map_err(|error| refuse(&error))?;
+            .map_err(|error| reject(&error))?;
         *request.headers_mut() = headers.clone();
         request.headers_mut().insert(AUTHORIZATION, bearer);
         request
@@ -157,8 +157,8 @@ impl Reply {
     }
 }
 
-/// The transport of one generated call: it keeps what really came back, since the generated clients hide headers, and the
-/// errors of the service behind their own.
+/// The transport of one generated call. It keeps the raw answer: the generated clients hide headers, and replace the errors
+/// of the service by their own.
 #[derive(Debug)]
 pub(crate) struct Tap {
     arm: Arm,
@@ -232,7 +232,7 @@ fn response(reply: &Reply) -> legacy::Response {
     )
 }
 
-/// What the generated clients are given for a token.
+/// The token that the generated clients are given.
 #[derive(Debug)]
 pub(crate) struct Placeholder;
 

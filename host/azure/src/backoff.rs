@@ -3,12 +3,12 @@
 use crate::settings::Timing;
 use std::time::Duration;
 
-/// What may be done about a failure.
+/// When a failed request may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// Nothing was accepted and the cause may pass: again soon, but not before the service says.
+    /// Nothing was accepted and the cause may pass: soon, but not before `Retry-After`.
     Soon(Option<Duration>),
-    /// The service refused, or the operation failed: the same again would be refused again. Slowly.
+    /// The service rejected it, or the operation failed: the same request would fail again, so slowly.
     Slowly,
 }
 
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_a_bound_and_heed_the_service() {
+    fn pauses_grow_to_a_bound_and_honour_retry_after() {
         let timing = Timing::default();
         let secs = |remedy, failures| pause(remedy, failures, &timing).as_secs();
         assert_eq!([1, 2, 3, 99].map(|n| secs(Remedy::Soon(None), n)), [10, 20, 40, 3600]);

@@ -1,4 +1,4 @@
-//! What every region should be made, from the votes, from what it was made before, and from the caps. Pure.
+//! The desired state of every region, from the votes, its state before, and the caps. Pure.
 
 use crate::intent::Intent;
 use crate::ledger::Demotion;
@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// The rules that a decision follows, taken from the settings.
+/// The settings that a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// Our origins.
+    /// The configured origins.
     pub origins: &'a [Baseline],
-    /// What is never done.
+    /// Limits on changes.
     pub caps: Caps,
-    /// How long findings must hold.
+    /// How long observations must hold.
     pub timing: &'a Timing,
 }
 
@@ -32,12 +32,12 @@ impl<'a> From<&'a Settings> for Rules<'a> {
     }
 }
 
-/// What was done before, as far as it matters now.
+/// Earlier changes, as far as the decision depends on them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Past<'a> {
-    /// What each region was last made. A region that is missing is at its baseline.
+    /// The last state of each region. A missing region is at its baseline.
     pub intents: &'a BTreeMap<RegionName, Intent>,
-    /// The demotions of late.
+    /// Recent demotions.
     pub demotions: &'a [Demotion],
 }
 
@@ -47,29 +47,29 @@ impl Past<'_> {
     }
 }
 
-/// What every region should be made.
+/// The desired state of every region.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// By region.
     pub intents: BTreeMap<RegionName, Intent>,
-    /// What is not done yet, or not at all, and why.
+    /// Changes that are held back, with reasons.
     pub holds: Vec<Hold>,
-    /// Why nothing at all may be changed now, not even back.
+    /// Why all changes are suspended, restoring included.
     pub suspended: Option<Suspended>,
 }
 
-/// Something that is not done.
+/// A change that is held back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// The region.
     pub region: RegionName,
-    /// What it would be made.
+    /// The state it would get.
     pub wish: Intent,
     /// Why not.
     pub why: HoldReason,
 }
 
-/// Why something is not done.
+/// Why a change is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldReason {
     /// It has not looked unhealthy, or healthy, for long enough.
@@ -86,11 +86,11 @@ pub enum HoldReason {
         /// When the window ends.
         until: StoreTime,
     },
-    /// No enabled origin would be left: the service would refuse.
+    /// No enabled origin would be left: the service would reject it.
     LastEnabled,
 }
 
-/// Why nothing may be changed.
+/// Why all changes are suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspended {
     /// Too few vantages vote.
@@ -139,17 +139,17 @@ pub(crate) fn decide(rules: Rules<'_>, tally: &Tally, past: Past<'_>, now: Store
     let mut leaving = Vec::new();
     for origin in rules.origins {
         let was = past.of(&origin.region);
-        let said = tally.regions.get(&origin.region).unwrap_or(&no_votes);
+        let votes_on_it = tally.regions.get(&origin.region).unwrap_or(&no_votes);
         // What was found before a suspension ended counts from its end: regions come back one after the other.
-        let said = &said.since_settled(tally.settled_for);
+        let votes_on_it = &votes_on_it.since_settled(tally.settled_for);
         // An origin that the operator has disabled gets no traffic: there is nothing to take from it.
         let wish = if origin.state.enabled {
-            wish(was, said, rules.timing, &origin.region, &mut decision.holds)
+            wish(was, votes_on_it, rules.timing, &origin.region, &mut decision.holds)
         } else {
             Intent::Baseline
         };
         if was == Intent::Baseline && wish != Intent::Baseline {
-            leaving.push((said.unhealthy.agreed_for, origin.region.clone(), wish));
+            leaving.push((votes_on_it.unhealthy.agreed_for, origin.region.clone(), wish));
         }
         decision.intents.insert(origin.region.clone(), wish);
     }
@@ -177,7 +177,7 @@ pub(crate) fn wanted(baseline: &OriginState, intent: Intent, drain: DrainAction)
     }
 }
 
-/// Why nothing may be changed by these votes, if so.
+/// Why these votes suspend all changes, if they do.
 pub(crate) fn suspended(origins: &[Baseline], tally: &Tally) -> Option<Suspended> {
     if !tally.is_quorate() {
         return Some(Suspended::no_quorum(tally));
@@ -187,7 +187,7 @@ pub(crate) fn suspended(origins: &[Baseline], tally: &Tally) -> Option<Suspended
         tally
             .regions
             .get(&origin.region)
-            .is_some_and(|said| said.unhealthy.agreed_for.is_some())
+            .is_some_and(|votes_on_it| votes_on_it.unhealthy.agreed_for.is_some())
     };
     let (bad, of) = (origins.iter().filter(looks_bad).count(), origins.len());
     (bad * 2 > of).then_some(Suspended::MostLookBad { bad, of })
@@ -198,7 +198,7 @@ fn keep(rules: Rules<'_>, past: Past<'_>) -> BTreeMap<RegionName, Intent> {
     regions.map(|region| (region.clone(), past.of(region))).collect()
 }
 
-fn wish(was: Intent, said: &RegionTally, timing: &Timing, region: &RegionName, holds: &mut Vec<Hold>) -> Intent {
+fn wish(was: Intent, votes_on_it: &RegionTally, timing: &Timing, region: &RegionName, holds: &mut Vec<Hold>) -> Intent {
     let mut hold = |wish, held: Option<Duration>, needed| {
         holds.push(Hold {
             region: region.clone(),
@@ -209,22 +209,22 @@ fn wish(was: Intent, said: &RegionTally, timing: &Timing, region: &RegionName, h
             },
         });
     };
-    if said.draining.agreed_for.is_some() {
+    if votes_on_it.draining.agreed_for.is_some() {
         return Intent::Drained;
     }
-    if said.unhealthy.for_at_least(timing.sustain) {
+    if votes_on_it.unhealthy.for_at_least(timing.sustain) {
         return Intent::Demoted;
     }
     match was {
         Intent::Baseline => {
-            if said.unhealthy.agreed_for.is_some() {
-                hold(Intent::Demoted, said.unhealthy.agreed_for, timing.sustain);
+            if votes_on_it.unhealthy.agreed_for.is_some() {
+                hold(Intent::Demoted, votes_on_it.unhealthy.agreed_for, timing.sustain);
             }
             Intent::Baseline
         }
-        Intent::Demoted | Intent::Drained if said.healthy.for_at_least(timing.restore) => Intent::Baseline,
+        Intent::Demoted | Intent::Drained if votes_on_it.healthy.for_at_least(timing.restore) => Intent::Baseline,
         Intent::Demoted | Intent::Drained => {
-            hold(Intent::Baseline, said.healthy.agreed_for, timing.restore);
+            hold(Intent::Baseline, votes_on_it.healthy.agreed_for, timing.restore);
             was
         }
     }

@@ -1,4 +1,4 @@
-//! The difference between what is wanted and what is there, as a list of changes. Pure.
+//! The difference between desired and observed origins, as a list of changes. Pure.
 
 use crate::intent::Intent;
 use crate::names::region;
@@ -7,22 +7,22 @@ use portolan_core::id::RegionName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What one of our origins should be.
+/// The desired state of a configured origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The region it stands for.
     pub region: RegionName,
     /// Its name.
     pub origin: String,
-    /// What the region was made before.
+    /// The region's state before.
     pub was: Intent,
-    /// What it should be made.
+    /// The desired state of the region.
     pub intent: Intent,
-    /// The members that follow from that.
+    /// The members for that state.
     pub state: OriginState,
 }
 
-/// A change of one origin. Absolute values: to send it twice does no harm.
+/// A change of one origin. Values are absolute, so that sending it twice is harmless.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The region it stands for.
@@ -30,9 +30,9 @@ pub struct Change {
     pub region: RegionName,
     /// Its name.
     pub origin: String,
-    /// What the region was made before.
+    /// The region's state before.
     pub was: Intent,
-    /// What the change makes it.
+    /// The region's state after.
     pub intent: Intent,
     /// All three members as they will be.
     pub state: OriginState,
@@ -53,7 +53,7 @@ impl Change {
         }
     }
 
-    /// What could take capacity away goes last: first all that gives, then demotions, then what disables.
+    /// Changes that add capacity go first, then demotions, then those that disable.
     fn order(&self) -> u8 {
         match (self.set.enabled, self.set.priority) {
             (Some(false), _) => 2,
@@ -63,8 +63,8 @@ impl Change {
     }
 }
 
-/// The changes that lead from what is there to what is wanted, in the order in which to send them. Origins that are not
-/// there are left alone: nothing is ever created.
+/// The changes from the observed to the desired origins, in the order in which to send them. Missing origins are never
+/// created.
 pub fn diff(wanted: &[Wanted], observed: &Observed) -> Vec<Change> {
     let mut changes: Vec<Change> = wanted
         .iter()
@@ -86,7 +86,7 @@ pub fn diff(wanted: &[Wanted], observed: &Observed) -> Vec<Change> {
     changes
 }
 
-/// The members of one that are not the other's.
+/// The members of one that differ from the other's.
 fn differing(of: &Members, to: &Members) -> Members {
     Members {
         priority: of.priority.filter(|_| of.priority != to.priority),
@@ -95,7 +95,7 @@ fn differing(of: &Members, to: &Members) -> Members {
     }
 }
 
-/// What is there after a change.
+/// The origins after a change.
 pub fn apply(observed: &mut Observed, change: &Change) {
     if let Some(ObservedOrigin { members, .. }) = observed.origins.get_mut(&key(&change.origin)) {
         members.priority = change.set.priority.or(members.priority);
@@ -104,8 +104,8 @@ pub fn apply(observed: &mut Observed, change: &Change) {
     }
 }
 
-/// Takes out the changes after which no origin of the whole group would be enabled: the service refuses them, and a group
-/// without an origin refuses everybody.
+/// Separates the changes after which no origin of the group would be enabled: the service rejects them, and a group without
+/// an enabled origin serves no request.
 pub fn without_last_enabled(changes: Vec<Change>, observed: &Observed) -> (Vec<Change>, Vec<Change>) {
     let mut model = observed.clone();
     changes.into_iter().partition(|change| {
@@ -125,12 +125,12 @@ pub fn without_last_enabled(changes: Vec<Change>, observed: &Observed) -> (Vec<C
     })
 }
 
-/// What others changed between two readings, in words: origins that came and went, and members that are not ours.
+/// Changes by other clients between two reads, as text: added and removed origins, and members that are not managed here.
 pub fn others(earlier: &Observed, now: &Observed) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut texts = Vec::new();
     for (name, origin) in &now.origins {
         match earlier.origins.get(name) {
-            None => said.push(format!("origin {name} was added")),
+            None => texts.push(format!("origin {name} was added")),
             Some(before) => {
                 let names = before
                     .rest
@@ -139,7 +139,7 @@ pub fn others(earlier: &Observed, now: &Observed) -> Vec<String> {
                 for member in names {
                     let (old, new) = (before.rest.get(member), origin.rest.get(member));
                     if old != new {
-                        said.push(format!(
+                        texts.push(format!(
                             "origin {name}: {member} changed from {} to {}",
                             Json(old),
                             Json(new)
@@ -150,8 +150,8 @@ pub fn others(earlier: &Observed, now: &Observed) -> Vec<String> {
         }
     }
     let gone = earlier.origins.keys().filter(|name| !now.origins.contains_key(*name));
-    said.extend(gone.map(|name| format!("origin {name} was removed")));
-    said
+    texts.extend(gone.map(|name| format!("origin {name} was removed")));
+    texts
 }
 
 struct Json<'a>(Option<&'a serde_json::Value>);

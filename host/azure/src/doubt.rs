@@ -1,7 +1,7 @@
 //! Whether an instance may trust its own view of the regions. Pure.
 //!
-//! An instance whose own network fails sees every region fail. When it calls more than half of the regions unhealthy, or
-//! reaches no gateway at all, the likelier cause is its own side: its vote then abstains (fail static).
+//! An instance whose own network fails sees every region fail. When it sees more than half of the regions unhealthy, or
+//! reaches no gateway at all, its own network is the likelier cause: its vote then abstains (fail static).
 
 use crate::health::LocalView;
 use portolan_core::health::State;
@@ -16,7 +16,7 @@ pub struct Doubt {
 }
 
 impl Doubt {
-    /// Takes in the view of `now`. Returns whether doubt began or ended with it.
+    /// Updates with the view of `now`. Returns whether doubt began or ended.
     pub fn update(&mut self, view: &LocalView, now: Instant) -> bool {
         let before = self.doubted;
         self.doubted = is_implausible(view);
@@ -37,7 +37,7 @@ impl Doubt {
     }
 }
 
-/// Whether a view says more of the instance's own network than of the regions.
+/// Whether the instance's own network is the likelier cause of a view.
 fn is_implausible(view: &LocalView) -> bool {
     let unhealthy = view.regions.iter().filter(|region| region.state == State::Unhealthy);
     view.isolated || unhealthy.count() * 2 > view.regions.len()

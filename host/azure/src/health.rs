@@ -11,9 +11,9 @@ pub struct RegionHealth {
     pub region: RegionName,
     /// The state. [`State::Unknown`] and [`State::Warming`] are no vote, neither for nor against.
     pub state: State,
-    /// Since when, by the monotonic clock: a clock that is set has no say in it.
+    /// Since when, by the monotonic clock, which steps of the wall clock do not change.
     pub since: Instant,
-    /// What it rests on, for people: `probe timed out`, `5 connection failures`.
+    /// The evidence, for operators: `probe timed out`, `5 connection failures`.
     pub evidence: String,
 }
 

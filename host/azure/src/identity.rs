@@ -1,7 +1,7 @@
 //! One credential, its tokens kept until shortly before they expire.
 //!
 //! The credentials of the Azure crates keep tokens of their own; that of the command line does not, and none forgets a token
-//! that the service refuses. So tokens are kept here, and a refused one takes its credential with it.
+//! that the service rejects. So tokens are kept here, and a rejected one discards its credential as well.
 
 use crate::net::{Net, causes};
 use crate::settings::{Cloud, Credential, SecretSource};
@@ -24,13 +24,13 @@ use tokio::time::{Instant, timeout};
 
 /// A token is renewed this long before it ends, or in the second half of a shorter life.
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
-/// While the old token is good, the authority may take this long, and is then left alone for [`REST`].
+/// While the old token is valid, a request to the authority may take this long; after that there is none for [`REST`].
 const PATIENCE: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_secs(30);
-/// The first token may take this long, with all that the credential tries: those of the Azure crates go on for over a
-/// minute where there is no metadata service, whatever retries they are given.
+/// The limit for the first token, retries of the credential included: without a metadata service the Azure crates retry for
+/// over a minute, whatever retry options they are given.
 const FIRST_PATIENCE: Duration = Duration::from_secs(8);
-/// The command line of Azure is a program that starts slowly.
+/// The Azure CLI starts slowly.
 const FIRST_PATIENCE_CLI: Duration = Duration::from_secs(30);
 
 /// Why there is no token.
@@ -39,12 +39,12 @@ pub enum IdentityError {
     /// The secret cannot be read.
     #[error("failed to read the secret from {0}: {1}")]
     Secret(String, String),
-    /// The authority gives none, or cannot be asked.
+    /// The authority issued none, or was not reached.
     #[error("failed to get a token by {kind}: {reason}")]
     Token {
         /// The kind of credential.
         kind: &'static str,
-        /// What it says.
+        /// The cause.
         reason: String,
     },
 }
@@ -58,8 +58,8 @@ pub struct Identity {
     state: Mutex<Kept>,
 }
 
-/// The transport of a credential. It reports a failure so that the credential does not try again, and remembers it: whoever
-/// needs the token decides when to try again, and gets to know the cause.
+/// The transport of a credential. It reports a failure so that the credential does not retry, and keeps the cause: the caller
+/// decides when to retry, and reports the cause.
 #[derive(Clone, Debug)]
 struct TokenNet {
     net: Net,
@@ -102,18 +102,18 @@ struct Kept {
     tokens: HashMap<String, Token>,
 }
 
-/// Times are monotonic: a clock that is set neither ends a token nor prolongs it.
+/// Times are monotonic: a step of the wall clock neither expires a token nor prolongs it.
 #[derive(Clone, Debug)]
 struct Token {
     secret: Secret,
-    /// By the wall clock, for those who ask by it.
+    /// By the wall clock, for the Azure crates.
     expires_on: OffsetDateTime,
     renew_at: Instant,
     ends_at: Instant,
 }
 
 impl Identity {
-    /// An identity; nothing is asked yet.
+    /// An identity. No token is requested yet.
     pub fn new(kind: Credential, cloud: &Cloud, net: Net) -> Self {
         let cloud = cloud.authority.as_ref().map(|authority| {
             let mut custom = CustomConfiguration::default();
@@ -139,7 +139,7 @@ impl Identity {
         self.access(scope).await.map(|token| token.secret)
     }
 
-    /// Forgets all tokens, since the service refused one, and the credential that would give the same again.
+    /// Discards all tokens, since the service rejected one, and the credential, which would return the same token again.
     pub async fn forget(&self) {
         *self.state.lock().await = Kept::default();
     }
@@ -166,7 +166,7 @@ impl Identity {
             (Ok(Err(error)), None) => Err(error),
             (Err(_), None) => {
                 let cause = self.net.failure().map(|failure| format!(": {failure}"));
-                Err(self.refused(&format!("none within {patience:?}{}", cause.unwrap_or_default())))
+                Err(self.rejected(&format!("none within {patience:?}{}", cause.unwrap_or_default())))
             }
             (failed, Some(mut old)) => {
                 let reason = match failed {
@@ -189,7 +189,7 @@ impl Identity {
         let token = credential
             .get_token(&[scope], None)
             .await
-            .map_err(|error| self.refused(&causes(&error)))?;
+            .map_err(|error| self.rejected(&causes(&error)))?;
         let left = Duration::try_from(token.expires_on - OffsetDateTime::now_utc()).unwrap_or_default();
         let now = Instant::now();
         Ok(Token {
@@ -236,10 +236,10 @@ impl Identity {
             .map(|credential| credential as _),
             Credential::AzureCli => AzureCliCredential::new(None).map(|credential| credential as _),
         };
-        made.map_err(|error| self.refused(&causes(&error)))
+        made.map_err(|error| self.rejected(&causes(&error)))
     }
 
-    fn refused(&self, reason: &str) -> IdentityError {
+    fn rejected(&self, reason: &str) -> IdentityError {
         IdentityError::Token {
             kind: self.kind.as_str(),
             reason: reason.to_owned(),

@@ -1,22 +1,22 @@
-//! What is wanted for a region. Pure.
+//! The intended state of a region. Pure.
 
 use serde::{Deserialize, Serialize};
 
-/// What is wanted for a region.
+/// The intended state of a region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Intent {
     /// As configured.
     #[default]
     Baseline,
-    /// Tried last.
+    /// The last priority.
     Demoted,
-    /// Taken out by an operator.
+    /// Drained by an operator.
     Drained,
 }
 
 impl Intent {
-    /// The word for it.
+    /// Its name in JSON, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Baseline => "baseline",

@@ -1,19 +1,19 @@
 //! Until when a leader may write. Pure: by the monotonic clock, and with a margin.
 //!
 //! The lease begins at the store some time after the request for it was sent, so it ends no earlier than counted from the
-//! sending. Whoever stops a margin before that never writes under a lease that another may hold.
+//! sending. A leader that stops a margin before that never writes under a lease that another instance may hold.
 
 use crate::settings::LeaseTiming;
 use crate::store::LeaseId;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A time of leading, from one acquisition of the lease to its end.
+/// A leader's term, from the acquisition of the lease to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Term {
-    /// Tells terms of this process apart.
+    /// Numbers the terms of this process.
     pub number: u64,
-    /// What writes under the lease carry.
+    /// The lease id, sent with every write under the lease.
     pub lease: LeaseId,
     /// From here on the lease counts as lost, unless it is renewed before.
     pub ends: Instant,

@@ -1,6 +1,6 @@
-//! What the leaders hand on to one another, in the leased blob.
+//! The state that each leader passes to the next, in the leased blob.
 //!
-//! Times in it are the store's: every leader reads the same clock, whatever its own says.
+//! Times in it are the store's: every leader reads the same clock, whatever its own shows.
 
 use crate::backoff::{Remedy, pause};
 use crate::diff::Change;
@@ -14,45 +14,45 @@ use portolan_core::id::RegionName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the leaders hand on.
+/// The state that each leader passes to the next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ledger {
-    /// Grows by one with every leader. A write under an older lease is refused by the store.
+    /// Grows by one with every leader. The store rejects writes under an older lease.
     pub epoch: u64,
     /// Who leads, or led last.
     pub holder: Option<VantageName>,
-    /// What each region was last made, or is being made.
+    /// The last state of each region, a change in progress included.
     #[serde(with = "by_region")]
     pub intents: BTreeMap<RegionName, Intent>,
-    /// What each origin was last seen to be after a change of ours: what differs from it, others did.
+    /// Each origin as last observed after a change of a leader: a difference from it is drift.
     #[serde(with = "by_region")]
     pub published: BTreeMap<RegionName, OriginState>,
-    /// The change set under way.
+    /// The change set in progress.
     pub pending: Option<Pending>,
     /// When the last change set was begun.
     pub last_change: Option<StoreTime>,
-    /// The demotions of late.
+    /// Recent demotions.
     pub demotions: Vec<Demotion>,
     /// Change sets that failed since the last one that did not.
     pub failures: u32,
-    /// Not before this may the next one be tried, after a failure.
+    /// After a failure, the next one is not tried before this.
     pub retry_at: Option<StoreTime>,
     /// Why the last one failed.
     pub last_error: Option<String>,
 }
 
-/// A change set that was begun: written before the first request of it is sent, so that the next leader knows.
+/// A change set that was begun: written before the first request of it is sent, so that the next leader finds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// All changes of the set, in order.
     pub changes: Vec<Change>,
-    /// So many of them are done.
+    /// How many of them are done.
     pub done: usize,
-    /// So many, from `done` on, the request under way carries. Zero: none is under way.
+    /// How many, from `done` on, the request in progress carries. Zero: there is none.
     pub carried: usize,
-    /// Where the service reports on the request under way. `None` while it is not known whether it arrived, and for
-    /// services that do not say: then the origins themselves are watched.
+    /// Where the service reports on the request in progress. `None` while it is unknown whether it arrived, and for services
+    /// that name no URL: then the origins themselves are polled.
     pub operation: Option<Operation>,
     /// When the set was begun.
     pub started: StoreTime,
@@ -61,33 +61,32 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The changes that the request under way carries.
+    /// The changes that the request in progress carries.
     pub fn under_way(&self) -> &[Change] {
         let end = self.changes.len().min(self.done + self.carried);
         self.changes.get(self.done..end).unwrap_or(&[])
     }
 
-    /// The changes not done yet, under way or not.
+    /// The changes not done yet, in progress or not.
     pub fn left(&self) -> &[Change] {
         self.changes.get(self.done..).unwrap_or(&[])
     }
 }
 
-/// How a change set came to nothing.
+/// How a change set failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Nothing was accepted: as if it had never been begun.
+    /// Nothing was accepted: as if it had never been sent.
     NotAccepted,
     /// It was accepted and failed.
     Failed,
-    /// It was accepted, and is waited for no longer.
+    /// It was accepted, and was not done in time.
     Overdue,
 }
 
 impl Ledger {
-    /// Brings moments that are yet to come by the store's clock back to now: it has been set back, and nothing may wait for
-    /// as long as that was.
-    pub fn heed_clock(&mut self, now: StoreTime, timing: &Timing) {
+    /// Clamps moments in the future to now: the store's clock was set back, and no pause may grow by that.
+    pub fn clamp_to_clock(&mut self, now: StoreTime, timing: &Timing) {
         let past = |moment: &mut StoreTime| *moment = (*moment).min(now);
         self.last_change.iter_mut().for_each(past);
         self.demotions.iter_mut().for_each(|demotion| past(&mut demotion.at));
@@ -99,7 +98,7 @@ impl Ledger {
         self.retry_at = self.retry_at.map(|retry| retry.min(longest));
     }
 
-    /// Begins a change set. Nothing may be under way.
+    /// Begins a change set. No other may be in progress.
     pub fn begin(&mut self, changes: Vec<Change>, timing: &Timing, now: StoreTime) {
         self.demotions.retain(|demotion| now.since(demotion.at) < timing.window);
         for change in &changes {
@@ -122,7 +121,7 @@ impl Ledger {
         self.last_change = Some(now);
     }
 
-    /// The request under way is done. What of the rest is still `wanted` goes on; returns whether there is any.
+    /// The request in progress is done. The remaining changes that are still `wanted` follow; returns whether there are any.
     pub fn advance(&mut self, wanted: &[Change]) -> bool {
         let Some(mut pending) = self.pending.take() else {
             return false;
@@ -151,7 +150,7 @@ impl Ledger {
         true
     }
 
-    /// The change set came to nothing, or to less than was meant.
+    /// The change set failed, all of it or in part.
     pub fn fail(&mut self, how: Failure, remedy: Remedy, why: String, timing: &Timing, now: StoreTime) {
         let Some(pending) = self.pending.take() else {
             return;
@@ -167,8 +166,8 @@ impl Ledger {
         self.last_error = Some(why);
     }
 
-    /// Takes the ledger over. Of a change set that another began, only the request under way is waited for; the rest was
-    /// decided by votes of long ago.
+    /// Takes the ledger over. Of another leader's change set, only the request in progress is waited for; the rest was decided
+    /// by old votes.
     pub fn take_over(&mut self, holder: VantageName) {
         self.epoch += 1;
         self.holder = Some(holder);

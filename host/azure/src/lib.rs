@@ -1,29 +1,29 @@
 //! Publishes the regions' health to Azure Front Door.
 //!
-//! There are two ways. The **fast** one is the answer to Front Door's own health probes: seconds, see [`probe`]. The
+//! There are two ways. The **fast** one is the answer to Front Door's own health probes: it takes seconds, see [`probe`]. The
 //! **durable** one is the priority of each origin, written through the management API: a change takes up to twenty minutes to
-//! reach the edges, so only findings that last are published, and only by one instance at a time.
+//! reach the edges, so only lasting observations are published, by one instance at a time.
 //!
 //! Pure, in reading order; each uses those before it:
 //!
 //! | module | what it decides |
 //! |---|---|
 //! | [`origin`], [`settings`] | the members of an origin that are ours; the configuration, checked |
-//! | [`names`], [`health`], [`store_time`], [`intent`] | vantages; this instance's view; the store's clock; what a region is meant to be |
+//! | [`names`], [`health`], [`store_time`], [`intent`] | vantages; this instance's view; the store's clock; the intended state of a region |
 //! | `doubt` | whether this instance may trust its own view |
-//! | [`vote`] | what one vantage says, and whether it still counts |
-//! | `quorum` | what the vantages together say |
-//! | [`operation`] | what the service's answers mean |
+//! | [`vote`] | a vantage's view of the regions, and whether it still counts |
+//! | `quorum` | the count of all votes |
+//! | [`operation`] | the meaning of the service's answers |
 //! | [`diff`] | the changes from the origins as read to the origins as wanted |
 //! | `backoff` | how long to pause after a failure |
-//! | `ledger` | what leaders hand on to one another |
+//! | `ledger` | the state that each leader passes to the next |
 //! | `desired` | what every region should be, within the caps |
 //! | `lease` | until when a leader may write |
 //! | [`pace`] | when the next change may be sent |
-//! | `plan` | all of it joined: what is to be done now, and why not more |
+//! | `plan` | all of it joined: what is to be changed now, and what not, with reasons |
 //! | [`probe`] | the answers to Front Door's probes |
 //!
-//! Effects, each behind a trait of ours or below one:
+//! With effects, each behind a trait:
 //!
 //! | module | what it does |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Names of vantages, and regions as keys of what is stored.
+//! Names of vantages, and regions as keys of stored JSON.
 
 use portolan_core::id::RegionName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,7 +12,7 @@ use thiserror::Error;
 #[serde(try_from = "String", into = "String")]
 pub struct VantageName(Arc<str>);
 
-/// Not a name for a vantage.
+/// An invalid vantage name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("`{0}` is not a vantage name: use 1 to 63 lower-case letters, digits and hyphens")]
 pub struct BadVantageName(String);

@@ -17,14 +17,14 @@ use std::{fmt, io};
 use thiserror::Error;
 use url::Url;
 
-/// The most that an answer may carry.
+/// The largest accepted answer.
 const LARGEST_ANSWER: usize = 4 << 20;
 
 /// Why a request was not answered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NetError {
     /// Neither TLS nor on this machine.
-    #[error("refusing to call {0}: plain http would leave the machine")]
+    #[error("will not call {0}: plain http would leave the machine")]
     Plain(String),
     /// No connection: nothing was sent.
     #[error("failed to connect to {0}: {1}")]
@@ -38,7 +38,7 @@ pub enum NetError {
     /// An answer larger than 4 MiB.
     #[error("the answer of {0} is larger than {LARGEST_ANSWER} bytes")]
     TooLarge(String),
-    /// Something that is no request.
+    /// Not a valid request.
     #[error("not a request: {0}")]
     Request(String),
 }
@@ -49,10 +49,10 @@ pub enum TrustError {
     /// The file of further certificates cannot be read.
     #[error("cannot read certificates: {0}")]
     Pem(#[from] rustls::pki_types::pem::Error),
-    /// A certificate that rustls refuses, or its protocol versions.
+    /// A certificate that rustls rejects, or its protocol versions.
     #[error("cannot use certificates: {0}")]
     Tls(#[from] rustls::Error),
-    /// Nothing to trust at all.
+    /// No trusted certificate at all.
     #[error("no trusted certificates: install the system's (ca-certificates) or name a ca_file")]
     Nothing,
 }
@@ -151,9 +151,9 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
         next = cause.source();
     }

@@ -1,7 +1,7 @@
-//! Long-running operations: what an answer to a change, or to a poll, means. Pure.
+//! Long-running operations: reads the answers to changes and polls. Pure.
 //!
 //! The generated clients follow such operations on their own, without a deadline, to whatever host the answer names, and
-//! call an operation done that only said where to look. So they only send; this reads the answers.
+//! treat an answer that only names a poll URL as done. So they only send; the answers are read here.
 
 use crate::settings::Timing;
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use serde_json::Value;
 use std::time::Duration;
 use url::Url;
 
-/// Where the service reports on a change under way.
+/// Where the service reports on a change in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     /// Its URL, on the host of the management API.
     pub url: Url,
-    /// How to read what is there.
+    /// How to read the report.
     pub kind: Kind,
 }
 
@@ -57,16 +57,16 @@ impl Answer {
     }
 }
 
-/// How an accepted change goes on.
+/// What follows an accepted change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Started {
     /// It is done.
     Done,
     /// The service reports there.
     Poll(Operation),
-    /// The service does not say where: the resource itself is watched.
+    /// The service names no URL: the resource itself is polled.
     Watch,
-    /// The service names a place on another host, where our token must not go: the resource is watched instead.
+    /// The URL is on another host, which must not get the token: the resource is polled instead.
     Foreign(String),
 }
 
@@ -97,21 +97,21 @@ pub fn same_host(url: &Url, arm: &Url) -> bool {
         && url.port_or_known_default() == arm.port_or_known_default()
 }
 
-/// How far an operation is.
+/// The progress of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It runs: look again after that long.
     Running(Duration),
     /// It is done.
     Succeeded,
-    /// It failed, and nothing more will come.
+    /// It failed; this is final.
     Failed {
         /// The service's code.
         code: String,
-        /// The service's words.
+        /// The service's message.
         message: String,
     },
-    /// It cannot be read here: watch the resource.
+    /// It cannot be read here: poll the resource.
     Unreadable,
 }
 

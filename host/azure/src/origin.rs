@@ -1,4 +1,4 @@
-//! Origins: the three members of each that we own, as wanted and as read.
+//! Origins: the three members of each that are managed here, as desired and as observed.
 
 use portolan_core::id::RegionName;
 use serde::{Deserialize, Serialize};
@@ -79,11 +79,11 @@ impl Priority {
 }
 
 impl Weight {
-    /// What the service assumes when nothing is said.
+    /// The service's default.
     pub const DEFAULT: Self = Self(50);
 }
 
-/// The members of an origin that we own. Nothing else of it is ever written.
+/// The members of an origin that are managed here. No other member is ever written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginState {
     /// Which origins are tried first.
@@ -153,7 +153,7 @@ impl From<OriginState> for Members {
     }
 }
 
-/// How far the control plane is with an origin.
+/// The control plane's provisioning state of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provisioning {
@@ -161,23 +161,23 @@ pub enum Provisioning {
     Succeeded,
     /// The last change failed.
     Failed,
-    /// A change is under way: nothing may be sent now.
+    /// A change is in progress: nothing may be sent now.
     Running,
 }
 
 /// One origin as read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ObservedOrigin {
-    /// The three members that we own.
+    /// The three members that are managed here.
     pub members: Members,
-    /// How far the control plane is with it.
+    /// The control plane's provisioning state.
     pub provisioning: Provisioning,
-    /// All else that is set, by name: only compared, to report what others changed.
+    /// All other members that are set, by name: only compared, to report changes by other clients.
     pub rest: BTreeMap<String, serde_json::Value>,
 }
 
-/// An origin group (a backend pool of the classic Front Door) as read: ours and everybody's origins, by name in lower
-/// case, since the service compares names so.
+/// An origin group (a backend pool of the classic Front Door) as read: all its origins, configured here or not, by name in
+/// lower case, since the service compares names so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Observed {
     /// The origins by [`key`].
@@ -195,7 +195,7 @@ impl Observed {
         self.origins.get(&key(name))
     }
 
-    /// Whether a change is under way on any origin of the group.
+    /// Whether a change is in progress on any origin of the group.
     pub fn busy(&self) -> bool {
         self.origins
             .values()
@@ -203,14 +203,14 @@ impl Observed {
     }
 }
 
-/// An origin of ours: which region it stands for, and what the operator wants it to be in good times.
+/// A configured origin: its region, and its state when the region is healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Baseline {
     /// The region.
     pub region: RegionName,
     /// The origin's name (classic: the backend's address).
     pub origin: String,
-    /// Its members when nothing is wrong. Configuration only: never learned from the live resource, which we may have
-    /// changed ourselves.
+    /// Its members when the region is healthy. From the configuration only: never from the live resource, which a leader may
+    /// have changed.
     pub state: OriginState,
 }

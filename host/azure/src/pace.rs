@@ -12,13 +12,13 @@ pub enum Wait {
     Spacing(StoreTime),
     /// The last one failed.
     Backoff(StoreTime),
-    /// One is under way.
+    /// One is in progress.
     InFlight,
     /// The service is busy with a change that is not ours.
     Busy,
 }
 
-/// Whether the operator lets a change set go before its time.
+/// Whether an operator overrides spacing and pauses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Haste {
     /// Spacing and pauses are kept.
@@ -52,7 +52,7 @@ impl fmt::Display for Wait {
         match self {
             Self::Spacing(until) => write!(f, "until {until}: changes are spaced"),
             Self::Backoff(until) => write!(f, "until {until}: the last try failed"),
-            Self::InFlight => f.write_str("until the change set under way is done"),
+            Self::InFlight => f.write_str("until the change set in progress is done"),
             Self::Busy => f.write_str("until Front Door has finished a change by another"),
         }
     }

@@ -1,5 +1,5 @@
-//! What is to be done now, and why not more: votes, memory and the origins as read, joined. Pure and complete: carrying it
-//! out makes no further choices. Its `Display` is the diff that people read.
+//! The plan: from votes, ledger and observed origins, the changes to make now, and those that are held back. Pure and
+//! complete: applying it makes no further choices. Its `Display` is the diff for operators.
 
 use crate::desired::{Decision, Hold, HoldReason, Past, Rules, decide, wanted};
 use crate::diff::{Change, Wanted, diff, without_last_enabled};
@@ -15,33 +15,33 @@ use std::collections::BTreeMap;
 mod show;
 pub(crate) use show::All;
 
-/// What is to be done now.
+/// The changes to make now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What every region should be made, and what is held.
+    /// The desired states of the regions, and the changes held back.
     pub decision: Decision,
-    /// What every origin of ours should be.
+    /// The desired state of every configured origin.
     pub wanted: Vec<Wanted>,
     /// The changes, in order. Empty when all is as it should be, or while suspended.
     pub changes: Vec<Change>,
-    /// What has to be waited for before they are sent.
+    /// What they wait for.
     pub wait: Option<Wait>,
-    /// What others did to our members.
+    /// Changes of managed members by other clients.
     pub drift: Vec<Drift>,
-    /// Our origins that are not in the group.
+    /// Configured origins that are not in the group.
     pub missing: Vec<String>,
 }
 
-/// A member of ours that others changed.
+/// A change of an origin's managed members by another client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drift {
     /// The region.
     pub region: RegionName,
     /// Its origin.
     pub origin: String,
-    /// As we left it.
+    /// As published last.
     pub left: Members,
-    /// As it is.
+    /// As observed.
     pub found: Members,
 }
 
@@ -78,9 +78,9 @@ impl Plan {
                 .collect()
         };
         let mut wanted = wants(&decision);
-        let (mut changes, refused) = without_last_enabled(diff(&wanted, observed), observed);
-        if !refused.is_empty() {
-            for change in refused {
+        let (mut changes, rejected) = without_last_enabled(diff(&wanted, observed), observed);
+        if !rejected.is_empty() {
+            for change in rejected {
                 decision.intents.insert(change.region.clone(), change.was);
                 decision.holds.push(Hold {
                     region: change.region,
@@ -110,8 +110,8 @@ impl Plan {
     }
 }
 
-/// What each region was last made: as the ledger says. Of a region that it says nothing of, an origin that looks exactly as
-/// we would have left it is taken for our own work: the memory was lost, not the change.
+/// The last state of each region, from the ledger. For a region that is not in the ledger, an origin in exactly a state that
+/// a leader would have published counts as published: the ledger was lost, not the change.
 fn remembered(rules: Rules<'_>, ledger: &Ledger, observed: &Observed) -> BTreeMap<RegionName, Intent> {
     let recall = |origin: &Baseline| {
         if let Some(intent) = ledger.intents.get(&origin.region) {

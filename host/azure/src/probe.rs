@@ -1,7 +1,7 @@
 //! The answers to Front Door's health probes. Pure; they are prepared, a request only looks them up.
 //!
-//! Front Door takes 200 for healthy and all else for not, and asks every few seconds from every edge. The answer for a region
-//! suits a gateway that passes the probe path to the Portolan of its region (is this region healthy?); the answer for a
+//! Front Door counts 200 as healthy and every other status as unhealthy, and probes every few seconds from every edge. The
+//! answer for a region suits a gateway that passes the probe path to the Portolan of its region (is this region healthy?); the answer for a
 //! whole service suits Portolan as Front Door's origin (can any region serve?). Without a view the answer is 200.
 
 use crate::quorum::RegionTally;
@@ -25,15 +25,15 @@ pub struct GatewayView {
 /// The quorum's verdict on a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuorumVerdict {
-    /// There is no other vantage: the own view counts.
+    /// There is no other vantage: this instance's view decides.
     Alone,
     /// Too few votes count, or the count is too old.
     Unknown,
     /// The count.
     Counted {
-        /// Whether a quorum calls it unhealthy.
+        /// Whether a quorum sees it unhealthy.
         unhealthy: bool,
-        /// How many vantages do.
+        /// How many vantages see it unhealthy.
         votes: usize,
         /// Of how many vantages.
         of: usize,
@@ -56,7 +56,7 @@ impl QuorumVerdict {
 pub enum Reason {
     /// It is healthy.
     Healthy,
-    /// Nothing is known yet: 200.
+    /// No view yet: 200.
     Unknown,
     /// Too few votes count: 200.
     NoQuorum,
@@ -64,7 +64,7 @@ pub enum Reason {
     Stale,
     /// It is unhealthy as this instance, alone, sees it.
     OwnView,
-    /// So many of so many vantages call it unhealthy.
+    /// A quorum of vantages sees it unhealthy.
     Quorum {
         /// How many.
         votes: usize,
@@ -112,7 +112,7 @@ pub struct ProbeAnswerer {
     services: Vec<(ServiceName, Vec<Gauge>)>,
 }
 
-/// One gateway's answer and since when the view says otherwise.
+/// One gateway's answer and since when the view contradicts it.
 #[derive(Clone, Debug)]
 struct Gauge {
     region: RegionName,
@@ -121,7 +121,7 @@ struct Gauge {
 }
 
 impl ProbeAnswerer {
-    /// For services and their regions, in the order of the configuration. Nothing is known yet.
+    /// For services and their regions, in the order of the configuration. All answers are 200 at first.
     pub fn new(timing: ProbeTiming, services: impl IntoIterator<Item = (ServiceName, Vec<RegionName>)>) -> Self {
         let gauge = |region| Gauge {
             region,
@@ -137,7 +137,7 @@ impl ProbeAnswerer {
         }
     }
 
-    /// Other services, regions or times from now on. What is known of a gateway stays when service and region do.
+    /// Changes services, regions or times. The state of a gateway is kept when its service and region are.
     pub fn reconfigure(
         &mut self,
         timing: ProbeTiming,
@@ -156,7 +156,7 @@ impl ProbeAnswerer {
         }
     }
 
-    /// Takes in the view of `now` and prepares the answers. `view` gives each gateway as it is seen.
+    /// Updates the view and prepares the answers. `view` returns each gateway as it is seen.
     ///
     /// Call it whenever the view changes and at least twice per [`ProbeTiming::stale_after`]: answers that are not renewed
     /// turn to 200.
@@ -313,7 +313,7 @@ impl ProbeAnswers {
         answer.unwrap_or(Answer::healthy(Reason::Unknown))
     }
 
-    /// The whole of a service's answers in words, for `?explain`.
+    /// All answers of a service as text, for `?explain`.
     pub fn explain(&self, service: ServiceId, now: Instant) -> String {
         use fmt::Write;
         let Some(answers) = self.services.get(service.index()) else {

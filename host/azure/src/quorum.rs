@@ -1,7 +1,7 @@
-//! What the vantages together say of the regions.
+//! Counts the votes of all vantages on the regions.
 //!
-//! All configured vantages are counted, alive or not: a majority of them, and at least two that stand outside the region,
-//! must say the same. Silence is an abstention, never a vote against.
+//! All configured vantages are counted, alive or not: a quorum is a majority of them that agree, at least two of them outside
+//! the region. A missing vote is an abstention, never a vote against.
 
 use crate::names::VantageName;
 use crate::settings::{Vantage, outsiders_needed};
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Electorate {
     vantages: Vec<Vantage>,
-    /// How long a finding from the time of a doubt must hold after it.
+    /// How long an observation made during a doubt must hold after it.
     sustain: Duration,
 }
 
@@ -38,7 +38,7 @@ impl Electorate {
         &self.vantages
     }
 
-    /// Counts the ballots. Ballots of strangers are not looked at.
+    /// Counts the ballots. Ballots of vantages that are not configured are ignored.
     pub(crate) fn tally(
         &self,
         regions: impl IntoIterator<Item = RegionName>,
@@ -94,8 +94,8 @@ impl Electorate {
     }
 }
 
-/// How long enough of them, and enough outsiders, have said so. `votes` is sorted, the longest first: the agreement is as
-/// old as the vote that completed it.
+/// How long enough of them, and enough outside the region, have agreed. `votes` is sorted, the longest first: the agreement
+/// is as old as the vote that completed it.
 fn agreed_for(votes: &[(Duration, bool)], enough: usize, outsiders: usize) -> Option<Duration> {
     let mut outside = 0;
     votes.iter().enumerate().find_map(|(earlier, &(held, is_outside))| {
@@ -117,7 +117,7 @@ pub struct Tally {
     pub majority: usize,
     /// How many there are.
     pub configured: usize,
-    /// What they say of each region.
+    /// The count for each region.
     pub regions: BTreeMap<RegionName, RegionTally>,
 }
 
@@ -128,19 +128,19 @@ impl Tally {
     }
 }
 
-/// What is said of one region.
+/// The count for one region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegionTally {
-    /// That it does not answer.
+    /// Votes that it is unhealthy.
     pub unhealthy: Count,
-    /// That it answers.
+    /// Votes that it is healthy.
     pub healthy: Count,
-    /// That an operator takes it out: a decision, not a finding, so outsiders are not asked for.
+    /// Votes that an operator drains it: a decision, not an observation, so no outside votes are needed.
     pub draining: Count,
 }
 
 impl RegionTally {
-    /// The same, but findings are no older than the votes have been settled. A drain is no finding.
+    /// The same, but observations are no older than the end of the last suspension. A drain is no observation.
     #[must_use]
     pub fn since_settled(self, settled_for: Duration) -> Self {
         let clipped = |count: Count| Count {
@@ -155,7 +155,7 @@ impl RegionTally {
     }
 }
 
-/// How many say something, and since when enough of them do.
+/// How many votes there are, and since when they are a quorum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// How many.

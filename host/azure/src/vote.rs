@@ -1,7 +1,7 @@
-//! What one vantage says of the regions, as it is written to its blob, and how old that is by the store's own clock.
+//! A vantage's view of the regions as written to its blob, and its age by the store's clock.
 //!
-//! No local clock takes part. A vote says how long each state has held, by the monotonic clock of its writer; its own age
-//! is the store's date less the blob's last modification. So a vantage whose clock is wrong votes like any other.
+//! No wall clock of a vantage is used. A vote holds how long each state has lasted, by the monotonic clock of its writer; its
+//! age is the store's date less the blob's last modification. So a vantage whose clock is wrong votes like any other.
 
 use crate::doubt::Doubt;
 use crate::health::{LocalView, RegionHealth, state_named};
@@ -18,15 +18,15 @@ use tokio::time::Instant;
 /// A vote, as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
-    /// Who votes. It must be the name of the blob.
+    /// The vantage. It must be the name of the blob.
     pub vantage: VantageName,
     /// Grows by one with every vote of a run of the program.
     pub seq: u64,
-    /// The writer's wall clock, RFC 3339. For people; nothing is decided by it.
+    /// The writer's wall clock, RFC 3339. For operators; no decision uses it.
     pub written_at: String,
     /// How long it counts, in seconds.
     pub valid_for_s: u64,
-    /// Whether the writer doubts its own view: the vote then abstains, whatever it says of the regions.
+    /// Whether the writer doubts its own view: the vote then abstains on all regions.
     #[serde(default)]
     pub doubted: bool,
     /// How long ago the writer's last doubt of its own view ended, in milliseconds. Null when there was none.
@@ -35,30 +35,30 @@ pub struct Vote {
     /// For how long the writer has seen votes that decide, without a suspension, in milliseconds. Null while suspended.
     #[serde(default)]
     pub settled_ms: Option<u64>,
-    /// What it says of each region.
+    /// The vote on each region.
     #[serde(with = "by_region")]
     pub regions: BTreeMap<RegionName, Opinion>,
 }
 
-/// What a vote says of one region.
+/// The vote on one region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opinion {
     /// `healthy`, `unhealthy`, `draining`; all else is no opinion.
     pub state: String,
     /// How long that has held when the vote was written, in milliseconds.
     pub held_ms: u64,
-    /// What it rests on, for people.
+    /// The evidence, for operators.
     pub evidence: String,
 }
 
 impl Opinion {
-    /// The state, unknown when the word is not known here: a newer version may have more.
+    /// The state; unknown for a word of a newer version.
     pub fn state(&self) -> State {
         state_named(&self.state).unwrap_or(State::Unknown)
     }
 }
 
-/// What cannot be counted.
+/// Why a vote cannot be counted.
 #[derive(Debug, Error)]
 pub enum VoteError {
     /// Not a vote.
@@ -69,7 +69,7 @@ pub enum VoteError {
     Misplaced(VantageName, VantageName),
 }
 
-/// What an instance votes by.
+/// The input of a vote.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// Its own view.
@@ -112,7 +112,7 @@ impl Vote {
         }
     }
 
-    /// How many regions it calls unhealthy.
+    /// How many regions it votes unhealthy.
     pub fn unhealthy(&self) -> usize {
         let opinions = self.regions.values();
         opinions.filter(|opinion| opinion.state() == State::Unhealthy).count()
@@ -121,7 +121,7 @@ impl Vote {
     /// Reads the vote in the blob of a vantage.
     ///
     /// # Errors
-    /// When it is no vote, or another's.
+    /// When it is not a vote, or that of another vantage.
     pub fn parse(blob_of: &VantageName, bytes: &[u8]) -> Result<Self, VoteError> {
         let vote: Self = serde_json::from_slice(bytes)?;
         if &vote.vantage == blob_of {
@@ -133,8 +133,8 @@ impl Vote {
 
     /// How long a state has held when the vote is this old. `None`: no opinion on the region, or one that does not count.
     ///
-    /// What the writer found while it doubted its view counts from the end of the doubt only; a region that it called
-    /// unhealthy then, when `sustain` has passed since: its gateways come back one after the other.
+    /// What the writer observed while it doubted its view counts from the end of the doubt; a region that it saw unhealthy then,
+    /// once `sustain` has passed since: its gateways come back one after the other.
     pub fn held(&self, region: &RegionName, age: Duration, sustain: Duration) -> Option<(State, Duration)> {
         let opinion = self.regions.get(region)?;
         let state = opinion.state();
@@ -161,7 +161,7 @@ impl Vote {
     }
 }
 
-/// What was found in the blob of one vantage.
+/// The content of a vantage's blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ballot {
     /// It never voted.

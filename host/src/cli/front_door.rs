@@ -112,14 +112,14 @@ fn exit_code(outcome: Outcome) -> ExitCode {
     ExitCode::from(match outcome {
         Outcome::NothingToDo => 0,
         Outcome::Changes => 10,
-        Outcome::Refused => 11,
+        Outcome::Held => 11,
         Outcome::Failed => 12,
     })
 }
 
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref() {
-        Some(OnceError::Refused(_) | OnceError::Lead(..)) => exit_code(Outcome::Refused),
+        Some(OnceError::Rejected(_) | OnceError::Lead(..)) => exit_code(Outcome::Held),
         Some(OnceError::Unfinished(..)) => exit_code(Outcome::Failed),
         Some(OnceError::Start(_) | OnceError::Credential(_) | OnceError::Unreached(..)) | None => ExitCode::FAILURE,
     }
@@ -179,7 +179,7 @@ fn planned(status: &Status) -> String {
 /// What was done, and what is left.
 fn applied(status: &Status) -> String {
     let done = match status.counters.published.get() {
-        0 if status.leader.failure.is_some() => "the change set came to nothing\n".to_owned(),
+        0 if status.leader.failure.is_some() => "the change set failed\n".to_owned(),
         0 => "nothing was changed\n".to_owned(),
         1 => "1 change set is done: edges may take up to 20 minutes to follow\n".to_owned(),
         done => format!("{done} change sets are done: edges may take up to 20 minutes to follow\n"),

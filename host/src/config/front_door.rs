@@ -37,7 +37,7 @@ section! {
         optional profile: Option<ProfileSection>,
         /// A Front Door (classic), instead of profile. It retires on 2027-03-31.
         optional classic: At<Option<ClassicSection>>,
-        /// The origins that are ours, as they should be when all regions are healthy. Front Door's own state is never taken over.
+        /// The origins that are managed here, as they should be when all regions are healthy. Front Door's own state is never taken over.
         optional origins: Option<At<NonEmpty<OriginSection>>>,
         /// This instance's name among the vantages. Default: the region in here.
         optional vantage: Option<VantageWord>,
@@ -50,9 +50,9 @@ section! {
         optional credential: CredentialShape,
         /// Which Azure: public, china, us-government, or one of your own. Default: public.
         optional cloud: CloudShape,
-        /// What is never done, whatever the votes say.
+        /// Limits on changes, whatever the votes are.
         optional caps: CapsSection,
-        /// How long findings must hold, and how often changes may follow one another.
+        /// How long observations must hold, and how often changes may follow one another.
         optional timing: TimingSection,
         /// How votes are written and read.
         optional votes: VotesSection,
@@ -76,7 +76,7 @@ words! {
 }
 
 section! {
-    /// What is never done, whatever the votes say.
+    /// Limits on changes, whatever the votes are.
     CapsSection {
         /// So many regions stay as configured. Default: 1.
         optional min_active: Whole<1, 64>,

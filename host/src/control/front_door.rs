@@ -11,7 +11,7 @@ use crate::server::Drain;
 use crate::table::{RoutingTable, Tables};
 use crate::vitals::Vitals;
 use alert_log::AlertLog;
-use local_health::{Finding, LocalHealth};
+use local_health::{LocalHealth, Observation};
 use portolan_azure::probe::{GatewayView, ProbeAnswerer, ProbeAnswers, QuorumVerdict};
 use portolan_azure::settings::ProbeTiming;
 use portolan_core::config::Config;
@@ -27,11 +27,11 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// The task, and the reporter that feeds it the causes of health changes.
 pub fn task(tables: Arc<Tables>, cell: Arc<SnapshotCell>) -> (HealthReporter, FrontDoorTask) {
-    let (reports, findings) = mpsc::unbounded_channel();
+    let (reports, observations) = mpsc::unbounded_channel();
     let task = FrontDoorTask {
         tables,
         cell,
-        findings,
+        observations,
         local_health: LocalHealth::default(),
         probes: None,
         publishing: Publishing::default(),
@@ -42,13 +42,13 @@ pub fn task(tables: Arc<Tables>, cell: Arc<SnapshotCell>) -> (HealthReporter, Fr
 
 /// Reports why the health of gateways changes: the routing table only has their states.
 #[derive(Clone, Debug)]
-pub struct HealthReporter(mpsc::UnboundedSender<Finding>);
+pub struct HealthReporter(mpsc::UnboundedSender<Observation>);
 
 impl HealthReporter {
     /// The state of a gateway changed.
     pub fn report(&self, vitals: &Vitals, transition: &Transition) {
         // The task may have ended.
-        let _ = self.0.send(Finding::of(vitals, transition));
+        let _ = self.0.send(Observation::of(vitals, transition));
     }
 }
 
@@ -57,7 +57,7 @@ impl HealthReporter {
 pub struct FrontDoorTask {
     tables: Arc<Tables>,
     cell: Arc<SnapshotCell>,
-    findings: mpsc::UnboundedReceiver<Finding>,
+    observations: mpsc::UnboundedReceiver<Observation>,
     local_health: LocalHealth,
     probes: Option<Probes>,
     publishing: Publishing,
@@ -80,7 +80,7 @@ impl FrontDoorTask {
             let tick = self.look();
             tokio::select! {
                 changed = generations.changed() => if changed.is_err() { break },
-                Some(finding) = self.findings.recv() => self.local_health.note(finding),
+                Some(observation) = self.observations.recv() => self.local_health.note(observation),
                 () = self.publishing.changed() => {}
                 () = sleep(tick.unwrap_or_default()), if tick.is_some() => {}
                 () = drain.begun() => break,

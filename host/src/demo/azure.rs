@@ -1,9 +1,9 @@
 //! An Azure of the demo's own: token service, management API and blob store in this process, on ports of the system's
-//! choice, over TLS. Every vantage comes in by doors of its own, so that it can be cut off alone.
+//! choice, over TLS. Every vantage uses listeners of its own, so that it can be cut off alone.
 
 use super::{DemoError, REGIONS};
 use portolan_azure_fakes::arm::{Behaviour, Ending, Origin, OriginGroup, Profile};
-use portolan_azure_fakes::{Clock, Cloud, Door, FakeError, Fault, Requests, entra};
+use portolan_azure_fakes::{Clock, Cloud, Endpoints, FakeError, Fault, Requests, entra};
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
@@ -39,17 +39,17 @@ impl Default for Pace {
     }
 }
 
-/// What can be made to go wrong, with the word that asks for it.
+/// The faults that can be injected, by name.
 pub(super) const TROUBLES: [(&str, Fault); 3] = [
     ("hang", Fault::Hang),
     ("reset", Fault::Reset),
     ("garbage", Fault::Garbage),
 ];
 
-/// The running stand-in for Azure.
+/// The running fake Azure.
 pub(super) struct Azure {
     cloud: Arc<Cloud>,
-    doors: Vec<Door>,
+    listeners: Vec<Endpoints>,
     pace: Pace,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), FakeError>>>,
@@ -69,7 +69,7 @@ impl Azure {
         };
         let thread = std::thread::Builder::new().name("demo-azure".into()).spawn(serve);
         let thread: JoinHandle<Result<(), FakeError>> = thread.map_err(FakeError::Port)?;
-        let Ok((cloud, doors)) = is_open.recv() else {
+        let Ok((cloud, listeners)) = is_open.recv() else {
             return Err(match thread.join() {
                 Ok(Err(error)) => error.into(),
                 _ => FakeError::Port(io::ErrorKind::Other.into()).into(),
@@ -85,7 +85,7 @@ impl Azure {
         }
         Ok(Self {
             cloud: Arc::new(cloud),
-            doors,
+            listeners,
             pace,
             stop: Some(stop),
             thread: Some(thread),
@@ -95,18 +95,18 @@ impl Azure {
     /// The section of a vantage's configuration.
     pub(super) fn section(&self, vantage: &str) -> String {
         let origins = REGIONS.map(|region| format!("    - {{ region: {region}, origin: {} }}\n", origin(region)));
-        let door = self.doors.iter().find(|door| door.label == vantage);
-        let door = door.or(self.doors.first());
-        let text = |url: fn(&Door) -> String| door.map(url).unwrap_or_default();
+        let listener = self.listeners.iter().find(|listener| listener.label == vantage);
+        let listener = listener.or(self.listeners.first());
+        let text = |url: fn(&Endpoints) -> String| listener.map(url).unwrap_or_default();
         include_str!("front-door.yaml")
             .replace("    ORIGINS\n", &origins.concat())
             .replace("VANTAGES", &REGIONS.join(", "))
             .replace("VANTAGE", vantage)
-            .replace("CONTAINER", &text(|door| format!("{}demo", door.blob)))
+            .replace("CONTAINER", &text(|listener| format!("{}demo", listener.blob)))
             .replace("TENANT", entra::TENANT)
             .replace("CLIENT", entra::CLIENT_ID)
-            .replace("ARM", &text(|door| door.arm.to_string()))
-            .replace("AUTHORITY", &text(|door| door.entra.to_string()))
+            .replace("ARM", &text(|listener| listener.arm.to_string()))
+            .replace("AUTHORITY", &text(|listener| listener.entra.to_string()))
             .replace("SUSTAIN", &millis(self.pace.sustain))
             .replace("RESTORE", &millis(self.pace.restore))
             .replace("SPACING", &millis(self.pace.spacing))
@@ -115,12 +115,12 @@ impl Azure {
             .replace("VALID", &millis(self.pace.sustain * 3 / 2))
     }
 
-    /// What stands in for Azure.
+    /// The addresses of the fake services.
     pub(super) fn cloud(&self) -> &Arc<Cloud> {
         &self.cloud
     }
 
-    /// Makes all three services fail in a way, or work again. False when there is no such word.
+    /// Injects a fault into all three services, or ends it. False when there is none of this name.
     pub(super) fn behave(&self, word: &str) -> bool {
         let fault = TROUBLES.iter().find(|(name, _)| *name == word).map(|(_, fault)| fault);
         if fault.is_none() && word != "heal" {
@@ -149,7 +149,7 @@ impl Azure {
         known
     }
 
-    /// What the management API was asked, and what it answered: the last so many, or those only that change something.
+    /// The last requests to the management API and their answers; or only those that change something.
     pub(super) fn requests(&self, changes_only: bool) -> String {
         const MOST: usize = 200;
         let log = self.cloud.arm.log();
@@ -179,7 +179,7 @@ impl Drop for Azure {
 impl std::fmt::Debug for Azure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Azure")
-            .field("doors", &self.doors)
+            .field("listeners", &self.listeners)
             .finish_non_exhaustive()
     }
 }
@@ -194,7 +194,7 @@ pub(super) fn origin(region: &str) -> String {
     format!("gw-{region}")
 }
 
-async fn open(pace: &Pace) -> Result<(Cloud, Vec<Door>), FakeError> {
+async fn open(pace: &Pace) -> Result<(Cloud, Vec<Endpoints>), FakeError> {
     let cloud = Cloud::start_tls(&Clock::running()).await?;
     let origins = REGIONS.map(|region| Origin {
         name: origin(region),
@@ -214,15 +214,15 @@ async fn open(pace: &Pace) -> Result<(Cloud, Vec<Door>), FakeError> {
             origins: origins.to_vec(),
         }],
     });
-    cloud.arm.play(Behaviour::Operations {
+    cloud.arm.set_behaviour(Behaviour::Operations {
         last: Some(pace.operation),
         ending: Ending::Succeeded,
     });
-    cloud.arm.play(Behaviour::Propagation(pace.edges));
+    cloud.arm.set_behaviour(Behaviour::Propagation(pace.edges));
     cloud.blob.create_container("demo");
-    let mut doors = Vec::new();
+    let mut listeners = Vec::new();
     for vantage in REGIONS {
-        doors.push(cloud.open_door(vantage).await?);
+        listeners.push(cloud.open_listener(vantage).await?);
     }
-    Ok((cloud, doors))
+    Ok((cloud, listeners))
 }

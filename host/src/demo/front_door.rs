@@ -70,7 +70,7 @@ impl Drop for FrontDoorDemo {
 }
 
 impl Stage {
-    /// Whether there is an Azure to be switched.
+    /// Whether a fake Azure runs.
     pub(super) fn has_azure(&self) -> bool {
         self.azure.is_some()
     }
@@ -83,7 +83,7 @@ impl Stage {
     }
 }
 
-/// What is switched at Azure. `None` when the path is none of Azure's.
+/// The switch of the fake Azure that a path names. `None` for other paths.
 pub(super) fn switch(stage: &Stage, method: &Method, path: &str) -> Option<(StatusCode, String)> {
     let azure = stage.azure.as_ref()?;
     let parts: Vec<&str> = path.split('/').collect();
@@ -107,7 +107,7 @@ pub(super) fn switch(stage: &Stage, method: &Method, path: &str) -> Option<(Stat
     }
 }
 
-/// What can be switched at Azure.
+/// The switches of the fake Azure.
 pub(super) fn help() -> String {
     let words: Vec<&str> = TROUBLES.iter().map(|(word, _)| *word).collect();
     format!(

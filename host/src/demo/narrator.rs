@@ -1,5 +1,5 @@
-//! Tells what happens, as it happens: a region dies, vantages vote, the quorum, the plan, the request that is sent, the
-//! operation, the recovery. Pure: two looks in, lines out.
+//! Prints events of the demo: failing regions, votes, quorum, plan, requests, operations, recovery. Pure: compares two
+//! observations and returns lines.
 
 use super::azure::origin;
 use portolan_azure::publisher::status::Status;
@@ -10,7 +10,7 @@ use portolan_core::health::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-/// What can be seen at one moment.
+/// The state of the demo at one moment.
 pub(super) struct Look {
     /// Every gateway's region and how it behaves.
     pub(super) gateways: Vec<(String, &'static str)>,
@@ -22,16 +22,16 @@ pub(super) struct Look {
     pub(super) changes: Vec<Recorded>,
     /// The operations there.
     pub(super) operations: Vec<Operation>,
-    /// The regions whose origin all edges know as the management API shows it.
+    /// The regions whose origin is the same on all edges as in the management API.
     pub(super) followed: BTreeSet<String>,
 }
 
-/// What was printed before.
+/// What has been printed already.
 #[derive(Default)]
 pub(super) struct Narrator {
     gateways: BTreeMap<String, &'static str>,
     votes: BTreeSet<(String, String)>,
-    convicted: BTreeSet<String>,
+    unhealthy: BTreeSet<String>,
     probes: BTreeMap<String, u16>,
     leader: Option<(String, u64)>,
     started: u64,
@@ -42,11 +42,11 @@ pub(super) struct Narrator {
     alerts: BTreeMap<(String, String), u32>,
 }
 
-/// An alert that goes away by itself within so many looks is not worth a line.
+/// An alert that clears within this many looks is not printed.
 const LASTING: u32 = 10;
 
 impl Narrator {
-    /// What is new. Each line begins with the kind of event.
+    /// The new events. Each line begins with the kind of event.
     pub(super) fn news(&mut self, look: &Look) -> Vec<String> {
         let mut lines = Vec::new();
         let mut print = |what: &str, text: String| lines.push(format!("{what:<9} {text}"));
@@ -108,14 +108,14 @@ impl Narrator {
             }
         }
         self.votes = now;
-        for (region, said) in &status.votes.tally.regions {
-            let (votes, of) = (said.unhealthy.votes, status.votes.tally.configured);
+        for (region, tally) in &status.votes.tally.regions {
+            let (votes, of) = (tally.unhealthy.votes, status.votes.tally.configured);
             match (
-                said.unhealthy.agreed_for.is_some(),
-                self.convicted.contains(region.as_str()),
+                tally.unhealthy.agreed_for.is_some(),
+                self.unhealthy.contains(region.as_str()),
             ) {
                 (true, false) => {
-                    self.convicted.insert(region.to_string());
+                    self.unhealthy.insert(region.to_string());
                     let sustain = status.settings.timing.sustain;
                     print(
                         "quorum",
@@ -125,7 +125,7 @@ impl Narrator {
                     );
                 }
                 (false, true) => {
-                    self.convicted.remove(region.as_str());
+                    self.unhealthy.remove(region.as_str());
                     let restore = status.settings.timing.restore;
                     print(
                         "quorum",

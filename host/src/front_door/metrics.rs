@@ -164,13 +164,13 @@ fn changes(text: &mut Exposition, view: &View) {
     text.family(
         "portolan_front_door_pending",
         Kind::Gauge,
-        "Origins in the change set under way.",
+        "Origins in the change set in progress.",
     )
     .sample(&[], view.pending.as_ref().map_or(0, |pending| pending.changes.len()));
     text.family(
         "portolan_front_door_pending_age_seconds",
         Kind::Gauge,
-        "Age of the change set under way.",
+        "Age of the change set in progress.",
     )
     .sample(&[], view.pending.as_ref().map_or(0.0, |pending| pending.age_s));
 }
@@ -226,7 +226,7 @@ fn work(text: &mut Exposition, view: &View) {
         ),
         (
             "portolan_front_door_polls_total",
-            "Polls of changes under way.",
+            "Polls of changes in progress.",
             &counters.polls,
         ),
         (

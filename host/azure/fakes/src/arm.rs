@@ -1,7 +1,7 @@
-//! A stand-in for Azure Resource Manager, as far as Front Door needs it: Standard/Premium and classic.
+//! A fake of Azure Resource Manager, as far as Front Door needs it: Standard/Premium and classic.
 //!
-//! Requests are checked against the OpenAPI definitions; a departure is refused with 400 and recorded. Beyond the
-//! definitions the fake plays what `contract/behaviours.json` lists; [`Behaviour`]s choose among the variants and
+//! Requests are checked against the OpenAPI definitions; a departure is rejected with 400 and recorded. Beyond the
+//! definitions the fake implements what `contract/behaviours.json` lists; [`Behaviour`]s choose among the variants and
 //! [`Fault`]s make it fail.
 
 mod behaviour;
@@ -38,7 +38,7 @@ use super::clock::Clock;
 use super::contract::Contract;
 use super::entra::Tokens;
 use super::faults::{Fault, Faults, Requests};
-use super::http::{MAIN_DOOR, Server};
+use super::http::{MAIN_LISTENER, Server};
 use super::journal::{Journal, Recorded, TooLate};
 use super::{FakeError, locked};
 
@@ -95,15 +95,15 @@ impl FakeArm {
 
     /// The root URL.
     pub fn url(&self) -> Url {
-        self.server.url(MAIN_DOOR)
+        self.server.url(MAIN_LISTENER)
     }
 
     /// The root URL by another port, which is opened if need be.
     ///
     /// # Errors
     /// [`FakeError::Port`] if there is none.
-    pub async fn open_door(&self, label: &str) -> Result<Url, FakeError> {
-        self.server.open_door(label).await?;
+    pub async fn open_listener(&self, label: &str) -> Result<Url, FakeError> {
+        self.server.open_listener(label).await?;
         Ok(self.server.url(label))
     }
 
@@ -123,7 +123,7 @@ impl FakeArm {
     }
 
     /// Changes how the fake behaves from now on.
-    pub fn play(&self, behaviour: Behaviour) {
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
         let mut state = locked(&self.shared.state);
         let script = &mut state.script;
         match behaviour {
@@ -135,7 +135,7 @@ impl FakeArm {
             Behaviour::RunningStatus(status) => script.running_status = status,
             Behaviour::RetryAfter(seconds) => script.retry_after = seconds,
             Behaviour::PollAt(root) => script.poll_at = root,
-            Behaviour::ConflictWhileBusy(refuse) => script.conflict_while_busy = refuse,
+            Behaviour::ConflictWhileBusy(reject) => script.conflict_while_busy = reject,
             Behaviour::Propagation(takes) => script.propagation = takes,
             Behaviour::Deny(action) => {
                 script.denied.insert(action.to_ascii_lowercase());
@@ -151,19 +151,19 @@ impl FakeArm {
         }
     }
 
-    /// Plays a fault until it is cleared.
+    /// Injects a fault until it is cleared.
     pub fn fault(&self, requests: Requests, fault: Fault) {
         self.shared.faults.add(requests, fault, None);
     }
 
-    /// Plays a fault for the next `times` such requests.
+    /// Injects a fault for the next `times` such requests.
     pub fn fault_times(&self, times: u32, requests: Requests, fault: Fault) {
         self.shared.faults.add(requests, fault, Some(times));
     }
 
-    /// Ends all faults, or those that are for one door.
-    pub fn clear_faults(&self, door: Option<&str>) {
-        self.shared.faults.clear(door);
+    /// Ends all faults, or those that are for one listener.
+    pub fn clear_faults(&self, listener: Option<&str>) {
+        self.shared.faults.clear(listener);
     }
 
     /// Ends all operations that run, now.

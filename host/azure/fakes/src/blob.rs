@@ -1,4 +1,4 @@
-//! A stand-in for Azure Blob Storage, as far as leader election and votes need it: containers, block blobs, leases.
+//! A fake of Azure Blob Storage, as far as leader election and votes need it: containers, block blobs, leases.
 //!
 //! It answers as Azurite 3.35 does; one suite of tests runs the real client against both. Clients log in with a signed
 //! URL ([`FakeBlob::container_url`]) or, over TLS, with a token of [`FakeEntra`](super::FakeEntra) for
@@ -27,7 +27,7 @@ use super::authority::CertificateAuthority;
 use super::clock::Clock;
 use super::entra::Tokens;
 use super::faults::{Fault, Faults, Requests};
-use super::http::{MAIN_DOOR, Server};
+use super::http::{MAIN_LISTENER, Server};
 use super::journal::{Journal, Recorded, TooLate};
 use super::{FakeError, locked};
 
@@ -89,24 +89,24 @@ impl FakeBlob {
 
     /// The account's URL, such as `http://127.0.0.1:40123/devstoreaccount1/`.
     pub fn url(&self) -> Url {
-        self.account(MAIN_DOOR)
+        self.account(MAIN_LISTENER)
     }
 
     /// The account's URL by another port, which is opened if need be.
     ///
     /// # Errors
     /// [`FakeError::Port`] if there is none.
-    pub async fn open_door(&self, label: &str) -> Result<Url, FakeError> {
-        self.server.open_door(label).await?;
+    pub async fn open_listener(&self, label: &str) -> Result<Url, FakeError> {
+        self.server.open_listener(label).await?;
         Ok(self.account(label))
     }
 
     /// A container's URL with a signature that allows everything.
     pub fn container_url(&self, container: &str) -> Url {
-        self.container_url_by(MAIN_DOOR, container)
+        self.container_url_by(MAIN_LISTENER, container)
     }
 
-    /// A container's URL by a door, with a signature that allows everything.
+    /// A container's URL by a listener, with a signature that allows everything.
     pub fn container_url_by(&self, label: &str, container: &str) -> Url {
         let mut url = self.account(label);
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -174,19 +174,19 @@ impl FakeBlob {
             .unwrap_or_default()
     }
 
-    /// Plays a fault until it is cleared.
+    /// Injects a fault until it is cleared.
     pub fn fault(&self, requests: Requests, fault: Fault) {
         self.shared.faults.add(requests, fault, None);
     }
 
-    /// Plays a fault for the next `times` such requests.
+    /// Injects a fault for the next `times` such requests.
     pub fn fault_times(&self, times: u32, requests: Requests, fault: Fault) {
         self.shared.faults.add(requests, fault, Some(times));
     }
 
-    /// Ends all faults, or those that are for one door.
-    pub fn clear_faults(&self, door: Option<&str>) {
-        self.shared.faults.clear(door);
+    /// Ends all faults, or those that are for one listener.
+    pub fn clear_faults(&self, listener: Option<&str>) {
+        self.shared.faults.clear(listener);
     }
 
     /// The requests so far; their `api_version` is the service version.

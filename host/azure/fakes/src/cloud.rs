@@ -26,7 +26,7 @@ pub struct Cloud {
 
 /// Ports of one client's own, by which it can be cut off alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Door {
+pub struct Endpoints {
     /// Its label, as in the logs.
     pub label: String,
     /// The authority host.
@@ -78,18 +78,18 @@ impl Cloud {
     ///
     /// # Errors
     /// [`FakeError::Port`] if there are none.
-    pub async fn open_door(&self, label: &str) -> Result<Door, FakeError> {
-        Ok(Door {
+    pub async fn open_listener(&self, label: &str) -> Result<Endpoints, FakeError> {
+        Ok(Endpoints {
             label: label.to_owned(),
-            entra: self.entra.open_door(label).await?,
-            arm: self.arm.open_door(label).await?,
-            blob: self.blob.open_door(label).await?,
+            entra: self.entra.open_listener(label).await?,
+            arm: self.arm.open_listener(label).await?,
+            blob: self.blob.open_listener(label).await?,
         })
     }
 
-    /// Cuts a door off from everything: requests by it are never answered.
+    /// Cuts a listener off from everything: requests by it are never answered.
     pub fn partition(&self, label: &str) {
-        let all = || Requests::all().by_door(label);
+        let all = || Requests::all().by_listener(label);
         self.entra.fault(all(), Fault::Hang);
         self.arm.fault(all(), Fault::Hang);
         self.blob.fault(all(), Fault::Hang);

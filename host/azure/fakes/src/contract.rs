@@ -52,7 +52,7 @@ enum Segment {
 /// Why no operation fits a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoOperation {
-    /// No api-version knows the path.
+    /// No api-version has the path.
     #[error("no operation has the path {0}")]
     Path(String),
     /// The path exists, but not in this api-version.
@@ -60,7 +60,7 @@ pub enum NoOperation {
     Version {
         /// What the request named.
         asked: String,
-        /// The versions that know the path.
+        /// The versions that have the path.
         known: Vec<String>,
     },
     /// Path and api-version exist, but not with this method.

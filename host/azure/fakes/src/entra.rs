@@ -1,4 +1,4 @@
-//! A stand-in for Microsoft Entra: gives tokens to clients that show a secret or a federated assertion.
+//! A fake of Microsoft Entra: gives tokens to clients that show a secret or a federated assertion.
 
 mod form;
 mod token;
@@ -15,10 +15,10 @@ use url::Url;
 use super::authority::CertificateAuthority;
 use super::clock::Clock;
 use super::faults::{Fault, Faults, Requests};
-use super::http::{Answer, MAIN_DOOR, Received, Server};
+use super::http::{Answer, MAIN_LISTENER, Received, Server};
 use super::journal::{Journal, Recorded, TooLate};
 use super::{FakeError, locked};
-pub(super) use token::TokenRefusal;
+pub(super) use token::TokenRejection;
 pub use token::{Grant, Tokens};
 
 /// The tenant that exists.
@@ -90,15 +90,15 @@ impl FakeEntra {
 
     /// The authority host, such as `https://127.0.0.1:40123/`.
     pub fn url(&self) -> Url {
-        self.server.url(MAIN_DOOR)
+        self.server.url(MAIN_LISTENER)
     }
 
     /// The authority host by another port, which is opened if need be.
     ///
     /// # Errors
     /// [`FakeError::Port`] if there is none.
-    pub async fn open_door(&self, label: &str) -> Result<Url, FakeError> {
-        self.server.open_door(label).await?;
+    pub async fn open_listener(&self, label: &str) -> Result<Url, FakeError> {
+        self.server.open_listener(label).await?;
         Ok(self.server.url(label))
     }
 
@@ -127,19 +127,19 @@ impl FakeEntra {
             .assertion(FEDERATED_ISSUER, FEDERATED_SUBJECT, Duration::from_secs(3600))
     }
 
-    /// Plays a fault until it is cleared.
+    /// Injects a fault until it is cleared.
     pub fn fault(&self, requests: Requests, fault: Fault) {
         self.shared.faults.add(requests, fault, None);
     }
 
-    /// Plays a fault for the next `times` such requests.
+    /// Injects a fault for the next `times` such requests.
     pub fn fault_times(&self, times: u32, requests: Requests, fault: Fault) {
         self.shared.faults.add(requests, fault, Some(times));
     }
 
-    /// Ends all faults, or those that are for one door.
-    pub fn clear_faults(&self, door: Option<&str>) {
-        self.shared.faults.clear(door);
+    /// Ends all faults, or those that are for one listener.
+    pub fn clear_faults(&self, listener: Option<&str>) {
+        self.shared.faults.clear(listener);
     }
 
     /// The requests so far.
@@ -170,7 +170,7 @@ impl Shared {
         let issue = || self.issue(&received).unwrap_or_else(|error| error.response(at));
         let answer = match fault {
             None => Answer::Whole(issue()),
-            Some(fault) => fault.play(issue, |status, _| {
+            Some(fault) => fault.apply(issue, |status, _| {
                 OAuthError(
                     status,
                     "temporarily_unavailable",
@@ -182,7 +182,7 @@ impl Shared {
         };
         self.journal.record(Recorded {
             at,
-            door: received.door.to_string(),
+            listener: received.listener.to_string(),
             method: received.head.method.clone(),
             path: received.head.uri.path().to_owned(),
             api_version: None,

@@ -19,14 +19,14 @@ pub enum Fault {
     Garbage,
     /// The request is carried out, but its answer breaks off half way; one without a body does not come at all.
     Cut,
-    /// The request is refused with this status and error code.
-    Refuse {
+    /// The request is rejected with this status and error code.
+    Reject {
         /// HTTP status, such as 500.
         status: u16,
         /// The error code in the body, such as `InternalServerError`.
         code: String,
     },
-    /// The request is refused with 429.
+    /// The request is rejected with 429.
     TooManyRequests {
         /// The `Retry-After` that goes with it, in seconds; none if `None`.
         retry_after: Option<u32>,
@@ -36,7 +36,7 @@ pub enum Fault {
 /// Which requests a fault is for; every condition given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Requests {
-    door: Option<String>,
+    listener: Option<String>,
     method: Option<Method>,
     path: Option<String>,
 }
@@ -47,10 +47,10 @@ impl Requests {
         Requests::default()
     }
 
-    /// Those that come in by this door.
-    pub fn by_door(self, label: &str) -> Requests {
+    /// Those that come in by this listener.
+    pub fn by_listener(self, label: &str) -> Requests {
         Requests {
-            door: Some(label.to_owned()),
+            listener: Some(label.to_owned()),
             ..self
         }
     }
@@ -73,13 +73,15 @@ impl Requests {
 
     fn include(&self, received: &Received) -> bool {
         let path = received.head.uri.path().to_ascii_lowercase();
-        self.door.as_deref().is_none_or(|door| door == &*received.door)
+        self.listener
+            .as_deref()
+            .is_none_or(|listener| listener == &*received.listener)
             && self.method.as_ref().is_none_or(|method| method == received.head.method)
             && self.path.as_ref().is_none_or(|part| path.contains(part))
     }
 }
 
-/// The faults that a fake plays at present.
+/// The faults injected at present.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Mutex<Vec<Rule>>);
 
@@ -96,9 +98,9 @@ impl Faults {
         locked(&self.0).push(Rule { requests, fault, times });
     }
 
-    /// Ends the faults of one door, or all of them.
-    pub(super) fn clear(&self, door: Option<&str>) {
-        locked(&self.0).retain(|rule| door.is_some() && rule.requests.door.as_deref() != door);
+    /// Ends the faults of one listener, or all of them.
+    pub(super) fn clear(&self, listener: Option<&str>) {
+        locked(&self.0).retain(|rule| listener.is_some() && rule.requests.listener.as_deref() != listener);
     }
 
     /// The fault that a request meets; of several, the one added last.
@@ -118,11 +120,11 @@ impl Faults {
 }
 
 impl Fault {
-    /// Carries the fault out. `answer` is what the service would say; `refusal` makes its error of status and code.
-    pub(super) fn play(
+    /// Applies the fault. `answer` is what the service would say; `rejection` makes its error of status and code.
+    pub(super) fn apply(
         self,
         answer: impl FnOnce() -> Response<Bytes>,
-        refusal: impl FnOnce(StatusCode, &str) -> Response<Bytes>,
+        rejection: impl FnOnce(StatusCode, &str) -> Response<Bytes>,
     ) -> Answer {
         match self {
             Fault::Hang => Answer::Hang,
@@ -132,12 +134,12 @@ impl Fault {
                 whole => Answer::Cut(whole),
             },
             Fault::Garbage => Answer::Whole(Response::new(Bytes::from_static(b"\xff\xfe<<{[not what you asked for"))),
-            Fault::Refuse { status, code } => {
+            Fault::Reject { status, code } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Answer::Whole(refusal(status, &code))
+                Answer::Whole(rejection(status, &code))
             }
             Fault::TooManyRequests { retry_after } => {
-                let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests");
+                let mut response = rejection(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests");
                 if let Some(seconds) = retry_after {
                     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
                 }

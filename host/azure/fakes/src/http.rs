@@ -27,13 +27,13 @@ use url::Url;
 use super::locked;
 
 /// The label of the port that a fake opens when it starts.
-pub(super) const MAIN_DOOR: &str = "main";
+pub(super) const MAIN_LISTENER: &str = "main";
 
 /// A request, whole.
 #[derive(Debug)]
 pub(super) struct Received {
     /// The label of the port it came in by.
-    pub(super) door: Arc<str>,
+    pub(super) listener: Arc<str>,
     pub(super) head: Parts,
     pub(super) body: Bytes,
 }
@@ -62,11 +62,11 @@ impl Answer {
 
 pub(super) type Handler = Arc<dyn Fn(Received) -> Answer + Send + Sync>;
 
-/// A server with one or more ports on 127.0.0.1, called doors, all leading to one handler. Stops when dropped.
+/// A server with one or more ports on 127.0.0.1, called listeners, all leading to one handler. Stops when dropped.
 pub(super) struct Server {
     handler: Handler,
     tls: Option<TlsAcceptor>,
-    doors: Mutex<BTreeMap<String, SocketAddr>>,
+    listeners: Mutex<BTreeMap<String, SocketAddr>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -75,40 +75,40 @@ impl Server {
         let server = Server {
             handler,
             tls,
-            doors: Mutex::default(),
+            listeners: Mutex::default(),
             tasks: Mutex::default(),
         };
-        server.open_door(MAIN_DOOR).await?;
+        server.open_listener(MAIN_LISTENER).await?;
         Ok(server)
     }
 
     /// The address behind a label; the port is opened if there is none yet.
-    pub(super) async fn open_door(&self, label: &str) -> io::Result<SocketAddr> {
-        if let Some(address) = self.door(label) {
+    pub(super) async fn open_listener(&self, label: &str) -> io::Result<SocketAddr> {
+        if let Some(address) = self.address(label) {
             return Ok(address);
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        locked(&self.doors).insert(label.to_owned(), address);
+        locked(&self.listeners).insert(label.to_owned(), address);
         locked(&self.tasks).spawn(accept(listener, label.into(), self.tls.clone(), self.handler.clone()));
         Ok(address)
     }
 
-    /// The root URL of a door; of the main one if the label is not known.
+    /// The root URL of a listener; of the main one if the label is not known.
     pub(super) fn url(&self, label: &str) -> Url {
-        let address = self.door(label).or_else(|| self.door(MAIN_DOOR));
+        let address = self.address(label).or_else(|| self.address(MAIN_LISTENER));
         let address = address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         #[expect(clippy::expect_used, reason = "a scheme and a socket address always make a URL")]
         Url::parse(&format!("{scheme}://{address}/")).expect("a URL")
     }
 
-    fn door(&self, label: &str) -> Option<SocketAddr> {
-        locked(&self.doors).get(label).copied()
+    fn address(&self, label: &str) -> Option<SocketAddr> {
+        locked(&self.listeners).get(label).copied()
     }
 }
 
-async fn accept(listener: TcpListener, door: Arc<str>, tls: Option<TlsAcceptor>, handler: Handler) {
+async fn accept(listener: TcpListener, label: Arc<str>, tls: Option<TlsAcceptor>, handler: Handler) {
     // Connections live in this set and end with it.
     let mut connections = JoinSet::new();
     loop {
@@ -118,12 +118,12 @@ async fn accept(listener: TcpListener, door: Arc<str>, tls: Option<TlsAcceptor>,
                 let Ok((stream, _)) = accepted else { continue };
                 let resets = Arc::new(AtomicBool::new(false));
                 let stream = Resettable { stream, resets: resets.clone() };
-                let (door, tls, handler) = (door.clone(), tls.clone(), handler.clone());
+                let (label, tls, handler) = (label.clone(), tls.clone(), handler.clone());
                 connections.spawn(async move {
                     match tls {
-                        None => serve(stream, resets, door, handler).await,
+                        None => serve(stream, resets, label, handler).await,
                         Some(tls) => if let Ok(stream) = tls.accept(stream).await {
-                            serve(stream, resets, door, handler).await;
+                            serve(stream, resets, label, handler).await;
                         },
                     }
                 });
@@ -133,16 +133,20 @@ async fn accept(listener: TcpListener, door: Arc<str>, tls: Option<TlsAcceptor>,
     }
 }
 
-async fn serve<S>(stream: S, resets: Arc<AtomicBool>, door: Arc<str>, handler: Handler)
+async fn serve<S>(stream: S, resets: Arc<AtomicBool>, label: Arc<str>, handler: Handler)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (door, handler, resets) = (door.clone(), handler.clone(), resets.clone());
+        let (label, handler, resets) = (label.clone(), handler.clone(), resets.clone());
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-            match handler(Received { door, head, body }) {
+            match handler(Received {
+                listener: label,
+                head,
+                body,
+            }) {
                 Answer::Whole(response) => Ok(response.map(|bytes| Reply {
                     bytes: Some(bytes),
                     cut: false,
@@ -205,7 +209,7 @@ struct Resettable {
 impl Drop for Resettable {
     fn drop(&mut self) {
         if self.resets.load(Ordering::Relaxed) {
-            // Lingering for no time at all makes the kernel send RST. If it refuses, the client sees a plain end.
+            // Lingering for no time at all makes the kernel send RST. If it rejects, the client sees a plain end.
             let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
     }

@@ -21,7 +21,7 @@ pub struct Recorded {
     /// When it arrived, by the fake's clock.
     pub at: SystemTime,
     /// The label of the port it came in by.
-    pub door: String,
+    pub listener: String,
     /// Its method.
     pub method: Method,
     /// Its path, without the query, which may hold a signature.
@@ -49,7 +49,7 @@ impl Recorded {
 }
 
 impl fmt::Display for Recorded {
-    /// One line: time of day, door, request, status, violations.
+    /// One line: time of day, listener, request, status, violations.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let (seconds, millis) = (at.as_secs() % 86_400, at.subsec_millis());
@@ -57,7 +57,7 @@ impl fmt::Display for Recorded {
         write!(
             f,
             "{hours:02}:{minutes:02}:{seconds:02}.{millis:03} {:8} {} {}",
-            self.door, self.method, self.path
+            self.listener, self.method, self.path
         )?;
         if let Some(version) = &self.api_version {
             write!(f, " ({version})")?;

@@ -1,11 +1,11 @@
 //! Stand-ins for Azure on loopback, in this process: resource manager, token service, blob store.
 //!
 //! They are made from the contract under `contract/`: [`FakeArm`] checks every request against the OpenAPI definitions
-//! and plays the behaviours that the definitions do not state. All of them go by one [`Clock`], keep a log of
+//! and implements the behaviours that the definitions do not state. All of them go by one [`Clock`], keep a log of
 //! [`Recorded`] requests, and can be made to go wrong by [`Fault`]s, for everyone or for one client: a client that uses
-//! a [`Door`] of its own can be cut off alone.
+//! [`Endpoints`] of its own can be cut off alone.
 //!
-//! They serve tests and `portolan demo --front-door`. They keep no secret and trust nobody beyond this machine.
+//! They serve tests and `portolan demo --front-door`. They keep no secret and serve only this machine.
 
 pub mod arm;
 mod authority;
@@ -27,7 +27,7 @@ pub use self::arm::FakeArm;
 pub use self::authority::CertificateAuthority;
 pub use self::blob::FakeBlob;
 pub use self::clock::Clock;
-pub use self::cloud::{Cloud, Door};
+pub use self::cloud::{Cloud, Endpoints};
 pub use self::entra::FakeEntra;
 pub use self::faults::{Fault, Requests};
 pub use self::journal::{Recorded, TooLate};
@@ -41,7 +41,7 @@ pub enum FakeError {
     /// No key or certificate could be made.
     #[error("making a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// The TLS library refused what was made.
+    /// The TLS library rejected what was made.
     #[error("setting up TLS: {0}")]
     Tls(#[from] rustls::Error),
     /// The embedded definitions could not be read.

@@ -14,7 +14,7 @@ async fn our_token_goes_nowhere_but_to_the_management_api() {
     };
     let identity = Arc::new(Identity::new(credential, &Settings::public(), net.clone()));
     let arm = Arm::new(net, identity, cloud.arm.url(), "scope".to_owned());
-    let refused = arm.get(&cloud.blob.url()).await;
-    assert!(matches!(refused, Err(ArmError::Foreign(_))), "{refused:?}");
+    let rejected = arm.get(&cloud.blob.url()).await;
+    assert!(matches!(rejected, Err(ArmError::Foreign(_))), "{rejected:?}");
     assert_eq!(cloud.entra.log().len() + cloud.blob.log().len(), 0);
 }

@@ -258,7 +258,7 @@ fn decisions() {
 }
 
 #[test]
-fn what_is_not_done_says_why() {
+fn what_is_not_done_has_a_reason() {
     let said = |decision: Decision| {
         decision
             .holds

@@ -117,7 +117,7 @@ proptest! {
 }
 
 #[test]
-fn what_gives_capacity_goes_before_what_takes_it() {
+fn changes_that_add_capacity_go_first() {
     let state = OriginState::default();
     let wants = [
         wanted(0, state.disabled()),
@@ -148,13 +148,13 @@ fn a_disabled_sibling_does_not_count_as_enabled() {
         ]),
     };
     let changes = diff(&[wanted(0, state.disabled())], &observed);
-    let (kept, refused) = without_last_enabled(changes, &observed);
+    let (kept, rejected) = without_last_enabled(changes, &observed);
     assert!(kept.is_empty());
-    assert_eq!(refused.len(), 1);
+    assert_eq!(rejected.len(), 1);
 }
 
 #[test]
-fn what_others_change_is_told() {
+fn changes_by_others_are_reported() {
     let with = |host: &str| {
         let mut origin = there(Members::default());
         origin.rest.insert("hostName".to_owned(), json!(host));

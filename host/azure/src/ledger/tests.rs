@@ -134,10 +134,10 @@ fn a_clock_that_was_set_back_leaves_nothing_in_the_future() {
     let mut ledger = under_way(begun(vec![demote("a")]), 1);
     ledger.retry_at = Some(at(1_000_000));
     let before = ledger.clone();
-    ledger.heed_clock(at(5000), &timing);
+    ledger.clamp_to_clock(at(5000), &timing);
     let retry_most = StoreTime(at(5000).0 + timing.retry_most.as_millis() as i64);
     assert_eq!(ledger.retry_at, Some(retry_most));
-    ledger.heed_clock(at(4000), &timing);
+    ledger.clamp_to_clock(at(4000), &timing);
     assert_eq!(ledger.last_change, Some(at(4000)));
     assert_eq!(ledger.demotions[0].at, at(4000));
     // What belongs together stays so: the change set can still be undone.
@@ -152,6 +152,6 @@ fn a_clock_that_was_set_back_leaves_nothing_in_the_future() {
     let mut untouched = before.clone();
     untouched.retry_at = Some(at(6000));
     let same = untouched.clone();
-    untouched.heed_clock(at(5001), &timing);
+    untouched.clamp_to_clock(at(5001), &timing);
     assert_eq!(untouched, same);
 }

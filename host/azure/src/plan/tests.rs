@@ -134,7 +134,7 @@ fn a_dead_region_is_one_small_change() {
 }
 
 #[test]
-fn what_an_operator_changed_is_told_and_put_back() {
+fn what_an_operator_changed_is_reported_and_reverted() {
     let theirs = OriginState {
         priority: crate::origin::Priority::new(3).unwrap(),
         ..OriginState::default()
@@ -153,7 +153,7 @@ fn what_an_operator_changed_is_told_and_put_back() {
 }
 
 #[test]
-fn our_own_work_is_known_again_when_the_memory_is_lost() {
+fn our_own_change_is_recognised_when_the_ledger_is_lost() {
     let demoted = OriginState::default().demoted();
     let plan = scene().found("sea", demoted).plan();
     assert!(plan.changes.is_empty(), "{plan}");
@@ -200,7 +200,7 @@ fn the_last_enabled_origin_is_never_disabled() {
 }
 
 #[test]
-fn a_drain_disables_or_demotes_as_told() {
+fn a_drain_disables_or_demotes_as_configured() {
     let mut scene = scene().draining("weu");
     assert_eq!(changes(&scene.plan()), [r#"drain o-weu {"enabled":false}"#]);
     scene.caps.drain = DrainAction::Demote;
@@ -240,7 +240,7 @@ fn without_quorum_not_even_drift_is_corrected() {
 }
 
 #[test]
-fn an_origin_that_is_not_there_is_told_and_never_made() {
+fn a_missing_origin_is_reported_and_never_created() {
     let mut scene = scene().bad("weu", 6);
     scene.observed.origins.remove("o-weu");
     let plan = scene.plan();

@@ -1,6 +1,6 @@
 use super::*;
 
-fn board() -> ProbeAnswerer {
+fn answerer() -> ProbeAnswerer {
     let regions = ["weu", "eus"].map(RegionName::from).to_vec();
     ProbeAnswerer::new(ProbeTiming::default(), [(ServiceName::from("shop"), regions)])
 }
@@ -33,10 +33,10 @@ fn lost() -> GatewayView {
     }
 }
 
-/// Shows the board a sight of the first region at a second, and reads its answer.
-fn at(board: &mut ProbeAnswerer, began: Instant, second: u64, first: &GatewayView) -> (u16, Reason) {
+/// Shows the answerer a sight of the first region at a second, and reads its answer.
+fn at(answerer: &mut ProbeAnswerer, began: Instant, second: u64, first: &GatewayView) -> (u16, Reason) {
     let now = began + Duration::from_secs(second);
-    let answers = board.update(
+    let answers = answerer.update(
         now,
         |_, slot| if slot == Slot(0) { first.clone() } else { quorum(false) },
     );
@@ -46,7 +46,7 @@ fn at(board: &mut ProbeAnswerer, began: Instant, second: u64, first: &GatewayVie
 
 #[tokio::test(start_paused = true)]
 async fn it_goes_at_once_and_comes_back_slowly() {
-    let (mut board, began) = (board(), Instant::now());
+    let (mut answerer, began) = (answerer(), Instant::now());
     let bad = Reason::Quorum { votes: 2, of: 3 };
     let steps = [
         (0, quorum(false), (200, Reason::Healthy)),
@@ -63,7 +63,7 @@ async fn it_goes_at_once_and_comes_back_slowly() {
         (91, quorum(false), (200, Reason::Healthy)),
     ];
     for (second, sight, expected) in steps {
-        assert_eq!(at(&mut board, began, second, &sight), expected, "at {second} s");
+        assert_eq!(at(&mut answerer, began, second, &sight), expected, "at {second} s");
     }
 }
 
@@ -74,28 +74,31 @@ async fn a_suspicion_has_to_last_when_the_operator_wants_so() {
         ..ProbeTiming::default()
     };
     let began = Instant::now();
-    let mut board = ProbeAnswerer::new(timing, [(ServiceName::from("shop"), vec![RegionName::from("weu")])]);
-    assert_eq!(at(&mut board, began, 0, &quorum(true)), (200, Reason::Suspected));
-    assert_eq!(at(&mut board, began, 4, &quorum(true)), (200, Reason::Suspected));
-    assert_eq!(at(&mut board, began, 5, &quorum(true)).0, 503);
+    let mut answerer = ProbeAnswerer::new(timing, [(ServiceName::from("shop"), vec![RegionName::from("weu")])]);
+    assert_eq!(at(&mut answerer, began, 0, &quorum(true)), (200, Reason::Suspected));
+    assert_eq!(at(&mut answerer, began, 4, &quorum(true)), (200, Reason::Suspected));
+    assert_eq!(at(&mut answerer, began, 5, &quorum(true)).0, 503);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_knows_nothing_says_200() {
-    let (mut board, began) = (board(), Instant::now());
-    assert_eq!(at(&mut board, began, 0, &alone(State::Unknown)), (200, Reason::Unknown));
-    assert_eq!(at(&mut board, began, 1, &quorum(true)).0, 503);
+    let (mut answerer, began) = (answerer(), Instant::now());
+    assert_eq!(
+        at(&mut answerer, began, 0, &alone(State::Unknown)),
+        (200, Reason::Unknown)
+    );
+    assert_eq!(at(&mut answerer, began, 1, &quorum(true)).0, 503);
     // The quorum is lost: its last word is not held against anybody, whatever we see ourselves.
-    assert_eq!(at(&mut board, began, 2, &lost()), (200, Reason::NoQuorum));
-    let answers = board.update(began, |_, _| quorum(true));
+    assert_eq!(at(&mut answerer, began, 2, &lost()), (200, Reason::NoQuorum));
+    let answers = answerer.update(began, |_, _| quorum(true));
     assert_eq!(answers.region(ServiceId(7), Slot(0), began).status(), 200);
     assert_eq!(answers.region(SHOP, Slot(9), began).status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_old_view_is_no_view() {
-    let (mut board, began) = (board(), Instant::now());
-    let answers = board.update(began, |_, _| quorum(true));
+    let (mut answerer, began) = (answerer(), Instant::now());
+    let answers = answerer.update(began, |_, _| quorum(true));
     let stale = ProbeTiming::default().stale_after;
     assert_eq!(answers.region(SHOP, Slot(0), began + stale).status(), 503);
     let late = began + stale + Duration::from_millis(1);
@@ -105,11 +108,17 @@ async fn an_old_view_is_no_view() {
 
 #[tokio::test(start_paused = true)]
 async fn alone_the_own_view_counts_and_a_drain_counts_always() {
-    let (mut board, began) = (board(), Instant::now());
-    assert_eq!(at(&mut board, began, 0, &alone(State::Healthy)), (200, Reason::Healthy));
-    assert_eq!(at(&mut board, began, 1, &alone(State::Warming)), (200, Reason::Healthy));
+    let (mut answerer, began) = (answerer(), Instant::now());
     assert_eq!(
-        at(&mut board, began, 2, &alone(State::Unhealthy)),
+        at(&mut answerer, began, 0, &alone(State::Healthy)),
+        (200, Reason::Healthy)
+    );
+    assert_eq!(
+        at(&mut answerer, began, 1, &alone(State::Warming)),
+        (200, Reason::Healthy)
+    );
+    assert_eq!(
+        at(&mut answerer, began, 2, &alone(State::Unhealthy)),
         (503, Reason::OwnView)
     );
     let draining = GatewayView {
@@ -120,15 +129,15 @@ async fn alone_the_own_view_counts_and_a_drain_counts_always() {
             of: 3,
         },
     };
-    assert_eq!(at(&mut board, began, 60, &draining), (503, Reason::Draining));
+    assert_eq!(at(&mut answerer, began, 60, &draining), (503, Reason::Draining));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_is_fit_while_any_region_is() {
-    let (mut board, began) = (board(), Instant::now());
-    let one = board.update(began, |_, slot| quorum(slot == Slot(0)));
+    let (mut answerer, began) = (answerer(), Instant::now());
+    let one = answerer.update(began, |_, slot| quorum(slot == Slot(0)));
     assert_eq!(one.service(SHOP, began).status(), 200);
-    let none = board.update(began, |_, _| quorum(true));
+    let none = answerer.update(began, |_, _| quorum(true));
     assert_eq!(none.service(SHOP, began), Answer::unhealthy(Reason::NoRegion));
     let text = none.explain(SHOP, began);
     assert!(
@@ -139,14 +148,14 @@ async fn a_service_is_fit_while_any_region_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_known_of_a_gateway_outlives_a_reconfiguration() {
-    let (mut board, began) = (board(), Instant::now());
-    at(&mut board, began, 0, &quorum(true));
+async fn the_state_of_a_gateway_is_kept_over_a_reconfiguration() {
+    let (mut answerer, began) = (answerer(), Instant::now());
+    at(&mut answerer, began, 0, &quorum(true));
     let regions = ["eus", "weu"].map(RegionName::from).to_vec();
     let other = (ServiceName::from("blog"), vec![RegionName::from("weu")]);
-    board.reconfigure(ProbeTiming::default(), [other, (ServiceName::from("shop"), regions)]);
+    answerer.reconfigure(ProbeTiming::default(), [other, (ServiceName::from("shop"), regions)]);
     // All look well now; only the one that was bad has to prove it.
-    let answers = board.update(began + Duration::from_secs(1), |_, _| quorum(false));
+    let answers = answerer.update(began + Duration::from_secs(1), |_, _| quorum(false));
     let now = began + Duration::from_secs(1);
     let told: Vec<_> = answers
         .each(now)

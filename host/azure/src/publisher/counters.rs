@@ -1,4 +1,4 @@
-//! What the publisher counts.
+//! The publisher's counters.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,23 +35,23 @@ impl<'de> Deserialize<'de> for Counter {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
-    /// Readings of the origins.
+    /// Reads of the origins.
     pub reads: Counter,
-    /// Readings that failed.
+    /// Failed reads.
     pub read_errors: Counter,
     /// Requests that change something, sent.
     pub writes: Counter,
     /// Of these, not accepted or not answered.
     pub write_errors: Counter,
-    /// Answers that said "too many requests".
+    /// Answers with status 429.
     pub throttled: Counter,
-    /// Polls of operations and of origins under way.
+    /// Polls of operations and of origins in progress.
     pub polls: Counter,
     /// Change sets that are done.
     pub published: Counter,
     /// Change sets that failed.
     pub failed: Counter,
-    /// Origins found to be other than we left them, and put back.
+    /// Origins changed by other clients, and reverted.
     pub drift: Counter,
     /// Times this instance became the leader.
     pub terms: Counter,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-/// While nobody holds the lease for this many times [`LeaseTiming::renew`](crate::settings::LeaseTiming::renew), none of the
-/// others wants it: each tries once per `renew`.
+/// When no instance has held the lease for this many times [`LeaseTiming::renew`](crate::settings::LeaseTiming::renew), no other
+/// instance wants it: each tries once per `renew`.
 const TRIES_OF_OTHERS: u32 = 3;
 
 /// Runs for leader until stopped.
@@ -23,7 +23,7 @@ pub(super) struct Election {
     /// The leader steps down, and leaves the lease to others for so long.
     pub(super) resign: mpsc::Receiver<Duration>,
     pub(super) votes: watch::Receiver<Arc<Votes>>,
-    /// Why the lease could not be acquired, if for another reason than that somebody holds it.
+    /// Why the lease could not be acquired, unless another instance holds it.
     pub(super) error: watch::Sender<Option<StoreError>>,
     pub(super) stop: watch::Receiver<bool>,
 }

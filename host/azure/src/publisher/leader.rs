@@ -1,8 +1,8 @@
 //! The leader: reads the origins, plans, sends the changes that are due, waits for them. One request at a time, each bounded
 //! in time, none without a lease that lasts longer than the request may. In a dry run it only reads and plans.
 //!
-//! It works in turns. A turn does at most one thing and leaves everything written down, so that another can go on from
-//! there at any point.
+//! It works in turns. A turn does at most one thing and persists its state first, so that another leader can go on from any
+//! point.
 
 mod changes;
 
@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// The longest pause after a reading that the service denied or refused: the next one would be, too.
+/// The longest pause after a read that the service denied or rejected: the next one would be, too.
 const LONGEST_PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5 * 60);
 
 /// Leads when it may.
@@ -43,7 +43,7 @@ pub(super) struct Leader {
     pub(super) counters: Arc<Counters>,
 }
 
-/// What a leader has in hand during one term.
+/// A leader's working state during one term.
 struct Work {
     /// `None` in a dry run.
     term: Option<Term>,
@@ -163,7 +163,7 @@ impl Leader {
             // The ledger is the leader's: it is read anew, never kept.
             work.ledger = (*self.votes.borrow_and_update().ledger).clone();
         }
-        work.ledger.heed_clock(self.now(), &self.settings.timing);
+        work.ledger.clamp_to_clock(self.now(), &self.settings.timing);
         self.save(work).await?;
         let now = Instant::now();
         if work.ledger.pending.is_some() && work.term.is_some() {
@@ -178,7 +178,7 @@ impl Leader {
             return Ok(());
         };
         let plan = self.plan(work, &observed);
-        // After a failed reading the next one is waited for: it would fail here, too.
+        // After a failed read the next one is waited for: a change would fail, too.
         if plan.is_due() && work.saved && work.failures == 0 && work.term.is_some() {
             return self.begin(work).await;
         }
@@ -271,7 +271,7 @@ impl Leader {
         match timeout(budget, self.store.write(&Blob::Leader, bytes, Some(&term.lease))).await {
             Ok(Ok(())) => work.saved = true,
             Ok(Err(StoreError::Lost | StoreError::Held)) => {
-                // The election may see nothing of it: a lease that ran out can be renewed while nobody else holds it.
+                // The election may not notice: an expired lease can be renewed while no other instance holds it.
                 let _ = self.resign.try_send(Duration::ZERO);
                 return Err(Over);
             }
@@ -319,7 +319,7 @@ impl Leader {
     }
 }
 
-/// The pause after a reading or a poll that failed.
+/// The pause after a failed read or poll.
 fn look_again(error: &TargetError, failures: u32, timing: &Timing) -> Duration {
     let longest = match error.remedy() {
         // The first look after an outage comes soon after its end.
@@ -333,7 +333,7 @@ fn look_again(error: &TargetError, failures: u32, timing: &Timing) -> Duration {
     }
 }
 
-/// An origin that is as it should be counts as left so by us, whoever made it so.
+/// An origin in its desired state counts as published, whichever client changed it.
 fn settle(plan: &Plan, observed: &Observed, work: &mut Work) {
     if work.term.is_none() || work.ledger.pending.is_some() || plan.decision.suspended.is_some() {
         return;

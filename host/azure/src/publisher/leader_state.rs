@@ -1,4 +1,4 @@
-//! What the leader has read, what it plans and what is under way, for status and metrics.
+//! What the leader has read and plans, and the change set in progress, for status and metrics.
 
 use crate::ledger::{Failure, Ledger};
 use crate::origin::Observed;
@@ -7,31 +7,31 @@ use crate::target::About;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// At most so many changes by others are remembered.
+/// How many changes by other clients are kept.
 const MOST_REMEMBERED: usize = 20;
 
-/// What the leader knows and does. Empty on an instance that neither leads nor makes a dry run.
+/// The state of the leader. Empty on an instance that neither leads nor makes a dry run.
 #[derive(Clone, Debug, Default)]
 pub struct LeaderState {
     /// Whether this instance leads.
     pub leads: bool,
-    /// What leaders hand on; the leader's own copy is newer than the one that was last read.
+    /// The ledger; the leader's own copy is newer than the one that was last read.
     pub ledger: Option<Arc<Ledger>>,
     /// The origins as last read, and when.
     pub observed: Option<(Arc<Observed>, Instant)>,
     /// What is to be done.
     pub plan: Option<Arc<Plan>>,
-    /// What others changed of late: members that are not ours, and members of ours that were put back.
+    /// Recent changes by other clients: of members that are not managed here, and of managed ones, which were reverted.
     pub others: Vec<String>,
     /// Facts about the Front Door, once read.
     pub about: Option<About>,
     /// What went wrong last.
     pub error: Option<LastError>,
-    /// How the last change set came to nothing. `None` when it did not, or there was none.
+    /// How the last change set failed. `None` when it did not, or there was none.
     pub failure: Option<Failure>,
     /// Whether the last reading of the origins failed.
     pub unreadable: bool,
-    /// The service pointed its report of an operation at another host.
+    /// The operation URL on another host.
     pub foreign: Option<String>,
 }
 

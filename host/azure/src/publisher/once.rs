@@ -19,9 +19,9 @@ pub enum OnceError {
     /// There is no token: nothing else was tried.
     #[error("{0}")]
     Credential(String),
-    /// Azure denies or refuses what is needed for a plan.
+    /// Azure denies or rejects a request that a plan needs.
     #[error("{0}")]
-    Refused(String),
+    Rejected(String),
     /// Another leads, or the lease cannot be acquired.
     #[error("did not become the leader within {0:?}{1}")]
     Lead(Duration, String),
@@ -33,15 +33,15 @@ pub enum OnceError {
     Unfinished(Duration, String),
 }
 
-/// What a plan or a round of changes came to.
+/// The outcome of a plan or a round of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is as it should be.
+    /// Nothing to change.
     NothingToDo,
     /// Changes are needed (plan), or were made (apply).
     Changes,
-    /// Changes are needed and may not be made now: they are suspended, have to wait, or the service did not accept them.
-    Refused,
+    /// Changes are needed and held back: they are suspended, have to wait, or the service did not accept them.
+    Held,
     /// A change was accepted and failed, or is not done in time.
     Failed,
 }
@@ -50,7 +50,7 @@ impl Outcome {
     /// Of a plan.
     pub fn of_plan(status: &Status) -> Self {
         match &status.leader.plan {
-            Some(plan) if plan.decision.suspended.is_some() => Self::Refused,
+            Some(plan) if plan.decision.suspended.is_some() => Self::Held,
             Some(plan) if !plan.changes.is_empty() => Self::Changes,
             Some(_) => Self::NothingToDo,
             None => Self::Failed,
@@ -60,7 +60,7 @@ impl Outcome {
     /// Of a round of changes.
     pub fn of_apply(status: &Status) -> Self {
         match status.leader.failure {
-            Some(Failure::NotAccepted) => return Self::Refused,
+            Some(Failure::NotAccepted) => return Self::Held,
             Some(Failure::Failed | Failure::Overdue) => return Self::Failed,
             None => {}
         }
@@ -68,7 +68,7 @@ impl Outcome {
             return Self::Changes;
         }
         match Self::of_plan(status) {
-            Self::Changes => Self::Refused,
+            Self::Changes => Self::Held,
             other => other,
         }
     }
@@ -125,7 +125,7 @@ pub async fn apply_once(
     .await
 }
 
-/// Without a token everything else fails, and says less.
+/// Without a token everything else fails, with less specific errors.
 async fn check_credential(parts: &Parts) -> Result<(), OnceError> {
     match parts.target.authenticate().await {
         Err(TargetError::Credential(why)) => Err(OnceError::Credential(why)),
@@ -143,7 +143,7 @@ async fn wait(publisher: &Publisher, patience: Duration, like: impl Fn(&Status) 
     ended.await.unwrap_or_else(|_| publisher.status())
 }
 
-/// Releases the lease, and says what was in the way if the status is not as it was waited for.
+/// Releases the lease, and reports the cause if the status is not the expected one.
 async fn end(
     publisher: Publisher,
     status: Status,
@@ -154,7 +154,7 @@ async fn end(
     if like(&status) {
         Ok(status)
     } else if let Some(error) = status.definite_error() {
-        Err(OnceError::Refused(error))
+        Err(OnceError::Rejected(error))
     } else {
         Err(too_long(status.trouble()))
     }

@@ -25,9 +25,9 @@ pub struct Status {
     pub settings: Arc<Settings>,
     /// The votes.
     pub votes: Arc<Votes>,
-    /// What the leader knows and does: empty on an instance that neither leads nor makes a dry run.
+    /// The leader's state: empty on an instance that neither leads nor makes a dry run.
     pub leader: LeaderState,
-    /// Why this instance could not acquire the lease, if for another reason than that somebody holds it.
+    /// Why this instance could not acquire the lease, unless another instance holds it.
     pub election_error: Option<StoreError>,
     /// Counters since the start.
     pub counters: Arc<Counters>,
@@ -89,8 +89,8 @@ impl Status {
         }
     }
 
-    /// Who leads now: this instance, or the last to take the ledger over while the lease is held. `None` also when that
-    /// cannot be known.
+    /// The leader: this instance, or the last to take the ledger over while the lease is held. `None` also when that is
+    /// unknown.
     pub fn leading(&self) -> Option<&VantageName> {
         if self.leader.leads {
             return Some(&self.settings.vantage);
@@ -100,12 +100,12 @@ impl Status {
         holder.filter(|holder| **holder != self.settings.vantage)
     }
 
-    /// Who took the ledger over last.
+    /// The last leader.
     pub fn led_last(&self) -> Option<&VantageName> {
         self.ledger()?.holder.as_ref()
     }
 
-    /// An error after which trying again is of no use before somebody changes something.
+    /// An error that a retry does not mend: an operator has to act first.
     pub(super) fn definite_error(&self) -> Option<String> {
         let store = self.votes.error.iter().chain(&self.election_error);
         let store = store.filter(|error| error.is_definite()).map(ToString::to_string);
@@ -192,7 +192,7 @@ impl Status {
         self.votes.unled_since.is_some_and(|since| since.elapsed() >= time)
     }
 
-    /// What seems to be in the way, for an error message. Each cause once.
+    /// The likely causes, for an error message. Each cause once.
     pub(super) fn trouble(&self) -> String {
         let leader = match (self.led_last(), self.votes.led) {
             (Some(holder), Some(true)) if !self.leader.leads => Some(format!("{holder} leads")),

@@ -54,9 +54,9 @@ pub struct Votes {
     pub at: Instant,
     /// How long the quorum must have called a region unhealthy for a verdict.
     settle: Duration,
-    /// Whether somebody holds the leader's lease. `None` when that could not be read for as long as a lease lasts.
+    /// Whether an instance holds the leader's lease. `None` when that could not be read for as long as a lease lasts.
     pub led: Option<bool>,
-    /// Since when nobody holds it, if so.
+    /// Since when no instance holds it, if none does.
     pub unled_since: Option<Instant>,
     /// Why the store could not be read or written the last time, if so.
     pub error: Option<StoreError>,
@@ -162,7 +162,7 @@ impl Voter {
                 let settled = suspended(&self.settings.origins, &votes.tally).is_none();
                 if settled != settled_since.is_some() {
                     settled_since = settled.then_some(votes.at);
-                    // The others shall know from the vote.
+                    // The vote reports it to the other vantages.
                     vote_due = vote_due.map(|due| due.min(votes.at));
                 }
                 self.votes.send_replace(Arc::new(votes));
@@ -297,7 +297,7 @@ fn count(settings: &Settings, electorate: &Electorate, known: &Known, error: Opt
             Some(clock),
         ) => Ballot::Cast {
             vote: vote.clone(),
-            // It is no younger than since we know it: a store whose clock was set back keeps no dead vantage voting.
+            // It is at least as old as the time since it was first read: a store whose clock was set back keeps no dead vantage voting.
             age: clock.now().since(*modified).max(first_read.elapsed()),
         },
         (Some(Kept::Invalid(why)), _) => Ballot::Invalid(why.clone()),

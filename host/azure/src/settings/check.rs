@@ -116,7 +116,7 @@ impl Settings {
         found.unless(
             enabled > 0 || self.origins.is_empty(),
             "origins",
-            "all are disabled: Front Door would refuse",
+            "all are disabled: Front Door would reject",
         );
         found.unless(
             enabled == 0 || (1..=enabled).contains(&self.caps.min_active),

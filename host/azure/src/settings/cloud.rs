@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use url::Url;
 
-/// How the management API and the store know us. The kind is named: nothing is tried in turn.
+/// How this instance authenticates to the management API and the store. The kind is named: credentials are not tried in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// The federated token of a Kubernetes pod. What is left out comes from the `AZURE_*` variables of the pod.
@@ -120,11 +120,11 @@ pub struct StoreSettings {
     pub container: Url,
     /// Put before the names of blobs, so that several Front Doors can share a container. Empty or without slashes at its ends.
     pub prefix: String,
-    /// How it knows us.
+    /// How this instance authenticates to it.
     pub access: Access,
 }
 
-/// How the store knows us.
+/// How this instance authenticates to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     /// By the same credential as the management API. Needs https.

@@ -1,7 +1,7 @@
 //! The publisher's configuration, as plain values. The host reads them from the `front_door:` section of its file.
 //!
-//! [`Settings::check`] finds all mistakes at once, each with its path in the section; a publisher refuses to start with
-//! any. [`Settings::warnings`] are for people.
+//! [`Settings::check`] finds all mistakes at once, each with its path in the section; a publisher does not start with
+//! any. [`Settings::warnings`] are for operators.
 
 mod check;
 mod cloud;
@@ -24,9 +24,9 @@ pub struct Settings {
     pub mode: Mode,
     /// The Front Door.
     pub front_door: FrontDoorResource,
-    /// Our origins there, one per region.
+    /// The origins managed here, one per region.
     pub origins: Vec<Baseline>,
-    /// How the management API and the store know us.
+    /// How this instance authenticates to the management API and the store.
     pub credential: Credential,
     /// Where the management API and the authority are.
     pub cloud: Cloud,
@@ -36,9 +36,9 @@ pub struct Settings {
     pub vantages: Vec<Vantage>,
     /// The shared store. Without one this instance is alone, and its own quorum of one.
     pub store: Option<StoreSettings>,
-    /// What is never done, whatever the votes say.
+    /// Limits on changes, whatever the votes are.
     pub caps: Caps,
-    /// How long findings must hold, and how often changes may follow one another.
+    /// How long observations must hold, and how often changes may follow one another.
     pub timing: Timing,
     /// How votes are written and read.
     pub votes: VoteTiming,
@@ -68,7 +68,7 @@ impl Settings {
         }
     }
 
-    /// Whether a region would be demoted if all vantages called it unhealthy.
+    /// Whether a region would be demoted if all vantages saw it unhealthy.
     pub fn can_be_demoted(&self, region: &RegionName) -> bool {
         let outside = self.vantages.iter().filter(|vantage| vantage.is_outside(region));
         outside.count() >= outsiders_needed(self.vantages.len())
@@ -151,7 +151,7 @@ impl FrontDoorResource {
 pub struct Vantage {
     /// Its name.
     pub name: VantageName,
-    /// The region it stands in: its view of that region is a neighbour's and weighs less. `None` stands outside all.
+    /// The region it stands in: its view of that region may share the region's faults and weighs less. `None`: outside all.
     pub region: Option<RegionName>,
 }
 
@@ -168,13 +168,13 @@ impl Vantage {
     }
 }
 
-/// How many of the vantages outside a region must call it unhealthy before the quorum does. A single vantage is its own
+/// How many vantages outside a region must see it unhealthy before the quorum does. A single vantage is its own
 /// quorum of one and has no others to ask.
 pub fn outsiders_needed(vantages: usize) -> usize {
     if vantages <= 1 { 0 } else { 2 }
 }
 
-/// What is never done, whatever the votes say.
+/// Limits on changes, whatever the votes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// So many regions stay as configured. Default 1, which leaves no spare: 2 is better with three regions or more.

@@ -107,7 +107,7 @@ fn every_mistake_has_its_path() {
 }
 
 #[test]
-fn what_is_allowed_and_probably_not_meant_is_said() {
+fn what_is_allowed_and_probably_not_meant_is_a_warning() {
     let said = |change: fn(&mut Settings), word: &str| {
         let mut settings = good();
         change(&mut settings);

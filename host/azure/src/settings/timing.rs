@@ -6,7 +6,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// How long findings must hold, and how often changes may follow one another.
+/// How long observations must hold, and how often changes may follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// A region must look unhealthy this long before it is demoted. Default 5 min.
@@ -24,7 +24,7 @@ pub struct Timing {
     pub poll_least: Duration,
     /// See `poll_least`.
     pub poll_most: Duration,
-    /// Time between polls when the service says nothing. Default 5 s.
+    /// Time between polls without `Retry-After`. Default 5 s.
     pub poll_default: Duration,
     /// After this an operation is no longer waited for. Default 30 min.
     pub operation_deadline: Duration,
@@ -32,7 +32,7 @@ pub struct Timing {
     pub request_timeout: Duration,
     /// First pause after a request that may be repeated; doubles up to `retry_most`. Default 10 s.
     pub retry_least: Duration,
-    /// The longest pause, also when the service asks for longer, and after refusals. Default 1 h.
+    /// The longest pause, also when the service asks for longer, and after rejections. Default 1 h.
     pub retry_most: Duration,
 }
 
@@ -64,14 +64,14 @@ pub struct VoteTiming {
     pub read: Duration,
     /// How long a vote counts after it was written, by the store's own clock. Default 30 s, at most 10 min.
     pub valid_for: Duration,
-    /// The quorum must have called a region unhealthy for this long before probes are answered so. An instance that loses its
-    /// network finds its regions unhealthy one after the other, and doubts its view when it has found most of them so: this
+    /// The quorum must have seen a region unhealthy for this long before its probes are answered with 503. An instance that loses
+    /// its network sees its regions fail one after the other, and doubts its view once most of them have: this
     /// is to be longer than the interval of health checks. Default 2 s.
     pub settle: Duration,
 }
 
 impl VoteTiming {
-    /// No vote counts longer than this, whatever it says of itself.
+    /// No vote counts longer than this, whatever its own `valid_for`.
     pub const LONGEST_VALIDITY: Duration = secs(600);
 }
 
@@ -97,7 +97,7 @@ pub struct LeaseTiming {
     pub margin: Duration,
     /// A leader that cannot read Front Door for this long steps down. Default 3 min.
     pub step_down: Duration,
-    /// A leader that stepped down leaves the lease to others for this long. It ends early when none of them takes it.
+    /// A leader that stepped down leaves the lease to others for this long. It ends early when none of them acquires it.
     /// Default 10 min.
     pub step_down_pause: Duration,
 }

@@ -20,7 +20,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The newest version of the protocol that the Azurite emulator knows as well; nothing newer is needed.
+/// The newest protocol version that the Azurite emulator supports as well; nothing newer is needed.
 const VERSION: &str = "2025-11-05";
 
 /// Azure Blob storage.
@@ -32,7 +32,7 @@ pub struct BlobStore {
 }
 
 impl BlobStore {
-    /// The container of the settings. Nothing is asked yet.
+    /// The container of the settings. No request is sent yet.
     pub fn new(settings: StoreSettings, identity: Arc<Identity>, net: Net) -> Self {
         Self {
             settings,
@@ -198,7 +198,7 @@ fn code(error: &Error) -> Option<&str> {
     }
 }
 
-/// What an error of the service means for us. Its text may hold the signature of the URL, so only codes are kept.
+/// Classifies an error of the service. Its text may hold the signature of the URL, so only codes are kept.
 fn meaning(error: &Error) -> StoreError {
     let ErrorKind::HttpResponse { status, error_code, .. } = error.kind() else {
         let text = crate::net::causes(error);
@@ -208,19 +208,19 @@ fn meaning(error: &Error) -> StoreError {
         };
     };
     let (status, code) = (u16::from(*status), error_code.as_deref().unwrap_or("no code"));
-    let said = format!("{status} {code}");
+    let text = format!("{status} {code}");
     match (status, code) {
         (200..=399, _) => strange(status),
         (409, "LeaseAlreadyPresent") => StoreError::Held,
         (409 | 412, code) if code.starts_with("Lease") => StoreError::Lost,
         (412, _) => StoreError::Lost,
-        (404, _) => StoreError::NoContainer(said),
-        (400..=499, _) if status != 408 && status != 429 => StoreError::Denied(said),
-        _ => StoreError::Unavailable(said),
+        (404, _) => StoreError::NoContainer(text),
+        (400..=499, _) if status != 408 && status != 429 => StoreError::Denied(text),
+        _ => StoreError::Unavailable(text),
     }
 }
 
-/// Something answered that is not the store.
+/// An answer that is not the store's.
 fn strange(status: u16) -> StoreError {
     StoreError::Unavailable(format!("an answer with status {status} that is none of the store's"))
 }

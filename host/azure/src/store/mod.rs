@@ -30,14 +30,14 @@ impl fmt::Display for Blob {
     }
 }
 
-/// What reading a blob brings.
+/// The result of reading a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     /// The store's clock when it answered.
     pub now: StoreTime,
     /// The blob, if it is there.
     pub found: Option<Found>,
-    /// Whether somebody holds its lease.
+    /// Whether its lease is held.
     pub leased: bool,
 }
 
@@ -59,7 +59,7 @@ pub enum StoreError {
     /// The lease is not ours, or no longer: this instance does not lead.
     #[error("the lease is lost")]
     Lost,
-    /// This instance has no right to do it.
+    /// Access is denied.
     #[error("the store denies access: {0}")]
     Denied(String),
     /// The container is not there.
@@ -74,7 +74,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call would fail the same way again: somebody has to change something first.
+    /// Whether a retry would fail the same way: an operator has to act first.
     pub fn is_definite(&self) -> bool {
         matches!(self, Self::Denied(_) | Self::NoContainer(_) | Self::Credential(_))
     }

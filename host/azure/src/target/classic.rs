@@ -1,8 +1,8 @@
 //! Front Door (classic): there is no PATCH, so the whole resource is read, three members of some backends are changed, and
-//! the whole is written back. What the model does not know would be lost on the way, and what an operator edits in between
-//! would be undone: both are looked for, and then nothing is written.
+//! the whole is written back. Members that are not in the model would be lost, and an operator's edits in between would be
+//! undone: both are checked for, and then nothing is written.
 
-use super::standard::{enabled, good_read, good_write, number, said};
+use super::standard::{client_error, enabled, good_read, good_write, number};
 use super::{About, Target, TargetError, poll};
 use crate::arm::{Allowance, Arm, Placeholder, Tap};
 use crate::diff::Change;
@@ -27,12 +27,12 @@ pub struct ClassicTarget {
     front_door: String,
     backend_pool: String,
     timing: Timing,
-    /// The front door as it was last observed, to find what others changed since.
+    /// The front door as last observed, to find changes by other clients since.
     observed: Mutex<Option<Value>>,
 }
 
 impl ClassicTarget {
-    /// The backend pool; nothing is asked yet.
+    /// The backend pool. No request is sent yet.
     pub fn new(
         arm: Arm,
         subscription: &str,
@@ -69,7 +69,7 @@ impl ClassicTarget {
         let call = client
             .front_doors_client()
             .get(&self.subscription, &self.resource_group, &self.front_door);
-        match good_read(&tap, &said(&call.send().await))?.json() {
+        match good_read(&tap, &client_error(&call.send().await))?.json() {
             Value::Null => Err(TargetError::Nonsense("the front door is no JSON".to_owned())),
             raw => Ok(raw),
         }
@@ -106,7 +106,9 @@ impl ClassicTarget {
                 rest: others(backend),
             };
             if origins.insert(key(address), origin).is_some() {
-                return Err(TargetError::Refused(format!("two backends have the address {address}")));
+                return Err(TargetError::Rejected(format!(
+                    "two backends have the address {address}"
+                )));
             }
         }
         Ok(Observed { origins })
@@ -184,7 +186,7 @@ impl Target for ClassicTarget {
             &self.front_door,
             front_door,
         );
-        let answer = good_write(&tap, &said(&call.send().await))?;
+        let answer = good_write(&tap, &client_error(&call.send().await))?;
         Ok(started(&answer, &self.arm.endpoint))
     }
 

@@ -34,18 +34,18 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// Sends the changes that one request carries.
     async fn send(&self, changes: &[Change]) -> Result<Started, TargetError>;
 
-    /// Asks how far an operation is.
+    /// Polls an operation.
     async fn poll(&self, operation: &Operation) -> Result<Progress, TargetError>;
 
-    /// Asks the origins of these changes themselves how far they are.
+    /// Polls the origins of these changes instead.
     async fn watch(&self, changes: &[Change]) -> Result<Progress, TargetError>;
 
-    /// What is left of our allowance.
+    /// The remaining rate limit.
     fn allowance(&self) -> Allowance {
         Allowance::default()
     }
 
-    /// What Front Door's own probes look like and who it is. Read once; nothing depends on it.
+    /// Facts about the Front Door. Read once; nothing depends on them.
     async fn about(&self) -> Result<About, TargetError> {
         Ok(About::default())
     }
@@ -64,49 +64,49 @@ pub struct About {
     pub notices_within_s: Option<u64>,
 }
 
-/// Why the service did not do it.
+/// Why a call failed.
 #[derive(Debug, Error)]
 pub enum TargetError {
     /// Too many requests: not before that long.
     #[error("throttled{}", after(.0))]
     Throttled(Option<Duration>),
-    /// Another change is under way.
+    /// Another change is in progress.
     #[error("busy: {0}")]
     Busy(String),
     /// There is no token.
     #[error("{0}")]
     Credential(String),
-    /// This instance has no right to do it.
+    /// Access is denied.
     #[error("not allowed: {0}")]
     Denied(String),
     /// It is not there.
     #[error("not found: {0}")]
     Missing(String),
-    /// The service refuses it.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// It cannot be reached, or is not well, and nothing was accepted.
+    /// The service rejected it.
+    #[error("rejected: {0}")]
+    Rejected(String),
+    /// The service was not reached, or failed, and nothing was accepted.
     #[error("{0}")]
     Unavailable(String),
-    /// A change may have arrived or not: only the origins themselves show it.
+    /// A change may have arrived or not: only the origins show it.
     #[error("no answer to a change: {0}")]
     Unsure(String),
     /// It answered something that cannot be understood.
     #[error("failed to read the answer: {0}")]
     Nonsense(String),
-    /// Writing the front door back would lose what the model does not know.
+    /// Writing the front door back would lose members that are not in the model.
     #[error("not written: these members would be lost: {}", .0.join(", "))]
     Lossy(Vec<String>),
-    /// Somebody changed it since it was read.
+    /// Another client changed it since it was read.
     #[error("not written: changed by another since it was read: {}", .0.join(", "))]
     Changed(Vec<String>),
 }
 
-/// Asks how far an operation is. The leader before may have reached the API at another address: our token does not go
-/// there, and the origins tell as well. The pause that a 429 asks for is kept whole: asked earlier, the service refuses again.
+/// Polls an operation. The previous leader may have reached the API at another address: the token does not go
+/// there, and the origins show the result as well. The pause of a 429 is kept whole: an earlier poll would be throttled again.
 async fn poll(arm: &Arm, operation: &Operation, timing: &Timing) -> Result<Progress, TargetError> {
     match arm.get(&operation.url).await {
-        // None of these says anything of the operation: it is asked again, after a pause that grows.
+        // None of these is about the operation: it is polled again, after a pause that grows.
         Ok(answer) if matches!(answer.status, 408 | 429 | 500..=599) => Err(TargetError::of(&answer)),
         Ok(answer) => Ok(polled(operation.kind, &answer, timing)),
         Err(ArmError::Foreign(_)) => Ok(Progress::Unreadable),
@@ -119,18 +119,18 @@ fn after(time: &Option<Duration>) -> String {
 }
 
 impl TargetError {
-    /// What a status means that is no success.
+    /// Classifies a status that is no success.
     pub(crate) fn of(answer: &Answer) -> Self {
         let (code, message) = answer.error();
-        let said = format!("{} {code} {message}", answer.status).trim_end().to_owned();
+        let text = format!("{} {code} {message}", answer.status).trim_end().to_owned();
         match answer.status {
             429 => Self::Throttled(answer.retry_after),
-            409 => Self::Busy(said),
-            401 | 403 => Self::Denied(said),
-            404 => Self::Missing(said),
-            408 | 500..=599 => Self::Unavailable(said),
-            400..=499 => Self::Refused(said),
-            _ => Self::Nonsense(said),
+            409 => Self::Busy(text),
+            401 | 403 => Self::Denied(text),
+            404 => Self::Missing(text),
+            408 | 500..=599 => Self::Unavailable(text),
+            400..=499 => Self::Rejected(text),
+            _ => Self::Nonsense(text),
         }
     }
 
@@ -153,12 +153,12 @@ impl TargetError {
         }
     }
 
-    /// Whether the same call would fail the same way again: somebody has to change something first.
+    /// Whether a retry would fail the same way: an operator has to act first.
     pub fn is_definite(&self) -> bool {
         matches!(self, Self::Credential(_)) || self.remedy() == Remedy::Slowly
     }
 
-    /// What may be done about it.
+    /// When it may be retried.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Throttled(asked) => Remedy::Soon(*asked),
@@ -168,7 +168,7 @@ impl TargetError {
             | Self::Unsure(_)
             | Self::Nonsense(_)
             | Self::Changed(_) => Remedy::Soon(None),
-            Self::Denied(_) | Self::Missing(_) | Self::Refused(_) | Self::Lossy(_) => Remedy::Slowly,
+            Self::Denied(_) | Self::Missing(_) | Self::Rejected(_) | Self::Lossy(_) => Remedy::Slowly,
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct StandardTarget {
 }
 
 impl StandardTarget {
-    /// The origin group; nothing is asked yet.
+    /// The origin group. No request is sent yet.
     pub fn new(
         arm: Arm,
         subscription: &str,
@@ -78,27 +78,27 @@ impl StandardTarget {
             name,
             &self.subscription,
         );
-        good_read(&tap, &said(&call.send().await))
+        good_read(&tap, &client_error(&call.send().await))
     }
 }
 
-/// What a generated client says of a failure: only needed when it never sent anything.
-pub(super) fn said<T>(result: &Result<T, azure_core_legacy::Error>) -> String {
+/// The error of a generated client: only needed when it never sent a request.
+pub(super) fn client_error<T>(result: &Result<T, azure_core_legacy::Error>) -> String {
     result.as_ref().err().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The answer to a read, if it is a good one.
-pub(super) fn good_read(tap: &Tap, said: &str) -> Result<Answer, TargetError> {
+pub(super) fn good_read(tap: &Tap, client_error: &str) -> Result<Answer, TargetError> {
     match tap.take() {
         Some(Ok(answer)) if (200..300).contains(&answer.status) => Ok(answer),
         Some(Ok(answer)) => Err(TargetError::of(&answer)),
         Some(Err(why)) => Err(TargetError::unread(&why)),
-        None => Err(TargetError::Nonsense(said.to_owned())),
+        None => Err(TargetError::Nonsense(client_error.to_owned())),
     }
 }
 
 /// The answer to a change, if it was accepted.
-pub(super) fn good_write(tap: &Tap, said: &str) -> Result<Answer, TargetError> {
+pub(super) fn good_write(tap: &Tap, client_error: &str) -> Result<Answer, TargetError> {
     match tap.take() {
         Some(Ok(answer)) if (200..300).contains(&answer.status) => Ok(answer),
         // A gateway may have given up on a change that goes on.
@@ -107,7 +107,7 @@ pub(super) fn good_write(tap: &Tap, said: &str) -> Result<Answer, TargetError> {
         }
         Some(Ok(answer)) => Err(TargetError::of(&answer)),
         Some(Err(why)) => Err(TargetError::unsent(&why)),
-        None => Err(TargetError::Nonsense(said.to_owned())),
+        None => Err(TargetError::Nonsense(client_error.to_owned())),
     }
 }
 
@@ -134,9 +134,9 @@ impl Target for StandardTarget {
             .take(MOST_PAGES);
         let mut observed = Observed::default();
         while let Some(page) = pages.next().await {
-            let answer = good_read(&tap, &said(&page))?;
+            let answer = good_read(&tap, &client_error(&page))?;
             page.map_err(|error| TargetError::Nonsense(error.to_string()))?;
-            // The page is read again from its raw form: the model drops members that it does not know.
+            // The page is read again from its raw form: the model drops unknown members.
             for origin in answer.json()["value"].as_array().into_iter().flatten() {
                 let (name, origin) = read_origin(origin)?;
                 observed.origins.insert(key(&name), origin);
@@ -162,7 +162,7 @@ impl Target for StandardTarget {
             body(&change.set),
             &self.subscription,
         );
-        let answer = good_write(&tap, &said(&call.send().await))?;
+        let answer = good_write(&tap, &client_error(&call.send().await))?;
         Ok(started(&answer, &self.arm.endpoint))
     }
 
@@ -192,14 +192,14 @@ impl Target for StandardTarget {
         let call = client
             .profiles_client()
             .get(&self.resource_group, &self.profile, &self.subscription);
-        let profile = good_read(&tap, &said(&call.send().await))?.json();
+        let profile = good_read(&tap, &client_error(&call.send().await))?.json();
         let call = client.afd_origin_groups_client().get(
             &self.resource_group,
             &self.profile,
             &self.origin_group,
             &self.subscription,
         );
-        let group = good_read(&tap, &said(&call.send().await))?.json();
+        let group = good_read(&tap, &client_error(&call.send().await))?.json();
         let (probe, samples) = (
             &group["properties"]["healthProbeSettings"],
             &group["properties"]["loadBalancingSettings"],
@@ -220,7 +220,7 @@ impl Target for StandardTarget {
     }
 }
 
-/// Only what changes: all else keeps its value.
+/// Only the members that change: all others keep their values.
 fn body(set: &Members) -> AfdOriginUpdateParameters {
     let number = |value: Option<u32>| value.and_then(|value| i32::try_from(value).ok());
     let mut properties = AfdOriginUpdatePropertiesParameters::new();
@@ -235,7 +235,7 @@ fn body(set: &Members) -> AfdOriginUpdateParameters {
     parameters
 }
 
-/// What the service says of an origin. Its state of deployment is left out: it never leaves `NotStarted`.
+/// The provisioning state of an origin. `deploymentStatus` is not used: it never leaves `NotStarted`.
 pub(crate) fn read_origin(origin: &Value) -> Result<(String, ObservedOrigin), TargetError> {
     let nonsense = |what: &str| TargetError::Nonsense(format!("an origin without {what}"));
     let name = origin["name"].as_str().ok_or_else(|| nonsense("a name"))?;

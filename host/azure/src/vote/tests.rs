@@ -5,7 +5,7 @@ fn name(text: &str) -> VantageName {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_vote_says_how_long_and_comes_back_the_same() {
+async fn a_vote_keeps_its_durations_when_written_and_read() {
     let since = Instant::now();
     let view = LocalView {
         regions: vec![RegionHealth {
@@ -61,7 +61,7 @@ fn no_vote_counts_longer_than_the_longest() {
 }
 
 #[test]
-fn words_that_are_not_known_are_no_opinion() {
+fn unknown_states_are_no_opinion() {
     let opinion = |state: &str| {
         let state = state.to_owned();
         let evidence = String::new();

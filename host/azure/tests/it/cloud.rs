@@ -12,7 +12,7 @@ use portolan_azure::settings::{
 };
 use portolan_azure_fakes::arm::{Origin, OriginGroup, Profile};
 use portolan_azure_fakes::blob::sign;
-use portolan_azure_fakes::{Clock, Cloud, Door, Recorded, entra};
+use portolan_azure_fakes::{Clock, Cloud, Endpoints, Recorded, entra};
 use portolan_core::health::State;
 use portolan_core::id::RegionName;
 use std::collections::BTreeMap;
@@ -193,10 +193,10 @@ impl Azure {
     }
 
     /// The same instance, by ports of its own.
-    pub(crate) fn by_door(&self, mut settings: Settings, door: &Door) -> Settings {
-        settings.cloud.arm = door.arm.clone();
-        settings.cloud.authority = Some(door.entra.clone());
-        let container = self.cloud.blob.container_url_by(&door.label, "portolan");
+    pub(crate) fn by_listener(&self, mut settings: Settings, listener: &Endpoints) -> Settings {
+        settings.cloud.arm = listener.arm.clone();
+        settings.cloud.authority = Some(listener.entra.clone());
+        let container = self.cloud.blob.container_url_by(&listener.label, "portolan");
         settings.store = Some(self.store(container));
         settings
     }

@@ -83,7 +83,7 @@ async fn until_priority(azure: &Azure, instance: &Instance, priority: u64) {
 async fn a_region_dies_and_comes_back_and_all_else_stays() {
     for writes in [Writes::Async, Writes::LocationOnly, Writes::Sync] {
         let azure = azure().await;
-        azure.cloud.arm.play(Behaviour::Writes(writes));
+        azure.cloud.arm.set_behaviour(Behaviour::Writes(writes));
         let before = resource(&azure);
         let instance = Instance::start(settings(&azure));
         instance.until_idle().await;
@@ -186,13 +186,13 @@ async fn failures_and_lost_answers_are_got_over() {
         message: "it burnt".to_owned(),
     };
     let last = Some(Duration::from_millis(100));
-    azure.cloud.arm.play(Behaviour::Operations { last, ending });
+    azure.cloud.arm.set_behaviour(Behaviour::Operations { last, ending });
     let instance = Instance::start(settings(&azure));
     instance.until_idle().await;
     instance.sees("weu", Unhealthy);
     instance.until_alert("change-failed").await;
     let ending = Ending::Succeeded;
-    azure.cloud.arm.play(Behaviour::Operations { last, ending });
+    azure.cloud.arm.set_behaviour(Behaviour::Operations { last, ending });
     until_priority(&azure, &instance, 5).await;
     let before = azure.writes().len();
     // The answer to the change is cut off: the front door itself tells that it arrived.

@@ -49,7 +49,7 @@ async fn and_nothing_more(azure: &Azure, instance: &Instance, writes: usize) {
 async fn however_a_write_is_answered_it_is_one_write() {
     for writes in [Writes::Sync, Writes::Async, Writes::LocationOnly] {
         let azure = Azure::plain().await;
-        azure.cloud.arm.play(Behaviour::Writes(writes));
+        azure.cloud.arm.set_behaviour(Behaviour::Writes(writes));
         let instance = alone(&azure).await;
         instance.sees("weu", Unhealthy);
         until_demoted(&azure, &instance).await;
@@ -76,11 +76,11 @@ async fn a_storm_of_429_ends() {
     }
 }
 
-/// Polls and readings, too: whoever asks before the time is over is refused again.
+/// Polls and readings, too: whoever asks before the time is over is rejected again.
 #[tokio::test]
 async fn polls_and_readings_that_are_throttled_wait_as_long_as_asked() {
     let azure = Azure::plain().await;
-    azure.cloud.arm.play(Behaviour::Operations {
+    azure.cloud.arm.set_behaviour(Behaviour::Operations {
         last: None,
         ending: Ending::Succeeded,
     });
@@ -105,9 +105,9 @@ async fn polls_and_readings_that_are_throttled_wait_as_long_as_asked() {
         .await;
     and_nothing_more(&azure, &instance, 1).await;
     let log = azure.cloud.arm.log();
-    let refused = (0..log.len()).filter(|index| log[*index].status == Some(429));
+    let rejected = (0..log.len()).filter(|index| log[*index].status == Some(429));
     let mut pauses = 0;
-    for index in refused {
+    for index in rejected {
         let waited = log[index + 1].at.duration_since(log[index].at).unwrap();
         assert!(
             waited >= Duration::from_secs(2),
@@ -132,7 +132,7 @@ async fn polls_answered_with_an_error_back_off() {
     let polls = || Requests::all().with_path("operationresults");
     for status in [408, 500, 408, 500] {
         let code = "ServerError".to_owned();
-        azure.cloud.arm.fault_times(1, polls(), Fault::Refuse { status, code });
+        azure.cloud.arm.fault_times(1, polls(), Fault::Reject { status, code });
     }
     instance.sees("weu", Unhealthy);
     until_demoted(&azure, &instance).await;
@@ -157,7 +157,7 @@ async fn polls_answered_with_an_error_back_off() {
 async fn a_conflict_is_asked_again() {
     let azure = Azure::plain().await;
     let instance = alone(&azure).await;
-    let conflict = Fault::Refuse {
+    let conflict = Fault::Reject {
         status: 409,
         code: "Conflict".to_owned(),
     };
@@ -168,21 +168,21 @@ async fn a_conflict_is_asked_again() {
 }
 
 #[tokio::test]
-async fn an_operation_that_fails_is_told_and_tried_again() {
+async fn an_operation_that_fails_raises_an_alert_and_is_retried() {
     let azure = Azure::plain().await;
     let ending = Ending::Failed {
         code: "InternalServerError".to_owned(),
         message: "it burnt".to_owned(),
     };
     let last = Some(Duration::from_millis(300));
-    azure.cloud.arm.play(Behaviour::Operations { last, ending });
+    azure.cloud.arm.set_behaviour(Behaviour::Operations { last, ending });
     let instance = alone(&azure).await;
     instance.sees("weu", Unhealthy);
     instance.until_alert("change-failed").await;
     let view = instance.publisher.status().view().to_string();
     assert!(view.contains("InternalServerError it burnt"), "{view}");
     let ending = Ending::Succeeded;
-    azure.cloud.arm.play(Behaviour::Operations { last, ending });
+    azure.cloud.arm.set_behaviour(Behaviour::Operations { last, ending });
     until_demoted(&azure, &instance).await;
 }
 
@@ -190,7 +190,7 @@ async fn an_operation_that_fails_is_told_and_tried_again() {
 #[tokio::test]
 async fn an_operation_of_half_an_hour_is_one_write() {
     let azure = Azure::plain().await;
-    azure.cloud.arm.play(Behaviour::Operations {
+    azure.cloud.arm.set_behaviour(Behaviour::Operations {
         last: Some(Duration::from_secs(30 * 60)),
         ending: Ending::Succeeded,
     });
@@ -210,7 +210,10 @@ async fn an_operation_of_half_an_hour_is_one_write() {
 async fn our_token_does_not_follow_a_report_to_another_host() {
     let azure = Azure::plain().await;
     // The blob store stands for a stranger: it logs whatever comes.
-    azure.cloud.arm.play(Behaviour::PollAt(Some(azure.cloud.blob.url())));
+    azure
+        .cloud
+        .arm
+        .set_behaviour(Behaviour::PollAt(Some(azure.cloud.blob.url())));
     let instance = alone(&azure).await;
     instance.sees("weu", Unhealthy);
     until_demoted(&azure, &instance).await;
@@ -219,12 +222,12 @@ async fn our_token_does_not_follow_a_report_to_another_host() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_read_operations_the_origin_tells() {
+async fn without_the_right_to_read_operations_the_origin_is_watched() {
     let azure = Azure::plain().await;
     azure
         .cloud
         .arm
-        .play(Behaviour::Deny("Microsoft.Cdn/operationresults/read".to_owned()));
+        .set_behaviour(Behaviour::Deny("Microsoft.Cdn/operationresults/read".to_owned()));
     let instance = alone(&azure).await;
     instance.sees("weu", Unhealthy);
     until_demoted(&azure, &instance).await;
@@ -242,7 +245,7 @@ async fn an_answer_that_breaks_off_is_no_second_write() {
 }
 
 #[tokio::test]
-async fn resets_hangs_and_garbage_are_got_over() {
+async fn resets_hangs_and_garbage_are_retried() {
     for fault in [Fault::Reset, Fault::Hang, Fault::Garbage] {
         let azure = Azure::plain().await;
         let mut settings = azure.alone();
@@ -264,7 +267,7 @@ async fn resets_hangs_and_garbage_are_got_over() {
 }
 
 #[tokio::test]
-async fn tokens_that_end_are_renewed_and_refused_ones_forgotten() {
+async fn tokens_that_end_are_renewed_and_rejected_ones_forgotten() {
     let azure = Azure::plain().await;
     azure.cloud.entra.expires_in(Duration::from_secs(2));
     let instance = alone(&azure).await;
@@ -287,11 +290,11 @@ async fn tokens_that_end_are_renewed_and_refused_ones_forgotten() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_fails_is_told_and_got_over() {
+async fn a_failing_token_service_raises_an_alert_until_it_recovers() {
     let azure = Azure::plain().await;
     azure.cloud.entra.fault(
         Requests::all(),
-        Fault::Refuse {
+        Fault::Reject {
             status: 400,
             code: "invalid_client".to_owned(),
         },
@@ -306,7 +309,7 @@ async fn a_token_service_that_fails_is_told_and_got_over() {
 }
 
 #[tokio::test]
-async fn a_missing_token_file_is_told() {
+async fn a_missing_token_file_raises_an_alert() {
     let azure = Azure::plain().await;
     let mut settings = azure.alone();
     settings.credential = Credential::WorkloadIdentity {
@@ -321,7 +324,7 @@ async fn a_missing_token_file_is_told() {
 }
 
 #[tokio::test]
-async fn an_operators_change_is_told_and_put_back() {
+async fn an_operators_change_is_reported_and_reverted() {
     let azure = Azure::plain().await;
     let instance = alone(&azure).await;
     instance
@@ -351,7 +354,7 @@ async fn an_operators_change_is_told_and_put_back() {
 }
 
 #[tokio::test]
-async fn the_service_never_has_to_refuse_the_last_enabled_origin() {
+async fn the_service_never_has_to_reject_the_last_enabled_origin() {
     let azure = Azure::plain().await;
     let instance = alone(&azure).await;
     for region in ["eus", "sea"] {
@@ -399,7 +402,7 @@ async fn an_origin_whose_siblings_are_not_there_is_the_last_enabled_one() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told() {
+async fn a_missing_origin_raises_an_alert() {
     let azure = Azure::plain().await;
     let mut settings = azure.alone();
     settings.origins[2].origin = "o-elsewhere".to_owned();

@@ -115,7 +115,7 @@ async fn a_region_dies_and_comes_back(azure: Azure) {
 
 /// The leader dies in the middle of an operation: another takes over, asks on, and sends nothing again.
 async fn another_leader_goes_on_with_the_operation_of_a_dead_one(azure: Azure) {
-    azure.cloud.arm.play(Behaviour::Operations {
+    azure.cloud.arm.set_behaviour(Behaviour::Operations {
         last: None,
         ending: Ending::Succeeded,
     });
@@ -161,15 +161,15 @@ async fn another_leader_goes_on_with_the_operation_of_a_dead_one(azure: Azure) {
 
 /// Instances by ports of their own, so that each can be cut off alone.
 async fn by_doors(azure: &Azure) -> Three {
-    let mut doors = std::collections::BTreeMap::new();
+    let mut listeners = std::collections::BTreeMap::new();
     for vantage in REGIONS {
-        doors.insert(vantage, azure.cloud.open_door(vantage).await.unwrap());
+        listeners.insert(vantage, azure.cloud.open_listener(vantage).await.unwrap());
     }
     let hurry = |mut settings: Settings| {
         settings.timing.request_timeout = Duration::from_secs(1);
         settings
     };
-    Three::start(|vantage| azure.by_door(hurry(azure.one_of_three(vantage)), &doors[vantage]))
+    Three::start(|vantage| azure.by_listener(hurry(azure.one_of_three(vantage)), &listeners[vantage]))
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn a_vantage_cut_off_from_everything_changes_nothing() {
 }
 
 #[tokio::test]
-async fn with_two_of_three_cut_off_nothing_is_published_and_it_is_told() {
+async fn with_two_of_three_cut_off_nothing_is_published_and_an_alert_is_raised() {
     let azure = Azure::plain().await;
     let three = by_doors(&azure).await;
     three.leader().await;
@@ -237,7 +237,7 @@ async fn with_two_of_three_cut_off_nothing_is_published_and_it_is_told() {
 #[tokio::test]
 async fn an_operation_that_is_reported_elsewhere_is_seen_at_the_origin() {
     let azure = Azure::plain().await;
-    azure.cloud.arm.play(Behaviour::Operations {
+    azure.cloud.arm.set_behaviour(Behaviour::Operations {
         last: None,
         ending: Ending::Succeeded,
     });

@@ -21,8 +21,8 @@ async fn until_all_vote(three: &Three) {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_told_and_got_over() {
-    let refuse = |status, code: &str| Fault::Refuse {
+async fn a_failing_store_raises_an_alert_until_it_recovers() {
+    let reject = |status, code: &str| Fault::Reject {
         status,
         code: code.to_owned(),
     };
@@ -31,8 +31,8 @@ async fn a_store_that_fails_is_told_and_got_over() {
         Fault::Hang,
         Fault::Garbage,
         Fault::TooManyRequests { retry_after: Some(1) },
-        refuse(503, "ServerBusy"),
-        refuse(403, "AuthorizationPermissionMismatch"),
+        reject(503, "ServerBusy"),
+        reject(403, "AuthorizationPermissionMismatch"),
     ];
     let azure = Azure::plain().await;
     let three = Three::start(|vantage| in_a_hurry(azure.one_of_three(vantage)));
@@ -61,7 +61,7 @@ async fn a_store_that_fails_is_told_and_got_over() {
 }
 
 #[tokio::test]
-async fn a_container_that_is_not_there_is_told() {
+async fn a_missing_container_raises_an_alert() {
     let azure = Azure::plain().await;
     let mut settings = azure.one_of_three("weu");
     let store = settings.store.as_mut().unwrap();
@@ -122,7 +122,7 @@ async fn a_ledger_that_is_lost_undoes_nothing() {
     }
 }
 
-/// Half a token's life and more goes by at once: store and management API refuse what looks good here.
+/// Half a token's life and more goes by at once: store and management API reject what looks good here.
 #[tokio::test]
 async fn tokens_that_have_ended_are_renewed_at_the_store_too() {
     let azure = Azure::tls().await;

@@ -41,8 +41,8 @@ async fn only_trusted_hosts_are_spoken_to() {
     let url = azure.cloud.arm.url();
     assert!(get(&net(azure.cloud.authority.pem()), &url).await.is_ok());
     let stranger = CertificateAuthority::new().unwrap();
-    let refused = get(&net(stranger.pem()), &url).await.unwrap_err();
-    assert!(matches!(refused, NetError::Connect(..)), "{refused}");
+    let rejected = get(&net(stranger.pem()), &url).await.unwrap_err();
+    assert!(matches!(rejected, NetError::Connect(..)), "{rejected}");
     assert_eq!(
         azure.cloud.arm.log().len(),
         1,
@@ -53,6 +53,6 @@ async fn only_trusted_hosts_are_spoken_to() {
         Err(TrustError::Nothing)
     ));
     let away = Url::parse("http://192.0.2.1/").unwrap();
-    let refused = get(&net(azure.cloud.authority.pem()), &away).await;
-    assert_eq!(refused, Err(NetError::Plain("192.0.2.1".to_owned())));
+    let rejected = get(&net(azure.cloud.authority.pem()), &away).await;
+    assert_eq!(rejected, Err(NetError::Plain("192.0.2.1".to_owned())));
 }

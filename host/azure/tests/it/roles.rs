@@ -22,7 +22,7 @@ fn actions(role: &str) -> Vec<String> {
 
 /// Demotes a region with these actions only; the statuses of all answers.
 async fn publish(azure: &Azure, settings: Settings, actions: Vec<String>) -> Vec<u16> {
-    azure.cloud.arm.play(Behaviour::AllowOnly(actions));
+    azure.cloud.arm.set_behaviour(Behaviour::AllowOnly(actions));
     let instance = Instance::start(settings);
     instance
         .until("all is read", |status| status.leader.about.is_some())
@@ -68,12 +68,12 @@ async fn the_classic_publishers_role_is_enough() {
 
 /// A vantage that may only read Front Door plans, publishes nothing, and says that it may not.
 #[tokio::test]
-async fn whoever_may_only_read_says_so() {
+async fn a_role_that_may_only_read_is_reported() {
     let azure = Azure::plain().await;
     let reads = actions("publisher")
         .into_iter()
         .filter(|action| action.ends_with("/read"));
-    azure.cloud.arm.play(Behaviour::AllowOnly(reads.collect()));
+    azure.cloud.arm.set_behaviour(Behaviour::AllowOnly(reads.collect()));
     let instance = Instance::start(azure.alone());
     instance.until_idle().await;
     instance.sees("weu", Unhealthy);

@@ -43,16 +43,16 @@ pub(crate) struct Manner {
     /// Whether polls of it may be read; else only the origin tells.
     pub(crate) readable: bool,
     /// Answers to changes before any is accepted.
-    pub(crate) refusals: VecDeque<Refusal>,
+    pub(crate) rejections: VecDeque<Rejection>,
     /// Whether readings fail.
     pub(crate) unreadable: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     Throttled(u64),
     Busy,
-    Refused,
+    Rejected,
     /// Accepted, but the answer is lost.
     AnswerLost,
     /// Never arrives, and no answer.
@@ -67,7 +67,7 @@ impl Default for Manner {
             lasts: secs(90),
             fails: false,
             readable: true,
-            refusals: VecDeque::new(),
+            rejections: VecDeque::new(),
             unreadable: false,
         }
     }
@@ -240,18 +240,18 @@ impl Target for Way<Arc<FrontDoorModel>> {
 
     async fn send(&self, changes: &[Change]) -> Result<Started, TargetError> {
         self.open().await;
-        let refusal = self.to.state().manner.refusals.pop_front();
-        match refusal {
+        let rejection = self.to.state().manner.rejections.pop_front();
+        match rejection {
             None => Ok(self.to.accept(&self.name, &changes[0])),
-            Some(Refusal::Throttled(after)) => Err(TargetError::Throttled(Some(secs(after)))),
-            Some(Refusal::Busy) => Err(TargetError::Busy("409 Conflict".to_owned())),
-            Some(Refusal::Refused) => Err(TargetError::Refused("400 BadRequest".to_owned())),
-            Some(Refusal::AnswerLost) => {
+            Some(Rejection::Throttled(after)) => Err(TargetError::Throttled(Some(secs(after)))),
+            Some(Rejection::Busy) => Err(TargetError::Busy("409 Conflict".to_owned())),
+            Some(Rejection::Rejected) => Err(TargetError::Rejected("400 BadRequest".to_owned())),
+            Some(Rejection::AnswerLost) => {
                 self.to.accept(&self.name, &changes[0]);
                 std::future::pending().await
             }
-            Some(Refusal::RequestLost) => std::future::pending().await,
-            Some(Refusal::Foreign) => {
+            Some(Rejection::RequestLost) => std::future::pending().await,
+            Some(Rejection::Foreign) => {
                 self.to.accept(&self.name, &changes[0]);
                 Ok(Started::Foreign("https://evil.example/operations/1".to_owned()))
             }
@@ -300,7 +300,7 @@ impl Target for Way<Arc<FrontDoorModel>> {
 pub(crate) struct Sundial {
     store: MemoryStore,
     ahead_ms: AtomicI64,
-    /// Whether the next write under the lease is refused, as if it had run out.
+    /// Whether the next write under the lease is rejected, as if it had run out.
     lease_ran_out: AtomicBool,
     /// Whether nobody may acquire the lease.
     no_leases: AtomicBool,
@@ -313,7 +313,7 @@ impl Sundial {
         self.ahead_ms.fetch_add(by.as_millis() as i64, Ordering::Relaxed);
     }
 
-    pub(crate) fn refuse_next_leader_write(&self) {
+    pub(crate) fn reject_next_leader_write(&self) {
         self.lease_ran_out.store(true, Ordering::Relaxed);
     }
 

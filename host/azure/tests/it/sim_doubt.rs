@@ -204,7 +204,7 @@ async fn the_time_without_a_quorum_does_not_count() {
 
 /// Nobody can read Front Door for half an hour: somebody leads nearly all the time, and looks soon after its end.
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_of_the_management_api_somebody_leads_and_looks_soon() {
+async fn after_an_outage_of_the_management_api_an_instance_leads_and_reads_soon() {
     let world = World::start_with(|settings| {
         by_default(settings);
         settings.lease.step_down = secs(60);
@@ -236,7 +236,7 @@ async fn after_an_outage_of_the_management_api_somebody_leads_and_looks_soon() {
 
 /// Nobody may acquire the lease: an alert says that nobody leads, and no status names a leader.
 #[tokio::test(start_paused = true)]
-async fn that_nobody_leads_is_an_alert() {
+async fn without_a_leader_an_alert_is_raised() {
     let mut world = World::start_with(by_default).await;
     let leader = world.elected().await;
     pass(secs(30)).await;

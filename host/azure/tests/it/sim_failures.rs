@@ -1,18 +1,18 @@
-//! What the publisher does when Front Door is slow, refuses, fails or lies.
+//! What the publisher does when Front Door is slow, rejects, fails or lies.
 
-use crate::sim::{REGIONS, Refusal, World, by_default, mins, pass, secs};
+use crate::sim::{REGIONS, Rejection, World, by_default, mins, pass, secs};
 use portolan_core::health::State::{Healthy, Unhealthy};
 
 const DEMOTED: &str = r#"demote o-weu {"priority":5}"#;
 const RESTORED: &str = r#"restore o-weu {"priority":1}"#;
 
 /// A world in which `weu` has just been found bad for long enough.
-async fn with(refusals: impl IntoIterator<Item = Refusal>) -> World {
+async fn with(rejections: impl IntoIterator<Item = Rejection>) -> World {
     let world = World::start().await;
     world.elected().await;
     world
         .front_door
-        .manner(|manner| manner.refusals = refusals.into_iter().collect());
+        .manner(|manner| manner.rejections = rejections.into_iter().collect());
     world.all_see("weu", Unhealthy);
     pass(mins(5)).await;
     world
@@ -20,7 +20,7 @@ async fn with(refusals: impl IntoIterator<Item = Refusal>) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn a_storm_of_429_is_waited_out_as_long_as_asked() {
-    let world = with((0..5).map(|_| Refusal::Throttled(120))).await;
+    let world = with((0..5).map(|_| Rejection::Throttled(120))).await;
     let took = world
         .until(mins(30), "the demotion", |world| world.front_door.writes() == [DEMOTED])
         .await;
@@ -34,22 +34,22 @@ async fn a_storm_of_429_is_waited_out_as_long_as_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_front_door_is_asked_again_soon() {
-    let world = with([Refusal::Busy, Refusal::Busy]).await;
+    let world = with([Rejection::Busy, Rejection::Busy]).await;
     world
         .until(mins(2), "the demotion", |world| world.front_door.writes() == [DEMOTED])
         .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_repeated_slowly_and_told() {
-    let world = with(vec![Refusal::Refused; 1000]).await;
+async fn a_rejected_change_is_retried_slowly_and_raises_an_alert() {
+    let world = with(vec![Rejection::Rejected; 1000]).await;
     pass(mins(8 * 60)).await;
     let leader = world.leader().unwrap();
     let tries = world.status(leader).counters.writes.get();
     assert!((8..=10).contains(&tries), "{tries} in eight hours");
     assert!(world.alerts(leader).contains(&"change-failed"));
-    // What is wanted is kept: the refusal ends after days, and it is done.
-    world.front_door.manner(|manner| manner.refusals.clear());
+    // What is wanted is kept: the rejection ends after days, and it is done.
+    world.front_door.manner(|manner| manner.rejections.clear());
     world
         .until(mins(61), "the demotion", |world| world.front_door.writes() == [DEMOTED])
         .await;
@@ -58,8 +58,8 @@ async fn a_refusal_is_repeated_slowly_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_recovers_while_refused_is_not_demoted_after_all() {
-    let world = with(vec![Refusal::Refused; 2]).await;
+async fn a_region_that_recovers_while_rejected_is_not_demoted_after_all() {
+    let world = with(vec![Rejection::Rejected; 2]).await;
     pass(mins(1)).await;
     world.all_see("weu", Healthy);
     pass(mins(180)).await;
@@ -80,7 +80,7 @@ async fn an_operation_of_thirty_minutes_is_one_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_that_fails_is_told_and_tried_again_slowly() {
+async fn an_operation_that_fails_raises_an_alert_and_is_retried_slowly() {
     let world = World::start().await;
     let leader = world.elected().await;
     world.front_door.manner(|manner| manner.fails = true);
@@ -106,7 +106,7 @@ async fn an_operation_that_fails_is_told_and_tried_again_slowly() {
 
 #[tokio::test(start_paused = true)]
 async fn a_report_on_another_host_is_never_followed() {
-    let world = with([Refusal::Foreign]).await;
+    let world = with([Rejection::Foreign]).await;
     let leader = world.leader().unwrap();
     world
         .until(secs(30), "it is told", |world| {
@@ -134,7 +134,7 @@ async fn an_operation_that_may_not_be_read_is_seen_at_the_origin() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_no_second_change() {
-    let world = with([Refusal::AnswerLost]).await;
+    let world = with([Rejection::AnswerLost]).await;
     pass(mins(60)).await;
     assert_eq!(world.front_door.writes(), [DEMOTED]);
     let leader = world.leader().unwrap();
@@ -143,7 +143,7 @@ async fn a_lost_answer_is_no_second_change() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_request_is_sent_again() {
-    let world = with([Refusal::RequestLost]).await;
+    let world = with([Rejection::RequestLost]).await;
     world
         .until(mins(3), "the demotion", |world| world.front_door.writes() == [DEMOTED])
         .await;
@@ -154,7 +154,7 @@ async fn a_lost_request_is_sent_again() {
 /// Whether its last request arrived or not, whoever leads next finds out and sends no second one.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_dies_while_it_sends_leaves_one_change() {
-    for (arrived, lost) in [(true, Refusal::AnswerLost), (false, Refusal::RequestLost)] {
+    for (arrived, lost) in [(true, Rejection::AnswerLost), (false, Rejection::RequestLost)] {
         let mut world = with([lost]).await;
         let first = world.leader().unwrap();
         let other = REGIONS.into_iter().find(|vantage| *vantage != first).unwrap();
@@ -192,7 +192,7 @@ async fn a_lease_that_ran_out_and_is_renewed_is_a_new_term() {
     let world = World::start().await;
     world.elected().await;
     for round in 1..=3 {
-        world.store.refuse_next_leader_write();
+        world.store.reject_next_leader_write();
         world.front_door.operator("eus", |members| members.weight = Some(7));
         world
             .until(mins(2), "it is put back", |world| {
@@ -223,7 +223,7 @@ async fn a_leader_that_cannot_read_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_right_to_read_nothing_happens_and_it_is_told() {
+async fn without_the_right_to_read_nothing_is_changed_and_an_alert_is_raised() {
     let world = World::start().await;
     world.front_door.manner(|manner| manner.unreadable = true);
     world.all_see("weu", Unhealthy);

@@ -1,6 +1,6 @@
 //! What the publisher does when regions, instances and networks come and go.
 
-use crate::sim::{REGIONS, Refusal, World, by_default, mins, pass, secs};
+use crate::sim::{REGIONS, Rejection, World, by_default, mins, pass, secs};
 use portolan_azure::pace::Haste;
 use portolan_azure::probe::QuorumVerdict;
 use portolan_azure::publisher::{Parts, apply_once, plan_once};
@@ -124,7 +124,7 @@ async fn a_vantage_cut_off_from_everything_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_two_of_three_cut_off_nothing_is_published_and_it_is_told() {
+async fn with_two_of_three_cut_off_nothing_is_published_and_an_alert_is_raised() {
     let world = World::start().await;
     world.elected().await;
     world.cut("eus", true);
@@ -158,7 +158,7 @@ async fn what_was_begun_with_a_quorum_does_not_go_on_without() {
     // An operator's change is put back, but not at once: it meets the demotion in one set.
     world
         .front_door
-        .manner(|manner| manner.refusals = [Refusal::Throttled(240)].into());
+        .manner(|manner| manner.rejections = [Rejection::Throttled(240)].into());
     world.front_door.operator("eus", |members| members.weight = Some(7));
     world
         .until(mins(10), "the first change", |world| {
@@ -240,7 +240,7 @@ async fn a_drain_is_published_and_the_last_enabled_origin_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operators_change_is_told_and_put_back() {
+async fn an_operators_change_is_reported_and_reverted() {
     let world = World::start().await;
     let leader = world.elected().await;
     pass(mins(2)).await;
@@ -257,7 +257,7 @@ async fn an_operators_change_is_told_and_put_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_knows_is_no_verdict() {
+async fn regions_unknown_to_all_keep_their_state() {
     let world = World::start().await;
     world.all_see("weu", Unhealthy);
     pass(mins(10)).await;
@@ -281,7 +281,7 @@ async fn a_dry_run_plans_and_never_leads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_instance_is_its_own_quorum_and_says_so() {
+async fn a_single_instance_is_its_own_quorum_and_its_status_shows_it() {
     let mut world = World::start_with(|_| ()).await;
     REGIONS.iter().for_each(|vantage| world.kill(vantage));
     let mut alone = crate::sim::settings("weu");
@@ -340,8 +340,8 @@ async fn once_from_the_command_line() {
     // While another leads there is no once.
     world.add("eus", crate::sim::settings("eus"));
     world.elected().await;
-    let refused = apply_once(settings, parts(&world), Haste::Never, mins(2))
+    let rejected = apply_once(settings, parts(&world), Haste::Never, mins(2))
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("eus leads"), "{refused}");
+    assert!(rejected.to_string().contains("eus leads"), "{rejected}");
 }

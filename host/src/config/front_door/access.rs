@@ -163,7 +163,7 @@ impl ClientSecretSection {
     }
 }
 
-/// Where a secret is; not in two places.
+/// Where a secret is: in one place.
 fn secret(
     file: Option<&FilePath>,
     variable: Option<&At<String>>,
@@ -193,7 +193,7 @@ pub(in crate::config) enum CloudShape {
 }
 
 words! {
-    /// An Azure that everybody knows.
+    /// A public or national cloud.
     CloudWord {
         /// Azure.
         Public = "public",

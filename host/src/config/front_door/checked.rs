@@ -6,8 +6,8 @@ use crate::config::suggest;
 use crate::config::values::scalar;
 use portolan_azure::settings::Settings;
 
-/// Tells all mistakes and warnings of the settings that came of this section. Of a value that could not be read, and has
-/// its default in the settings, nothing more is told.
+/// Reports all mistakes and warnings of the settings made from this section, except for values that could not be read and
+/// have their default in the settings.
 pub(super) fn report(settings: &Settings, section: NodeId, mistakes: &mut Mistakes<'_>) {
     let found = settings.check().into_iter().map(|mistake| {
         let (place, rest) = find(mistakes.node(section), &as_written(&mistake.path));
@@ -24,7 +24,7 @@ pub(super) fn report(settings: &Settings, section: NodeId, mistakes: &mut Mistak
     }
 }
 
-/// The path in the file of what the settings call by another.
+/// The path in the file where the settings use another.
 fn as_written(path: &str) -> String {
     match path {
         "min_active" => "caps.min_active".into(),
@@ -38,7 +38,7 @@ fn as_written(path: &str) -> String {
     }
 }
 
-/// Follows a path as far as the file goes; what of it is not there is the rest.
+/// Follows a path as far as the file has it; returns the missing rest.
 fn find(section: Node<'_>, path: &str) -> (NodeId, String) {
     let mut at = section;
     let mut keys = path.split('.');

@@ -1,4 +1,4 @@
-//! The Front Door and our origins there.
+//! The Front Door and its origins that are managed here.
 
 use crate::config::compound::{At, NonEmpty};
 use crate::config::document::NodeId;
@@ -38,7 +38,7 @@ section! {
 }
 
 section! {
-    /// An origin of ours, as it should be when nothing is wrong.
+    /// A managed origin, as it should be when its region is healthy.
     OriginSection {
         /// The region of the service that it stands for.
         required region: At<String>,

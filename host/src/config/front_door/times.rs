@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Below this path probes are answered when nothing else is said.
+/// The default probe path.
 const DEFAULT_PATH: &str = "/.portolan/probe";
 
 type Span = Time<0, { 30 * 24 * H }>;
 
 section! {
-    /// How long findings must hold, and how often changes may follow one another.
+    /// How long observations must hold, and how often changes may follow one another.
     TimingSection {
         /// A region must look unhealthy this long before its origin is demoted. Default: 5m.
         optional sustain: Span,
@@ -27,17 +27,17 @@ section! {
         optional window: Span,
         /// How often the origins are read while nothing happens. Default: 1m.
         optional reconcile: Span,
-        /// The shortest time between two questions about a change under way. Default: 1s.
+        /// The shortest time between two polls of a change in progress. Default: 1s.
         optional poll_least: Span,
         /// The longest. Default: 1m.
         optional poll_most: Span,
-        /// The time when Azure does not say. Default: 5s.
+        /// The time without Retry-After. Default: 5s.
         optional poll_default: Span,
-        /// After this a change under way is no longer waited for. Default: 30m.
+        /// After this a change in progress is no longer waited for. Default: 30m.
         optional operation_deadline: Span,
         /// The longest that one request to Azure may take. Default: 30s.
         optional request_timeout: Span,
-        /// The first pause after a change was not accepted; it doubles. After a refused or failed one it begins at spacing.
+        /// The first pause after a change was not accepted; it doubles. After a rejected or failed one it begins at spacing.
         /// Default: 10s.
         optional retry_least: Span,
         /// The longest pause. Default: 1h.
@@ -54,8 +54,8 @@ section! {
         optional read: Span,
         /// How long a vote counts: longer than write, at most 10m. Default: 30s.
         optional valid_for: Span,
-        /// The quorum must have called a region unhealthy for this long before probes are answered so: longer than the
-        /// interval of health checks, since an instance that loses its network finds its regions unhealthy one after the
+        /// The quorum must have seen a region unhealthy for this long before its probes are answered with 503: longer than
+        /// the interval of health checks, since an instance that loses its network sees its regions fail one after the
         /// other. Default: 2s.
         optional settle: Span,
     }
@@ -72,7 +72,7 @@ section! {
         optional margin: Span,
         /// A leader that cannot read Front Door for this long steps down. Default: 3m.
         optional step_down: Span,
-        /// For this long it then leaves the lease to others; it runs again earlier when none of them takes it. Default: 10m.
+        /// For this long it then leaves the lease to others; it runs again earlier when none of them acquires it. Default: 10m.
         optional step_down_pause: Span,
     }
 }
@@ -80,8 +80,8 @@ section! {
 section! {
     /// The answers to Front Door's own probes.
     ProbeSection {
-        /// PATH/SERVICE says whether any region of a service is healthy, PATH/SERVICE/REGION whether that one is. Everything
-        /// below is answered here and never sent on. Default: /.portolan/probe.
+        /// PATH/SERVICE answers 200 while any region of a service is healthy, PATH/SERVICE/REGION while that one is, else 503.
+        /// Requests below it are never forwarded. Default: /.portolan/probe.
         optional path: ProbePath,
         /// A region must look unhealthy this long before the answer turns to 503. Default: 0s.
         optional unhealthy_after: Span,
@@ -89,7 +89,7 @@ section! {
         optional healthy_after: Span,
         /// With a view older than this all answers are 200. Default: 15s.
         optional stale_after: Time<{ 100 * MS }, { H }>,
-        /// Whether ?explain shows all regions of the service and the votes on them to whoever asks. Default: false.
+        /// Whether ?explain shows all regions of the service and the votes on them to every client. Default: false.
         optional explain: bool,
     }
 }

@@ -1,4 +1,4 @@
-//! Who votes.
+//! The vantages: the instances that vote.
 
 use crate::config::compound::At;
 use crate::config::document::{Content, Node};
@@ -34,7 +34,7 @@ impl Shape for VantageWord {
 /// A vantage: its name, or `{ name, region }`.
 #[derive(Debug)]
 pub(in crate::config) enum VantageShape {
-    /// It stands in the region of its name.
+    /// It is in the region of its name.
     Name(VantageWord),
     Section(VantageSection),
 }
@@ -44,7 +44,7 @@ section! {
     VantageSection {
         /// Its name.
         required name: VantageWord,
-        /// The region it stands in, whose health it sees as a neighbour; null when it stands outside all. Default: the
+        /// The region it stands in, whose faults it may share; null when it stands outside all. Default: the
         /// region of its name.
         optional region: At<Standing>,
     }
@@ -80,7 +80,7 @@ impl Shape for Standing {
     }
 }
 
-/// All that vote. What could not be read is left out; that has been reported.
+/// All vantages. Those that could not be read are left out, and reported already.
 pub(super) fn vantages(shapes: &[VantageShape], places: &Places, mistakes: &mut Mistakes<'_>) -> Vec<Vantage> {
     let vantages = shapes.iter().filter_map(|shape| match shape {
         VantageShape::Name(name) => Some(Vantage::named(name.0.clone())),
@@ -93,7 +93,7 @@ impl VantageSection {
     fn vantage(&self, places: &Places, mistakes: &mut Mistakes<'_>) -> Option<Vantage> {
         let standing = self.region.as_ref().map(|region| (region.0.as_deref(), region.id));
         if let Some((Some(region), id)) = standing {
-            // Reported when it is unknown: a misspelt region would turn a neighbour into an outsider.
+            // Reported when it is unknown: a misspelt region would make its vote count as one from outside.
             let _ = places.find(region, id, mistakes);
         }
         let name = self.name.as_ref()?.0.clone();

@@ -32,8 +32,8 @@ fn published(lines: &str) -> Settings {
         .settings
 }
 
-/// What is said of the small file with these lines at its end, without line and column.
-fn said(lines: &str) -> Vec<String> {
+/// The mistakes of the small file with these lines at its end, without line and column.
+fn mistakes_of(lines: &str) -> Vec<String> {
     let lines = told(&format!("{SMALL}{lines}"));
     lines
         .iter()
@@ -41,12 +41,12 @@ fn said(lines: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is said when part of [`SECTION`], which must be there, is replaced.
+/// The mistakes when part of [`SECTION`], which must be there, is replaced.
 #[track_caller]
 fn check(cases: &[(&str, &str, &[&str])]) {
     for (from, to, expected) in cases {
         assert!(SECTION.contains(from), "{from:?} is not there");
-        assert_eq!(said(&SECTION.replacen(from, to, 1)), *expected, "{to}");
+        assert_eq!(mistakes_of(&SECTION.replacen(from, to, 1)), *expected, "{to}");
     }
 }
 
@@ -65,7 +65,7 @@ fn a_short_section_has_every_default() {
         (&*path, probe, service.as_str()),
         ("/.portolan/probe", ProbeTiming::default(), "shop")
     );
-    assert!(!explains_probes, "strangers are not shown votes");
+    assert!(!explains_probes, "votes are not public");
     assert_eq!((settings.mode, settings.vantage.as_str()), (Mode::DryRun, "westeurope"));
     assert_eq!(settings.vantages, [Vantage::named(settings.vantage.clone())]);
     assert_eq!(
@@ -98,7 +98,7 @@ fn settings_of_nothing() -> crate::config::Settings {
 
 /// The commented section of the example that is shipped, uncommented.
 #[test]
-fn the_shipped_example_is_fine_and_says_the_defaults() {
+fn the_shipped_example_is_valid_and_shows_the_defaults() {
     let Configuration {
         settings: example,
         warnings,
@@ -274,14 +274,14 @@ fn with_the_mode_off_nothing_else_is_needed() {
     );
     // What is described is checked all the same.
     assert_eq!(published(&format!("{SECTION}  mode: off\n")).mode, Mode::Off);
-    let told = said("here: westeurope\nfront_door: { mode: off, profile: { subscription: s } }\n");
-    assert_eq!(told.len(), 4, "{told:?}");
+    let mistakes = mistakes_of("here: westeurope\nfront_door: { mode: off, profile: { subscription: s } }\n");
+    assert_eq!(mistakes.len(), 4, "{mistakes:?}");
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_keys_are_reported() {
     assert_eq!(
-        said("front_door: {}\n"),
+        mistakes_of("front_door: {}\n"),
         [
             "front_door: origins is missing: which origin stands for which region",
             "front_door: profile is missing: the Front Door whose origins are the regions",
@@ -289,7 +289,7 @@ fn what_is_missing_is_said() {
         ]
     );
     assert_eq!(
-        said("front_door: apply\n"),
+        mistakes_of("front_door: apply\n"),
         [r#"front_door: wanted a mapping with keys such as mode, service, profile, classic, …, got "apply""#]
     );
     check(&[
@@ -315,15 +315,15 @@ fn what_is_missing_is_said() {
         "  other:\n    regions: [{ region: westeurope, gateway: \"http://gw\" }]\nroutes:",
         1,
     );
-    let told = told(&format!("{two}{SECTION}"));
+    let mistakes = told(&format!("{two}{SECTION}"));
     assert_eq!(
-        told,
+        mistakes,
         ["14:3: front_door: service is missing: the regions of shop or other can be published"]
     );
 }
 
 #[test]
-fn mistakes_have_their_place_and_a_suggestion() {
+fn mistakes_name_the_key_and_have_a_suggestion() {
     check(&[
         (
             "front_door:",
@@ -393,9 +393,9 @@ fn mistakes_have_their_place_and_a_suggestion() {
     ]);
 }
 
-/// What the publisher's settings find of themselves is told at its place.
+/// The checks of the publisher's settings are reported at the key.
 #[test]
-fn the_publishers_own_findings_have_their_place() {
+fn the_publishers_own_checks_name_the_key() {
     check(&[
         (
             "front_door:",
@@ -470,7 +470,7 @@ fn the_publishers_own_findings_have_their_place() {
             ],
         ),
     ]);
-    // Nothing more is said of what could not be read.
+    // A value that could not be read has one mistake.
     check(&[(
         "front_door:",
         "front_door:\n  timing: { sustain: 20m, restore: soon }",
@@ -481,7 +481,7 @@ fn the_publishers_own_findings_have_their_place() {
 }
 
 #[test]
-fn what_is_probably_not_meant_is_warned_of() {
+fn probable_mistakes_are_warnings() {
     let warnings = |lines: &str| {
         let warnings = configuration(&format!("{SMALL}{lines}")).warnings;
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

@@ -23,14 +23,14 @@ pub(super) fn own(table: &RoutingTable, service: ServiceId, slot: Slot) -> State
 
 /// Why a gateway changed.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub(super) struct Observation {
     service: ServiceName,
     region: RegionName,
     to: State,
     text: String,
 }
 
-impl Finding {
+impl Observation {
     pub(super) fn of(vitals: &Vitals, transition: &Transition) -> Self {
         let cause = transition.cause.as_str().replace('_', " ");
         Self {
@@ -51,19 +51,19 @@ pub(super) struct LocalHealth {
     service: Option<ServiceName>,
     seen: BTreeMap<RegionName, RegionHealth>,
     /// The last of each gateway, of all services.
-    findings: HashMap<(ServiceName, RegionName), (State, String)>,
+    observations: HashMap<(ServiceName, RegionName), (State, String)>,
 }
 
 impl LocalHealth {
     /// Keeps it for the table that comes of it.
-    pub(super) fn note(&mut self, finding: Finding) {
-        let Finding {
+    pub(super) fn note(&mut self, observation: Observation) {
+        let Observation {
             service,
             region,
             to,
             text,
-        } = finding;
-        self.findings.insert((service, region), (to, text));
+        } = observation;
+        self.observations.insert((service, region), (to, text));
     }
 
     /// The regions that have an origin, as they look now.
@@ -102,8 +102,8 @@ impl LocalHealth {
         if table.health.is_isolated() && state == State::Unknown {
             return "this instance reaches no gateway at all".into();
         }
-        let found = self.findings.get(&(service.clone(), region.clone()));
+        let found = self.observations.get(&(service.clone(), region.clone()));
         let found = found.filter(|(to, _)| *to == state);
-        found.map_or_else(|| "no finding yet".into(), |(_, text)| text.clone())
+        found.map_or_else(|| "no observation yet".into(), |(_, text)| text.clone())
     }
 }

@@ -24,8 +24,8 @@ fn settings(text: &str) -> Settings {
     configuration.unwrap_or_else(|errors| panic!("{errors}")).settings
 }
 
-/// A board on which westeurope is bad for the shop.
-fn board(settings: &Settings, now: Instant) -> SnapshotCell {
+/// A snapshot in which westeurope is unhealthy for the shop.
+fn cell(settings: &Settings, now: Instant) -> SnapshotCell {
     let services = settings.routing.services().iter().map(|service| {
         let regions = service.gateways().iter().map(|gateway| gateway.region.clone());
         (service.name.clone(), regions.collect::<Vec<_>>())
@@ -38,13 +38,13 @@ fn board(settings: &Settings, now: Instant) -> SnapshotCell {
         },
         quorum: QuorumVerdict::Alone,
     });
-    let board = SnapshotCell::default();
-    board.store(Some(Snapshot {
+    let cell = SnapshotCell::default();
+    cell.store(Some(Snapshot {
         settings: Arc::clone(front_door),
         answers,
         status: None,
     }));
-    board
+    cell
 }
 
 /// With `explain` on.
@@ -52,14 +52,14 @@ fn explaining() -> Settings {
     settings(&CONFIG.replace("path: /up", "path: /up, explain: true"))
 }
 
-fn ask(board: &SnapshotCell, settings: &Settings, method: &str, target: &str) -> Option<(u16, String)> {
+fn ask(cell: &SnapshotCell, settings: &Settings, method: &str, target: &str) -> Option<(u16, String)> {
     let request = Request::builder()
         .method(method)
         .uri(target)
         .body(())
         .expect("a request");
     let (parts, ()) = request.into_parts();
-    let response = board.answer(settings, &parts, parts.uri.path())?;
+    let response = cell.answer(settings, &parts, parts.uri.path())?;
     let (head, mut body) = response.into_parts();
     let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
     let text = match frame {
@@ -70,26 +70,26 @@ fn ask(board: &SnapshotCell, settings: &Settings, method: &str, target: &str) ->
 }
 
 #[test]
-fn a_probe_is_told_of_its_region_or_of_the_whole_service() {
+fn a_probe_asks_for_a_region_or_a_whole_service() {
     let settings = settings(CONFIG);
-    let board = board(&settings, Instant::now());
-    let ask = |target| ask(&board, &settings, "GET", target);
-    let said = |status: u16, text: &str| Some((status, format!("{status}, {text}\n")));
-    assert_eq!(ask("/up/shop"), said(200, "healthy"));
+    let cell = cell(&settings, Instant::now());
+    let ask = |target| ask(&cell, &settings, "GET", target);
+    let answer = |status: u16, text: &str| Some((status, format!("{status}, {text}\n")));
+    assert_eq!(ask("/up/shop"), answer(200, "healthy"));
     assert_eq!(
         ask("/up/shop/westeurope"),
-        said(503, "unhealthy as this instance sees it")
+        answer(503, "unhealthy as this instance sees it")
     );
-    assert_eq!(ask("/up/shop/eastus2"), said(200, "healthy"));
-    assert_eq!(ask("/up/blog/eastus2"), said(200, "healthy"));
-    let head = self::ask(&board, &settings, "HEAD", "/up/shop/westeurope?x=1");
-    assert_eq!(head.map(|said| said.0), Some(503));
-    // Regions and votes are nothing for strangers.
+    assert_eq!(ask("/up/shop/eastus2"), answer(200, "healthy"));
+    assert_eq!(ask("/up/blog/eastus2"), answer(200, "healthy"));
+    let head = self::ask(&cell, &settings, "HEAD", "/up/shop/westeurope?x=1");
+    assert_eq!(head.map(|(status, _)| status), Some(503));
+    // Regions and votes are not public.
     assert_eq!(
         ask("/up/shop/westeurope?explain"),
-        said(503, "unhealthy as this instance sees it")
+        answer(503, "unhealthy as this instance sees it")
     );
-    let (status, text) = self::ask(&board, &explaining(), "GET", "/up/shop/westeurope?explain").expect("a probe");
+    let (status, text) = self::ask(&cell, &explaining(), "GET", "/up/shop/westeurope?explain").expect("a probe");
     assert_eq!(status, 503);
     assert!(
         text.contains("westeurope: 503, unhealthy as this instance sees it") && text.contains("eastus2: 200"),
@@ -98,9 +98,9 @@ fn a_probe_is_told_of_its_region_or_of_the_whole_service() {
 }
 
 #[test]
-fn what_is_below_the_path_is_ours_and_nothing_else_is() {
+fn only_requests_below_the_path_are_probes() {
     let settings = settings(CONFIG);
-    let board = board(&settings, Instant::now());
+    let cell = cell(&settings, Instant::now());
     for (method, target, status) in [
         ("GET", "/up", 404),
         ("GET", "/up/", 404),
@@ -113,25 +113,28 @@ fn what_is_below_the_path_is_ours_and_nothing_else_is() {
         ("POST", "/up/shop", 405),
         ("OPTIONS", "/up/none", 405),
     ] {
-        let said = ask(&board, &settings, method, target);
-        assert_eq!(said.map(|said| said.0), Some(status), "{method} {target}");
+        let answer = ask(&cell, &settings, method, target);
+        assert_eq!(answer.map(|(status, _)| status), Some(status), "{method} {target}");
     }
     for target in ["/", "/upper", "/upper/shop", "/u", "/x/up/shop", "/UP/shop"] {
-        assert_eq!(ask(&board, &settings, "GET", target), None, "{target}");
+        assert_eq!(ask(&cell, &settings, "GET", target), None, "{target}");
     }
     let without =
         self::settings(&CONFIG.replace("front_door: { mode: off, probe: { path: /up, healthy_after: 0s } }", ""));
-    assert_eq!(ask(&board, &without, "GET", "/up/shop"), None);
+    assert_eq!(ask(&cell, &without, "GET", "/up/shop"), None);
 }
 
 #[test]
-fn nothing_is_held_against_anybody_before_anything_is_known() {
+fn probes_are_answered_with_200_before_there_is_a_view() {
     let settings = settings(CONFIG);
-    let board = SnapshotCell::default();
-    let said = Some((200, "200, unknown\n".to_owned()));
-    assert_eq!(ask(&board, &settings, "GET", "/up/shop"), said);
-    assert_eq!(ask(&board, &settings, "GET", "/up/shop/eastus2"), said);
-    assert_eq!(ask(&board, &settings, "GET", "/up/other").map(|said| said.0), Some(404));
+    let cell = SnapshotCell::default();
+    let answer = Some((200, "200, unknown\n".to_owned()));
+    assert_eq!(ask(&cell, &settings, "GET", "/up/shop"), answer);
+    assert_eq!(ask(&cell, &settings, "GET", "/up/shop/eastus2"), answer);
+    assert_eq!(
+        ask(&cell, &settings, "GET", "/up/other").map(|(status, _)| status),
+        Some(404)
+    );
 }
 
 #[test]
@@ -140,8 +143,8 @@ fn a_stale_view_answers_200() {
     let long_ago = Instant::now()
         .checked_sub(Duration::from_secs(16))
         .expect("a machine that is up");
-    let board = board(&settings, long_ago);
-    let (status, text) = ask(&board, &settings, "GET", "/up/shop/westeurope").expect("a probe");
+    let cell = cell(&settings, long_ago);
+    let (status, text) = ask(&cell, &settings, "GET", "/up/shop/westeurope").expect("a probe");
     assert_eq!(status, 200);
     assert!(text.contains("the view is stale"), "{text}");
 }

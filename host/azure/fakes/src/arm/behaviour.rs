@@ -7,7 +7,7 @@ use url::Url;
 
 use super::throttle::Buckets;
 
-/// How the fake behaves from now on. Each kind replaces what was said of its subject before.
+/// How the fake behaves from now on. Each kind replaces an earlier one of the same kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Behaviour {
     /// How accepted writes are answered; at first [`Writes::Async`].
@@ -26,15 +26,15 @@ pub enum Behaviour {
     RetryAfter(Option<u32>),
     /// The root of the URLs in `azure-asyncoperation` and `location`; at first the host that the request names.
     PollAt(Option<Url>),
-    /// Whether a write is refused with 409 while another runs in the same profile; at first it is queued.
+    /// Whether a write is rejected with 409 while another runs in the same profile; at first it is queued.
     ConflictWhileBusy(bool),
     /// How long a change takes from success to the last edge; at first 20 minutes.
     Propagation(Duration),
-    /// Refuses an action to everybody, such as `Microsoft.Cdn/operationresults/read`; at first nothing is refused.
+    /// Rejects an action to everybody, such as `Microsoft.Cdn/operationresults/read`; at first nothing is rejected.
     Deny(String),
-    /// Refuses all but these actions to everybody, as a role would that has only these.
+    /// Rejects all but these actions to everybody, as a role would that has only these.
     AllowOnly(Vec<String>),
-    /// Takes all refusals back.
+    /// Takes all rejections back.
     AllowAll,
     /// New, full token buckets of these sizes; at first those that Azure documents.
     Buckets(Buckets),
@@ -58,9 +58,9 @@ pub enum Ending {
     Succeeded,
     /// The change is dropped.
     Failed {
-        /// The error code told.
+        /// The error code reported.
         code: String,
-        /// The error text told.
+        /// The error message reported.
         message: String,
     },
     /// The change is dropped.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::super::entra::{TENANT, TokenRefusal};
+use super::super::entra::{TENANT, TokenRejection};
 
 /// An error answer.
 #[derive(Debug, Clone)]
@@ -29,21 +29,21 @@ impl ArmError {
         ArmError::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
-    pub(super) fn unauthorized(refusal: &TokenRefusal) -> ArmError {
-        let (code, message) = match refusal {
-            TokenRefusal::Missing => (
+    pub(super) fn unauthorized(rejection: &TokenRejection) -> ArmError {
+        let (code, message) = match rejection {
+            TokenRejection::Missing => (
                 "AuthenticationFailed",
                 "Authentication failed. The 'Authorization' header is missing.".to_owned(),
             ),
-            TokenRefusal::NotIssued => ("InvalidAuthenticationToken", "The access token is invalid.".to_owned()),
-            TokenRefusal::Expired(at) => {
+            TokenRejection::NotIssued => ("InvalidAuthenticationToken", "The access token is invalid.".to_owned()),
+            TokenRejection::Expired(at) => {
                 let at = httpdate::fmt_http_date(*at);
                 (
                     "ExpiredAuthenticationToken",
                     format!("The access token expired at {at}."),
                 )
             }
-            TokenRefusal::Audience(audience) => {
+            TokenRejection::Audience(audience) => {
                 let message =
                     format!("The access token has been obtained for wrong audience or resource '{audience}'.");
                 ("InvalidAuthenticationTokenAudience", message)

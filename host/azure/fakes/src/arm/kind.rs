@@ -67,7 +67,7 @@ impl Verb {
     }
 }
 
-/// What an operation of the contract wants; `None` for what the fake does not play.
+/// What an operation of the contract wants; `None` for what the fake does not implement.
 pub(super) fn wanted(operation_id: &str) -> Option<(Kind, Verb)> {
     let (subject, verb) = operation_id.split_once('_')?;
     let kind = match subject {

@@ -1,4 +1,4 @@
-//! Long-running operations: queued per profile, ending by the clock, told by status URL and result URL.
+//! Long-running operations: queued per profile, ending by the clock, reported at a status URL and a result URL.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use super::errors::{ArmError, empty_response, json_response};
 use super::world::{Change, World, scope};
 use super::{Ending, Kind, Script};
 
-/// Where the status URL is told.
+/// Where the status URL is named.
 pub(super) const ASYNC_OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
 
 /// An accepted change and how far it is.

@@ -1,4 +1,4 @@
-//! A request's way: log in, allowance, form, act, answer.
+//! The steps of a request: authentication, rate limit, validation, action, answer.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use super::super::locked;
 use super::errors::ArmError;
 use super::kind::{self, Request};
 use super::operations::{self, Poll};
-use super::throttle::{Kind as Bucket, Refused};
+use super::throttle::{Kind as Bucket, Rejected};
 use super::{Kind, Shared, State, classic};
 
 /// The resources that a token may be for.
@@ -31,13 +31,13 @@ impl Shared {
         };
         let answer = match fault {
             None => Answer::Whole(reply()),
-            Some(fault) => fault.play(reply, |status, code| {
-                ArmError::new(status, code, "This is a fault being played.").response()
+            Some(fault) => fault.apply(reply, |status, code| {
+                ArmError::new(status, code, "This fault was injected.").response()
             }),
         };
         self.journal.record(Recorded {
             at: now,
-            door: received.door.to_string(),
+            listener: received.listener.to_string(),
             method: received.head.method.clone(),
             path: received.head.uri.path().to_owned(),
             api_version: api_version(&query(&received)).map(str::to_owned),
@@ -58,14 +58,14 @@ impl Shared {
         let grant = self
             .tokens
             .check(&head.headers, &AUDIENCES)
-            .map_err(|refusal| ArmError::unauthorized(&refusal))?;
+            .map_err(|rejection| ArmError::unauthorized(&rejection))?;
         let mut state = locked(&self.state);
         state.settle(now);
         let bucket = Bucket::of(&head.method);
         let left = state
             .throttle
             .take(&grant.client_id, bucket, now)
-            .map_err(|Refused { retry_after_s }| ArmError::too_many_requests(retry_after_s, bucket.remaining()))?;
+            .map_err(|Rejected { retry_after_s }| ArmError::too_many_requests(retry_after_s, bucket.remaining()))?;
         let mut response = match operations::poll(head.uri.path()) {
             Some(poll) => state.poll(poll, received, &grant.client_id)?,
             None => self.act(&mut state, received, &grant.client_id, now, violations)?,
@@ -89,9 +89,9 @@ impl Shared {
         let found = self
             .contract
             .find(&head.method, path, version)
-            .map_err(|no| refuse(&no, violations))?;
+            .map_err(|no| reject(&no, violations))?;
         let (kind, verb) = kind::wanted(&found.operation.id).ok_or_else(|| {
-            let message = format!("This stand-in does not play {}.", found.operation.id);
+            let message = format!("This fake does not implement {}.", found.operation.id);
             ArmError::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
         })?;
         state.allow(client, &format!("{}/{}", kind.resource_type(), verb.action()), path)?;
@@ -174,7 +174,7 @@ impl State {
     }
 }
 
-fn refuse(no: &NoOperation, violations: &mut Vec<String>) -> ArmError {
+fn reject(no: &NoOperation, violations: &mut Vec<String>) -> ArmError {
     violations.push(no.to_string());
     match no {
         NoOperation::Path(_) => ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", no.to_string()),
@@ -193,7 +193,7 @@ fn method_not_allowed() -> ArmError {
     )
 }
 
-/// The body, if there is one: JSON that says so.
+/// The body, if there is one: JSON with its content type.
 fn body(received: &Received, violations: &mut Vec<String>) -> Result<Option<Value>, ArmError> {
     if received.body.is_empty() {
         return Ok(None);
@@ -205,16 +205,16 @@ fn body(received: &Received, violations: &mut Vec<String>) -> Result<Option<Valu
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
     let media_type = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    let mut refuse = |text: String| {
+    let mut reject = |text: String| {
         violations.push(text.clone());
         ArmError::new(StatusCode::BAD_REQUEST, "InvalidRequestContent", text)
     };
     if !media_type.trim_ascii().eq_ignore_ascii_case(b"application/json") {
-        return Err(refuse("content-type is not application/json".to_owned()));
+        return Err(reject("content-type is not application/json".to_owned()));
     }
     serde_json::from_slice(&received.body)
         .map(Some)
-        .map_err(|error| refuse(format!("body is not JSON: {error}")))
+        .map_err(|error| reject(format!("body is not JSON: {error}")))
 }
 
 fn query(received: &Received) -> Vec<(String, String)> {

@@ -169,7 +169,7 @@ pub(super) fn created(request: &Request<'_>, exists: Option<&Value>, body: &Valu
     value
 }
 
-/// Refuses changes that would leave a route without an enabled origin.
+/// Rejects changes that would leave a route without an enabled origin.
 pub(super) fn allows(world: &World, request: &Request<'_>, change: &Change) -> Result<(), ArmError> {
     let disables = match change {
         Change::Merge(body) | Change::Replace(body) => body["properties"]["enabledState"] == "Disabled",

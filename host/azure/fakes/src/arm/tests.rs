@@ -1,6 +1,6 @@
-mod course;
 mod faults;
 mod form;
+mod operations;
 mod rule;
 mod rules;
 mod scene;

@@ -52,9 +52,9 @@ pub(super) enum Kind {
     Delete,
 }
 
-/// A request that found its bucket empty, or came before an earlier refusal's time was over.
+/// A request that found its bucket empty, or came before an earlier rejection's time was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct Rejected {
     pub(super) retry_after_s: u64,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Throttle {
 struct Level {
     left: f64,
     at: SystemTime,
-    /// Requests before this moment are refused without a look at the bucket.
+    /// Requests before this moment are rejected without a look at the bucket.
     closed_until: SystemTime,
 }
 
@@ -101,7 +101,7 @@ impl Throttle {
     }
 
     /// Takes one request out of its bucket; how many are left.
-    pub(super) fn take(&mut self, client: &str, kind: Kind, now: SystemTime) -> Result<u64, Refused> {
+    pub(super) fn take(&mut self, client: &str, kind: Kind, now: SystemTime) -> Result<u64, Rejected> {
         let bucket = match kind {
             Kind::Read => self.buckets.reads,
             Kind::Write => self.buckets.writes,
@@ -119,7 +119,7 @@ impl Throttle {
         if now < level.closed_until || level.left < 1.0 {
             let retry_after_s = seconds_until_one(level.left, bucket.refill_per_s);
             level.closed_until = now + Duration::from_secs(retry_after_s);
-            return Err(Refused { retry_after_s });
+            return Err(Rejected { retry_after_s });
         }
         level.left -= 1.0;
         Ok(level.left as u64)

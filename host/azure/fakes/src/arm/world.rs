@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Kind;
 
-/// How many edges there are; the first learns of a change early, the last when propagation ends.
+/// How many edges there are; a change reaches the first early, the last when propagation ends.
 pub const EDGES: u32 = 4;
 
 /// All resources, by their id in lower case.
@@ -25,7 +25,7 @@ struct Resource {
     settled: Option<Value>,
     /// Accepted but not yet carried out, in order.
     pending: Vec<(u64, Change)>,
-    /// What the edges were told.
+    /// The versions published to the edges.
     published: Vec<Published>,
 }
 
@@ -106,7 +106,7 @@ impl World {
             .push((operation, change));
     }
 
-    /// Carries an accepted change out, or drops it; the edges hear of success.
+    /// Applies an accepted change, or drops it; a success is published to the edges.
     pub(super) fn settle(&mut self, key: &str, operation: u64, succeeded: bool, at: SystemTime, takes: Duration) {
         let Some(resource) = self.resources.get_mut(key) else {
             return;
@@ -132,13 +132,13 @@ impl World {
         }
     }
 
-    /// What an edge knows of a resource. Edges count from 0 to [`EDGES`] - 1.
+    /// A resource as an edge has it. Edges count from 0 to [`EDGES`] - 1.
     pub(super) fn at_edge(&self, key: &str, edge: u32, now: SystemTime) -> Option<Value> {
         let published = &self.resources.get(key)?.published;
         published.iter().rev().find(|p| p.reaches(edge) <= now)?.value.clone()
     }
 
-    /// When an edge next learns something.
+    /// When a version next reaches an edge.
     pub(super) fn next_arrival(&self, now: SystemTime) -> Option<SystemTime> {
         let published = self.resources.values().flat_map(|resource| &resource.published);
         published
@@ -147,7 +147,7 @@ impl World {
             .min()
     }
 
-    /// Tells the edges. A change waits for the one before it in the same profile.
+    /// Publishes to the edges. A change waits for the one before it in the same profile.
     fn publish(&mut self, key: &str, at: SystemTime, takes: Duration) {
         let before = self.propagated.entry(scope(key)).or_insert(at);
         let from = at.max(*before);
@@ -164,7 +164,7 @@ impl Resource {
         let Some((_, last)) = self.pending.last() else {
             return self.settled.clone();
         };
-        // A resource on its way out is still to be seen.
+        // A resource that is being deleted is still shown.
         let changes = self
             .pending
             .iter()

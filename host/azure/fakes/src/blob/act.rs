@@ -42,7 +42,7 @@ pub(super) fn on_container(
                 .with(header::CONTENT_TYPE, "application/xml")
                 .body(body.into()))
         }
-        _ => Err(NOT_PLAYED),
+        _ => Err(NOT_IMPLEMENTED),
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn on_blob(
             store.delete(container, name, &conditions, now)?;
             Ok(Builder::new(202).build())
         }
-        _ => Err(NOT_PLAYED),
+        _ => Err(NOT_IMPLEMENTED),
     }
 }
 

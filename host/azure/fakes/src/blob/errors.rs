@@ -125,10 +125,10 @@ pub(super) const RESOURCE_TYPE_MISMATCH: StorageError = StorageError(
     "AuthorizationResourceTypeMismatch",
     "This request is not authorized to perform this operation using this resource type.",
 );
-pub(super) const NOT_PLAYED: StorageError = StorageError(
+pub(super) const NOT_IMPLEMENTED: StorageError = StorageError(
     501,
     "NotImplemented",
-    "This stand-in does not play the requested operation.",
+    "This fake does not implement the requested operation.",
 );
 
 impl StorageError {

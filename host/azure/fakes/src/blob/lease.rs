@@ -34,9 +34,9 @@ enum Phase {
 /// What a lease is at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseState {
-    /// Nobody holds it.
+    /// No client holds it.
     Available,
-    /// Somebody holds it.
+    /// A client holds it.
     Leased,
     /// It ran out; whoever held it may still renew it.
     Expired,

@@ -1,4 +1,4 @@
-//! A request's way through the blob store: log in, act, answer.
+//! The steps of a request to the blob store: authentication, action, answer.
 
 use std::time::SystemTime;
 
@@ -15,7 +15,7 @@ use super::{Shared, act, text};
 
 const VERSION: HeaderName = HeaderName::from_static("x-ms-version");
 
-/// The newest service version that is taken, the newest that Azurite 3.35 takes. Versions are dates.
+/// The newest service version that is accepted, the newest that Azurite 3.35 accepts. Versions are dates.
 const NEWEST_VERSION: &str = "2025-11-05";
 
 /// What the path and the query of a request name.
@@ -35,8 +35,8 @@ impl Shared {
         let reply = || self.reply(&received, now).unwrap_or_else(|error| error.response(now));
         let mut answer = match fault {
             None => Answer::Whole(reply()),
-            Some(fault) => fault.play(reply, |status, code| {
-                response(status, code, "This is a fault being played.", now)
+            Some(fault) => fault.apply(reply, |status, code| {
+                response(status, code, "This fault was injected.", now)
             }),
         };
         if let Answer::Whole(response) | Answer::Cut(response) = &mut answer {
@@ -44,7 +44,7 @@ impl Shared {
         }
         self.journal.record(Recorded {
             at: now,
-            door: received.door.to_string(),
+            listener: received.listener.to_string(),
             method: received.head.method.clone(),
             path: received.head.uri.path().to_owned(),
             api_version: text(&received.head.headers, VERSION.as_str()).map(str::to_owned),
@@ -99,7 +99,10 @@ impl Shared {
 impl Target {
     fn read(received: &Received) -> Result<Target, StorageError> {
         let uri = &received.head.uri;
-        let path = uri.path().strip_prefix(&format!("/{ACCOUNT}/")).ok_or(NOT_PLAYED)?;
+        let path = uri
+            .path()
+            .strip_prefix(&format!("/{ACCOUNT}/"))
+            .ok_or(NOT_IMPLEMENTED)?;
         let (container, blob) = match path.split_once('/') {
             Some((container, blob)) if !blob.is_empty() => (container, Some(decoded(blob))),
             Some((container, _)) => (container, None),
@@ -117,7 +120,7 @@ impl Target {
         };
         check_container_name(container)?;
         if blob.is_none() && field("restype") != "container" {
-            return Err(NOT_PLAYED);
+            return Err(NOT_IMPLEMENTED);
         }
         Ok(Target {
             container: container.to_owned(),

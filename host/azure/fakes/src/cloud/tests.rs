@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(5);
 const ORIGIN: &str = "subscriptions/s/resourceGroups/rg/providers/Microsoft.Cdn/profiles/shop/originGroups/storefront/\
                       origins/west?api-version=2024-02-01";
 
-async fn token(cloud: &Cloud, door: &Door, resource: &str) -> String {
+async fn token(cloud: &Cloud, listener: &Endpoints, resource: &str) -> String {
     let form = [
         ("client_id", CLIENT_ID),
         ("client_secret", CLIENT_SECRET),
@@ -22,7 +22,7 @@ async fn token(cloud: &Cloud, door: &Door, resource: &str) -> String {
     let body = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(form)
         .finish();
-    let url = door.entra.join(&format!("{TENANT}/oauth2/v2.0/token")).unwrap();
+    let url = listener.entra.join(&format!("{TENANT}/oauth2/v2.0/token")).unwrap();
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     let reply = send(Method::POST, &url, &headers, body, Some(&cloud.authority))
         .await
@@ -63,37 +63,45 @@ fn seed(cloud: &Cloud) {
 async fn tokens_of_one_open_the_others_over_tls() {
     let cloud = Cloud::start_tls(&Clock::running()).await.unwrap();
     seed(&cloud);
-    let door = cloud.open_door("west").await.unwrap();
-    let arm = token(&cloud, &door, "https://management.azure.com").await;
-    let blob = token(&cloud, &door, "https://storage.azure.com").await;
+    let listener = cloud.open_listener("west").await.unwrap();
+    let arm = token(&cloud, &listener, "https://management.azure.com").await;
+    let blob = token(&cloud, &listener, "https://storage.azure.com").await;
     assert_eq!(
-        get(&cloud, &door.arm.join(ORIGIN).unwrap(), &arm).await.unwrap().status,
+        get(&cloud, &listener.arm.join(ORIGIN).unwrap(), &arm)
+            .await
+            .unwrap()
+            .status,
         200
     );
     assert_eq!(
-        get(&cloud, &door.blob.join("portolan/leader").unwrap(), &blob)
+        get(&cloud, &listener.blob.join("portolan/leader").unwrap(), &blob)
             .await
             .unwrap()
             .body,
         "{}"
     );
     assert_eq!(
-        get(&cloud, &door.arm.join(ORIGIN).unwrap(), &blob)
+        get(&cloud, &listener.arm.join(ORIGIN).unwrap(), &blob)
             .await
             .unwrap()
             .status,
         401
     );
-    let doors: Vec<String> = cloud.entra.log().into_iter().map(|recorded| recorded.door).collect();
-    assert_eq!(doors, ["west", "west"]);
+    let listeners: Vec<String> = cloud
+        .entra
+        .log()
+        .into_iter()
+        .map(|recorded| recorded.listener)
+        .collect();
+    assert_eq!(listeners, ["west", "west"]);
 }
 
 #[tokio::test]
 async fn a_partition_is_for_one_door_and_all_three() {
     let cloud = Cloud::start(&Clock::running()).await.unwrap();
     seed(&cloud);
-    let west = cloud.open_door("west").await.unwrap();
-    let east = cloud.open_door("east").await.unwrap();
+    let west = cloud.open_listener("west").await.unwrap();
+    let east = cloud.open_listener("east").await.unwrap();
     let token = token(&cloud, &west, "https://management.azure.com").await;
     cloud.partition("west");
     let leader = cloud.blob.container_url_by("west", "portolan");

@@ -19,7 +19,7 @@ pub struct Violation {
 /// What is wrong at one place.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Problem {
-    /// The contract does not know this member or parameter.
+    /// The contract has no such member or parameter.
     #[error("is not known")]
     Unknown,
     /// A required member or parameter is absent.
@@ -153,7 +153,7 @@ impl<'c> Check<'c> {
             let at = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
             match (shape.members.get(name.as_str()), shape.others) {
                 (Some(member), _) if member.read_only && self.way == Way::Sent => self.report(at, Problem::ReadOnly),
-                // Azure answers null for what was never set, and takes null for "not set".
+                // Azure answers null for what was never set, and accepts null for "not set".
                 (Some(_), _) if inner.is_null() && !shape.required.contains(name.as_str()) => {}
                 (Some(member), _) => self.value(member.schema, inner, &at),
                 (None, Some(schema)) => self.value(schema, inner, &at),

@@ -8,7 +8,7 @@ pub enum ContractError {
     Json {
         /// The document.
         document: &'static str,
-        /// What the parser said.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// A `$ref` leads nowhere.
@@ -24,7 +24,7 @@ pub enum ContractError {
     Pattern {
         /// The document.
         document: &'static str,
-        /// What the compiler said.
+        /// The compiler's error.
         source: regex::Error,
     },
 }

@@ -109,7 +109,7 @@ fn check(method: Method, path: &str, version: &str, body: Value) -> Vec<String> 
 }
 
 #[test]
-fn a_body_that_departs_from_its_definition_is_refused() {
+fn a_body_that_departs_from_its_definition_is_rejected() {
     let cases = [
         (json!({"priority": 5, "weight": 1000, "enabledState": "Disabled"}), None),
         (json!({"priority": null}), None),
@@ -169,7 +169,7 @@ fn a_body_that_departs_from_its_definition_is_refused() {
 }
 
 #[test]
-fn a_create_needs_what_is_required_and_refuses_what_is_read_only() {
+fn a_create_needs_what_is_required_and_rejects_what_is_read_only() {
     let found = check(
         Method::PUT,
         ORIGIN,
@@ -230,7 +230,7 @@ fn an_answer_may_hold_read_only_members_nulls_and_new_enumeration_values_but_not
 }
 
 #[test]
-fn operations_are_found_without_regard_to_case_and_refusals_say_why() {
+fn operations_are_found_without_regard_to_case_and_rejections_say_why() {
     let contract = Contract::load().unwrap();
     let lower = ORIGIN.to_ascii_lowercase();
     let found = contract.find(&Method::PATCH, &lower, "2024-02-01").unwrap();
@@ -238,13 +238,13 @@ fn operations_are_found_without_regard_to_case_and_refusals_say_why() {
         (found.operation.id.as_str(), found.name("originName")),
         ("AFDOrigins_Update", "o")
     );
-    let refusal = |method, path, version| contract.find(&method, path, version).unwrap_err();
+    let rejection = |method, path, version| contract.find(&method, path, version).unwrap_err();
     assert_eq!(
-        refusal(Method::GET, "/nowhere", "2024-02-01"),
+        rejection(Method::GET, "/nowhere", "2024-02-01"),
         NoOperation::Path("/nowhere".to_owned())
     );
     assert_eq!(
-        refusal(Method::POST, ORIGIN, "2024-02-01"),
+        rejection(Method::POST, ORIGIN, "2024-02-01"),
         NoOperation::Method(Method::POST)
     );
     let known = vec!["2024-02-01".to_owned(), "2024-06-01-preview".to_owned()];
@@ -252,9 +252,9 @@ fn operations_are_found_without_regard_to_case_and_refusals_say_why() {
         asked: "2021-06-01".to_owned(),
         known,
     };
-    assert_eq!(refusal(Method::GET, ORIGIN, "2021-06-01"), version);
+    assert_eq!(rejection(Method::GET, ORIGIN, "2021-06-01"), version);
     assert_eq!(
-        refusal(Method::PATCH, CLASSIC, "2021-06-01"),
+        rejection(Method::PATCH, CLASSIC, "2021-06-01"),
         NoOperation::Method(Method::PATCH)
     );
 }

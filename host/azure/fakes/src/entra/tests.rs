@@ -106,12 +106,12 @@ async fn a_storage_scope_gives_a_token_for_storage_alone() {
     let headers = [(header::AUTHORIZATION, bearer.parse().unwrap())].into_iter().collect();
     let check = |audience| scene.entra.tokens().check(&headers, &[audience]);
     assert!(check("https://storage.azure.com").is_ok());
-    let refusal = TokenRefusal::Audience("https://storage.azure.com".to_owned());
-    assert_eq!(check("https://management.azure.com"), Err(refusal));
+    let rejection = TokenRejection::Audience("https://storage.azure.com".to_owned());
+    assert_eq!(check("https://management.azure.com"), Err(rejection));
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_told_by_number() {
+async fn an_error_has_its_aadsts_number() {
     let scene = Scene::new().await;
     let good = || by_secret(CLIENT_ID, CLIENT_SECRET, SCOPE);
     let tokens = scene.entra.tokens();
@@ -221,14 +221,14 @@ async fn faults_and_doors() {
     assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (429, Some("3")));
     scene.entra.fault_times(1, Requests::all(), Fault::Garbage);
     assert!(serde_json::from_slice::<Value>(&scene.ask(&form).await.body).is_err());
-    scene.entra.fault(Requests::all().by_door("main"), Fault::Hang);
+    scene.entra.fault(Requests::all().by_listener("main"), Fault::Hang);
     let hung = tokio::select! {
         _ = scene.ask(&form) => false,
         seen = scene.entra.until(SOON, |entra| entra.log().len() == 3) => seen.is_ok(),
     };
     assert!(hung);
-    let door = scene.entra.open_door("a").await.unwrap();
-    let url = door.join(&format!("/{TENANT}/oauth2/v2.0/token")).unwrap();
+    let listener = scene.entra.open_listener("a").await.unwrap();
+    let url = listener.join(&format!("/{TENANT}/oauth2/v2.0/token")).unwrap();
     assert_eq!(
         send(Method::GET, &url, &[], "", Some(&scene.authority))
             .await

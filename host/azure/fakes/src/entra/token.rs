@@ -39,9 +39,9 @@ pub struct Grant {
     pub expires: SystemTime,
 }
 
-/// Why a request's token does not open the door.
+/// Why a request's token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TokenRefusal {
+pub(crate) enum TokenRejection {
     Missing,
     NotIssued,
     Expired(SystemTime),
@@ -91,20 +91,20 @@ impl Tokens {
     }
 
     /// What a request's bearer token gives for one of `audiences`.
-    pub(crate) fn check(&self, headers: &HeaderMap, audiences: &[&str]) -> Result<Grant, TokenRefusal> {
+    pub(crate) fn check(&self, headers: &HeaderMap, audiences: &[&str]) -> Result<Grant, TokenRejection> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = bearer
             .and_then(|text| text.strip_prefix("Bearer "))
-            .ok_or(TokenRefusal::Missing)?;
+            .ok_or(TokenRejection::Missing)?;
         let grant = locked(&self.0.issued)
             .get(token)
             .cloned()
-            .ok_or(TokenRefusal::NotIssued)?;
+            .ok_or(TokenRejection::NotIssued)?;
         if grant.expires <= self.0.clock.now() {
-            return Err(TokenRefusal::Expired(grant.expires));
+            return Err(TokenRejection::Expired(grant.expires));
         }
         if !audiences.contains(&grant.audience.as_str()) {
-            return Err(TokenRefusal::Audience(grant.audience));
+            return Err(TokenRejection::Audience(grant.audience));
         }
         Ok(grant)
     }

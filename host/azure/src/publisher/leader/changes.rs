@@ -1,4 +1,4 @@
-//! Change sets: begun, sent, followed, confirmed. Each step is written down before the next.
+//! Change sets: begun, sent, followed, confirmed. Each step is persisted before the next.
 
 use super::{Leader, Over, Work, look_again};
 use crate::backoff::Remedy;
@@ -34,7 +34,7 @@ impl Leader {
         Ok(())
     }
 
-    /// Reports what others did to our members: the change set that follows puts it back, and then nothing shows it any more.
+    /// Reports drift: the change set that follows reverts it, and nothing shows it afterwards.
     fn report(&self, drift: &[Drift]) {
         for drift in drift {
             tracing::warn!(%drift, "origin changed by another");
@@ -46,7 +46,7 @@ impl Leader {
         }
     }
 
-    /// Sends the next request of the change set. It is written down before, and what came of it after.
+    /// Sends the next request of the change set. It is persisted before, and its result after.
     async fn send(&mut self, work: &mut Work) -> Result<(), Over> {
         let Some(pending) = &mut work.ledger.pending else {
             return Ok(());
@@ -59,7 +59,7 @@ impl Leader {
         self.save(work).await?;
         let left = self.check(work)?;
         if !work.saved || left < LEAST_LEFT {
-            // Not sent: following it will find that out, and it is tried again.
+            // Not sent: polling shows that, and it is retried.
             return Ok(());
         }
         // Shown before it is sent: that may take as long as a request may.
@@ -94,7 +94,7 @@ impl Leader {
         Ok(())
     }
 
-    /// Asks how far the request under way is, and goes on when it is done.
+    /// Polls the request in progress, and goes on when it is done.
     pub(super) async fn follow(&mut self, work: &mut Work) -> Result<(), Over> {
         let Some(pending) = work.ledger.pending.clone() else {
             return Ok(());

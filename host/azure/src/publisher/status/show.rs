@@ -62,7 +62,7 @@ impl fmt::Display for View {
         if let Some(pending) = &self.pending {
             writeln!(
                 f,
-                "under way  {} for {}",
+                "pending    {} for {}",
                 pending.changes.join(", "),
                 short(pending.age_s)
             )?;

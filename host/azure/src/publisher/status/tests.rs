@@ -25,7 +25,7 @@ fn codes(status: &Status) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_publisher_at_rest_says_why() {
+async fn a_publisher_that_does_not_run_reports_why() {
     let down = Status::at_rest(settings(Mode::Apply), Some("no file".to_owned()));
     assert_eq!(codes(&down), ["publisher-down"]);
     assert!(

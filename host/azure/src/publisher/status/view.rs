@@ -23,9 +23,9 @@ pub struct View {
     pub front_door: String,
     /// This instance.
     pub vantage: String,
-    /// Who leads now. Null when nobody does, or when that cannot be known.
+    /// The leader. Null when there is none, or when that is unknown.
     pub leader: Option<String>,
-    /// Who leads, or led last.
+    /// The leader, or the last one.
     pub led_last: Option<String>,
     /// Its epoch.
     pub epoch: u64,
@@ -41,20 +41,20 @@ pub struct View {
     pub vantages: Vec<VantageView>,
     /// The regions.
     pub regions: Vec<RegionView>,
-    /// The plan in words; only on the leader, and in a dry run.
+    /// The plan as text; only on the leader, and in a dry run.
     pub plan: Option<String>,
-    /// The change set under way.
+    /// The change set in progress.
     pub pending: Option<PendingView>,
     /// Alerts that are raised.
     pub alerts: Vec<Alert>,
-    /// What others changed of late: beside our members, and of our members what was put back.
+    /// Recent changes by other clients: of members that are not managed here, and of managed ones, which were reverted.
     pub changed_by_others: Vec<String>,
     /// What went wrong last.
     pub last_error: Option<ErrorView>,
     /// What was done so far.
     #[serde(with = "counters")]
     pub counters: Arc<Counters>,
-    /// What is left of our allowance.
+    /// The remaining rate limit.
     pub allowance: Allowance,
     /// Facts about the Front Door.
     pub about: Option<About>,
@@ -84,7 +84,7 @@ pub struct RegionView {
     pub region: String,
     /// Its origin.
     pub origin: String,
-    /// What it should be made.
+    /// Its intended state.
     pub intent: Cow<'static, str>,
     /// Its members as they should be.
     pub desired: Option<Members>,
@@ -107,23 +107,23 @@ pub struct CountView {
     pub agreed_for_s: Option<f64>,
 }
 
-/// The change set under way.
+/// The change set in progress.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PendingView {
-    /// The changes, in words.
+    /// The changes as text.
     pub changes: Vec<String>,
     /// How many are done.
     pub done: usize,
-    /// Where the service reports on the request under way.
+    /// Where the service reports on the request in progress.
     pub operation: Option<String>,
-    /// For how long it has been under way, in seconds.
+    /// For how long it has been in progress, in seconds.
     pub age_s: f64,
 }
 
 /// An error of late.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ErrorView {
-    /// What it said.
+    /// Its text.
     pub text: String,
     /// How long ago, in seconds.
     pub age_s: f64,
@@ -191,7 +191,7 @@ impl Status {
                     .and_then(|ledger| ledger.intents.get(&origin.region).copied())
                     .unwrap_or(Intent::Baseline),
             };
-            let said = self
+            let tally = self
                 .votes
                 .tally
                 .regions
@@ -208,8 +208,8 @@ impl Status {
                 observed: observed
                     .and_then(|(observed, _)| observed.get(&origin.origin))
                     .map(|there| there.members),
-                unhealthy: said.unhealthy.into(),
-                healthy: said.healthy.into(),
+                unhealthy: tally.unhealthy.into(),
+                healthy: tally.healthy.into(),
                 held: held.map(|hold| format!("{} {}", hold.wish.as_str(), hold.why)),
             }
         };

@@ -1,4 +1,4 @@
-//! Faults, doors, waiting, TLS.
+//! Faults, listeners, waiting, TLS.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::testing::send;
 async fn faults_are_played_for_the_requests_they_name() {
     let scene = Scene::new().await;
     let patches = || Requests::all().with_method(Method::PATCH).with_path("/origins/WEST");
-    let refuse = Fault::Refuse {
+    let reject = Fault::Reject {
         status: 503,
         code: "ServiceUnavailable".to_owned(),
     };
-    scene.arm.fault_times(1, patches(), refuse);
+    scene.arm.fault_times(1, patches(), reject);
     let reply = scene.patch(WEST, json!({"priority": 5})).await;
     assert_eq!(
         (reply.status.as_u16(), &reply.json()["error"]["code"]),
@@ -40,7 +40,7 @@ async fn faults_are_played_for_the_requests_they_name() {
 #[tokio::test]
 async fn a_cut_answer_leaves_the_change_made_a_reset_or_hanging_one_does_not() {
     let scene = Scene::new().await;
-    scene.arm.play(Behaviour::Writes(Writes::Sync));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::Sync));
     let bearer = scene.bearer();
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let url = scene.arm.url().join(&at(WEST)).unwrap();
@@ -74,19 +74,19 @@ async fn a_cut_answer_leaves_the_change_made_a_reset_or_hanging_one_does_not() {
 #[tokio::test]
 async fn a_door_can_be_cut_off_alone_and_poll_urls_name_the_door() {
     let scene = Scene::new().await;
-    let a = scene.arm.open_door("a").await.unwrap();
-    assert_eq!(scene.arm.open_door("a").await.unwrap(), a);
+    let a = scene.arm.open_listener("a").await.unwrap();
+    assert_eq!(scene.arm.open_listener("a").await.unwrap(), a);
     let bearer = scene.bearer();
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let url = a.join(&at(WEST)).unwrap();
     let by_a = || send(Method::PATCH, &url, &headers, r#"{"properties":{"priority":5}}"#, None);
-    scene.arm.fault(Requests::all().by_door("a"), Fault::Reset);
+    scene.arm.fault(Requests::all().by_listener("a"), Fault::Reset);
     assert!(by_a().await.is_err());
     assert_eq!(scene.get(WEST).await.status, 200);
     scene.arm.clear_faults(Some("a"));
     let reply = by_a().await.unwrap();
     assert!(reply.header("azure-asyncoperation").unwrap().starts_with(a.as_str()));
-    assert_eq!(scene.arm.log().last().unwrap().door, "a");
+    assert_eq!(scene.arm.log().last().unwrap().listener, "a");
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_running_clock_ends_operations_by_itself_and_tls_is_spoken_if_wanted()
             }],
         }],
     });
-    arm.play(Behaviour::Operations {
+    arm.set_behaviour(Behaviour::Operations {
         last: Some(Duration::from_millis(50)),
         ending: Ending::Succeeded,
     });

@@ -46,7 +46,7 @@ async fn a_token_must_be_issued_fresh_and_for_the_resource_manager() {
 }
 
 #[tokio::test]
-async fn a_request_of_the_wrong_form_is_refused_and_recorded() {
+async fn a_request_of_the_wrong_form_is_rejected_and_recorded() {
     let scene = Scene::new().await;
     let bearer = scene.bearer();
     let json_type = ("content-type", "application/json; charset=utf-8");
@@ -133,7 +133,7 @@ async fn a_request_of_the_wrong_form_is_refused_and_recorded() {
         ("PATCH", WEST, Some(400))
     );
     assert_eq!(
-        (first.api_version.as_deref(), first.door.as_str()),
+        (first.api_version.as_deref(), first.listener.as_str()),
         (Some(STANDARD_VERSION), "main")
     );
     assert!(
@@ -147,7 +147,7 @@ async fn a_request_of_the_wrong_form_is_refused_and_recorded() {
 #[tokio::test]
 async fn all_that_is_served_keeps_the_contract() {
     let scene = Scene::new().await;
-    scene.arm.play(Behaviour::Writes(Writes::Sync));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::Sync));
     let subscription = "/subscriptions/sub/providers/";
     let group = "/subscriptions/sub/resourceGroups/edge/providers/";
     let lists = [

@@ -45,7 +45,7 @@ rule_tests![
     ratelimit_headers,
     deployment_status,
     propagation,
-    classic_create_refused,
+    classic_create_rejected,
     classic_put_only,
 ];
 
@@ -79,7 +79,7 @@ async fn auth_missing(rule: Rule, scene: &Scene) {
 }
 
 async fn auth_forbidden(rule: Rule, scene: &Scene) {
-    scene.arm.play(Behaviour::Deny(
+    scene.arm.set_behaviour(Behaviour::Deny(
         "Microsoft.Cdn/profiles/originGroups/origins/write".to_owned(),
     ));
     let reply = scene.patch(WEST, json!({"priority": 5})).await;
@@ -90,7 +90,7 @@ async fn auth_forbidden(rule: Rule, scene: &Scene) {
         "{message}"
     );
     assert_eq!(scene.get(WEST).await.status, 200);
-    scene.arm.play(Behaviour::AllowAll);
+    scene.arm.set_behaviour(Behaviour::AllowAll);
     assert_eq!(scene.patch(WEST, json!({"priority": 5})).await.status, 202);
 }
 
@@ -138,7 +138,7 @@ async fn null_scalars(_: Rule, scene: &Scene) {
 }
 
 async fn patch_sync(rule: Rule, scene: &Scene) {
-    scene.arm.play(Behaviour::Writes(Writes::Sync));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::Sync));
     let reply = scene.patch(WEST, json!({"priority": 5})).await;
     assert_eq!(json!(reply.status.as_u16()), rule.0["status"]);
     assert_eq!(reply.header("azure-asyncoperation"), None);
@@ -150,7 +150,7 @@ async fn patch_sync(rule: Rule, scene: &Scene) {
 }
 
 async fn patch_async(rule: Rule, scene: &Scene) {
-    scene.arm.play(Behaviour::RetryAfter(Some(10)));
+    scene.arm.set_behaviour(Behaviour::RetryAfter(Some(10)));
     let reply = scene.patch(WEST, json!({"priority": 5})).await;
     assert_eq!(json!(reply.status.as_u16()), rule.0["status"]);
     assert_eq!(reply.json()["properties"]["provisioningState"], "Updating");
@@ -172,7 +172,7 @@ async fn patch_async(rule: Rule, scene: &Scene) {
 }
 
 async fn patch_async_location_only(rule: Rule, scene: &Scene) {
-    scene.arm.play(Behaviour::Writes(Writes::LocationOnly));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::LocationOnly));
     let reply = scene.patch(WEST, json!({"priority": 5})).await;
     assert_eq!(json!(reply.status.as_u16()), rule.0["status"]);
     assert_eq!(reply.header("azure-asyncoperation"), None);
@@ -189,9 +189,9 @@ async fn operation_poll(rule: Rule, scene: &Scene) {
         (failed, "Failed"),
         (Ending::Canceled, "Canceled"),
     ];
-    scene.arm.play(Behaviour::RunningStatus("Accepted".to_owned()));
+    scene.arm.set_behaviour(Behaviour::RunningStatus("Accepted".to_owned()));
     for (priority, (ending, status)) in (2..).zip(endings) {
-        scene.arm.play(Behaviour::Operations {
+        scene.arm.set_behaviour(Behaviour::Operations {
             last: Some(Duration::from_secs(1800)),
             ending,
         });
@@ -233,7 +233,7 @@ async fn patch_merge(_: Rule, scene: &Scene) {
 }
 
 async fn last_enabled_origin(rule: Rule, scene: &Scene) {
-    scene.arm.play(Behaviour::Writes(Writes::Sync));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::Sync));
     let off = json!({"enabledState": "Disabled"});
     let east = WEST.replace("west", "east");
     assert_eq!(scene.patch(&east, off.clone()).await.status, 200);
@@ -250,7 +250,7 @@ async fn last_enabled_origin(rule: Rule, scene: &Scene) {
 }
 
 async fn route_without_enabled_origin(rule: Rule, scene: &Scene) {
-    scene.arm.play(Behaviour::Writes(Writes::Sync));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::Sync));
     let spare = GROUP.replace("storefront", "spare");
     let route = format!("{PROFILE}/afdEndpoints/shop/routes/spare");
     let body = json!({"properties": {"originGroup": {"id": spare}, "patternsToMatch": ["/spare/*"]}});
@@ -297,7 +297,7 @@ async fn no_etag(_: Rule, scene: &Scene) {
         ("content-type", "application/json"),
         ("if-match", "\"other\""),
     ];
-    // Two writers in a row: neither is refused, the last one wins.
+    // Two writers in a row: neither is rejected, the last one wins.
     for priority in [3, 4] {
         let body = json!({"properties": {"priority": priority}}).to_string();
         assert_eq!(scene.raw(Method::PATCH, &target, &headers, &body).await.status, 202);
@@ -307,7 +307,7 @@ async fn no_etag(_: Rule, scene: &Scene) {
 }
 
 async fn conflict_in_progress(rule: Rule, scene: &Scene) {
-    scene.arm.play(Behaviour::ConflictWhileBusy(true));
+    scene.arm.set_behaviour(Behaviour::ConflictWhileBusy(true));
     assert_eq!(scene.patch(WEST, json!({"priority": 5})).await.status, 202);
     rule.is_met_by(&scene.patch(&WEST.replace("west", "east"), json!({"priority": 5})).await);
     scene.arm.finish_operations();
@@ -340,21 +340,21 @@ async fn throttle(rule: Rule, scene: &Scene) {
         size: 2.0,
         refill_per_s: 0.1,
     };
-    scene.arm.play(Behaviour::Buckets(Buckets {
+    scene.arm.set_behaviour(Behaviour::Buckets(Buckets {
         writes: small,
         ..Buckets::default()
     }));
     for _ in 0..2 {
         assert_eq!(scene.patch(WEST, json!({"priority": 5})).await.status, 202);
     }
-    let refused = scene.patch(WEST, json!({"priority": 5})).await;
-    rule.is_met_by(&refused);
-    assert_eq!(refused.header("retry-after"), Some("10"));
+    let rejected = scene.patch(WEST, json!({"priority": 5})).await;
+    rule.is_met_by(&rejected);
+    assert_eq!(rejected.header("retry-after"), Some("10"));
     assert_eq!(
-        refused.header("x-ms-ratelimit-remaining-subscription-writes"),
+        rejected.header("x-ms-ratelimit-remaining-subscription-writes"),
         Some("0")
     );
-    // Too early: refused again, with a new wait. Reads have a bucket of their own.
+    // Too early: rejected again, with a new wait. Reads have a bucket of their own.
     scene.clock.advance(Duration::from_secs(5));
     assert_eq!(
         scene.patch(WEST, json!({"priority": 5})).await.header("retry-after"),
@@ -387,7 +387,7 @@ async fn deployment_status(_: Rule, scene: &Scene) {
 async fn propagation(_: Rule, scene: &Scene) {
     let minutes = |n: u64| Duration::from_secs(n * 60);
     let seen = |edge: u32, name: &str| scene.arm.edge(edge).origin(name).unwrap().priority;
-    scene.arm.play(Behaviour::Writes(Writes::Sync));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::Sync));
     scene.patch(WEST, json!({"priority": 5})).await;
     scene.patch(&WEST.replace("west", "east"), json!({"priority": 4})).await;
     assert_eq!(scene.arm.origin("west").unwrap().priority, Some(5));
@@ -401,7 +401,7 @@ async fn propagation(_: Rule, scene: &Scene) {
     assert_eq!(seen(EDGES - 1, "east"), Some(4));
 }
 
-async fn classic_create_refused(rule: Rule, scene: &Scene) {
+async fn classic_create_rejected(rule: Rule, scene: &Scene) {
     let body = json!({"location": "Global", "properties": {"enabledState": "Enabled"}});
     rule.is_met_by(&scene.put(&CLASSIC.replace("shop-classic", "another"), &body).await);
 }

@@ -195,7 +195,7 @@ fn every_operation_has_its_outcome_in_every_state() {
             assert_eq!(
                 run.lease.state(run.now),
                 after,
-                "a refusal changes nothing: {step:?} when {state:?}"
+                "a rejection changes nothing: {step:?} when {state:?}"
             );
         }
     }

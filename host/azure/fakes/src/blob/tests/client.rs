@@ -27,8 +27,8 @@ pub(super) const VERSION: &str = "2025-11-05";
 pub(super) const A: &str = "0000000a-0000-4000-8000-00000000000a";
 pub(super) const B: &str = "0000000b-0000-4000-8000-00000000000b";
 
-/// Status and error code of a refusal.
-pub(super) type Refusal = (u16, String);
+/// Status and error code of a rejection.
+pub(super) type Rejection = (u16, String);
 
 /// A transport; with an authority, one that speaks TLS and trusts it.
 #[derive(Debug)]
@@ -112,9 +112,9 @@ pub(super) fn blob_by_token(url: Url, token: String, authority: Arc<CertificateA
     BlobClient::new(url, Some(Arc::new(Token(token))), Some(options)).unwrap()
 }
 
-pub(super) fn refusal<T>(outcome: azure_core::Result<T>) -> Refusal {
+pub(super) fn rejection<T>(outcome: azure_core::Result<T>) -> Rejection {
     match outcome {
-        Ok(_) => (0, "not refused".to_owned()),
+        Ok(_) => (0, "not rejected".to_owned()),
         Err(error) => match error.kind() {
             ErrorKind::HttpResponse { status, error_code, .. } => {
                 (u16::from(*status), error_code.clone().unwrap_or_default())
@@ -124,7 +124,7 @@ pub(super) fn refusal<T>(outcome: azure_core::Result<T>) -> Refusal {
     }
 }
 
-pub(super) fn refused(status: u16, code: &str) -> Refusal {
+pub(super) fn rejected(status: u16, code: &str) -> Rejection {
     (status, code.to_owned())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::super::*;
-use super::client::{A, B, Hand, Subject, VERSION, blob, blob_by_token, refusal, refused};
+use super::client::{A, B, Hand, Subject, VERSION, blob, blob_by_token, rejected, rejection};
 use crate::testing::send;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -23,13 +23,13 @@ async fn start() -> (Clock, FakeBlob, Hand) {
 async fn faults_are_played_and_end() {
     let (_, store, hand) = start().await;
     store.fault_times(1, Requests::all().with_method(Method::GET), Fault::Reset);
-    assert_eq!(refusal(hand.get().await).0, 0);
-    let busy = Fault::Refuse {
+    assert_eq!(rejection(hand.get().await).0, 0);
+    let busy = Fault::Reject {
         status: 503,
         code: "ServerBusy".to_owned(),
     };
     store.fault_times(1, Requests::all().with_path("/portolan/leader"), busy);
-    assert_eq!(refusal(hand.get().await), refused(503, "ServerBusy"));
+    assert_eq!(rejection(hand.get().await), rejected(503, "ServerBusy"));
     store.fault_times(1, Requests::all(), Fault::Garbage);
     assert!(hand.get().await.unwrap().contains("not what you asked for"));
     store.fault_times(1, Requests::all(), Fault::Cut);
@@ -43,12 +43,12 @@ async fn faults_are_played_and_end() {
 #[tokio::test]
 async fn one_client_can_be_cut_off_and_let_in_again() {
     let (_, store, hand) = start().await;
-    store.open_door("a").await.unwrap();
+    store.open_listener("a").await.unwrap();
     let other = Hand(blob(&store.container_url_by("a", "portolan"), "leader", VERSION));
-    store.fault(Requests::all().by_door("a"), Fault::Hang);
+    store.fault(Requests::all().by_listener("a"), Fault::Hang);
     let hung = tokio::select! {
         _ = other.get() => false,
-        seen = store.until(SOON, |store| store.log().iter().any(|r| r.door == "a" && r.status.is_none())) => seen.is_ok(),
+        seen = store.until(SOON, |store| store.log().iter().any(|r| r.listener == "a" && r.status.is_none())) => seen.is_ok(),
     };
     assert!(hung);
     assert_eq!(hand.get().await.unwrap(), "1");
@@ -115,10 +115,10 @@ async fn tokens_are_taken_for_storage_alone_and_while_they_last() {
     good.put("1").await.unwrap();
     good.acquire(15, A).await.unwrap();
     assert_eq!(good.get().await.unwrap(), "1");
-    let unwelcome = refused(401, "InvalidAuthenticationInfo");
-    assert_eq!(refusal(hand("https://management.azure.com").get().await), unwelcome);
+    let unwelcome = rejected(401, "InvalidAuthenticationInfo");
+    assert_eq!(rejection(hand("https://management.azure.com").get().await), unwelcome);
     clock.advance(hour);
-    assert_eq!(refusal(good.get().await), unwelcome);
+    assert_eq!(rejection(good.get().await), unwelcome);
 }
 
 #[tokio::test]

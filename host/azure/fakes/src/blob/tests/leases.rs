@@ -14,7 +14,7 @@ suite![
     an_unrenewed_lease_can_be_taken_over,
     a_lease_can_be_changed_and_broken,
     a_leased_blob_needs_the_lease_for_every_change,
-    refusals_to_lease,
+    rejections_to_lease,
 ];
 
 async fn a_lease_excludes_others_until_it_is_released(subject: Subject) {
@@ -23,21 +23,21 @@ async fn a_lease_excludes_others_until_it_is_released(subject: Subject) {
     leader.put("1").await.unwrap();
     leader.acquire(30, A).await.unwrap();
     assert_eq!(
-        refusal(leader.acquire(30, B).await),
-        refused(409, "LeaseAlreadyPresent")
+        rejection(leader.acquire(30, B).await),
+        rejected(409, "LeaseAlreadyPresent")
     );
     leader.acquire(30, A).await.unwrap();
     leader.renew(A).await.unwrap();
     assert_eq!(
-        refusal(leader.renew(B).await),
-        refused(409, "LeaseIdMismatchWithLeaseOperation")
+        rejection(leader.renew(B).await),
+        rejected(409, "LeaseIdMismatchWithLeaseOperation")
     );
     assert_eq!(leader.head("x-ms-lease-state").await.as_deref(), Some("leased"));
     assert_eq!(leader.head("x-ms-lease-status").await.as_deref(), Some("locked"));
     assert_eq!(leader.head("x-ms-lease-duration").await.as_deref(), Some("fixed"));
     assert_eq!(
-        refusal(leader.release(B).await),
-        refused(409, "LeaseIdMismatchWithLeaseOperation")
+        rejection(leader.release(B).await),
+        rejected(409, "LeaseIdMismatchWithLeaseOperation")
     );
     let etag = leader.head("etag").await;
     leader.release(A).await.unwrap();
@@ -56,8 +56,8 @@ async fn an_unrenewed_lease_can_be_taken_over(subject: Subject) {
     leader.renew(A).await.unwrap();
     subject.pass(Duration::from_secs(14)).await;
     assert_eq!(
-        refusal(leader.acquire(15, B).await),
-        refused(409, "LeaseAlreadyPresent")
+        rejection(leader.acquire(15, B).await),
+        rejected(409, "LeaseAlreadyPresent")
     );
     subject.pass(Duration::from_millis(1200)).await;
     assert_eq!(leader.head("x-ms-lease-state").await.as_deref(), Some("expired"));
@@ -66,12 +66,12 @@ async fn an_unrenewed_lease_can_be_taken_over(subject: Subject) {
     subject.pass(Duration::from_millis(15_200)).await;
     leader.acquire(15, B).await.unwrap();
     assert_eq!(
-        refusal(leader.renew(A).await),
-        refused(409, "LeaseIdMismatchWithLeaseOperation")
+        rejection(leader.renew(A).await),
+        rejected(409, "LeaseIdMismatchWithLeaseOperation")
     );
     assert_eq!(
-        refusal(leader.put_leased("2", A).await),
-        refused(412, "LeaseIdMismatchWithBlobOperation")
+        rejection(leader.put_leased("2", A).await),
+        rejected(412, "LeaseIdMismatchWithBlobOperation")
     );
     leader.put_leased("2", B).await.unwrap();
 }
@@ -83,8 +83,8 @@ async fn a_lease_can_be_changed_and_broken(subject: Subject) {
     leader.acquire(15, A).await.unwrap();
     leader.0.change_lease(A.to_owned(), B.to_owned(), None).await.unwrap();
     assert_eq!(
-        refusal(leader.renew(A).await),
-        refused(409, "LeaseIdMismatchWithLeaseOperation")
+        rejection(leader.renew(A).await),
+        rejected(409, "LeaseIdMismatchWithLeaseOperation")
     );
     leader.renew(B).await.unwrap();
     let breaking = |seconds| BlobClientBreakLeaseOptions {
@@ -101,16 +101,16 @@ async fn a_lease_can_be_changed_and_broken(subject: Subject) {
     assert!((14..=15).contains(&left), "{left}");
     assert_eq!(leader.head("x-ms-lease-state").await.as_deref(), Some("breaking"));
     assert_eq!(
-        refusal(leader.renew(B).await),
-        refused(409, "LeaseIsBrokenAndCannotBeRenewed")
+        rejection(leader.renew(B).await),
+        rejected(409, "LeaseIsBrokenAndCannotBeRenewed")
     );
     assert_eq!(
-        refusal(leader.acquire(15, B).await),
-        refused(409, "LeaseIsBreakingAndCannotBeAcquired")
+        rejection(leader.acquire(15, B).await),
+        rejected(409, "LeaseIsBreakingAndCannotBeAcquired")
     );
     assert_eq!(
-        refusal(leader.acquire(15, A).await),
-        refused(409, "LeaseAlreadyPresent")
+        rejection(leader.acquire(15, A).await),
+        rejected(409, "LeaseAlreadyPresent")
     );
     leader.0.break_lease(Some(breaking(0))).await.unwrap();
     assert_eq!(leader.head("x-ms-lease-state").await.as_deref(), Some("broken"));
@@ -122,20 +122,20 @@ async fn a_leased_blob_needs_the_lease_for_every_change(subject: Subject) {
     let leader = hand(&url, "leader");
     leader.put("1").await.unwrap();
     assert_eq!(
-        refusal(leader.put_leased("2", A).await),
-        refused(412, "LeaseNotPresentWithBlobOperation")
+        rejection(leader.put_leased("2", A).await),
+        rejected(412, "LeaseNotPresentWithBlobOperation")
     );
     leader.acquire(15, A).await.unwrap();
-    assert_eq!(refusal(leader.put("2").await), refused(412, "LeaseIdMissing"));
+    assert_eq!(rejection(leader.put("2").await), rejected(412, "LeaseIdMissing"));
     assert_eq!(
-        refusal(leader.put_leased("2", B).await),
-        refused(412, "LeaseIdMismatchWithBlobOperation")
+        rejection(leader.put_leased("2", B).await),
+        rejected(412, "LeaseIdMismatchWithBlobOperation")
     );
-    assert_eq!(refusal(leader.0.delete(None).await), refused(412, "LeaseIdMissing"));
+    assert_eq!(rejection(leader.0.delete(None).await), rejected(412, "LeaseIdMissing"));
     let metadata = HashMap::from([("epoch".to_owned(), "7".to_owned())]);
     assert_eq!(
-        refusal(leader.0.set_metadata(&metadata, None).await),
-        refused(412, "LeaseIdMissing")
+        rejection(leader.0.set_metadata(&metadata, None).await),
+        rejected(412, "LeaseIdMissing")
     );
     leader.put_leased("2", A).await.unwrap();
     let options = BlobClientSetMetadataOptions {
@@ -151,8 +151,8 @@ async fn a_leased_blob_needs_the_lease_for_every_change(subject: Subject) {
         ..Default::default()
     };
     assert_eq!(
-        refusal(leader.get_if(options).await),
-        refused(412, "LeaseIdMismatchWithBlobOperation")
+        rejection(leader.get_if(options).await),
+        rejected(412, "LeaseIdMismatchWithBlobOperation")
     );
     let options = BlobClientDeleteOptions {
         lease_id: Some(A.to_owned()),
@@ -161,30 +161,30 @@ async fn a_leased_blob_needs_the_lease_for_every_change(subject: Subject) {
     leader.0.delete(Some(options)).await.unwrap();
 }
 
-async fn refusals_to_lease(subject: Subject) {
-    let url = subject.new_container("refusals").await;
+async fn rejections_to_lease(subject: Subject) {
+    let url = subject.new_container("rejections").await;
     let leader = hand(&url, "leader");
-    assert_eq!(refusal(leader.acquire(15, A).await), refused(404, "BlobNotFound"));
+    assert_eq!(rejection(leader.acquire(15, A).await), rejected(404, "BlobNotFound"));
     leader.put("1").await.unwrap();
     for seconds in [14, 61, 0, -2] {
         assert_eq!(
-            refusal(leader.acquire(seconds, A).await),
-            refused(400, "InvalidHeaderValue"),
+            rejection(leader.acquire(seconds, A).await),
+            rejected(400, "InvalidHeaderValue"),
             "{seconds}"
         );
     }
     assert_eq!(
-        refusal(leader.renew(A).await),
-        refused(409, "LeaseIdMismatchWithLeaseOperation")
+        rejection(leader.renew(A).await),
+        rejected(409, "LeaseIdMismatchWithLeaseOperation")
     );
     assert_eq!(
-        refusal(leader.release(A).await),
-        refused(409, "LeaseIdMismatchWithLeaseOperation")
+        rejection(leader.release(A).await),
+        rejected(409, "LeaseIdMismatchWithLeaseOperation")
     );
-    let none = refused(409, "LeaseNotPresentWithLeaseOperation");
-    assert_eq!(refusal(leader.0.break_lease(None).await), none);
+    let none = rejected(409, "LeaseNotPresentWithLeaseOperation");
+    assert_eq!(rejection(leader.0.break_lease(None).await), none);
     assert_eq!(
-        refusal(leader.0.change_lease(A.to_owned(), B.to_owned(), None).await),
+        rejection(leader.0.change_lease(A.to_owned(), B.to_owned(), None).await),
         none
     );
 }

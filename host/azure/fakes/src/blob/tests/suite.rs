@@ -23,13 +23,13 @@ suite![
     a_blob_is_read_in_parts,
     metadata_and_times,
     signatures_are_checked,
-    versions_that_are_too_new_are_refused,
+    versions_that_are_too_new_are_rejected,
 ];
 
 async fn blobs_are_written_read_listed_and_deleted(subject: Subject) {
     let url = subject.new_container("crud").await;
     let vote = hand(&url, "votes/west");
-    assert_eq!(refusal(vote.get().await), refused(404, "BlobNotFound"));
+    assert_eq!(rejection(vote.get().await), rejected(404, "BlobNotFound"));
     vote.put("{\"seq\":1}").await.unwrap();
     vote.put("{\"seq\":2}").await.unwrap();
     hand(&url, "leader").put("").await.unwrap();
@@ -59,30 +59,30 @@ async fn blobs_are_written_read_listed_and_deleted(subject: Subject) {
     let names: Vec<_> = listed.into_iter().map(|item| item.name.unwrap()).collect();
     assert_eq!(names, ["votes/west", "votes/öst & süd"]);
     vote.0.delete(None).await.unwrap();
-    assert_eq!(refusal(vote.0.delete(None).await), refused(404, "BlobNotFound"));
-    assert_eq!(refusal(vote.get().await), refused(404, "BlobNotFound"));
+    assert_eq!(rejection(vote.0.delete(None).await), rejected(404, "BlobNotFound"));
+    assert_eq!(rejection(vote.get().await), rejected(404, "BlobNotFound"));
 }
 
 async fn containers_are_created_once_and_have_names_of_a_form(subject: Subject) {
     let missing = subject.container("missing");
     assert_eq!(
-        refusal(hand(&missing, "leader").get().await),
-        refused(404, "ContainerNotFound")
+        rejection(hand(&missing, "leader").get().await),
+        rejected(404, "ContainerNotFound")
     );
     assert_eq!(
-        refusal(hand(&missing, "leader").put("x").await),
-        refused(404, "ContainerNotFound")
+        rejection(hand(&missing, "leader").put("x").await),
+        rejected(404, "ContainerNotFound")
     );
     let url = subject.new_container("once").await;
     assert_eq!(
-        refusal(container(&url).create(None).await),
-        refused(409, "ContainerAlreadyExists")
+        rejection(container(&url).create(None).await),
+        rejected(409, "ContainerAlreadyExists")
     );
     container(&url).get_properties(None).await.unwrap();
     container(&url).delete(None).await.unwrap();
     assert_eq!(
-        refusal(container(&url).get_properties(None).await),
-        refused(404, "ContainerNotFound")
+        rejection(container(&url).get_properties(None).await),
+        rejected(404, "ContainerNotFound")
     );
     for (name, code) in [
         ("ab", "OutOfRangeInput"),
@@ -90,8 +90,8 @@ async fn containers_are_created_once_and_have_names_of_a_form(subject: Subject) 
         ("a--b", "InvalidResourceName"),
     ] {
         assert_eq!(
-            refusal(container(&subject.container(name)).create(None).await),
-            refused(400, code),
+            rejection(container(&subject.container(name)).create(None).await),
+            rejected(400, code),
             "{name}"
         );
     }
@@ -110,22 +110,22 @@ async fn conditions_by_etag(subject: Subject) {
         ..Default::default()
     };
     assert_eq!(
-        refusal(leader.put_if("3", matching(&first)).await),
-        refused(412, "ConditionNotMet")
+        rejection(leader.put_if("3", matching(&first)).await),
+        rejected(412, "ConditionNotMet")
     );
     leader.put_if("3", matching(&second)).await.unwrap();
     leader.put_if("4", matching("*")).await.unwrap();
     assert_eq!(
-        refusal(hand(&url, "none").put_if("x", matching(&first)).await),
-        refused(412, "ConditionNotMet")
+        rejection(hand(&url, "none").put_if("x", matching(&first)).await),
+        rejected(412, "ConditionNotMet")
     );
     let delete = BlobClientDeleteOptions {
         if_match: Some(Etag::from(first.as_str())),
         ..Default::default()
     };
     assert_eq!(
-        refusal(leader.0.delete(Some(delete)).await),
-        refused(412, "ConditionNotMet")
+        rejection(leader.0.delete(Some(delete)).await),
+        rejected(412, "ConditionNotMet")
     );
 
     let current = leader.head("etag").await.unwrap();
@@ -135,12 +135,12 @@ async fn conditions_by_etag(subject: Subject) {
         ..Default::default()
     };
     assert_eq!(
-        refusal(leader.get_if(read(Some(&first), None)).await),
-        refused(412, "ConditionNotMet")
+        rejection(leader.get_if(read(Some(&first), None)).await),
+        rejected(412, "ConditionNotMet")
     );
     assert_eq!(leader.get_if(read(Some(&current), None)).await.unwrap().1, "4");
     assert_eq!(leader.get_if(read(None, Some(&first))).await.unwrap().1, "4");
-    assert_eq!(refusal(leader.get_if(read(None, Some(&current))).await).0, 304);
+    assert_eq!(rejection(leader.get_if(read(None, Some(&current))).await).0, 304);
 }
 
 async fn create_only_if_absent(subject: Subject) {
@@ -152,14 +152,14 @@ async fn create_only_if_absent(subject: Subject) {
     };
     leader.put_if("1", absent()).await.unwrap();
     assert_eq!(
-        refusal(leader.put_if("2", absent()).await),
-        refused(409, "BlobAlreadyExists")
+        rejection(leader.put_if("2", absent()).await),
+        rejected(409, "BlobAlreadyExists")
     );
     // Being there is found before being leased.
     leader.acquire(15, A).await.unwrap();
     assert_eq!(
-        refusal(leader.put_if("2", absent()).await),
-        refused(409, "BlobAlreadyExists")
+        rejection(leader.put_if("2", absent()).await),
+        rejected(409, "BlobAlreadyExists")
     );
     assert_eq!(leader.get().await.unwrap(), "1");
 }
@@ -176,22 +176,28 @@ async fn conditions_by_time(subject: Subject) {
         ..Default::default()
     };
     assert_eq!(vote.get_if(since(Some(past), None)).await.unwrap().1, "1");
-    assert_eq!(refusal(vote.get_if(since(Some(future), None)).await).0, 304);
+    assert_eq!(rejection(vote.get_if(since(Some(future), None)).await).0, 304);
     assert_eq!(vote.get_if(since(None, Some(future))).await.unwrap().1, "1");
     assert_eq!(
-        refusal(vote.get_if(since(None, Some(past))).await),
-        refused(412, "ConditionNotMet")
+        rejection(vote.get_if(since(None, Some(past))).await),
+        rejected(412, "ConditionNotMet")
     );
     let write = BlockBlobClientUploadOptions {
         if_unmodified_since: Some(past),
         ..Default::default()
     };
-    assert_eq!(refusal(vote.put_if("2", write).await), refused(412, "ConditionNotMet"));
+    assert_eq!(
+        rejection(vote.put_if("2", write).await),
+        rejected(412, "ConditionNotMet")
+    );
     let write = BlockBlobClientUploadOptions {
         if_modified_since: Some(future),
         ..Default::default()
     };
-    assert_eq!(refusal(vote.put_if("2", write).await), refused(412, "ConditionNotMet"));
+    assert_eq!(
+        rejection(vote.put_if("2", write).await),
+        rejected(412, "ConditionNotMet")
+    );
 }
 
 async fn a_blob_is_read_in_parts(subject: Subject) {
@@ -245,17 +251,17 @@ async fn signatures_are_checked(subject: Subject) {
     let signed = |permissions: &str, from| sign_for(&unsigned, permissions, from, hour);
     let attempts = |url: Url| async move {
         let vote = hand(&url, "vote");
-        (refusal(vote.get().await), refusal(vote.put("2").await))
+        (rejection(vote.get().await), rejection(vote.put("2").await))
     };
-    let wrong = refused(403, "AuthorizationPermissionMismatch");
-    let fine = refused(0, "not refused");
+    let wrong = rejected(403, "AuthorizationPermissionMismatch");
+    let fine = rejected(0, "not rejected");
     assert_eq!(
         attempts(signed("r", subject.now())).await,
         (fine.clone(), wrong.clone())
     );
     assert_eq!(attempts(signed("w", subject.now())).await, (wrong, fine));
     let expired = attempts(signed("rw", subject.now() - 2 * hour)).await.0;
-    assert_eq!(expired, refused(403, "AuthorizationFailure"));
+    assert_eq!(expired, rejected(403, "AuthorizationFailure"));
     let mut forged: BTreeMap<_, _> = good.query_pairs().into_owned().collect();
     forged.insert("sig".to_owned(), "AAAA".to_owned());
     let mut url = unsigned.clone();
@@ -265,8 +271,8 @@ async fn signatures_are_checked(subject: Subject) {
     assert!((401..=404).contains(&nobody), "{nobody}");
 }
 
-async fn versions_that_are_too_new_are_refused(subject: Subject) {
+async fn versions_that_are_too_new_are_rejected(subject: Subject) {
     let url = subject.new_container("versions").await;
     let new = Hand(blob(&url, "vote", "2026-04-06"));
-    assert_eq!(refusal(new.put("1").await), refused(400, "InvalidHeaderValue"));
+    assert_eq!(rejection(new.put("1").await), rejected(400, "InvalidHeaderValue"));
 }

@@ -14,7 +14,7 @@ fn what_the_model_drops_is_found() {
 }
 
 #[test]
-fn what_somebody_else_changed_is_found() {
+fn a_change_by_another_client_is_found() {
     let earlier = json!({"p": {"provisioningState": "Succeeded", "pools": [1, 2]}, "tags": {"a": "b"}});
     let now = json!({"p": {"provisioningState": "Updating", "pools": [1, 2, 3]}, "tags": {}});
     assert_eq!(differences(&earlier, &now), ["/p/pools/2", "/tags/a"]);

@@ -10,7 +10,7 @@ use super::scene::*;
 #[tokio::test]
 async fn an_operators_change_is_lost_in_a_classic_put_made_of_an_older_read() {
     let scene = Scene::new().await;
-    scene.arm.play(Behaviour::Writes(Writes::Sync));
+    scene.arm.set_behaviour(Behaviour::Writes(Writes::Sync));
     let mut read = scene.get(CLASSIC).await.json();
     let mut by_hand = read.clone();
     by_hand["properties"]["friendlyName"] = json!("by hand");
@@ -50,9 +50,9 @@ async fn writes_in_one_profile_run_one_after_the_other_and_a_failed_one_takes_on
         code: "InternalError".to_owned(),
         message: String::new(),
     };
-    scene.arm.play(Behaviour::Operations { last, ending });
+    scene.arm.set_behaviour(Behaviour::Operations { last, ending });
     scene.patch(WEST, json!({"priority": 5})).await;
-    scene.arm.play(Behaviour::Operations {
+    scene.arm.set_behaviour(Behaviour::Operations {
         last,
         ending: Ending::Succeeded,
     });
@@ -78,12 +78,12 @@ async fn writes_in_one_profile_run_one_after_the_other_and_a_failed_one_takes_on
 #[tokio::test]
 async fn an_operation_can_wait_to_be_finished_and_holds_up_those_behind_it() {
     let scene = Scene::new().await;
-    scene.arm.play(Behaviour::Operations {
+    scene.arm.set_behaviour(Behaviour::Operations {
         last: None,
         ending: Ending::Succeeded,
     });
     scene.patch(WEST, json!({"priority": 5})).await;
-    scene.arm.play(Behaviour::Operations {
+    scene.arm.set_behaviour(Behaviour::Operations {
         last: Some(Duration::from_secs(1)),
         ending: Ending::Succeeded,
     });
@@ -95,13 +95,13 @@ async fn an_operation_can_wait_to_be_finished_and_holds_up_those_behind_it() {
 }
 
 #[tokio::test]
-async fn a_failed_operation_tells_its_error_by_both_urls() {
+async fn a_failed_operation_has_its_error_at_both_urls() {
     let scene = Scene::new().await;
     let ending = Ending::Failed {
         code: "OutOfLuck".to_owned(),
         message: "no luck".to_owned(),
     };
-    scene.arm.play(Behaviour::Operations {
+    scene.arm.set_behaviour(Behaviour::Operations {
         last: Some(Duration::ZERO),
         ending,
     });
@@ -124,7 +124,7 @@ async fn poll_urls_can_point_elsewhere_be_forbidden_or_be_unknown() {
     let operation = reply.header("azure-asyncoperation").unwrap().to_owned();
     scene
         .arm
-        .play(Behaviour::Deny("microsoft.cdn/operationresults/READ".to_owned()));
+        .set_behaviour(Behaviour::Deny("microsoft.cdn/operationresults/READ".to_owned()));
     assert_eq!(scene.follow(&operation).await.status, 403);
     assert_eq!(scene.follow(reply.header("location").unwrap()).await.status, 202);
     assert_eq!(
@@ -134,7 +134,7 @@ async fn poll_urls_can_point_elsewhere_be_forbidden_or_be_unknown() {
             .status,
         403
     );
-    scene.arm.play(Behaviour::AllowAll);
+    scene.arm.set_behaviour(Behaviour::AllowAll);
     assert_eq!(
         scene
             .follow(&operation.replace("results/1?", "results/99?"))
@@ -149,7 +149,7 @@ async fn poll_urls_can_point_elsewhere_be_forbidden_or_be_unknown() {
             .status,
         400
     );
-    scene.arm.play(Behaviour::PollAt(Some(
+    scene.arm.set_behaviour(Behaviour::PollAt(Some(
         Url::parse("https://attacker.example.net/").unwrap(),
     )));
     let reply = scene.patch(WEST, json!({"priority": 4})).await;
