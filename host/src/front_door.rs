@@ -1,4 +1,4 @@
-//! What Azure Front Door and operators are shown: the control task stores a snapshot, workers and administration load it.
+//! The snapshot of Front Door: the control task stores it, workers and administration load it.
 //!
 //! `probes` answers Front Door's own probes, [`view`] is the administration's JSON, `metrics` its numbers.
 
@@ -20,10 +20,10 @@ pub struct SnapshotCell {
     leaving: AtomicBool,
 }
 
-/// What Front Door and operators are shown at one moment.
+/// The answers to probes and the publisher's status at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// What the configuration says.
+    /// The configuration.
     pub settings: Arc<FrontDoorSettings>,
     /// The answers to probes.
     pub answers: Arc<ProbeAnswers>,

@@ -14,7 +14,7 @@ use std::time::Duration;
 const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A Front Door, the regions, an instance that rehearses.
+/// A Front Door, the regions, an instance in dry-run mode.
 struct World {
     cloud: Cloud,
     gateways: Vec<Gateway>,
@@ -358,7 +358,7 @@ async fn the_status_of_a_dry_run_says_would_be_until_it_is_true() {
     assert!(!done.contains("would be"), "{done}");
 }
 
-/// What the Azure libraries log at INFO for each failed request is in the log only when it is asked for.
+/// What the Azure libraries log at INFO for each failed request is in the log only when `PORTOLAN_LOG` asks for it.
 #[tokio::test]
 async fn the_azure_libraries_are_not_in_the_log_by_default() {
     const NOISE: &str = "typespec_client_core";

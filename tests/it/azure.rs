@@ -194,7 +194,7 @@ impl Azure {
         self.cloud.arm.log().into_iter().filter_map(short).collect()
     }
 
-    /// How often somebody asked how far an operation is.
+    /// How many polls of operations there were.
     pub(crate) fn polls(&self) -> usize {
         let log = self.cloud.arm.log();
         log.iter()
@@ -216,7 +216,7 @@ impl Azure {
         log.iter().map(|request| format!("{request}\n")).collect()
     }
 
-    /// Whatever was asked of the management API was asked as its contract says.
+    /// All requests to the management API follow its contract.
     pub(crate) fn assert_by_contract(&self) {
         for request in self.cloud.arm.log() {
             assert!(request.violations.is_empty(), "{request}");

@@ -128,7 +128,7 @@ async fn a_region_dies_in_front_of_an_audience() {
     assert_eq!(view["votes_live"], 3);
     assert_eq!(view["regions"][0]["intent"], "baseline");
 
-    // One of three is cut off: nothing changes. Then all of Azure hangs: that is told, too.
+    // One of three is cut off: nothing changes. Then all of Azure hangs: that is printed, too.
     assert_eq!(post("/vantage/eastus2/cut").await.status, 200);
     lines.until(back, &["alert", "eastus2", "no-quorum"]).await;
     assert_eq!(post("/vantage/nowhere/cut").await.status, 404);

@@ -1,5 +1,5 @@
 //! Three instances of the whole program, a Front Door and a store between them, as the acceptance asks: real sockets, real
-//! clients, and fakes for Azure that know its contract.
+//! clients, and fakes of Azure that check its contract.
 
 use crate::azure::{Azure, DEMOTED, RESTORE, RESTORED, SUSTAIN, VANTAGES};
 use portolan_azure_fakes::Fault;
@@ -125,7 +125,7 @@ async fn a_vantage_cut_off_changes_nothing_and_fails_open() {
             .until(vantage, "two vote", |status| status.votes.tally.live == 2)
             .await;
     }
-    // One outsider left is not enough to call a region bad, and whoever is alone calls nobody bad.
+    // One vote from outside is not enough, and an instance that is cut off votes no region unhealthy.
     fleet.behave("westeurope", Manner::Dead);
     for vantage in VANTAGES {
         fleet.until_seen_bad(vantage, "westeurope").await;

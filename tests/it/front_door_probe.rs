@@ -1,4 +1,4 @@
-//! The fast path: what Front Door's own probes are told, over real sockets.
+//! The fast path: the answers to Front Door's own probes, over real sockets.
 
 use http::Method;
 use portolan_core::health::State;
@@ -73,7 +73,7 @@ async fn probes_of_a_service_without_a_healthy_region_fail() {
         .with("front_door: { mode: off, probe: { healthy_after: 0s } }")
         .start();
     world.until_healthy().await;
-    // An instance that reaches nobody at all would rather doubt itself: one of them still answers, and fails.
+    // An instance that reaches no gateway at all would doubt its own view: one of them still answers, and fails.
     world.behave("westeurope", Behaviour::Fail);
     world.behave("eastus2", Behaviour::Fail);
     let took = until_probe(&world, "shop", 503).await;
@@ -151,7 +151,7 @@ async fn a_reload_adds_moves_and_removes_the_path() {
     assert_eq!(probe(&world, Method::GET, "shop").await.region(), "");
     world.behave("westeurope", Behaviour::Dead);
     until_probe(&world, "shop/westeurope", 503).await;
-    // What is known of a region outlives a reload.
+    // The state of a region is kept over a reload.
     world.reconfigure(|text| text.replace("mode: off", "mode: off, probe: { path: /up }"));
     world
         .until("the path has moved", |table| {

@@ -1,5 +1,5 @@
-//! The publisher as a part of the program, before a fake of Azure: what it is fed, what is shown of it, and that it
-//! starts anew, fails and ends without anybody's requests noticing.
+//! The publisher as a part of the program, against a fake Azure: its input, its status, and that it restarts,
+//! fails and stops without any effect on requests.
 
 use portolan::front_door::view::{FrontDoorView, PublisherView};
 use portolan_azure::publisher::status::View;
@@ -305,7 +305,7 @@ async fn a_publisher_that_cannot_start_is_reported_and_stops_nothing() {
     assert!(metrics(&world).await.contains("portolan_front_door_up 0\n"));
     assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
 
-    // What was missing is there: nobody has to reload.
+    // The missing file is there: no reload is needed.
     world.replace("none.pem", cloud.authority.pem());
     until_leading(&world).await;
     assert_eq!(

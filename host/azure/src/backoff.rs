@@ -35,7 +35,7 @@ mod tests {
         let asked = |seconds| Remedy::Soon(Some(Duration::from_secs(seconds)));
         assert_eq!(secs(asked(120), 1), 120);
         assert_eq!(secs(asked(5), 1), 10);
-        // A service that asks for days is asked again within the hour.
+        // A `Retry-After` of days is cut to an hour.
         assert_eq!(secs(asked(1_000_000), 1), 3600);
     }
 }

@@ -136,7 +136,7 @@ impl FrontDoorTask {
 }
 
 impl Probes {
-    /// Those for this configuration. What is known of a gateway is kept over a reload.
+    /// Those for this configuration. The state of a gateway is kept over a reload.
     fn renewed<'a>(probes: &'a mut Option<Self>, config: &Arc<Config>, timing: ProbeTiming) -> &'a mut Self {
         let services = || {
             config.services().iter().map(|service| {

@@ -22,7 +22,7 @@ pub struct FrontDoorView {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum PublisherView {
-    /// A Front Door is configured. With the mode off, nothing is known of it.
+    /// A Front Door is configured. With the mode off, it is not read.
     Described {
         /// The service whose regions are published.
         service: String,
@@ -75,7 +75,7 @@ pub struct RegionProbe {
 pub struct AnswerView {
     /// 200 or 503.
     pub status: u16,
-    /// Why, in words.
+    /// Why, as text.
     pub reason: String,
 }
 

@@ -66,14 +66,14 @@ struct State {
     script: Script,
 }
 
-/// What one edge of Front Door knows.
+/// The state of one edge of Front Door.
 pub struct Edge<'a> {
     arm: &'a FakeArm,
     index: u32,
 }
 
 impl FakeArm {
-    /// Starts it on a free port without TLS, empty. It takes the tokens that `tokens` has issued.
+    /// Starts it on a free port without TLS, empty. It accepts the tokens that `tokens` has issued.
     ///
     /// # Errors
     /// [`FakeError`] if there is no port.
@@ -275,7 +275,7 @@ impl FakeArm {
 }
 
 impl Edge<'_> {
-    /// An origin as this edge knows it.
+    /// An origin as this edge has it.
     pub fn origin(&self, name: &str) -> Option<OriginState> {
         let state = self.arm.shared.state();
         let key = state.origin_key(name)?;
@@ -287,7 +287,7 @@ impl Edge<'_> {
             .map(OriginState::of_origin)
     }
 
-    /// A backend of a classic front door as this edge knows it.
+    /// A backend of a classic front door as this edge has it.
     pub fn backend(&self, front_door: &str, pool: &str, address: &str) -> Option<OriginState> {
         let state = self.arm.shared.state();
         let key = state.front_door_key(front_door)?;

@@ -115,7 +115,7 @@ impl FakeBlob {
         sign(&url, self.shared.clock.now(), SIGNED_FOR)
     }
 
-    /// Makes the seconds of leases shorter or longer than those of the clock, for leases taken or renewed from now on.
+    /// Makes the seconds of leases shorter or longer than those of the clock, for leases acquired or renewed from now on.
     pub fn lease_second(&self, second: Duration) {
         self.store().lease_second = second;
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-/// A clock shared by the fakes and by whoever drives them. It can be advanced by hand, so that a lease of 60 s or an
+/// A clock shared by the fakes and their test. It can be advanced by hand, so that a lease of 60 s or an
 /// operation of 30 min ends at once.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Inner>);
@@ -36,7 +36,7 @@ impl Clock {
         self.0.zero + *self.0.ahead.borrow() + ran
     }
 
-    /// Puts the clock forward and wakes whoever waits for it.
+    /// Advances the clock and wakes all that wait for it.
     pub fn advance(&self, by: Duration) {
         self.0.ahead.send_modify(|ahead| *ahead += by);
     }

@@ -18,9 +18,9 @@ pub struct Cloud {
     pub authority: CertificateAuthority,
     /// The token service; it always speaks TLS.
     pub entra: FakeEntra,
-    /// The resource manager; it takes the tokens of `entra`.
+    /// The resource manager; it accepts the tokens of `entra`.
     pub arm: FakeArm,
-    /// The blob store; it takes the tokens of `entra` if it speaks TLS, and signed URLs.
+    /// The blob store; it accepts the tokens of `entra` over TLS, and signed URLs.
     pub blob: FakeBlob,
 }
 

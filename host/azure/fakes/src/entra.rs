@@ -102,7 +102,7 @@ impl FakeEntra {
         Ok(self.server.url(label))
     }
 
-    /// The tokens issued; the other fakes ask here.
+    /// The tokens issued; the other fakes check them here.
     pub fn tokens(&self) -> &Tokens {
         &self.shared.tokens
     }

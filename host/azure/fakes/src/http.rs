@@ -114,7 +114,7 @@ async fn accept(listener: TcpListener, label: Arc<str>, tls: Option<TlsAcceptor>
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // A client that left before it was accepted concerns nobody else.
+                // A client that left before it was accepted concerns no other client.
                 let Ok((stream, _)) = accepted else { continue };
                 let resets = Arc::new(AtomicBool::new(false));
                 let stream = Resettable { stream, resets: resets.clone() };
@@ -165,7 +165,7 @@ where
             }
         }
     });
-    // Errors here are clients that left, or resets that were asked for.
+    // Errors here are clients that left, or resets that were injected.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -200,7 +200,7 @@ impl Body for Reply {
     }
 }
 
-/// A connection that, when told to, ends with RST in place of FIN.
+/// A connection that, on request, ends with RST in place of FIN.
 struct Resettable {
     stream: TcpStream,
     resets: Arc<AtomicBool>,

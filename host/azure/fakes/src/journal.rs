@@ -1,4 +1,4 @@
-//! What a fake was asked and what it answered, and waiting for it.
+//! The requests to a fake and its answers, and waiting for them.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -104,7 +104,7 @@ impl Journal {
         self.changed();
     }
 
-    /// Wakes whoever waits for a state.
+    /// Wakes all that wait for a state.
     pub(super) fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }

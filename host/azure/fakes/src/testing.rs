@@ -1,4 +1,4 @@
-//! A plain client for the tests of the fakes: what it sends is exactly what the test says.
+//! A plain client for the tests of the fakes: it sends exactly what the test gives it.
 
 use std::io;
 use std::sync::Arc;

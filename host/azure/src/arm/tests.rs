@@ -2,7 +2,7 @@ use super::*;
 use crate::settings::{Cloud as Settings, Credential};
 use portolan_azure_fakes::{Clock, Cloud};
 
-/// Whatever names another host, such as a link to the next page: our token is not even asked for.
+/// For a URL on another host, such as a link to the next page, no token is requested.
 #[tokio::test]
 async fn our_token_goes_nowhere_but_to_the_management_api() {
     let cloud = Cloud::start_tls(&Clock::running()).await.unwrap();

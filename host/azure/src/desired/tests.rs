@@ -14,7 +14,7 @@ fn origins(count: usize) -> Vec<Baseline> {
         .collect()
 }
 
-/// What is said of a region: bad, well or draining for so many seconds.
+/// The votes on a region: unhealthy, healthy or draining for so many seconds.
 #[derive(Clone, Copy, Debug)]
 enum Said {
     Nothing,
@@ -377,7 +377,7 @@ fn any_said() -> impl Strategy<Value = Said> {
 }
 
 proptest! {
-    /// Whatever is said: never fewer than `min_active` at baseline by our doing, at most one new demotion, none in a
+    /// Whatever the votes are: never fewer than `min_active` at baseline by our changes, at most one new demotion, none in a
     /// window that has one, and the same again changes nothing.
     #[test]
     fn caps_hold(

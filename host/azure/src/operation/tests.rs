@@ -41,7 +41,7 @@ fn how_an_accepted_change_goes_on() {
     );
     assert_eq!(begun(202, UPDATING, None, Some(URL)), poll(Kind::Location));
     assert_eq!(begun(201, UPDATING, Some(URL), None), poll(Kind::AsyncOperation));
-    // 202 is never done, whatever the body says.
+    // 202 is never done, whatever its body is.
     assert_eq!(begun(202, SETTLED, None, None), Started::Watch);
     assert_eq!(begun(200, UPDATING, None, None), Started::Watch);
 }
@@ -121,7 +121,7 @@ proptest! {
         prop_assert!((timing.poll_least..=timing.poll_most).contains(&pause));
     }
 
-    /// No answer, however strange, is taken for success without saying so.
+    /// No answer without `Succeeded` counts as success.
     #[test]
     fn garbage_is_no_success(body in ".{0,60}") {
         prop_assume!(!body.contains("Succeeded"));

@@ -158,7 +158,7 @@ fn our_own_change_is_recognised_when_the_ledger_is_lost() {
     let plan = scene().found("sea", demoted).plan();
     assert!(plan.changes.is_empty(), "{plan}");
     assert_eq!(plan.wanted[1].intent, Intent::Demoted);
-    // With the memory there it was somebody else.
+    // With a ledger it was another client.
     let plan = scene()
         .left("sea", Intent::Baseline, OriginState::default())
         .found("sea", demoted)

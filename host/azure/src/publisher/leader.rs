@@ -56,7 +56,7 @@ struct Work {
     /// Failures to read or poll since the last success, and since when.
     failures: u32,
     unreadable_since: Option<Instant>,
-    /// Whether the facts about the Front Door were asked for.
+    /// Whether the facts about the Front Door were requested.
     asked_about: bool,
 }
 
@@ -112,7 +112,7 @@ impl Leader {
 
     /// Takes the ledger over: reads it, numbers the epoch, writes it under the lease.
     async fn take_over(&mut self, term: Option<Term>) -> Option<Work> {
-        // The store's clock has to be known before anything can be spaced by it.
+        // Spacing needs the store's clock.
         self.votes.wait_for(|votes| votes.clock.is_some()).await.ok()?;
         let patience = self.settings.timing.request_timeout;
         let read = timeout(patience, self.store.read(&Blob::Leader)).await;

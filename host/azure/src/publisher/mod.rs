@@ -196,7 +196,7 @@ impl Publisher {
         })
     }
 
-    /// What is known and done now.
+    /// The status at this moment.
     pub fn status(&self) -> Status {
         Status {
             settings: self.settings.clone(),

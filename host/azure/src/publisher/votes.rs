@@ -269,7 +269,7 @@ impl Known {
         }
     }
 
-    /// When this vote was first read: now, unless it is the one that is known already.
+    /// When this vote was first read: now, unless it has been read before.
     fn first_read(&self, vantage: &VantageName, read: &Vote, at: StoreTime) -> Instant {
         match self.votes.get(vantage) {
             Some(Kept::Vote {

@@ -16,7 +16,7 @@ fn electorate(names: &[&str]) -> Electorate {
     Electorate::new(&vantages, Duration::from_secs(300))
 }
 
-/// A ballot of `vantage` that says `state` of every region since `held` seconds, written `age` seconds ago.
+/// A ballot of `vantage` with `state` for every region since `held` seconds, written `age` seconds ago.
 fn cast(vantage: &str, said: &[(&str, State, u64)], age: u64) -> (VantageName, Ballot) {
     let vote = Vote {
         vantage: name(vantage),
@@ -96,7 +96,7 @@ fn the_agreement_is_as_old_as_the_vote_that_completed_it() {
             cast("sea", &[("weu", Unhealthy, 300)], 2),
         ],
     );
-    // Its own word comes first and does not complete it: the second outsider does.
+    // The vote from inside the region comes first and does not complete it: the second one from outside does.
     assert_eq!(bad(&counted, "weu"), Some(204));
 }
 
@@ -130,7 +130,7 @@ fn one_vantage_is_its_own_quorum_and_two_can_hardly_agree() {
     assert_eq!((bad(&counted, "weu"), bad(&counted, "sea")), (None, Some(9)));
 }
 
-/// Two vantages that lost their network outvote nobody.
+/// Two vantages that lost their network do not outvote the third.
 #[test]
 fn a_vote_that_is_doubted_abstains() {
     let doubted = |vantage: &str| {
@@ -163,7 +163,7 @@ fn a_drain_needs_a_majority_and_no_outsiders() {
 }
 
 proptest! {
-    /// One more voter who says the same never shortens the agreement, and never ends it.
+    /// One more vote that agrees never shortens the agreement, and never ends it.
     #[test]
     fn more_votes_never_weaken_an_agreement(
         held in prop::collection::vec((0_u64..600, any::<bool>()), 1..7),

@@ -68,7 +68,7 @@ pub enum SecretSource {
 pub struct Cloud {
     /// The management API. It sits at the root of its host: a path would be lost.
     pub arm: Url,
-    /// What a token for the management API is asked for.
+    /// The scope of tokens for the management API.
     pub scope: String,
     /// Who gives tokens. `None` is `AZURE_AUTHORITY_HOST`, else the public cloud's.
     pub authority: Option<Url>,

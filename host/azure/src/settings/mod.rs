@@ -169,7 +169,7 @@ impl Vantage {
 }
 
 /// How many vantages outside a region must see it unhealthy before the quorum does. A single vantage is its own
-/// quorum of one and has no others to ask.
+/// quorum of one and has no others.
 pub fn outsiders_needed(vantages: usize) -> usize {
     if vantages <= 1 { 0 } else { 2 }
 }

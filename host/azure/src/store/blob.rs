@@ -172,7 +172,7 @@ impl Store for BlobStore {
             .renew_lease(lease.as_str().to_owned(), None)
             .await
         {
-            // Success is a plain 200, which anything in between may answer; only the store knows the lease.
+            // Success is a plain 200, which an intermediary may answer as well; only the store has the lease.
             Ok(renewed) if renewed.lease_id().ok().flatten().as_deref() == Some(lease.as_str()) => Ok(()),
             Ok(_) => Err(strange(200)),
             Err(error) => Err(self.failed(error).await),

@@ -105,7 +105,7 @@ impl Azure {
         path
     }
 
-    /// Settings of an instance that is alone, in a hurry, and known by its secret.
+    /// Settings of an instance that is alone, with short times, authenticated by its secret.
     pub(crate) fn alone(&self) -> Settings {
         let origin = |region: &str| Baseline {
             region: region.into(),
@@ -159,7 +159,7 @@ impl Azure {
         settings
     }
 
-    /// Settings of one of three instances, known by the federated token of its pod, that meet in a container.
+    /// Settings of one of three instances, authenticated by the federated token of its pod, that share a container.
     pub(crate) fn one_of_three(&self, vantage: &str) -> Settings {
         let mut settings = self.alone();
         let name = |text: &str| VantageName::new(text).unwrap();
@@ -233,7 +233,7 @@ impl Azure {
             .collect()
     }
 
-    /// Whatever was asked of the management API was asked as its contract says.
+    /// All requests to the management API follow its contract.
     pub(crate) fn assert_by_contract(&self) {
         for request in self.cloud.arm.log() {
             assert!(request.violations.is_empty(), "{request}");

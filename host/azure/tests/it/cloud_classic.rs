@@ -114,7 +114,7 @@ async fn a_region_dies_and_comes_back_and_all_else_stays() {
     }
 }
 
-/// The service has learnt a member that our model of it does not know.
+/// The service has a new member that is not in the model.
 #[tokio::test]
 async fn nothing_is_written_that_would_lose_something() {
     let azure = azure().await;
@@ -166,7 +166,7 @@ async fn an_operators_edit_is_not_written_over() {
         other => panic!("{other:?}"),
     }
     assert_eq!(azure.written(), Vec::<String>::new());
-    // Read again, it is known, and stays.
+    // After another read it is kept.
     target.observe().await.unwrap();
     target.send(&changes).await.unwrap();
     let rules = &resource(&azure)["properties"]["routingRules"];
@@ -195,7 +195,7 @@ async fn failures_and_lost_answers_are_got_over() {
     azure.cloud.arm.set_behaviour(Behaviour::Operations { last, ending });
     until_priority(&azure, &instance, 5).await;
     let before = azure.writes().len();
-    // The answer to the change is cut off: the front door itself tells that it arrived.
+    // The answer to the change is cut off: the front door itself shows that it arrived.
     azure
         .cloud
         .arm

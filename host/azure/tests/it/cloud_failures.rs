@@ -22,7 +22,7 @@ async fn alone(azure: &Azure) -> Instance {
     instance
 }
 
-/// Waits until the origin is demoted and it is known to be.
+/// Waits until the origin is demoted and the instance has seen it.
 async fn until_demoted(azure: &Azure, instance: &Instance) {
     let demoted = azure.cloud.arm.until(PATIENCE, |arm| {
         arm.origin("o-weu").is_some_and(|origin| origin.priority == Some(5))
@@ -76,7 +76,7 @@ async fn a_storm_of_429_ends() {
     }
 }
 
-/// Polls and readings, too: whoever asks before the time is over is rejected again.
+/// Polls and readings, too: a request before the time is over is rejected again.
 #[tokio::test]
 async fn polls_and_readings_that_are_throttled_wait_as_long_as_asked() {
     let azure = Azure::plain().await;
@@ -119,7 +119,7 @@ async fn polls_and_readings_that_are_throttled_wait_as_long_as_asked() {
     assert_eq!(pauses, 4);
 }
 
-/// An error of the service says nothing of the operation: the poll is repeated, after pauses that double.
+/// An error of the service is not the operation's result: the poll is repeated, after pauses that double.
 #[tokio::test]
 async fn polls_answered_with_an_error_back_off() {
     let azure = Azure::plain().await;
@@ -209,7 +209,7 @@ async fn an_operation_of_half_an_hour_is_one_write() {
 #[tokio::test]
 async fn our_token_does_not_follow_a_report_to_another_host() {
     let azure = Azure::plain().await;
-    // The blob store stands for a stranger: it logs whatever comes.
+    // The blob store is the other host: it logs all requests.
     azure
         .cloud
         .arm

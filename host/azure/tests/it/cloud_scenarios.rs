@@ -73,7 +73,7 @@ async fn until_probe(instance: &Instance, own: State, region: &str, expected: u1
     }
 }
 
-/// The whole way, over TLS, known by workload identity: a region dies, all say so, one change; it comes back, one change.
+/// End to end over TLS with workload identity: a region dies, all vote so, one change; it recovers, one change.
 async fn a_region_dies_and_comes_back(azure: Azure) {
     let three = Three::start(|vantage| azure.one_of_three(vantage));
     three.leader().await;
@@ -113,7 +113,7 @@ async fn a_region_dies_and_comes_back(azure: Azure) {
     eprintln!("{}\n{}", azure.log(), status.view());
 }
 
-/// The leader dies in the middle of an operation: another takes over, asks on, and sends nothing again.
+/// The leader dies in the middle of an operation: another takes over, polls on, and sends nothing again.
 async fn another_leader_goes_on_with_the_operation_of_a_dead_one(azure: Azure) {
     azure.cloud.arm.set_behaviour(Behaviour::Operations {
         last: None,
@@ -123,7 +123,7 @@ async fn another_leader_goes_on_with_the_operation_of_a_dead_one(azure: Azure) {
     let first = three.leader().await;
     three.all_see("weu", Unhealthy);
     azure.until_written(1).await;
-    // It is written down where to ask before the leader dies.
+    // The poll URL is persisted before the leader dies.
     let other = REGIONS.into_iter().find(|vantage| *vantage != first).unwrap();
     three.0[other]
         .until("the others know where to ask", |status| {

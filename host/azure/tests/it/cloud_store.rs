@@ -82,7 +82,7 @@ async fn a_vote_that_cannot_be_read_is_an_abstention() {
         let status = instance.until("two vote", |status| status.votes.tally.live == 2).await;
         let sea = status.view().vantages.remove(1);
         assert!(!sea.live && sea.invalid.is_some_and(|why| why.starts_with("not a vote")));
-        // One outsider is not enough for its own region, two are for that of the vantage without a vote.
+        // One vote from outside is not enough for a region; two are for that of the vantage without a vote.
         instance.sees("weu", Unhealthy);
     }
     for instance in &two {
@@ -98,7 +98,7 @@ async fn a_vote_that_cannot_be_read_is_an_abstention() {
     assert_eq!(azure.written(), [r#"PATCH o-sea {"properties":{"priority":5}}"#]);
 }
 
-/// Whatever lies in the place of the ledger, nothing is undone: what looks like our own work is taken for it.
+/// Whatever is in the ledger's blob, nothing is reverted: origins in a state that a leader publishes count as published.
 #[tokio::test]
 async fn a_ledger_that_is_lost_undoes_nothing() {
     for lost in ["no ledger at all", "{}", "[1]"] {

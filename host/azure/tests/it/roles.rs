@@ -45,7 +45,7 @@ async fn the_publishers_role_is_enough() {
     assert!(!statuses.contains(&403), "{}", azure.log());
 }
 
-/// Where operations are reported, the profile's role may not reach: then the origin tells.
+/// Where operations are reported, the profile's role may not apply: then the origin is polled.
 #[tokio::test]
 async fn without_the_role_for_operations_it_works_all_the_same() {
     let azure = Azure::plain().await;
@@ -66,7 +66,7 @@ async fn the_classic_publishers_role_is_enough() {
     assert!(!statuses.contains(&403), "{}", azure.log());
 }
 
-/// A vantage that may only read Front Door plans, publishes nothing, and says that it may not.
+/// A vantage that may only read Front Door plans, publishes nothing, and reports that it may not.
 #[tokio::test]
 async fn a_role_that_may_only_read_is_reported() {
     let azure = Azure::plain().await;

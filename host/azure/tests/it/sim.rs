@@ -40,7 +40,7 @@ pub(crate) struct Manner {
     pub(crate) lasts: Duration,
     /// Whether it fails in the end.
     pub(crate) fails: bool,
-    /// Whether polls of it may be read; else only the origin tells.
+    /// Whether polls of it may be read; else only the origin shows the result.
     pub(crate) readable: bool,
     /// Answers to changes before any is accepted.
     pub(crate) rejections: VecDeque<Rejection>,
@@ -302,7 +302,7 @@ pub(crate) struct Sundial {
     ahead_ms: AtomicI64,
     /// Whether the next write under the lease is rejected, as if it had run out.
     lease_ran_out: AtomicBool,
-    /// Whether nobody may acquire the lease.
+    /// Whether no instance may acquire the lease.
     no_leases: AtomicBool,
     /// How far ahead it was when each blob was written.
     written_ahead: Mutex<BTreeMap<Blob, i64>>,
@@ -469,7 +469,7 @@ impl World {
         );
     }
 
-    /// A way to the store for somebody who is no instance.
+    /// A link to the store for a client that is not an instance.
     pub(crate) fn way_to_store(&self, name: &str) -> impl Store + use<> {
         Way {
             name: name.to_owned(),

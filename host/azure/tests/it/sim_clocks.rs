@@ -1,4 +1,4 @@
-//! What the publisher does when clocks are wrong. Only the store's clock has a say in anything: local ones are monotonic.
+//! What the publisher does when clocks are wrong. Decisions use the store's clock and monotonic clocks only.
 
 use crate::sim::{World, mins, pass, secs};
 use portolan_core::health::State::{Healthy, Unhealthy};

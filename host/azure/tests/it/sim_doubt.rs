@@ -1,5 +1,5 @@
 //! Bad networks: what three instances do when some of them lose gateways, store or management API, in every order of their
-//! return. No region is ever taken out by instances whose own network failed.
+//! return. Instances whose own network failed never demote a region.
 
 use crate::sim::{REGIONS, World, by_default, mins, pass, secs};
 use portolan_azure::probe::QuorumVerdict;
@@ -55,7 +55,7 @@ async fn pass_without_verdict(world: &World, time: Duration, context: &dyn std::
 
 /// A vantage loses all gateways, one after the other; probes find that out within a second.
 async fn lose_gateways(world: &World, vantages: &[&str]) {
-    // First the one that neither of two stands in: that is how it was taken out.
+    // First the region in which neither of the two is.
     for region in REGIONS.into_iter().rev() {
         vantages
             .iter()
@@ -155,7 +155,7 @@ async fn a_region_that_stays_bad_after_a_doubt_is_demoted_late() {
             }
             let ended = secs(80);
             if instances_restart {
-                // Two of three, the leader among them: what they know is lost.
+                // Two of three, the leader among them: their state is lost.
                 let leader = world.leader().unwrap();
                 let other = REGIONS.into_iter().find(|vantage| *vantage != leader).unwrap();
                 for vantage in [leader, other] {
@@ -202,7 +202,7 @@ async fn the_time_without_a_quorum_does_not_count() {
     }
 }
 
-/// Nobody can read Front Door for half an hour: somebody leads nearly all the time, and looks soon after its end.
+/// No instance can read Front Door for half an hour: one leads nearly all the time, and reads soon after its end.
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_of_the_management_api_an_instance_leads_and_reads_soon() {
     let world = World::start_with(|settings| {
@@ -234,7 +234,7 @@ async fn after_an_outage_of_the_management_api_an_instance_leads_and_reads_soon(
     assert!(took <= secs(100), "{took:?}");
 }
 
-/// Nobody may acquire the lease: an alert says that nobody leads, and no status names a leader.
+/// No instance may acquire the lease: an alert is raised, and no status names a leader.
 #[tokio::test(start_paused = true)]
 async fn without_a_leader_an_alert_is_raised() {
     let mut world = World::start_with(by_default).await;

@@ -151,7 +151,7 @@ async fn a_lost_request_is_sent_again() {
     assert_eq!(world.front_door.writes(), [DEMOTED]);
 }
 
-/// Whether its last request arrived or not, whoever leads next finds out and sends no second one.
+/// Whether its last request arrived or not, the next leader finds out and sends no second one.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_dies_while_it_sends_leaves_one_change() {
     for (arrived, lost) in [(true, Rejection::AnswerLost), (false, Rejection::RequestLost)] {
@@ -185,7 +185,7 @@ async fn a_leader_that_dies_while_it_sends_leaves_one_change() {
     }
 }
 
-/// The store says that the lease has run out, and lets the holder renew it all the same, as nobody else has it. Nobody
+/// The store says that the lease has run out, and lets the holder renew it all the same, as no other instance has it. No one
 /// must take that for leading.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_ran_out_and_is_renewed_is_a_new_term() {
@@ -216,7 +216,7 @@ async fn a_leader_that_cannot_read_makes_room() {
         })
         .await;
     assert!(world.front_door.log()[0].by != first, "{took:?}");
-    // What others published it knows of, too: nothing is undone when it leads again.
+    // It has read what others published, too: nothing is undone when it leads again.
     world.cut_target(first, false);
     pass(mins(120)).await;
     assert_eq!(world.front_door.writes(), [DEMOTED]);

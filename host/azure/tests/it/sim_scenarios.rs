@@ -183,7 +183,7 @@ async fn a_region_seen_bad_only_by_its_own_neighbour_stays() {
     world.sees("weu", "weu", Unhealthy);
     pass(mins(60)).await;
     assert!(world.front_door.writes().is_empty());
-    // One outsider more is not enough, two are.
+    // One more vote from outside is not enough, two are.
     world.sees("eus", "weu", Unhealthy);
     pass(mins(60)).await;
     assert!(world.front_door.writes().is_empty());
@@ -261,7 +261,7 @@ async fn regions_unknown_to_all_keep_their_state() {
     let world = World::start().await;
     world.all_see("weu", Unhealthy);
     pass(mins(10)).await;
-    // All vantages start anew and know nothing: what is demoted stays so.
+    // All vantages restart without a view: demoted origins stay demoted.
     world.all_see("weu", Unknown);
     pass(mins(120)).await;
     assert_eq!(world.front_door.writes(), [DEMOTED]);

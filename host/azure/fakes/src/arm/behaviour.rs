@@ -30,9 +30,9 @@ pub enum Behaviour {
     ConflictWhileBusy(bool),
     /// How long a change takes from success to the last edge; at first 20 minutes.
     Propagation(Duration),
-    /// Rejects an action to everybody, such as `Microsoft.Cdn/operationresults/read`; at first nothing is rejected.
+    /// Rejects an action of every client, such as `Microsoft.Cdn/operationresults/read`; at first nothing is rejected.
     Deny(String),
-    /// Rejects all but these actions to everybody, as a role would that has only these.
+    /// Rejects all but these actions, as for a role that has only these.
     AllowOnly(Vec<String>),
     /// Takes all rejections back.
     AllowAll,

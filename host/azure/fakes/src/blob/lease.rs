@@ -38,7 +38,7 @@ pub enum LeaseState {
     Available,
     /// A client holds it.
     Leased,
-    /// It ran out; whoever held it may still renew it.
+    /// It expired; its last holder may still renew it.
     Expired,
     /// It was broken and runs out.
     Breaking,

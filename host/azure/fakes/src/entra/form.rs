@@ -8,7 +8,7 @@ use super::OAuthError;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The resources that tokens can be asked for.
+/// The resources for which tokens are issued.
 const RESOURCES: [&str; 3] = [
     "https://management.azure.com",
     "https://management.core.windows.net",

@@ -1,4 +1,4 @@
-//! The course of operations, and operators who change things by hand.
+//! Operations from start to end, and changes by operators.
 
 use std::time::Duration;
 

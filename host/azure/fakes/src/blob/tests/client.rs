@@ -128,7 +128,7 @@ pub(super) fn rejected(status: u16, code: &str) -> Rejection {
     (status, code.to_owned())
 }
 
-/// What a test does with one blob, in few words.
+/// Short forms of a test's requests for one blob.
 pub(super) struct Hand(pub(super) BlobClient);
 
 impl Hand {
