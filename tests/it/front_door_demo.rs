@@ -53,7 +53,7 @@ async fn ask(address: SocketAddr, request: Request) -> Answer {
 }
 
 #[tokio::test]
-async fn a_region_dies_in_front_of_an_audience() {
+async fn the_narrator_prints_a_failing_region() {
     let folder = tempfile::tempdir().expect("a folder");
     let lines = Lines {
         told: Arc::default(),

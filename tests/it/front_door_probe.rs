@@ -100,7 +100,7 @@ async fn a_drained_region_is_not_fit() {
 }
 
 #[tokio::test]
-async fn nothing_below_the_path_reaches_a_gateway_and_everything_beside_it_does() {
+async fn requests_below_the_path_reach_no_gateway_and_all_others_do() {
     let world = Setup::three_regions()
         .service("health_check: off")
         .with("front_door: { mode: off, probe: { path: /up } }")

@@ -279,7 +279,7 @@ fn what_is_not_done_has_a_reason() {
 
 /// What held before a suspension ended counts from its end.
 #[test]
-fn findings_count_from_the_end_of_a_suspension() {
+fn observations_count_from_the_end_of_a_suspension() {
     let (origins, timing) = (origins(3), Timing::default());
     let rules = Rules {
         origins: &origins,

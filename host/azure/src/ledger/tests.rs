@@ -41,7 +41,7 @@ fn intent(ledger: &Ledger, region: &str) -> Option<Intent> {
 }
 
 #[test]
-fn a_change_set_is_written_down_before_it_is_sent() {
+fn a_change_set_is_persisted_before_it_is_sent() {
     let ledger = begun(vec![demote("a"), change("b", Intent::Demoted, Intent::Baseline)]);
     assert_eq!(intent(&ledger, "a"), Some(Intent::Demoted));
     assert_eq!(intent(&ledger, "b"), Some(Intent::Baseline));
@@ -52,7 +52,7 @@ fn a_change_set_is_written_down_before_it_is_sent() {
 }
 
 #[test]
-fn what_was_not_accepted_never_was() {
+fn a_change_that_was_not_accepted_is_undone() {
     let mut ledger = under_way(begun(vec![demote("a")]), 1);
     ledger.fail(
         Failure::NotAccepted,
@@ -107,7 +107,7 @@ fn the_rest_goes_on_only_while_it_is_wanted() {
 }
 
 #[test]
-fn a_new_leader_waits_for_the_request_under_way_only() {
+fn a_new_leader_waits_for_the_request_in_progress_only() {
     let holder = || VantageName::new("weu").unwrap();
     let mut ledger = under_way(begun(vec![demote("a"), demote("b")]), 1);
     ledger.take_over(holder());

@@ -208,7 +208,7 @@ fn a_drain_disables_or_demotes_as_configured() {
 }
 
 #[test]
-fn nothing_is_sent_while_anything_is_under_way() {
+fn nothing_is_sent_while_a_change_is_in_progress() {
     let mut busy = scene().bad("weu", 6);
     busy.observed.origins.get_mut("o-eus").unwrap().provisioning = Provisioning::Running;
     assert_eq!(busy.plan().wait, Some(Wait::Busy));

@@ -81,7 +81,7 @@ async fn a_suspicion_has_to_last_when_the_operator_wants_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_knows_nothing_says_200() {
+async fn without_a_view_the_answer_is_200() {
     let (mut answerer, began) = (answerer(), Instant::now());
     assert_eq!(
         at(&mut answerer, began, 0, &alone(State::Unknown)),

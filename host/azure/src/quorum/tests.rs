@@ -55,7 +55,7 @@ fn bad(tally: &Tally, region: &str) -> Option<u64> {
 use State::{Draining, Healthy, Unhealthy, Unknown};
 
 #[test]
-fn a_region_is_bad_when_a_majority_and_two_outsiders_say_so() {
+fn a_region_is_unhealthy_by_a_majority_with_two_votes_from_outside() {
     let cases: [(&str, [Option<State>; 3], bool); 7] = [
         ("both outsiders", [None, Some(Unhealthy), Some(Unhealthy)], true),
         ("everybody", [Some(Unhealthy); 3], true),
@@ -101,7 +101,7 @@ fn the_agreement_is_as_old_as_the_vote_that_completed_it() {
 }
 
 #[test]
-fn old_votes_do_not_count_and_silence_is_no_vote_against() {
+fn old_votes_do_not_count_and_a_missing_vote_is_an_abstention() {
     let counted = tally(
         &three(),
         [
@@ -152,7 +152,7 @@ fn a_vote_that_is_doubted_abstains() {
 }
 
 #[test]
-fn a_drain_needs_a_majority_and_no_outsiders() {
+fn a_drain_needs_a_majority_and_no_outside_votes() {
     let counted = tally(
         &three(),
         ["weu", "eus"].map(|vantage| cast(vantage, &[("weu", Draining, 1)], 0)),

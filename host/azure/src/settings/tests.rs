@@ -36,7 +36,7 @@ fn good() -> Settings {
 }
 
 #[test]
-fn the_defaults_are_good_and_say_nothing() {
+fn the_defaults_are_valid_and_warn_of_nothing() {
     assert_eq!(good().check(), []);
     assert_eq!(good().warnings(), Vec::<String>::new());
 }
@@ -137,7 +137,7 @@ fn what_is_allowed_and_probably_not_meant_is_a_warning() {
 }
 
 #[test]
-fn tokens_travel_over_tls_or_not_at_all() {
+fn tokens_are_sent_over_tls_only() {
     for (text, allowed) in [
         ("https://management.azure.com/", true),
         ("http://127.0.0.1:8080/", true),

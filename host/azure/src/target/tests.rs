@@ -100,7 +100,7 @@ fn classic_front_doors() {
 }
 
 #[test]
-fn accepted_changes_say_where_to_ask() {
+fn accepted_changes_name_a_poll_url() {
     let arm = Url::parse("https://management.azure.com/").unwrap();
     for (path, status, answer) in answers("AFDOrigins_Update") {
         let header = |name: &str| answer["headers"][name].as_str().map(str::to_owned);

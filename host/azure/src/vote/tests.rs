@@ -79,7 +79,7 @@ fn unknown_states_are_no_opinion() {
 /// What was found while the writer doubted its view counts from the end of the doubt, and an unhealthy region only when that
 /// has lasted.
 #[test]
-fn findings_from_a_doubt_count_from_its_end() {
+fn observations_from_a_doubt_count_from_its_end() {
     let opinion = |state: State, held: u64| Opinion {
         state: state.as_str().to_owned(),
         held_ms: held * 1000,

@@ -179,7 +179,7 @@ async fn an_operators_edit_is_not_written_over() {
 }
 
 #[tokio::test]
-async fn failures_and_lost_answers_are_got_over() {
+async fn failures_and_lost_answers_are_retried() {
     let azure = azure().await;
     let ending = Ending::Failed {
         code: "InternalServerError".to_owned(),

@@ -36,7 +36,7 @@ async fn answers_are_bounded_in_size_and_time() {
 }
 
 #[tokio::test]
-async fn only_trusted_hosts_are_spoken_to() {
+async fn only_trusted_hosts_are_called() {
     let azure = Azure::tls().await;
     let url = azure.cloud.arm.url();
     assert!(get(&net(azure.cloud.authority.pem()), &url).await.is_ok());

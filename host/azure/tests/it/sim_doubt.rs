@@ -66,7 +66,7 @@ async fn lose_gateways(world: &World, vantages: &[&str]) {
 
 /// The store reachable throughout: two of three see nothing, and come back gateway by gateway.
 #[tokio::test(start_paused = true)]
-async fn two_vantages_without_gateways_take_no_region_out() {
+async fn two_vantages_without_gateways_demote_no_region() {
     for first in orders(&REGIONS) {
         for second in orders(&REGIONS) {
             let world = World::start_with(|settings| {
@@ -103,7 +103,7 @@ enum Link {
 
 /// Two vantages are cut off from everything for longer than `sustain`; store and gateways come back in every order.
 #[tokio::test(start_paused = true)]
-async fn links_that_return_in_any_order_take_no_region_out() {
+async fn links_that_return_in_any_order_demote_no_region() {
     let links = [
         Link::Store("eus"),
         Link::Store("sea"),

@@ -178,7 +178,7 @@ async fn what_was_begun_with_a_quorum_does_not_go_on_without() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_seen_bad_only_by_its_own_neighbour_stays() {
+async fn a_region_unhealthy_only_from_inside_is_not_demoted() {
     let world = World::start().await;
     world.sees("weu", "weu", Unhealthy);
     pass(mins(60)).await;
@@ -193,7 +193,7 @@ async fn a_region_seen_bad_only_by_its_own_neighbour_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_regions_bad_at_once_is_our_own_blindness() {
+async fn all_regions_unhealthy_at_once_are_doubted() {
     let world = World::start().await;
     let leader = world.elected().await;
     REGIONS.iter().for_each(|region| world.all_see(region, Unhealthy));

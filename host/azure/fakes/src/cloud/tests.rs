@@ -60,7 +60,7 @@ fn seed(cloud: &Cloud) {
 }
 
 #[tokio::test]
-async fn tokens_of_one_open_the_others_over_tls() {
+async fn tokens_of_one_are_accepted_by_the_others_over_tls() {
     let cloud = Cloud::start_tls(&Clock::running()).await.unwrap();
     seed(&cloud);
     let listener = cloud.open_listener("west").await.unwrap();
@@ -97,7 +97,7 @@ async fn tokens_of_one_open_the_others_over_tls() {
 }
 
 #[tokio::test]
-async fn a_partition_is_for_one_door_and_all_three() {
+async fn a_partition_cuts_one_listener_off_all_three_services() {
     let cloud = Cloud::start(&Clock::running()).await.unwrap();
     seed(&cloud);
     let west = cloud.open_listener("west").await.unwrap();

@@ -230,7 +230,7 @@ fn an_answer_may_hold_read_only_members_nulls_and_new_enumeration_values_but_not
 }
 
 #[test]
-fn operations_are_found_without_regard_to_case_and_rejections_say_why() {
+fn operations_are_found_without_regard_to_case_and_rejections_have_a_reason() {
     let contract = Contract::load().unwrap();
     let lower = ORIGIN.to_ascii_lowercase();
     let found = contract.find(&Method::PATCH, &lower, "2024-02-01").unwrap();

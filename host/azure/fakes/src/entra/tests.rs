@@ -62,7 +62,7 @@ fn without<'a>(mut form: Vec<(&'a str, &'a str)>, name: &str) -> Vec<(&'a str, &
 }
 
 #[tokio::test]
-async fn a_secret_and_a_federated_assertion_each_give_a_token_that_the_other_fakes_take() {
+async fn a_secret_and_a_federated_assertion_each_give_a_token_that_the_other_fakes_accept() {
     let scene = Scene::new().await;
     scene.entra.expires_in(Duration::from_secs(600));
     let assertion = scene.entra.federated_token();

@@ -11,7 +11,7 @@ use super::scene::*;
 use crate::testing::send;
 
 #[tokio::test]
-async fn faults_are_played_for_the_requests_they_name() {
+async fn faults_apply_to_the_requests_they_name() {
     let scene = Scene::new().await;
     let patches = || Requests::all().with_method(Method::PATCH).with_path("/origins/WEST");
     let reject = Fault::Reject {
@@ -72,7 +72,7 @@ async fn a_cut_answer_leaves_the_change_made_a_reset_or_hanging_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_door_can_be_cut_off_alone_and_poll_urls_name_the_door() {
+async fn a_listener_can_be_cut_off_alone_and_poll_urls_name_it() {
     let scene = Scene::new().await;
     let a = scene.arm.open_listener("a").await.unwrap();
     assert_eq!(scene.arm.open_listener("a").await.unwrap(), a);
@@ -130,7 +130,7 @@ async fn waiting_wakes_for_requests_operators_and_time() {
 }
 
 #[tokio::test]
-async fn a_running_clock_ends_operations_by_itself_and_tls_is_spoken_if_wanted() {
+async fn a_running_clock_ends_operations_by_itself_also_over_tls() {
     let clock = Clock::running();
     let (tokens, authority) = (Tokens::new(&clock), CertificateAuthority::new().unwrap());
     let arm = FakeArm::start_tls(&clock, &tokens, &authority).await.unwrap();

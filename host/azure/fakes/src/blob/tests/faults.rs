@@ -20,7 +20,7 @@ async fn start() -> (Clock, FakeBlob, Hand) {
 }
 
 #[tokio::test]
-async fn faults_are_played_and_end() {
+async fn faults_are_injected_and_cleared() {
     let (_, store, hand) = start().await;
     store.fault_times(1, Requests::all().with_method(Method::GET), Fault::Reset);
     assert_eq!(rejection(hand.get().await).0, 0);
@@ -96,7 +96,7 @@ async fn the_state_can_be_looked_at_and_set_past_leases() {
 }
 
 #[tokio::test]
-async fn tokens_are_taken_for_storage_alone_and_while_they_last() {
+async fn tokens_are_accepted_for_storage_only_until_they_expire() {
     let clock = Clock::stopped();
     let tokens = Tokens::new(&clock);
     let authority = Arc::new(CertificateAuthority::new().unwrap());
@@ -122,7 +122,7 @@ async fn tokens_are_taken_for_storage_alone_and_while_they_last() {
 }
 
 #[tokio::test]
-async fn tokens_are_not_taken_without_tls() {
+async fn tokens_are_not_accepted_without_tls() {
     let clock = Clock::stopped();
     let tokens = Tokens::new(&clock);
     let store = FakeBlob::start(&clock, &tokens).await.unwrap();
