@@ -15,6 +15,7 @@ use crate::control::publisher::Publisher;
 use crate::control::reload::{self, Reloader};
 use crate::control::start::Start;
 use crate::control::status::Status;
+use crate::dns::Resolver;
 use crate::front_door::SnapshotCell;
 use crate::plugin::PluginEngine;
 use crate::server::{self, DrainSwitch, ListenError, ListenerSet};
@@ -22,7 +23,6 @@ use crate::table::Tables;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::Resolver;
 use crate::vitals::Rejections;
 use control::{Control, Health};
 use instance::Instance;
@@ -47,6 +47,9 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// Capacity of the health task's queue of orders: one for every region that can be configured.
 const ORDERS: usize = 1024;
+
+/// How long listeners stay closed while gateways' names are resolved for the first time.
+const NAMES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the program cannot start.
 #[derive(Debug, Error)]
@@ -86,6 +89,7 @@ pub struct App {
     admin: SocketAddr,
     probes: Option<SocketAddr>,
     tables: Arc<Tables>,
+    resolver: Arc<Resolver>,
     status: Arc<Status>,
     front_door: Arc<SnapshotCell>,
     orders: mpsc::Sender<reload::Order>,
@@ -123,10 +127,6 @@ impl App {
         let workers = workers(&fixed);
 
         let listeners = Arc::new(ListenerSet::new(workers, takeover));
-        let prepared = listeners.prepare(&settings.listeners)?;
-        let admin = administration(&fixed.admin)?;
-        let addresses: Vec<_> = admin.iter().filter_map(|(it, _)| it.local_addr().ok()).collect();
-
         let alarm = Arc::new(Notify::new());
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(system("the control runtime"))?;
@@ -139,6 +139,11 @@ impl App {
             Arc::clone(&resolver),
             listeners.open().clone(),
         );
+        settle(&runtime, &resolver).map_err(system("the control thread"))?;
+        let prepared = listeners.prepare(&settings.listeners)?;
+        let admin = administration(&fixed.admin)?;
+        let addresses: Vec<_> = admin.iter().filter_map(|(it, _)| it.local_addr().ok()).collect();
+
         let (switch, drain) = server::drain();
         let access_log = access_log(&fixed.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
@@ -191,7 +196,7 @@ impl App {
                 orders: health_inbox,
                 overrides: Arc::clone(&overrides),
             },
-            resolver,
+            resolver: Arc::clone(&resolver),
             reporter,
             updates: updates.clone(),
         };
@@ -231,6 +236,7 @@ impl App {
             admin,
             probes,
             tables,
+            resolver,
             status,
             front_door: board,
             orders,
@@ -285,8 +291,9 @@ impl App {
         self.drain.begin(Instant::now() + drain_time);
     }
 
-    /// Loads the configuration and all it names again, and reopens the logs.
+    /// Loads the configuration and all it names again, looks all names up anew, and reopens the logs.
     pub fn reload(&self) {
+        self.resolver.refresh();
         // A full queue holds orders to do just this.
         let _ = self.orders.try_send(reload::Order::Reload);
         self.reopen_logs();
@@ -383,6 +390,20 @@ impl Drop for App {
             let _ = control.join();
         }
     }
+}
+
+/// Waits, within bounds, until the name of every gateway has been resolved once: the first request finds its gateway.
+fn settle(control: &runtime::Runtime, resolver: &Resolver) -> io::Result<()> {
+    // On a thread of its own: the caller's may drive a runtime already.
+    thread::scope(|scope| {
+        let wait = || control.block_on(resolver.settled(NAMES_PATIENCE));
+        let waiting = thread::Builder::new()
+            .name("control".into())
+            .spawn_scoped(scope, wait)?;
+        // A panic was reported where it happened.
+        let _ = waiting.join();
+        Ok(())
+    })
 }
 
 /// How many workers there are: as many as there are cores, unless they are configured.

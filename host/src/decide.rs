@@ -80,7 +80,7 @@ fn consult(
     inquiry: &Inquiry<'_>,
     plugins: &mut PluginWorker,
 ) {
-    let host = lower_case(route::without_port(inquiry.authority));
+    let host = lower_case(route::bare_host(inquiry.authority));
     let request = RouteRequest {
         method: inquiry.method,
         version: inquiry.version,

@@ -12,6 +12,7 @@ pub mod control;
 mod cpu_time;
 pub mod decide;
 pub mod demo;
+pub mod dns;
 pub mod explain;
 #[cfg(feature = "azure")]
 pub mod front_door;

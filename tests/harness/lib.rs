@@ -4,6 +4,7 @@
 //! Waits name the state they wait for and are woken by the generation of the routing table. Nothing sleeps.
 
 mod client;
+pub mod dns;
 mod load;
 mod log;
 pub mod raw;
@@ -11,6 +12,7 @@ mod steady;
 mod world;
 
 pub use client::{Answer, Request, send};
+pub use dns::NameServer;
 pub use load::{Load, Tally};
 pub use portolan::demo::gateway::{Behaviour, Gateway};
 pub use steady::{Came, NUMBER, Sent, Steady};

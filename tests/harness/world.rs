@@ -11,6 +11,7 @@ use portolan::table::RoutingTable;
 use portolan::vitals::Vitals;
 use portolan_core::health::{Evidence, GatewayHealth, State};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Setup {
     regions: Vec<(String, Gateway)>,
+    names: BTreeMap<String, String>,
     others: Vec<(String, SocketAddr)>,
     listeners: String,
     access_log: &'static str,
@@ -47,6 +49,7 @@ impl Setup {
             .map(|name| (String::new(), Gateway::start(name, any).expect("a free port")));
         Self {
             regions: regions.collect(),
+            names: BTreeMap::new(),
             others: Vec::new(),
             listeners: "  - address: 127.0.0.1:0\n    client_address: { trusted_proxies: [127.0.0.0/8], header: \
                         x-forwarded-for }\n    debug_headers: true\n"
@@ -82,6 +85,13 @@ impl Setup {
     #[must_use]
     pub fn listeners(mut self, items: &str) -> Self {
         self.listeners = items.lines().map(|line| format!("  {line}\n")).collect();
+        self
+    }
+
+    /// With a region whose gateway is known by this name.
+    #[must_use]
+    pub fn by_name(mut self, region: &str, name: &str) -> Self {
+        self.names.insert(region.into(), name.into());
         self
     }
 
@@ -136,6 +146,10 @@ impl Setup {
         text.push_str("    regions:\n");
         for (keys, gateway) in &self.regions {
             let (region, address) = (gateway.region(), gateway.address());
+            let address = match self.names.get(region) {
+                Some(name) => format!("{name}:{}", address.port()),
+                None => address.to_string(),
+            };
             text.push_str(&format!(
                 "      - {{ region: {region}, gateway: \"http://{address}\"{keys} }}\n"
             ));

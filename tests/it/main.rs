@@ -3,6 +3,7 @@
 mod admin;
 mod azure;
 mod dependencies;
+mod dns;
 mod drain;
 mod failover;
 mod front_door_demo;

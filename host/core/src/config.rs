@@ -249,10 +249,10 @@ pub struct GatewayAddress {
 }
 
 impl GatewayAddress {
-    /// The value of the Host header: the port only when it is not 80.
+    /// The value of the Host header: the port only when it is not 80, and without the final dot of a name.
     pub fn authority(&self) -> String {
         let host = match &self.host {
-            GatewayHost::Name(name) => name.to_string(),
+            GatewayHost::Name(name) => name.strip_suffix('.').unwrap_or(name).to_owned(),
             GatewayHost::Ip(IpAddr::V4(ip)) => ip.to_string(),
             GatewayHost::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
         };
@@ -267,7 +267,7 @@ impl GatewayAddress {
 /// The host of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GatewayHost {
-    /// A DNS name.
+    /// A DNS name in lower case. With a final dot, it is looked up as it is written.
     Name(std::sync::Arc<str>),
     /// An address.
     Ip(IpAddr),

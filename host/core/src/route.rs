@@ -24,7 +24,7 @@ pub enum HostPattern {
 pub struct BadHostPattern(String);
 
 impl HostPattern {
-    /// Reads `shop.example.net`, `*.example.net` or `*`; in either case, without port.
+    /// Reads `shop.example.net`, `*.example.net` or `*`; in either case, without port. A final dot makes no difference.
     ///
     /// # Errors
     /// For anything that cannot be a host.
@@ -37,6 +37,7 @@ impl HostPattern {
             Some(name) => (name, true),
             None => (text, false),
         };
+        let name = name.strip_suffix('.').unwrap_or(name);
         let is_ipv6 = name.starts_with('[') && name.ends_with(']');
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         let is_name = !name.is_empty() && name.len() <= 253 && name.split('.').all(|label| !label.is_empty());
@@ -102,9 +103,9 @@ impl Routes {
         arranged
     }
 
-    /// The service for a host (a port is ignored, case does not matter) and a path.
+    /// The service for a host (case, a port and a final dot do not matter) and a path.
     pub fn find(&self, host: &str, path: &str) -> Option<ServiceId> {
-        let host = without_port(host);
+        let host = bare_host(host);
         lookup(&self.exact, host)
             .and_then(|paths| longest(paths, path))
             .or_else(|| self.find_below(host, path))
@@ -166,11 +167,24 @@ fn ignoring_case(a: &str, b: &str) -> Ordering {
     a.bytes().map(lower).cmp(b.bytes().map(lower))
 }
 
-/// A host without its port; the brackets of an IPv6 address stay.
-pub fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
+/// A host without its port and without a final dot: `shop.example.net.` is `shop.example.net` (RFC 3986, section 3.2.2).
+/// The brackets of an IPv6 address stay.
+pub fn bare_host(host: &str) -> &str {
+    let host = match host.rfind(':') {
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
+    };
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// A host with an optional port in two parts that make the same without the final dot of a name.
+pub fn without_final_dot(authority: &str) -> (&str, &str) {
+    let digits = authority.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (head, digits) = authority.split_at(authority.len() - digits);
+    match head.strip_suffix(".:") {
+        Some(host) => (host, &authority[host.len() + 1..]),
+        None if digits.is_empty() => (head.strip_suffix('.').unwrap_or(head), ""),
+        None => (authority, ""),
     }
 }
 
@@ -207,6 +221,33 @@ mod tests {
         check(&routes, "example.net", "/", Some(0));
         check(&routes, ".example.net", "/", Some(0));
         check(&routes, "[2001:db8::1]:80", "/", Some(0));
+    }
+
+    #[test]
+    fn a_final_dot_makes_no_difference() {
+        let routes = routes(&[("shop.example.net.", "/", 1), ("*.example.org.", "/", 2)]);
+        for host in [
+            "shop.example.net",
+            "shop.example.net.",
+            "shop.example.net:8080",
+            "shop.example.net.:8080",
+        ] {
+            check(&routes, host, "/", Some(1));
+        }
+        check(&routes, "www.example.org.", "/", Some(2));
+        check(&routes, "shop.example.net..", "/", None);
+        for (authority, parts) in [
+            ("shop.example.net", ("shop.example.net", "")),
+            ("shop.example.net.", ("shop.example.net", "")),
+            ("shop.example.net:8080", ("shop.example.net:8080", "")),
+            ("shop.example.net.:8080", ("shop.example.net", ":8080")),
+            ("shop.example.net.:", ("shop.example.net", ":")),
+            ("10.0.0.1", ("10.0.0.1", "")),
+            ("[::1]:80", ("[::1]:80", "")),
+            ("", ("", "")),
+        ] {
+            assert_eq!(without_final_dot(authority), parts, "{authority}");
+        }
     }
 
     #[test]

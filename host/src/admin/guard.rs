@@ -34,7 +34,7 @@ pub(super) fn check(method: &Method, headers: &HeaderMap, access: &Access) -> Re
     if let Some(host) = host
         && (!access.any_host_reads() || changes && by_browser)
         && !is_own(host)
-        && !access.knows(portolan_core::route::without_port(host))
+        && !access.knows(portolan_core::route::bare_host(host))
     {
         return Err(Rejection::ForeignName(host.to_owned()));
     }
@@ -57,7 +57,7 @@ fn same_site(headers: &HeaderMap, host: Option<&str>) -> bool {
 
 /// An address, or a name that always means this machine (RFC 6761, section 6.3).
 fn is_own(host: &str) -> bool {
-    let name = portolan_core::route::without_port(host);
+    let name = portolan_core::route::bare_host(host);
     let bare = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'))

@@ -2,6 +2,7 @@
 
 use crate::control::overrides;
 use crate::control::status::Keeps;
+use crate::dns::Name;
 use crate::front_door::Snapshot;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
@@ -156,6 +157,8 @@ pub struct ServicePicture {
     pub vitals: Arc<ServiceVitals>,
     /// Its gateways' counters, in slot order.
     pub gateways: Vec<Arc<Vitals>>,
+    /// The names of its gateways, in slot order; `None` for those with an address.
+    pub names: Vec<Option<Arc<Name>>>,
     /// Its regions by preference, for every place.
     pub chart: Arc<Chart>,
 }

@@ -1,6 +1,7 @@
 //! `GET /metrics`. Labels come from the configuration and from fixed lists of words only, so that their number is bounded.
 
 use super::instance::{Picture, Readiness, ServicePicture};
+use super::names;
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
@@ -18,6 +19,7 @@ pub(super) fn text(picture: &Picture, readiness: Readiness) -> String {
     decisions(&mut text, &services);
     durations(&mut text, &services);
     gateways(&mut text, &services);
+    names::metrics(&mut text, picture);
     plugins(&mut text, picture, &services);
     loads(&mut text, picture);
     logs(&mut text, picture);

@@ -6,6 +6,7 @@ mod answer;
 mod guard;
 pub mod instance;
 mod metrics;
+mod names;
 mod routes;
 pub mod view;
 

@@ -144,6 +144,7 @@ impl Administered for Instance {
                 .map(|entry| ServicePicture {
                     vitals: Arc::clone(&entry.vitals),
                     gateways: entry.gateways.iter().map(|target| Arc::clone(&target.vitals)).collect(),
+                    names: entry.gateways.iter().map(|target| target.name().cloned()).collect(),
                     chart: Arc::clone(&entry.chart),
                 })
                 .collect(),

@@ -3,7 +3,7 @@
 use super::output;
 use crate::admin::view::RolledBack;
 use crate::admin::view::regions::{Region, Regions};
-use crate::upstream::Resolver;
+use crate::dns::Resolver;
 use crate::upstream::dial::{DialError, Dialer, Transport};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
@@ -95,6 +95,9 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
                 format!("  drained since {} from {}", ordered.since, ordered.from)
             });
             let _ = writeln!(text, "  {name:<20} {state:<10} {}{share}{why}{drained}", region.gateway);
+            if let Some(name) = &region.name {
+                text.push_str(&name.lines("      "));
+            }
         }
     }
     output::print(&text)?;

@@ -4,7 +4,7 @@ use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::front_door::FrontDoorSection;
-use super::listeners::{self, AdminSection, ListenerSection};
+use super::listeners::{self, AdminSection, ListenerSection, NameServer};
 use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
 use super::regions::{LocationSection, Places};
@@ -40,6 +40,8 @@ section! {
         optional here: At<Here>,
         /// Where locations of addresses come from. Default: the embedded table.
         optional geo: GeoSection,
+        /// Name servers, asked in this order for names as they are written. Default: those of /etc/resolv.conf, after /etc/hosts.
+        optional resolvers: NonEmpty<NameServer>,
         /// What routes lead to: regions with a gateway each, and the policies to choose among them.
         required services: At<Named<ServiceSection>>,
         /// Which requests go to which service. The most specific host wins, then the longest path.
@@ -134,6 +136,10 @@ impl File {
             listeners: listeners?,
             here,
             geo: self.geo.as_ref().map(|geo| geo.settings(folder)).unwrap_or_default(),
+            resolvers: self
+                .resolvers
+                .as_ref()
+                .map(|servers| servers.iter().map(|server| server.0).collect()),
             plugins: plugins?,
             front_door: front_door?.map(Arc::new),
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),

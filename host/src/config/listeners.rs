@@ -247,6 +247,34 @@ impl Shape for Address {
     }
 }
 
+/// The port of a name server that is written without one.
+const DNS: u16 = 53;
+
+/// A name server: an address, with a port where it is not 53.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NameServer(pub(super) SocketAddr);
+
+impl Shape for NameServer {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let server = scalar(node).and_then(|text| {
+            let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS));
+            address.or_else(|_| text.parse()).ok()
+        });
+        match server.filter(|server| server.port() != 0 && !server.ip().is_unspecified()) {
+            Some(server) => Some(Self(server)),
+            None => wanted(
+                node,
+                "the address of a name server, such as 10.0.0.10, 10.0.0.10:5353 or \"[fd00::53]:53\"",
+                mistakes,
+            ),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": r"^([0-9.]+(:[0-9]{1,5})?|[0-9A-Fa-f:.]+|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$" })
+    }
+}
+
 /// A network such as `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Network(IpNet);

@@ -18,6 +18,7 @@ mod front_door;
 mod front_door;
 mod listeners;
 mod load;
+mod names;
 mod plugins;
 mod policies;
 mod publication;

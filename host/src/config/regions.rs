@@ -3,6 +3,7 @@
 use super::compound::{At, is_name};
 use super::document::{Node, NodeId};
 use super::error::Mistakes;
+use super::names::ascii_hint;
 use super::shape::{Shape, section, shown, wanted};
 use super::suggest::{closest, question};
 use super::values::{Degrees, Whole, scalar};
@@ -10,6 +11,7 @@ use portolan_core::config::{Gateway, GatewayAddress, GatewayHost};
 use portolan_core::geo::Point;
 use portolan_geo::azure;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -20,7 +22,8 @@ section! {
         required region: At<String>,
         /// Where it is; once for each name of your own. Azure's regions need none.
         optional location: At<Option<LocationSection>>,
-        /// Where the region takes the service's traffic: http://HOST, or http://HOST:PORT.
+        /// Where the region takes the service's traffic: http://HOST, or http://HOST:PORT. A final dot of a name means that it
+        /// is not looked for under the search list's domains.
         required gateway: At<GatewayUrl>,
         /// Failover level: regions of a higher number are only used when those of lower ones cannot be. Default: 0.
         optional priority: Whole<0, 255>,
@@ -158,19 +161,19 @@ impl Shape for GatewayUrl {
     }
 }
 
-fn gateway(text: &str) -> Result<GatewayAddress, &'static str> {
+fn gateway(text: &str) -> Result<GatewayAddress, Cow<'static, str>> {
     if text.starts_with("https://") {
-        return Err("https gateways are not supported by this version: use the gateway's http listener");
+        return Err("https gateways are not supported by this version: use the gateway's http listener".into());
     }
     let rest = text
         .strip_prefix("http://")
         .ok_or("wanted a URL such as http://gateway.example.net")?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains('@') {
-        return Err("a gateway has no user name");
+        return Err("a gateway has no user name".into());
     }
     if authority.contains(['/', '?', '#']) {
-        return Err("a gateway has no path or query: the request's own is sent");
+        return Err("a gateway has no path or query: the request's own is sent".into());
     }
     // An IPv6 address has colons of its own, in brackets.
     let (host, port) = match authority.rsplit_once(':') {
@@ -183,7 +186,10 @@ fn gateway(text: &str) -> Result<GatewayAddress, &'static str> {
             .filter(|port| *port > 0)
             .ok_or("a port is a number from 1 to 65535")?,
     };
-    let host = host_of(host).ok_or("the host of a gateway is a DNS name or an address")?;
+    let host = host_of(host).ok_or_else(|| match ascii_hint(host) {
+        Some(hint) => Cow::Owned(hint),
+        None => "the host of a gateway is a DNS name or an address".into(),
+    })?;
     Ok(GatewayAddress { host, port })
 }
 
@@ -203,8 +209,10 @@ fn host_of(text: &str) -> Option<GatewayHost> {
     }
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(fits);
+    // A final dot is kept for the resolver: the name is then looked up as it is written.
+    let name = text.strip_suffix('.').unwrap_or(text);
     // A last label of digits is an IPv4 address with a mistake (URL Standard, "ends in a number").
-    let last = text.rsplit('.').next()?;
-    let is_name = text.len() <= 253 && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit());
+    let last = name.rsplit('.').next()?;
+    let is_name = name.len() <= 253 && name.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit());
     is_name.then(|| GatewayHost::Name(text.to_ascii_lowercase().into()))
 }

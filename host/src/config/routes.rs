@@ -3,6 +3,7 @@
 use super::compound::{At, Named};
 use super::document::Node;
 use super::error::Mistakes;
+use super::names::ascii_hint;
 use super::services::ServiceSection;
 use super::shape::{Shape, all, section, shown, wanted};
 use super::suggest::did_you_mean;
@@ -71,7 +72,12 @@ pub(super) struct Host(HostPattern);
 
 impl Shape for Host {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        match scalar(node).and_then(|text| HostPattern::parse(text).ok()) {
+        let text = scalar(node);
+        if let Some(hint) = text.and_then(ascii_hint) {
+            mistakes.at(node.id(), format!("{hint}, got {}", shown(text.unwrap_or_default())));
+            return None;
+        }
+        match text.and_then(|text| HostPattern::parse(text).ok()) {
             Some(host) => Some(Self(host)),
             None => wanted(
                 node,

@@ -64,6 +64,8 @@ pub struct Settings {
     pub here: Option<RegionName>,
     /// Where locations of addresses come from.
     pub geo: GeoSettings,
+    /// The name servers, in the order in which they are asked. `None`: those of the system.
+    pub resolvers: Option<Arc<[SocketAddr]>>,
     /// The plugins that policies may name.
     pub plugins: BTreeMap<PluginName, Plugin>,
     /// What is published to Azure Front Door. `None`: nothing.

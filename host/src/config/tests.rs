@@ -97,6 +97,7 @@ listeners:
 admin: { address: 127.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net] }
 workers: 3
 here: on-prem-fra
+resolvers: [10.0.0.10, "10.0.0.11:5353", "[fd00::53]:53", "fd00::54"]
 geo: { database: [v4.mmdb, /var/v6.mmdb], asn_database: ../asn.mmdb }
 services:
   storefront:
@@ -116,7 +117,7 @@ services:
     residency: [ { countries: [DE, fr], regions: [westeurope, on-prem-fra] }, { countries: [unknown], regions: [] } ]
   quiet:
     policy: weighted
-    regions: [{ region: on-prem-fra, location: { latitude: 50.1, longitude: 8.7 }, gateway: "http://gw" }]
+    regions: [{ region: on-prem-fra, location: { latitude: 50.1, longitude: 8.7 }, gateway: "http://Gw.svc.:8080" }]
     health_check: off
 routes:
   - { host: shop.example.net, path: /api, service: quiet }
@@ -175,6 +176,16 @@ drain_time: 5s
     assert_eq!(settings.lame_duck, Duration::ZERO);
     assert_eq!(settings.drain_time, Duration::from_secs(5));
 
+    let resolvers = settings
+        .resolvers
+        .iter()
+        .flat_map(|all| &**all)
+        .map(ToString::to_string);
+    assert_eq!(
+        resolvers.collect::<Vec<_>>(),
+        ["10.0.0.10:53", "10.0.0.11:5353", "[fd00::53]:53", "[fd00::54]:53"]
+    );
+
     let routing = &settings.routing;
     let [storefront, quiet] = routing.services() else {
         panic!("{routing:?}")
@@ -200,6 +211,11 @@ drain_time: 5s
     );
     assert_eq!(fra.address.authority(), "[::1]:8080");
     assert!((fra.point.latitude() - 50.1).abs() < 1e-4 && (fra.point.longitude() - 8.7).abs() < 1e-4);
+
+    // A final dot is for the resolver alone.
+    let as_written = &quiet.gateways()[0].address;
+    assert_eq!(as_written.host, GatewayHost::Name("gw.svc.".into()));
+    assert_eq!(as_written.authority(), "gw.svc:8080");
 
     let check = storefront.health_check.as_ref().unwrap();
     assert_eq!(check.probe, Probe::Tcp);

@@ -7,10 +7,11 @@ use crate::config::Listener;
 use crate::control::health::Watched;
 use crate::control::loaded::{Loaded, Plugins, plugin_regions};
 use crate::control::overrides::Overrides;
+use crate::dns::Resolver;
 use crate::geo::Geo;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::{GatewayTarget, Resolver, SharedBudget};
+use crate::upstream::{GatewayTarget, SharedBudget};
 use crate::vitals::{GatewayKey, OpenListeners, Vitals};
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
@@ -78,6 +79,7 @@ impl Publisher {
         resolver: Arc<Resolver>,
         open_listeners: OpenListeners,
     ) -> (Self, Arc<Tables>) {
+        resolver.configure(loaded.settings.resolvers.clone());
         let mut registry = Registry {
             workers,
             alarm,
@@ -156,6 +158,7 @@ impl Publisher {
         }));
         // Whatever panics on the way, the parts in use belong together.
         let charts = charts(&loaded);
+        self.registry.resolver.configure(loaded.settings.resolvers.clone());
         self.joined = self.registry.join(&loaded.settings.routing);
         self.charts = charts;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);

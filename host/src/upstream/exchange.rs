@@ -64,6 +64,8 @@ impl AttemptError {
 
     /// Whether it is a failure of the gateway.
     pub(super) fn is_of_gateway(&self) -> bool {
-        self.kind().is_some_and(|kind| kind != UpstreamError::LocalResources)
+        // A name without addresses says nothing of the gateway, which is used as soon as there are some.
+        let others = [UpstreamError::LocalResources, UpstreamError::NoAddress];
+        self.kind().is_some_and(|kind| !others.contains(&kind))
     }
 }

@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`target`] | a gateway made ready when the routing table is built |
-//! | [`resolve`], [`dial`] | DNS kept fresh; opening connections |
+//! | [`dial`] | opening connections |
 //! | [`forward`], `hedge` | carries out an attempt plan; attempts beside slow ones |
 //! | [`budget`] | the retry budget |
 //! | [`pool`], `in_flight` | one worker's connections, and exchanges over them |
@@ -28,7 +28,6 @@ mod overtaken;
 pub mod pool;
 pub mod replay;
 pub mod request;
-pub mod resolve;
 pub mod target;
 
 pub use body::UpstreamBody;
@@ -38,5 +37,4 @@ pub use forward::{ForwardError, Forwarded, Forwarder};
 pub use pool::Connections;
 pub use replay::ReplayBody;
 pub use request::{Forwarding, Outbound};
-pub use resolve::Resolver;
 pub use target::GatewayTarget;

@@ -144,7 +144,12 @@ impl Pool {
 
     /// A new connection. The gateway's addresses are tried in turn, each within `limit`.
     async fn connect(&self, target: &GatewayTarget, limit: Duration) -> Result<Box<Connection>, AttemptError> {
-        let addresses = target.addresses();
+        let mut addresses = target.addresses();
+        if addresses.is_empty() {
+            // Until the first answer nothing is known of the gateway. The attempt has a time limit.
+            target.settled().await;
+            addresses = target.addresses();
+        }
         let dialed = self.dialer.dial_any(&addresses, self.preferred.get(), limit);
         let (index, transport) = dialed.await?;
         self.preferred.set(index);

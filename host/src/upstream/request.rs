@@ -10,6 +10,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Version};
 use portolan_core::identity::ClientAddress;
+use portolan_core::route::without_final_dot;
+use std::borrow::Cow;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +42,8 @@ pub struct Forwarding<'a> {
 pub struct Outbound<'a> {
     request: &'a Parts,
     /// What host the client asked for. Empty when it did not say.
-    authority: &'a str,
+    /// The final dot of a name is not sent.
+    authority: Cow<'a, str>,
     forwarding: Forwarding<'a>,
     framing: Framing,
     client: ClientFields<'a>,
@@ -89,7 +92,10 @@ impl<'a> Outbound<'a> {
         };
         Self {
             request,
-            authority,
+            authority: match without_final_dot(authority) {
+                (host, "") => Cow::Borrowed(host),
+                (host, port) => Cow::Owned(format!("{host}{port}")),
+            },
             forwarding,
             framing,
             client,
@@ -122,7 +128,7 @@ impl<'a> Outbound<'a> {
 
     /// What host the client asked for. Empty when it did not say.
     pub(super) fn authority(&self) -> &str {
-        self.authority
+        &self.authority
     }
 
     /// Path and query.

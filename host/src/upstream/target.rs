@@ -1,6 +1,6 @@
 //! A gateway made ready to be used, once, when the routing table is built.
 
-use super::resolve::{Name, Resolver};
+use crate::dns::{Name, Resolver};
 use crate::vitals::Vitals;
 use http::HeaderValue;
 use portolan_core::config::{Gateway, GatewayHost};
@@ -45,6 +45,21 @@ impl GatewayTarget {
     /// Whether it sees the client's Host instead of its own.
     pub fn preserves_host(&self) -> bool {
         self.preserve_host
+    }
+
+    /// Its name, where it has one.
+    pub fn name(&self) -> Option<&Arc<Name>> {
+        match &self.host {
+            Host::Address(_) => None,
+            Host::Name(name) => Some(name),
+        }
+    }
+
+    /// Waits for the first answer to its name, good or bad.
+    pub async fn settled(&self) {
+        if let Host::Name(name) = &self.host {
+            name.settled().await;
+        }
     }
 
     /// Where it can be reached now, best first. Empty while its name has not been resolved.

@@ -71,6 +71,7 @@ impl Default for Fake {
                     .iter()
                     .map(|gateway| vitals(service, gateway))
                     .collect(),
+                names: service.gateways().iter().map(|_| None).collect(),
                 chart: Arc::new(chart),
             });
         let services: Vec<_> = services.collect();

@@ -3,6 +3,7 @@
 
 pub mod explain;
 pub mod map;
+pub mod names;
 pub mod plugins;
 pub mod ready;
 pub mod regions;

@@ -1,5 +1,6 @@
 //! The regions, as they stand.
 
+use super::names::ResolvedName;
 use super::{Counts, Location, Ordered};
 use crate::admin::instance::{Picture, ServicePicture};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry};
@@ -48,6 +49,8 @@ pub struct Region {
     pub location: Location,
     /// Where its gateway listens.
     pub gateway: String,
+    /// How the name of its gateway is resolved; `None` for one with an address.
+    pub name: Option<ResolvedName>,
     /// Its failover level, 0 first.
     pub priority: u8,
     /// Its share among equals under the policy `weighted`.
@@ -126,6 +129,7 @@ impl ServiceRegions {
         let open = service.slots() - health.draining();
         let panic = !open.is_empty() && (open - health.unhealthy()).is_empty();
         let regions = service.gateways().iter().zip(&shown.gateways).zip(health.gateways());
+        let names = shown.names.iter().map(|name| name.as_deref().map(ResolvedName::of));
         Self {
             service: service.name.to_string(),
             policy: policy_name(&service.policy),
@@ -134,7 +138,9 @@ impl ServiceRegions {
             decisions: counts(RANKED_BY, totals.ranked),
             retries: counts(Retry::ALL.map(Retry::as_str), totals.retries),
             regions: regions
-                .map(|((gateway, vitals), health)| Region {
+                .zip(names)
+                .map(|(((gateway, vitals), health), name)| Region {
+                    name,
                     drained: picture.drains.get(&gateway.region).map(Ordered::from),
                     ..Region::of(gateway, vitals, *health, panic)
                 })
@@ -150,6 +156,7 @@ impl Region {
             region: gateway.region.to_string(),
             location: gateway.point.into(),
             gateway: gateway.address.authority(),
+            name: None,
             priority: gateway.priority,
             weight: gateway.weight,
             max_requests: gateway.max_requests,

@@ -183,6 +183,13 @@ fn routes() {
         ),
         (
             r#"host: "*""#,
+            r#"host: "*.bücher.example""#,
+            &[
+                r#"9:13: routes[0].host: names are written in ASCII — use *.xn--bcher-kva.example, got "*.bücher.example""#,
+            ],
+        ),
+        (
+            r#"host: "*""#,
             "host: *",
             &[
                 "9:13: this is not YAML: while scanning an anchor or alias, did not find expected alphabetic or numeric character — a value that begins with * or & must be in quotes",
@@ -192,6 +199,34 @@ fn routes() {
             r#"  - { host: "*", path: /, service: shop }"#,
             "  []",
             &["9:3: routes: at least one is needed"],
+        ),
+    ]);
+}
+
+#[test]
+fn resolvers() {
+    const WANTED: &str =
+        r#"wanted the address of a name server, such as 10.0.0.10, 10.0.0.10:5353 or "[fd00::53]:53", got "#;
+    check(&[
+        (
+            "routes:",
+            "resolvers: [dns.example, 10.0.0.10:0, 0.0.0.0, \"[fd00::53\"]\nroutes:",
+            &[
+                &format!(r#"8:13: resolvers[0]: {WANTED}"dns.example""#),
+                &format!(r#"8:26: resolvers[1]: {WANTED}"10.0.0.10:0""#),
+                &format!(r#"8:39: resolvers[2]: {WANTED}"0.0.0.0""#),
+                &format!(r#"8:48: resolvers[3]: {WANTED}"[fd00::53""#),
+            ],
+        ),
+        (
+            "routes:",
+            "resolvers: []\nroutes:",
+            &["8:12: resolvers: at least one is needed"],
+        ),
+        (
+            "routes:",
+            "resolvers: 10.0.0.10\nroutes:",
+            &[r#"8:12: resolvers: wanted a list, got "10.0.0.10""#],
         ),
     ]);
 }

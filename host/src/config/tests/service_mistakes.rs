@@ -167,6 +167,27 @@ fn gateways() {
                 r#"6:40: services.shop.regions[0].gateway: the host of a gateway is a DNS name or an address, got "http://""#,
             ],
         ),
+        (
+            "http://gw-weu.example.net",
+            "http://gw-weu.example.net..",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: the host of a gateway is a DNS name or an address, got "http://gw-weu.example.net..""#,
+            ],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://10.0.0.1.",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: the host of a gateway is a DNS name or an address, got "http://10.0.0.1.""#,
+            ],
+        ),
+        (
+            "http://gw-weu.example.net",
+            "http://gw.München.example:8080",
+            &[
+                r#"6:40: services.shop.regions[0].gateway: names are written in ASCII — use gw.xn--mnchen-3ya.example, got "http://gw.München.example:8080""#,
+            ],
+        ),
     ]);
 }
 

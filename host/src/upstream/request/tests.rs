@@ -95,6 +95,19 @@ fn without_a_host_of_its_own_a_gateway_sees_that_of_the_client() {
 }
 
 #[test]
+fn the_final_dot_of_a_host_is_not_sent() {
+    for (host, sent) in [
+        ("shop.example.", "shop.example"),
+        ("shop.example.:8080", "shop.example:8080"),
+    ] {
+        let parts = parts(Method::GET, "/", &[("host", host)]);
+        let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+        assert_has(&lines, &format!("host: {sent}"));
+        assert_has(&lines, &format!("x-forwarded-host: {sent}"));
+    }
+}
+
+#[test]
 fn an_absolute_form_becomes_a_path_and_its_authority_wins() {
     let parts = parts(Method::GET, "http://other.example:81/a?b", &[("host", "shop.example")]);
     let lines = written(&parts, &untrusted(), Framing::None, None);
