@@ -1,9 +1,10 @@
 //! Forwarding, hedging and observing, in paused time, with gateways in memory.
 
+use super::super::Connections;
 use super::super::dial::{Connect, Connecting, Dialer, Transport};
 use super::super::request::Forwarding;
-use super::super::{Connections, Resolver};
 use super::*;
+use crate::dns::Resolver;
 use crate::vitals::{GatewayKey, UpstreamError, Vitals};
 use http::header::HeaderValue;
 use http::{Method, Request};

@@ -101,7 +101,7 @@ fn the_final_dot_of_a_host_is_not_sent() {
         ("shop.example.:8080", "shop.example:8080"),
     ] {
         let parts = parts(Method::GET, "/", &[("host", host)]);
-        let lines = written(&parts, &UNTRUSTED, Framing::None, None);
+        let lines = written(&parts, &untrusted(), Framing::None, None);
         assert_has(&lines, &format!("host: {sent}"));
         assert_has(&lines, &format!("x-forwarded-host: {sent}"));
     }
