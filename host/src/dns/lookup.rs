@@ -12,7 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Looks a name up: in the hosts file, or else at the name servers. `cautious` when there are addresses to lose.
+/// Looks a name up: in the hosts file, or else at the name servers. `cautious` when there are addresses of this family to
+/// lose.
 pub(super) async fn look_up(shared: &Shared, name: &str, family: Family, cautious: bool) -> Outcome {
     let (conf, hosts) = shared.look();
     if let Some(addresses) = hosts.find(name) {

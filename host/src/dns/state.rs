@@ -181,8 +181,14 @@ impl State {
     }
 
     /// Whether there are addresses.
-    pub(super) fn has_addresses(&self) -> bool {
+    fn has_addresses(&self) -> bool {
         self.families.iter().any(Known::has_addresses)
+    }
+
+    /// Whether there are addresses of a family, which could be lost.
+    pub(super) fn has_addresses_of(&self, family: Family) -> bool {
+        let mut families = self.families.iter();
+        families.any(|known| known.family == family && known.has_addresses())
     }
 
     /// All addresses, those of IPv4 first.

@@ -66,11 +66,12 @@ pub(super) async fn keep(shared: Arc<Shared>, name: Weak<Name>, mut refreshes: w
 impl Running {
     /// Begins the look-ups that are due.
     fn begin(&mut self, shared: &Arc<Shared>, name: &Name) {
-        let (due, cautious) = {
+        let due: Vec<_> = {
             let mut state = name.state();
-            (state.begin(Instant::now().into_std()), state.has_addresses())
+            let due = state.begin(Instant::now().into_std()).into_iter();
+            due.map(|family| (family, state.has_addresses_of(family))).collect()
         };
-        for family in due {
+        for (family, cautious) in due {
             let (shared, name) = (Arc::clone(shared), name.as_str().to_owned());
             let lookup = async move { lookup::look_up(&shared, &name, family, cautious).await };
             self.ids.push((self.lookups.spawn(lookup).id(), family));

@@ -18,7 +18,7 @@ pub(super) struct Plan {
     pub(super) order: Vec<usize>,
     /// How often those that stay silent are asked, at least once.
     pub(super) attempts: u8,
-    /// Whether there are addresses to lose: then the "no" of a server counts only when those before it have had their say.
+    /// Whether there are addresses of the family to lose: then the "no" of a server counts only when those before it have had their say.
     pub(super) cautious: bool,
 }
 
