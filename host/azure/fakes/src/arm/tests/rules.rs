@@ -45,7 +45,7 @@ rule_tests![
     ratelimit_headers,
     deployment_status,
     propagation,
-    classic_create_rejected,
+    classic_create_refused,
     classic_put_only,
 ];
 
@@ -401,7 +401,7 @@ async fn propagation(_: Rule, scene: &Scene) {
     assert_eq!(seen(EDGES - 1, "east"), Some(4));
 }
 
-async fn classic_create_rejected(rule: Rule, scene: &Scene) {
+async fn classic_create_refused(rule: Rule, scene: &Scene) {
     let body = json!({"location": "Global", "properties": {"enabledState": "Enabled"}});
     rule.is_met_by(&scene.put(&CLASSIC.replace("shop-classic", "another"), &body).await);
 }
