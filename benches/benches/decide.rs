@@ -1,4 +1,4 @@
-//! What deciding costs without a plugin: where the client is, who may answer, in which order.
+//! The cost of a routing decision without a plugin: location, eligible regions, order.
 //!
 //! `cargo bench -p portolan-benches --bench decide`
 
@@ -29,7 +29,7 @@ fn service(count: usize) -> Service {
     Service::new(ServiceParts::new("bench", gateways.collect())).expect("1 to 64 regions")
 }
 
-/// Addresses spread over all there are (a Weyl sequence), so that the table is not answered from a few cache lines.
+/// Addresses spread over the whole range (a Weyl sequence), so that look-ups do not stay in a few cache lines.
 fn addresses() -> impl Iterator<Item = u32> {
     (0_u32..).map(|number| number.wrapping_mul(0x9e37_79b9))
 }

@@ -1,4 +1,4 @@
-//! What a routing plugin costs: one answer from an instance in use, from a fresh one, and a remembered one; and loading.
+//! The cost of a routing plugin: one answer from a reused instance, from a fresh one, and from the cache; and loading.
 //!
 //! `cargo bench -p portolan-benches --bench plugin`
 
@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A worker with one plugin, and a request that is another one every time.
+/// A worker with one plugin, and a request that changes every time.
 struct Bench {
     worker: PluginWorker,
     version: Arc<PluginVersion>,
@@ -58,7 +58,7 @@ impl Bench {
         }
     }
 
-    /// Asks about one client after another when `moving`, else about the same one.
+    /// Calls the plugin for a new client each time when `moving`, else for the same one.
     fn ask(&mut self, moving: bool) {
         if moving {
             self.call = self.call.wrapping_add(1);

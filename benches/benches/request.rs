@@ -1,5 +1,5 @@
-//! What a whole request costs on loopback: straight to a gateway, through the proxy, and through the proxy with a plugin.
-//! The difference is the proxy: two more passes through the kernel, and what Portolan does in between.
+//! The cost of a whole request on loopback: directly to a gateway, through the proxy, and through the proxy with a plugin.
+//! The difference is the proxy: two more passes through the kernel, and Portolan's own work.
 //!
 //! `cargo bench -p portolan-benches --bench request`
 
@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use portolan_tests::{Setup, World};
 use portolan_yardstick::client::Client;
 
-/// From London, as a trusted proxy says.
+/// From London, by a trusted proxy's `X-Forwarded-For`.
 const REQUEST: &[u8] =
     b"GET / HTTP/1.1\r\nHost: shop.example.net\r\nX-Forwarded-For: 81.2.69.142\r\nAccept: */*\r\n\r\n";
 

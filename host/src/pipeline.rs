@@ -143,7 +143,7 @@ async fn forward(
     record: &mut RequestRecord<Pin>,
     now: Instant,
 ) -> Result<(Response<UpstreamBody>, Option<Slot>), RequestError> {
-    if let Some(why) = decision.candidates.nobody() {
+    if let Some(why) = decision.candidates.unavailable() {
         return Err(RequestError::NoRegion(why));
     }
     let Inbound {

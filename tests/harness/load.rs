@@ -1,4 +1,4 @@
-//! Bounded load: every client sends one `GET` after another until it is told to stop.
+//! Bounded load: every client sends one `GET` after another until it is stopped.
 
 use crate::client::{Connection, Request};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub struct Load {
 pub struct Tally {
     /// Whole answers with status 200 by region.
     pub regions: BTreeMap<String, u64>,
-    /// Everything else, said once each.
+    /// Every other result, once each.
     pub failures: BTreeMap<String, u64>,
 }
 
@@ -33,18 +33,18 @@ impl Load {
     /// Starts one client for each address.
     pub fn start(proxy: SocketAddr, clients: &[&str]) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (told, progress) = watch::channel(0);
-        let told = Arc::new(told);
+        let (count, progress) = watch::channel(0);
+        let count = Arc::new(count);
         let mut tasks = JoinSet::new();
         for address in clients {
             let request = Request::get("/").from(address);
-            let (stop, done, told) = (Arc::clone(&stop), Arc::clone(&done), Arc::clone(&told));
+            let (stop, done, count) = (Arc::clone(&stop), Arc::clone(&done), Arc::clone(&count));
             tasks.spawn(async move {
                 let mut tally = Tally::default();
                 let mut connection = None;
                 while !stop.load(Relaxed) && done.load(Relaxed) < MOST_REQUESTS {
                     tally.one(proxy, &mut connection, &request).await;
-                    told.send_replace(done.fetch_add(1, Relaxed) + 1);
+                    count.send_replace(done.fetch_add(1, Relaxed) + 1);
                 }
                 tally
             });

@@ -1,4 +1,4 @@
-//! Messages byte by byte: a client and a gateway that write what they are told, and tell what came.
+//! Messages byte by byte: a scripted client and gateway that record what they receive.
 //!
 //! Both block. Neither is any wiser than it has to be to know where a message ends.
 
@@ -11,7 +11,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Nothing takes longer than this.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -36,12 +36,12 @@ pub struct Message {
 impl Wire {
     /// A client's connection.
     pub fn open(address: SocketAddr) -> Self {
-        Self::new(TcpStream::connect(address).expect("somebody listens"))
+        Self::new(TcpStream::connect(address).expect("the address accepts connections"))
     }
 
     fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("an open socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("an open socket");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("an open socket");
         Self {
             stream,
             read: Vec::new(),

@@ -1,5 +1,5 @@
 //! Steady load: every request is sent at its moment, whatever became of those before it, and its time counts from that
-//! moment. A proxy that stands still is not asked less for it.
+//! moment. A stalled proxy gets the same load.
 
 use crate::client::{Answer, Connection, Request};
 use http::StatusCode;
@@ -14,7 +14,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep_until, timeout};
 
 /// A client waits no longer than this.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// No load goes on for more requests than this: one that is forgotten ends all the same.
 const MOST_REQUESTS: u64 = 2_000_000;
@@ -56,8 +56,8 @@ pub enum Came {
         /// Whether it says when to come back.
         retry_after: bool,
     },
-    /// A whole answer with status 200 that is none of a region.
-    Nonsense,
+    /// A complete answer with status 200 that does not come from a region.
+    Incomplete,
     /// No whole answer, for this reason.
     Broken(String),
 }
@@ -92,7 +92,7 @@ impl Steady {
         Self { stop, thread }
     }
 
-    /// Stops it, waits for what is under way, and tells of every request in order.
+    /// Stops it, waits for requests in flight, and returns every request in order.
     pub fn stop(self) -> Vec<Sent> {
         self.stop.store(true, Relaxed);
         self.thread.join().expect("the load ends by itself")
@@ -136,7 +136,7 @@ impl Clients {
             Request::get("/")
         };
         let request = request.from(&from).header(NUMBER, &number.to_string());
-        let came = match timeout(PATIENCE, self.exchange(&request)).await {
+        let came = match timeout(TIMEOUT, self.exchange(&request)).await {
             Ok(Ok(answer)) => judge(&answer),
             Ok(Err(error)) => Came::Broken(error),
             Err(_) => Came::Broken("nothing came".into()),
@@ -172,7 +172,7 @@ fn is_post(number: u64) -> bool {
 fn judge(answer: &Answer) -> Came {
     let region = answer.region();
     match answer.status {
-        StatusCode::OK if region.is_empty() => Came::Nonsense,
+        StatusCode::OK if region.is_empty() => Came::Incomplete,
         StatusCode::OK => Came::Answer(region),
         status => Came::Status {
             status,

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long a state may take to come about before a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a world is made of, before it starts.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Setup {
         }
     }
 
-    /// With one more region, whose gateway is somebody else's.
+    /// With one more region, whose gateway the test provides.
     #[must_use]
     pub fn other(mut self, region: &str, gateway: SocketAddr) -> Self {
         self.others.push((region.into(), gateway));
@@ -129,7 +129,7 @@ impl Setup {
         self.folder.path()
     }
 
-    /// With a folder in which what is in force is kept for the next start.
+    /// With a state directory, in which the active files are stored for the next start.
     #[must_use]
     pub fn keeping(mut self) -> Self {
         self.keeps = true;
@@ -173,7 +173,7 @@ impl Setup {
     /// Starts the program on what its folder holds.
     ///
     /// # Errors
-    /// When the program refuses.
+    /// When the program fails to start.
     pub fn try_start(self) -> Result<World, String> {
         let regions = self.regions.into_iter().map(|(_, gateway)| gateway).collect();
         World::run(regions, self.folder, self.keeps)
@@ -213,7 +213,7 @@ impl World {
     /// Ends the program and starts it again on what its folder holds now.
     ///
     /// # Errors
-    /// When the program refuses.
+    /// When the program fails to start.
     pub fn restart(self) -> Result<Self, String> {
         self.app.stop();
         Self::run(self.regions, self.folder, self.keeps)
@@ -308,7 +308,7 @@ impl World {
                 generations.changed().await.expect("the publisher lives");
             }
         };
-        tokio::time::timeout(PATIENCE, wait)
+        tokio::time::timeout(TIMEOUT, wait)
             .await
             .unwrap_or_else(|_| panic!("it never came about that {what}"))
     }
@@ -342,20 +342,20 @@ impl World {
         Arc::clone(&gateway.expect("a region of the service").vitals)
     }
 
-    /// Waits until something replaced was refused.
-    pub async fn until_refused(&self, kind: Kind) {
-        self.until_refusals(kind, 1).await;
+    /// Waits until a replaced file was rejected.
+    pub async fn until_rejected(&self, kind: Kind) {
+        self.until_rejections(kind, 1).await;
     }
 
-    /// Waits until so many things of a kind were refused.
-    pub async fn until_refusals(&self, kind: Kind, count: u64) {
-        let what = format!("{count} of kind {} are refused", kind.as_str());
+    /// Waits until this many files of a kind were rejected.
+    pub async fn until_rejections(&self, kind: Kind, count: u64) {
+        let what = format!("{count} of kind {} are rejected", kind.as_str());
         self.poll(&what, || self.app.status().of(kind).rejected >= count).await;
     }
 
-    /// Waits until what is in force has been written down so often since the start.
+    /// Waits until the active files have been stored this often since the start.
     pub async fn until_kept(&self, count: u64) {
-        let what = format!("what is in force is kept {count} times");
+        let what = format!("the active files are stored {count} times");
         self.poll(&what, || {
             self.app.status().keeps().is_some_and(|keeps| keeps.kept >= count)
         })
@@ -397,7 +397,7 @@ impl World {
                 looks.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, looks)
+        tokio::time::timeout(TIMEOUT, looks)
             .await
             .unwrap_or_else(|_| panic!("it never came about that {what}"));
     }

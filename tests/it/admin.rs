@@ -4,7 +4,7 @@ use http::Method;
 use portolan_tests::{Behaviour, Request, Setup, World, from};
 
 #[tokio::test]
-async fn it_is_alive_ready_and_countable() {
+async fn liveness_readiness_and_metrics_are_served() {
     let world = World::start();
     world.until_healthy().await;
     for _ in 0..5 {
@@ -65,7 +65,7 @@ async fn the_configuration_of_plugins_is_not_shown() {
 }
 
 #[tokio::test]
-async fn orders_from_elsewhere_are_refused() {
+async fn cross_site_requests_are_rejected() {
     let world = World::start();
     let order = Request::new(Method::POST, "/api/v1/regions/westeurope/drain").header("origin", "http://evil.example");
     assert_eq!(world.admin(order).await.status, 403);

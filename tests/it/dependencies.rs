@@ -60,7 +60,7 @@ fn stale<'a>(rules: &'a Rules, packages: &[Package]) -> Vec<&'a str> {
     ignored.map(|ignored| ignored.id.as_str()).collect()
 }
 
-/// Whoever comes later should know why.
+/// Every exception needs a reason.
 #[test]
 fn every_ban_and_every_ignored_advisory_has_a_reason() {
     let rules: Rules = toml("deny.toml");

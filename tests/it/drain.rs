@@ -1,4 +1,4 @@
-//! Regions taken out by operators, and the program taken down.
+//! Regions drained by operators, and graceful shutdown.
 
 use portolan_core::health::State;
 use portolan_tests::{Behaviour, Request, World, from};

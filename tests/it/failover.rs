@@ -1,4 +1,4 @@
-//! What clients notice of a region that fails: nothing, where that is possible.
+//! Failover as clients see it: no lost requests, where that is possible.
 
 use portolan_core::health::State;
 use portolan_core::id::Slot;
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 const CLIENTS: [&str; 8] = [from::BRITAIN; 8];
 
-/// Breaks the region that carries the traffic while it is under load. Nothing may be lost.
-async fn check_nothing_is_lost(behaviour: Behaviour) {
+/// Breaks the region that gets the traffic, under load. No request may be lost.
+async fn check_no_get_is_lost(behaviour: Behaviour) {
     let world = World::start();
     world.until_healthy().await;
     let mut load = world.load(&CLIENTS);
@@ -26,51 +26,51 @@ async fn check_nothing_is_lost(behaviour: Behaviour) {
 
 #[tokio::test]
 async fn a_dead_region_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Dead).await;
+    check_no_get_is_lost(Behaviour::Dead).await;
 }
 
 #[tokio::test]
 async fn a_region_that_drops_connections_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Drop).await;
+    check_no_get_is_lost(Behaviour::Drop).await;
 }
 
 #[tokio::test]
 async fn a_region_that_resets_connections_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Reset).await;
+    check_no_get_is_lost(Behaviour::Reset).await;
 }
 
 #[tokio::test]
-async fn a_region_that_swallows_packets_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Swallow).await;
+async fn a_region_that_drops_packets_loses_no_get() {
+    check_no_get_is_lost(Behaviour::Swallow).await;
 }
 
 #[tokio::test]
-async fn a_region_that_stops_in_good_order_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Stop).await;
+async fn a_region_that_shuts_down_gracefully_loses_no_get() {
+    check_no_get_is_lost(Behaviour::Stop).await;
 }
 
 #[tokio::test]
 async fn a_region_that_never_answers_some_requests_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Lose).await;
+    check_no_get_is_lost(Behaviour::Lose).await;
 }
 
 #[tokio::test]
-async fn a_failing_region_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Fail).await;
+async fn a_region_that_answers_503_loses_no_get() {
+    check_no_get_is_lost(Behaviour::Fail).await;
 }
 
 #[tokio::test]
-async fn a_flaky_region_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Flaky).await;
+async fn a_region_that_sometimes_answers_503_loses_no_get() {
+    check_no_get_is_lost(Behaviour::Flaky).await;
 }
 
 #[tokio::test]
 async fn a_hanging_region_loses_no_get() {
-    check_nothing_is_lost(Behaviour::Hang).await;
+    check_no_get_is_lost(Behaviour::Hang).await;
 }
 
 #[tokio::test]
-async fn a_region_that_cuts_answers_is_left_and_never_shown_as_whole() {
+async fn a_region_that_cuts_answers_is_ejected_and_cut_answers_look_cut() {
     let world = World::start();
     world.until_healthy().await;
     let mut load = world.load(&CLIENTS);
@@ -79,7 +79,7 @@ async fn a_region_that_cuts_answers_is_left_and_never_shown_as_whole() {
     world.until_state("westeurope", State::Unhealthy).await;
     load.more(500).await;
     let tally = load.stop().await;
-    // A cut answer fails at the client, visibly: in its body, or before its head was flushed.
+    // A cut answer fails at the client: in its body, or before its head was flushed.
     assert!(
         !tally.failures.is_empty()
             && tally
@@ -91,12 +91,12 @@ async fn a_region_that_cuts_answers_is_left_and_never_shown_as_whole() {
     assert!(tally.regions.contains_key("eastus2"), "{tally:?}");
     assert!(
         !tally.regions.contains_key(""),
-        "a half answer was taken for whole: {tally:?}"
+        "an incomplete answer looked complete: {tally:?}"
     );
 }
 
 #[tokio::test]
-async fn two_of_three_regions_may_die() {
+async fn two_dead_regions_of_three_lose_no_get() {
     let world = World::start();
     world.until_healthy().await;
     let mut load = world.load(&CLIENTS);
@@ -111,11 +111,11 @@ async fn two_of_three_regions_may_die() {
 }
 
 #[tokio::test]
-async fn faults_that_probes_do_not_see_are_found_by_traffic() {
+async fn outlier_detection_ejects_regions_whose_probes_pass() {
     for behaviour in [Behaviour::Fail, Behaviour::Hang, Behaviour::Reset] {
         let world = World::start();
         world.until_healthy().await;
-        world.gateway("westeurope").spare_probes(true);
+        world.gateway("westeurope").pass_probes(true);
         let mut load = world.load(&CLIENTS);
         load.more(500).await;
         world.behave("westeurope", behaviour);
@@ -126,11 +126,11 @@ async fn faults_that_probes_do_not_see_are_found_by_traffic() {
     }
 }
 
-/// A request may try one region after the other while those before have not answered.
+/// A request is hedged in one region after the other while earlier attempts have not answered.
 #[tokio::test]
-async fn no_get_waits_for_two_regions_that_hang() {
-    let patient = "health_check: off\nretry: { per_try_timeout: 15s, hedge_after: 20ms }";
-    let world = Setup::three_regions().service(patient).start();
+async fn a_get_is_hedged_past_two_hanging_regions() {
+    let service = "health_check: off\nretry: { per_try_timeout: 15s, hedge_after: 20ms }";
+    let world = Setup::three_regions().service(service).start();
     world.behave("westeurope", Behaviour::Hang);
     world.behave("eastus2", Behaviour::Hang);
     let begun = Instant::now();
@@ -141,9 +141,9 @@ async fn no_get_waits_for_two_regions_that_hang() {
 
 /// When the second attempt fails, the next region is tried at once, while the first attempt goes on.
 #[tokio::test]
-async fn no_get_waits_for_one_region_that_hangs_when_the_next_one_is_dead() {
-    let patient = "health_check: off\nretry: { per_try_timeout: 15s, hedge_after: 100ms }";
-    let world = Setup::three_regions().service(patient).start();
+async fn a_get_is_hedged_past_a_hanging_and_a_dead_region() {
+    let service = "health_check: off\nretry: { per_try_timeout: 15s, hedge_after: 100ms }";
+    let world = Setup::three_regions().service(service).start();
     world.behave("westeurope", Behaviour::Hang);
     world.behave("eastus2", Behaviour::Dead);
     let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
@@ -161,7 +161,7 @@ async fn a_post_is_not_hedged() {
 }
 
 #[tokio::test]
-async fn unresponsive_regions_are_not_waited_for() {
+async fn requests_to_unresponsive_regions_fail_within_a_second() {
     let world = World::start();
     world.until_healthy().await;
     for region in ["westeurope", "eastus2", "southeastasia"] {
@@ -177,7 +177,7 @@ async fn unresponsive_regions_are_not_waited_for() {
     let answer = world.send(Request::get("/").from(from::BRITAIN)).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_ne!(answer.header("retry-after"), "", "{:?}", answer.headers);
-    // It may have been carried out: it must not simply be sent again.
+    // The gateway may have processed it: the client must not blindly retry.
     let answer = world.send(Request::post("/order", "one").from(from::BRITAIN)).await;
     assert_eq!(answer.status, 504, "{}", answer.text());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -190,7 +190,7 @@ async fn unresponsive_regions_are_not_waited_for() {
     assert_eq!(world.region_for(from::BRITAIN).await, "southeastasia");
 }
 
-/// Half a second slower than the next region, and well otherwise.
+/// Slower than the next region, but healthy.
 #[tokio::test]
 async fn a_few_slow_answers_do_not_eject_a_region() {
     let world = Setup::three_regions()
@@ -208,7 +208,7 @@ async fn a_few_slow_answers_do_not_eject_a_region() {
 }
 
 #[tokio::test]
-async fn a_slow_region_is_ejected_for_its_latency_and_everybody_can_see_why() {
+async fn a_slow_region_is_ejected_for_its_latency_and_the_cause_is_shown() {
     let world = Setup::three_regions()
         .service("health_check: off\nretry: { hedge_after: 50ms, budget: { percent: 100 } }")
         .start();
@@ -265,7 +265,7 @@ async fn errors_and_probes_are_counted_by_kind() {
 }
 
 #[tokio::test]
-async fn other_terms_of_the_retry_budget_apply_without_a_restart() {
+async fn a_changed_retry_budget_applies_without_a_restart() {
     let world = World::start();
     let terms = |table: &portolan::table::RoutingTable| table.services[0].budget.terms();
     assert_eq!(terms(&world.app().tables().current()).percent, 20);
@@ -276,7 +276,7 @@ async fn other_terms_of_the_retry_budget_apply_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_healed_region_comes_back_in_slow_start() {
+async fn a_recovered_region_returns_in_slow_start() {
     let world = Setup::three_regions()
         .service("health_check: { path: /healthz, interval: 50ms, timeout: 50ms }\nslow_start: 2s")
         .start();
@@ -290,9 +290,9 @@ async fn a_healed_region_comes_back_in_slow_start() {
     assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
 }
 
-/// With an hour to come back in, it gets a tenth of its requests for minutes.
+/// With a slow start of an hour, it gets a tenth of its requests for minutes.
 #[tokio::test]
-async fn a_region_in_slow_start_gets_its_share_whoever_orders() {
+async fn a_region_in_slow_start_gets_its_share_with_and_without_a_plugin() {
     let plugin = "policy: { plugin: routing }\n";
     for (policy, section) in [
         ("", ""),
@@ -326,7 +326,7 @@ async fn a_region_in_slow_start_gets_its_share_whoever_orders() {
 }
 
 #[tokio::test]
-async fn everything_down_says_so_and_comes_back() {
+async fn with_all_regions_down_requests_get_503_until_one_recovers() {
     let world = World::start();
     world.until_healthy().await;
     for region in ["westeurope", "eastus2", "southeastasia"] {
@@ -339,12 +339,12 @@ async fn everything_down_says_so_and_comes_back() {
         world.until_state(region, State::Unhealthy).await;
     }
     world.behave("southeastasia", Behaviour::Serve);
-    // Panic mode: it is tried before its probes pass.
+    // Panic mode tries it before its probes pass.
     assert_eq!(world.region_for(from::BRITAIN).await, "southeastasia");
 }
 
 #[tokio::test]
-async fn a_post_is_never_carried_out_twice() {
+async fn a_post_is_not_retried_after_it_was_sent() {
     let world = World::start();
     world.until_healthy().await;
     world.behave("westeurope", Behaviour::Drop);
@@ -355,7 +355,7 @@ async fn a_post_is_never_carried_out_twice() {
 }
 
 #[tokio::test]
-async fn a_post_to_a_dead_region_goes_elsewhere_whole() {
+async fn a_post_to_a_dead_region_is_retried_with_its_whole_body() {
     let world = World::start();
     world.until_healthy().await;
     world.behave("westeurope", Behaviour::Dead);

@@ -1,5 +1,5 @@
-//! HTTP/1.1 byte by byte, towards clients and towards gateways: what must not be sent on is not, and nobody is shown a message
-//! that another reader would take for something else (RFC 9112, section 11).
+//! HTTP/1.1 byte by byte, towards clients and towards gateways: hop-by-hop fields are removed, and ambiguous messages are not
+//! forwarded (RFC 9112, section 11).
 
 mod answers;
 mod bodies;
@@ -16,7 +16,7 @@ use portolan_tests::{Setup, World};
 /// Nothing but what a test sends reaches the gateway.
 const PLAIN: &str = "health_check: off";
 
-/// The proxy before one region, whose gateway says what it is told.
+/// The proxy in front of one region with a scripted gateway.
 struct Scene {
     world: World,
     gateway: RawGateway,
@@ -93,10 +93,10 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// Checks that requests are refused with a status, that the gateway hears nothing of them, and that what follows on their
-/// connections is not taken for another request.
+/// Checks that requests are rejected with a status, that the gateway does not receive them, and that the data after them on
+/// their connections is not read as another request.
 #[track_caller]
-fn check_refused(cases: &[(u16, &str, &[u8])]) {
+fn check_rejected(cases: &[(u16, &str, &[u8])]) {
     let scene = Scene::new();
     for (status, what, request) in cases {
         let mut client = scene.client();

@@ -28,7 +28,7 @@ async fn the_right_most_untrusted_address_is_the_client() {
 }
 
 #[tokio::test]
-async fn the_gateway_sees_its_own_name_and_the_clients_way() {
+async fn the_gateway_sees_its_own_host_and_the_forwarding_fields() {
     let world = World::start();
     let request = Request::get("/a?b=c")
         .from(from::BRITAIN)
@@ -57,7 +57,7 @@ async fn the_public_host_is_preserved_when_asked_for() {
     );
 }
 
-/// Fields that some server or framework takes for the client's address, its host or the length of a body.
+/// Fields that some server or framework reads as the client's address, its host or the length of a body.
 const ODD: [(&str, &str); 11] = [
     ("X_Forwarded_For", "6.6.6.6"),
     ("X-Forwarded_Host", "evil.example"),
@@ -117,7 +117,7 @@ async fn a_listed_field_passes_from_trusted_proxies_only() {
 }
 
 #[tokio::test]
-async fn another_front_door_is_believed_in_nothing() {
+async fn another_front_door_is_not_trusted() {
     let listener = "- address: 127.0.0.1:0\n  debug_headers: true\n  client_address: { trusted_proxies: [127.0.0.0/8], \
                     header: x-azure-socketip, front_door_id: ours }";
     let world = Setup::three_regions().with("here: eastus2").listeners(listener).start();

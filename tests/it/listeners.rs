@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 const TRUSTING: &str = "client_address: { trusted_proxies: [127.0.0.0/8], header: x-forwarded-for }";
 
-/// Untrusting clients are taken to be in America.
+/// Clients without a trusted address are assumed to be in America.
 fn setup(listeners: &str) -> Setup {
     Setup::three_regions().with("here: eastus2").listeners(listeners)
 }
@@ -36,13 +36,13 @@ fn knows(table: &RoutingTable, id: &str) -> bool {
         .any(|listener| listener.id.as_str() == id)
 }
 
-/// Whether anybody listens there.
+/// Whether the address accepts connections.
 fn is_open(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
 #[tokio::test]
-async fn a_listener_put_before_another_takes_nothing_of_its_policy() {
+async fn a_listener_inserted_before_another_does_not_change_its_policy() {
     let world = setup("- { name: public, address: 127.0.0.1:0, debug_headers: true }").start();
     world.until_healthy().await;
     let public = world.proxy();
@@ -131,18 +131,18 @@ async fn a_removed_listener_finishes_its_connections_under_its_own_policy() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_rejects_the_file() {
+async fn an_address_in_use_rejects_the_file() {
     let world = setup("- { name: public, address: 127.0.0.1:0, debug_headers: true }").start();
     world.until_healthy().await;
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = taken.local_addr().expect("an address");
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("an address");
     let free = free_port();
     world.reconfigure(|text| {
         let more = format!("listeners:\n  - {{ address: {free} }}\n  - {{ address: {address} }}");
         text.replacen("listeners:", &more, 1)
             .replace("here: eastus2", "here: westeurope")
     });
-    world.until_refused(Kind::Config).await;
+    world.until_rejected(Kind::Config).await;
     let ready = world.admin(Request::get("/readyz")).await.text();
     assert!(ready.contains(&format!("failed to listen on {address}")), "{ready}");
     assert!(!is_open(free), "nothing of a rejected file is bound");
@@ -154,7 +154,7 @@ async fn an_address_that_is_taken_rejects_the_file() {
     );
 
     // The port becomes free, and the file is accepted when it is loaded again.
-    drop(taken);
+    drop(other);
     world.app().reload();
     let addresses = world.until_listeners(3).await;
     assert!(is_open(address) && is_open(free));

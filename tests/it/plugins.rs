@@ -1,4 +1,4 @@
-//! Routing plugins: what they may do, what they cannot do, and how they are swapped.
+//! Routing plugins: what they can do, their limits, and hot swaps.
 
 use portolan::control::status::Kind;
 use portolan::plugin::embedded;
@@ -71,7 +71,7 @@ async fn the_canary_plugin_sends_a_steady_share_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_hostile_plugin_is_answered_for_and_counted() {
+async fn requests_are_answered_when_a_plugin_fails_and_its_faults_are_counted() {
     for (fault, label) in [
         ("loop", "deadline"),
         ("trap", "trap"),
@@ -102,14 +102,14 @@ async fn a_hostile_plugin_is_answered_for_and_counted() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_cannot_start_is_refused_and_the_old_one_stays() {
+async fn a_plugin_that_fails_to_start_is_rejected_and_the_active_one_kept() {
     let world = with_plugin(embedded("nearest"), "{ fault: refuse }").start();
     let before = digest(&world);
     world.replace("routing.wasm", hostile());
-    world.until_refused(Kind::Plugin).await;
+    world.until_rejected(Kind::Plugin).await;
     assert_eq!(digest(&world), before);
     world.replace("routing.wasm", b"(module)");
-    world.until_refusals(Kind::Plugin, 2).await;
+    world.until_rejections(Kind::Plugin, 2).await;
     assert_eq!(digest(&world), before);
     assert_eq!(world.region_for(from::SINGAPORE).await, "southeastasia");
 }
@@ -124,7 +124,7 @@ async fn two_hundred_swaps_under_load_lose_nothing() {
         world.replace("routing.wasm", embedded(["canary", "nearest"][swap % 2]));
         let before = last.clone();
         let table = world
-            .until("the other version is in force", move |table| {
+            .until("the other version is active", move |table| {
                 table.services[0]
                     .plugin
                     .as_ref()
@@ -161,7 +161,7 @@ async fn a_plugin_can_be_rolled_back() {
     world.replace("routing.wasm", embedded("canary"));
     let plugin = PluginName::from("routing");
     world
-        .until("the canary is in force", |table| {
+        .until("the canary is active", |table| {
             let entry = table.services[0].plugin.as_ref();
             entry.is_some_and(|entry| entry.version.name == plugin && entry.version.digest != first)
         })

@@ -1,4 +1,4 @@
-//! Configuration and files replaced under load; the last good one stays.
+//! Configuration and files replaced under load; the active one is kept when the new one is rejected.
 
 use portolan::control::status::Kind;
 use portolan_core::health::State;
@@ -42,11 +42,11 @@ async fn a_new_configuration_takes_effect_and_health_is_kept() {
 }
 
 #[tokio::test]
-async fn a_bad_configuration_changes_nothing_and_says_what_is_wrong() {
+async fn a_bad_configuration_is_rejected_with_its_errors() {
     let world = World::start();
     let before = generation(&world);
     world.reconfigure(|text| text.replace("policy", "polcy").replace("westeurope", "westeurop"));
-    world.until_refused(Kind::Config).await;
+    world.until_rejected(Kind::Config).await;
     let ready = world.admin(Request::get("/readyz")).await;
     assert_eq!(ready.status, 200);
     assert!(ready.text().contains("westeurop"), "{}", ready.text());
@@ -71,7 +71,7 @@ async fn a_hundred_reloads_under_load_lose_nothing() {
         });
         let fallback = [-78.0_f32, 4.0][round as usize % 2];
         world
-            .until("the round is in force", |table| {
+            .until("the round is active", |table| {
                 table
                     .config()
                     .fallback()
@@ -86,7 +86,7 @@ async fn a_hundred_reloads_under_load_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
+async fn a_corrupt_database_is_rejected_and_the_active_one_kept() {
     let good = portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb");
     let world = Setup::three_regions()
         .file("city.mmdb", &good)
@@ -96,11 +96,11 @@ async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
     let mut load = world.load(&["175.16.199.1"; 4]);
     load.more(50).await;
     world.replace("city.mmdb", &good[..good.len() / 2]);
-    world.until_refused(Kind::Geo).await;
+    world.until_rejected(Kind::Geo).await;
     load.more(50).await;
     let tally = load.stop().await;
     assert!(tally.failures.is_empty() && tally.regions.len() == 1, "{tally:?}");
-    // And a good one is taken again.
+    // A good one is accepted again.
     let before = generation(&world);
     world.replace("city.mmdb", &good);
     world
@@ -109,7 +109,7 @@ async fn a_corrupt_database_is_refused_and_the_old_one_stays() {
 }
 
 #[tokio::test]
-async fn a_database_of_absurd_size_is_refused_unread() {
+async fn a_database_over_the_size_limit_is_rejected_unread() {
     let good = portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb");
     let world = Setup::three_regions()
         .file("city.mmdb", &good)
@@ -119,7 +119,7 @@ async fn a_database_of_absurd_size_is_refused_unread() {
     let path = world.folder().join("city.mmdb");
     let file = std::fs::File::options().write(true).open(path).expect("there");
     file.set_len(3 << 30).expect("longer");
-    world.until_refused(Kind::Geo).await;
+    world.until_rejected(Kind::Geo).await;
     let ready = world.admin(Request::get("/readyz")).await.text();
     assert!(ready.contains("3221225472 bytes"), "{ready}");
     assert_eq!(world.region_for("175.16.199.1").await, "southeastasia");
@@ -141,7 +141,7 @@ impl SlowFile {
         Self { path }
     }
 
-    /// Waits until somebody reads it.
+    /// Waits until it is read.
     async fn read_by(&self) -> Reader {
         let (opened, is_open) = oneshot::channel();
         let (content, contents): (_, Receiver<Vec<u8>>) = channel();
@@ -267,12 +267,12 @@ async fn a_rejected_configuration_is_tried_again_when_what_it_names_appears_or_i
             let text = with_priority(&text, 2).replace("  shop:\n", &format!("  shop:\n{policy}"));
             format!("{text}{keys}\n")
         });
-        world.until_refused(Kind::Config).await;
+        world.until_rejected(Kind::Config).await;
         let page = world.admin(Request::get("/metrics")).await.text();
         assert!(load_failing(&page, "config"), "{file}");
         // Not good at first, and mended then.
         world.replace(file, "broken");
-        world.until_refusals(Kind::Config, 2).await;
+        world.until_rejections(Kind::Config, 2).await;
         world.replace(file, good);
         until_priority(&world, 2).await;
         world.until_no_error(Kind::Config).await;
@@ -293,7 +293,7 @@ async fn a_new_plugin_is_tried_with_the_configuration_that_came_with_it() {
         .start();
     // The old version does not understand it; the new one comes a moment later.
     world.reconfigure(|text| text.replace("percent: 100,", "for_the_new_version: true,"));
-    world.until_refused(Kind::Config).await;
+    world.until_rejected(Kind::Config).await;
     world.replace("routing.wasm", embedded("nearest"));
     let table = world
         .until("the new version is active", |table| {
@@ -312,7 +312,7 @@ async fn a_new_plugin_is_tried_with_the_configuration_that_came_with_it() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_said_until_it_is_as_it_was() {
+async fn settings_that_need_a_restart_are_reported_until_they_are_reverted() {
     let world = World::start();
     let pending = async || {
         let ready = world.admin(Request::get("/readyz")).await;

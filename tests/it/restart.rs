@@ -53,10 +53,10 @@ async fn a_poisoned_configuration_is_replaced_by_the_last_good_one() {
         check_restored(&world, "config", true).await;
     }
     std::fs::remove_file(world.config_path()).expect("removed");
-    world = world.restart().expect("a file that is gone is no reason");
+    world = world.restart().expect("a missing file does not prevent a start");
     check_restored(&world, "config", true).await;
 
-    // The file is watched all the same, and the next good one is taken, and kept.
+    // The file is watched as usual, and the next good one is accepted and stored.
     let next = String::from_utf8(good)
         .expect("text")
         .replace("region: eastus2,", "region: eastus2, priority: 1,");
@@ -71,18 +71,18 @@ async fn a_poisoned_configuration_is_replaced_by_the_last_good_one() {
 }
 
 #[tokio::test]
-async fn what_a_running_instance_refused_is_not_what_the_next_one_gets() {
+async fn a_rejected_configuration_is_not_stored_for_the_next_start() {
     let world = Setup::three_regions().keeping().start();
     world.until_kept(1).await;
     world.reconfigure(|text| text.replace("shop", "shop\n   broken"));
-    world.until_refused(Kind::Config).await;
+    world.until_rejected(Kind::Config).await;
     let world = world.restart().expect("the last good one");
     assert_eq!(world.region_for(from::BRITAIN).await, "westeurope");
     check_restored(&world, "config", true).await;
 }
 
 #[tokio::test]
-async fn a_poisoned_plugin_is_replaced_by_the_last_good_one() {
+async fn a_bad_plugin_is_replaced_by_the_last_good_one() {
     let (nearest, canary) = (embedded("nearest"), embedded("canary"));
     let mut world = with_plugin(nearest).start();
     world.until_kept(1).await;
@@ -110,7 +110,7 @@ async fn a_poisoned_plugin_is_replaced_by_the_last_good_one() {
     }
     world.replace("routing.wasm", nearest);
     world
-        .until("the new version is in force", |table| {
+        .until("the new version is active", |table| {
             table.services[0]
                 .plugin
                 .as_ref()
@@ -121,7 +121,7 @@ async fn a_poisoned_plugin_is_replaced_by_the_last_good_one() {
 }
 
 #[tokio::test]
-async fn a_poisoned_database_is_replaced_by_the_last_good_one() {
+async fn a_bad_database_is_replaced_by_the_last_good_one() {
     let good = portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb");
     let mut world = Setup::three_regions()
         .file("city.mmdb", &good)
@@ -143,7 +143,7 @@ async fn a_poisoned_database_is_replaced_by_the_last_good_one() {
 }
 
 #[tokio::test]
-async fn everything_poisoned_at_once_comes_up_as_it_was() {
+async fn with_every_file_bad_the_last_good_ones_start() {
     let good = portolan_tests::fixture("maxmind/test-data/GeoLite2-City-Test.mmdb");
     let world = with_plugin(embedded("canary"))
         .file("city.mmdb", &good)
@@ -161,7 +161,7 @@ async fn everything_poisoned_at_once_comes_up_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_never_was_good_is_refused() {
+async fn files_that_were_never_accepted_are_rejected_at_the_start() {
     // For the first time, with a folder to keep things in.
     let first = Setup::three_regions().keeping().file("portolan.yaml", "listeners: 5");
     let error = first.try_start().expect_err("there is no last good one");
@@ -175,7 +175,7 @@ async fn what_never_was_good_is_refused() {
 }
 
 #[tokio::test]
-async fn a_configuration_with_a_plugin_that_never_was_good_is_not_taken_either() {
+async fn a_configuration_whose_plugin_was_never_accepted_is_replaced_by_the_one_before() {
     let world = Setup::three_regions().keeping().start();
     world.until_kept(1).await;
     world.replace("routing.wasm", "poison");
@@ -183,7 +183,7 @@ async fn a_configuration_with_a_plugin_that_never_was_good_is_not_taken_either()
         let text = text.replace("  shop:\n", "  shop:\n    policy: { plugin: routing }\n");
         format!("{text}plugins: {{ routing: {{ source: ./routing.wasm }} }}\n")
     });
-    world.until_refused(Kind::Config).await;
+    world.until_rejected(Kind::Config).await;
     let world = world.restart().expect("the configuration before");
     assert!(world.app().tables().current().settings.plugins.is_empty());
     check_restored(&world, "config", true).await;

@@ -1,4 +1,4 @@
-//! Which region a request goes to when all is well.
+//! Which region a request goes to when all regions are healthy.
 
 use portolan_tests::{Request, Setup, World, from};
 

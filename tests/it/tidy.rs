@@ -162,7 +162,7 @@ fn the_core_has_no_clock_sockets_or_files() {
     }
 }
 
-/// Whether a line stands behind the `#[cfg(test)]` of its file.
+/// Whether a line comes after the `#[cfg(test)]` of its file.
 fn in_tests(path: &Path, line: usize) -> bool {
     read(path)
         .lines()

@@ -1,4 +1,4 @@
-//! Parts of the two tools that tell what a request costs: `compare` (CPU time) and `instructions` (callgrind).
+//! Parts of the two tools that measure the cost of a request: `compare` (CPU time) and `instructions` (callgrind).
 
 pub mod backend;
 pub mod client;

@@ -59,10 +59,10 @@ impl Server {
     ///
     /// # Errors
     /// When it ends, or does not do so in time; with what it printed.
-    pub fn until_ready(&mut self, address: SocketAddr, request: &[u8], patience: Duration) -> Result<Response> {
+    pub fn until_ready(&mut self, address: SocketAddr, request: &[u8], limit: Duration) -> Result<Response> {
         let begun = Instant::now();
         let mut last = String::new();
-        while begun.elapsed() < patience {
+        while begun.elapsed() < limit {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended ({status}):\n{}", self.name, self.log());
             }
@@ -73,11 +73,7 @@ impl Server {
             }
             thread::sleep(POLL);
         }
-        bail!(
-            "{} is not ready after {patience:?} ({last}):\n{}",
-            self.name,
-            self.log()
-        )
+        bail!("{} is not ready after {limit:?} ({last}):\n{}", self.name, self.log())
     }
 }
 

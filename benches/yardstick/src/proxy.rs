@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-/// A field that tells a client's address: London, as a trusted proxy would.
+/// A forwarding field with a client's address in London, as a trusted proxy sends it.
 pub const CLIENT: &str = "X-Forwarded-For: 81.2.69.142";
 
 /// Regions in the order in which gateways are given to them.

@@ -1,4 +1,4 @@
-//! Medians, and what can be said of them: no assumption on how noise is distributed.
+//! Medians and their confidence intervals, without assumptions on the distribution of noise.
 
 /// How sure an interval is.
 const CONFIDENCE: f64 = 0.95;
@@ -43,7 +43,7 @@ fn sorted(numbers: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// What rounds tell of one contender beside another.
+/// How one contender compares with another over all rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// Fewer than six rounds.

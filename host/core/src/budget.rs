@@ -1,15 +1,15 @@
 //! The retry budget: extra attempts as a share of requests, so that retries cannot multiply an overload.
 //!
-//! A token bucket after Finagle's `RetryBudget`: every request pays in a share of a token, every extra attempt takes
-//! one out, and a trickle keeps a quiet service able to retry. The bucket holds what ten seconds bring.
+//! A token bucket after Finagle's `RetryBudget`: every request adds a share of a token, every extra attempt takes
+//! one token, and a minimum rate lets a service with little traffic retry. The bucket holds the tokens of ten seconds.
 
 use crate::config::Budget;
 use std::time::Instant;
 
-/// Seconds of income the bucket holds.
+/// The bucket holds the tokens of this many seconds.
 const SPAN_SECONDS: f64 = 10.0;
 
-/// Time is counted in steps of this many seconds: finer ones cost more than they tell.
+/// Time is counted in steps of this many seconds. Finer steps cost more and change little.
 const STEP_SECONDS: f64 = 0.05;
 
 /// A service's budget.
@@ -23,7 +23,7 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// A budget that begins with what its trickle brings in ten seconds.
+    /// A budget that starts with ten seconds of its minimum rate.
     pub fn new(budget: Budget, now: Instant) -> Self {
         let per_second = f64::from(budget.min_per_second);
         let reserve = per_second * SPAN_SECONDS;
@@ -36,11 +36,11 @@ impl RetryBudget {
         }
     }
 
-    /// So many requests came in since the last time, evenly as far as anybody knows.
+    /// Adds the requests since the last call, assuming that they came evenly.
     pub fn deposit(&mut self, requests: u64, now: Instant) {
         let spans = now.saturating_duration_since(self.last).as_secs_f64() / SPAN_SECONDS;
         self.pass(now);
-        // The earlier ones have faded a little already.
+        // Tokens of earlier requests have partly expired.
         let fresh = if spans > 1e-3 {
             (1.0 - (-spans).exp()) / spans
         } else {
@@ -51,7 +51,7 @@ impl RetryBudget {
         self.balance = (self.balance + paid_in).min(self.cap);
     }
 
-    /// Takes out one extra attempt, if it is affordable.
+    /// Takes one token, if there is one.
     pub fn withdraw(&mut self, now: Instant) -> bool {
         self.pass(now);
         let affordable = self.balance >= 1.0;
@@ -61,12 +61,12 @@ impl RetryBudget {
         affordable
     }
 
-    /// The extra attempts that are affordable now.
+    /// The number of tokens.
     pub fn balance(&self) -> f64 {
         self.balance
     }
 
-    /// What was paid in fades away over the span; the reserve of the trickle does not.
+    /// Tokens of requests expire over the span; the reserve of the minimum rate does not.
     fn pass(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
         if elapsed < STEP_SECONDS {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_fades() {
+    fn unused_tokens_expire() {
         let start = Instant::now();
         let mut budget = budget(20, 0, start);
         budget.deposit(1_000, start);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rare_look_sees_what_many_looks_see() {
+    fn few_deposits_add_as_much_as_many() {
         let start = Instant::now();
         for seconds in [1, 10, 60, 600] {
             let (mut often, mut rare) = (budget(20, 3, start), budget(20, 3, start));

@@ -1,4 +1,5 @@
-//! Which regions may answer a request. Constraints come before preferences: residency, then drain, health, capacity.
+//! Which regions may answer a request. Constraints come before preferences: residency, then drain, health, and
+//! capacity.
 
 use crate::config::Service;
 use crate::geo::Country;
@@ -9,35 +10,35 @@ use crate::slots::Slots;
 /// The regions of a service, divided into those that may answer and those that may not, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidates {
-    /// Those that may answer.
+    /// Regions that may answer.
     pub eligible: Slots,
-    /// Those that residency forbids this client.
+    /// Regions that residency rules exclude for this client.
     pub forbidden: Slots,
-    /// Those an operator drains.
+    /// Regions that an operator drained.
     pub draining: Slots,
-    /// Those known to be unhealthy. In panic mode they are eligible all the same.
+    /// Unhealthy regions. In panic mode they are eligible too.
     pub unhealthy: Slots,
-    /// Those that have as many requests as they may.
+    /// Regions at their request limit.
     pub full: Slots,
-    /// All regions left by residency and drain look bad: health is disregarded, so that traffic keeps flowing.
+    /// Panic mode: all regions left by residency and drain are unhealthy, so health is ignored.
     pub panic: bool,
 }
 
 /// Why a region may not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exclusion {
-    /// Residency keeps the client's country out of it.
+    /// A residency rule excludes it for the client's country.
     Residency,
-    /// An operator drains it.
+    /// An operator drained it.
     Draining,
-    /// It is known to be unhealthy.
+    /// It is unhealthy.
     Unhealthy,
-    /// It has as many requests as it may.
+    /// It is at its request limit.
     Full,
 }
 
 impl Exclusion {
-    /// The word for it in logs, metrics and explanations.
+    /// The status in logs, metrics and explanations.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Residency => "residency",
@@ -84,9 +85,9 @@ impl Candidates {
         }
     }
 
-    /// Why nobody may answer; `None` when somebody may. Capacity before drain before residency: the cause that goes
-    /// away soonest is the one to tell.
-    pub fn nobody(&self) -> Option<Exclusion> {
+    /// Why no region is eligible; `None` when one is. With several causes, the one that is likely to end first is
+    /// returned: capacity, then drain, then residency.
+    pub fn unavailable(&self) -> Option<Exclusion> {
         if !self.eligible.is_empty() {
             None
         } else if !self.full.is_empty() {

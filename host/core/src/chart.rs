@@ -9,7 +9,7 @@ use crate::id::Slot;
 use crate::proximity::RoundTrips;
 use std::cmp::Ordering;
 
-/// For every place, the slots of a service by preference: by priority, then as the policy says, then as configured.
+/// For every place, the slots of a service by preference: by priority, then by policy, then in configured order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chart {
     width: usize,
@@ -17,7 +17,7 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// Draws the chart of a service over the places of a location table. A place without a point is taken to be at
+    /// Draws the chart of a service over the places of a location table. A place without a point is assumed to be at
     /// `fallback`; without that, all regions are equally near and the configured order decides.
     pub fn draw(service: &Service, places: &[Place], fallback: Option<Point>, round_trips: &RoundTrips) -> Self {
         let width = service.gateways().len();
@@ -29,7 +29,7 @@ impl Chart {
         Self { width, rows }
     }
 
-    /// The order for a place; for a place the chart does not know, that for [`PlaceId::UNKNOWN`].
+    /// The order for a place. A place that is not in the chart gets the order of [`PlaceId::UNKNOWN`].
     pub fn row(&self, place: PlaceId) -> &[Slot] {
         let start = place.index() * self.width;
         self.rows

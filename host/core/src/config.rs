@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use thiserror::Error;
 
-/// All that requests are decided by.
+/// Everything that routing decisions are made from.
 #[derive(Clone, Debug)]
 pub struct Config {
     services: Vec<Service>,
@@ -22,7 +22,7 @@ impl Config {
     /// A configuration of services, the routes to them, and the place assumed for clients that have none.
     ///
     /// # Errors
-    /// When a route leads to a service that is not there.
+    /// When a route names a service that does not exist.
     pub fn new(services: Vec<Service>, routes: Routes, fallback: Option<Point>) -> Result<Self, ConfigError> {
         if let Some(id) = routes.services().find(|id| id.index() >= services.len()) {
             return Err(ConfigError::NoSuchService(id));
@@ -39,12 +39,12 @@ impl Config {
         &self.services
     }
 
-    /// A service by its index; routes only hold indexes that are there.
+    /// A service by its index. Indexes in routes always exist.
     pub fn service(&self, id: ServiceId) -> Option<&Service> {
         self.services.get(id.index())
     }
 
-    /// From host and path to service.
+    /// The routes, from host and path to a service.
     pub fn routes(&self) -> &Routes {
         &self.routes
     }
@@ -55,13 +55,13 @@ impl Config {
     }
 }
 
-/// What a configuration cannot be.
+/// Why a configuration is invalid.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ConfigError {
     /// A route names a service index out of range.
-    #[error("a route leads to service number {}, which is not there", .0.0)]
+    #[error("a route leads to service number {}, which does not exist", .0.0)]
     NoSuchService(ServiceId),
-    /// A service without regions serves nobody.
+    /// A service needs at least one region.
     #[error("service {0} has no regions")]
     NoRegions(ServiceName),
     /// More regions than a set holds.
@@ -83,9 +83,9 @@ pub struct Service {
     pub policy: Policy,
     gateways: Vec<Gateway>,
     residency: Vec<Residency>,
-    /// Active checks; `None`: only traffic tells.
+    /// Active health checks. `None`: health comes from traffic only.
     pub health_check: Option<HealthCheck>,
-    /// Evidence from traffic.
+    /// Passive health: outlier detection on traffic.
     pub outlier_detection: OutlierDetection,
     /// How failures are retried.
     pub retry: Retry,
@@ -218,11 +218,11 @@ pub enum Policy {
     Priority,
     /// By chance, in proportion to [`Gateway::weight`].
     Weighted,
-    /// As a plugin says; [`Policy::Latency`] whenever it cannot.
+    /// The order a plugin returns; [`Policy::Latency`] when the plugin fails.
     Plugin(PluginName),
 }
 
-/// The address that takes a service's traffic in one region.
+/// The endpoint of a service in one region.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     /// Its region, unique in its service.
@@ -233,16 +233,16 @@ pub struct Gateway {
     pub address: GatewayAddress,
     /// Failover level, 0 first.
     pub priority: u8,
-    /// Share among equals under [`Policy::Weighted`], 0 to 65535. With 0 it is only a fallback.
+    /// Weight within its priority under [`Policy::Weighted`], 0 to 65535. A weight of 0 makes it a fallback only.
     pub weight: u32,
-    /// Concurrent requests of one instance of this proxy beyond which the region is passed over.
+    /// Most concurrent requests from one instance of this proxy. At this number the region is not eligible.
     pub max_requests: Option<u32>,
 }
 
 /// Where a gateway listens: plain HTTP/1.1 over TCP.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GatewayAddress {
-    /// A name to be resolved, or an address.
+    /// A DNS name or an IP address.
     pub host: GatewayHost,
     /// The TCP port.
     pub port: u16,
@@ -276,20 +276,20 @@ pub enum GatewayHost {
 /// Clients of these countries must be answered by these regions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Residency {
-    /// The countries. [`Country::UNKNOWN`] stands for clients whose country nobody knows.
+    /// The countries. [`Country::UNKNOWN`] matches clients whose country is unknown.
     pub countries: Vec<Country>,
-    /// The regions. None: such clients are not served at all (451).
+    /// The regions. An empty set: such clients are rejected (451).
     pub regions: Slots,
 }
 
 /// Active probing of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// What is asked.
+    /// The kind of probe.
     pub probe: Probe,
     /// Time from one probe to the next.
     pub interval: Duration,
-    /// After which a probe has failed.
+    /// A probe without an answer fails after this time.
     pub timeout: Duration,
     /// Successes in a row that make a gateway healthy, at least 1.
     pub healthy_threshold: u32,
@@ -311,7 +311,7 @@ impl Default for HealthCheck {
     }
 }
 
-/// What a probe asks.
+/// The kind of probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// `GET` of a path; any 2xx is healthy.
@@ -319,7 +319,7 @@ pub enum Probe {
         /// Path and query, beginning with `/`.
         path: String,
     },
-    /// A TCP connection that comes about is healthy.
+    /// An established TCP connection is healthy.
     Tcp,
 }
 
@@ -335,8 +335,8 @@ pub struct OutlierDetection {
     pub min_requests: u32,
     /// The window.
     pub window: Duration,
-    /// Share of requests within the window that were overtaken by a hedged request's answer at least twice as fast that
-    /// ejects a gateway, in percent; 0 turns this off. The last gateway is never ejected by it.
+    /// Share of requests within the window that lost to a hedged request at least twice as fast. This share ejects a
+    /// gateway, in percent; 0 turns this off. The last gateway in rotation is never ejected for it.
     pub overtaken_percent: u8,
     /// How many requests the window must hold before that share counts.
     pub overtaken_min_requests: u32,
@@ -344,8 +344,8 @@ pub struct OutlierDetection {
     pub base_ejection_time: Duration,
     /// No ejection lasts longer.
     pub max_ejection_time: Duration,
-    /// No more than this share of a service's gateways is ejected at a time, in percent. One always may be; and so may one
-    /// that answers no request, as long as another gets traffic.
+    /// Most of a service's gateways that are ejected at a time, in percent. At least one may always be ejected. A gateway
+    /// that answers no request is ejected beyond this limit, as long as another gets traffic.
     pub max_ejection_percent: u8,
 }
 
@@ -370,8 +370,8 @@ impl Default for OutlierDetection {
 pub struct Retry {
     /// Attempts in all, at least 1.
     pub attempts: u8,
-    /// Time for one attempt until the head of its response, once the gateway has the whole request. `None`: no bound of
-    /// its own when no other region could be tried or the request cannot be repeated, else
+    /// Time from the end of the request to the head of the response, for one attempt. `None`: no limit of its own when
+    /// no other region could be tried or the request cannot be repeated, else
     /// [`DEFAULT_PER_TRY_TIMEOUT`](crate::plan::DEFAULT_PER_TRY_TIMEOUT).
     pub per_try_timeout: Option<Duration>,
     /// Whether methods that are not idempotent may be sent again although bytes may have arrived.
@@ -382,9 +382,9 @@ pub struct Retry {
     /// where a retry would be allowed, and the first answer is used. `None`: never.
     pub hedge_after: Option<Duration>,
     /// Responses up to this size are held back until they are whole, so that one that is cut short can be fetched again
-    /// elsewhere. 0: every body flows as it comes.
+    /// elsewhere. 0: bodies are streamed.
     pub hold_back_bytes: usize,
-    /// The bound on extra attempts.
+    /// The limit on extra attempts.
     pub budget: Budget,
 }
 
@@ -407,7 +407,7 @@ impl Default for Retry {
 pub struct Budget {
     /// Extra attempts per hundred requests.
     pub percent: u8,
-    /// Extra attempts per second that are always affordable.
+    /// Extra attempts per second that are always allowed.
     pub min_per_second: u32,
 }
 
@@ -428,7 +428,7 @@ pub struct Timeouts {
     /// From the head of the request to the head of the response, all attempts together. Envoy's route timeout goes on to
     /// the end of the response.
     pub request: Duration,
-    /// Without a byte of a body in either direction. Envoy: `stream_idle_timeout`.
+    /// Longest time without a byte of a body in either direction. Envoy: `stream_idle_timeout`.
     pub idle: Duration,
 }
 

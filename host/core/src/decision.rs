@@ -1,4 +1,4 @@
-//! Everything that was decided about a request, as one value that explains itself.
+//! Everything that was decided about a request, as one value with its explanation.
 
 use crate::candidates::{Candidates, Exclusion};
 use crate::config::{Config, Policy, Service};
@@ -11,40 +11,40 @@ use crate::rank::Ranking;
 use crate::slots::Slots;
 use std::fmt;
 
-/// The choices made for one request. Small and without pointers: making one allocates nothing.
+/// The routing decision for one request. Small and without pointers: creating one allocates nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// The table it was made from.
+    /// The routing table it was made from.
     pub generation: Generation,
-    /// Who asked.
+    /// The client.
     pub client: ClientIdentity,
-    /// Where from.
+    /// The client's location.
     pub location: Location,
     /// Which service the route leads to.
     pub service: ServiceId,
-    /// Who may answer.
+    /// The eligible regions.
     pub candidates: Candidates,
-    /// In which order.
+    /// The order in which they are tried.
     pub ranking: Ranking,
-    /// Who said so.
+    /// What ordered them.
     pub by: RankedBy,
-    /// The chance it was given.
+    /// The random number it was made with.
     pub roll: u64,
 }
 
-/// Who ordered the candidates.
+/// What ordered the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RankedBy {
     /// The service's own policy.
     Policy,
     /// Its plugin.
     Plugin {
-        /// The plugin's own code for why, 0 when it gives none.
+        /// The plugin's reason code, 0 when it returns none.
         reason: u16,
         /// Whether parts of its answer had to be dropped.
         repaired: bool,
     },
-    /// The built-in policy, because the plugin could not: the fault's name.
+    /// The built-in policy, because the plugin failed: the fault's name.
     Fallback(&'static str),
 }
 
@@ -58,7 +58,7 @@ impl RankedBy {
         }
     }
 
-    /// The plugin's own code for its reason; `None` when no plugin ordered.
+    /// The plugin's reason code; `None` when no plugin ordered the regions.
     pub fn plugin_reason(self) -> Option<u16> {
         match self {
             Self::Plugin { reason, .. } => Some(reason),
@@ -67,14 +67,14 @@ impl RankedBy {
     }
 }
 
-/// Why the regions of a decision are in their order: what outlives the decision, to be logged when its request has ended.
+/// Why the regions of a decision are in their order: the part of a decision that is kept for the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// What ordered them.
     pub by: RankedBy,
     /// Which may answer.
     pub candidates: Candidates,
-    /// Those that come later than they would, because they are in slow start.
+    /// Regions that come later in the order because they are in slow start.
     later: Slots,
 }
 
@@ -90,22 +90,22 @@ impl Cause {
     }
 }
 
-/// A decision spelled out for people: every region of the service with its standing.
+/// A decision spelled out for people: every region of the service with its rank or exclusion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// The service's name.
     pub service: String,
     /// How its regions are ordered.
     pub policy: String,
-    /// One line why the first one is first.
+    /// One line: why the first region is first.
     pub reason: String,
     /// The regions, best first, the excluded ones last.
-    pub regions: Vec<Standing>,
+    pub regions: Vec<RegionExplanation>,
 }
 
 /// One region in an [`Explanation`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
+pub struct RegionExplanation {
     /// The region.
     pub region: RegionName,
     /// Its position among those to be tried, from 1; `None` when excluded or left out by the plugin.
@@ -114,9 +114,9 @@ pub struct Standing {
     pub excluded: Option<Exclusion>,
     /// What is known of its gateway.
     pub health: GatewayHealth,
-    /// Kilometres from the client, where its place is known.
+    /// Kilometres from the client, when its place is known.
     pub distance_km: Option<f64>,
-    /// Estimated round trip in milliseconds, where the client's place is known.
+    /// Estimated round trip in milliseconds, when the client's place is known.
     pub round_trip_ms: Option<f64>,
     /// Its failover level.
     pub priority: u8,
@@ -129,7 +129,7 @@ impl Decision {
         Some(&gateway.region)
     }
 
-    /// One short line: what ordered the regions, where the client is, and what kept regions back. Fit for a header.
+    /// One short line for a header: what ordered the regions, where the client is, and which regions were excluded.
     /// `plugin_reason` is the plugin's name for its reason.
     pub fn reason<'a>(&self, service: &'a Service, plugin_reason: Option<&'a str>) -> impl fmt::Display + 'a {
         Reason {
@@ -153,7 +153,7 @@ impl Decision {
         }
     }
 
-    /// Spells the decision out.
+    /// The decision in readable form.
     pub fn explain(
         &self,
         config: &Config,
@@ -164,12 +164,12 @@ impl Decision {
     ) -> Explanation {
         let from = self.location.place.point.or(config.fallback());
         let vantage = from.map(|point| round_trips.from_place(point));
-        let mut regions: Vec<Standing> = service
+        let mut regions: Vec<RegionExplanation> = service
             .slots()
             .iter()
             .filter_map(|slot| {
                 let gateway = service.gateway(slot)?;
-                Some(Standing {
+                Some(RegionExplanation {
                     region: gateway.region.clone(),
                     rank: self
                         .ranking
@@ -187,7 +187,7 @@ impl Decision {
                 })
             })
             .collect();
-        regions.sort_by_key(|standing| standing.rank.unwrap_or(usize::MAX));
+        regions.sort_by_key(|region| region.rank.unwrap_or(usize::MAX));
         Explanation {
             service: service.name.to_string(),
             policy: policy_name(&service.policy),

@@ -13,7 +13,7 @@ pub struct Point {
     longitude: f32,
 }
 
-/// Coordinates that are no place.
+/// Coordinates out of range.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 #[error("latitude must be within -90..=90 and longitude within -180..=180, got {latitude}, {longitude}")]
 pub struct NotOnGlobe {
@@ -68,7 +68,7 @@ impl Point {
 pub struct Country([u8; 2]);
 
 impl Country {
-    /// Nobody knows.
+    /// The unknown country.
     pub const UNKNOWN: Self = Self([0, 0]);
 
     /// A country from its two letters in either case; `None` for anything else.
@@ -116,7 +116,7 @@ impl fmt::Debug for Country {
     }
 }
 
-/// The number of a [`Place`] in a location table. [`PlaceId::UNKNOWN`] stands for every address without a place.
+/// The number of a [`Place`] in a location table. [`PlaceId::UNKNOWN`] is used for every address without a place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlaceId(pub u16);
 

@@ -2,14 +2,14 @@
 //!
 //! | module | |
 //! |---|---|
-//! | [`tracker`] | from probes, traffic and operators to a [`HealthView`]: begin here |
+//! | [`tracker`] | combines probes, traffic and operators into a [`HealthView`]: start here |
 //! | [`transition`] | state changes and their causes |
 //! | `tracked` | the gateways of one service |
 //! | `gateway` | the state of one gateway |
-//! | [`probing`] | active health checks: when a gateway is probed, what its probes show |
-//! | [`outlier`] | outlier detection: what its traffic shows |
+//! | [`probing`] | active health checks: when a gateway is probed, and the results |
+//! | [`outlier`] | outlier detection on traffic |
 //! | `window` | requests of the last seconds, in ten steps |
-//! | `stall` | requests in flight while none ends |
+//! | `stall` | stall detection: requests in flight while none ends |
 //! | `ejection` | how long an ejection lasts |
 //! | `slow_start` | the growing share of traffic of a returning gateway |
 
@@ -35,14 +35,14 @@ pub enum State {
     /// No observation yet. It gets traffic.
     #[default]
     Unknown,
-    /// It answers.
+    /// It answers requests or probes.
     Healthy,
-    /// It is back after a failure or a drain, in slow start: it gets a growing share of its traffic. The plugin contract
+    /// In slow start after a failure or a drain: it gets a growing share of its traffic. The plugin contract
     /// 0.1 calls this `degraded`.
     Warming,
     /// Failed active health checks or an ejection by outlier detection: no traffic.
     Unhealthy,
-    /// Taken out by an operator.
+    /// Drained by an operator: no new requests.
     Draining,
 }
 
@@ -56,7 +56,7 @@ impl State {
         Self::Draining,
     ];
 
-    /// The word for it in configuration, metrics and logs.
+    /// The state's name in configuration, metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -78,24 +78,24 @@ pub struct GatewayHealth {
     /// Time the last successful probe took from request to answer, to within a quarter or a millisecond: smaller
     /// changes are not worth a new view.
     pub round_trip: Option<Duration>,
-    /// Why it is in this state, for operators: requests do not read it.
+    /// Why it is in this state. For operators; routing does not read it.
     pub why: Why,
 }
 
 /// Why a gateway is in its state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Why {
-    /// The cause. For an unhealthy gateway the one that keeps it out now: its ejection, else its probes. `None` before
-    /// the first state change.
+    /// The cause. For an unhealthy gateway the current one: its ejection, else its failed probes. `None` before the first
+    /// state change.
     pub cause: Option<Cause>,
-    /// When it got into the state. `None` before the first state change.
+    /// When the state changed. `None` before the first state change.
     pub since: Option<Instant>,
     /// When its ejection ends, unless probes end it earlier. `None` when it is not ejected.
     pub ejected_until: Option<Instant>,
 }
 
 impl GatewayHealth {
-    /// All of its traffic.
+    /// The full share of traffic.
     pub const FULL_SHARE: u16 = 1000;
 }
 
@@ -110,7 +110,7 @@ impl Default for GatewayHealth {
     }
 }
 
-/// The health of a service's gateways, with the sets that a request needs worked out.
+/// The health of a service's gateways, with the sets that requests need precomputed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceHealth {
     gateways: Vec<GatewayHealth>,
@@ -167,13 +167,13 @@ impl ServiceHealth {
         self.draining
     }
 
-    /// Those that are unhealthy, answered probes before, and have answered neither a probe nor a request for a second:
-    /// requests need not wait long for them.
+    /// Unhealthy gateways that answered probes before, and have answered neither a probe nor a request for a second.
+    /// Requests to them get a short timeout.
     pub fn unresponsive(&self) -> Slots {
         self.unresponsive
     }
 
-    /// Those in slow start, with less than their full share.
+    /// Gateways in slow start, with less than their full share.
     pub fn warming(&self) -> Slots {
         self.warming
     }
@@ -195,14 +195,14 @@ impl HealthView {
         }
     }
 
-    /// The same, as seen by a replica that reaches no gateway at all.
+    /// The same view, marked as isolated or not: see [`is_isolated`](Self::is_isolated).
     #[must_use]
     pub fn isolated_when(self, isolated: bool) -> Self {
         Self { isolated, ..self }
     }
 
-    /// Whether no gateway of any service can be reached: more likely this replica lost its own network than all regions
-    /// failed. Whoever publishes its view to others says `unknown` then.
+    /// Whether no gateway of any service can be reached. This replica more likely lost its own network than all regions
+    /// failed, so views published to others report `unknown`.
     pub fn is_isolated(&self) -> bool {
         self.isolated
     }
@@ -225,27 +225,27 @@ impl HealthView {
     }
 }
 
-/// An answer overtakes another region's attempt when it took at most this part of its time.
+/// An attempt is overtaken when the other region's answer was at least this many times as fast.
 const OVERTAKEN_RATIO: u32 = 2;
 
-/// What an attempt shows of its gateway: the part of its outcome that matters to health.
+/// An observation for outlier detection: the part of an attempt's outcome that matters to health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Evidence {
-    /// No connection: refused, unreachable, or not in time.
+    /// The connection failed: refused, unreachable, or timed out.
     ConnectFailed,
-    /// The connection broke before the response was whole.
+    /// The connection broke before the response was complete.
     Reset,
-    /// No response head in time.
+    /// The response head timed out.
     TimedOut,
     /// 502, 503 or 504.
     GatewayError,
     /// Another 5xx.
     ServerError,
-    /// Another answer: it works.
+    /// Any other status.
     Success,
     /// A hedged request: another region answered at least twice as fast. A latency observation, not a failure.
     Overtaken,
-    /// A hedged request: another region answered first, not much faster. Shows nothing of the gateway.
+    /// A hedged request: another region answered first, but not much faster. Not counted for or against the gateway.
     Cancelled,
 }
 
@@ -262,7 +262,7 @@ impl Evidence {
         Self::Cancelled,
     ];
 
-    /// What the status of a response shows.
+    /// The observation for a response status.
     pub fn of_status(status: http::StatusCode) -> Self {
         match status.as_u16() {
             502..=504 => Self::GatewayError,
@@ -271,8 +271,7 @@ impl Evidence {
         }
     }
 
-    /// What it shows of a gateway that its attempt had not answered after `waited` when the answer of another region
-    /// came, which had taken `other`.
+    /// The observation for an attempt without an answer after `waited`, when another region answered after `other`.
     pub fn of_hedge(waited: Duration, other: Duration) -> Self {
         if waited >= other.saturating_mul(OVERTAKEN_RATIO) {
             Self::Overtaken
@@ -286,7 +285,7 @@ impl Evidence {
         !matches!(self, Self::Success | Self::Overtaken | Self::Cancelled)
     }
 
-    /// The word for it in metrics and logs.
+    /// The outcome in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectFailed => "connect_failed",
@@ -301,7 +300,7 @@ impl Evidence {
     }
 }
 
-/// A moment in the future. Configured times may be absurdly long; an [`Instant`] must not overflow for it.
+/// A time in the future. Configured durations may be very long; the [`Instant`] must not overflow.
 fn later(now: Instant, wait: Duration) -> Instant {
     const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
     now + wait.min(LONG)

@@ -1,7 +1,7 @@
 //! Who the client is.
 //!
 //! Headers are believed only when the socket's peer is a trusted proxy. Then they are read from the right, the end
-//! that the nearest proxy wrote: trusted addresses are skipped, the first other one is the client. What stands left
+//! that the nearest proxy wrote: trusted addresses are skipped, the first other one is the client. What is left
 //! of it may be made up and is never looked at. Nothing here allocates.
 
 mod entry;
@@ -18,7 +18,7 @@ use std::net::IpAddr;
 pub struct ClientIdentity {
     /// Its address, canonical: a v4-mapped address is given as IPv4.
     pub addr: IpAddr,
-    /// What it was taken from.
+    /// Its source.
     pub source: IdentitySource,
 }
 
@@ -31,7 +31,7 @@ pub struct Provenance {
     pub is_trusted: bool,
 }
 
-/// What a client's address was taken from.
+/// The source of a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IdentitySource {
     /// The socket's peer.

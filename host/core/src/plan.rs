@@ -1,6 +1,6 @@
-//! What is tried, and what is tried next when that fails.
+//! The attempts of a request: which region is tried first, and what follows a failure.
 //!
-//! The plan is made before the first byte leaves. While forwarding, the only question left is [`AttemptPlan::after`].
+//! The plan is made before the first byte is sent. While forwarding, [`AttemptPlan::after`] returns the next step.
 
 use crate::config::{Retry, Timeouts};
 use crate::health::Evidence;
@@ -9,24 +9,24 @@ use crate::rank::Ranking;
 use http::{Method, StatusCode};
 use std::time::{Duration, Instant};
 
-/// Time for a request when all its regions are unresponsive: long enough for one that is back.
+/// Time for a request when all its regions are unresponsive: long enough for an answer if one has recovered.
 pub const UNRESPONSIVE_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// Time for one attempt, unless configured: when another region could be tried after it.
+/// Default time for one attempt. It applies when another region could be tried afterwards.
 pub const DEFAULT_PER_TRY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The ordered tries of a request, each in another region, with their deadline.
+/// The attempts of a request in order, each in a different region, and their deadline.
 #[derive(Clone, Debug)]
 pub struct AttemptPlan {
     ranking: Ranking,
     /// The next position in the ranking.
     next: usize,
-    /// Attempts that were begun, but for those of which nothing can have reached a gateway.
+    /// Attempts started, without those that did not reach a gateway.
     begun: u8,
     attempts: u8,
     repeatable: bool,
     per_try: Option<Duration>,
-    patience: Duration,
+    request_timeout: Duration,
     deadline: Instant,
     unresponsive: bool,
 }
@@ -34,18 +34,18 @@ pub struct AttemptPlan {
 /// How one attempt ended, before anything of it went to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The head of a response came.
+    /// The gateway sent the head of a response.
     Answered(StatusCode),
-    /// Nothing of the request left: no connection came about.
+    /// Nothing of the request was sent: the connection failed.
     NotSent,
-    /// The connection broke after something may have arrived.
+    /// The connection broke after part of the request may have arrived.
     Broken,
     /// No response head within the time of one attempt.
     TimedOut,
 }
 
 impl Outcome {
-    /// What it shows of the gateway.
+    /// The observation for health.
     pub fn evidence(self) -> Evidence {
         match self {
             Self::Answered(status) => Evidence::of_status(status),
@@ -56,45 +56,45 @@ impl Outcome {
     }
 }
 
-/// Whether a request is hedged whose attempts have not answered yet.
+/// Whether to hedge a request whose attempts have not answered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hedge {
-    /// With another attempt, in this region.
+    /// Yes: start another attempt in this region.
     Try(Slot),
-    /// The retry budget does not allow it now.
+    /// Not now: the retry budget is exhausted.
     NotNow,
-    /// No: its attempts have to be waited for.
+    /// No: wait for the running attempts.
     Never,
 }
 
 /// What follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The client gets this response, good or bad.
+    /// Send this response to the client, success or error.
     Deliver,
-    /// Another attempt, in this region.
+    /// Start another attempt in this region.
     Try(Slot),
-    /// There is no response to give, and nothing more to try.
+    /// There is no response, and no further attempt is possible.
     GiveUp(GaveUp),
 }
 
-/// Why nothing more is tried.
+/// Why no further attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GaveUp {
-    /// The request may have been carried out, and is not idempotent.
+    /// The gateway may have processed the request, and it is not idempotent.
     NotRepeatable,
-    /// Every region was tried, or as many as the policy allows.
+    /// Every region was tried, or the configured number of attempts is reached.
     NoneLeft,
-    /// The retry budget is used up.
+    /// The retry budget is exhausted.
     NoBudget,
-    /// The request's time is over.
+    /// The request timed out.
     Deadline,
     /// All its regions are unresponsive, and none answered within [`UNRESPONSIVE_TIMEOUT`]. It may be sent again.
     Unresponsive,
 }
 
 impl GaveUp {
-    /// The word for it in metrics and logs.
+    /// The reason in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotRepeatable => "not_repeatable",
@@ -106,7 +106,7 @@ impl GaveUp {
     }
 }
 
-/// Whether a request that may have arrived may be sent again (RFC 9110, section 9.2.2).
+/// Whether a request may be sent again although it may have arrived (RFC 9110, section 9.2.2).
 pub fn is_idempotent(method: &Method) -> bool {
     method.is_idempotent()
 }
@@ -121,19 +121,19 @@ impl AttemptPlan {
             attempts: retry.attempts.max(1),
             repeatable: retry.non_idempotent || is_idempotent(method),
             per_try: retry.per_try_timeout,
-            patience: timeouts.request,
+            request_timeout: timeouts.request,
             deadline: start + timeouts.request,
             unresponsive: false,
         }
     }
 
-    /// The same for a request whose regions are all unresponsive: it gets its answer within a second of `start`.
+    /// The same plan for a request whose regions are all unresponsive: it is answered within a second of `start`.
     #[must_use]
     pub fn unresponsive(self, start: Instant) -> Self {
-        let patience = self.patience.min(UNRESPONSIVE_TIMEOUT);
+        let request_timeout = self.request_timeout.min(UNRESPONSIVE_TIMEOUT);
         Self {
-            patience,
-            deadline: start + patience,
+            request_timeout,
+            deadline: start + request_timeout,
             unresponsive: true,
             ..self
         }
@@ -144,20 +144,20 @@ impl AttemptPlan {
         self.advance()
     }
 
-    /// The moment after which no attempt starts and none goes on.
+    /// At this time no attempt starts, and running ones end.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// The time a request has, once all of it is there.
-    pub fn patience(&self) -> Duration {
-        self.patience
+    /// The time for a request, counted from when all of it has been received.
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
     }
 
-    /// Time for an attempt that runs now, until the head of its response; `None` when only the request's own time bounds
+    /// Time for the current attempt until the head of its response; `None` when only the request's own timeout limits
     /// it. `replayable` is as for [`AttemptPlan::after`].
     ///
-    /// Unless it is configured, giving an attempt up has to gain something: another region to be tried.
+    /// Unless configured, an attempt times out only when another region could be tried afterwards.
     pub fn per_try_timeout(&self, replayable: bool) -> Option<Duration> {
         let gains = || self.repeatable && replayable && self.has_more();
         self.per_try.or_else(|| gains().then_some(DEFAULT_PER_TRY_TIMEOUT))
@@ -168,12 +168,12 @@ impl AttemptPlan {
         &self.ranking
     }
 
-    /// What follows an attempt that ended like this, whether or not hedged ones still run. `replayable`: whether the
-    /// request's body can still be sent from its beginning. `withdraw` takes one extra attempt out of the retry budget,
+    /// The next step after an attempt ended, whether or not hedged attempts still run. `replayable`: whether the
+    /// request's body can still be sent from its beginning. `withdraw` takes one token from the retry budget,
     /// if there is one.
     ///
-    /// An attempt that reached no gateway adds no load, so it costs neither budget nor one of the attempts, and may be
-    /// repeated whatever the method.
+    /// An attempt that did not reach a gateway adds no load. It costs no budget, does not count as an attempt, and is
+    /// retried for every method.
     pub fn after(
         &mut self,
         outcome: Outcome,
@@ -183,7 +183,7 @@ impl AttemptPlan {
     ) -> Verdict {
         let reached = outcome != Outcome::NotSent;
         self.begun = self.begun.saturating_sub(u8::from(!reached));
-        let refused = match outcome {
+        let reason = match outcome {
             Outcome::Answered(status) if !retryable(status) => return Verdict::Deliver,
             _ if now >= self.deadline && self.unresponsive && self.repeatable => Some(GaveUp::Unresponsive),
             _ if now >= self.deadline => Some(GaveUp::Deadline),
@@ -192,8 +192,8 @@ impl AttemptPlan {
             _ if reached && !withdraw(now) => Some(GaveUp::NoBudget),
             _ => None,
         };
-        match (refused, outcome) {
-            // The gateway's own error says more than one of ours.
+        match (reason, outcome) {
+            // The gateway's error is more specific than one of the proxy.
             (Some(_), Outcome::Answered(_)) => Verdict::Deliver,
             (Some(reason), _) => Verdict::GiveUp(reason),
             (None, _) => self.advance().map_or(Verdict::GiveUp(GaveUp::NoneLeft), Verdict::Try),
@@ -201,8 +201,8 @@ impl AttemptPlan {
     }
 
     /// Whether the request is hedged now, because its attempts have not answered within
-    /// [`hedge_after`](Retry::hedge_after). `replayable`: whether all of the request's body is at hand; `withdraw` is as
-    /// for [`AttemptPlan::after`].
+    /// [`hedge_after`](Retry::hedge_after). `replayable`: whether all of the request's body has been received; `withdraw` is
+    /// as for [`AttemptPlan::after`].
     pub fn hedge(&mut self, replayable: bool, now: Instant, withdraw: impl FnOnce(Instant) -> bool) -> Hedge {
         if !self.repeatable || !replayable || now >= self.deadline || !self.has_more() {
             Hedge::Never
@@ -226,7 +226,7 @@ impl AttemptPlan {
     }
 }
 
-/// Statuses that are retried: the gateway could not answer, another one may be able to.
+/// Statuses that are retried: another gateway may be able to answer.
 fn retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 502..=504)
 }
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(plan.hedge(true, now, |_| false), Hedge::NotNow);
         assert_eq!(plan.hedge(true, now, |_| true), Hedge::Try(Slot(2)));
         assert_eq!(plan.hedge(true, now, |_| true), Hedge::Never, "three are running");
-        // One that reached no gateway does not count.
+        // An attempt that did not reach a gateway does not count.
         assert_eq!(
             plan.after(Outcome::NotSent, true, now, |_| false),
             Verdict::Try(Slot(3))
@@ -264,7 +264,7 @@ mod tests {
         let mut get = plan(&Method::GET, now);
         get.begin();
         assert_eq!(get.per_try_timeout(true), Some(DEFAULT_PER_TRY_TIMEOUT));
-        assert_eq!(get.per_try_timeout(false), None, "its body is gone");
+        assert_eq!(get.per_try_timeout(false), None, "its body was not kept");
         let mut post = plan(&Method::POST, now);
         post.begin();
         assert_eq!(post.per_try_timeout(true), None);
@@ -304,16 +304,18 @@ mod tests {
         for (method, why) in [(Method::GET, GaveUp::Unresponsive), (Method::POST, GaveUp::Deadline)] {
             let mut plan = plan(&method, start).unresponsive(start);
             plan.begin();
-            assert!(plan.deadline() < start + Duration::from_secs(1) && plan.patience() < Duration::from_secs(1));
+            assert!(
+                plan.deadline() < start + Duration::from_secs(1) && plan.request_timeout() < Duration::from_secs(1)
+            );
             let verdict = plan.after(Outcome::TimedOut, true, plan.deadline(), |_| true);
             assert_eq!(verdict, Verdict::GiveUp(why), "{method}");
         }
-        let impatient = Timeouts {
+        let short = Timeouts {
             request: Duration::from_millis(100),
             ..Timeouts::default()
         };
         let ranking = (0..5).map(Slot).collect();
-        let plan = AttemptPlan::new(ranking, &Retry::default(), &impatient, &Method::GET, start).unresponsive(start);
-        assert_eq!(plan.deadline(), start + impatient.request);
+        let plan = AttemptPlan::new(ranking, &Retry::default(), &short, &Method::GET, start).unresponsive(start);
+        assert_eq!(plan.deadline(), start + short.request);
     }
 }

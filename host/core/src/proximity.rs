@@ -2,7 +2,7 @@
 //!
 //! Kilometres alone mislead where cables make detours: Brazil looks nearer to Cape Town than the Netherlands, and takes
 //! twice as long. So the estimate starts from a line over the distance and is corrected by what the nearest known
-//! regions measured on the way to the same target.
+//! regions measured to the same target.
 
 use crate::geo::Point;
 use crate::id::RegionName;

@@ -1,4 +1,4 @@
-//! The order in which the candidates are tried: by the service's own policy, or as a plugin says, checked.
+//! The order in which the candidates are tried: by the service's own policy, or by a plugin's validated answer.
 
 use crate::candidates::Candidates;
 use crate::chance::spread;
@@ -21,8 +21,8 @@ impl Ranking {
         &self.order
     }
 
-    /// Regions in slow start that are held back this time, so that each gets no more than its share. They come after all
-    /// others, whoever made the order.
+    /// Regions in slow start that are held back for this request, so that each gets no more than its share. They come
+    /// after all others, in a plugin's order too.
     pub fn held_back(&self) -> Slots {
         self.held_back
     }
@@ -32,7 +32,7 @@ impl Ranking {
         self.order.first().copied()
     }
 
-    /// The first eight as plugins are told of them; [`Proposal::END`] fills up.
+    /// The first eight, as plugins receive them; padded with [`Proposal::END`].
     pub fn first_eight(&self) -> [u8; 8] {
         let mut eight = [Proposal::END; 8];
         for (place, Slot(slot)) in eight.iter_mut().zip(&self.order) {
@@ -45,24 +45,24 @@ impl Ranking {
     fn hold_back(&mut self, slots: Slots) {
         self.held_back = slots;
         if !slots.is_empty() {
-            // Stable: among themselves, both kinds keep their order.
+            // The sort is stable: both groups keep their order.
             self.order.sort_by_key(|slot| slots.contains(*slot));
         }
     }
 
-    /// Appends those of `slots` that are in `wanted`, and takes them out of it.
+    /// Moves the slots that are in `wanted` from there to the end of the order.
     fn take(&mut self, slots: impl IntoIterator<Item = Slot>, wanted: &mut Slots) {
         for slot in slots {
             if wanted.contains(slot) {
                 wanted.remove(slot);
-                // Cannot overflow: `wanted` gives every slot at most once.
+                // Cannot overflow: every slot is in `wanted` at most once.
                 self.order.push(slot);
             }
         }
     }
 }
 
-/// An order given from outside: a slot named again is left out, and so is one that no service has.
+/// An order given by a caller: duplicates and slots out of range are dropped.
 impl FromIterator<Slot> for Ranking {
     fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
         let (mut ranking, mut left) = (Self::default(), Slots::first(Slots::MAX));
@@ -94,7 +94,7 @@ pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: 
     ranking
 }
 
-/// The regions in slow start that are held back this time.
+/// The regions in slow start that are held back for this request.
 fn held_back(eligible: Slots, health: &ServiceHealth, roll: u64) -> Slots {
     let warming = eligible & health.warming();
     if warming.is_empty() {
@@ -103,12 +103,12 @@ fn held_back(eligible: Slots, health: &ServiceHealth, roll: u64) -> Slots {
     let full = u64::from(GatewayHealth::FULL_SHARE);
     warming
         .iter()
-        // Another number for every slot, so that two returning regions are not held back in step.
+        // A different number for every slot, so that two returning regions are held back independently.
         .filter(|slot| spread(roll, u64::from(slot.0)) % full >= u64::from(health.gateway(*slot).share))
         .collect()
 }
 
-/// One region of the lowest priority among `from`, by chance in proportion to the weights.
+/// A weighted random choice among the regions of `from` with the lowest priority number.
 fn drawn(service: &Service, row: &[Slot], from: Slots, roll: u64) -> Option<Slot> {
     let gateway = |slot: Slot| service.gateway(slot).filter(|_| from.contains(slot));
     // The chart is sorted by priority: the first one there has the lowest.
@@ -131,12 +131,13 @@ fn drawn(service: &Service, row: &[Slot], from: Slots, roll: u64) -> Option<Slot
     })
 }
 
-/// What a plugin answered, as it came: up to eight regions and whether it wants no others.
+/// A plugin's answer before validation: up to eight regions, and whether other regions are excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proposal {
     /// Slot numbers, best first; 0xff ends the list.
     pub order: [u8; 8],
-    /// Only these: regions it left out are left out. Otherwise they follow in the native order, so that failover stays.
+    /// Only these regions are tried. Otherwise the remaining regions follow in the native order, so that failover keeps
+    /// working.
     pub only: bool,
 }
 
@@ -145,7 +146,7 @@ impl Proposal {
     pub const END: u8 = 0xff;
 }
 
-/// A plugin's answer, made sound.
+/// A plugin's validated answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// The order to use.
@@ -154,9 +155,9 @@ pub struct Checked {
     pub repaired: bool,
 }
 
-/// Makes a plugin's answer sound against the native order, whose held-back regions come last in it too: being spared after
-/// a failure is not a matter of preference. `None` when nothing of it is left although it named
-/// something: nonsense, the native order stands. An empty answer is no opinion and gives the native order too.
+/// Validates a plugin's answer against the native order. Regions held back in the native order come last here too: a
+/// plugin cannot override slow start. `None` when the answer names regions but none of them is valid: the caller uses the
+/// native order. An empty answer returns the native order.
 pub fn checked(proposal: &Proposal, native: &Ranking) -> Option<Checked> {
     let mut left: Slots = native.order.iter().copied().collect();
     let mut ranking = Ranking::default();

@@ -1,7 +1,8 @@
 //! Finds the service for a host and a path.
 //!
 //! The most specific host wins (exact before `*.suffix`, longer suffix before shorter, `*` last), and within it the
-//! longest path prefix. A host whose prefixes all miss hands on to the next less specific one.
+//! longest path prefix. When no prefix of a host matches, the next less specific host is
+//! tried.
 
 use crate::id::ServiceId;
 use std::cmp::Ordering;
@@ -18,7 +19,7 @@ pub enum HostPattern {
     Any,
 }
 
-/// A host pattern that cannot be.
+/// An invalid host pattern.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("a host is a name such as shop.example.net, *.example.net, or *; got {0:?}")]
 pub struct BadHostPattern(String);
@@ -27,7 +28,7 @@ impl HostPattern {
     /// Reads `shop.example.net`, `*.example.net` or `*`; in either case, without port. A final dot makes no difference.
     ///
     /// # Errors
-    /// For anything that cannot be a host.
+    /// When the text is not a valid host.
     pub fn parse(text: &str) -> Result<Self, BadHostPattern> {
         let bad = || BadHostPattern(text.to_owned());
         if text == "*" {
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_misses_hands_on() {
+    fn a_host_without_a_matching_prefix_falls_through() {
         let routes = routes(&[
             ("shop.example.net", "/cart", 1),
             ("*.example.net", "/static", 2),
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn host_patterns_that_cannot_be_are_refused() {
+    fn invalid_host_patterns_are_rejected() {
         for bad in ["", "*.", "a..b", "a b", "*.*.net", "a/b", "*x", "user@host", "*.[::1]"] {
             assert!(HostPattern::parse(bad).is_err(), "{bad:?}");
         }

@@ -46,7 +46,7 @@ impl Slots {
         *self = *self - Self::only(slot);
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -130,7 +130,7 @@ proptest! {
             let eligible = case.candidates.eligible.contains(slot);
             prop_assert_eq!(eligible, case.candidates.exclusion(slot).is_none());
         }
-        prop_assert_eq!(case.candidates.nobody().is_none(), !case.candidates.eligible.is_empty());
+        prop_assert_eq!(case.candidates.unavailable().is_none(), !case.candidates.eligible.is_empty());
     }
 
     #[test]
@@ -169,7 +169,7 @@ proptest! {
         let chart = Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default());
         let candidates = candidates::gather(&service, &health, Country::UNKNOWN, Slots::EMPTY);
         let ranking = rank::native(&service, chart.row(PlaceId(1)), &candidates, &health, 0);
-        let chosen = points[ranking.first().expect("panic mode leaves nobody out").index()].distance_km(client);
+        let chosen = points[ranking.first().expect("panic mode leaves a region").index()].distance_km(client);
         let nearest = candidates.eligible.iter().map(|slot| points[slot.index()].distance_km(client)).fold(f64::INFINITY, f64::min);
         prop_assert!(chosen <= nearest);
     }
@@ -272,7 +272,7 @@ fn shares_of(service: &Service, health: &ServiceHealth, rolls: u64, order: impl 
     let mut counts = vec![0.0; service.gateways().len()];
     for roll in 0..rolls {
         let ranking = order(rank::native(service, &row, &candidates, health, roll));
-        counts[ranking.first().expect("somebody").index()] += 1.0 / rolls as f64;
+        counts[ranking.first().expect("an eligible region").index()] += 1.0 / rolls as f64;
     }
     counts
 }

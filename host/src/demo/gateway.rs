@@ -6,7 +6,7 @@ mod port;
 
 pub use behaviour::Behaviour;
 
-use answer::{Ledger, Script, Witness};
+use answer::{Ledger, OnRequest, Script};
 use http::request::Parts;
 use std::io;
 use std::net::SocketAddr;
@@ -74,15 +74,15 @@ impl Gateway {
         self.ledger.posts.load(Relaxed)
     }
 
-    /// Tells somebody of the head of every request that reaches it, from now on. Only the first one who asks is told.
-    pub fn witness(&self, told: impl Fn(&Parts) + Send + Sync + 'static) {
-        let _ = self.ledger.witness.set(Witness(Box::new(told)));
+    /// Calls `callback` with the head of every request that reaches it, from now on. Only the first callback is kept.
+    pub fn on_request(&self, callback: impl Fn(&Parts) + Send + Sync + 'static) {
+        let _ = self.ledger.on_request.set(OnRequest(Box::new(callback)));
     }
 
-    /// Whether the proxy's probes are answered well whatever the behaviour, as far as somebody listens: faults of an
-    /// application often leave its health endpoint alone.
-    pub fn spare_probes(&self, spare: bool) {
-        self.ledger.spares_probes.store(spare, Relaxed);
+    /// Whether the proxy's probes pass with every behaviour that accepts connections: faults of an application often do not
+    /// affect its health endpoint.
+    pub fn pass_probes(&self, pass: bool) {
+        self.ledger.passes_probes.store(pass, Relaxed);
     }
 
     /// How it behaves now.

@@ -1,4 +1,4 @@
-//! The body of a gateway's response, on its way to the client.
+//! The body of a gateway's response, as it is streamed to the client.
 
 use super::http1::{Connection, ExchangeError};
 use super::idle::IdleTimer;
@@ -22,15 +22,15 @@ const DISCARDED: usize = 64 * 1024;
 /// When the body has been read to its end the connection goes back to its pool, if it is clean. When the body is cut
 /// short or dropped before, the connection is closed.
 ///
-/// An attempt is observed once. As long as it goes on, whoever runs it does that; once its response is the one to be
-/// delivered, the end of the body does (see `deliver`).
+/// An attempt is observed once: by the code that runs it, or, once its response is delivered, at the end of the body (see
+/// `deliver`).
 #[derive(Debug)]
 pub struct UpstreamBody {
-    /// What was held back, to be given first.
+    /// Held-back data, sent first.
     held: VecDeque<Frame<Bytes>>,
-    /// Gone when the body ended.
+    /// `None` after the end of the body.
     connection: Option<Box<Connection>>,
-    /// Gone when the attempt was observed.
+    /// `None` after the attempt was observed.
     in_flight: Option<InFlight>,
     /// What is observed at the end of the body when it is whole. `None` while the attempt goes on, and when its status was
     /// a failure.
@@ -38,16 +38,16 @@ pub struct UpstreamBody {
     idle: IdleTimer,
 }
 
-/// A response that did not become whole. It must not look whole to the client.
+/// An incomplete response. It must not look complete to the client.
 #[derive(Debug, Error)]
 pub enum UpstreamBodyError {
-    /// The connection broke, or what came was malformed.
+    /// The connection broke, or the body was malformed.
     #[error("the gateway cut its response short: {0}")]
     Cut(io::Error),
-    /// Nothing came for the idle timeout.
+    /// The idle timeout expired.
     #[error("the gateway stopped sending its response")]
     Stalled,
-    /// The client stopped sending its request, so that the gateway never heard all of it.
+    /// The client stopped sending its request, so that the gateway never received all of it.
     #[error("the client cut its request short")]
     Abandoned,
 }
@@ -125,7 +125,7 @@ impl UpstreamBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(ExchangeError::Abandoned))) => {
-                // No fault of the gateway.
+                // Not an error of the gateway.
                 self.evidence = None;
                 self.connection = None;
                 Poll::Ready(Some(Err(UpstreamBodyError::Abandoned)))
@@ -149,7 +149,7 @@ impl UpstreamBody {
         }
     }
 
-    /// The body is whole.
+    /// The body is complete.
     fn finish(&mut self) {
         if let (Some(connection), Some(in_flight)) = (self.connection.take(), &self.in_flight) {
             in_flight.give_back(connection);
@@ -157,10 +157,10 @@ impl UpstreamBody {
         self.observe(None);
     }
 
-    /// The body does not become whole.
+    /// The body stays incomplete.
     fn fail(&mut self, evidence: Evidence, kind: UpstreamError, error: &UpstreamBodyError) {
         self.connection = None;
-        // While the attempt goes on, whoever runs it reports its error.
+        // During the attempt, the code that runs it reports the error.
         if let Some(in_flight) = self.in_flight.as_ref().filter(|_| self.evidence.is_some()) {
             in_flight.report(kind, error);
         }

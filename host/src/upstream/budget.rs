@@ -1,8 +1,8 @@
-//! A service's retry budget, which all workers share. Paying in costs an uncontended store; only who wants an extra attempt
-//! looks at the whole.
+//! A service's retry budget, shared by all workers. Counting a request costs an uncontended store; only extra attempts take
+//! the lock.
 //!
-//! A budget for each worker would not do: clients do not come to workers evenly, least of all when a region has just
-//! failed and they open new connections.
+//! A budget for each worker would not work: connections are not spread evenly over workers, least of all when a region has
+//! just failed and clients reconnect.
 
 use crate::vitals::Counter;
 use portolan_core::budget::RetryBudget;
@@ -15,7 +15,7 @@ use std::time::Instant;
 pub struct SharedBudget {
     terms: Budget,
     requests: Box<[Share]>,
-    purse: Mutex<Purse>,
+    bucket: Mutex<Bucket>,
 }
 
 /// The requests of one worker. Aligned so that two workers do not share a cache line.
@@ -24,45 +24,45 @@ pub struct SharedBudget {
 struct Share(Counter);
 
 #[derive(Debug)]
-struct Purse {
+struct Bucket {
     budget: RetryBudget,
-    /// How many requests have been paid in.
-    paid: u64,
+    /// How many requests have been added to the budget.
+    counted: u64,
 }
 
 impl SharedBudget {
-    /// A budget that these workers share.
+    /// A budget for this number of workers.
     pub fn new(terms: Budget, workers: usize, now: Instant) -> Self {
         Self {
             terms,
             requests: (0..workers.max(1)).map(|_| Share::default()).collect(),
-            purse: Mutex::new(Purse {
+            bucket: Mutex::new(Bucket {
                 budget: RetryBudget::new(terms, now),
-                paid: 0,
+                counted: 0,
             }),
         }
     }
 
-    /// What it is made of.
+    /// Its configuration.
     pub fn terms(&self) -> Budget {
         self.terms
     }
 
-    /// A request came to this worker.
+    /// Counts a request of this worker.
     pub fn deposit(&self, worker: usize) {
         if let Some(share) = self.requests.get(worker) {
             share.0.add(1);
         }
     }
 
-    /// Takes out one extra attempt, if it is affordable.
+    /// Takes one token, if there is one.
     pub fn withdraw(&self, now: Instant) -> bool {
-        let mut purse = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let requests = self.requests.iter().map(|share| share.0.get()).sum::<u64>();
-        let fresh = requests.wrapping_sub(purse.paid);
-        purse.paid = requests;
-        purse.budget.deposit(fresh, now);
-        purse.budget.withdraw(now)
+        let fresh = requests.wrapping_sub(bucket.counted);
+        bucket.counted = requests;
+        bucket.budget.deposit(fresh, now);
+        bucket.budget.withdraw(now)
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_worker_pays_in_another_takes_out() {
+    fn workers_share_tokens() {
         let now = Instant::now();
         let terms = Budget {
             percent: 20,

@@ -1,4 +1,4 @@
-//! The dialer: every connection to somebody else's socket is opened here, for traffic, probes and the command line.
+//! The dialer: opens every outgoing connection, for traffic, probes and the command line.
 //!
 //! Resolving comes before (see [`Resolver`](super::Resolver)), HTTP after. How a connection is opened is a [`Connect`], so
 //! that tests can put gateways in memory behind everything above.
@@ -31,7 +31,7 @@ pub trait Connect: Debug + Send + Sync {
 /// A connection that is being opened.
 pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Transport>> + Send + 'a>>;
 
-/// An open connection, as bytes. Which kind it is costs a comparison, not an indirect call.
+/// An open connection, as bytes. Dispatch is a comparison, not an indirect call.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP.
@@ -47,7 +47,7 @@ pub enum DialError {
     /// There is no address to connect to.
     #[error("its name has no address")]
     NoAddress,
-    /// The host refuses connections.
+    /// The host refused the connection.
     #[error("{0} refused the connection")]
     Refused(SocketAddr),
     /// Another error of the network.
@@ -56,7 +56,7 @@ pub enum DialError {
     /// No connection in time.
     #[error("no connection to {0} in time")]
     TimedOut(SocketAddr),
-    /// This process, not the host, is why.
+    /// An error of this process, not of the host.
     #[error("this process has no descriptors, ports or memory left")]
     Exhausted(#[source] io::Error),
 }
@@ -79,7 +79,7 @@ impl Dialer {
     /// Connects to an address within `limit`.
     ///
     /// # Errors
-    /// When there is no connection in time, for whatever reason.
+    /// When there is no connection within `limit`.
     pub async fn dial(&self, address: SocketAddr, limit: Duration) -> Result<Transport, DialError> {
         match timeout(limit, self.connect.connect(address)).await {
             Ok(Ok(transport)) => Ok(transport),

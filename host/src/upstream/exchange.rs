@@ -11,7 +11,7 @@ use thiserror::Error;
 /// A gateway's response. Its body still comes from the gateway.
 pub(super) type Exchange = Response<UpstreamBody>;
 
-/// Why an attempt brought no response.
+/// Why an attempt has no response.
 #[derive(Debug, Error)]
 pub(super) enum AttemptError {
     /// The plan names no region without a gateway.
@@ -26,16 +26,16 @@ pub(super) enum AttemptError {
     /// The exchange failed.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
-    /// The response was held back until it was whole, which it did not become.
+    /// The response was held back and stayed incomplete.
     #[error(transparent)]
     Body(#[from] UpstreamBodyError),
-    /// No response head in time.
+    /// The response head timed out.
     #[error("no response in time")]
     TimedOut,
 }
 
 impl AttemptError {
-    /// What the plan has to know.
+    /// The outcome for the attempt plan.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::NoGateway | Self::Dial(_) | Self::Stale | Self::Exchange(ExchangeError::Unsent) => Outcome::NotSent,
@@ -44,7 +44,7 @@ impl AttemptError {
         }
     }
 
-    /// Its kind; `None` when it is no error of the gateway or of the way to it.
+    /// Its kind; `None` when it is not an error of the gateway or the network.
     pub(super) fn kind(&self) -> Option<UpstreamError> {
         match self {
             Self::NoGateway | Self::Stale | Self::Body(UpstreamBodyError::Abandoned) => None,

@@ -1,25 +1,25 @@
-//! Fields that need care on their way, of either kind of message.
+//! Fields of requests and responses that a proxy must not simply copy.
 
 use portolan_core::identity::{self, fields::FieldKind};
 
-/// Whether a field always ends here (RFC 9110, section 7.6.1). Names are in lower case.
+/// Whether a field is always hop-by-hop (RFC 9110, section 7.6.1). Names are in lower case.
 pub(super) fn is_hop(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
-/// Whether `Connection` names no further fields: nearly all do not.
+/// Whether `Connection` names no fields, as in nearly all messages.
 pub(super) fn is_usual_connection(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
-/// The elements of a list of tokens. Whatever is no token among them takes nothing away from the others.
+/// The elements of a list of tokens. An invalid element does not affect the others.
 pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let elements = value.split(|byte| *byte == b',');
     elements.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
-/// Whether a field may come after the body: not one that decides how a message is read, where it goes, who may see it or how
-/// long it is kept (RFC 9110, section 6.5.1). Whoever merges trailers into the head would take it for true.
+/// Whether a field may be a trailer: not one for framing, routing, authentication or caching (RFC 9110, section 6.5.1). A
+/// recipient that merges trailers into the head would trust it.
 pub(super) fn may_trail(name: &str) -> bool {
     !is_hop(name) && !comes_before(name) && matches!(identity::fields::kind(name), (FieldKind::Other, _))
 }
@@ -44,14 +44,14 @@ fn comes_before(name: &str) -> bool {
     is_framing || is_routing || modifies || authenticates || controls || describes
 }
 
-/// From where to where a part of a text stands in it.
+/// The byte range of a part within its text.
 pub(super) fn place(text: &[u8], part: &[u8]) -> (usize, usize) {
     let from = part.as_ptr().addr() - text.as_ptr().addr();
     (from, from + part.len())
 }
 
-/// Whether every line of a head, or of trailers, ends in CR LF; its fields begin at these places. The parser takes a bare LF
-/// for an end as well, and somebody else may not (RFC 9112, section 2.2).
+/// Whether every line of a head, or of trailers, ends in CR LF; its fields begin at these places. The parser also accepts a
+/// bare LF, which other recipients may not (RFC 9112, section 2.2).
 pub(super) fn are_lines(text: &[u8], mut fields: impl Iterator<Item = usize>) -> bool {
     fields.all(|at| at == 0 || text[..at].ends_with(b"\r\n")) && (text.ends_with(b"\r\n\r\n") || text == b"\r\n")
 }
@@ -61,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_odd_element_takes_nothing_away_from_a_list() {
+    fn an_invalid_list_element_does_not_affect_the_others() {
         let value = b" close ,, x-\xe4 ,\tX-Own";
         assert_eq!(tokens(value).collect::<Vec<_>>(), [&b"close"[..], b"x-\xe4", b"X-Own"]);
     }
 
     #[test]
-    fn what_a_recipient_has_to_know_first_does_not_trail() {
+    fn framing_routing_and_caching_fields_are_not_trailers() {
         for name in ["x-checksum", "server-timing", "grpc-status", "etag", "digest"] {
             assert!(may_trail(name), "{name}");
         }

@@ -1,7 +1,7 @@
 //! Carries out an attempt plan.
 //!
-//! Every choice was made when the plan was. Here attempts run, bounded in time, and the plan is asked what follows. An
-//! attempt is observed once: a failure at once, a success when the response's body is whole.
+//! The plan decides; this module runs the attempts with their timeouts and asks the plan for the next step. An attempt is
+//! observed once: a failure immediately, a success when the response's body is complete.
 
 use super::body::UpstreamBody;
 use super::budget::SharedBudget;
@@ -32,10 +32,10 @@ use tokio::time::sleep_until;
 #[cfg(test)]
 mod tests;
 
-/// A client that does not go on with its body is noticed by the body itself before this is over.
+/// The body itself times out a client that stops sending, before this is over.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-/// When the retry budget does not allow a hedge, it is asked again after this long.
+/// When the retry budget is exhausted, a hedge is tried again after this time.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How many attempts of a request are recorded.
@@ -56,15 +56,15 @@ pub struct Forwarder<'a, T> {
     pub target: T,
 }
 
-/// What came of forwarding a request.
+/// The result of forwarding a request.
 #[derive(Debug)]
 pub struct Forwarded {
-    /// The response to give to the client, or why there is none.
+    /// The response for the client, or why there is none.
     pub result: Result<Response<UpstreamBody>, ForwardError>,
     /// The attempts in the order in which they ended; the last is the one whose response is given. Beyond eight, the
     /// earliest and the last are recorded.
     pub attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
-    /// When that was known.
+    /// When the result was known.
     pub at: Instant,
 }
 
@@ -80,13 +80,13 @@ pub struct Attempt {
 /// Why there is no response.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ForwardError {
-    /// The client did not send its body.
+    /// The client's body failed.
     #[error(transparent)]
     ClientBody(#[from] ClientBodyError),
-    /// No region gave a response.
+    /// No region sent a response.
     #[error("no region answered ({})", reason.as_str())]
     GaveUp {
-        /// Why nothing more was tried.
+        /// Why no further attempt was made.
         reason: GaveUp,
         /// How the last attempt ended; `None` when there was none.
         last: Option<Outcome>,
@@ -156,14 +156,14 @@ where
                     return course.over(Ok(response), now);
                 }
                 (Verdict::GiveUp(why), Err(_)) => reason = why,
-                // There is nothing to deliver, which the plan knows.
+                // The plan never delivers without a response.
                 (Verdict::Deliver, Err(_)) => {}
             }
         }
         course.over(Err(ForwardError::GaveUp { reason, last }), now)
     }
 
-    /// Runs an attempt, and hedges it when it is slow. Gives the attempt that counts.
+    /// Runs an attempt, and hedges it when it is slow. Returns the attempt whose result is used.
     async fn run<'f>(&'f self, course: &mut Course<'f>, slot: Slot, began: Instant) -> (Slot, Ended) {
         let mut attempt = pin!(self.attempt(slot, course, began));
         let mut hedge_at = self.retry.hedge_after.map(|after| began + after);
@@ -171,9 +171,9 @@ where
             if let Some(ended) = self.watch(attempt.as_mut(), course, began, hedge_at).await {
                 return (slot, ended);
             }
-            let (at_hand, now) = (course.body.is_at_hand(), clock::now());
-            match course.plan.hedge(at_hand, now, |now| self.budget.withdraw(now)) {
-                // Rare, and large: it must not make every request's future larger.
+            let (complete, now) = (course.body.is_complete(), clock::now());
+            match course.plan.hedge(complete, now, |now| self.budget.withdraw(now)) {
+                // Rare and large: boxed, so that it does not enlarge the future of every request.
                 Hedge::Try(second) => return Box::pin(self.hedge(course, (slot, attempt, began), second)).await,
                 Hedge::NotNow => hedge_at = Some(now + ASK_AGAIN),
                 Hedge::Never => hedge_at = None,
@@ -181,7 +181,7 @@ where
         }
     }
 
-    /// Waits for an attempt until it has run out of time. `None` when `pause` comes before.
+    /// Waits for an attempt until it times out. `None` when `pause` comes first.
     async fn watch<A>(
         &self,
         mut attempt: Pin<&mut A>,
@@ -200,7 +200,7 @@ where
                     return Poll::Ready(Some(ended));
                 }
                 let end = self.end_of_time(course, began);
-                // It may have come nearer: perhaps the gateway has the whole request by now.
+                // The deadline may be earlier now: the gateway may have received the whole request.
                 if look(end) < alarm.deadline() {
                     alarm.as_mut().reset(look(end));
                 }
@@ -218,10 +218,10 @@ where
         .await
     }
 
-    /// When an attempt that began then has run out of time, as things stand: its time counts from when the gateway has
-    /// the whole request. Connecting has a time of its own.
+    /// When an attempt times out, as of now. Its time counts from when the gateway has the whole request. Connecting has a
+    /// timeout of its own.
     pub(super) fn end_of_time(&self, course: &Course<'_>, began: Instant) -> Instant {
-        let limit = course.plan.patience();
+        let limit = course.plan.request_timeout();
         let per_try = course.plan.per_try_timeout(course.body.is_replayable());
         let per_try = per_try.map_or(limit, |per_try| per_try.min(limit));
         match course.body.upload() {
@@ -280,7 +280,7 @@ where
         outcome
     }
 
-    /// Counts what an attempt shows of its gateway.
+    /// Counts an observation of a gateway.
     pub(super) fn observe(&self, slot: Slot, evidence: Evidence) {
         if let Some(target) = (self.target)(slot) {
             target.vitals.observe(self.connections.worker(), evidence);

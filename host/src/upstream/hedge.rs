@@ -1,4 +1,4 @@
-//! Hedged requests: when an attempt is slow, others run beside it. The first answer that can be given is used.
+//! Hedged requests: when an attempt is slow, further attempts start in other regions. The first usable answer is used.
 
 use super::clock;
 use super::exchange::AttemptError;
@@ -33,8 +33,8 @@ impl<'a, T> Forwarder<'a, T>
 where
     T: Fn(Slot) -> Option<&'a Arc<GatewayTarget>>,
 {
-    /// Runs a second attempt beside a slow one; further ones follow when those are slow or fail, as the plan allows. Gives
-    /// the attempt that counts; the others have been recorded.
+    /// Starts a second attempt while a slow one runs; further ones follow when those are slow or fail, as the plan allows.
+    /// Returns the attempt whose result is used; the others have been recorded.
     pub(super) async fn hedge<'f, A>(
         &'f self,
         course: &mut Course<'f>,
@@ -56,7 +56,7 @@ where
             let Some(finished) = self.next_of(&mut runners, course, hedge_at).await else {
                 let now = clock::now();
                 let withdraw = |now| self.budget.withdraw(now);
-                match course.plan.hedge(course.body.is_at_hand(), now, withdraw) {
+                match course.plan.hedge(course.body.is_complete(), now, withdraw) {
                     Hedge::Try(slot) => {
                         runners.push(self.runner(course, slot));
                         hedge_at = Some(now + after);
@@ -75,7 +75,7 @@ where
                 return (slot, ended);
             }
             let outcome = self.judge(course, slot, &ended);
-            let (replayable, now) = (course.body.is_at_hand(), clock::now());
+            let (replayable, now) = (course.body.is_complete(), clock::now());
             let verdict = course
                 .plan
                 .after(outcome, replayable, now, |now| self.budget.withdraw(now));
@@ -91,8 +91,7 @@ where
         Runner { slot, began, attempt }
     }
 
-    /// The attempt that began at `winner` has answered before these. They did not fail: how long they took is observed, and
-    /// nothing else.
+    /// The attempt that began at `winner` answered before these. They did not fail: only their latency is observed.
     fn overtake(&self, course: &mut Course<'_>, runners: &[Runner<'_>], winner: Instant) {
         // A gateway's time counts from when it has the whole request.
         let sent = match course.body.upload() {
@@ -113,7 +112,7 @@ where
         }
     }
 
-    /// The next of them that ends, or runs out of time; it is taken out. `None` when `hedge_at` comes before.
+    /// Removes and returns the next attempt that ends or times out. `None` when `hedge_at` comes first.
     async fn next_of(
         &self,
         runners: &mut Vec<Runner<'_>>,
@@ -143,7 +142,7 @@ where
     }
 }
 
-/// Whether a response is one to give to the client without looking for another.
+/// Whether a response is sent to the client without a further attempt.
 fn is_good(ended: &Ended) -> bool {
     ended
         .as_ref()

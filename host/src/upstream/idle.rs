@@ -1,4 +1,4 @@
-//! How long a body may stand still.
+//! The idle timeout of a body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

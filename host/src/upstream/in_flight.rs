@@ -31,7 +31,7 @@ pub(super) struct Pool {
     pub(super) idle: RefCell<Vec<Box<Connection>>>,
     /// Which of several addresses last worked.
     pub(super) preferred: Cell<usize>,
-    /// Overtaken requests that are still waited for.
+    /// Overtaken requests that still wait for a response.
     pub(super) overtaken: Cell<usize>,
 }
 
@@ -45,7 +45,7 @@ impl Pool {
         InFlight(Rc::clone(self))
     }
 
-    /// A connection that is open, as far as is known.
+    /// An idle connection that is open as far as is known.
     pub(super) fn idle(&self) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         std::iter::from_fn(|| idle.pop()).find_map(|mut connection| connection.is_usable().then_some(connection))
@@ -53,7 +53,7 @@ impl Pool {
 }
 
 impl InFlight {
-    /// Counts what the attempt shows of the gateway.
+    /// Counts an observation of the gateway.
     pub(super) fn observe(&self, evidence: Evidence) {
         self.0.vitals.observe(self.0.worker, evidence);
     }
@@ -73,7 +73,7 @@ impl InFlight {
         self.0.vitals.unanswered(self.0.worker);
     }
 
-    /// The number of overtaken requests to this gateway that are still waited for.
+    /// The number of overtaken requests to this gateway that still wait for a response.
     pub(super) fn overtaken(&self) -> &Cell<usize> {
         &self.0.overtaken
     }
@@ -95,7 +95,7 @@ impl Drop for InFlight {
     }
 }
 
-/// Counts an error of a gateway, and logs it with its causes: one line in a while for each gateway and kind.
+/// Counts an error of a gateway, and logs it with its causes, rate-limited for each gateway and kind.
 pub(super) fn report(vitals: &Vitals, worker: usize, kind: UpstreamError, error: &dyn StdError) {
     let Some(suppressed) = vitals.failed(worker, kind, clock::now()) else {
         return;

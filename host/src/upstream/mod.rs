@@ -2,16 +2,16 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`target`] | a gateway made ready when the routing table is built |
+//! | [`target`] | a gateway as requests use it, prepared when the routing table is built |
 //! | [`dial`] | opening connections |
-//! | [`forward`], `hedge` | carries out an attempt plan; attempts beside slow ones |
+//! | [`forward`], `hedge` | runs an attempt plan; hedged requests |
 //! | [`budget`] | the retry budget |
 //! | [`pool`], `in_flight` | one worker's connections, and exchanges over them |
-//! | `exchange`, [`body`] | a response, its body on the way to the client, and what can go wrong |
+//! | `exchange`, [`body`] | a response, its body as it is streamed to the client, and errors |
 //! | `overtaken` | hedged requests that another region answered first |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
 //! | `http1` | HTTP/1.1: a request written, a response read |
-//! | `fields` | header fields that end here |
+//! | `fields` | hop-by-hop fields, trailers |
 
 pub mod body;
 pub mod budget;

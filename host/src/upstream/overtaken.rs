@@ -1,8 +1,8 @@
-//! What becomes of a hedged request when another region has answered first.
+//! The slower attempts of a hedged request, after another region has answered.
 //!
-//! Its connection is closed, as for every request that is no longer wanted. But then it would never be known whether the
-//! gateway was slow or had lost the request. So the connections of some overtaken requests are kept open a little longer:
-//! those that are not answered even then are counted, apart from failures and from latency.
+//! Their connections are closed, as for every cancelled request. But closing cannot distinguish a slow gateway from one that
+//! lost the request. So the connections of some overtaken requests are kept open a little longer. Requests that are still
+//! not answered then are counted as unanswered, separately from failures and latency.
 
 use super::body::UpstreamBody;
 use super::clock;
@@ -20,10 +20,10 @@ use tokio::time::timeout;
 /// How long an overtaken request is waited for, at least.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// ... and at least so many times as long as it had been running.
+/// ... and at least this many times as long as it had been running.
 const GRACE_RATIO: u32 = 2;
 
-/// So many overtaken requests of one worker to one gateway are waited for at a time.
+/// Most overtaken requests that one worker waits for at a time, for each gateway.
 const MAX_WAITING: usize = 32;
 
 /// Whether the attempt in a region was overtaken, as known when its future is dropped.
@@ -36,9 +36,9 @@ pub(super) struct Overtaken<'a> {
 /// A request that waits for its response.
 #[derive(Debug)]
 pub(super) struct Waiting<'a> {
-    /// Gone when the response came.
+    /// `None` after the response.
     in_flight: Option<InFlight>,
-    /// `None` before a connection is there.
+    /// `None` before there is a connection.
     connection: Option<Box<Connection>>,
     method: &'a Method,
     began: Instant,
@@ -56,12 +56,12 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// It is sent over this connection; one before it is closed.
+    /// Sends it over this connection; a previous one is closed.
     pub(super) fn on(&mut self, connection: Box<Connection>) -> &mut Connection {
         self.connection.insert(connection)
     }
 
-    /// The head of its response came.
+    /// The head of its response arrived.
     pub(super) fn answered(mut self, head: Head, idle: Duration) -> Exchange {
         // Both are there: the head came over this connection.
         let (connection, in_flight) = (self.connection.take(), self.in_flight.take());
@@ -91,7 +91,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Waits for a response that goes to nobody.
+/// Waits for a response that is discarded.
 async fn wait(mut connection: Box<Connection>, in_flight: InFlight, method: Method, grace: Duration) {
     let head = poll_fn(|context| connection.poll_head(&method, context));
     if timeout(grace, head).await.is_err() {

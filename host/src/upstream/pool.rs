@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a connection is kept idle. Gateways and what stands between usually close it later; one that is closed
+/// How long a connection is kept idle. Gateways and middleboxes usually close it later; one that is closed
 /// earlier is noticed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Connections {
     worker: usize,
     dialer: Dialer,
-    /// By the address of the target, which the pool keeps from being used again.
+    /// By the address of the target. The pool holds the target, so that the address is not reused.
     pools: RefCell<BTreeMap<*const GatewayTarget, Rc<Pool>>>,
 }
 
@@ -36,7 +36,7 @@ pub struct Connections {
 pub(super) struct Terms<'a> {
     /// When the attempt began.
     pub(super) began: Instant,
-    /// When there has to be a connection.
+    /// The deadline for connecting.
     pub(super) deadline: Instant,
     /// Time for each address to accept a connection.
     pub(super) connect: Duration,
@@ -116,19 +116,19 @@ impl Pool {
         terms: Terms<'_>,
     ) -> Result<Exchange, AttemptError> {
         let in_flight = self.enter();
-        // A request without Host gets one all the same: the gateway's own.
+        // A request without Host gets the gateway's own.
         let host = (!target.preserve_host || !request.has_host()).then_some(&target.authority);
         if !terms.may_repeat {
-            // Let the news of closed connections in first: of a request on one of those, it is not known whether it arrived.
+            // Process closed connections first: whether a request on one of those arrived would be unknown.
             tokio::task::yield_now().await;
         }
         let mut waiting = Waiting::new(in_flight, request.method(), terms.began, terms.overtaken);
         if let Some(connection) = self.idle() {
             match waiting.on(connection).exchange(request, host, body.reader()).await {
                 Ok(head) => return Ok(waiting.answered(head, terms.idle)),
-                // Closed while it was idle: a fresh one is tried.
+                // Closed while it was idle: try a new one.
                 Err(ExchangeError::Unsent) if body.is_replayable() => {}
-                // That is no failure of the gateway, but what was read of the body is gone.
+                // Not a failure of the gateway, but the part of the body that was read is lost.
                 Err(ExchangeError::Unsent) => return Err(AttemptError::Stale),
                 // Closed as well, perhaps before the request was read.
                 Err(ExchangeError::Unanswered(_)) if terms.may_repeat && body.is_replayable() => {}
@@ -136,7 +136,7 @@ impl Pool {
             }
         }
         let limit = terms.deadline.saturating_duration_since(clock::now());
-        // Rare, and large: it must not make every request's future larger.
+        // Rare and large: boxed, so that it does not enlarge the future of every request.
         let connection = Box::pin(self.connect(target, limit.min(terms.connect))).await?;
         let head = waiting.on(connection).exchange(request, host, body.reader()).await?;
         Ok(waiting.answered(head, terms.idle))

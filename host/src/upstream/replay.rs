@@ -1,7 +1,7 @@
 //! A request's body that can be sent again.
 //!
-//! What streams through is kept up to a limit. An attempt reads what is kept and goes on with the rest as the client
-//! sends it, at the pace the gateway takes it. Requests without a body cost nothing.
+//! Up to a limit, the body is kept while it is streamed. An attempt reads the kept part, then the rest as the client sends
+//! it, with backpressure from the gateway. Requests without a body cost nothing.
 
 use super::clock;
 use super::idle::IdleTimer;
@@ -19,13 +19,13 @@ use thiserror::Error;
 #[cfg(test)]
 mod tests;
 
-/// A client that sends less than this within the idle timeout is cut off.
+/// A client that sends fewer bytes than this within the idle timeout times out.
 const MIN_PROGRESS: usize = 1024;
 
 /// The body of a client's request.
 #[derive(Clone, Debug)]
 pub enum ReplayBody {
-    /// There is none.
+    /// No body.
     Empty,
     /// It is read from the client as it is sent on.
     Streaming(Rc<RefCell<Tape>>),
@@ -34,7 +34,7 @@ pub enum ReplayBody {
 /// How a request's body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// No body.
     None,
     /// By its length in bytes.
     Length(u64),
@@ -56,9 +56,9 @@ pub(super) enum RequestBody {
 #[derive(Debug)]
 pub struct Tape {
     source: Incoming,
-    /// Its length, when the client said it beforehand.
+    /// Its length, if the client sent it in the head.
     length: Option<u64>,
-    /// The chunks read so far, until they are too many.
+    /// The chunks read so far, up to the limit.
     kept: Vec<Bytes>,
     kept_bytes: usize,
     read_bytes: u64,
@@ -69,12 +69,12 @@ pub struct Tape {
     ended: bool,
     failed: Option<ClientBodyError>,
     last_read: Instant,
-    /// How many read it.
+    /// The number of readers.
     readers: usize,
-    /// Whether the client is asked for more.
+    /// Whether a reader waits for the client.
     asks: bool,
     idle: IdleTimer,
-    /// Bytes since the idle timer was last content.
+    /// Bytes since the idle timer was last reset.
     progress: usize,
 }
 
@@ -88,24 +88,24 @@ pub(super) struct Reader {
 /// How far a body has been read from its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Upload {
-    /// There is none.
+    /// No body.
     None,
     /// To its end, at this moment.
     Ended(Instant),
-    /// Not to its end, and nobody reads it now: no attempt has come so far.
+    /// Not to its end, and there is no reader: no attempt has started to send it.
     Waiting,
-    /// Not to its end. The client is asked for more; something was last read at this moment. The body itself notices when the
-    /// client takes too long.
+    /// Not to its end. A reader waits for the client; the last read was at this time. The body itself times the client
+    /// out.
     Asked(Instant),
-    /// Not to its end. The gateway has to take what was last read, at this moment.
+    /// Not to its end. The gateway has to accept what was read, last at this time.
     Running(Instant),
 }
 
-/// Why a client's body could not be read. It says nothing of the gateway.
+/// Why a client's body could not be read. Not an observation of the gateway.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum ClientBodyError {
     /// It was malformed, or ended too early.
-    #[error("the client's body is broken")]
+    #[error("the client's body is malformed or incomplete")]
     Broken,
     /// It came too slowly.
     #[error("the client's body comes too slowly")]
@@ -113,7 +113,7 @@ pub enum ClientBodyError {
 }
 
 impl ReplayBody {
-    /// A request's body, of which up to `max_bytes` are kept. `idle` is the longest time in which it may stand still.
+    /// A request's body, of which up to `max_bytes` are kept. `idle` is the idle timeout.
     pub fn new(body: Incoming, max_bytes: usize, idle: Duration) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
@@ -137,7 +137,7 @@ impl ReplayBody {
         })))
     }
 
-    /// How it is delimited on its way to a gateway. An empty body may have been said to be empty.
+    /// How it is delimited towards a gateway. `Content-Length: 0` is kept.
     pub fn framing(&self, headers: &HeaderMap) -> Framing {
         match self {
             Self::Empty if headers.contains_key(header::CONTENT_LENGTH) => Framing::Length(0),
@@ -154,15 +154,15 @@ impl ReplayBody {
         }
     }
 
-    /// Whether all of it is at hand, so that two attempts may send it at once.
-    pub fn is_at_hand(&self) -> bool {
+    /// Whether all of it has been received and kept, so that two attempts may send it at once.
+    pub fn is_complete(&self) -> bool {
         match self {
             Self::Empty => true,
             Self::Streaming(tape) => tape.borrow().is_kept && tape.borrow().ended,
         }
     }
 
-    /// What the client did wrong, if anything.
+    /// The client's error, if any.
     pub fn failure(&self) -> Option<ClientBodyError> {
         match self {
             Self::Empty => None,
@@ -191,7 +191,7 @@ impl ReplayBody {
         }
     }
 
-    /// The body for one attempt. Only one may read on from the client at a time; see [`ReplayBody::is_at_hand`].
+    /// The body for one attempt. Only one may read from the client at a time; see [`ReplayBody::is_complete`].
     pub(super) fn reader(&self) -> RequestBody {
         match self {
             Self::Empty => RequestBody::Empty,
@@ -201,7 +201,7 @@ impl ReplayBody {
 }
 
 impl Tape {
-    /// Reads the next piece from the client and keeps it if there is room.
+    /// Reads the next frame from the client, and keeps it if the limit allows.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientBodyError>>> {
         let frame = match Pin::new(&mut self.source).poll_frame(context) {
             Poll::Ready(frame) => frame,
@@ -259,7 +259,7 @@ impl Reader {
         let mut state = tape.borrow_mut();
         debug_assert!(
             state.readers == 0 || state.is_kept && state.ended,
-            "two attempts read on from the client at once"
+            "two attempts read from the client at once"
         );
         state.readers += 1;
         Self {
@@ -276,7 +276,7 @@ impl Reader {
         let frame = match tape.kept.get(self.position) {
             Some(data) => Some(Ok(Frame::data(data.clone()))),
             None if !tape.ended => ready!(tape.poll_read(context)),
-            // The trailers are one piece more.
+            // The trailers are one more frame.
             None if self.position == tape.kept.len() => {
                 tape.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers)))
             }
@@ -296,7 +296,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut tape = self.tape.borrow_mut();
         tape.readers -= 1;
-        // Nobody waits for the client now, so it cannot be late.
+        // Without a reader the client cannot time out.
         if tape.readers == 0 {
             tape.asks = false;
             tape.idle.moved();
@@ -305,7 +305,7 @@ impl Drop for Reader {
 }
 
 impl RequestBody {
-    /// The next piece.
+    /// The next frame.
     pub(super) fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
@@ -316,7 +316,7 @@ impl RequestBody {
         }
     }
 
-    /// Whether it is known that nothing more comes.
+    /// Whether the end is known to be reached.
     pub(super) fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,

@@ -1,7 +1,7 @@
 //! The head of a request as gateways get it, whatever protocol carries it.
 //!
 //! A protocol's encoder goes through its fields once for each attempt, straight from what the client sent: nothing is
-//! cloned, removed or inserted in between. Hop-by-hop fields end here, forwarding fields are added.
+//! cloned, removed or inserted in between. Hop-by-hop fields are removed, forwarding fields are added.
 
 use super::fields;
 use super::replay::Framing;
@@ -22,27 +22,26 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// What the gateway is told of the client's side.
+/// What the forwarding fields contain.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
     /// The peer's address as `X-Forwarded-For` has it.
     pub peer: &'a HeaderValue,
     /// `http` or `https`.
     pub scheme: &'static str,
-    /// Whether the peer is a trusted proxy, whose own word on the client's side stands.
+    /// Whether the peer is a trusted proxy, whose own forwarding fields are kept.
     pub is_trusted: bool,
-    /// Which of the fields about the client's side go on.
+    /// Which forwarding fields are passed on.
     pub policy: &'a ClientAddress,
-    /// Random numbers for a trace that begins here.
+    /// Random numbers for a new trace.
     pub chance: [u64; 3],
 }
 
-/// A checked request and all that a gateway is told with it. Only the gateway's own Host is still missing.
+/// A validated request with its forwarding fields. Only the gateway's own Host is added later.
 #[derive(Debug)]
 pub struct Outbound<'a> {
     request: &'a Parts,
-    /// What host the client asked for. Empty when it did not say.
-    /// The final dot of a name is not sent.
+    /// The authority the client requested, without a final dot. Empty when it sent none.
     authority: Cow<'a, str>,
     forwarding: Forwarding<'a>,
     framing: Framing,
@@ -50,13 +49,13 @@ pub struct Outbound<'a> {
     trace: Trace<'a>,
 }
 
-/// The client's fields that are not just sent on.
+/// The client's fields that need more than copying.
 #[derive(Debug, Default)]
 struct ClientFields<'a> {
-    /// The fields that `Connection` names: they end here (RFC 9110, section 7.6.1). Nearly always none.
+    /// The fields that `Connection` names: hop-by-hop fields (RFC 9110, section 7.6.1). Usually empty.
     named: Vec<&'a [u8]>,
-    /// Whether it reads trailers.
-    takes_trailers: bool,
+    /// Whether the client accepts trailers.
+    accepts_trailers: bool,
     trace: Option<&'a HeaderValue>,
     /// The first line of `X-Forwarded-For`, and whether there are more.
     forwarded_for: Option<&'a HeaderValue>,
@@ -66,7 +65,7 @@ struct ClientFields<'a> {
     has_scheme: bool,
 }
 
-/// Where the fields of a head go: the encoder of a protocol.
+/// The encoder of a protocol, which receives the fields of a head.
 pub(super) trait FieldSink {
     /// A field.
     fn field(&mut self, name: &[u8], value: &[u8]);
@@ -83,7 +82,7 @@ enum Trace<'a> {
 }
 
 impl<'a> Outbound<'a> {
-    /// A request that passed [`message::check`], with the authority found there and this framing of its body.
+    /// A request that passed [`message::check`], with the authority found there and the framing of its body.
     pub fn new(request: &'a Parts, authority: &'a str, forwarding: Forwarding<'a>, framing: Framing) -> Self {
         let client = ClientFields::of(&request.headers);
         let trace = match client.trace.filter(|value| is_traceparent(value.as_bytes())) {
@@ -103,12 +102,12 @@ impl<'a> Outbound<'a> {
         }
     }
 
-    /// Which method it has.
+    /// The method.
     pub fn method(&self) -> &Method {
         &self.request.method
     }
 
-    /// Whether the client said what host it asks: in HTTP/1.0 it need not.
+    /// Whether the client sent a host: HTTP/1.0 does not require one.
     pub(super) fn has_host(&self) -> bool {
         !self.authority.is_empty()
     }
@@ -118,7 +117,7 @@ impl<'a> Outbound<'a> {
         self.framing
     }
 
-    /// The `traceparent` that goes along.
+    /// The `traceparent` sent to the gateway.
     pub fn traceparent(&self) -> &[u8] {
         match &self.trace {
             Trace::Kept(value) => value.as_bytes(),
@@ -126,7 +125,7 @@ impl<'a> Outbound<'a> {
         }
     }
 
-    /// What host the client asked for. Empty when it did not say.
+    /// The authority the client requested. Empty when it sent none.
     pub(super) fn authority(&self) -> &str {
         &self.authority
     }
@@ -137,11 +136,11 @@ impl<'a> Outbound<'a> {
     }
 
     /// Whether trailers are accepted.
-    pub(super) fn takes_trailers(&self) -> bool {
-        self.client.takes_trailers
+    pub(super) fn accepts_trailers(&self) -> bool {
+        self.client.accepts_trailers
     }
 
-    /// Gives every field to a protocol's encoder, but for the host and those that delimit the body.
+    /// Writes every field to a protocol's encoder, except the host and those that delimit the body.
     pub(super) fn fields(&self, to: &mut impl FieldSink) {
         for (name, value) in &self.request.headers {
             if !self.is_dropped(name) {
@@ -203,7 +202,7 @@ impl<'a> Outbound<'a> {
         if let Trace::Begun(trace) = &self.trace {
             to.field(b"traceparent", trace);
         }
-        if client.takes_trailers {
+        if client.accepts_trailers {
             to.field(b"te", b"trailers");
         }
         if request.method == Method::OPTIONS
@@ -214,9 +213,9 @@ impl<'a> Outbound<'a> {
     }
 }
 
-/// Whether a field of a request ends here, or is written anew whatever it says.
+/// Whether a field of a request is not copied: it is hop-by-hop, or written by the proxy.
 fn ends_here(name: &str) -> bool {
-    // `Expect` is answered by us, and `Proxy` turns into an environment variable behind some gateways.
+    // The proxy answers `Expect` itself. `Proxy` becomes an environment variable behind some gateways (httpoxy).
     fields::is_hop(name)
         || matches!(
             name,
@@ -233,7 +232,7 @@ impl<'a> ClientFields<'a> {
                 found.names(value.as_bytes());
             } else if *name == header::TE {
                 let mut tokens = fields::tokens(value.as_bytes());
-                found.takes_trailers |= tokens.any(|token| token.eq_ignore_ascii_case(b"trailers"));
+                found.accepts_trailers |= tokens.any(|token| token.eq_ignore_ascii_case(b"trailers"));
             } else {
                 match name.as_str() {
                     "traceparent" => found.trace = found.trace.or(Some(value)),
@@ -250,7 +249,7 @@ impl<'a> ClientFields<'a> {
 
     fn names(&mut self, connection: &'a [u8]) {
         if !fields::is_usual_connection(connection) {
-            // What is about the client or the trace may not be removed by the client.
+            // Clients must not remove forwarding or trace fields.
             let named = fields::tokens(connection).filter(|token| !is_forwarding_field(token));
             self.named.extend(named);
         }
@@ -289,7 +288,7 @@ fn is_traceparent(value: &[u8]) -> bool {
     well_formed && &head[..2] != b"ff" && (rest.is_empty() || &head[..2] != b"00" && rest[0] == b'-')
 }
 
-/// A trace that begins here, not sampled.
+/// A new trace, not sampled.
 fn new_trace(chance: [u64; 3]) -> [u8; 55] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     // An id of zeros is invalid.

@@ -1,4 +1,4 @@
-//! A gateway made ready to be used, once, when the routing table is built.
+//! A gateway as requests use it, prepared when the routing table is built.
 
 use crate::dns::{Name, Resolver};
 use crate::vitals::Vitals;
@@ -7,14 +7,14 @@ use portolan_core::config::{Gateway, GatewayHost};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// A gateway made ready. Its connections belong to it: a table that keeps the same target keeps its connections.
+/// A prepared gateway. It owns its connections: a table that keeps the same target keeps its connections.
 #[derive(Debug)]
 pub struct GatewayTarget {
     /// Its counters.
     pub vitals: Arc<Vitals>,
-    /// Its own name as Host has it.
+    /// Its own authority, for Host.
     pub(super) authority: HeaderValue,
-    /// Whether it sees the client's Host instead.
+    /// Whether the client's Host is sent instead.
     pub(super) preserve_host: bool,
     host: Host,
     port: u16,
@@ -27,11 +27,11 @@ enum Host {
 }
 
 impl GatewayTarget {
-    /// Makes a gateway ready. A name begins to be resolved.
+    /// Prepares a gateway. Resolving its name starts.
     pub fn new(gateway: &Gateway, preserve_host: bool, vitals: Arc<Vitals>, resolver: &Resolver) -> Self {
         Self {
             vitals,
-            // A name that is no header value is no name either: nobody will be found there.
+            // A name that is not a valid header value does not resolve either.
             authority: HeaderValue::try_from(gateway.address.authority()).unwrap_or(HeaderValue::from_static("")),
             preserve_host,
             host: match &gateway.address.host {
@@ -42,7 +42,7 @@ impl GatewayTarget {
         }
     }
 
-    /// Whether it sees the client's Host instead of its own.
+    /// Whether the client's Host is sent instead of its own.
     pub fn preserves_host(&self) -> bool {
         self.preserve_host
     }
@@ -62,7 +62,7 @@ impl GatewayTarget {
         }
     }
 
-    /// Where it can be reached now, best first. Empty while its name has not been resolved.
+    /// Its current addresses, best first. Empty while its name has not been resolved.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         match &self.host {
             Host::Address(address) => vec![SocketAddr::new(*address, self.port)],

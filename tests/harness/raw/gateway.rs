@@ -1,6 +1,6 @@
-//! A gateway that replies as it is told.
+//! A gateway with scripted replies.
 
-use super::{Came, Message, PATIENCE, Wire};
+use super::{Came, Message, TIMEOUT, Wire};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,7 +19,7 @@ pub enum Reply {
     Close,
 }
 
-/// A gateway that replies as it is told.
+/// A gateway with scripted replies.
 #[derive(Debug)]
 pub struct RawGateway {
     address: SocketAddr,
@@ -101,7 +101,7 @@ impl RawGateway {
         let closed = self
             .shared
             .changed
-            .wait_timeout_while(state, PATIENCE, |state| state.closed < count)
+            .wait_timeout_while(state, TIMEOUT, |state| state.closed < count)
             .unwrap_or_else(PoisonError::into_inner);
         assert!(!closed.1.timed_out(), "{:?}", closed.0);
     }
@@ -146,7 +146,7 @@ impl Shared {
                 Reply::SayAndClose(bytes) => return wire.write(bytes),
                 Reply::SayEarly(bytes) => {
                     wire.write(bytes);
-                    // Whatever else comes, nobody reads it as a request.
+                    // Further data is not read as a request.
                     while wire.more() == Came::Bytes {}
                     return;
                 }

@@ -4,10 +4,9 @@ use super::{GET, OK, Scene};
 use portolan_core::health::Evidence;
 use portolan_tests::raw::Reply;
 
-/// Answers that another reader might take for something else, or that nobody can read. They end as 502, cost their
-/// connection, and count once each against the gateway.
+/// Answers that are malformed or ambiguous. They become 502, close their connection, and count as one failure each.
 #[tokio::test]
-async fn what_is_no_answer_is_not_shown() {
+async fn malformed_answers_become_502() {
     let large = format!(
         "HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 0\r\n\r\n",
         "b".repeat(70_000)
@@ -30,7 +29,7 @@ async fn what_is_no_answer_is_not_shown() {
             with("transfer-encoding: chunked\r\ntransfer-encoding: chunked"),
         ),
         (
-            "a coding that nobody asked for",
+            "a coding that was not requested",
             with("transfer-encoding: gzip, chunked"),
         ),
         ("identity", with("transfer-encoding: identity")),
@@ -55,7 +54,7 @@ async fn what_is_no_answer_is_not_shown() {
             "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".into(),
         ),
         (
-            "a switch that nobody asked for",
+            "a protocol switch that was not requested",
             "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n".into(),
         ),
         (
@@ -103,7 +102,7 @@ async fn what_is_no_answer_is_not_shown() {
 
 /// Answers that break off: the client sees that they do.
 #[tokio::test]
-async fn half_an_answer_is_never_taken_for_whole() {
+async fn incomplete_answers_look_incomplete_to_clients() {
     let chunked = |rest: &str| format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n{rest}");
     let cases: &[(&str, String)] = &[
         (
@@ -117,7 +116,7 @@ async fn half_an_answer_is_never_taken_for_whole() {
         ("no last chunk", chunked("")),
         ("half a chunk", chunked("6\r\n wo")),
         ("half a size", chunked("6")),
-        ("a size that is none", chunked("x\r\n world\r\n0\r\n\r\n")),
+        ("an invalid size", chunked("x\r\n world\r\n0\r\n\r\n")),
         ("a size with a sign", chunked("+6\r\n world\r\n0\r\n\r\n")),
         (
             "a size out of range",
@@ -129,7 +128,7 @@ async fn half_an_answer_is_never_taken_for_whole() {
         ("bare LF after a chunk", chunked("6\r\n world\n0\r\n\r\n")),
         ("half of the end", chunked("0\r\n")),
         ("half a trailer", chunked("0\r\na: b\r\n")),
-        ("a trailer that is none", chunked("0\r\na b\r\n\r\n")),
+        ("an invalid trailer", chunked("0\r\na b\r\n\r\n")),
         ("a trailer with a bare LF", chunked("0\r\na: b\n\r\n")),
     ];
     let scene = Scene::new();
@@ -143,9 +142,9 @@ async fn half_an_answer_is_never_taken_for_whole() {
     scene.until_observed(0, 2 * cases.len() as u64).await;
 }
 
-/// As long as an answer is held back, nothing of it is shown, and it counts once against its gateway.
+/// Nothing of a held-back answer is sent, and it counts as one failure.
 #[tokio::test]
-async fn half_an_answer_that_is_held_back_is_not_shown_at_all() {
+async fn an_incomplete_answer_that_is_held_back_becomes_502() {
     let scene = Scene::of("health_check: off\nretry: { hold_back_body: 64KiB }");
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello";
     scene.gateway.replies([Reply::SayAndClose(half.into())]);
@@ -163,7 +162,7 @@ async fn half_an_answer_that_is_held_back_is_not_shown_at_all() {
 }
 
 #[test]
-fn interim_answers_are_for_us() {
+fn interim_answers_are_consumed_by_the_proxy() {
     let scene = Scene::new();
     for request in [GET, "GET / HTTP/1.0\r\nhost: a\r\n\r\n"] {
         scene.gateway.says(format!(
@@ -315,7 +314,7 @@ fn an_answer_may_end_with_its_connection() {
 }
 
 #[test]
-fn what_comes_after_an_answer_belongs_to_nobody() {
+fn data_after_an_answer_is_discarded_with_its_connection() {
     let scene = Scene::new();
     scene
         .gateway

@@ -1,4 +1,4 @@
-//! Content on its way to a gateway.
+//! Request bodies.
 
 use super::{OK, PLAIN, Scene};
 use portolan_core::health::Evidence;
@@ -82,7 +82,7 @@ fn content_arrives_as_it_was_sent() {
 
 /// RFC 9112, section 6.1: the coding is what counts, and the connection is not used again.
 #[test]
-fn a_length_beside_a_coding_is_not_sent_on() {
+fn a_length_with_a_coding_is_not_forwarded() {
     let scene = Scene::new();
     for fields in [
         "content-length: 3\r\ntransfer-encoding: chunked",
@@ -103,7 +103,7 @@ fn a_length_beside_a_coding_is_not_sent_on() {
     }
 }
 
-/// Errors of the client's own are told to the client, and say nothing of the gateway.
+/// The client's errors are answered with 4xx, and do not count as failures of the gateway.
 #[tokio::test]
 async fn a_broken_body_is_the_clients_fault() {
     let scene = Scene::new();
@@ -117,7 +117,7 @@ async fn a_broken_body_is_the_clients_fault() {
             post("transfer-encoding: chunked", "5\r\nhello\r\n0\r\n"),
         ),
         (
-            "a size that is none",
+            "an invalid size",
             post("transfer-encoding: chunked", "x\r\nhello\r\n0\r\n\r\n"),
         ),
         (
@@ -172,7 +172,7 @@ async fn a_broken_body_is_the_clients_fault() {
     }
     assert!(
         scene.gateway.seen().iter().all(|it| !it.is_whole),
-        "half a request was taken for whole"
+        "an incomplete request looked complete"
     );
     scene.gateway.says(OK);
     assert_eq!(scene.ask(super::GET).status(), 200);
@@ -180,7 +180,7 @@ async fn a_broken_body_is_the_clients_fault() {
 }
 
 #[test]
-fn an_expectation_is_met_here() {
+fn the_proxy_answers_expect_100_continue() {
     let scene = Scene::new();
     let mut client = scene.client();
     client.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-Continue\r\n\r\n");
@@ -191,10 +191,10 @@ fn an_expectation_is_met_here() {
     assert_eq!((&*seen.body, seen.field("expect")), (&b"hello"[..], None));
 }
 
-/// A gateway may answer before it has heard everything. Then neither its connection nor the client's is used again with
-/// half a request on it.
+/// A gateway may answer before it has the whole request. Then neither its connection nor the client's is reused with an
+/// incomplete request on it.
 #[test]
-fn an_early_answer_is_shown() {
+fn an_early_answer_is_forwarded() {
     let scene = Scene::new();
     let early = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nno!";
     scene.gateway.replies([Reply::SayEarly(early.into())]);
@@ -221,9 +221,9 @@ fn an_early_answer_is_shown() {
     assert_eq!(scene.gateway.connections(), 4);
 }
 
-/// An answer that another region may better came before the client had sent everything: what was sent is sent there too.
+/// A retryable answer came before the client had sent everything: the next region gets the body from its beginning.
 #[test]
-fn an_early_refusal_loses_nothing_of_the_body() {
+fn a_retry_after_an_early_503_has_the_whole_body() {
     let (near, far) = (RawGateway::start(), RawGateway::start());
     let setup = Setup::regions(&[]).with("here: westeurope").service(PLAIN);
     let setup = setup
@@ -235,21 +235,21 @@ fn an_early_refusal_loses_nothing_of_the_body() {
     )]);
     let mut client = Wire::open(world.proxy());
     client.write("PUT /order HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello");
-    // Its connection is closed, since half a request is on it.
+    // Its connection is closed, since the request on it is incomplete.
     near.until_closed(1);
     client.write("world");
     assert_eq!(client.response("PUT").expect("an answer").status(), 200);
     assert_eq!((near.seen().len(), &*far.seen()[0].body), (1, &b"helloworld"[..]));
 }
 
-/// A body that nobody reads yet has not stalled: connecting has a time of its own, and nothing was sent.
+/// A body without a reader does not time out: connecting has a timeout of its own, and nothing was sent.
 #[tokio::test]
 async fn a_body_waits_for_a_connection() {
     let times = format!("{PLAIN}\ntimeouts: {{ connect: 800ms, idle: 300ms }}");
     let world = Setup::three_regions().service(&times).start();
     world.behave("westeurope", Behaviour::Swallow);
     let address = world.gateway("westeurope").address();
-    // Until there is no room to wait in.
+    // Until the accept queue is full.
     while TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok() {}
     let answer = world.send(Request::post("/order", "hello").from(from::BRITAIN)).await;
     assert_eq!(
@@ -261,9 +261,9 @@ async fn a_body_waits_for_a_connection() {
     assert_eq!(answer.json()["body_bytes"], 5);
 }
 
-/// It is the client who is late, not the gateway.
+/// The client times out, not the gateway.
 #[tokio::test]
-async fn a_client_that_stops_sending_is_told_so() {
+async fn a_client_that_stops_sending_gets_408() {
     let scene = Scene::of(&format!("{PLAIN}\ntimeouts: {{ idle: 50ms }}"));
     let mut client = scene.client();
     client.write(post("content-length: 10", "hello"));
@@ -272,9 +272,9 @@ async fn a_client_that_stops_sending_is_told_so() {
     scene.until_observed(0, 0).await;
 }
 
-/// A gateway has its time from when it has the whole request.
+/// The timeout counts from when the gateway has the whole request.
 #[tokio::test]
-async fn a_gateway_that_has_heard_everything_and_says_nothing_is_late() {
+async fn a_gateway_times_out_after_it_has_the_whole_request() {
     let scene = Scene::of(&format!(
         "{PLAIN}\nretry: {{ per_try_timeout: 100ms, hedge_after: off }}"
     ));

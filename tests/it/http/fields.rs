@@ -1,9 +1,9 @@
-//! Fields that end at every hop, in both directions.
+//! Hop-by-hop fields, in both directions.
 
 use super::{GET, Scene};
 
 #[test]
-fn what_is_for_this_hop_alone_does_not_reach_the_gateway() {
+fn hop_by_hop_fields_do_not_reach_the_gateway() {
     let scene = Scene::new();
     for (what, fields, gone) in [
         ("named", "connection: x-a\r\nx-a: 1", &["connection", "x-a"][..]),
@@ -54,7 +54,7 @@ fn what_is_for_this_hop_alone_does_not_reach_the_gateway() {
 }
 
 #[test]
-fn what_is_for_this_hop_alone_does_not_reach_the_client() {
+fn hop_by_hop_fields_do_not_reach_the_client() {
     let scene = Scene::new();
     for (what, fields, gone) in [
         ("named", "connection: x-a\r\nx-a: 1", &["x-a", "connection"][..]),
@@ -85,7 +85,7 @@ fn what_is_for_this_hop_alone_does_not_reach_the_client() {
 }
 
 #[test]
-fn what_is_for_everybody_stays_though_it_is_named() {
+fn end_to_end_fields_stay_when_connection_names_them() {
     let scene = Scene::new();
     let shown = scene.answer(
         "HTTP/1.1 200 OK\r\nconnection: content-length, cache-control, set-cookie\r\ncontent-length: 2\r\n\
@@ -139,7 +139,7 @@ fn bytes_beyond_ascii_pass_in_values() {
 }
 
 #[test]
-fn trailers_come_to_those_who_take_them() {
+fn trailers_reach_clients_that_accept_them() {
     let scene = Scene::new();
     let chunked = "HTTP/1.1 200 OK\r\ntrailer: x-sum, set-cookie\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\
                    X-Sum: 7\r\nSet-Cookie: a=b\r\nContent-Length: 99\r\nTransfer-Encoding: gzip\r\n\r\n";
@@ -157,7 +157,7 @@ fn trailers_come_to_those_who_take_them() {
 }
 
 #[test]
-fn trailers_go_to_the_gateway_but_for_those_that_belong_in_the_head() {
+fn trailers_reach_the_gateway_except_forbidden_ones() {
     let scene = Scene::new();
     scene.ask(
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\nHost: b\r\n\

@@ -1,12 +1,12 @@
-//! How the head of a request is written: what another reader might take for something else is refused.
+//! Request heads: ambiguous or malformed ones are rejected.
 
-use super::check_refused;
+use super::check_rejected;
 use crate::listeners::rejected;
 use portolan_tests::Setup;
 use portolan_tests::raw::Wire;
 
 #[test]
-fn the_framing_of_a_request_leaves_no_doubt() {
+fn ambiguous_framing_is_rejected() {
     const CHUNKS: &str = "\r\n\r\n0\r\n\r\n";
     let cases = [
         (501, "chunked twice", "transfer-encoding: chunked, chunked"),
@@ -66,8 +66,8 @@ fn the_framing_of_a_request_leaves_no_doubt() {
         .iter()
         .map(|(status, what, request)| (*status, *what, request.as_bytes()))
         .collect();
-    check_refused(&cases);
-    check_refused(&[
+    check_rejected(&cases);
+    check_rejected(&[
         (
             400,
             "a coding in HTTP/1.0",
@@ -82,8 +82,8 @@ fn the_framing_of_a_request_leaves_no_doubt() {
 }
 
 #[test]
-fn fields_are_names_and_values() {
-    check_refused(&[
+fn malformed_fields_are_rejected() {
+    check_rejected(&[
         (
             400,
             "a folded value",
@@ -109,7 +109,7 @@ fn fields_are_names_and_values() {
         (400, "no colon", b"GET / HTTP/1.1\r\nhost: a\r\nb\r\n\r\n"),
         (
             400,
-            "a name that is no token",
+            "a name that is not a token",
             b"GET / HTTP/1.1\r\nhost: a\r\nb{c}: d\r\n\r\n",
         ),
         (
@@ -134,13 +134,13 @@ fn fields_are_names_and_values() {
 }
 
 #[test]
-fn what_is_too_large_is_refused() {
+fn heads_over_the_limits_are_rejected() {
     let method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "M".repeat(33));
     let long_method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "M".repeat(8_000));
     let target = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(16 * 1024));
     let field = format!("GET / HTTP/1.1\r\nhost: a\r\nb: {}\r\n\r\n", "c".repeat(70_000));
     let fields = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "b: c\r\n".repeat(200));
-    check_refused(&[
+    check_rejected(&[
         (501, "a method", method.as_bytes()),
         (501, "a method far too long", long_method.as_bytes()),
         (414, "a target", target.as_bytes()),

@@ -1,10 +1,10 @@
-//! Which requests are sent on, and how those end that are not.
+//! Which requests are forwarded, and how the others are answered.
 
-use super::{PLAIN, Scene, check_refused};
+use super::{PLAIN, Scene, check_rejected};
 
 #[test]
 fn a_host_is_a_host_with_an_optional_port() {
-    check_refused(&[
+    check_rejected(&[
         (400, "none in 1.1", b"GET / HTTP/1.1\r\n\r\n"),
         (400, "empty", b"GET / HTTP/1.1\r\nhost:\r\n\r\n"),
         (400, "blank", b"GET / HTTP/1.1\r\nhost: \t \r\n\r\n"),
@@ -75,7 +75,7 @@ fn a_host_is_a_host_with_an_optional_port() {
 
 #[test]
 fn a_target_is_a_path_or_a_url() {
-    check_refused(&[
+    check_rejected(&[
         (400, "an authority", b"GET a:80 HTTP/1.1\r\nhost: a\r\n\r\n"),
         (400, "a name", b"GET a HTTP/1.1\r\nhost: a\r\n\r\n"),
         (400, "no slash", b"GET a/b HTTP/1.1\r\nhost: a\r\n\r\n"),
@@ -139,7 +139,11 @@ fn a_target_is_a_path_or_a_url() {
         (400, "http/1.1", b"GET / http/1.1\r\nhost: a\r\n\r\n"),
         (400, "no version", b"GET /\r\nhost: a\r\n\r\n"),
         (505, "the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        (400, "a method that is no token", b"G(T / HTTP/1.1\r\nhost: a\r\n\r\n"),
+        (
+            400,
+            "a method that is not a token",
+            b"G(T / HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
         (
             417,
             "another expectation",
@@ -154,7 +158,7 @@ fn a_target_is_a_path_or_a_url() {
 }
 
 #[test]
-fn what_is_unusual_but_sound_goes_on() {
+fn unusual_but_valid_requests_are_forwarded() {
     let scene = Scene::new();
     for (what, request, line, host) in [
         (
@@ -248,7 +252,7 @@ fn what_is_unusual_but_sound_goes_on() {
 }
 
 #[test]
-fn a_gateway_is_told_a_host_even_when_the_client_said_none() {
+fn a_gateway_gets_a_host_even_when_the_client_sent_none() {
     for preserves in ["true", "false"] {
         let scene = Scene::of(&format!("{}\npreserve_host: {preserves}", PLAIN));
         let answer = scene.ask("GET / HTTP/1.0\r\n\r\n");
@@ -261,7 +265,7 @@ fn a_gateway_is_told_a_host_even_when_the_client_said_none() {
 }
 
 #[test]
-fn options_are_answered_here_when_we_are_the_one_who_is_asked() {
+fn options_for_the_proxy_itself_are_answered_by_it() {
     let scene = Scene::new();
     for request in [
         "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n",

@@ -17,7 +17,7 @@ fn scene() -> Scene {
 }
 
 #[test]
-fn requests_in_one_breath_are_answered_in_turn() {
+fn pipelined_requests_are_answered_in_order() {
     let scene = self::scene();
     let mut client = scene.client();
     client.write(format!("{GET}{POST}\r\n{GET}"));
@@ -106,7 +106,7 @@ fn a_gateways_connection_is_used_again_when_it_may_be() {
     }
 }
 
-/// The gateway has closed while the connection was idle, and said so.
+/// The gateway closed the connection while it was idle.
 #[test]
 fn a_connection_that_was_closed_is_not_used() {
     let scene = self::scene();
@@ -120,7 +120,7 @@ fn a_connection_that_was_closed_is_not_used() {
     assert_eq!(posts(&scene), 2);
 }
 
-/// The gateway closes just when the next request is under way. Nobody can tell what became of it.
+/// The gateway closes just while the next request is sent. Whether it was processed is unknown.
 #[test]
 fn a_get_survives_a_connection_that_is_being_closed() {
     let scene = self::scene();
@@ -155,7 +155,7 @@ fn a_post_on_a_connection_that_is_being_closed_is_not_sent_twice() {
 }
 
 #[test]
-fn a_client_that_goes_away_takes_its_request_along() {
+fn a_client_that_disconnects_cancels_its_request() {
     let scene = self::scene();
     scene.gateway.replies([Reply::SayEarly(
         b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello".to_vec(),

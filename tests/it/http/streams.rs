@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const IDLE: Duration = Duration::from_millis(300);
 
-/// The proxy before a gateway that the test itself is.
+/// The proxy in front of a gateway that the test plays.
 fn world() -> (World, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -18,7 +18,7 @@ fn world() -> (World, TcpListener) {
     (setup.start(), listener)
 }
 
-/// A gateway that began to answer and still takes the request has not come to a standstill.
+/// A gateway that has begun to answer and still reads the request is not idle.
 #[test]
 fn a_long_upload_does_not_cut_the_answer_that_has_begun() {
     let (world, listener) = world();
@@ -45,9 +45,9 @@ fn a_long_upload_does_not_cut_the_answer_that_has_begun() {
     );
 }
 
-/// One that takes nothing more and says nothing more has.
+/// One that neither reads nor writes is idle.
 #[test]
-fn an_answer_that_stands_still_is_cut() {
+fn an_idle_answer_is_cut() {
     let (world, listener) = world();
     let mut client = Wire::open(world.proxy());
     client.write(super::GET);

@@ -1,4 +1,4 @@
-//! The course of one fault: calm, the fault, and the time after it, under steady load, with everything written down.
+//! Runs one fault under steady load, with time before and after it, and records what happens.
 
 use crate::fault::{Fault, Script};
 use crate::noise::Noise;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
 
-/// For how long and how hard.
+/// Durations and load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     /// Requests a second.
@@ -22,32 +22,32 @@ pub(crate) struct Pace {
     pub(crate) after: Duration,
 }
 
-/// A flapping region changes this often.
+/// The period of a flapping region.
 const FLAP: Duration = Duration::from_millis(700);
 
-/// What was seen of a fault.
+/// The recorded course of a fault.
 #[derive(Debug)]
 pub(crate) struct Seen {
     /// When it began.
     pub(crate) begun: Instant,
     /// When it ended.
-    pub(crate) healed: Instant,
+    pub(crate) recovered: Instant,
     /// The requests.
     pub(crate) sent: Vec<Sent>,
     /// What reached the regions.
     pub(crate) arrivals: Vec<Arrival>,
-    /// When tables began, and the regions that new requests avoid by them.
+    /// When each table became active, and the regions that new requests avoid with it.
     pub(crate) tables: Vec<(Instant, Vec<String>)>,
-    /// How long at most a thread that had nothing but the clock to wait for was kept from running.
+    /// The longest delay of a thread that only waited for the clock.
     pub(crate) noise: Duration,
 }
 
 /// A request of a client that reached a region.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
-    /// Where.
+    /// The region.
     pub(crate) region: &'static str,
-    /// When.
+    /// The time.
     pub(crate) at: Instant,
     /// The request's number.
     pub(crate) number: u64,
@@ -69,11 +69,11 @@ pub(crate) async fn run(fault: &Fault, pace: &Pace) -> Seen {
     sleep(pace.calm).await;
 
     for region in fault.regions() {
-        world.gateway(region).spare_probes(fault.spares_probes);
+        world.gateway(region).pass_probes(fault.passes_probes);
     }
     let begun = Instant::now();
     play(fault, &world, begun + pace.fault).await;
-    let healed = Instant::now();
+    let recovered = Instant::now();
     for region in fault.regions() {
         world.behave(region, Behaviour::Serve);
     }
@@ -86,7 +86,7 @@ pub(crate) async fn run(fault: &Fault, pace: &Pace) -> Seen {
     watcher.abort();
     Seen {
         begun,
-        healed,
+        recovered,
         sent,
         arrivals: take(&arrivals),
         tables: take(&tables),
@@ -120,7 +120,7 @@ fn watch_arrivals(world: &World) -> Arc<Mutex<Vec<Arrival>>> {
     let arrivals = Arc::new(Mutex::new(Vec::new()));
     for region in crate::fault::REGIONS {
         let seen = Arc::clone(&arrivals);
-        world.gateway(region).witness(move |head| {
+        world.gateway(region).on_request(move |head| {
             let number = head.headers.get(NUMBER).and_then(|it| it.to_str().ok()?.parse().ok());
             // Probes have none.
             if let Some(number) = number {
@@ -153,7 +153,7 @@ fn note(seen: &Avoided, avoided: Vec<String>) {
     }
 }
 
-/// The regions that a table keeps new requests from.
+/// The regions that are out of rotation in a table.
 fn avoided(table: &RoutingTable) -> Vec<String> {
     let service = &table.config().services()[0];
     let health = table.health.services()[0].gateways();

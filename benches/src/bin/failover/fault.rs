@@ -1,4 +1,4 @@
-//! The faults that are tried, and the bar for each.
+//! The faults, and the limits for each.
 
 use portolan_tests::Behaviour;
 use std::time::Duration;
@@ -6,31 +6,31 @@ use std::time::Duration;
 /// The regions by nearness to the clients: the first carries the traffic.
 pub(crate) const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 
-/// A fault and what may come of it.
+/// A fault and its limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// What it is called.
+    /// Its name.
     pub(crate) name: &'static str,
     /// What happens.
     pub(crate) script: Script,
-    /// Whether the regions' health endpoints stay well.
-    pub(crate) spares_probes: bool,
-    /// Whether the proxy holds bodies back until they are whole.
+    /// Whether probes still pass.
+    pub(crate) passes_probes: bool,
+    /// Whether the proxy holds bodies back until they are complete.
     pub(crate) holds_back: bool,
-    /// The bar.
+    /// The limits.
     pub(crate) bar: Bar,
 }
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Script {
-    /// So many regions, the nearest ones, behave like this until they are healed.
+    /// This many of the nearest regions behave like this until the fault ends.
     Break(usize, Behaviour),
-    /// The nearest region dies and comes back, over and over.
+    /// The nearest region repeatedly dies and recovers.
     Flap,
 }
 
-/// What a fault may cost. Nothing is ever carried out twice, and no half answer is ever shown as whole.
+/// What a fault may cost. No `POST` may be processed twice, and no incomplete answer may look complete.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bar {
     /// `GET`s without a good answer.
@@ -41,9 +41,9 @@ pub(crate) struct Bar {
     pub(crate) stall: Option<Duration>,
     /// The time until no new request goes to the region, and until answers are good again.
     pub(crate) impact: Option<Duration>,
-    /// Meanwhile every `GET` is answered by 503 with `Retry-After`, and everything within this time...
-    pub(crate) refusal: Option<Duration>,
-    /// ... once so much time has passed; at once when there is none.
+    /// During the fault every `GET` is answered with 503 and `Retry-After`, and every request within this time...
+    pub(crate) unavailable: Option<Duration>,
+    /// ... from this time after the start of the fault. `None`: from the start.
     pub(crate) known: Option<Duration>,
     /// The time from the end of the fault to the first good answer.
     pub(crate) back: Option<Duration>,
@@ -58,45 +58,48 @@ const NONE: Bar = Bar {
     lost_posts: None,
     stall: None,
     impact: None,
-    refusal: None,
+    unavailable: None,
     known: None,
     back: None,
 };
 /// No `GET` is lost.
-const KEPT: Bar = Bar {
+const NO_GET_LOST: Bar = Bar {
     lost_gets: Some(0),
     ..NONE
 };
-const DEAD: Bar = Bar { stall: ms(20), ..KEPT };
-/// Nor does one wait longer than others are kept from the region.
-const SILENT: Bar = Bar {
+const DEAD: Bar = Bar {
+    stall: ms(20),
+    ..NO_GET_LOST
+};
+/// Also, no `GET` waits longer than it takes to eject the region.
+const HANGS: Bar = Bar {
     impact: ms(500),
     stall: ms(500),
-    ..KEPT
+    ..NO_GET_LOST
 };
-const REFUSING: Bar = Bar {
+const ERRORS: Bar = Bar {
     lost_posts: Some(2),
     impact: ms(500),
-    ..KEPT
+    ..NO_GET_LOST
 };
-/// Two regions have to be found out, one after the other; meanwhile most requests need two extra attempts, which the retry
-/// budget does not allow all of them at once.
-const PATIENT: Bar = Bar {
+/// Two regions have to be ejected, one after the other. Until then most requests need two extra attempts, more than the
+/// retry budget allows.
+const TWO_HANG: Bar = Bar {
     stall: ms(2500),
-    ..KEPT
+    ..NO_GET_LOST
 };
 const PARTIAL: Bar = Bar {
     impact: ms(2000),
-    ..KEPT
+    ..NO_GET_LOST
 };
 const ALL_DOWN: Bar = Bar {
-    refusal: ms(1000),
+    unavailable: ms(1000),
     back: ms(300),
     ..NONE
 };
 
-/// That nobody answers any more is known when probes have failed.
-const ALL_SILENT: Bar = Bar {
+/// The regions become unresponsive when their probes have failed.
+const ALL_HANG: Bar = Bar {
     known: ms(2500),
     ..ALL_DOWN
 };
@@ -105,7 +108,7 @@ const fn nearest(name: &'static str, behaviour: Behaviour, bar: Bar) -> Fault {
     Fault {
         name,
         script: Script::Break(1, behaviour),
-        spares_probes: false,
+        passes_probes: false,
         holds_back: false,
         bar,
     }
@@ -119,11 +122,18 @@ pub(crate) const TABLE: [Fault; 14] = [
         script: Script::Flap,
         ..nearest("flapping", Behaviour::Dead, DEAD)
     },
-    nearest("hangs", Behaviour::Hang, SILENT),
-    nearest("black-holed", Behaviour::Swallow, Bar { stall: ms(500), ..KEPT }),
-    nearest("answers 503", Behaviour::Fail, REFUSING),
-    nearest("resets", Behaviour::Reset, REFUSING),
-    nearest("slow", Behaviour::Slow, SILENT),
+    nearest("hangs", Behaviour::Hang, HANGS),
+    nearest(
+        "black-holed",
+        Behaviour::Swallow,
+        Bar {
+            stall: ms(500),
+            ..NO_GET_LOST
+        },
+    ),
+    nearest("answers 503", Behaviour::Fail, ERRORS),
+    nearest("resets", Behaviour::Reset, ERRORS),
+    nearest("slow", Behaviour::Slow, HANGS),
     nearest(
         "cuts bodies",
         Behaviour::Cut,
@@ -139,7 +149,7 @@ pub(crate) const TABLE: [Fault; 14] = [
             Behaviour::Cut,
             Bar {
                 impact: ms(1000),
-                ..KEPT
+                ..NO_GET_LOST
             },
         )
     },
@@ -147,7 +157,7 @@ pub(crate) const TABLE: [Fault; 14] = [
     nearest("10 % never come", Behaviour::Lose, PARTIAL),
     Fault {
         script: Script::Break(2, Behaviour::Dead),
-        ..nearest("two of three", Behaviour::Dead, KEPT)
+        ..nearest("two of three", Behaviour::Dead, NO_GET_LOST)
     },
     Fault {
         script: Script::Break(3, Behaviour::Dead),
@@ -155,49 +165,49 @@ pub(crate) const TABLE: [Fault; 14] = [
     },
 ];
 
-/// The same with health endpoints that stay well, as they do when the fault is the application's; and more at once.
+/// Faults of the application, during which probes still pass; and faults of several regions at once.
 pub(crate) const BEYOND: [Fault; 10] = [
     Fault {
-        spares_probes: true,
-        ..nearest("hangs, probes well", Behaviour::Hang, SILENT)
+        passes_probes: true,
+        ..nearest("hangs, probes well", Behaviour::Hang, HANGS)
     },
     Fault {
-        spares_probes: true,
-        ..nearest("503, probes well", Behaviour::Fail, REFUSING)
+        passes_probes: true,
+        ..nearest("503, probes well", Behaviour::Fail, ERRORS)
     },
     Fault {
-        spares_probes: true,
-        ..nearest("resets, probes well", Behaviour::Reset, REFUSING)
+        passes_probes: true,
+        ..nearest("resets, probes well", Behaviour::Reset, ERRORS)
     },
-    nearest("closes, probes too", Behaviour::Drop, REFUSING),
+    nearest("closes, probes too", Behaviour::Drop, ERRORS),
     Fault {
-        spares_probes: true,
-        ..nearest("slow, probes well", Behaviour::Slow, SILENT)
+        passes_probes: true,
+        ..nearest("slow, probes well", Behaviour::Slow, HANGS)
     },
     Fault {
-        spares_probes: true,
+        passes_probes: true,
         ..nearest("10 % lost, probes well", Behaviour::Lose, PARTIAL)
     },
     Fault {
         script: Script::Break(2, Behaviour::Hang),
-        ..nearest("two of three hang", Behaviour::Hang, PATIENT)
+        ..nearest("two of three hang", Behaviour::Hang, TWO_HANG)
     },
     Fault {
         script: Script::Break(2, Behaviour::Swallow),
-        ..nearest("two of three black-holed", Behaviour::Swallow, PATIENT)
+        ..nearest("two of three black-holed", Behaviour::Swallow, TWO_HANG)
     },
     Fault {
         script: Script::Break(3, Behaviour::Hang),
-        ..nearest("all hang, then back", Behaviour::Hang, ALL_SILENT)
+        ..nearest("all hang, then back", Behaviour::Hang, ALL_HANG)
     },
     Fault {
         script: Script::Break(3, Behaviour::Swallow),
-        ..nearest("all black-holed, then back", Behaviour::Swallow, ALL_SILENT)
+        ..nearest("all black-holed, then back", Behaviour::Swallow, ALL_HANG)
     },
 ];
 
 impl Fault {
-    /// The regions it strikes.
+    /// The affected regions.
     pub(crate) fn regions(&self) -> &'static [&'static str] {
         match self.script {
             Script::Break(count, _) => &REGIONS[..count],
@@ -205,7 +215,7 @@ impl Fault {
         }
     }
 
-    /// Whether nobody is left to answer.
+    /// Whether it affects all regions.
     pub(crate) fn is_total(&self) -> bool {
         self.regions().len() == REGIONS.len()
     }

@@ -1,4 +1,4 @@
-//! From what was seen to the figures that are held against the bar.
+//! Computes the figures that are compared with the limits.
 
 use crate::course::Seen;
 use crate::fault::{Bar, Fault};
@@ -7,14 +7,14 @@ use portolan_tests::{Came, Sent};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// Answers that take longer are no good ones: the usual ones take one or two milliseconds.
+/// Answers that take longer count as bad: the usual ones take one or two milliseconds.
 const LATE: Duration = Duration::from_millis(100);
 
 /// Longer than anything.
 const NEVER: Duration = Duration::MAX;
 
-/// Refusals come sooner.
-const REFUSAL: Duration = Duration::from_millis(1000);
+/// 503 responses come sooner.
+const UNAVAILABLE_WITHIN: Duration = Duration::from_millis(1000);
 
 /// What a fault cost.
 #[derive(Clone, Debug)]
@@ -23,26 +23,26 @@ pub(crate) struct Figures {
     pub(crate) lost_gets: usize,
     /// `POST`s without a good answer.
     pub(crate) lost_posts: usize,
-    /// Requests with `POST` that were carried out more than once.
+    /// `POST`s that reached gateways more than once.
     pub(crate) twice: usize,
-    /// Half answers that were shown as whole.
-    pub(crate) nonsense: usize,
+    /// Incomplete answers that looked complete.
+    pub(crate) incomplete: usize,
     /// The longest wait of a `GET`, and of a `POST`.
     pub(crate) stall: Duration,
     pub(crate) post_stall: Duration,
     /// Until no new request went to the regions; `None` when that does not apply.
     pub(crate) avoided: Option<Duration>,
-    /// Until every answer was good, and in time.
+    /// Until every answer was good and in time.
     pub(crate) good: Duration,
-    /// When nobody is left.
+    /// With all regions down.
     pub(crate) down: Option<Down>,
-    /// What the lost ones got.
+    /// What lost requests got instead.
     pub(crate) losses: BTreeMap<String, usize>,
     /// See [`Seen::noise`].
     pub(crate) noise: Duration,
 }
 
-/// What became of requests while nobody was left to answer.
+/// The results of requests while all regions were down.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Down {
     /// Answers to `GET`s other than 503 with `Retry-After`.
@@ -55,25 +55,31 @@ pub(crate) struct Down {
 
 impl Figures {
     pub(crate) fn of(fault: &Fault, seen: &Seen) -> Self {
-        // A request that was under way when the fault began is struck by it too.
-        let struck: Vec<&Sent> = seen.sent.iter().filter(|it| it.due + it.took >= seen.begun).collect();
+        // Requests in flight when the fault began are affected too.
+        let affected: Vec<&Sent> = seen.sent.iter().filter(|it| it.due + it.took >= seen.begun).collect();
         let lost = |is_post: bool| {
-            struck
+            affected
                 .iter()
                 .filter(|it| it.is_post == is_post && !it.is_good())
                 .count()
         };
-        let stall = |is_post: bool| struck.iter().filter(|it| it.is_post == is_post).map(|it| it.took).max();
-        let bad = struck.iter().filter(|it| !it.is_good() || it.took > LATE);
+        let stall = |is_post: bool| {
+            affected
+                .iter()
+                .filter(|it| it.is_post == is_post)
+                .map(|it| it.took)
+                .max()
+        };
+        let bad = affected.iter().filter(|it| !it.is_good() || it.took > LATE);
         let mut losses = BTreeMap::new();
-        for sent in struck.iter().filter(|it| !it.is_good()) {
+        for sent in affected.iter().filter(|it| !it.is_good()) {
             *losses.entry(word(sent)).or_default() += 1;
         }
         Self {
             lost_gets: lost(false),
             lost_posts: lost(true),
             twice: twice(seen),
-            nonsense: struck.iter().filter(|it| it.came == Came::Nonsense).count(),
+            incomplete: affected.iter().filter(|it| it.came == Came::Incomplete).count(),
             stall: stall(false).unwrap_or_default(),
             post_stall: stall(true).unwrap_or_default(),
             avoided: fault.bar.impact.map(|_| avoided(fault, seen)),
@@ -84,7 +90,7 @@ impl Figures {
         }
     }
 
-    /// What is over the bar, in words.
+    /// The limits that were exceeded, in words.
     pub(crate) fn misses(&self, bar: &Bar) -> Vec<String> {
         let mut misses = Vec::new();
         let down = self.down.unwrap_or_default();
@@ -92,7 +98,7 @@ impl Figures {
             ("stall", Some(self.stall), bar.stall),
             ("avoided after", self.avoided, bar.impact),
             ("good after", Some(self.good), bar.impact),
-            ("refusal took", Some(down.wait), bar.refusal),
+            ("503 took", Some(down.wait), bar.unavailable),
             ("back after", Some(down.back.unwrap_or(NEVER)), bar.back),
         ] {
             if let (Some(found), Some(most)) = (found, most)
@@ -105,8 +111,8 @@ impl Figures {
             ("GETs lost", self.lost_gets, bar.lost_gets),
             ("POSTs lost", self.lost_posts, bar.lost_posts),
             ("POSTs twice", self.twice, Some(0)),
-            ("half answers shown as whole", self.nonsense, Some(0)),
-            ("answers other than 503", down.others, bar.refusal.map(|_| 0)),
+            ("incomplete answers that looked complete", self.incomplete, Some(0)),
+            ("answers other than 503", down.others, bar.unavailable.map(|_| 0)),
         ] {
             if let Some(most) = most.filter(|most| found > *most) {
                 misses.push(format!("{found} {what} > {most}"));
@@ -115,7 +121,7 @@ impl Figures {
         misses
     }
 
-    /// Whether all that is over the bar is a stall no longer than what the machine itself may have caused.
+    /// Whether the only exceeded limit is a stall that scheduling noise explains.
     pub(crate) fn is_noise(&self, bar: &Bar) -> bool {
         let calm = Self {
             stall: self.stall.saturating_sub(self.noise),
@@ -125,7 +131,7 @@ impl Figures {
     }
 }
 
-/// `POST`s that arrived more than once. Whatever arrived may have been carried out.
+/// `POST`s that arrived more than once. What arrived may have been processed.
 fn twice(seen: &Seen) -> usize {
     let mut counts: HashMap<u64, usize> = HashMap::new();
     for arrival in &seen.arrivals {
@@ -137,38 +143,41 @@ fn twice(seen: &Seen) -> usize {
         .count()
 }
 
-/// When the last request of the fault's time reached a region that is struck, or could have been sent there.
+/// When the last request during the fault reached an affected region, or could have been sent there.
 fn avoided(fault: &Fault, seen: &Seen) -> Duration {
-    let is_struck = |region: &str| fault.regions().contains(&region);
-    let during = |at: Instant| at >= seen.begun && at < seen.healed;
-    let arrivals = seen.arrivals.iter().filter(|it| is_struck(it.region) && during(it.at));
+    let is_affected = |region: &str| fault.regions().contains(&region);
+    let during = |at: Instant| at >= seen.begun && at < seen.recovered;
+    let arrivals = seen
+        .arrivals
+        .iter()
+        .filter(|it| is_affected(it.region) && during(it.at));
     let last_arrival = arrivals.map(|it| since(seen.begun, it.at)).max().unwrap_or_default();
-    let mut offered_until = Duration::ZERO;
+    let mut eligible_until = Duration::ZERO;
     for (index, (from, out)) in seen.tables.iter().enumerate() {
         let until = seen
             .tables
             .get(index + 1)
-            .map_or(seen.healed, |(next, _)| *next)
-            .min(seen.healed);
-        let is_offered = fault
+            .map_or(seen.recovered, |(next, _)| *next)
+            .min(seen.recovered);
+        let is_eligible = fault
             .regions()
             .iter()
             .any(|region| !out.iter().any(|out| out == region));
-        if is_offered && *from < seen.healed && until > seen.begun {
-            offered_until = offered_until.max(since(seen.begun, until));
+        if is_eligible && *from < seen.recovered && until > seen.begun {
+            eligible_until = eligible_until.max(since(seen.begun, until));
         }
     }
-    last_arrival.max(offered_until)
+    last_arrival.max(eligible_until)
 }
 
 fn down(fault: &Fault, seen: &Seen) -> Down {
     let known = seen.begun + fault.bar.known.unwrap_or_default();
     let meanwhile = || {
         let sent = seen.sent.iter().filter(|it| it.due >= known);
-        // One that was under way when the regions came back may be answered by them.
-        sent.filter(|it| it.due + REFUSAL < seen.healed)
+        // Requests in flight when the regions recovered may be answered by them.
+        sent.filter(|it| it.due + UNAVAILABLE_WITHIN < seen.recovered)
     };
-    let is_refusal = |sent: &&Sent| {
+    let is_unavailable = |sent: &&Sent| {
         matches!(
             sent.came,
             Came::Status {
@@ -180,11 +189,11 @@ fn down(fault: &Fault, seen: &Seen) -> Down {
     let goods = seen
         .sent
         .iter()
-        .filter(|it| it.is_good() && it.due + it.took >= seen.healed);
+        .filter(|it| it.is_good() && it.due + it.took >= seen.recovered);
     Down {
-        others: meanwhile().filter(|it| !it.is_post && !is_refusal(it)).count(),
+        others: meanwhile().filter(|it| !it.is_post && !is_unavailable(it)).count(),
         wait: meanwhile().map(|it| it.took).max().unwrap_or_default(),
-        back: goods.map(|it| since(seen.healed, it.due + it.took)).min(),
+        back: goods.map(|it| since(seen.recovered, it.due + it.took)).min(),
     }
 }
 
@@ -207,7 +216,7 @@ fn word(sent: &Sent) -> String {
     match &sent.came {
         Came::Answer(region) => format!("{method} answered by {region}"),
         Came::Status { status, .. } => format!("{method} {}", status.as_u16()),
-        Came::Nonsense => format!("{method} half an answer"),
+        Came::Incomplete => format!("{method} incomplete answer"),
         Came::Broken(why) => format!("{method} {why}"),
     }
 }

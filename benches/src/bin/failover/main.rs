@@ -1,7 +1,7 @@
-//! What clients notice of regions that fail, in figures: `cargo run --release -p portolan-benches --bin failover`.
+//! Measures what clients see when regions fail: `cargo run --release -p portolan-benches --bin failover`.
 //!
-//! Three regions, the proxy before them, 200 requests a second at their moments, a tenth of them `POST`s; one fault after
-//! the other, each against a proxy of its own; what it cost beside the bar. See `benches/README.md`.
+//! The proxy in front of three regions gets 200 requests a second on a fixed schedule, a tenth of them `POST`s. Each fault runs
+//! against a proxy of its own, and is compared with its limits. See `benches/README.md`.
 
 mod course;
 mod fault;
@@ -16,10 +16,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 use table::Verdict;
 
-/// So often is a fault repeated when the machine was not calm enough to say.
+/// How often a fault is repeated when the machine was too noisy to decide.
 const REPEATS: u32 = 3;
 
-/// What clients notice of regions that fail, beside the bar.
+/// Measures what clients see when regions fail, compared with limits.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Only faults whose name contains one of these
@@ -37,10 +37,10 @@ struct Arguments {
     /// Seconds after each fault
     #[arg(long, default_value_t = 3)]
     after: u64,
-    /// How often every fault is tried
+    /// How often every fault runs
     #[arg(long, default_value_t = 1)]
     rounds: u32,
-    /// Only the faults of the table, without those beyond it
+    /// Only the faults of the first table
     #[arg(long)]
     table: bool,
 }

@@ -1,4 +1,4 @@
-//! How far the machine itself is to be trusted: what a thread notices that only waits for the clock.
+//! Scheduling noise of the machine: the delays of a thread that only waits for the clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,4 +1,4 @@
-//! The table as a person reads it.
+//! Prints the results as a table.
 
 use crate::course::{Pace, Seen};
 use crate::fault::{Bar, Fault};
@@ -6,24 +6,24 @@ use crate::figures::{Figures, millis};
 use crate::noise::load_average;
 use std::time::Duration;
 
-/// What all faults together cost.
+/// The totals over all faults.
 #[derive(Debug, Default)]
 pub(crate) struct Sum {
     faults: usize,
     passed: usize,
-    /// `GET`s and those lost, where somebody was left to answer.
+    /// `GET`s and lost ones, for faults that leave a region up.
     gets: usize,
     lost: usize,
-    /// Of those lost: halves of answers whose other halves had been delivered already, which only holding back avoids.
+    /// Of those lost: answers that broke off after part had been delivered, which only holding back avoids.
     begun: usize,
 }
 
-/// How a fault compares with its bar.
+/// How a fault compares with its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pass,
     Miss,
-    /// The machine was not calm enough to say.
+    /// The machine was too noisy to decide.
     Noise,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn print_head(pace: &Pace) {
     );
     println!(
         "{:<26} {:>5} {:>5} {:>5} {:>6} {:>6} {:>7} {:>6} {:>6} {:>5} {:>5}  {:<34} verdict",
-        "fault", "GETs", "POSTs", "POSTs", "stall", "stall", "avoided", "good", "first", "noise", "load", "bar"
+        "fault", "GETs", "POSTs", "POSTs", "stall", "stall", "avoided", "good", "first", "noise", "load", "limits"
     );
     println!(
         "{:<26} {:>5} {:>5} {:>5} {:>6} {:>6} {:>7} {:>6} {:>6} {:>5} {:>5}",
@@ -81,8 +81,8 @@ impl Sum {
             load_average()
         );
         println!(
-            "availability while somebody is left to answer: {:.4} % of {} GETs; {:.4} % but for answers that had begun \
-             (bar 99.999 %)",
+            "availability while a region is up: {:.4} % of {} GETs; {:.4} % but for answers that had begun \
+             (limit 99.999 %)",
             share(self.lost),
             self.gets,
             share(self.lost - self.begun)
@@ -111,7 +111,7 @@ fn print_row(fault: &Fault, figures: &Figures, verdict: Verdict, misses: &[Strin
         optional(figures.down.and_then(|down| down.back)),
         millis(figures.noise),
         load_average(),
-        said(&fault.bar),
+        describe(&fault.bar),
         match verdict {
             Verdict::Pass => "pass".to_owned(),
             Verdict::Noise => format!("noise: {}", misses.join(", ")),
@@ -127,14 +127,14 @@ fn print_row(fault: &Fault, figures: &Figures, verdict: Verdict, misses: &[Strin
     }
 }
 
-/// A bar in words.
-fn said(bar: &Bar) -> String {
+/// The limits in words.
+fn describe(bar: &Bar) -> String {
     let mut parts = Vec::new();
     parts.extend(bar.lost_gets.map(|most| format!("{most} GETs")));
     parts.extend(bar.lost_posts.map(|most| format!("{most} POSTs")));
     parts.extend(bar.stall.map(|most| format!("stall {}", millis(most))));
     parts.extend(bar.impact.map(|most| format!("impact {}", millis(most))));
-    parts.extend(bar.refusal.map(|most| format!("503 in {}", millis(most))));
+    parts.extend(bar.unavailable.map(|most| format!("503 in {}", millis(most))));
     parts.extend(bar.back.map(|most| format!("back in {}", millis(most))));
     parts.join(", ")
 }

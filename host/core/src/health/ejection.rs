@@ -5,12 +5,12 @@ use super::outlier::Fault;
 use crate::config::OutlierDetection;
 use std::time::Instant;
 
-/// The ejections of one gateway: each lasts twice as long as the one before. One of them is forgotten for every
+/// The ejections of one gateway: each lasts twice as long as the one before. The count decreases by one for every
 /// [`base_ejection_time`](OutlierDetection::base_ejection_time) without an ejection, as in Envoy.
 #[derive(Clone, Debug)]
 pub(super) struct Ejections {
     current: Option<Ejection>,
-    /// Not yet forgotten, this one included.
+    /// Consecutive ejections, the current one included.
     count: u32,
     /// When the last one ended.
     back: Instant,
@@ -20,9 +20,9 @@ pub(super) struct Ejections {
 struct Ejection {
     fault: Fault,
     until: Instant,
-    /// Its time is over.
+    /// The ejection time is over.
     served: bool,
-    /// Probes saw the fault, or must have: then they also see its end, and may end the ejection early.
+    /// Probes failed too, or must have: passing probes may end the ejection early.
     seen_by_probes: bool,
 }
 
@@ -39,12 +39,12 @@ impl Ejections {
         self.current.is_some()
     }
 
-    /// Why it is ejected.
+    /// The cause of the current ejection.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.current.as_ref().map(|ejection| ejection.fault)
     }
 
-    /// When the current one is over.
+    /// When the current ejection ends.
     pub(super) fn until(&self) -> Option<Instant> {
         self.current.as_ref().map(|ejection| ejection.until)
     }
@@ -77,7 +77,7 @@ impl Ejections {
         }
     }
 
-    /// Time passes. Whether its time is over.
+    /// Whether the ejection time is over at `now`.
     pub(super) fn serve(&mut self, now: Instant) -> bool {
         let Some(ejection) = &mut self.current else {
             return false;
@@ -86,8 +86,8 @@ impl Ejections {
         ejection.served
     }
 
-    /// Successful probes in a row that end it early, when it takes `threshold` of them to call a gateway healthy: twice
-    /// as many, and doubled with every repetition. `None`: only time ends it.
+    /// How many consecutive successful probes end it early: twice the healthy `threshold`, doubled with every repetition.
+    /// `None`: only time ends it.
     pub(super) fn early(&self, threshold: u32) -> Option<u32> {
         let ejection = self.current.as_ref()?;
         ejection.seen_by_probes.then(|| doubled(threshold, self.count + 1))
@@ -99,7 +99,7 @@ impl Ejections {
         self.back(now);
     }
 
-    /// The gateway gets traffic again: from now on earlier ejections are forgotten.
+    /// The gateway gets traffic again: from now on the count decreases.
     pub(super) fn back(&mut self, now: Instant) {
         self.back = now;
     }

@@ -12,7 +12,7 @@ use crate::config::{GatewayAddress, HealthCheck};
 use crate::id::RegionName;
 use std::time::{Duration, Instant};
 
-/// A gateway that answers neither requests nor probes for so long is unresponsive.
+/// A gateway that answers neither requests nor probes for this long is unresponsive.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 
 /// One gateway.
@@ -21,16 +21,16 @@ pub(super) struct Gateway {
     pub(super) region: RegionName,
     pub(super) address: GatewayAddress,
     pub(super) probing: Probing,
-    /// As last settled.
+    /// As of the last [`settle`](Self::settle).
     health: GatewayHealth,
     drained: bool,
-    /// It was seen to work since it last was out.
+    /// It succeeded since it was last unhealthy.
     known: bool,
-    /// Whether the last contact got through; `None` before the first.
+    /// Whether the last connection succeeded; `None` before the first.
     reached: Option<bool>,
-    /// When it last answered a request or a probe, whatever the status.
+    /// When it last answered a request or a probe, with any status.
     answered: Instant,
-    /// It has not for [`UNRESPONSIVE_AFTER`], probes among them.
+    /// It has answered neither requests nor probes for [`UNRESPONSIVE_AFTER`].
     unresponsive: bool,
     detector: Detector,
     ejections: Ejections,
@@ -59,13 +59,13 @@ impl Gateway {
         gateway
     }
 
-    /// As last settled.
+    /// As of the last [`settle`](Self::settle).
     pub(super) fn health(&self) -> GatewayHealth {
         self.health
     }
 
-    /// Settles its health as it is now, and returns the state before. `None` when nothing changed that others should see.
-    /// `cause`: why the state changed, if it did.
+    /// Updates its health, and returns the previous state. `None` when no visible value changed. `cause`: why the state
+    /// changed, if it did.
     pub(super) fn settle(&mut self, cause: Cause, now: Instant) -> Option<State> {
         let before = self.health;
         let mut health = self.current();
@@ -100,7 +100,7 @@ impl Gateway {
         }
     }
 
-    /// What makes it unhealthy now.
+    /// Why it is unhealthy now.
     fn keeps_out(&self) -> Option<Cause> {
         if self.drained {
             return None;
@@ -114,7 +114,7 @@ impl Gateway {
         self.ejections.is_ejected() || self.probing.is_down()
     }
 
-    /// It gets traffic.
+    /// Whether it gets traffic.
     pub(super) fn is_in(&self) -> bool {
         !self.drained && !self.is_out()
     }
@@ -123,7 +123,7 @@ impl Gateway {
         self.ejections.is_ejected()
     }
 
-    /// It is ejected although it answers some requests: only so many may be.
+    /// It is ejected although it answers some requests: the ejection limit applies.
     pub(super) fn counts_for_ceiling(&self) -> bool {
         self.ejections.fault().is_some_and(|fault| !fault.is_total())
     }
@@ -133,7 +133,7 @@ impl Gateway {
         self.ejections.until()
     }
 
-    /// Whether the last contact got through; `None` before the first.
+    /// Whether the last connection succeeded; `None` before the first.
     pub(super) fn reached(&self) -> Option<bool> {
         self.reached
     }
@@ -158,7 +158,7 @@ impl Gateway {
             self.reached = Some(true);
             self.answers(now);
         } else if traffic.of(Evidence::ConnectFailed) > 0 && criteria.check.is_none() {
-            // With probes, they decide: they tell a refusal from no answer at all.
+            // With active health checks, the probes decide: they distinguish a refused connection from no answer.
             self.reached = Some(false);
         }
         let news = traffic.successes() > 0 && !self.known;
@@ -182,7 +182,7 @@ impl Gateway {
         if matches!(result, Ok(_) | Err(ProbeFailure::Status(_))) {
             self.answers(now);
         } else {
-            // If no probe ever passed, the health check may be wrong.
+            // If no probe ever passed, the health check may be misconfigured.
             let used_to = self.probing.round_trip().is_some();
             self.unresponsive |= used_to && now.saturating_duration_since(self.answered) >= UNRESPONSIVE_AFTER;
         }
@@ -205,7 +205,7 @@ impl Gateway {
             .or_else(|| news.then_some(Cause::Evidence))
     }
 
-    /// Time passes.
+    /// Handles the passing of time.
     pub(super) fn handle_timeout(&mut self, criteria: &Criteria, peers: Peers, now: Instant) -> Option<Cause> {
         let warmed_up = self
             .slow_start
@@ -235,7 +235,7 @@ impl Gateway {
         moments.into_iter().flatten().min()
     }
 
-    /// Puts it out of service, or back in.
+    /// Drains it, or ends the drain.
     pub(super) fn set_drained(&mut self, drained: bool, criteria: &Criteria, now: Instant) {
         let changed = self.drained != drained;
         self.drained = drained;
@@ -254,7 +254,7 @@ impl Gateway {
         }
     }
 
-    /// Other criteria apply from now on.
+    /// Applies other criteria.
     pub(super) fn reconfigure(&mut self, old: &Criteria, new: &Criteria, now: Instant) {
         if old.check != new.check {
             let was_down = self.probing.is_down();
@@ -282,8 +282,8 @@ impl Gateway {
         Cause::Ejected(fault)
     }
 
-    /// Ends the ejection if it may end: its time is over and its probes pass, or enough of them passed after they had
-    /// seen the fault themselves.
+    /// Ends the ejection if it may end: its time is over and its probes pass, or probes failed too and enough of them
+    /// have passed since.
     fn end_ejection(&mut self, criteria: &Criteria, now: Instant) -> Option<Cause> {
         if !self.ejections.is_ejected() {
             return None;
@@ -312,7 +312,7 @@ impl Gateway {
         })
     }
 
-    /// It gets traffic again: little to begin with, and its earlier traffic no longer counts.
+    /// It gets traffic again, in slow start. Its earlier traffic no longer counts.
     fn bring_back(&mut self, criteria: &Criteria, now: Instant) {
         self.ejections.back(now);
         self.detector = Detector::new(now);
@@ -320,7 +320,7 @@ impl Gateway {
         self.slow_start = (!self.drained && !criteria.slow_start.is_zero()).then(|| SlowStart::new(now));
     }
 
-    /// Whether its requests are not answered, and a probe neither.
+    /// Whether neither its requests nor a probe are answered.
     fn is_stalled(&mut self, criteria: &Criteria, now: Instant) -> bool {
         let Some(check) = self.watching(criteria) else {
             return false;

@@ -1,4 +1,4 @@
-//! Outlier detection: what traffic shows of a gateway.
+//! Outlier detection: when a gateway's traffic ejects it.
 
 use super::Evidence;
 use super::window::{Counts, Window};
@@ -6,12 +6,12 @@ use crate::config::OutlierDetection;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// So many connection failures in a row within [`BURST_SPAN`] eject at once: a dead gateway refuses every connection, a
-/// single lost packet fails one.
+/// This many consecutive connection failures within [`BURST_SPAN`] eject a gateway. A dead gateway refuses every
+/// connection; a lost packet fails one.
 const BURST: u64 = 3;
 const BURST_SPAN: Duration = Duration::from_secs(1);
 
-/// Fewer unanswered requests than this may be single slow ones.
+/// Fewer unanswered requests than this may just be slow.
 const UNANSWERED_MIN: u64 = 5;
 
 /// How a gateway's attempts ended since the last reading.
@@ -25,24 +25,24 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// So many attempts in flight besides those that ended.
+    /// Sets the number of attempts in flight.
     #[must_use]
     pub fn with_in_flight(self, in_flight: u32) -> Self {
         Self { in_flight, ..self }
     }
 
-    /// With so many overtaken attempts found to be unanswered.
+    /// Sets the number of overtaken attempts that were never answered.
     #[must_use]
     pub fn with_unanswered(self, unanswered: u64) -> Self {
         Self { unanswered, ..self }
     }
 
-    /// How many ended like this.
+    /// How many ended with this outcome.
     pub fn of(&self, evidence: Evidence) -> u64 {
         self.counts[evidence as usize]
     }
 
-    /// How many ended with an answer or a failure: the overtaken and cancelled ones have neither.
+    /// How many ended with an answer or a failure. Overtaken and cancelled attempts are not included.
     pub fn ended(&self) -> u64 {
         self.successes() + self.failures()
     }
@@ -89,7 +89,7 @@ impl FromIterator<(Evidence, u64)> for Traffic {
 pub enum Fault {
     /// Three connection failures in a row within a second.
     ConnectBurst,
-    /// [`OutlierDetection::consecutive_failures`] in a row, none of which brought a whole answer.
+    /// [`OutlierDetection::consecutive_failures`] in a row without any complete answer.
     Unanswered,
     /// [`OutlierDetection::consecutive_failures`] in a row.
     Consecutive,
@@ -98,8 +98,8 @@ pub enum Fault {
     /// [`OutlierDetection::overtaken_percent`] of the requests of the window were overtaken by an answer of another region
     /// at least twice as fast.
     Latency,
-    /// [`OutlierDetection::failure_percent`] of the requests of the window were overtaken and not answered for long after
-    /// that: they seem to be lost.
+    /// [`OutlierDetection::failure_percent`] of the requests of the window were overtaken and still not answered long
+    /// afterwards: the gateway probably lost them.
     Lost,
     /// No attempt ends while requests are in flight, and a probe is not answered either.
     Stalled,
@@ -117,7 +117,7 @@ impl Fault {
         Self::Stalled,
     ];
 
-    /// The word for it in metrics and logs.
+    /// The cause in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectBurst => "connect_burst",
@@ -130,12 +130,12 @@ impl Fault {
         }
     }
 
-    /// Whether probes see it too, so that they also see its end.
+    /// Whether probes fail too, so that passing probes show the recovery.
     pub fn shows_in_probes(self) -> bool {
         matches!(self, Self::ConnectBurst | Self::Stalled)
     }
 
-    /// Whether no request gets an answer: then nothing is lost by ejecting the gateway, as long as there is another.
+    /// Whether the gateway answers no request. Ejecting it loses nothing, as long as there is another.
     pub(super) fn is_total(self) -> bool {
         matches!(self, Self::ConnectBurst | Self::Unanswered | Self::Stalled)
     }
@@ -158,8 +158,8 @@ impl fmt::Display for Fault {
 /// The recent traffic of one gateway.
 ///
 /// The order of outcomes within one reading is unknown. A reading with a success in it ends a streak, so that a streak
-/// is never counted longer than it was. Overtaken attempts are no failures: they count in shares of the window only,
-/// never in a streak.
+/// is never counted longer than it was. Overtaken attempts are not failures: they count in the shares of the window
+/// only, never in a streak.
 #[derive(Clone, Debug)]
 pub(super) struct Detector {
     /// Failures since the last success, and since the last answer, good or bad.
@@ -182,8 +182,8 @@ impl Detector {
         }
     }
 
-    /// Takes in a reading, and gives the reason to eject the gateway, if there is one. Gives it again with every further
-    /// failure or overtaken attempt.
+    /// Adds a reading, and returns the reason to eject the gateway, if there is one. It returns the reason again with every
+    /// further failure or overtaken attempt.
     pub(super) fn observe(&mut self, traffic: &Traffic, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
         let counts = Counts {
             ended: traffic.ended(),
@@ -198,7 +198,7 @@ impl Detector {
         failed.or_else(|| self.latency(&counts, limits, now))
     }
 
-    /// What its failures show.
+    /// The fault shown by failures.
     fn failure(&self, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
         let in_a_row = u64::from(limits.consecutive_failures);
         if self.unconnected >= BURST {
@@ -214,8 +214,8 @@ impl Detector {
         }
     }
 
-    /// What its overtaken attempts show. The latest part of the window is enough, if it holds enough requests: what was
-    /// fast before does not make up for what is slow now.
+    /// The fault shown by overtaken attempts. The latest part of the window is enough if it holds enough requests: earlier
+    /// fast answers must not delay the ejection.
     fn latency(&self, fresh: &Counts, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
         let mut suffixes = self.window.suffixes(limits.window, now);
         if fresh.overtaken > 0 && suffixes.any(|counts| is_overtaken(&counts, limits)) {
@@ -276,7 +276,7 @@ fn is_losing(counts: &Counts, limits: &OutlierDetection) -> bool {
         && is_share(counts.unanswered, counts.requests(), limits.failure_percent)
 }
 
-/// Whether a part is at least so many percent of the whole; never with 0, which turns a rule off.
+/// Whether a part is at least this percentage of the whole. 0 turns the rule off.
 fn is_share(part: u64, whole: u64, percent: u8) -> bool {
     percent > 0 && part.saturating_mul(100) >= whole.saturating_mul(u64::from(percent))
 }

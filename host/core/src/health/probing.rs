@@ -1,4 +1,4 @@
-//! Active health checks: when a gateway is probed, and what its probes show.
+//! Active health checks: when a gateway is probed, and the results.
 
 use super::later;
 use crate::chance::spread;
@@ -13,9 +13,9 @@ const HURRY_MIN: Duration = Duration::from_millis(50);
 /// ... and no gateway ever more often than this.
 const PACE_MIN: Duration = Duration::from_millis(5);
 
-/// Requests may be stalled for so many times a usual probe before an unanswered one confirms it.
+/// An unanswered probe confirms a stall after this many times the usual round trip.
 const STALL_ROUND_TRIPS: u32 = 4;
-/// No probe confirms a stall before this.
+/// ... and not before this time.
 const STALL_MIN: Duration = Duration::from_millis(150);
 
 /// Why a probe failed.
@@ -23,21 +23,21 @@ const STALL_MIN: Duration = Duration::from_millis(150);
 pub enum ProbeFailure {
     /// No address, no route, or no connection in time.
     Unreachable,
-    /// The host refuses connections.
+    /// The host refused the connection.
     Refused,
-    /// The connection broke, or what came over it was not HTTP.
+    /// The connection broke, or the answer was not HTTP.
     Broken,
-    /// Connected, but no answer in time.
+    /// Connected, but the answer timed out.
     TimedOut,
     /// An answer with this status, which is not 2xx.
     Status(u16),
 }
 
 impl ProbeFailure {
-    /// The words for all of them, in the order of [`ProbeFailure::index`].
+    /// The reasons in metrics and logs, in the order of [`ProbeFailure::index`].
     pub const WORDS: [&str; 5] = ["unreachable", "refused", "protocol_error", "timeout", "bad_status"];
 
-    /// The word for it in metrics and logs.
+    /// The reason in metrics and logs.
     pub fn as_str(self) -> &'static str {
         Self::WORDS[self.index()]
     }
@@ -69,21 +69,21 @@ impl fmt::Display for ProbeFailure {
 /// How long a successful probe took, or why it failed.
 pub type ProbeResult = Result<Duration, ProbeFailure>;
 
-/// What a probe's end means.
+/// A change of state caused by a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// The unhealthy threshold is reached.
     Down(ProbeFailure),
-    /// The healthy threshold is reached after that.
+    /// The healthy threshold is reached after a failure.
     Up,
 }
 
 /// The probes of one gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Probing {
-    /// In a row.
+    /// Consecutive successes.
     passed: u32,
-    /// In a row.
+    /// Consecutive failures.
     failed: u32,
     /// How the last probe failed, since the unhealthy threshold was reached.
     down: Option<ProbeFailure>,
@@ -91,7 +91,7 @@ pub(super) struct Probing {
     due: Instant,
     last: Option<Instant>,
     ticket: Option<u64>,
-    /// So many more at the fast pace.
+    /// How many more probes use the short interval.
     hurry: u32,
 }
 
@@ -193,7 +193,7 @@ impl Probing {
         }
     }
 
-    /// The gateway is suspected: probes now, and so many at the fast pace.
+    /// The gateway is suspected: probe now, and send this many probes at the short interval.
     pub(super) fn hurry(&mut self, count: u32, check: &HealthCheck, now: Instant) {
         self.hurry = self.hurry.max(count);
         let soonest = self.last.map_or(now, |last| later(last, fast(check)).max(now));
@@ -207,7 +207,7 @@ impl Probing {
         Some(later(begun, usual.max(STALL_MIN).min(check.timeout)))
     }
 
-    /// Another check applies from now on. Without one, earlier probes no longer count.
+    /// Applies another health check. Without one, earlier probes no longer count.
     pub(super) fn reconfigure(&mut self, check: Option<&HealthCheck>, now: Instant) {
         self.due = now;
         if check.is_none() {

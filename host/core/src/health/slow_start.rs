@@ -3,11 +3,11 @@
 use super::{GatewayHealth, later};
 use std::time::{Duration, Instant};
 
-/// It begins with a tenth of its traffic and gets a tenth more with each of so many equal steps.
+/// A slow start begins with a tenth of the traffic and adds a tenth with each of this many equal steps.
 const STEPS: u16 = 9;
 const SHARE: u16 = GatewayHealth::FULL_SHARE / (STEPS + 1);
 
-/// A slow start under way.
+/// A slow start in progress.
 #[derive(Clone, Debug)]
 pub(super) struct SlowStart {
     since: Instant,
@@ -24,12 +24,12 @@ impl SlowStart {
         SHARE * (1 + self.step)
     }
 
-    /// Takes the step that is due. Whether it was the last one.
+    /// Advances to the step that is due. Returns whether it was the last one.
     pub(super) fn advance(&mut self, length: Duration, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.since).as_nanos();
         let step = (elapsed * u128::from(STEPS)).checked_div(length.as_nanos());
         let step = step.map_or(STEPS, |step| u16::try_from(step).unwrap_or(STEPS).min(STEPS));
-        // A longer slow start, newly configured, does not take back what was given.
+        // A longer slow start from a new configuration does not reduce the current share.
         self.step = self.step.max(step);
         self.step >= STEPS
     }

@@ -1,5 +1,5 @@
-//! Stall detection: requests are in flight and none ends. A gateway that accepts and never answers shows no failure until
-//! attempts time out; a probe that is not answered either confirms the stall sooner.
+//! Stall detection: requests are in flight and none ends. A gateway that accepts and never answers causes no failure until
+//! attempts time out. An unanswered probe confirms the stall sooner.
 
 use super::later;
 use super::outlier::Traffic;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 /// A stall is at least this long.
 const MIN: Duration = Duration::from_millis(200);
-/// A stall is at least so many times the usual time between two answers. If answers come independently, a gap of eight
+/// A stall is at least this many times the usual time between two answers. If answers come independently, a gap of eight
 /// times the mean is 1 in 3,000.
 const GAPS: u32 = 8;
-/// Answers the window must hold for there to be a usual time between them.
+/// The window must hold this many answers to compute a usual time between them.
 const BASIS: u64 = 10;
-/// Fewer requests in flight may just be slow ones.
+/// Fewer requests in flight may just be slow.
 const IN_FLIGHT: u32 = 3;
 
 /// Watches one gateway for a stall.
@@ -21,8 +21,8 @@ pub(super) struct StallWatch {
     in_flight: u32,
     /// When an attempt last ended, or nothing was in flight.
     progress: Instant,
-    /// When it becomes a stall, and when it has lasted so long that these may as well be long requests; both after
-    /// `progress`. `None` with too little traffic to say.
+    /// When a lack of progress becomes a stall, and when it has lasted so long that the requests may just be long. Both
+    /// are relative to `progress`. `None` with too little traffic.
     span: Option<(Duration, Duration)>,
     phase: Phase,
 }
@@ -31,9 +31,9 @@ pub(super) struct StallWatch {
 enum Phase {
     /// No stall.
     Watching,
-    /// A stall that a probe is to confirm.
+    /// A stall that waits for confirmation by a probe.
     Noticed,
-    /// A stall from which nothing follows any more.
+    /// A stall that is ignored.
     Dismissed,
 }
 
@@ -62,7 +62,7 @@ impl StallWatch {
         });
     }
 
-    /// Whether there is a stall that was not there before.
+    /// Whether a new stall begins.
     pub(super) fn begins(&mut self, now: Instant) -> bool {
         let Some((_, to)) = self.bounds().filter(|(from, _)| now >= *from) else {
             return false;
@@ -81,7 +81,7 @@ impl StallWatch {
         self.phase == Phase::Noticed && self.bounds().is_some() && confirmed.is_some_and(|at| now >= at)
     }
 
-    /// Nothing follows from the current stall.
+    /// Ignores the current stall.
     pub(super) fn dismiss(&mut self) {
         self.phase = Phase::Dismissed;
     }

@@ -1,4 +1,4 @@
-//! The gateways of one service, and what they share: their configuration, and a ceiling on ejections.
+//! The gateways of one service, and what they share: their configuration, and the ejection limit.
 
 use super::gateway::Gateway;
 use super::outlier::Fault;
@@ -8,7 +8,7 @@ use crate::slots::Slots;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// The part of a service's configuration that decides about the health of its gateways.
+/// The part of a service's configuration that health depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Criteria {
     pub(super) check: Option<HealthCheck>,
@@ -19,7 +19,7 @@ pub(super) struct Criteria {
 /// The other gateways of a gateway's service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peers {
-    /// One more gateway of the service may be ejected.
+    /// The ejection limit allows one more.
     pub(super) room: bool,
     /// Another one gets traffic.
     pub(super) others: bool,
@@ -28,10 +28,10 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Whether a gateway with this fault may be ejected. The last one that gets traffic stays while it answers most
-    /// requests. One that answers no request is ejected even beyond the ceiling, as long as another gets traffic; the
+    /// Whether a gateway with this fault may be ejected. The last one that gets traffic is kept while it answers
+    /// most requests. One that answers no request is ejected even beyond the limit, as long as another gets traffic. The
     /// last one of those is left to the probes. Without probes it is ejected too, so that panic mode tries all of them and
-    /// finds the one that is back.
+    /// finds the first one that recovers.
     pub(super) fn allow_ejection(self, fault: Fault) -> bool {
         match fault {
             Fault::FailureShare | Fault::Latency | Fault::Lost => self.room && self.others,
@@ -52,7 +52,7 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    /// A service as it is configured now, with what is known of its gateways.
+    /// A service with its current configuration, and the known health of its gateways.
     pub(super) fn new(service: &Service, known: Option<Self>, drained: &BTreeSet<RegionName>, now: Instant) -> Self {
         let criteria = Criteria {
             check: service.health_check.clone(),
@@ -104,7 +104,7 @@ impl Tracked {
         }
     }
 
-    /// Whether no gateway gets traffic: then they are probed more often.
+    /// Whether no gateway gets traffic. They are probed more often then.
     pub(super) fn is_lost(&self) -> bool {
         !self.gateways.iter().any(Gateway::is_in)
     }
@@ -124,7 +124,7 @@ impl Tracked {
         self.gateways.iter().filter(|gateway| gateway.is_ejected()).count()
     }
 
-    /// How many may be ejected at a time. One always may, and so may those that answer no request.
+    /// How many may be ejected at a time. One always may; gateways that answer no request are not limited.
     fn ceiling(&self) -> usize {
         let share = self.gateways.len() * usize::from(self.criteria.limits.max_ejection_percent) / 100;
         share.max(1)

@@ -1,4 +1,4 @@
-//! From probes, traffic and operators to a [`HealthView`]: a state machine without a clock.
+//! Combines probes, traffic and operators into a [`HealthView`]: a state machine without a clock.
 //!
 //! After every input, in this order: [`handle_timeout`](Tracker::handle_timeout), [`due_probes`](Tracker::due_probes),
 //! [`transitions`](Tracker::transitions), [`changed_view`](Tracker::changed_view); and again when
@@ -29,18 +29,18 @@ pub struct Tracker {
     changed: bool,
 }
 
-/// A probe to be made now. Its end goes to [`Tracker::probe_finished`], whatever it is.
+/// A probe to send now. Report every result to [`Tracker::probe_finished`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueProbe {
     /// Its number. Never the same for two probes.
     pub ticket: u64,
-    /// Whose probe it is, in the configuration of now.
+    /// Its gateway, in the current configuration.
     pub gateway: GatewayId,
     /// Where to connect.
     pub address: GatewayAddress,
-    /// What to ask.
+    /// The kind of probe.
     pub probe: Probe,
-    /// After which it has failed.
+    /// The probe fails after this time.
     pub timeout: Duration,
 }
 
@@ -61,8 +61,8 @@ impl Tracker {
         tracker
     }
 
-    /// Another configuration applies. What is known of a gateway stays when service, region and address do; drained
-    /// regions stay drained. Ask for probes and transitions before: they name gateways of the old configuration.
+    /// Applies another configuration. The health of a gateway is kept when service, region and address are the same;
+    /// drained regions stay drained. Read probes and transitions before: they refer to the old configuration.
     pub fn reconfigure(&mut self, config: &Config, now: Instant) {
         let mut old = std::mem::take(&mut self.services);
         for service in config.services() {
@@ -94,19 +94,19 @@ impl Tracker {
         }
     }
 
-    /// How a [`DueProbe`] ended. Probes of gateways that are no longer configured are ignored.
+    /// The result of a [`DueProbe`]. Probes of gateways that are no longer configured are ignored.
     pub fn probe_finished(&mut self, ticket: u64, result: ProbeResult, now: Instant) {
         let Some(id) = self.ids().find(|id| self.gateway(*id).probing.holds(ticket)) else {
             return;
         };
         let service = &mut self.services[id.service.index()];
         let cause = service.gateways[id.slot.index()].probe_finished(result, &service.criteria, now);
-        // Whatever the cause, the round trip may be news.
+        // The round trip may have changed even without a cause.
         self.settle(id, cause.unwrap_or(Cause::Evidence), now);
         self.find_isolation();
     }
 
-    /// An operator drains a region in all services. How many gateways it has; with none it is not remembered.
+    /// Drains a region in all services. Returns how many gateways it has; a region without gateways is not remembered.
     pub fn drain(&mut self, region: &RegionName, now: Instant) -> usize {
         let count = self.set_drained(region, true, now);
         if count > 0 {
@@ -123,13 +123,13 @@ impl Tracker {
         self.drained.extend(regions);
     }
 
-    /// The operator ends that; the region comes back in slow start. How many gateways it has.
+    /// Ends the drain; the region returns in slow start. Returns how many gateways it has.
     pub fn undrain(&mut self, region: &RegionName, now: Instant) -> usize {
         self.drained.remove(region);
         self.set_drained(region, false, now)
     }
 
-    /// The regions that are drained.
+    /// The drained regions.
     pub fn drained(&self) -> &BTreeSet<RegionName> {
         &self.drained
     }
@@ -140,13 +140,13 @@ impl Tracker {
         self.services.iter().filter_map(Tracked::poll_timeout).min()
     }
 
-    /// Time passes.
+    /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Instant) {
         for id in self.ids().collect::<Vec<_>>() {
             let service = &mut self.services[id.service.index()];
             let peers = service.peers(id.slot);
             let cause = service.gateways[id.slot.index()].handle_timeout(&service.criteria, peers, now);
-            // Whatever the cause, the share may be news.
+            // The share may have changed even without a cause.
             self.settle(id, cause.unwrap_or(Cause::WarmedUp), now);
         }
         self.begin_probes(now);
@@ -172,7 +172,7 @@ impl Tracker {
         HealthView::new(services.collect()).isolated_when(self.isolated)
     }
 
-    /// The view if it is not the one this returned before.
+    /// The view, if it changed since the last call.
     pub fn changed_view(&mut self) -> Option<HealthView> {
         std::mem::take(&mut self.changed).then(|| self.view())
     }
@@ -234,7 +234,7 @@ impl Tracker {
         }
     }
 
-    /// Whether this gateway has become unresponsive, or no longer is.
+    /// Updates whether this gateway is unresponsive.
     fn find_unresponsive(&mut self, id: GatewayId) {
         let service = &mut self.services[id.service.index()];
         let unresponsive = service.gateways[id.slot.index()].is_unresponsive();
@@ -246,7 +246,7 @@ impl Tracker {
         }
     }
 
-    /// With one address only, it is either end's network.
+    /// Updates whether this replica is isolated. With a single address, either end's network may be the cause.
     fn find_isolation(&mut self) {
         let mut gateways = self.services.iter().flat_map(|service| &service.gateways);
         let none = gateways.clone().all(|gateway| gateway.reached() == Some(false));
@@ -261,7 +261,7 @@ impl Tracker {
         &self.services[id.service.index()].gateways[id.slot.index()]
     }
 
-    /// All gateways, by indexes that are there.
+    /// The indexes of all gateways.
     fn ids(&self) -> impl Iterator<Item = GatewayId> {
         let counts = self.services.iter().map(|service| service.gateways.len());
         counts.enumerate().flat_map(|(service, count)| {

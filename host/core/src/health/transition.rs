@@ -9,7 +9,7 @@ use std::fmt;
 /// A gateway went from one state to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Which gateway, in the configuration of now.
+    /// The gateway, in the current configuration.
     pub gateway: GatewayId,
     /// Its state before.
     pub from: State,
@@ -22,7 +22,7 @@ pub struct Transition {
 /// Why a gateway's state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// Its first good answer.
+    /// Its first success.
     Evidence,
     /// Failed active health checks: [`unhealthy_threshold`](crate::config::HealthCheck::unhealthy_threshold) probes in a
     /// row, the last of them like this.
@@ -35,14 +35,14 @@ pub enum Cause {
     EjectionEnded,
     /// The end of its slow start.
     WarmedUp,
-    /// An operator's drain, or its end.
+    /// An operator drained it, or ended the drain.
     Operator,
     /// A new configuration.
     Configuration,
 }
 
 impl Cause {
-    /// The word for it in metrics and logs.
+    /// The cause in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Evidence => "first_answer",

@@ -15,13 +15,13 @@ pub(super) struct Window {
 /// Attempts counted in one step, or in several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// With an answer or a failure.
+    /// Attempts that ended with an answer or a failure.
     pub(super) ended: u64,
     /// Failures of the gateway.
     pub(super) failures: u64,
     /// Overtaken by the answer of another region.
     pub(super) overtaken: u64,
-    /// Overtaken, and not answered for long after that.
+    /// Overtaken, and not answered long afterwards either.
     pub(super) unanswered: u64,
 }
 
@@ -71,7 +71,7 @@ impl Window {
         self.suffixes(span, now).last().unwrap_or_default()
     }
 
-    /// The latest step of the window that ends now, the latest two, and so on up to all of it.
+    /// The sums of the latest step of the window that ends now, of the latest two, and so on up to the whole window.
     pub(super) fn suffixes(&self, span: Duration, now: Instant) -> impl Iterator<Item = Counts> {
         let latest = self.index(span, now);
         let mut sum = Counts::default();
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_of_many_windows_leaves_nothing_behind() {
+    fn counts_expire_after_any_gap() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let mut window = Window::new(start);

@@ -58,7 +58,7 @@ pub(super) fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     found
 }
 
-/// What stands between quotes, or the value itself. `None` for a quote alone.
+/// The text between quotes, or the value itself. `None` for a quote alone.
 fn unquoted(value: &[u8]) -> Option<&[u8]> {
     match value.strip_prefix(b"\"") {
         Some(quoted) => quoted.strip_suffix(b"\""),

@@ -1,6 +1,6 @@
 //! Request fields that describe the client's side of a request, and that gateways may believe.
 //!
-//! Servers that hand fields to applications as variables (CGI, WSGI, Rack, PHP) fold `-`, `_` and other punctuation
+//! Servers that pass fields to applications as variables (CGI, WSGI, Rack, PHP) fold `-`, `_` and other punctuation
 //! into one: `X_Forwarded_For` becomes the same variable as `X-Forwarded-For`. So a name is looked at as such a server
 //! would see it.
 
@@ -9,7 +9,7 @@ use super::{ClientAddress, ClientHeader};
 /// What a request field is about, as far as trust is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
-    /// Nothing that a proxy vouches for.
+    /// A field that carries no proxy information.
     Other,
     /// `X-Forwarded-*`: how the client reached the first proxy.
     XForwarded,

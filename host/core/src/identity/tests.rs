@@ -22,7 +22,7 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     lines.iter().map(line).collect()
 }
 
-/// The client behind the trusted proxy 10.0.0.1; `-` stands for the proxy itself, when the header tells nothing.
+/// The client behind the trusted proxy 10.0.0.1; `-` is the proxy itself, when the header has no address.
 #[track_caller]
 fn check(header: &ClientHeader, name: &'static str, lines: &[&str], expected: &str) {
     let policy = trusting(

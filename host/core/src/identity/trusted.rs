@@ -18,7 +18,7 @@ struct Range<T> {
 }
 
 impl TrustedProxies {
-    /// The set of these networks. A network of v4-mapped addresses counts as the IPv4 network it stands for.
+    /// The set of these networks. A network of v4-mapped addresses counts as the IPv4 network it maps.
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let mut v4 = Vec::new();
         let mut v6 = Vec::new();

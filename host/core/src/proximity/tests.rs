@@ -24,7 +24,7 @@ fn without_measurements_the_line_over_the_distance_is_left() {
         .from_place(johannesburg)
         .to(&RegionName::from("rio"), rio);
     assert_eq!(estimate, 5.0 + 0.0147 * johannesburg.distance_km(rio));
-    // A region that nobody measured, among others that were.
+    // A region without a measurement, among others with one.
     assert_eq!(
         atlantic()
             .from_place(johannesburg)
@@ -80,7 +80,7 @@ fn a_region_gives_no_evidence_of_itself() {
 }
 
 #[test]
-fn tables_that_do_not_fit_are_refused() {
+fn tables_that_do_not_fit_are_rejected() {
     let here = (RegionName::from("here"), point(0.0, 0.0));
     assert_eq!(
         RoundTrips::new(std::slice::from_ref(&here), &[1.0, 2.0]).unwrap_err(),

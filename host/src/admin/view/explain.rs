@@ -2,7 +2,7 @@
 
 use super::Location;
 use crate::explain::{Explained, Question};
-use portolan_core::decision::{RankedBy, Standing};
+use portolan_core::decision::{RankedBy, RegionExplanation};
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/explain`.
@@ -112,8 +112,8 @@ impl Explain {
     }
 }
 
-impl From<&Standing> for Candidate {
-    fn from(standing: &Standing) -> Self {
+impl From<&RegionExplanation> for Candidate {
+    fn from(standing: &RegionExplanation) -> Self {
         Self {
             region: standing.region.to_string(),
             rank: standing.rank,

@@ -26,21 +26,21 @@ pub(super) struct Script {
     pub(super) ledger: Arc<Ledger>,
 }
 
-/// What a gateway has seen, and what it is told besides its behaviour. Outlives its deaths.
+/// A gateway's counters and settings besides its behaviour. Kept while it is down.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) requests: AtomicU64,
     pub(super) posts: AtomicU64,
-    pub(super) spares_probes: AtomicBool,
-    pub(super) witness: OnceLock<Witness>,
+    pub(super) passes_probes: AtomicBool,
+    pub(super) on_request: OnceLock<OnRequest>,
 }
 
-/// Who is told of every request.
-pub(super) struct Witness(pub(super) Box<dyn Fn(&Parts) + Send + Sync>);
+/// Called for every request.
+pub(super) struct OnRequest(pub(super) Box<dyn Fn(&Parts) + Send + Sync>);
 
-impl fmt::Debug for Witness {
+impl fmt::Debug for OnRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Witness")
+        f.write_str("OnRequest")
     }
 }
 
@@ -50,8 +50,8 @@ impl Ledger {
         if head.method == Method::POST {
             self.posts.fetch_add(1, Relaxed);
         }
-        if let Some(witness) = self.witness.get() {
-            (witness.0)(head);
+        if let Some(on_request) = self.on_request.get() {
+            (on_request.0)(head);
         }
         self.requests.fetch_add(1, Relaxed) + 1
     }
@@ -60,9 +60,9 @@ impl Ledger {
 pub(super) async fn answer(mut script: Script, request: Request<Incoming>) -> Result<Response<Echo>, Broken> {
     let (head, body) = request.into_parts();
     let count = script.ledger.enter(&head);
-    let is_spared = script.ledger.spares_probes.load(Relaxed) && probe::is_one(&head);
+    let passes = script.ledger.passes_probes.load(Relaxed) && probe::is_one(&head);
     let behaviour = match *script.behaviour.borrow_and_update() {
-        _ if is_spared => Behaviour::Serve,
+        _ if passes => Behaviour::Serve,
         Behaviour::Flaky if count.is_multiple_of(10) => Behaviour::Fail,
         Behaviour::Lose if count.is_multiple_of(10) => Behaviour::Hang,
         behaviour => behaviour,

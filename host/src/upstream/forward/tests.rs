@@ -24,13 +24,13 @@ use tokio::time::sleep;
 /// How a gateway behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Script {
-    /// Answers with this status after so many milliseconds.
+    /// Answers with this status after this many milliseconds.
     Answers(u16, u64),
     /// Accepts, and never answers.
     Hangs,
     /// Refuses connections.
     Refuses,
-    /// Lets nobody connect.
+    /// Never accepts a connection.
     BlackHole,
     /// Closes the connection instead of answering.
     Closes,
@@ -335,7 +335,7 @@ async fn errors_are_counted_by_kind() {
         let service = Service::new(&[Cuts], Retry::default());
         assert_eq!(service.send(Method::GET).await.answer, Ok(200));
         assert_eq!((service.errors(0, Kind::Cut), service.count(0, Reset)), (1, 1));
-        // A status is no error of this kind.
+        // A status is not an error of this kind.
         let service = Service::new(&[Answers(503, 5), Answers(200, 5)], Retry::default());
         let got = service.send(Method::GET).await;
         assert_eq!(got.attempts, [(0, GatewayError), (1, Success)]);

@@ -1,7 +1,7 @@
 //! The chunked coding (RFC 9112, section 7.1): written for requests, read from responses.
 //!
-//! What is read is read strictly: a line that ends otherwise than in CR LF, or a size that is no hexadecimal number, might
-//! mean something else to somebody else.
+//! Reading is strict: a line that does not end in CR LF, or a size that is not a hexadecimal number, might
+//! be read differently by another recipient (request smuggling).
 
 use super::response::Malformed;
 use crate::upstream::fields;
@@ -13,10 +13,10 @@ use std::io::Write;
 #[cfg(test)]
 mod tests;
 
-/// Longest line of a chunk's size, with extensions, which mean nothing to us.
+/// Longest line of a chunk's size, with extensions, which are ignored.
 const MAX_LINE: usize = 4 * 1024;
 
-/// Most bytes of extensions in one body, so that nobody sends them instead of content.
+/// Most bytes of chunk extensions in one body, against abuse (RFC 9112, section 7.1.1).
 const MAX_EXTENSIONS: usize = 16 * 1024;
 
 /// Most bytes of trailers.
@@ -38,7 +38,7 @@ enum Next {
     /// A line with a size.
     #[default]
     Size,
-    /// So many bytes, at least one.
+    /// This many bytes of data, at least one.
     Data(u64),
     /// The end of the chunk's line.
     LineEnd,
@@ -98,7 +98,7 @@ impl Chunks {
         let line = read[..end].strip_suffix(b"\r").ok_or(Malformed::Chunks)?;
         let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (digits, extension) = line.split_at(digits);
-        // Some senders fill up with spaces; nobody takes those for anything else.
+        // Some senders pad with spaces, which is unambiguous.
         let blank = extension.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let is_sound = matches!(extension[blank..], [] | [b';', ..]);
         if !is_sound || extension.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {

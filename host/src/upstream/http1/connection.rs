@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection to a gateway. It has no task of its own: whoever uses it polls it.
+//! One HTTP/1.1 connection to a gateway. It has no task of its own: its user polls it.
 //!
 //! A request therefore runs as one task from the client's socket to the gateway's and back. Nothing is handed from task
 //! to task, and dropping the request closes the connection: the gateway sees that a client has gone away.
@@ -32,7 +32,7 @@ const READ_BYTES: (usize, usize) = (8 * 1024, 64 * 1024);
 pub(in crate::upstream) struct Connection {
     stream: Transport,
     upload: Upload,
-    /// What was read and not yet taken.
+    /// Data that was read and not yet consumed.
     read: BytesMut,
     /// How much is read at a time.
     read_size: usize,

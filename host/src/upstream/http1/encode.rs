@@ -12,7 +12,7 @@ pub(in crate::upstream) fn head(request: &Outbound<'_>, host: Option<&HeaderValu
         host.map_or(request.authority().as_bytes(), HeaderValue::as_bytes),
     );
     request.fields(to);
-    if request.takes_trailers() {
+    if request.accepts_trailers() {
         to.field(b"connection", b"te");
     }
     match request.framing() {

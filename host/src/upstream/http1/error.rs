@@ -1,26 +1,26 @@
-//! What can go wrong with an exchange.
+//! Errors of an exchange.
 
 use super::response::Malformed;
 use crate::vitals::UpstreamError;
 use std::io;
 use thiserror::Error;
 
-/// Why a connection brought no response, or not all of it.
+/// Why a response is missing or incomplete.
 #[derive(Debug, Error)]
 pub(in crate::upstream) enum ExchangeError {
     /// Nothing of the request was sent.
     #[error("the connection was closed before anything was sent")]
     Unsent,
-    /// It broke before anything of a response came: perhaps it was being closed while we wrote.
+    /// It broke before any byte of a response: it may have been closing while the request was written.
     #[error("the connection was closed without a response")]
     Unanswered(#[source] Option<io::Error>),
     /// It broke in the middle.
     #[error("the connection was closed in the middle of the response")]
     Cut(#[source] Option<io::Error>),
-    /// The client did not send its body.
+    /// The client's body failed.
     #[error("the client did not send its body")]
     Abandoned,
-    /// What came is no response.
+    /// The response is malformed.
     #[error("malformed response")]
     Malformed(#[from] Malformed),
 }

@@ -2,9 +2,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`connection`] | one connection: an exchange at a time, polled by whoever uses it |
+//! | [`connection`] | one connection: an exchange at a time, polled by its user |
 //! | [`encode`] | the head of a request |
-//! | `error` | what can go wrong |
+//! | `error` | errors |
 //! | `upload` | the request as it is written |
 //! | [`response`] | the head of a response, parsed and checked |
 //! | `chunks` | the chunked coding |

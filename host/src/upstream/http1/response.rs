@@ -1,7 +1,7 @@
-//! The head of a gateway's response: parsed, checked, and freed of what ends here, in one pass.
+//! The head of a gateway's response: parsed, validated, and stripped of hop-by-hop fields, in one pass.
 //!
-//! Its framing must leave no doubt (RFC 9112, section 6.3): where another reader might see another end of the message,
-//! it is malformed.
+//! Its framing must be unambiguous (RFC 9112, section 6.3): a head that another recipient might frame differently is
+//! malformed.
 
 use crate::upstream::fields;
 use arrayvec::ArrayVec;
@@ -38,11 +38,11 @@ pub(in crate::upstream) struct Head {
 /// How the body of a response is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum Ends {
-    /// After so many bytes; 0 when there is none.
+    /// By its length in bytes; 0 without a body.
     Length(u64),
-    /// As the chunked coding says.
+    /// By the chunked coding.
     Chunked,
-    /// With the connection.
+    /// By the end of the connection.
     Closed,
 }
 
@@ -102,13 +102,13 @@ pub(in crate::upstream) fn parse(
         }
         match code {
             101 => return Err(Malformed::Switching),
-            // Interim responses are for us (RFC 9110, section 15.2).
+            // The proxy consumes interim responses (RFC 9110, section 15.2).
             100..=199 if *interim == MAX_INTERIM => return Err(Malformed::Interim),
             100..=199 => {
                 *interim += 1;
                 read.advance(length);
             }
-            // Nobody agrees on what other numbers mean (RFC 9110, section 15).
+            // Other numbers are invalid (RFC 9110, section 15).
             ..100 | 600.. => return Err(Malformed::Syntax(httparse::Error::Status)),
             _ => {
                 let mut places = ArrayVec::<Place, MAX_FIELDS>::new();
@@ -121,7 +121,7 @@ pub(in crate::upstream) fn parse(
     }
 }
 
-/// Where a field stands in the head, which is shorter than 64 KiB: this is made for every response, and small.
+/// The position of a field in the head, which is shorter than 64 KiB: this is made for every response, and small.
 #[derive(Clone, Copy)]
 struct Place {
     name: (u16, u16),
@@ -193,7 +193,7 @@ fn head_of(
     })
 }
 
-/// What a head tells of its body's framing.
+/// The framing fields of a head.
 #[derive(Default)]
 struct Framing {
     is_chunked: bool,
@@ -228,7 +228,7 @@ impl Framing {
         Ok(self.length.filter(|_| parts > 1).map(HeaderValue::from))
     }
 
-    /// Whether it tells of a body.
+    /// Whether it announces a body.
     fn has_body(&self) -> bool {
         self.is_chunked || self.length.is_some_and(|length| length > 0)
     }
@@ -245,7 +245,7 @@ impl Framing {
 }
 
 /// Removes the fields that the lines of `Connection` name, and says whether the connection stays open (RFC 9112, section
-/// 9.3): `close` wins wherever it stands.
+/// 9.3): `close` wins at any position.
 fn end_named(headers: &mut HeaderMap, connection: &[&[u8]], version: u8) -> bool {
     let (mut keeps_open, mut closes) = (version == 1, false);
     for token in connection.iter().copied().flat_map(fields::tokens) {
@@ -262,8 +262,8 @@ fn end_named(headers: &mut HeaderMap, connection: &[&[u8]], version: u8) -> bool
     keeps_open && !closes
 }
 
-/// Fields that are for everybody on the way, so that `Connection` must not name them (RFC 9110, section 7.6.1). A gateway
-/// that does so is wrong; without them its response would be taken for another one, or be kept by caches.
+/// End-to-end fields, which `Connection` must not name (RFC 9110, section 7.6.1). A gateway that does so is wrong: without
+/// them its response could be misread, or stored by caches.
 fn is_for_all(name: &HeaderName) -> bool {
     let for_all = [
         header::CONTENT_LENGTH,

@@ -1,4 +1,4 @@
-//! A request on its way to a gateway.
+//! A request as it is written to a gateway.
 
 use super::{chunks, encode};
 use crate::upstream::replay::{Framing, RequestBody};
@@ -11,13 +11,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
-/// So much is gathered before it is written. A larger piece of a body is written from where it is.
+/// Data is gathered up to this size before it is written. Larger pieces of a body are written without copying.
 const GATHERED: usize = 16 * 1024;
 
-/// So much memory is kept for the next request while a connection is idle: enough for nearly every head.
+/// The buffer of an idle connection keeps this capacity: enough for nearly every head.
 const KEPT: usize = 4 * 1024;
 
-/// What of a request is still to be written. The buffer is used again by the next one.
+/// The part of a request that is still to be written. The next request reuses the buffer.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Upload {
     gathered: Vec<u8>,
@@ -38,9 +38,9 @@ enum State {
     /// The body goes on.
     #[default]
     Reading,
-    /// All of it was taken, and is perhaps still to be written.
+    /// All of it was read from the body, and may still have to be written.
     Read,
-    /// The client did not send its body.
+    /// The client's body failed.
     Abandoned,
     /// A write failed.
     Failed(Option<io::Error>),
@@ -91,7 +91,7 @@ impl Upload {
         matches!(self.state, State::Read) && self.is_written()
     }
 
-    /// Whether the client did not send its body: no fault of the gateway.
+    /// Whether the client's body failed: not an error of the gateway.
     pub(in crate::upstream) fn is_abandoned(&self) -> bool {
         matches!(self.state, State::Abandoned)
     }
@@ -180,7 +180,7 @@ impl Upload {
         self.close(State::Read);
     }
 
-    /// There is no more to take: what is kept of the body is not needed here any longer.
+    /// The body was read to its end: the reader is released.
     fn close(&mut self, state: State) {
         self.body = RequestBody::Empty;
         self.state = state;

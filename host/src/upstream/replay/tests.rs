@@ -61,7 +61,7 @@ async fn what_was_read_is_read_again_with_its_trailers() {
         for _ in 0..3 {
             let (text, trailers) = read(&mut body.reader()).await.expect("whole");
             assert_eq!((&*text, trailers.expect("trailers").len()), ("hello world", 1));
-            assert!(body.is_at_hand() && matches!(body.upload(), Upload::Ended(_)));
+            assert!(body.is_complete() && matches!(body.upload(), Upload::Ended(_)));
         }
         assert_eq!(body.bytes_read(), 11, "it was read from the client once");
     })
@@ -80,7 +80,7 @@ async fn a_second_reading_goes_on_where_the_first_one_stopped() {
         assert_eq!(frame.into_data().expect("data"), "hello");
         drop(first);
         assert_eq!(
-            (body.upload(), body.is_replayable(), body.is_at_hand()),
+            (body.upload(), body.is_replayable(), body.is_complete()),
             (Upload::Waiting, true, false)
         );
         let mut second = body.reader();
@@ -101,7 +101,7 @@ async fn a_body_over_the_limit_is_sent_once() {
     let request = format!("{CHUNKED}5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
     with_body(&request, 10, async |body, _| {
         assert_eq!(read(&mut body.reader()).await.expect("whole").0, "hello world");
-        assert!(!body.is_replayable() && !body.is_at_hand());
+        assert!(!body.is_replayable() && !body.is_complete());
     })
     .await;
 }
@@ -120,7 +120,7 @@ async fn a_body_that_breaks_stays_broken() {
 
 /// Time passes only while the client is asked.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_stops_sending_is_told_so() {
+async fn a_client_that_stops_sending_times_out() {
     let request = format!("{CHUNKED}5\r\nhello\r\n");
     with_body(&request, 100, async |body, _| {
         tokio::time::advance(10 * IDLE).await;
@@ -134,13 +134,13 @@ async fn a_client_that_stops_sending_is_told_so() {
 #[tokio::test]
 async fn no_body_is_no_body() {
     with_body("GET / HTTP/1.1\r\nhost: a\r\n\r\n", 0, async |body, _| {
-        assert!(body.is_at_hand() && body.reader().is_end_stream());
+        assert!(body.is_complete() && body.reader().is_end_stream());
         assert_eq!(
             (body.upload(), body.framing(&HeaderMap::new())),
             (Upload::None, Framing::None)
         );
-        let said = HeaderMap::from_iter([(header::CONTENT_LENGTH, 0.into())]);
-        assert_eq!(body.framing(&said), Framing::Length(0));
+        let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, 0.into())]);
+        assert_eq!(body.framing(&headers), Framing::Length(0));
     })
     .await;
 }

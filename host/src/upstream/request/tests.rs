@@ -187,7 +187,7 @@ fn an_odd_option_of_the_connection_hides_no_other() {
 }
 
 #[test]
-fn a_client_that_takes_trailers_is_known_to() {
+fn te_trailers_is_recognised() {
     let lines = lines(&[("te", "gzip, Trailers"), ("connection", "TE")]);
     assert_has(&lines, "te: trailers");
     assert_has(&lines, "connection: te");
@@ -274,7 +274,7 @@ fn the_peer_is_the_last_one_in_x_forwarded_for() {
 }
 
 #[test]
-fn via_tells_every_hop() {
+fn via_lists_every_hop() {
     let mut parts = parts(Method::GET, "/", &[("host", "a"), ("via", "1.0 before")]);
     parts.version = Version::HTTP_10;
     let lines = written(&parts, &untrusted(), Framing::None, None);
@@ -307,7 +307,7 @@ fn a_sound_trace_goes_on_and_another_begins() {
 }
 
 #[test]
-fn the_body_is_delimited_by_us_whatever_the_client_wrote() {
+fn the_proxy_sets_the_framing_of_the_body() {
     let fields = [("host", "a"), ("content-length", "3"), ("transfer-encoding", "chunked")];
     let parts = parts(Method::POST, "/", &fields);
     let count = |framing| {

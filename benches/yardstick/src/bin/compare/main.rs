@@ -51,7 +51,7 @@ struct Arguments {
     /// Only contenders whose name contains this; the Portolan of --binary always runs
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
-    /// The smallest difference that matters, in percent: what cannot tell that much is called noise
+    /// The smallest difference that matters, in percent: results that cannot resolve it are reported as noise
     #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
     resolution: f64,
     /// Write every round and the summary to a file as JSON

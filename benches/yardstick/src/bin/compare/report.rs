@@ -62,7 +62,7 @@ struct Summary {
     to_nginx: Option<Ratio>,
     /// To [`REFERENCE`].
     to_portolan: Ratio,
-    /// What the last ratio tells, in words.
+    /// The last ratio in words.
     verdict: String,
 }
 
@@ -184,12 +184,12 @@ fn verdict(ratios: &[f64], resolution: f64) -> String {
     let percent = |ratio: f64| format!("{:.1} %", ratio * 100.0);
     let change = median(ratios) - 1.0;
     match judge(ratios, resolution) {
-        Verdict::TooFewRounds => "too few rounds to tell: 6 or more are needed".to_owned(),
+        Verdict::TooFewRounds => "too few rounds: 6 or more are needed".to_owned(),
         Verdict::Differs if change > 0.0 => format!("{} more", percent(change)),
         Verdict::Differs => format!("{} less", percent(-change)),
         Verdict::SameWithin(reach) => format!("no difference, within {}", percent(reach)),
         Verdict::TooNoisy(reach) => format!(
-            "TOO NOISY to tell {}: the interval reaches {} from 1; take more rounds, or a quieter machine",
+            "TOO NOISY to resolve {}: the interval reaches {} from 1; take more rounds, or a quieter machine",
             percent(resolution),
             percent(reach)
         ),

@@ -1,4 +1,4 @@
-//! What the counts were when somebody last looked at them.
+//! The accepted counts.
 
 use crate::scenario::Counts;
 use anyhow::{Context, Result};

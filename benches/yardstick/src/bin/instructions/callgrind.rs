@@ -1,4 +1,4 @@
-//! Portolan under callgrind, which is told from outside when to count.
+//! Portolan under callgrind, with counting switched on and off from outside.
 
 use anyhow::{Context, Result, bail};
 use portolan_yardstick::process::Server;

@@ -34,7 +34,7 @@ struct Arguments {
     /// Requests of each count
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: u32,
-    /// Counts of each scenario, of which the lowest is taken: what runs besides only adds
+    /// Counts of each scenario, of which the lowest is used: other load only adds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeats: u32,
     /// Only scenarios whose name contains this

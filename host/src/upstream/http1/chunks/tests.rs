@@ -37,7 +37,7 @@ fn trailers_come_with_the_end_but_for_those_that_say_how_to_read() {
 }
 
 #[test]
-fn what_might_be_read_otherwise_is_refused() {
+fn ambiguous_chunks_are_rejected() {
     for text in [
         &b"5\nhello\r\n0\r\n\r\n"[..],
         b"5\r\nhello\n0\r\n\r\n",

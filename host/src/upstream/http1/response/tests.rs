@@ -54,7 +54,7 @@ fn the_end_of_a_body_is_where_its_head_says() {
     let to_head = parse_all("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", &Method::HEAD);
     let to_head = to_head.expect("sound").expect("whole");
     assert_eq!(to_head.ends, Ends::Length(0));
-    assert_eq!(to_head.headers["content-length"], "7", "HEAD tells what GET would");
+    assert_eq!(to_head.headers["content-length"], "7", "HEAD has the length of GET");
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn a_region_that_answers_badly_is_not_unresponsive() {
 
 #[test]
 fn a_health_check_that_never_passed_makes_no_region_unresponsive() {
-    // A wrong path that hangs, before gateways that take their time: requests must have the time they need.
+    // A wrong probe path that hangs, and slow gateways: requests must keep their full timeout.
     let mut sim = Sim::new(&shop(2, |_| {}));
     sim.fates.fill(Fate::Hangs);
     sim.run(Duration::from_secs(20));
@@ -250,7 +250,7 @@ fn all_down_and_back_again() {
     });
     sim.run(Duration::from_secs(20));
     sim.fates.fill(Fate::Well(5));
-    // Panic mode sends requests meanwhile. Nobody else is left, so that all are probed four times as often.
+    // Panic mode sends requests meanwhile. No gateway is in rotation, so all are probed four times as often.
     sim.wait(millis(600), |sim| sim.state(2) == Warming);
     sim.wait(Duration::from_secs(15), |sim| {
         (0..3).all(|slot| sim.state(slot) == Healthy)
@@ -263,7 +263,7 @@ fn a_replica_that_lost_its_own_network_says_so() {
     assert!(!sim.tracker.view().is_isolated());
     sim.fates.fill(Fate::Gone);
     sim.wait(Duration::from_secs(2), |sim| sim.tracker.view().is_isolated());
-    // One that refuses is there: the network is not the reason.
+    // A host that refuses connections is reachable: the network is not the cause.
     sim.fates[2] = Fate::Dead;
     sim.wait(Duration::from_secs(1), |sim| !sim.tracker.view().is_isolated());
 }

@@ -159,7 +159,7 @@ fn a_gateway_still_sick_when_its_time_is_over_stays_out() {
     sim.wait_for(0, Unhealthy, millis(100));
     sim.run(seconds(200));
     assert_eq!(states(&sim, 0), [Healthy, Unhealthy]);
-    // Its ejection is over and holds nobody else's place: probes alone keep it out.
+    // Its ejection is over and no longer counts against the limit: only probes keep it unhealthy.
     sim.fates[1] = Fate::Partly(50);
     sim.wait_for(1, Unhealthy, seconds(2));
     sim.fates[0] = Fate::Well(5);

@@ -19,23 +19,23 @@ const TICK: Duration = Duration::from_millis(100);
 /// How a gateway behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fate {
-    /// Answers after so many milliseconds.
+    /// Answers after this many milliseconds.
     Well(u64),
     /// Refuses connections.
     Dead,
-    /// Accepts and never answers, or drops every packet: the same to whoever waits.
+    /// Accepts and never answers, or drops every packet: requests see no difference.
     Hangs,
     /// Answers everything, probes too, with 503.
     Sick,
-    /// Answers probes well, and so many requests in a hundred with 503.
+    /// Passes probes, and answers this percentage of requests with 503.
     Partly(u64),
-    /// Answers probes well, and requests not at all.
+    /// Passes probes, and never answers requests.
     Fooling,
-    /// Answers probes well, and requests after so many milliseconds; another region overtakes it.
+    /// Passes probes, and answers requests after this many milliseconds; another region overtakes it.
     Slow(u64),
-    /// Answers probes well, and so many requests in a hundred so slowly that another region overtakes it.
+    /// Passes probes, and answers this percentage of requests so slowly that another region overtakes it.
     PartlySlow(u64),
-    /// Answers probes well, and so many requests in a hundred never; another region overtakes it.
+    /// Passes probes, and never answers this percentage of requests; another region overtakes it.
     Losing(u64),
     /// No route to it.
     Gone,
@@ -72,7 +72,7 @@ pub(super) fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// A service named `shop` with so many regions, as configured by default.
+/// A service named `shop` with this many regions and default settings.
 pub(super) fn shop(regions: usize, change: impl FnOnce(&mut ServiceParts)) -> Config {
     let mut parts = ServiceParts::new("shop", (0..regions).map(gateway).collect());
     change(&mut parts);
@@ -214,7 +214,7 @@ impl Sim {
             .extend(self.tracker.transitions().into_iter().map(|it| (elapsed, it)));
         assert!(
             self.tracker.poll_timeout().is_none_or(|next| next > self.now),
-            "time stands still"
+            "time does not advance"
         );
     }
 
