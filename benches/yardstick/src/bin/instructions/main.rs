@@ -32,10 +32,10 @@ struct Arguments {
     #[arg(long, value_name = "TEXT", default_value = "release")]
     build: String,
     /// Requests of each count
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: u32,
     /// Counts of each scenario, of which the lowest is used: other load only adds
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeats: u32,
     /// Only scenarios whose name contains this
     #[arg(long, value_name = "TEXT")]
