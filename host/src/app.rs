@@ -1,4 +1,4 @@
-//! Putting it together: binds, loads, spawns; and takes down again in order.
+//! Startup and shutdown: binds, loads, spawns; and stops everything in order.
 
 mod control;
 mod instance;
@@ -25,7 +25,7 @@ use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::Rejections;
 use control::{Control, Health};
-use instance::Instance;
+use instance::RunningInstance;
 use signals::Signal;
 pub use signals::Signals;
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ use supervisor::Supervisor;
 use thiserror::Error;
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
-use workers::Crew;
+use workers::WorkerThreads;
 
 /// How long closing connections may take when the program ends at once.
 const CUT_OFF: Duration = Duration::from_secs(1);
@@ -152,7 +152,7 @@ impl App {
         let (reporter, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board));
         let supervisor = Supervisor::default();
         let (alive, workers_alive) = mpsc::channel(1);
-        let crew = Crew {
+        let worker_threads = WorkerThreads {
             workers,
             tables: Arc::clone(&tables),
             engine: engine.clone(),
@@ -166,14 +166,14 @@ impl App {
             alive,
         };
         engine.begin_serving();
-        let threads = crew.start()?;
-        drop(crew);
+        let threads = worker_threads.start()?;
+        drop(worker_threads);
         listeners.commit(prepared, Instant::now());
 
         let (updates, inbox) = mpsc::unbounded_channel();
         let (orders, order_inbox) = mpsc::channel(16);
         let (health_orders, health_inbox) = mpsc::channel(ORDERS);
-        let instance = Arc::new(Instance {
+        let instance = Arc::new(RunningInstance {
             started: SystemTime::now(),
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
@@ -294,7 +294,7 @@ impl App {
     /// Loads the configuration and all it names again, looks all names up anew, and reopens the logs.
     pub fn reload(&self) {
         self.resolver.refresh();
-        // A full queue holds orders to do just this.
+        // A full queue already holds orders to reload.
         let _ = self.orders.try_send(reload::Order::Reload);
         self.reopen_logs();
     }

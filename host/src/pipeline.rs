@@ -6,10 +6,10 @@ use crate::decide::{self, Decided, Inquiry};
 use crate::message::{self, RequestHead};
 use crate::record::{Recorded, RequestRecord};
 use crate::respond::{self, Body, RequestError};
-use crate::server::{Handler, Unread};
+use crate::server::{Handler, UnreadableRequest};
 use crate::table::{Pin, Routed};
 use crate::upstream::{Forwarder, Forwarding, Outbound, ReplayBody, UpstreamBody};
-use crate::vitals::Ending;
+use crate::vitals::RequestOutcome;
 use crate::worker::Worker;
 use http::request::Parts;
 use http::{Request, Response};
@@ -35,7 +35,7 @@ impl Handler for Worker {
             let response = match answer(&self, &arrival, (&parts, body), &mut record).await {
                 Ok(response) => response,
                 Err(error) => {
-                    record.rejected(error.ending(), error.reason());
+                    record.rejected(error.outcome(), error.reason());
                     error.response()
                 }
             };
@@ -43,8 +43,8 @@ impl Handler for Worker {
         }
     }
 
-    fn unread(&self, arrival: &Arrival, unread: Unread) {
-        RequestRecord::<Pin>::unread(&self.recorder, arrival.client(), unread.reason, unread.status);
+    fn unreadable(&self, arrival: &Arrival, unreadable: UnreadableRequest) {
+        RequestRecord::<Pin>::unreadable(&self.recorder, arrival.client(), unreadable.reason, unreadable.status);
     }
 
     fn max_connections(&self, listener: &ListenerId) -> u32 {
@@ -76,7 +76,7 @@ async fn answer(
     // Pin: from here on, everything seen belongs together.
     let table = worker.pins.pin();
     if let Some(answer) = worker.front_door.answer(&table.settings, parts, head.path) {
-        record.ended(Ending::Probe);
+        record.ended(RequestOutcome::Probe);
         return Ok(answer);
     }
     let listener = table.listener(&arrival.listener).ok_or(RequestError::NoRoute)?;
@@ -125,7 +125,7 @@ async fn answer(
             Ok(response)
         }
         Err(error) => {
-            record.rejected(error.ending(), error.reason());
+            record.rejected(error.outcome(), error.reason());
             let mut response = error.response();
             let word = error.reason().map_or("", |reason| reason.as_str());
             respond::explain(response.headers_mut(), None, &format_args!("{word}; {reason}"));

@@ -10,7 +10,7 @@ use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
-use crate::vitals::{Ending, Reason, Rejections, Vitals};
+use crate::vitals::{Reason, Rejections, RequestOutcome, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
@@ -44,22 +44,22 @@ pub trait TableView {
     /// The counters of one of its gateways.
     fn gateway(&self, id: ServiceId, slot: Slot) -> Option<&Vitals>;
 
-    /// What a service's plugin calls a reason it gave.
+    /// The plugin's name for a reason.
     fn plugin_reason(&self, id: ServiceId, reason: u16) -> Option<&str>;
 }
 
-/// What is known of a request so far. Recorded when it is dropped.
+/// The record of a request so far. Recorded when it is dropped.
 #[derive(Debug)]
 pub struct RequestRecord<L: TableView> {
     recorder: Rc<Recorder>,
-    /// Where they stay: the record moves with the response, from hand to hand.
-    facts: Box<Facts>,
+    /// Boxed: the record moves with the response.
+    data: Box<RequestData>,
     table: Option<L>,
 }
 
-/// What happened, as plain values.
+/// The data of a request, as plain values.
 #[derive(Debug)]
-struct Facts {
+struct RequestData {
     begun: Instant,
     /// Kept only for the access log; cloning them copies references.
     asked: Option<Box<Asked>>,
@@ -73,14 +73,14 @@ struct Facts {
     withheld: Option<GaveUp>,
     status: Option<StatusCode>,
     first_byte: Option<Duration>,
-    ending: Option<Ending>,
+    outcome: Option<RequestOutcome>,
     /// Why it was rejected, if it was.
     reason: Option<Reason>,
     received: u64,
     sent: u64,
 }
 
-/// What was asked for.
+/// The request line and Host.
 #[derive(Debug)]
 struct Asked {
     method: Method,
@@ -88,7 +88,7 @@ struct Asked {
     host: Option<HeaderValue>,
 }
 
-/// What of a decision is recorded.
+/// The recorded part of a decision.
 #[derive(Clone, Copy, Debug)]
 struct Decided {
     generation: Generation,
@@ -118,7 +118,7 @@ impl Recorder {
 }
 
 impl<L: TableView> RequestRecord<L> {
-    /// The record of a request that came now, from this client as far as is known.
+    /// The record of a request received now, from this client as far as is known.
     pub fn begin(recorder: &Rc<Recorder>, request: &Parts, client: ClientIdentity, now: Instant) -> Self {
         let asked = recorder.log.is_some().then(|| {
             Box::new(Asked {
@@ -132,10 +132,10 @@ impl<L: TableView> RequestRecord<L> {
     }
 
     /// Records a request that could not be read and was answered with this status, or not at all.
-    pub fn unread(recorder: &Rc<Recorder>, client: ClientIdentity, reason: Reason, status: Option<StatusCode>) {
+    pub fn unreadable(recorder: &Rc<Recorder>, client: ClientIdentity, reason: Reason, status: Option<StatusCode>) {
         let mut record = Self::new(recorder, None, false, client, Instant::now());
-        record.facts.status = status;
-        record.rejected(Ending::Refused, Some(reason));
+        record.data.status = status;
+        record.rejected(RequestOutcome::Rejected, Some(reason));
     }
 
     fn new(
@@ -147,7 +147,7 @@ impl<L: TableView> RequestRecord<L> {
     ) -> Self {
         Self {
             recorder: Rc::clone(recorder),
-            facts: Box::new(Facts {
+            data: Box::new(RequestData {
                 begun: now,
                 asked,
                 is_head,
@@ -160,7 +160,7 @@ impl<L: TableView> RequestRecord<L> {
                 withheld: None,
                 status: None,
                 first_byte: None,
-                ending: None,
+                outcome: None,
                 reason: None,
                 received: 0,
                 sent: 0,
@@ -171,12 +171,12 @@ impl<L: TableView> RequestRecord<L> {
 
     /// When it came.
     pub fn begun(&self) -> Instant {
-        self.facts.begun
+        self.data.begun
     }
 
-    /// The client turned out to be this one.
+    /// Sets the client's identity.
     pub fn identified(&mut self, client: ClientIdentity) {
-        self.facts.client = client;
+        self.data.client = client;
     }
 
     /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
@@ -185,90 +185,90 @@ impl<L: TableView> RequestRecord<L> {
             let digits = traceparent
                 .get(3..35)
                 .and_then(|digits| std::str::from_utf8(digits).ok());
-            self.facts.trace = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+            self.data.trace = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
         }
     }
 
     /// What was decided now by which table, and how much of the time since the request came the plugin took.
     pub fn decided(&mut self, table: L, decision: &Decision, now: Instant, plugin: Option<Duration>) {
-        self.facts.client = decision.client;
-        self.facts.country = decision.location.place.country;
-        self.facts.decided = Some(Decided {
+        self.data.client = decision.client;
+        self.data.country = decision.location.place.country;
+        self.data.decided = Some(Decided {
             generation: decision.generation,
             service: decision.service,
             cause: decision.cause(),
-            took: now.saturating_duration_since(self.facts.begun),
+            took: now.saturating_duration_since(self.data.begun),
             plugin,
         });
         self.table = Some(table);
     }
 
-    /// What became of forwarding it, with so many bytes of its body read.
+    /// The result of forwarding it, with this many bytes of its body read.
     pub fn forwarded(&mut self, forwarded: &Forwarded, received: u64) {
         for attempt in &forwarded.attempts {
             self.attempted(attempt.slot, attempt.evidence);
         }
-        self.facts.received = received;
+        self.data.received = received;
         match &forwarded.result {
             Ok(_) => {
                 if let Some(last) = forwarded.attempts.last() {
                     self.answered(last.slot, forwarded.at);
                 }
             }
-            Err(ForwardError::GaveUp { reason, .. }) => self.facts.withheld = Some(*reason),
+            Err(ForwardError::GaveUp { reason, .. }) => self.data.withheld = Some(*reason),
             Err(ForwardError::ClientBody(_)) => {}
         }
     }
 
     /// An attempt ended like this.
     fn attempted(&mut self, slot: Slot, evidence: Evidence) {
-        // Forwarding tells no more attempts than there is room for. If it did, the log would miss one.
-        let _ = self.facts.attempts.try_push(Attempt { slot, evidence });
+        // Forwarding reports no more attempts than there is room for; one too many would be missing in the log.
+        let _ = self.data.attempts.try_push(Attempt { slot, evidence });
     }
 
     /// The head of the response to be delivered came from this region.
     fn answered(&mut self, slot: Slot, now: Instant) {
-        self.facts.answered_by = Some(slot);
-        self.facts.first_byte = Some(now.saturating_duration_since(self.facts.begun));
+        self.data.answered_by = Some(slot);
+        self.data.first_byte = Some(now.saturating_duration_since(self.data.begun));
     }
 
-    /// How it ends, when that is known before the response has ended.
-    pub fn ended(&mut self, ending: Ending) {
-        self.facts.ending = Some(ending);
+    /// The outcome, when it is known before the response has ended.
+    pub fn ended(&mut self, outcome: RequestOutcome) {
+        self.data.outcome = Some(outcome);
     }
 
     /// No region's response is delivered. The reason is `None` where that is no error.
-    pub fn rejected(&mut self, ending: Ending, reason: Option<Reason>) {
-        self.ended(ending);
-        self.facts.reason = reason;
+    pub fn rejected(&mut self, outcome: RequestOutcome, reason: Option<Reason>) {
+        self.ended(outcome);
+        self.data.reason = reason;
     }
 }
 
 impl<L: TableView> Drop for RequestRecord<L> {
     fn drop(&mut self) {
-        let Self { recorder, facts, table } = self;
+        let Self { recorder, data, table } = self;
         // A record is dropped early when the client has left, or by a panic.
-        if facts.ending.is_none() && std::thread::panicking() {
-            facts.ending = Some(Ending::Internal);
-            facts.reason = Some(Reason::Internal);
+        if data.outcome.is_none() && std::thread::panicking() {
+            data.outcome = Some(RequestOutcome::Internal);
+            data.reason = Some(Reason::Internal);
         }
-        let ending = *facts.ending.get_or_insert(Ending::ClientGone);
-        if let Some(reason) = facts.reason {
+        let outcome = *data.outcome.get_or_insert(RequestOutcome::ClientGone);
+        if let Some(reason) = data.reason {
             recorder.rejections.count(recorder.worker, reason);
         }
-        let total = facts.begun.elapsed();
-        let served = facts.decided.zip(table.as_ref());
+        let total = data.begun.elapsed();
+        let served = data.decided.zip(table.as_ref());
         let served = served.and_then(|(decided, table)| Some((decided, table, table.service(decided.service)?)));
         match &served {
             Some((decided, table, (_, vitals))) => {
-                recorder.count(facts, decided, ending, total, vitals);
-                let gateway = facts.answered_by.and_then(|slot| table.gateway(decided.service, slot));
-                match gateway.filter(|_| ending.is_of_gateway()) {
-                    Some(gateway) => gateway.finished(recorder.worker, ending),
-                    None => vitals.finished(recorder.worker, ending),
+                recorder.count(data, decided, outcome, total, vitals);
+                let gateway = data.answered_by.and_then(|slot| table.gateway(decided.service, slot));
+                match gateway.filter(|_| outcome.is_of_gateway()) {
+                    Some(gateway) => gateway.finished(recorder.worker, outcome),
+                    None => vitals.finished(recorder.worker, outcome),
                 }
             }
-            None => recorder.unrouted.finished(recorder.worker, ending),
+            None => recorder.unrouted.finished(recorder.worker, outcome),
         }
         if let Some(log) = &recorder.log {
             let service = served.map(|(decided, table, (service, _))| Served {
@@ -279,33 +279,40 @@ impl<L: TableView> Drop for RequestRecord<L> {
                     .plugin_reason()
                     .and_then(|reason| table.plugin_reason(decided.service, reason)),
             });
-            log.write(&Line::new(facts, ending, total, service, SystemTime::now()));
+            log.write(&Line::new(data, outcome, total, service, SystemTime::now()));
         }
     }
 }
 
 impl Recorder {
-    fn count(&self, facts: &Facts, decided: &Decided, ending: Ending, total: Duration, vitals: &ServiceVitals) {
+    fn count(
+        &self,
+        data: &RequestData,
+        decided: &Decided,
+        outcome: RequestOutcome,
+        total: Duration,
+        vitals: &ServiceVitals,
+    ) {
         let worker = self.worker;
         vitals.decided(worker, decided.cause.by);
         vitals.took(worker, Stage::Decide, decided.took);
         if let Some(plugin) = decided.plugin {
             vitals.took(worker, Stage::Plugin, plugin);
         }
-        if let Some(first_byte) = facts.first_byte {
+        if let Some(first_byte) = data.first_byte {
             vitals.took(worker, Stage::FirstByte, first_byte);
         }
         // A client that leaves early would make the service look fast.
-        if ending != Ending::ClientGone {
+        if outcome != RequestOutcome::ClientGone {
             vitals.took(worker, Stage::Total, total);
         }
-        for _ in facts.attempts.iter().skip(1) {
+        for _ in data.attempts.iter().skip(1) {
             vitals.retried(worker, Retry::Attempted);
         }
-        if let Some(reason) = facts.withheld {
+        if let Some(reason) = data.withheld {
             vitals.retried(worker, Retry::Denied(reason));
         }
-        vitals.carried(worker, facts.received, facts.sent);
+        vitals.carried(worker, data.received, data.sent);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::message::NotForwarded;
 use crate::upstream::ForwardError;
 use crate::upstream::replay::ClientBodyError;
-use crate::vitals::{Ending, Reason};
+use crate::vitals::{Reason, RequestOutcome};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use portolan_core::candidates::Exclusion;
@@ -71,12 +71,12 @@ impl RequestError {
     }
 
     /// How it ends the request, for its record.
-    pub fn ending(&self) -> Ending {
+    pub fn outcome(&self) -> RequestOutcome {
         match self {
-            Self::NotForwarded(_) => Ending::Refused,
-            Self::NoRoute => Ending::NoRoute,
+            Self::NotForwarded(_) => RequestOutcome::Rejected,
+            Self::NoRoute => RequestOutcome::NoRoute,
             Self::NoRegion(why) => (*why).into(),
-            Self::Forward(ForwardError::ClientBody(_)) => Ending::ClientGone,
+            Self::Forward(ForwardError::ClientBody(_)) => RequestOutcome::ClientGone,
             Self::Forward(ForwardError::GaveUp { reason, .. }) => (*reason).into(),
         }
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
-/// One immutable picture of everything that requests are decided by.
+/// One immutable snapshot of everything that requests are decided by.
 #[derive(Debug)]
 pub struct RoutingTable {
     /// Its number.

@@ -6,17 +6,17 @@
 mod checks;
 mod counter;
 mod downstream;
-mod ending;
 mod failure;
 mod log_limit;
 mod reason;
+mod request_outcome;
 
 pub use checks::Checks;
 pub use counter::{Counter, Durations, Histogram, Tally};
 pub use downstream::{ListenerVitals, OpenConnection, OpenListeners, Rejections};
-pub use ending::Ending;
 pub use failure::UpstreamError;
 pub use reason::Reason;
+pub use request_outcome::RequestOutcome;
 
 use log_limit::LogLimit;
 use portolan_core::config::GatewayAddress;
@@ -55,18 +55,18 @@ pub struct Vitals {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
-    outcomes: Tally<{ Evidence::ALL.len() }>,
+    observations: Tally<{ Evidence::ALL.len() }>,
     errors: Tally<{ UpstreamError::ALL.len() }>,
     unanswered: Counter,
-    endings: Tally<{ Ending::ALL.len() }>,
+    outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     first_byte: Histogram,
     in_flight: AtomicU32,
 }
 
-/// The attempts of a gateway by what they show of it, since the program started.
+/// The observations of a gateway since the program started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    outcomes: [u64; Evidence::ALL.len()],
+    observations: [u64; Evidence::ALL.len()],
     unanswered: u64,
 }
 
@@ -87,7 +87,7 @@ impl Vitals {
     /// Counts the end of an attempt.
     pub fn observe(&self, worker: usize, evidence: Evidence) {
         if let Some(shard) = self.shards.get(worker) {
-            shard.outcomes.count(evidence as usize);
+            shard.observations.count(evidence as usize);
         }
         if evidence.is_failure() || evidence == Evidence::Overtaken {
             self.alarm.notify_one();
@@ -102,7 +102,7 @@ impl Vitals {
         self.alarm.notify_one();
     }
 
-    /// Counts an error, and says whether it is to be logged: with how many of its kind that were not, since the last
+    /// Counts an error. Returns whether to log it, with the number of suppressed errors of its kind since the last
     /// line.
     pub fn failed(&self, worker: usize, error: UpstreamError, now: Instant) -> Option<u64> {
         let shard = self.shards.get(worker)?;
@@ -127,9 +127,9 @@ impl Vitals {
     }
 
     /// Counts the end of a request that this gateway answered.
-    pub fn finished(&self, worker: usize, ending: Ending) {
+    pub fn finished(&self, worker: usize, outcome: RequestOutcome) {
         if let Some(shard) = self.shards.get(worker) {
-            shard.endings.count(ending as usize);
+            shard.outcomes.count(outcome as usize);
         }
     }
 
@@ -162,19 +162,19 @@ impl Vitals {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for shard in &self.shards {
-            shard.outcomes.add_to(&mut totals.outcomes);
+            shard.observations.add_to(&mut totals.observations);
             totals.unanswered = totals.unanswered.wrapping_add(shard.unanswered.get());
         }
         totals
     }
 
     /// The requests it answered by how they ended, of all workers.
-    pub fn endings(&self) -> [u64; Ending::ALL.len()] {
-        let mut endings = [0; Ending::ALL.len()];
+    pub fn outcomes(&self) -> [u64; RequestOutcome::ALL.len()] {
+        let mut outcomes = [0; RequestOutcome::ALL.len()];
         for shard in &self.shards {
-            shard.endings.add_to(&mut endings);
+            shard.outcomes.add_to(&mut outcomes);
         }
-        endings
+        outcomes
     }
 
     /// Times to the head of its responses, of all workers.
@@ -190,7 +190,7 @@ impl Vitals {
 impl Totals {
     /// How many attempts ended like this.
     pub fn of(&self, evidence: Evidence) -> u64 {
-        self.outcomes[evidence as usize]
+        self.observations[evidence as usize]
     }
 
     /// How many overtaken attempts were not answered for long after that.
@@ -202,7 +202,7 @@ impl Totals {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut delta = *self;
-        for (now, then) in delta.outcomes.iter_mut().zip(earlier.outcomes) {
+        for (now, then) in delta.observations.iter_mut().zip(earlier.observations) {
             *now = now.saturating_sub(then);
         }
         delta.unanswered = self.unanswered.saturating_sub(earlier.unanswered);
@@ -211,6 +211,6 @@ impl Totals {
 
     /// The counts by kind.
     pub fn iter(&self) -> impl Iterator<Item = (Evidence, u64)> {
-        Evidence::ALL.into_iter().zip(self.outcomes)
+        Evidence::ALL.into_iter().zip(self.observations)
     }
 }

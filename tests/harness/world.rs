@@ -357,7 +357,10 @@ impl World {
     pub async fn until_kept(&self, count: u64) {
         let what = format!("the active files are stored {count} times");
         self.poll(&what, || {
-            self.app.status().keeps().is_some_and(|keeps| keeps.kept >= count)
+            self.app
+                .status()
+                .state_writes()
+                .is_some_and(|writes| writes.kept >= count)
         })
         .await;
     }

@@ -150,7 +150,7 @@ async fn an_address_in_use_rejects_the_file() {
     assert_eq!(
         region_on(&mut Wire::open(world.proxy())),
         "eastus2",
-        "the last good one stays"
+        "the last good one remains active"
     );
 
     // The port becomes free, and the file is accepted when it is loaded again.

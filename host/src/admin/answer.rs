@@ -28,13 +28,13 @@ impl Failure {
         }
     }
 
-    /// Says what to do.
+    /// Adds a hint.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Says what there is instead.
+    /// Adds the known values as a hint.
     pub(super) fn known<T: ToString>(mut self, known: impl IntoIterator<Item = T>) -> Self {
         self.known = known.into_iter().map(|name| name.to_string()).collect();
         self

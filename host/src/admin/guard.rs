@@ -1,8 +1,8 @@
 //! Keeps web pages from using the administration through the browser of an operator.
 //!
 //! A page on another site can make a browser send requests here. Two ways are closed: a request whose `Origin` or
-//! `Sec-Fetch-Site` says that another site caused it (cross-site request forgery), and one whose `Host` is a name that
-//! anybody could point at this address (DNS rebinding). Programs send neither header and are not affected.
+//! `Sec-Fetch-Site` shows that another site caused it (cross-site request forgery), and one whose `Host` is a name that an
+//! attacker could point at this address (DNS rebinding). Programs send neither header and are not affected.
 
 use super::access::Access;
 use http::{HeaderMap, Method, header};
@@ -15,7 +15,7 @@ pub(super) enum Rejection {
     /// Another site caused it.
     #[error("requests that change something must not come from another site")]
     CrossSite,
-    /// The host is a name that anybody could point here.
+    /// The host is a name that an attacker could point here.
     #[error("host {0:?} is not allowed here: use an IP address or localhost, or list the name in admin.hosts")]
     ForeignName(String),
     /// There is more than one host, or it is not text.

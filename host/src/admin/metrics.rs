@@ -1,51 +1,51 @@
 //! `GET /metrics`. Labels come from the configuration and from fixed lists of words only, so that their number is bounded.
 
-use super::instance::{Picture, Readiness, ServicePicture};
+use super::backend::{Readiness, ServiceStatus, StatusSnapshot};
 use super::names;
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
-use crate::vitals::{Ending, ListenerVitals, Reason, UpstreamError, Vitals};
+use crate::vitals::{ListenerVitals, Reason, RequestOutcome, UpstreamError, Vitals};
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The text of the whole page.
-pub(super) fn text(picture: &Picture, readiness: Readiness) -> String {
+pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
     let mut text = Exposition::default();
-    let services = Counted::all(picture);
-    requests(&mut text, picture, &services);
-    downstream(&mut text, picture);
+    let services = Counted::all(snapshot);
+    requests(&mut text, snapshot, &services);
+    downstream(&mut text, snapshot);
     decisions(&mut text, &services);
     durations(&mut text, &services);
     gateways(&mut text, &services);
-    names::metrics(&mut text, picture);
-    plugins(&mut text, picture, &services);
-    loads(&mut text, picture);
-    logs(&mut text, picture);
-    tasks(&mut text, picture, readiness);
-    if let Some(notice) = &picture.front_door {
+    names::metrics(&mut text, snapshot);
+    plugins(&mut text, snapshot, &services);
+    loads(&mut text, snapshot);
+    logs(&mut text, snapshot);
+    tasks(&mut text, snapshot, readiness);
+    if let Some(notice) = &snapshot.front_door {
         notice.write_metrics(&mut text);
     }
-    process(&mut text, picture.started, &Process::read());
+    process(&mut text, snapshot.started, &Process::read());
     text.into_text()
 }
 
 /// A service with its counts, read once.
 struct Counted<'a> {
     service: &'a Service,
-    shown: &'a ServicePicture,
+    shown: &'a ServiceStatus,
     health: Option<&'a ServiceHealth>,
     totals: ServiceTotals,
 }
 
 impl<'a> Counted<'a> {
-    fn all(picture: &'a Picture) -> Vec<Self> {
-        let services = picture.config.services().iter().zip(&picture.services);
+    fn all(snapshot: &'a StatusSnapshot) -> Vec<Self> {
+        let services = snapshot.config.services().iter().zip(&snapshot.services);
         let services = services.enumerate().map(|(index, (service, shown))| Self {
             service,
             shown,
-            health: picture.health.services().get(index),
+            health: snapshot.health.services().get(index),
             totals: shown.vitals.totals(),
         });
         services.collect()
@@ -74,29 +74,29 @@ fn each<'a>(services: &'a [Counted<'a>]) -> impl Iterator<Item = (&'a str, &'a s
     })
 }
 
-fn requests(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
+fn requests(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counted<'_>]) {
     let mut family = text.family(
         "portolan_requests_total",
         Kind::Counter,
         "Requests by how they ended; without a region when no region answered, without a service when there was no route.",
     );
     for (service, region, vitals, _) in each(services) {
-        for (ending, count) in Ending::ALL.into_iter().zip(vitals.endings()) {
-            if ending.is_of_gateway() {
+        for (outcome, count) in RequestOutcome::ALL.into_iter().zip(vitals.outcomes()) {
+            if outcome.is_of_gateway() {
                 family.sample(
-                    &[("service", service), ("region", region), ("outcome", ending.as_str())],
+                    &[("service", service), ("region", region), ("outcome", outcome.as_str())],
                     count,
                 );
             }
         }
     }
-    let unrouted = picture.unrouted.totals();
+    let unrouted = snapshot.unrouted.totals();
     let totals = services.iter().map(|counted| (counted.name(), &counted.totals));
     for (service, totals) in totals.chain([("", &unrouted)]) {
-        for (ending, count) in Ending::ALL.into_iter().zip(totals.endings) {
-            if ending.is_of_proxy() {
+        for (outcome, count) in RequestOutcome::ALL.into_iter().zip(totals.outcomes) {
+            if outcome.is_of_proxy() {
                 family.sample(
-                    &[("service", service), ("region", ""), ("outcome", ending.as_str())],
+                    &[("service", service), ("region", ""), ("outcome", outcome.as_str())],
                     count,
                 );
             }
@@ -116,18 +116,18 @@ fn requests(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) 
     }
 }
 
-fn downstream(text: &mut Exposition, picture: &Picture) {
+fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
     let mut family = text.family(
         "portolan_rejected_requests_total",
         Kind::Counter,
         "Requests that Portolan answered with an error of its own, or could not read, by reason.",
     );
-    for (reason, count) in Reason::ALL.into_iter().zip(picture.rejections.totals()) {
+    for (reason, count) in Reason::ALL.into_iter().zip(snapshot.rejections.totals()) {
         family.sample(&[("reason", reason.as_str())], count);
     }
     let mut connections = |name, kind, help, of: fn(&ListenerVitals) -> u64| {
         let mut family = text.family(name, kind, help);
-        for listener in &picture.listeners {
+        for listener in &snapshot.listeners {
             family.sample(&[("listener", listener.id.as_str())], of(listener));
         }
     };
@@ -357,13 +357,13 @@ fn checks(text: &mut Exposition, services: &[Counted<'_>]) {
     }
 }
 
-fn plugins(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
+fn plugins(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counted<'_>]) {
     let mut family = text.family(
         "portolan_plugin_info",
         Kind::Gauge,
         "1 for the active version of a plugin.",
     );
-    for plugin in &picture.plugins {
+    for plugin in &snapshot.plugins {
         family.sample(&[("plugin", plugin.name.as_str()), ("digest", &plugin.digest)], 1);
     }
     let of_plugins = |counted: &Counted<'_>| match &counted.service.policy {
@@ -401,7 +401,7 @@ fn plugins(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
         Kind::Counter,
         "What plugins count, by the names they give their counters.",
     );
-    for reading in &picture.plugin_counters {
+    for reading in &snapshot.plugin_counters {
         let labels = [
             ("plugin", reading.plugin.as_str()),
             ("counter", reading.counter.as_str()),
@@ -410,13 +410,13 @@ fn plugins(text: &mut Exposition, picture: &Picture, services: &[Counted<'_>]) {
     }
 }
 
-fn loads(text: &mut Exposition, picture: &Picture) {
+fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
     text.family(
         "portolan_table_generation",
         Kind::Gauge,
         "Number of the active routing table.",
     )
-    .sample(&[], picture.generation);
+    .sample(&[], snapshot.generation);
     for (what, name, help) in [
         (
             "config",
@@ -435,7 +435,7 @@ fn loads(text: &mut Exposition, picture: &Picture) {
         ),
     ] {
         let mut family = text.family(name, Kind::Counter, help);
-        if let Some(load) = picture.loads.iter().find(|load| load.what == what) {
+        if let Some(load) = snapshot.loads.iter().find(|load| load.what == what) {
             family.sample(&[("result", "accepted")], load.accepted);
             family.sample(&[("result", "rejected")], load.rejected);
         }
@@ -445,7 +445,7 @@ fn loads(text: &mut Exposition, picture: &Picture) {
         Kind::Gauge,
         "1 while the last one read was rejected and the one before is active.",
     );
-    for load in &picture.loads {
+    for load in &snapshot.loads {
         family.sample(&[("what", load.what)], u8::from(load.standing_error.is_some()));
     }
     let mut family = text.family(
@@ -453,19 +453,19 @@ fn loads(text: &mut Exposition, picture: &Picture) {
         Kind::Gauge,
         "1 while the last good one of an earlier run is active, because what there was at the start was rejected.",
     );
-    for load in &picture.loads {
+    for load in &snapshot.loads {
         family.sample(&[("what", load.what)], u8::from(load.restored.is_some()));
     }
-    if let Some(keeps) = picture.keeps {
+    if let Some(state_writes) = snapshot.state_writes {
         let mut family = text.family(
             "portolan_last_good_writes_total",
             Kind::Counter,
             "How often what is active was saved for the next start, by result.",
         );
-        family.sample(&[("result", "kept")], keeps.kept);
-        family.sample(&[("result", "failed")], keeps.failed);
+        family.sample(&[("result", "kept")], state_writes.kept);
+        family.sample(&[("result", "failed")], state_writes.failed);
     }
-    if let Some(built) = picture.geo.built {
+    if let Some(built) = snapshot.geo.built {
         text.family(
             "portolan_geo_database_build_timestamp_seconds",
             Kind::Gauge,
@@ -484,17 +484,17 @@ fn loads(text: &mut Exposition, picture: &Picture) {
     }
 }
 
-fn logs(text: &mut Exposition, picture: &Picture) {
+fn logs(text: &mut Exposition, snapshot: &StatusSnapshot) {
     for (name, help, lines) in [
         (
             "portolan_access_log_lines_total",
-            "Lines of the access log by what became of them.",
-            picture.access_log,
+            "Lines of the access log by outcome.",
+            snapshot.access_log,
         ),
         (
             "portolan_event_log_lines_total",
-            "Lines of the event log by what became of them.",
-            picture.event_log,
+            "Lines of the event log by outcome.",
+            snapshot.event_log,
         ),
     ] {
         let mut family = text.family(name, Kind::Counter, help);
@@ -506,7 +506,7 @@ fn logs(text: &mut Exposition, picture: &Picture) {
     }
 }
 
-fn tasks(text: &mut Exposition, picture: &Picture, readiness: Readiness) {
+fn tasks(text: &mut Exposition, snapshot: &StatusSnapshot, readiness: Readiness) {
     text.family(
         "portolan_ready",
         Kind::Gauge,
@@ -518,7 +518,7 @@ fn tasks(text: &mut Exposition, picture: &Picture, readiness: Readiness) {
         Kind::Counter,
         "Restarts of the program's tasks after a panic or an error.",
     );
-    for task in &picture.tasks {
+    for task in &snapshot.tasks {
         family.sample(&[("task", &task.name)], task.restarts);
     }
     let mut family = text.family(
@@ -526,7 +526,7 @@ fn tasks(text: &mut Exposition, picture: &Picture, readiness: Readiness) {
         Kind::Gauge,
         "1 while a task ends soon after every restart; then /livez answers 503.",
     );
-    for task in &picture.tasks {
+    for task in &snapshot.tasks {
         family.sample(&[("task", &task.name)], u8::from(task.failed));
     }
 }

@@ -1,22 +1,22 @@
-//! Administration over HTTP: is it alive, is it ready, what does it count, what does it decide and why; and the orders
-//! an operator gives. It runs beside the data path and cannot slow it down.
+//! The administration API over HTTP: liveness, readiness, metrics, explanations of decisions, and operators' orders. It
+//! runs on the control thread and does not slow down requests.
 
 mod access;
 mod answer;
+pub mod backend;
 mod guard;
-pub mod instance;
 mod metrics;
 mod names;
 mod routes;
 pub mod view;
 
 pub use access::Access;
+use backend::AdminBackend;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use instance::Instance;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers on this listener until the task is dropped.
-pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn Instance>) -> Infallible {
+pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn AdminBackend>) -> Infallible {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // Never closed, so there always comes a permit.
@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn
     }
 }
 
-async fn converse(stream: TcpStream, instance: Arc<dyn Instance>, access: Arc<Access>, from: IpAddr) {
+async fn converse(stream: TcpStream, instance: Arc<dyn AdminBackend>, access: Arc<Access>, from: IpAddr) {
     let service = service_fn(move |request: Request<Incoming>| {
         let (instance, access) = (Arc::clone(&instance), Arc::clone(&access));
         async move {

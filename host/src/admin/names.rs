@@ -1,14 +1,14 @@
 //! Metrics of the names of gateways. Labels are names of the configuration and words of fixed sets.
 
-use super::instance::Picture;
+use super::backend::StatusSnapshot;
 use crate::dns::{FamilyStatus, Name};
 use crate::telemetry::exposition::{Exposition, Kind};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// Writes the metrics of all names, each once.
-pub(super) fn metrics(text: &mut Exposition, picture: &Picture) {
-    let names = picture.services.iter().flat_map(|service| &service.names).flatten();
+pub(super) fn metrics(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let names = snapshot.services.iter().flat_map(|service| &service.names).flatten();
     let names: BTreeMap<&str, &Name> = names.map(|name| (name.as_str(), &**name)).collect();
     let now = Instant::now().into_std();
     let all: Vec<(&str, FamilyStatus)> = names

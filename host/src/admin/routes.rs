@@ -2,8 +2,8 @@
 
 use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
+use super::backend::{AdminBackend, ExplainError, OrderError, Question, Readiness, StatusSnapshot};
 use super::guard;
-use super::instance::{ExplainError, Instance, OrderError, Picture, Question, Readiness};
 use super::metrics;
 use super::view::explain::Explain;
 use super::view::map::Map;
@@ -33,7 +33,7 @@ const DASHBOARD: &str = concat!(
     "</script>\n</body>\n</html>\n",
 );
 
-/// What can be asked for, as the error for anything else lists it.
+/// The resources, as listed by the error for unknown paths.
 const PATHS: [&str; 14] = [
     "GET /",
     "GET /livez",
@@ -54,7 +54,7 @@ const PATHS: [&str; 14] = [
 /// What can be asked for where only probes and scrapers ask.
 const PROBE_PATHS: [&str; 3] = ["GET /livez", "GET /readyz", "GET /metrics"];
 
-/// One thing to ask for.
+/// A resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Resource {
     Dashboard,
@@ -137,7 +137,12 @@ fn decoded(segment: &str) -> Cow<'_, str> {
 }
 
 /// Answers one request. `from`: who asks.
-pub(super) async fn answer(instance: &dyn Instance, access: &Access, from: IpAddr, request: &request::Parts) -> Answer {
+pub(super) async fn answer(
+    instance: &dyn AdminBackend,
+    access: &Access,
+    from: IpAddr,
+    request: &request::Parts,
+) -> Answer {
     if let Err(rejection) = guard::check(&request.method, &request.headers, access) {
         return Failure::new(rejection).answer(StatusCode::FORBIDDEN);
     }
@@ -171,11 +176,11 @@ pub(super) async fn answer(instance: &dyn Instance, access: &Access, from: IpAdd
         Resource::Readyz => readyz(instance),
         Resource::Metrics => typed(
             exposition::CONTENT_TYPE,
-            metrics::text(&instance.picture(), instance.readiness()),
+            metrics::text(&instance.snapshot(), instance.readiness()),
         ),
-        Resource::Regions => json(&Regions::of(&instance.picture())),
+        Resource::Regions => json(&Regions::of(&instance.snapshot())),
         Resource::Map => map(instance, query),
-        Resource::Plugins => json(&Plugins::of(&instance.picture())),
+        Resource::Plugins => json(&Plugins::of(&instance.snapshot())),
         Resource::Config => json(&instance.configuration()),
         Resource::FrontDoor => front_door(instance),
         Resource::Explain => explain(instance, query),
@@ -185,8 +190,8 @@ pub(super) async fn answer(instance: &dyn Instance, access: &Access, from: IpAdd
     }
 }
 
-/// Alive as long as every task runs or is on its way to run again: a restart of the program would mend what has failed.
-fn livez(instance: &dyn Instance) -> Answer {
+/// Alive while every task runs or is being restarted; if one keeps failing, the process should be restarted.
+fn livez(instance: &dyn AdminBackend) -> Answer {
     let tasks = instance.tasks();
     let mut failed = tasks
         .iter()
@@ -207,29 +212,29 @@ fn livez(instance: &dyn Instance) -> Answer {
 
 /// Ready until the program is about to stop. What was rejected or is stale is in the body only: a cause that instances share
 /// must not take all of them out.
-fn readyz(instance: &dyn Instance) -> Answer {
+fn readyz(instance: &dyn AdminBackend) -> Answer {
     let readiness = instance.readiness();
     let status = match readiness {
         Readiness::Ready => StatusCode::OK,
         Readiness::LameDuck | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
-    with_status(status, json(&Ready::of(&instance.picture(), readiness)))
+    with_status(status, json(&Ready::of(&instance.snapshot(), readiness)))
 }
 
-fn map(instance: &dyn Instance, query: &str) -> Answer {
-    let picture = instance.picture();
+fn map(instance: &dyn AdminBackend, query: &str) -> Answer {
+    let snapshot = instance.snapshot();
     let service = parameters(query).find(|(key, _)| key == "service");
     let service = service.as_ref().map(|(_, value)| value.as_ref());
-    match Map::of(&picture, &instance.places(), service) {
+    match Map::of(&snapshot, &instance.places(), service) {
         Some(map) => json(&map),
         None => Failure::new(format!("there is no service {:?}", service.unwrap_or_default()))
-            .known(picture.config.services().iter().map(|service| &service.name))
+            .known(snapshot.config.services().iter().map(|service| &service.name))
             .answer(StatusCode::NOT_FOUND),
     }
 }
 
-fn front_door(instance: &dyn Instance) -> Answer {
-    match instance.picture().front_door {
+fn front_door(instance: &dyn AdminBackend) -> Answer {
+    match instance.snapshot().front_door {
         Some(notice) => json(&notice.view()),
         None => Failure::new("Front Door is not configured")
             .hint("add a section front_door to the configuration")
@@ -237,7 +242,7 @@ fn front_door(instance: &dyn Instance) -> Answer {
     }
 }
 
-fn explain(instance: &dyn Instance, query: &str) -> Answer {
+fn explain(instance: &dyn AdminBackend, query: &str) -> Answer {
     let question = match question(query) {
         Ok(question) => question,
         Err(failure) => {
@@ -306,11 +311,11 @@ fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>
     form_urlencoded::parse(query.as_bytes())
 }
 
-async fn drain(instance: &dyn Instance, region: RegionName, drained: bool, from: IpAddr) -> Answer {
-    let picture = instance.picture();
-    let known = region_names(&picture);
+async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, from: IpAddr) -> Answer {
+    let snapshot = instance.snapshot();
+    let known = region_names(&snapshot);
     // What was drained before can be brought back, also while the configuration does not have it.
-    if !known.contains(&region) && !picture.drains.contains_key(&region) {
+    if !known.contains(&region) && !snapshot.drains.contains_key(&region) {
         return Failure::new(format!("no service has a region {region}"))
             .known(known)
             .answer(StatusCode::NOT_FOUND);
@@ -328,8 +333,8 @@ async fn drain(instance: &dyn Instance, region: RegionName, drained: bool, from:
 }
 
 /// Rolls a plugin back, asked from this address, or ends that.
-async fn replace(instance: &dyn Instance, plugin: PluginName, roll_back: Option<IpAddr>) -> Answer {
-    let known = instance.picture().plugins.into_iter().map(|plugin| plugin.name);
+async fn replace(instance: &dyn AdminBackend, plugin: PluginName, roll_back: Option<IpAddr>) -> Answer {
+    let known = instance.snapshot().plugins.into_iter().map(|plugin| plugin.name);
     let known: Vec<_> = known.collect();
     if !known.contains(&plugin) {
         return Failure::new(format!("there is no plugin {plugin}"))
@@ -344,7 +349,7 @@ async fn replace(instance: &dyn Instance, plugin: PluginName, roll_back: Option<
         Ok(digest) => {
             match roll_back {
                 Some(from) => tracing::info!(%plugin, digest, %from, "plugin rolled back by an operator"),
-                None => tracing::info!(%plugin, digest, "roll-back of a plugin ended by an operator"),
+                None => tracing::info!(%plugin, digest, "rollback of a plugin ended by an operator"),
             }
             json(&RolledBack {
                 plugin: plugin.to_string(),
@@ -363,8 +368,8 @@ fn failed(error: &OrderError) -> Answer {
     })
 }
 
-fn region_names(picture: &Picture) -> Vec<RegionName> {
-    let gateways = picture.config.services().iter().flat_map(|service| service.gateways());
+fn region_names(snapshot: &StatusSnapshot) -> Vec<RegionName> {
+    let gateways = snapshot.config.services().iter().flat_map(|service| service.gateways());
     let mut names: Vec<_> = gateways.map(|gateway| gateway.region.clone()).collect();
     names.sort_unstable();
     names.dedup();

@@ -1,6 +1,6 @@
-//! The control thread: the slow tasks beside the requests, kept running.
+//! The control thread: runs and restarts the slow tasks.
 
-use super::instance::Instance;
+use super::instance::RunningInstance;
 use super::supervisor::Supervisor;
 use crate::admin::{self, Access};
 use crate::chance::Chance;
@@ -42,7 +42,7 @@ pub(super) struct Control {
     pub(super) drain: Drain,
     pub(super) admin: Vec<(TcpListener, Access)>,
     pub(super) listeners: Arc<ListenerSet>,
-    pub(super) instance: Arc<Instance>,
+    pub(super) instance: Arc<RunningInstance>,
 }
 
 /// The health task and the receivers of its events.
@@ -141,9 +141,9 @@ async fn hold_locks(listeners: Arc<ListenerSet>) {
     }
 }
 
-async fn serve_admin(socket: &TcpListener, access: &Arc<Access>, instance: &Arc<Instance>) -> io::Result<()> {
+async fn serve_admin(socket: &TcpListener, access: &Arc<Access>, instance: &Arc<RunningInstance>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
-    let instance: Arc<dyn admin::instance::Instance> = Arc::clone(instance) as _;
+    let instance: Arc<dyn admin::backend::AdminBackend> = Arc::clone(instance) as _;
     match admin::serve(listener, Arc::clone(access), instance).await {}
 }
 

@@ -1,10 +1,10 @@
 //! The running program as the administration accesses it.
 
 use super::supervisor::Supervisor;
-use crate::admin::instance::Instance as Administered;
-use crate::admin::instance::{
-    ExplainError, Explained, GeoPicture, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question, Readiness,
-    ServicePicture, TaskPicture,
+use crate::admin::backend::AdminBackend;
+use crate::admin::backend::{
+    ExplainError, Explained, GeoStatus, LoadStatus, OrderError, Ordered, PluginStatus, Question, Readiness,
+    ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::chance::Chance;
 use crate::config::PluginSource;
@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// What the administration reads, and the queues for its orders.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(super) struct RunningInstance {
     pub(super) started: SystemTime,
     pub(super) tables: Arc<Tables>,
     pub(super) status: Arc<Status>,
@@ -48,7 +48,7 @@ pub(super) struct Instance {
     pub(super) health: mpsc::Sender<health::Order>,
 }
 
-impl Instance {
+impl RunningInstance {
     /// Waits until a routing table meets a condition.
     async fn until(&self, so: impl Fn(&RoutingTable) -> bool + Send) -> Result<(), OrderError> {
         let mut generations = self.tables.subscribe();
@@ -78,17 +78,17 @@ impl Instance {
         })
     }
 
-    /// Writes the overrides down, so that what is answered outlives a restart.
+    /// Persists the overrides, so that an acknowledged order survives a restart.
     async fn save_overrides(&self) {
         let overrides = Arc::clone(&self.overrides);
         let saved = tokio::task::spawn_blocking(move || overrides.save()).await;
         if let Ok(Err(error)) = saved {
-            tracing::error!("the order ends with this run, it cannot be kept for the next start: {error}");
+            tracing::error!("failed to persist the order, it ends with this process: {error}");
             self.status.kept(false);
         }
     }
 
-    fn load(&self, kind: Kind) -> LoadPicture {
+    fn load(&self, kind: Kind) -> LoadStatus {
         let Loads {
             accepted,
             rejected,
@@ -96,7 +96,7 @@ impl Instance {
             error,
             restored,
         } = self.status.of(kind);
-        LoadPicture {
+        LoadStatus {
             what: kind.as_str(),
             accepted,
             rejected,
@@ -106,7 +106,7 @@ impl Instance {
         }
     }
 
-    fn plugins(&self, table: &RoutingTable) -> Vec<PluginPicture> {
+    fn plugins(&self, table: &RoutingTable) -> Vec<PluginStatus> {
         let mut roll_backs = self.overrides.roll_backs();
         let plugins = table.settings.plugins.iter().map(|(name, plugin)| {
             let entry = table
@@ -114,7 +114,7 @@ impl Instance {
                 .iter()
                 .filter_map(|entry| entry.plugin.as_ref())
                 .find(|it| it.version.name == *name);
-            PluginPicture {
+            PluginStatus {
                 name: name.clone(),
                 digest: entry.map(|entry| entry.version.digest.clone()).unwrap_or_default(),
                 source: match &plugin.source {
@@ -129,11 +129,11 @@ impl Instance {
     }
 }
 
-impl Administered for Instance {
-    fn picture(&self) -> Picture {
+impl AdminBackend for RunningInstance {
+    fn snapshot(&self) -> StatusSnapshot {
         let table = self.tables.current();
         let info = table.geo.places.info();
-        Picture {
+        StatusSnapshot {
             started: self.started,
             generation: table.generation,
             config: Arc::clone(&table.settings.routing),
@@ -141,7 +141,7 @@ impl Administered for Instance {
             services: table
                 .services
                 .iter()
-                .map(|entry| ServicePicture {
+                .map(|entry| ServiceStatus {
                     vitals: Arc::clone(&entry.vitals),
                     gateways: entry.gateways.iter().map(|target| Arc::clone(&target.vitals)).collect(),
                     names: entry.gateways.iter().map(|target| target.name().cloned()).collect(),
@@ -151,7 +151,7 @@ impl Administered for Instance {
             unrouted: Arc::clone(&self.unrouted),
             rejections: Arc::clone(&self.rejections),
             listeners: self.listeners.all(),
-            geo: GeoPicture {
+            geo: GeoStatus {
                 database: info.database.clone(),
                 built: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(info.built)),
                 networks: info.networks,
@@ -161,7 +161,7 @@ impl Administered for Instance {
             drains: self.overrides.drains(),
             pending_restart: self.status.pending_restart(),
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
-            keeps: self.status.keeps(),
+            state_writes: self.status.state_writes(),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
             event_log: logging::lines(),
             plugin_counters: self.engine.counters(),
@@ -187,14 +187,14 @@ impl Administered for Instance {
         }
     }
 
-    fn tasks(&self) -> Vec<TaskPicture> {
+    fn tasks(&self) -> Vec<TaskStatus> {
         let tasks = self.supervisor.tasks();
-        let pictures = tasks.iter().map(|task| TaskPicture {
+        let statuses = tasks.iter().map(|task| TaskStatus {
             name: task.name.clone(),
             restarts: task.restarts(),
             failed: task.has_failed(),
         });
-        pictures.collect()
+        statuses.collect()
     }
 
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {

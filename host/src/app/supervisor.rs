@@ -102,7 +102,7 @@ impl Task {
         }
     }
 
-    /// Takes note of an end. The pause before the next start; `None` when the work is done.
+    /// Records an end. The pause before the next start; `None` when the work is done.
     fn ended<E: Display>(
         &self,
         ended: Result<Result<(), E>, ()>,

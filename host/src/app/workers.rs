@@ -23,9 +23,9 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-/// What every worker is started with.
+/// The worker threads, with everything a worker is started with.
 #[derive(Clone)]
-pub(super) struct Crew {
+pub(super) struct WorkerThreads {
     pub(super) workers: usize,
     pub(super) tables: Arc<Tables>,
     pub(super) engine: PluginEngine,
@@ -40,7 +40,7 @@ pub(super) struct Crew {
     pub(super) alive: mpsc::Sender<Infallible>,
 }
 
-/// Lets go of what a new table no longer has, also where no request comes: the table before, and instances of plugins.
+/// Releases what a new table no longer has, also without requests: the previous table, and plugin instances.
 async fn retire(worker: Rc<Worker>, tables: Arc<Tables>) {
     let mut generations = tables.subscribe();
     while generations.changed().await.is_ok() {
@@ -50,7 +50,7 @@ async fn retire(worker: Rc<Worker>, tables: Arc<Tables>) {
     }
 }
 
-impl Crew {
+impl WorkerThreads {
     /// One thread for each worker, each with its socket of every listener.
     ///
     /// # Errors
@@ -58,16 +58,16 @@ impl Crew {
     pub(super) fn start(&self) -> Result<Vec<JoinHandle<()>>, AppError> {
         let threads = (0..self.workers).map(|index| {
             let sockets = self.listeners.assignments(index)?;
-            let crew = self.clone();
+            let threads = self.clone();
             let thread = thread::Builder::new().name(format!("worker-{index}"));
             thread
-                .spawn(move || crew.keep_working(index, sockets))
+                .spawn(move || threads.keep_working(index, sockets))
                 .map_err(system("a worker thread"))
         });
         threads.collect()
     }
 
-    /// The life of a worker's thread. One that starts anew binds its sockets anew.
+    /// The life of a worker's thread. A restarted worker binds its sockets again.
     fn keep_working(self, index: usize, sockets: Assignments) {
         let task = self.supervisor.task(format!("worker-{index}"));
         let mut first = Some(sockets);

@@ -2,7 +2,7 @@
 
 use super::offline;
 use super::output;
-use super::remote::{self, Instance};
+use super::remote::{self, AdminClient};
 use crate::admin::view::explain::Explain;
 use crate::config;
 use crate::explain::Question;
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    instance: Instance,
+    instance: AdminClient,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -104,7 +104,7 @@ fn text(explain: &Explain) -> String {
         "service   {} ({}), routing table {}",
         explain.service, explain.policy, explain.generation
     );
-    let _ = writeln!(text, "chosen    {}", explain.chosen.as_deref().unwrap_or("nobody"));
+    let _ = writeln!(text, "chosen    {}", explain.chosen.as_deref().unwrap_or("no region"));
     let _ = writeln!(text, "reason    {}", explain.reason);
     let _ = writeln!(
         text,

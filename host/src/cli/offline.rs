@@ -1,4 +1,4 @@
-//! What a configuration file alone tells, with no instance running.
+//! Commands that need a configuration file and no running instance.
 
 use crate::chance::Chance;
 use crate::config::Configuration;
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 /// How long all names together may take to be resolved.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a configuration tells nothing.
+/// Why a configuration cannot be used offline.
 #[derive(Debug, Error)]
 pub(super) enum OfflineError {
     /// Something that it names cannot be used.
@@ -49,7 +49,7 @@ pub(super) fn load(configuration: Configuration) -> Result<(Load, PluginEngine),
     Ok((load::named(configuration, &engine)?, engine))
 }
 
-/// Decides about a request that nobody sent, every region's health being unknown.
+/// Decides about a hypothetical request, with unknown health of every region.
 ///
 /// # Errors
 /// When what the configuration names cannot be loaded, or no route is for the request.

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which instance.
 #[derive(Debug, clap::Args)]
-pub(super) struct Instance {
+pub(super) struct AdminClient {
     /// The administration of the running instance
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = admin_url)]
     pub(super) admin: Uri,
@@ -38,7 +38,7 @@ pub(super) struct Instance {
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    pub(super) instance: Instance,
+    pub(super) instance: AdminClient,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -50,7 +50,7 @@ pub(super) struct RegionArguments {
     /// The region
     region: String,
     #[command(flatten)]
-    instance: Instance,
+    instance: AdminClient,
 }
 
 /// Which plugin of which instance.
@@ -58,11 +58,11 @@ pub(super) struct RegionArguments {
 pub(super) struct RollbackArguments {
     /// The plugin
     plugin: String,
-    /// End the roll-back: the configured version becomes active again
+    /// End the rollback: the configured version becomes active again
     #[arg(long)]
     end: bool,
     #[command(flatten)]
-    instance: Instance,
+    instance: AdminClient,
 }
 
 pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<()> {
@@ -104,7 +104,7 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why a region is not healthy, for how long it has been so, and for how long it stays ejected.
+/// Why a region is not healthy, for how long, and how long it remains ejected.
 fn why(region: &Region) -> String {
     let Some(cause) = region.why.as_ref().filter(|_| region.state != "healthy") else {
         return String::new();
@@ -138,7 +138,7 @@ fn admin_url(text: &str) -> Result<Uri, String> {
     }
 }
 
-impl Instance {
+impl AdminClient {
     /// Asks the administration, and gives the body of its answer.
     pub(super) fn ask(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

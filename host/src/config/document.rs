@@ -219,7 +219,7 @@ fn check_nul(text: &str) -> Result<(), Unreadable> {
     })
 }
 
-/// What the parser says, and what to do about it where that is not plain.
+/// The parser's message, with a hint where the message is not clear.
 fn explain(error: &ScanError, text: &str) -> Unreadable {
     let said = error.info();
     let line = text.lines().nth(error.marker().line().saturating_sub(1));

@@ -32,7 +32,7 @@ pub struct Mistake {
     pub column: usize,
     /// The keys that lead there, such as `services.shop.regions[1].region`. Empty for the whole file.
     pub path: String,
-    /// What is wrong, and what to do.
+    /// The error and its remedy.
     pub message: String,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Mistakes<'a> {
 }
 
 impl<'a> Mistakes<'a> {
-    /// None yet, beside what was found when the document was parsed.
+    /// Starts with the mistakes found when the document was parsed.
     pub(super) fn of(document: &'a Document) -> Self {
         let mut mistakes = Self {
             document,
@@ -119,7 +119,7 @@ impl<'a> Mistakes<'a> {
         self.add(id, self.document.key_position(id), message.into());
     }
 
-    /// Notes what is allowed and yet probably not meant.
+    /// Reports a warning: valid, and probably not intended.
     pub(super) fn warn(&mut self, id: NodeId, message: impl Into<String>) {
         if self.warnings.len() < MOST {
             let mistake = self.mistake(id, self.document.key_position(id), message.into());

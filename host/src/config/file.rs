@@ -42,18 +42,18 @@ section! {
         optional geo: GeoSection,
         /// Name servers, asked in this order for names as they are written. Default: those of /etc/resolv.conf, after /etc/hosts.
         optional resolvers: NonEmpty<NameServer>,
-        /// What routes lead to: regions with a gateway each, and the policies to choose among them.
+        /// The services that routes select: regions with a gateway each, and the policies to choose among them.
         required services: At<Named<ServiceSection>>,
-        /// Which requests go to which service. The most specific host wins, then the longest path.
+        /// Routes to services. The most specific host wins, then the longest path.
         required routes: NonEmpty<RouteSection>,
-        /// Routing plugins, for policies to name.
+        /// Routing plugins, used by policies.
         optional plugins: Named<PluginSection>,
         /// What is published to Azure Front Door. Default: nothing.
         optional front_door: FrontDoorSection,
         /// Where one line of JSON for each request goes. Default: stdout.
         optional access_log: AccessLogShape,
-        /// How long /readyz and probe paths answer 503 while everything is still accepted, when the program is told to stop:
-        /// time for balancers to notice. Default: 5s.
+        /// How long /readyz and probe paths answer 503 while connections are still accepted, after SIGTERM: time for
+        /// load balancers to notice. Default: 5s.
         optional lame_duck: Time<0, { H }>,
         /// How long running requests then have to end. Default: 30s.
         optional drain_time: Time<0, { H }>,

@@ -1,4 +1,4 @@
-//! Where clients and administrators connect, and who the clients are.
+//! Listeners, the administration's addresses, and the client's address.
 
 use super::compound::{At, NonEmpty, OneOrMore, is_name};
 use super::document::Node;
@@ -25,9 +25,9 @@ section! {
         optional name: At<String>,
         /// TLS is not supported by this version.
         optional tls: Tls,
-        /// Who the clients are. Default: whoever connects.
+        /// The client's address. Default: the peer's.
         optional client_address: ClientAddressSection,
-        /// Whether responses say in X-Portolan-Region and X-Portolan-Reason how they were decided. Default: false.
+        /// Whether responses have X-Portolan-Region and X-Portolan-Reason. Default: false.
         optional debug_headers: bool,
         /// How many connections may be open at a time. Those beyond are answered with 503. Default: 32768.
         optional max_connections: Whole<1, 10_000_000>,
@@ -35,13 +35,13 @@ section! {
 }
 
 section! {
-    /// Who the clients are, when they come through proxies.
+    /// The client's address behind proxies.
     ClientAddressSection {
-        /// The addresses and networks of the proxies whose headers are believed.
+        /// The addresses and networks of the proxies whose headers are trusted.
         required trusted_proxies: At<NonEmpty<Network>>,
         /// The header that these proxies write the client's address to.
         required header: ClientHeaderShape,
-        /// With x-azure-socketip: the X-Azure-FDID of your Front Door. Without it, any tenant's Front Door is believed.
+        /// With x-azure-socketip: the X-Azure-FDID of your Front Door. Without it, any tenant's Front Door is trusted.
         optional front_door_id: At<String>,
         /// Further fields about the client that these proxies write and gateways may see, such as X-Real-IP. Without this,
         /// they are dropped. They pass from these proxies only; X-Forwarded-* and the field in header need not be listed.
@@ -52,7 +52,7 @@ section! {
 section! {
     /// Where administration, metrics and the dashboard listen.
     AdminSection {
-        /// The address and port. Whoever reaches it may drain regions. With port 0, the system chooses one.
+        /// The address and port. Every client that reaches it may drain regions. With port 0, the system chooses one.
         required address: At<Address>,
         /// A second address that answers /livez, /readyz and /metrics only, for orchestrators and scrapers. Default: none.
         optional probes: At<Address>,
@@ -74,7 +74,7 @@ words! {
     }
 }
 
-/// How many connections a listener may have open unless it says otherwise.
+/// The default limit of open connections of a listener.
 const DEFAULT_MAX_CONNECTIONS: u32 = 32 * 1024;
 
 /// The listeners; no two of one address or name.
@@ -93,7 +93,7 @@ pub(super) fn settings(
         if let Some(first) = taken.insert(address.0, address.id) {
             mistakes.at(
                 address.id,
-                format!("{} is already taken on line {}", address.0, mistakes.line(first)),
+                format!("{} is already used on line {}", address.0, mistakes.line(first)),
             );
         }
     }
@@ -166,7 +166,7 @@ impl ClientAddressSection {
             Header::Forwarded => ClientHeader::Forwarded,
             Header::XAzureSocketIp => {
                 if front_door.is_none() {
-                    mistakes.warn(self.at, "without front_door_id, any tenant's Front Door is believed");
+                    mistakes.warn(self.at, "without front_door_id, any tenant's Front Door is trusted");
                 }
                 ClientHeader::AzureSocketIp {
                     front_door_id: front_door.map(|id| id.as_str().into()),
@@ -207,7 +207,7 @@ impl AdminSection {
     }
 }
 
-/// The header that carries the client's address; no other way to tell it is supported.
+/// The header that carries the client's address; other headers are not supported.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientHeaderShape(Header);
 
@@ -322,7 +322,7 @@ impl Shape for FieldName {
             FieldKind::Other => {
                 mistakes.warn(
                     node.id(),
-                    format!("{text} says nothing about the client and is passed on anyway"),
+                    format!("{text} is not about the client and is passed on anyway"),
                 );
             }
             FieldKind::XForwarded

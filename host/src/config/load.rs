@@ -80,8 +80,8 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Configuration, ConfigErrors>
     }
 }
 
-/// Hides what may be secret from those who look at the configuration: the configuration of plugins, of which nobody else
-/// knows what is in it. The names of its keys stay, so that one sees which are set.
+/// Hides what may be secret from those who look at the configuration: the configuration of plugins, whose meaning
+/// only the plugin knows. The names of its keys are kept, to show which are set.
 fn redact(written: &mut Value) {
     let plugins = written.get_mut("plugins").and_then(Value::as_object_mut);
     let configs = plugins.into_iter().flat_map(|plugins| plugins.values_mut());

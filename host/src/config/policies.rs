@@ -10,7 +10,7 @@ use portolan_core::config::{Budget, HealthCheck, OutlierDetection, Probe, Retry,
 use serde_json::{Value, json};
 
 section! {
-    /// Active checks of every region.
+    /// Active health checks of every region.
     HealthCheckSection {
         /// What is asked: http asks for a path and wants a 2xx, tcp wants a connection. Default: http.
         optional probe: At<ProbeWord>,
@@ -80,8 +80,8 @@ section! {
         /// After this long without an answer the request is hedged: a second attempt starts in the next region, where a
         /// retry would be allowed, and the first answer is used. off: never. Default: 400ms.
         optional hedge_after: OrOff<Time<{ MS }, { 24 * H }>>,
-        /// Response bodies up to this size are held back until they are whole, so that one that is cut short can be
-        /// fetched again elsewhere. Default: 0B, every body flows as it comes.
+        /// Response bodies up to this size are held back until they are whole, so that a truncated one can be
+        /// retried elsewhere. Default: 0B, every body flows as it comes.
         optional hold_back_body: Size<0, { 16 * MIB }>,
         /// The bound on extra attempts.
         optional budget: BudgetSection,
@@ -111,7 +111,7 @@ section! {
     }
 }
 
-/// `None` when only traffic is to tell.
+/// `None` when active health checks are off.
 pub(super) fn health_check(
     section: Option<&OrOff<HealthCheckSection>>,
     mistakes: &mut Mistakes<'_>,

@@ -25,11 +25,11 @@ section! {
         /// Where the region takes the service's traffic: http://HOST, or http://HOST:PORT. A final dot of a name means that it
         /// is not looked for under the search list's domains.
         required gateway: At<GatewayUrl>,
-        /// Failover level: regions of a higher number are only used when those of lower ones cannot be. Default: 0.
+        /// Failover level: regions with a higher number are used only when none with a lower one is available. Default: 0.
         optional priority: Whole<0, 255>,
-        /// Share of the requests under policy weighted; 0 for a fallback only. Default: 100.
+        /// Weight under policy weighted; 0 for a fallback only. Default: 100.
         optional weight: Whole<0, 65_535>,
-        /// Concurrent requests from this instance beyond which the region is passed over. Default: no limit.
+        /// Concurrent requests from this instance beyond which the region is skipped. Default: no limit.
         optional max_requests: Whole<1, { u32::MAX as u64 }>,
     }
 }
@@ -93,7 +93,7 @@ impl Places {
         Self { own }
     }
 
-    /// Whether anybody knows where a region is.
+    /// Whether the location of a region is known.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.own.contains_key(name) || known(name).is_some()
     }

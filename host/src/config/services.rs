@@ -1,4 +1,4 @@
-//! What routes lead to.
+//! Services.
 
 use super::compound::{At, Named, NonEmpty, OrOff};
 use super::document::{Content, Node};
@@ -21,22 +21,22 @@ section! {
     ServiceSection {
         /// The regions, with a gateway each; 1 to 64.
         required regions: At<NonEmpty<RegionSection>>,
-        /// How the regions that may answer are ordered: latency, distance, priority, weighted, or a plugin.
+        /// How eligible regions are ordered: latency, distance, priority, weighted, or a plugin.
         /// Default: latency.
         optional policy: At<PolicyShape>,
-        /// Active checks of every region, or off: then only traffic tells.
+        /// Active health checks of every region, or off: then only outlier detection decides.
         optional health_check: OrOff<HealthCheckSection>,
-        /// What traffic tells of a region.
+        /// Outlier detection: health from traffic.
         optional outlier_detection: OutlierDetectionSection,
         /// How failures are retried, always in another region.
         optional retry: RetrySection,
         /// Time bounds of a request.
         optional timeouts: TimeoutsSection,
-        /// How long a returning region is ramped up. Default: 10s.
+        /// Slow start: how long a returning region's share of traffic grows. Default: 10s.
         optional slow_start: Time<0, { H }>,
         /// Whether gateways see the client's Host instead of their own name. Default: false.
         optional preserve_host: bool,
-        /// Which countries' clients must be answered by which regions.
+        /// Which regions may serve clients of which countries.
         optional residency: Vec<ResidencySection>,
     }
 }
@@ -181,7 +181,7 @@ pub(super) enum PolicyShape {
 }
 
 section! {
-    /// As a plugin says.
+    /// By a plugin.
     PluginPolicy {
         /// The plugin, by its name in plugins.
         required plugin: At<String>,

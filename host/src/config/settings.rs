@@ -21,11 +21,11 @@ pub struct Configuration {
     pub fixed: Fixed,
     /// What takes effect at every reload.
     pub settings: Settings,
-    /// What is allowed and yet probably not meant.
+    /// Warnings: valid, and probably not intended.
     pub warnings: Vec<Mistake>,
 }
 
-/// What a start fixes: a reload that changes it is accepted, and this part of it waits for the next start.
+/// Settings that need a restart: a reload that changes them is accepted, and they take effect at the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixed {
     /// Where administration listens.
@@ -70,7 +70,7 @@ pub struct Settings {
     pub plugins: BTreeMap<PluginName, Plugin>,
     /// What is published to Azure Front Door. `None`: nothing.
     pub front_door: Option<Arc<FrontDoorSettings>>,
-    /// How long readiness fails while everything is still accepted, when the program is told to stop.
+    /// How long readiness fails while connections are still accepted, after SIGTERM.
     pub lame_duck: Duration,
     /// How long running requests then have to end.
     pub drain_time: Duration,
@@ -94,7 +94,7 @@ pub struct Admin {
 /// An address that accepts connections of clients: plain HTTP/1.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// What tells it from others: its name, or its address.
+    /// Its identity: its name, or its address.
     pub id: ListenerId,
     /// The address; with port 0, the system chooses one.
     pub address: SocketAddr,

@@ -61,7 +61,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Takes a section apart and reports the keys it does not have. A misspelt key is reported, and counts as the one
-    /// that was probably meant: so what stands there is checked as well, and nothing is said to be missing.
+    /// that was probably meant: so its value is checked as well, and no key is reported as missing.
     pub(super) fn of(section: Node<'a>, keys: &[&'a str], mistakes: &mut Mistakes<'_>) -> Option<Self> {
         let Content::Map(entries) = section.content() else {
             let shown: Vec<_> = keys.iter().take(4).copied().collect();

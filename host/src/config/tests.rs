@@ -32,7 +32,7 @@ routes:
 /// The example that is shipped.
 const EXAMPLE: &str = include_str!("../../../deploy/portolan.yaml");
 
-/// The same with its commented section in force.
+/// The same with its commented section active.
 static EXAMPLE_WITH_FRONT_DOOR: LazyLock<String> = LazyLock::new(|| {
     let (head, rest) = EXAMPLE.split_once("# front_door:").expect("a section");
     let (section, rest) = rest.split_once("\n\n").expect("its end");
@@ -309,9 +309,9 @@ fn a_place_may_be_given_instead_of_a_region() {
 #[cfg(not(feature = "azure"))]
 #[test]
 fn without_azure_the_section_is_refused() {
-    let told = mistakes::told(&format!("{SMALL}front_door: {{ mode: off }}\n"));
+    let messages = mistakes::messages(&format!("{SMALL}front_door: {{ mode: off }}\n"));
     assert_eq!(
-        told,
+        messages,
         [
             "10:1: front_door: this program was built without Azure: remove the section, or use a build with the cargo feature azure"
         ]
@@ -347,7 +347,7 @@ plugins: { canary: { source: "embedded:canary" } }
     assert_eq!(
         warnings,
         [
-            "4:5: listeners[0].client_address: without front_door_id, any tenant's Front Door is believed",
+            "4:5: listeners[0].client_address: without front_door_id, any tenant's Front Door is trusted",
             "4:23: listeners[0].client_address.trusted_proxies: everybody is trusted: every client can claim any address",
             "9:28: services.shop.regions[1].gateway: the same gateway as on line 8: they will fail together",
             "10:3: services.spare: no route leads to this service",

@@ -1,4 +1,4 @@
-//! Notices that a file was replaced, by looking: a rename, a rewrite in place and a symbolic link that moved (as
+//! Detects that a file was replaced, by polling: a rename, a rewrite in place and a symbolic link that moved (as
 //! Kubernetes does it) all show, on every file system, without a watch that can be lost.
 
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What tells one version of a file from another.
+/// Identifies a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     modified: (i64, i64),
@@ -35,7 +35,7 @@ impl Stamp {
 pub struct Stamps(HashMap<PathBuf, Option<Stamp>>);
 
 impl Stamps {
-    /// Notes a file as it is now, unless that has been done.
+    /// Records a file as it is now, unless it is recorded.
     pub fn note(&mut self, path: &Path) {
         if !self.0.contains_key(path) {
             self.0.insert(path.to_owned(), Stamp::of(path));
@@ -78,8 +78,8 @@ impl Files {
         Self(observed.collect())
     }
 
-    /// Whether any of the files is another one since the last time this said so. A file that is gone is not a change:
-    /// what was read of it stays active.
+    /// Whether any of the files has changed since the last reported change. A removed file is not a change: what was
+    /// read of it remains active.
     pub fn changed(&mut self) -> bool {
         let mut changed = false;
         for file in &mut self.0 {

@@ -30,7 +30,7 @@ const ALARM_PAUSE: Duration = Duration::from_millis(2);
 pub struct Watched {
     /// The configuration.
     pub config: Arc<Config>,
-    /// The counters by service and slot. Gateways that stay keep theirs.
+    /// The counters by service and slot. Gateways that remain keep theirs.
     pub vitals: Vec<Vec<Arc<Vitals>>>,
 }
 
@@ -113,7 +113,7 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
     }
 }
 
-/// What there is to do.
+/// The next event.
 enum Woken {
     Configured(Watched),
     Ordered(Order),
@@ -185,7 +185,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         } else {
             self.tracker.undrain(&order.region, now.into_std())
         };
-        // Who asked may have gone away; the order stands.
+        // The caller may have disconnected; the order is executed all the same.
         let _ = order.reply.send(count);
     }
 
@@ -248,7 +248,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
     fn log_isolation(&mut self, view: &HealthView) {
         if view.is_isolated() && !self.isolated {
             tracing::error!(
-                "no gateway of any service can be reached: this instance seems to have lost its own network"
+                "no gateway of any service can be reached: this instance's own network has probably failed"
             );
         } else if self.isolated && !view.is_isolated() {
             tracing::info!("gateways can be reached again");

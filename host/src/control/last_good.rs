@@ -1,4 +1,4 @@
-//! The state directory: the last good content of every file that is loaded, for a start that finds something worse, and
+//! The state directory: the last good content of every file that is loaded, for a start that rejects what it finds, and
 //! the overrides that operators have ordered.
 //!
 //! Contents are stored under their hash and named by a list; both are written aside and renamed, the list last, so that a
@@ -28,7 +28,7 @@ const LIST: &str = "last-good.json";
 const OVERRIDES: &str = "overrides.json";
 /// Locked by the process that writes, whose identifier it holds.
 const LOCK: &str = "lock";
-/// What is being written ends like this.
+/// Suffix of files being written.
 const UNFINISHED: &str = ".new";
 
 /// A file and what was in it.
@@ -255,7 +255,7 @@ impl LastGood {
         Ok(())
     }
 
-    /// What a file of this directory says; one that is not there or cannot be read says nothing.
+    /// The content of a file of this directory; `None` when it is missing or cannot be read.
     fn parse<T: DeserializeOwned + Default>(&self, name: &str) -> T {
         let path = self.folder.join(name);
         let bytes = match fs::read(&path) {
@@ -274,7 +274,7 @@ impl LastGood {
 }
 
 impl Lock {
-    /// Takes the lock if no other process holds it, and says whether it is held now.
+    /// Takes the lock if no other process holds it. Returns whether it is held now.
     fn acquire(&mut self) -> io::Result<bool> {
         if self.held {
             return Ok(true);

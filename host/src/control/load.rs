@@ -55,7 +55,7 @@ pub enum LoadError {
     /// The version a plugin was rolled back to cannot be used with this configuration.
     #[error(
         "plugins.{name}: rolled back by an operator to version {version}, which cannot be used with this configuration: \
-         {error}; end the roll-back with `portolan rollback {name} --end`, or change source"
+         {error}; end the rollback with `portolan rollback {name} --end`, or change source"
     )]
     RolledBack {
         /// The plugin.
@@ -111,7 +111,7 @@ pub struct Load {
     pub loaded: Loaded,
     /// What only a start makes active.
     pub fixed: Fixed,
-    /// What is allowed and yet probably not meant.
+    /// Warnings: valid, and probably not intended.
     pub warnings: Vec<Mistake>,
     /// The plugins' components, by name.
     pub(super) components: Components,
@@ -131,7 +131,7 @@ pub(super) struct Component {
     pub(super) bytes: Bytes,
     /// The digest of the configured one.
     pub(super) configured: String,
-    /// Whether it is the one of a roll-back, and not the configured one.
+    /// Whether it is the one of a rollback, and not the configured one.
     pub(super) is_rolled_back: bool,
 }
 

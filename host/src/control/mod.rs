@@ -1,4 +1,4 @@
-//! The control tasks: what is slow and rare, beside the requests and never in their way.
+//! The control tasks: slow, infrequent work off the request path.
 
 pub mod files;
 #[cfg(feature = "azure")]

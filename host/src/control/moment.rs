@@ -1,4 +1,4 @@
-//! Moments in files, as people write them: RFC 3339.
+//! Serializes times as RFC 3339.
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! Overrides as they are written down.
+//! The file format of overrides.
 
 use super::moment;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-/// When an operator ordered something, and from where.
+/// The time and origin of an operator's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
     /// When.
@@ -34,7 +34,7 @@ pub(super) struct Record {
     pub(super) rollbacks: BTreeMap<String, RollBackRecord>,
 }
 
-/// A roll-back; its component is kept beside it.
+/// A rollback; its component is kept in the same directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RollBackRecord {
     pub(super) configured: String,

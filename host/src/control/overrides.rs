@@ -1,6 +1,6 @@
-//! What operators have ordered of a running instance, against its configuration: drained regions, plugins rolled back.
+//! Operators' orders against the configuration of a running instance: drained regions, plugins rolled back.
 //!
-//! An override outlives reloads and, with a state directory, restarts. It ends when an operator ends it; a roll-back also
+//! An override outlives reloads and, with a state directory, restarts. It ends when an operator ends it; a rollback also
 //! when the configured version of the plugin changes.
 
 use super::last_good::{LastGood, StateError};
@@ -27,7 +27,7 @@ pub struct RollBack {
 /// The plugins that are rolled back.
 pub type RollBacks = BTreeMap<PluginName, RollBack>;
 
-/// All overrides of an instance. Shared by those who carry them out and those who show them.
+/// All overrides of an instance. Shared by the tasks that execute and show them.
 #[derive(Debug, Default)]
 pub struct Overrides {
     all: Mutex<All>,

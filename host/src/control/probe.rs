@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 /// The `User-Agent` of probes.
 const USER_AGENT: &str = "portolan-probe";
 
-/// Whether a request says that it is one of our probes.
+/// Whether a request is one of our probes, by its `User-Agent`.
 pub fn is_one(head: &Parts) -> bool {
     head.headers
         .get(header::USER_AGENT)

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
 
-/// What may change the routing table.
+/// An update of the routing table.
 #[derive(Debug)]
 pub enum Update {
     /// A new configuration, with everything it needs loaded.
@@ -51,7 +51,7 @@ pub struct Publisher {
     removed_listeners: Arc<[Listener]>,
 }
 
-/// What of a service changes only with the configuration.
+/// The part of a service that changes only with the configuration.
 #[derive(Debug)]
 struct Joined {
     gateways: Arc<[Arc<GatewayTarget>]>,
@@ -59,7 +59,7 @@ struct Joined {
     budget: Arc<SharedBudget>,
 }
 
-/// What outlives a configuration: counters and resolved names of the gateways that stay.
+/// State that survives a reload: counters and resolved names of the gateways that remain.
 #[derive(Debug)]
 struct Registry {
     workers: usize,
@@ -70,7 +70,7 @@ struct Registry {
 }
 
 impl Publisher {
-    /// A publisher with its first table. `alarm` is rung by every failed attempt.
+    /// A publisher with its first table. `alarm` is notified of every failed attempt.
     pub fn new(
         loaded: Loaded,
         overrides: Arc<Overrides>,
@@ -156,7 +156,7 @@ impl Publisher {
             let known = known.get(&key).copied();
             known.unwrap_or_else(|| unobserved(&key, &self.overrides))
         }));
-        // Whatever panics on the way, the parts in use belong together.
+        // Assigned together, so that a panic leaves the parts consistent.
         let charts = charts(&loaded);
         self.registry.resolver.configure(loaded.settings.resolvers.clone());
         self.joined = self.registry.join(&loaded.settings.routing);

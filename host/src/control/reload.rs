@@ -1,10 +1,10 @@
 //! Loads the configuration and the files it names again whenever one of them is replaced.
 //!
-//! What cannot be used is rejected with its reason, and what was active stays active. A rejected configuration is tried
-//! again whenever a file that it names is replaced or appears. What is active is kept for the next start, where there is a
-//! state directory.
+//! What is invalid is rejected with its reason, and what was active remains active. A rejected configuration is retried
+//! whenever a file that it names is replaced or appears. With a state directory, what is active is kept for the next
+//! start.
 
-mod keeper;
+mod last_good_writer;
 mod plugins;
 
 use crate::config::{Fixed, Settings};
@@ -19,7 +19,7 @@ use crate::geo;
 use crate::plugin::{PluginEngine, PluginVersion};
 use crate::server::{ListenerSet, Prepared};
 use crate::table::Tables;
-use keeper::Keeper;
+use last_good_writer::LastGoodWriter;
 use plugins::Earlier;
 pub use plugins::{Reply, RollBackError};
 use portolan_core::id::PluginName;
@@ -34,7 +34,7 @@ use tokio::sync::mpsc;
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What people ask of the reloader.
+/// Orders to the reloader.
 #[derive(Debug)]
 pub enum Order {
     /// Load everything again, changed or not: SIGHUP.
@@ -80,7 +80,7 @@ pub struct Reloader {
     overrides: Arc<Overrides>,
     watched: Watched,
     pending: Option<Pending>,
-    keeper: Keeper,
+    writer: LastGoodWriter,
     updates: mpsc::UnboundedSender<Update>,
     listeners: Arc<ListenerSet>,
     tables: Arc<Tables>,
@@ -140,7 +140,7 @@ impl Reloader {
         } = first;
         let mut reloader = Self {
             watched: Watched::new(path.as_ref(), &loaded.settings, &stamps),
-            keeper: Keeper::new(last_good, Arc::clone(&overrides), Arc::clone(&status)),
+            writer: LastGoodWriter::new(last_good, Arc::clone(&overrides), Arc::clone(&status)),
             path,
             engine,
             loaded,
@@ -158,16 +158,16 @@ impl Reloader {
             reloader.wait_for(*rejected);
         }
         reloader.end_roll_backs();
-        reloader.keeper.keep_only(contents);
+        reloader.writer.keep_only(contents);
         reloader
     }
 
-    /// Looks and obeys until the senders of orders are gone.
+    /// Polls the files and executes orders until their senders are gone.
     pub async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            self.keeper.write().await;
+            self.writer.write().await;
             tokio::select! {
                 _ = looks.tick() => self.look().await,
                 order = orders.recv() => match order {
@@ -188,15 +188,15 @@ impl Reloader {
         }
     }
 
-    /// Answers an operator, when what was done outlives a restart.
+    /// Answers an operator after the change was persisted.
     async fn answer(&mut self, reply: Reply, done: Result<Arc<PluginVersion>, RollBackError>) {
-        self.keeper.write().await;
-        // Whoever asked may have gone; it is done all the same.
+        self.writer.write().await;
+        // The caller may have disconnected; the order is executed all the same.
         let _ = reply.send(done);
     }
 
     async fn look(&mut self) {
-        // All of them, so that each notes what it sees.
+        // All of them, so that each records what it sees.
         let pending = self.pending.as_mut().is_some_and(|pending| pending.files.changed());
         let config = self.watched.config.changed();
         if (config || pending) && self.reload().await {
@@ -225,7 +225,7 @@ impl Reloader {
         pending.is_some_and(|pending| pending.plugins.get(name) != self.loaded.settings.plugins.get(name))
     }
 
-    /// Everything anew: the configuration, and what it names. Whether it was accepted.
+    /// Reloads the configuration and everything it names. Whether it was accepted.
     async fn reload(&mut self) -> bool {
         let Some(path) = self.path.clone() else { return false };
         let (engine, roll_backs) = (self.engine.clone(), self.overrides.roll_backs());
@@ -281,7 +281,7 @@ impl Reloader {
         self.listeners
             .commit_when_published(prepared, &self.tables, drain_deadline)
             .await;
-        self.keeper.keep_only(contents);
+        self.writer.keep_only(contents);
     }
 
     async fn reload_geo(&mut self) {
@@ -290,7 +290,7 @@ impl Reloader {
             Ok(part) => {
                 self.loaded.geo = Arc::new(part.loaded);
                 self.publish(&Subject::Geo, Update::Geo(Arc::clone(&self.loaded.geo)));
-                self.keeper.keep(part.contents);
+                self.writer.keep(part.contents);
             }
             Err(error) => self.reject(&Subject::Geo, &error),
         }
@@ -305,7 +305,7 @@ impl Reloader {
 
     fn reject(&self, subject: &Subject, error: &impl Display) {
         let what = subject.kind().as_str();
-        tracing::error!(what, "rejected, the last good one stays active: {error}");
+        tracing::error!(what, "rejected, the last good one remains active: {error}");
         self.status.rejected(subject, error.to_string());
     }
 

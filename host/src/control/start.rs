@@ -27,7 +27,7 @@ pub struct Start {
     pub last_good: Option<LastGood>,
     /// What operators have ordered in the last run.
     pub overrides: Arc<Overrides>,
-    /// Whether another instance may still serve the same listeners, to be taken over from.
+    /// Whether another instance may still serve the same listeners (takeover).
     pub takeover: bool,
     contents: Vec<Content>,
     stamps: Stamps,
@@ -186,7 +186,7 @@ fn rest(
     for name in settings.plugins.keys() {
         let load = |source: &Source<'_>| match load::plugin(name, &settings, engine, roll_backs.get(name), source) {
             Err(error @ LoadError::RolledBack { .. }) => {
-                tracing::error!("the roll-back ends: {error}");
+                tracing::error!("the rollback ends: {error}");
                 load::plugin(name, &settings, engine, None, source)
             }
             loaded => loaded,
@@ -211,7 +211,7 @@ fn rest(
     for Restored { subject, why, since } in restored {
         let good_since = humantime::format_rfc3339_seconds(since);
         let what = subject.kind().as_str();
-        tracing::error!(what, %good_since, "rejected at the start, the last good one is active: {why}");
+        tracing::error!(what, %good_since, "rejected at the start, the last good one is restored: {why}");
         status.restored(&subject, why, since);
     }
     let loaded = Loaded {

@@ -1,4 +1,4 @@
-//! What became of everything that was loaded since the start: for metrics, readiness and people.
+//! The results of all loads since the start: for metrics, readiness and the administration API.
 
 use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Config, Self::Geo, Self::Plugin];
 
-    /// The word for it in metrics and logs.
+    /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Config => "config",
@@ -59,7 +59,7 @@ impl Subject {
     }
 }
 
-/// What became of one kind of thing.
+/// The load results of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loads {
     /// How often it was accepted.
@@ -75,12 +75,12 @@ pub struct Loads {
     pub restored: Option<SystemTime>,
 }
 
-/// How often the last good state was written down for the next start.
+/// Writes of the last good state to the state directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keeps {
-    /// How often it was.
+pub struct StateWrites {
+    /// Successful writes.
     pub kept: u64,
-    /// How often it could not be.
+    /// Failed writes.
     pub failed: u64,
 }
 
@@ -94,7 +94,7 @@ struct Record {
     /// Why something is not active, by kind and name.
     errors: BTreeMap<(Kind, String), String>,
     earlier: BTreeMap<PluginName, String>,
-    keeps: Option<Keeps>,
+    state_writes: Option<StateWrites>,
     pending_restart: Vec<&'static str>,
 }
 
@@ -114,7 +114,7 @@ impl Status {
         loads.restored = None;
     }
 
-    /// Something was rejected, and what was active before stays.
+    /// Something was rejected; what was active remains active.
     pub fn rejected(&self, subject: &Subject, why: String) {
         let mut record = self.record();
         record.loads.entry(subject.kind()).or_default().rejected += 1;
@@ -127,7 +127,7 @@ impl Status {
         self.record().loads.entry(subject.kind()).or_default().restored = Some(since);
     }
 
-    /// What became of one kind of thing so far.
+    /// The load results of one kind so far.
     pub fn of(&self, kind: Kind) -> Loads {
         let record = self.record();
         let errors = record.errors.iter().filter(|((of, _), _)| *of == kind);
@@ -138,20 +138,20 @@ impl Status {
         }
     }
 
-    /// The last good state was written down for the next start, or could not be.
+    /// The last good state was written to the state directory, or failed to be.
     pub fn kept(&self, done: bool) {
         let mut record = self.record();
-        let keeps = record.keeps.get_or_insert_default();
-        keeps.kept += u64::from(done);
-        keeps.failed += u64::from(!done);
+        let writes = record.state_writes.get_or_insert_default();
+        writes.kept += u64::from(done);
+        writes.failed += u64::from(!done);
     }
 
-    /// How often the last good state was written down; `None` where there is no state directory.
-    pub fn keeps(&self) -> Option<Keeps> {
-        self.record().keeps
+    /// Writes of the last good state; `None` without a state directory.
+    pub fn state_writes(&self) -> Option<StateWrites> {
+        self.record().state_writes
     }
 
-    /// The digest of the version that a plugin had before the current one, which a roll-back brings back.
+    /// The digest of the version that a plugin had before the current one, which a rollback brings back.
     pub fn earlier(&self, plugin: &PluginName) -> Option<String> {
         self.record().earlier.get(plugin).cloned()
     }

@@ -74,7 +74,7 @@ async fn serve(listener: TcpListener, stage: Arc<Stage>) -> io::Result<()> {
         tokio::spawn(async move {
             let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&stage, &request))));
             let mut http = hyper::server::conn::http1::Builder::new();
-            // A client that goes away has nothing more to be told.
+            // A client that disconnects needs no response.
             let _ = http
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service)

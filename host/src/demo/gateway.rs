@@ -6,7 +6,7 @@ mod port;
 
 pub use behaviour::Behaviour;
 
-use answer::{Ledger, OnRequest, Script};
+use answer::{GatewayStats, OnRequest, Script};
 use http::request::Parts;
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub struct Gateway {
     region: Arc<str>,
     address: SocketAddr,
     behaviour: watch::Sender<Behaviour>,
-    ledger: Arc<Ledger>,
+    stats: Arc<GatewayStats>,
     running: Mutex<Option<Running>>,
 }
 
@@ -45,7 +45,7 @@ impl Gateway {
             region: region.into(),
             address,
             behaviour,
-            ledger: Arc::default(),
+            stats: Arc::default(),
             running: Mutex::new(None),
         };
         let (address, running) = gateway.spawn()?;
@@ -66,23 +66,23 @@ impl Gateway {
 
     /// How many requests have reached it, probes among them, answered or not.
     pub fn requests(&self) -> u64 {
-        self.ledger.requests.load(Relaxed)
+        self.stats.requests.load(Relaxed)
     }
 
     /// How many of them were `POST`s.
     pub fn posts(&self) -> u64 {
-        self.ledger.posts.load(Relaxed)
+        self.stats.posts.load(Relaxed)
     }
 
     /// Calls `callback` with the head of every request that reaches it, from now on. Only the first callback is kept.
     pub fn on_request(&self, callback: impl Fn(&Parts) + Send + Sync + 'static) {
-        let _ = self.ledger.on_request.set(OnRequest(Box::new(callback)));
+        let _ = self.stats.on_request.set(OnRequest(Box::new(callback)));
     }
 
     /// Whether the proxy's probes pass with every behaviour that accepts connections: faults of an application often do not
     /// affect its health endpoint.
     pub fn pass_probes(&self, pass: bool) {
-        self.ledger.passes_probes.store(pass, Relaxed);
+        self.stats.passes_probes.store(pass, Relaxed);
     }
 
     /// How it behaves now.
@@ -122,7 +122,7 @@ impl Gateway {
         let script = Script {
             region: Arc::clone(&self.region),
             behaviour: self.behaviour.subscribe(),
-            ledger: Arc::clone(&self.ledger),
+            stats: Arc::clone(&self.stats),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
@@ -160,10 +160,10 @@ impl Running {
         let _ = self.thread.join();
     }
 
-    /// Ends in good order.
+    /// Stops gracefully.
     fn stop(self) {
         self.stop.send_replace(true);
-        // Without the other sender it would take itself for killed.
+        // Without the other sender it would behave as if killed.
         let _ = self.thread.join();
         drop(self.kill);
     }

@@ -52,7 +52,7 @@ pub const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 /// Why the demo cannot start.
 #[derive(Debug, Error)]
 pub enum DemoError {
-    /// A port is taken.
+    /// A port is in use.
     #[error(
         "failed to listen on {address} for {what}: {error}; is another demo running? other ports: portolan demo --help"
     )]
@@ -72,7 +72,7 @@ pub enum DemoError {
         /// Why not.
         error: io::Error,
     },
-    /// Its own configuration is refused.
+    /// Its own configuration is rejected.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// The proxy cannot start.
@@ -108,7 +108,7 @@ impl Demo {
     /// Starts everything. `folder` holds the demo's configuration and plugin; both may be changed while it runs.
     ///
     /// # Errors
-    /// When a port is taken or a file cannot be written.
+    /// When a port is in use or a file cannot be written.
     pub fn start(ports: Ports, folder: &Path) -> Result<Self, DemoError> {
         let stage = Stage {
             gateways: gateways(ports)?,
@@ -120,7 +120,7 @@ impl Demo {
     }
 
     /// As [`Demo::start`], with a stand-in for Azure, a Front Door in it, and an instance for every other region that votes.
-    /// `tell` is told what happens, a line at a time.
+    /// `tell` is called with every event, a line at a time.
     ///
     /// # Errors
     /// As [`Demo::start`], and when the stand-in cannot start.

@@ -1,4 +1,4 @@
-//! What a plugin answered, made sound.
+//! A plugin's answer, validated.
 
 use super::contract::{Decision, ONLY, unpack};
 use portolan_core::rank::{Proposal, Ranking, checked};
@@ -6,24 +6,24 @@ use portolan_core::rank::{Proposal, Ranking, checked};
 /// What a plugin answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginAnswer {
-    /// The order of the regions: made sound, and completed in the native order unless the plugin wanted no others.
+    /// The order of the regions: validated, and completed in the native order unless the plugin declined that.
     pub ranking: Ranking,
     /// Whether the order is the plugin's. It is the native one when the plugin named no region, or none that may answer.
     pub opinion: bool,
     /// Whether something in the answer had to be dropped.
     pub repaired: bool,
-    /// The plugin's reason, see [`PluginVersion::reason`](super::PluginVersion::reason); 0 is none.
+    /// The plugin's reason, see [`PluginVersion::reason`](super::PluginVersion::reason); 0 means no reason.
     pub reason: u16,
-    /// Whether the answer was remembered from another request.
+    /// Whether the answer came from the cache.
     pub remembered: bool,
 }
 
 impl PluginAnswer {
-    /// Makes an answer sound for a service with so many regions, of which those in `native` may answer. `reasons` is how
+    /// Validates an answer for a service with so many regions, of which those in `native` may answer. `reasons` is how
     /// many the plugin has named.
     ///
-    /// `None` for nonsense: it named regions, and none of them exists. A region that exists and may not answer now is no
-    /// mistake of the plugin's: it is dropped, and when nothing else was named the native order holds.
+    /// `None` for an invalid answer: it named regions, and none of them exists. A region that exists and is not eligible now
+    /// is not an error: it is dropped, and when nothing else was named the native order is used.
     pub(super) fn sound(decision: Decision, native: &Ranking, regions: usize, reasons: usize) -> Option<Self> {
         let proposal = Proposal {
             order: unpack(decision.first4, decision.next4),
@@ -132,8 +132,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a plugin answers, only regions that may answer are tried, each once, and failover stays unless it
-        /// was declined.
+        /// For every answer, only eligible regions are tried, each once, and failover works unless it was
+        /// declined.
         #[test]
         fn whatever_it_answers(first4: u32, next4: u32, reason: u16, action: u16, native in prop::sample::subsequence((0..64_u8).collect::<Vec<_>>(), 0..=64)) {
             let native = ranking(&native);

@@ -1,4 +1,4 @@
-//! The components that were compiled last: a version that comes back, by a roll-back or with another configuration, is
+//! The components that were compiled last: a version that comes back, by a rollback or with another configuration, is
 //! not compiled again.
 
 use super::embedded;
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// How many are kept. Each is some hundred kilobytes of machine code, shared with the versions in force.
+/// How many are kept. Each is some hundred kilobytes of machine code, shared with the active versions.
 const KEPT: usize = 8;
 
 /// SHA-256 of a component.
@@ -31,7 +31,7 @@ impl Compiled {
         if let Some(component) = self.find(&hash) {
             return Ok((hash, component));
         }
-        // Not under the lock: whoever loads another plugin meanwhile does not wait.
+        // Not under the lock, so that loading another plugin does not wait.
         if embedded::ALL.iter().all(|(_, ours)| *ours != bytes) {
             rehearse(bytes)?;
         }

@@ -1,8 +1,8 @@
 //! The process's one Wasm engine, and loading plugins into it.
 
 use super::compiled::Compiled;
-use super::desk::offer;
 use super::error::{PluginError, Problem};
+use super::host_state::offer;
 use super::load;
 use super::meters::{CounterReading, Meters};
 use super::regions::RegionTable;
@@ -27,8 +27,8 @@ use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 const INSTANCES_PER_WORKER: usize = 16;
 /// The least and the most instances there may be at once. Each reserves 4 GiB of addresses, not of memory.
 const INSTANCES: (usize, usize) = (64, 1024);
-/// What stays mapped of an instance's memory and tables when it is gone. With a page of WebAssembly or more, the memory of
-/// a plugin that stays within one page is cleared by a `memset` instead of a system call.
+/// How much of an instance's memory and tables remains mapped after it ended. With a page of WebAssembly or more, the memory of
+/// a plugin that needs no more than one page is cleared by a `memset` instead of a system call.
 const KEEP_RESIDENT: usize = 64 << 10;
 
 /// How nice a thread is that loads a plugin while there are requests, from 0 to 19: at 10, a tenth of a busy core is left for it.
@@ -80,7 +80,7 @@ impl PluginEngine {
         })
     }
 
-    /// From now on there are requests, to which loading gives way.
+    /// From now on there are requests, to which loading yields.
     pub fn begin_serving(&self) {
         let _ = self.shared.serving.set(GENTLY);
     }
@@ -88,7 +88,7 @@ impl PluginEngine {
     /// Checks, compiles, configures and tries a plugin. `tables` are the regions of the services that use it; without any
     /// it is tried on [`RegionTable::sample`].
     ///
-    /// Takes tens of milliseconds, on a thread of its own; the caller waits. Once there are requests, the thread gives way
+    /// Takes tens of milliseconds, on a separate thread; the caller waits. Once there are requests, the thread yields
     /// to them for a while.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
-//! What can be wrong with a plugin: when it is loaded, and when it runs.
+//! Errors of plugins: when loading, and when running.
 
 use portolan_core::id::PluginName;
 use std::fmt;
 use thiserror::Error;
 
-/// Why a plugin was not loaded. What was loaded before stays in force.
+/// Why a plugin was rejected. The version loaded before remains active.
 #[derive(Debug, Error)]
 #[error("plugin {plugin}: {problem}")]
 pub struct PluginError {
@@ -29,7 +29,7 @@ pub enum Problem {
     Malformed {
         /// Bytes from the start of the file.
         offset: usize,
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
     /// There is too much of something: compiling or running it could cost more than a plugin may.
@@ -59,10 +59,10 @@ pub enum Problem {
     /// It does not compile.
     #[error("it does not compile: {0}")]
     Compile(String),
-    /// It refused its configuration.
-    #[error("it refuses its configuration: {0}")]
-    Refused(String),
-    /// It asks for what cannot be.
+    /// It rejected its configuration.
+    #[error("it rejects its configuration: {0}")]
+    Rejected(String),
+    /// Its setup is invalid.
     #[error("its setup is not usable: {0}")]
     Setup(String),
     /// It failed on the first regions or requests it was shown.
@@ -72,15 +72,15 @@ pub enum Problem {
         on: String,
         /// How.
         fault: PluginFault,
-        /// In other words.
+        /// Details.
         detail: String,
     },
-    /// The host could not do its part.
+    /// The host failed.
     #[error("the host cannot run it: {0}")]
     Host(String),
 }
 
-/// Says where, unless it is the file as a whole.
+/// Prints the place, unless it is the file as a whole.
 struct At(usize);
 
 impl fmt::Display for At {
@@ -101,24 +101,24 @@ impl Problem {
     }
 }
 
-/// Why a plugin gave no answer. The built-in policy answers instead.
+/// Why a plugin call failed. The built-in policy decides instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PluginFault {
     /// It trapped: a panic, or an instruction that cannot be carried out.
     Trap,
     /// It called itself too deeply.
     Stack,
-    /// It took more CPU time than its deadline.
+    /// It used more CPU time than its deadline.
     Deadline,
-    /// It was refused memory, and trapped.
+    /// A memory allocation was denied, and it trapped.
     Memory,
     /// An instance could not be started.
     Start,
-    /// There are as many instances as there may be.
+    /// The limit of instances is reached.
     Capacity,
-    /// Nothing of its answer was usable: regions that do not exist or may not answer.
+    /// Its answer was invalid: it named only regions that do not exist.
     Nonsense,
-    /// It failed too often and is not asked for a while.
+    /// It failed too often and is quarantined.
     Quarantined,
 }
 
@@ -135,7 +135,7 @@ impl PluginFault {
         Self::Quarantined,
     ];
 
-    /// The word for it in metrics and logs.
+    /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "trap",

@@ -1,4 +1,4 @@
-//! What a file is and how much there is of it, found out before anything is compiled.
+//! Checks the type and size of a plugin file before anything is compiled.
 //!
 //! Compiling costs far more than reading: a megabyte of empty functions takes seconds and a gigabyte. So everything that
 //! a compiler's time and memory grow with is counted first, in one pass over the file.
@@ -47,7 +47,7 @@ struct Census {
     exports_plugin: bool,
 }
 
-/// Looks at a file of which nothing is known. `memory` is the most an instance may have, in bytes.
+/// Inspects an untrusted file. `memory` is the most an instance may have, in bytes.
 pub(super) fn inspect(bytes: &[u8], memory: usize) -> Result<(), Problem> {
     at_most("bytes", bytes.len() as u64, FILE, 0)?;
     recognise(bytes)?;
@@ -84,7 +84,7 @@ pub(super) fn inspect(bytes: &[u8], memory: usize) -> Result<(), Problem> {
     }
 }
 
-/// Tells components from other files.
+/// Distinguishes components from other files.
 fn recognise(bytes: &[u8]) -> Result<(), Problem> {
     let text = || std::str::from_utf8(bytes).is_ok_and(|text| text.trim_start().starts_with(['(', ';']));
     if Parser::is_component(bytes) {
@@ -264,7 +264,7 @@ impl Census {
     }
 }
 
-/// Refuses what no plugin gets, and other versions of the contract.
+/// Rejects imports that Portolan does not offer, and other versions of the contract.
 fn imported(name: &str) -> Result<(), Problem> {
     match contract_part(name)? {
         Some("host" | "types") => Ok(()),

@@ -1,8 +1,8 @@
 //! One instance of a plugin: a store, its memory, and the functions of the contract.
 
 use super::contract::{self, Decision, PLUGIN, Request, Snapshot};
-use super::desk::{Desk, State};
 use super::error::{PluginFault, Problem};
+use super::host_state::{InstanceState, PluginState};
 use super::limits::{Budget, MemoryLimit};
 use super::regions::RegionTable;
 use super::settings::PluginSettings;
@@ -21,7 +21,7 @@ const HANDLES: usize = 16;
 
 /// What instances are made from.
 pub(super) struct Blueprint {
-    pre: InstancePre<State>,
+    pre: InstancePre<InstanceState>,
     configure: ComponentExportIndex,
     update: ComponentExportIndex,
     route: ComponentExportIndex,
@@ -35,7 +35,7 @@ pub(super) struct Blueprint {
 impl Blueprint {
     /// Links a component with the host.
     pub(super) fn new(
-        linker: &Linker<State>,
+        linker: &Linker<InstanceState>,
         component: &Component,
         settings: &PluginSettings,
         reads_headers: bool,
@@ -60,8 +60,8 @@ impl Blueprint {
 }
 
 /// A running plugin.
-pub(super) struct Instance {
-    store: Store<State>,
+pub(super) struct PluginInstance {
+    store: Store<InstanceState>,
     update: TypedFunc<(Snapshot<'static>,), ()>,
     route: TypedFunc<(Request<'static>,), (Decision,)>,
     regions: Option<Generation>,
@@ -75,21 +75,21 @@ pub(super) struct Failure {
     pub(super) detail: String,
 }
 
-/// What a start came to.
+/// The result of a start.
 pub(super) enum Started {
     /// An instance, and what it asks for.
-    Instance(Box<Instance>, contract::Setup),
-    /// The plugin refused its configuration.
-    Refused(String),
+    Running(Box<PluginInstance>, contract::Setup),
+    /// The plugin rejected its configuration.
+    Rejected(String),
 }
 
-impl Instance {
+impl PluginInstance {
     /// Makes an instance and configures it. The time it takes counts towards the answer that it is started for.
-    pub(super) fn start(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>) -> Result<Started, Failure> {
-        let state = State {
+    pub(super) fn start(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>) -> Result<Started, Failure> {
+        let state = InstanceState {
             memory: MemoryLimit::new(blueprint.memory),
             budget: Budget::new(blueprint.deadline),
-            desk: Rc::clone(desk),
+            plugin: Rc::clone(plugin),
         };
         let mut store = Store::new(blueprint.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
@@ -98,7 +98,7 @@ impl Instance {
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().budget.tick(cpu_time::of_thread())));
         store.set_epoch_deadline(1);
         match Self::configure(&mut store, blueprint) {
-            Ok((_, _, Err(refusal))) => Ok(Started::Refused(refusal)),
+            Ok((_, _, Err(refusal))) => Ok(Started::Rejected(refusal)),
             Ok((update, route, Ok(setup))) => {
                 let memory = store.data().memory.used();
                 let instance = Self {
@@ -108,18 +108,15 @@ impl Instance {
                     regions: None,
                     memory,
                 };
-                Ok(Started::Instance(Box::new(instance), setup))
+                Ok(Started::Running(Box::new(instance), setup))
             }
             Err(error) => Err(failure(&error, store.data(), PluginFault::Start)),
         }
     }
 
-    #[allow(
-        clippy::type_complexity,
-        reason = "two functions and what the plugin said, used once"
-    )]
+    #[allow(clippy::type_complexity, reason = "two functions and the plugin's result, used once")]
     fn configure(
-        store: &mut Store<State>,
+        store: &mut Store<InstanceState>,
         blueprint: &Blueprint,
     ) -> wasmtime::Result<(
         TypedFunc<(Snapshot<'static>,), ()>,
@@ -168,8 +165,8 @@ impl Instance {
     }
 }
 
-/// Finds out what went wrong. `otherwise` is what an error means that is no trap.
-fn failure(error: &wasmtime::Error, state: &State, otherwise: PluginFault) -> Failure {
+/// Classifies an error. `otherwise` is the fault of an error that is not a trap.
+fn failure(error: &wasmtime::Error, state: &InstanceState, otherwise: PluginFault) -> Failure {
     let fault = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => PluginFault::Deadline,
         _ if state.memory.denied() => PluginFault::Memory,
@@ -179,8 +176,8 @@ fn failure(error: &wasmtime::Error, state: &State, otherwise: PluginFault) -> Fa
         None => otherwise,
     };
     let mut detail = error.root_cause().to_string();
-    if let Some(complaint) = state.desk.borrow_mut().complaint() {
-        detail = format!("{detail}; it said: {complaint}");
+    if let Some(last_error) = state.plugin.borrow_mut().last_error() {
+        detail = format!("{detail}; last log line: {last_error}");
     }
     Failure { fault, detail }
 }

@@ -2,10 +2,10 @@
 
 use super::answer::PluginAnswer;
 use super::contract::HOST;
-use super::desk::Desk;
 use super::error::{PluginFault, Problem};
+use super::host_state::PluginState;
 use super::inspect::inspect;
-use super::instance::{Blueprint, Failure, Instance, Started};
+use super::instance::{Blueprint, Failure, PluginInstance, Started};
 use super::regions::RegionTable;
 use super::request::RouteRequest;
 use super::settings::PluginSettings;
@@ -44,10 +44,10 @@ pub(super) fn load(
     let ticking = shared.ticker.begin();
     let sample = [RegionTable::sample()];
     let tables = if tables.is_empty() { &sample } else { tables };
-    let desk = Rc::new(RefCell::new(Desk::new(name.clone(), None, Instant::now())));
+    let plugin = Rc::new(RefCell::new(PluginState::new(name.clone(), None, Instant::now())));
     let mut setup = None;
     for table in tables {
-        setup = Some(trial(&blueprint, &desk, table)?);
+        setup = Some(trial(&blueprint, &plugin, table)?);
     }
     let setup = setup.unwrap_or_default();
 
@@ -84,8 +84,8 @@ fn imports_header(shared: &Shared, component: &Component) -> bool {
     })
 }
 
-/// Starts an instance and shows it the regions of a service and some requests. Says what it asks for.
-fn trial(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>, table: &RegionTable) -> Result<Setup, Problem> {
+/// Starts an instance and tries it on the regions of a service and some requests. Returns its setup.
+fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &RegionTable) -> Result<Setup, Problem> {
     let failed = |on: &str, failure: Failure| match failure {
         // What can be linked and not be started has functions of other types.
         Failure {
@@ -103,9 +103,9 @@ fn trial(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>, table: &RegionTable) -
         },
     };
     let (mut instance, setup) =
-        match Instance::start(blueprint, desk).map_err(|failure| failed("its configuration", failure))? {
-            Started::Refused(refusal) => return Err(Problem::Refused(refusal)),
-            Started::Instance(instance, setup) => (instance, Setup::check(setup)?),
+        match PluginInstance::start(blueprint, plugin).map_err(|failure| failed("its configuration", failure))? {
+            Started::Rejected(refusal) => return Err(Problem::Rejected(refusal)),
+            Started::Running(instance, setup) => (instance, Setup::check(setup)?),
         };
     instance
         .update(table)
@@ -113,7 +113,7 @@ fn trial(blueprint: &Blueprint, desk: &Rc<RefCell<Desk>>, table: &RegionTable) -
     let mut fields = String::new();
     for number in 0..TRIALS {
         let sample = Sample::new(number, table, &setup);
-        desk.borrow_mut().lend(&sample.headers);
+        plugin.borrow_mut().lend(&sample.headers);
         if number > 0 {
             instance.begin();
         }

@@ -1,45 +1,45 @@
 //! Routing plugins: WebAssembly components that put a service's regions in order.
 //!
 //! The contract is `plugins/wit/routing.wit`. A plugin is loaded once ([`PluginEngine::load`]: checked, compiled, configured
-//! and tried, off the request path) and then asked by every worker through instances of its own
+//! and tried, off the request path) and then called by every worker through instances of its own
 //! ([`PluginWorker::route`]: a plain call on the worker's thread). Whatever a plugin does, a request is answered: when
-//! there is no usable answer in time, [`PluginFault`] says why and the native order holds.
+//! there is no valid answer in time, [`PluginFault`] is the reason and the native order is used.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `contract` | the contract's types and numbers |
 //! | `settings` | how a plugin is deployed |
-//! | `error` | what can be wrong, when loading and when running |
+//! | `error` | errors of loading and running |
 //! | `engine`, `shared`, `wasm` | the process's one engine and its pool; what plugins share; features and limits |
-//! | `ticker` | lets time pass for guests |
+//! | `ticker` | advances the clock that interrupts guests |
 //! | `compiled` | the components compiled last |
-//! | `inspect` | counts what there is in a file before it is compiled |
-//! | `rehearsal` | compiles it in a process of its own first, within limits |
+//! | `inspect` | checks the size of a file before it is compiled |
+//! | `rehearsal` | compiles it in a separate process first, within limits |
 //! | `load`, `version`, `setup` | from a file to a version that may be published; what it asks for |
-//! | `regions`, `request` | what a plugin is told |
+//! | `regions`, `request` | the inputs of a plugin |
 //! | `instance`, `limits` | one running instance, its memory and its time |
-//! | `answer` | an answer made sound |
-//! | `desk`, `fields` | what the host does for a guest: log, headers, counters |
-//! | `worker` | the instances of a worker; asking |
-//! | `breaker`, `memo`, `meters` | quarantine, remembered answers, what plugins count |
+//! | `answer` | a validated answer |
+//! | `host_state`, `fields` | what the host does for a guest: log, headers, counters |
+//! | `worker` | the instances of a worker; calling them |
+//! | `quarantine`, `answer_cache`, `meters` | quarantine, cached answers, plugin counters |
 //! | [`embedded`] | the example plugins |
 
 pub mod embedded;
 
 mod answer;
-mod breaker;
+mod answer_cache;
 mod compiled;
 mod contract;
-mod desk;
 mod engine;
 mod error;
 mod fields;
+mod host_state;
 mod inspect;
 mod instance;
 mod limits;
 mod load;
-mod memo;
 mod meters;
+mod quarantine;
 mod regions;
 mod rehearsal;
 mod request;

@@ -1,4 +1,4 @@
-//! The regions of a service as plugins are told of them.
+//! The regions of a service as plugins see them.
 
 use super::contract::{Region, Snapshot};
 use portolan_core::config::Gateway;
@@ -66,7 +66,7 @@ impl RegionTable {
         self.regions.len()
     }
 
-    /// Whether there is none.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.regions.is_empty()
     }

@@ -43,7 +43,7 @@ static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// From now on, what is compiled is rehearsed by this program: for a process that is one of it.
 pub fn rehearse_in(program: impl Into<PathBuf>) {
-    // The first one stays.
+    // The first value is kept.
     let _ = PROGRAM.set(program.into());
 }
 

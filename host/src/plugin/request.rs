@@ -8,7 +8,7 @@ use portolan_core::rank::Ranking;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// What a plugin can be told of a request. Nothing is read that the plugin did not ask for.
+/// The inputs of a plugin from a request. Nothing is read that the plugin did not ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteRequest<'a> {
     /// Its method.

@@ -1,4 +1,4 @@
-//! What a deployment says of a plugin beside its code.
+//! Deployment settings of a plugin.
 
 use super::error::Problem;
 use std::ops::RangeInclusive;

@@ -1,7 +1,7 @@
 //! What the process's plugins share.
 
 use super::compiled::Compiled;
-use super::desk::State;
+use super::host_state::InstanceState;
 use super::meters::Meters;
 use super::ticker::Ticker;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use wasmtime::component::Linker;
 /// The one engine of the process and what belongs to it.
 pub(super) struct Shared {
     pub(super) engine: Engine,
-    pub(super) linker: Linker<State>,
+    pub(super) linker: Linker<InstanceState>,
     pub(super) compiled: Compiled,
     pub(super) meters: Meters,
     pub(super) ticker: Ticker,

@@ -38,12 +38,12 @@ impl fmt::Debug for PluginVersion {
 }
 
 impl PluginVersion {
-    /// The first twelve digits of the digest: enough for people to tell versions apart.
+    /// The first twelve digits of the digest: enough to identify a version in logs.
     pub fn short_digest(&self) -> &str {
         self.digest.get(..12).unwrap_or(&self.digest)
     }
 
-    /// What a plugin calls a reason it gave; `None` for 0, which is none.
+    /// The plugin's name for a reason; `None` for 0, no reason.
     pub fn reason(&self, reason: u16) -> Option<&str> {
         let place = usize::from(reason.checked_sub(1)?);
         self.setup.reasons.get(place).map(String::as_str)

@@ -1,13 +1,13 @@
-//! A worker's instances: asking a plugin for one request.
+//! A worker's plugin instances: calling a plugin for one request.
 
 use super::answer::PluginAnswer;
-use super::breaker::Breaker;
+use super::answer_cache::AnswerCache;
 use super::contract::{Decision, Request};
-use super::desk::{Counters, Desk};
 use super::engine::PluginEngine;
 use super::error::PluginFault;
-use super::instance::{Failure, Instance, Started};
-use super::memo::Memo;
+use super::host_state::{Counters, PluginState};
+use super::instance::{Failure, PluginInstance, Started};
+use super::quarantine::Quarantine;
 use super::regions::RegionTable;
 use super::request::RouteRequest;
 use super::settings::Isolation;
@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many answers an instance gives, on average; 25 % more or less by chance, so that instances do not end together and
+/// Answers per instance on average; 25 % jitter, so that instances do not end together and
 /// plugins cannot count on being kept.
 const ANSWERS: u64 = 8192;
 /// How long an instance is kept.
@@ -34,23 +34,23 @@ pub struct PluginWorker {
     engine: PluginEngine,
     worker: usize,
     chance: Chance,
-    seats: Vec<Option<Seat>>,
+    services: Vec<Option<ServicePlugin>>,
     /// Room for the declared headers of a request.
     fields: String,
 }
 
-/// A plugin version at work for one service.
-struct Seat {
+/// An active plugin version for one service.
+struct ServicePlugin {
     version: Arc<PluginVersion>,
-    desk: Rc<RefCell<Desk>>,
-    breaker: Breaker,
-    memo: Option<Memo>,
+    plugin: Rc<RefCell<PluginState>>,
+    quarantine: Quarantine,
+    answer_cache: Option<AnswerCache>,
     life: Option<Life>,
 }
 
 /// An instance, and how long it is kept.
 struct Life {
-    instance: Box<Instance>,
+    instance: Box<PluginInstance>,
     answers_left: u64,
     until: Instant,
 }
@@ -72,7 +72,7 @@ impl PluginWorker {
             engine,
             worker,
             chance: Chance::seeded(seed),
-            seats: Vec::new(),
+            services: Vec::new(),
             fields: String::new(),
         }
     }
@@ -91,28 +91,28 @@ impl PluginWorker {
         request: &RouteRequest<'_>,
     ) -> Result<PluginAnswer, PluginFault> {
         let place = service.index();
-        if self.seats.len() <= place {
-            self.seats.resize_with(place + 1, || None);
+        if self.services.len() <= place {
+            self.services.resize_with(place + 1, || None);
         }
-        let seat = match &mut self.seats[place] {
-            Some(seat) if Arc::ptr_eq(&seat.version, version) => seat,
-            other => other.insert(Seat::new(version, &self.engine, self.worker, request.now)),
+        let service = match &mut self.services[place] {
+            Some(service) if Arc::ptr_eq(&service.version, version) => service,
+            other => other.insert(ServicePlugin::new(version, &self.engine, self.worker, request.now)),
         };
-        seat.answer(table, request, &mut self.fields, &self.chance)
+        service.answer(table, request, &mut self.fields, &self.chance)
     }
 
     /// Drops the instances of the versions that are not to be kept: their memory goes with them, also of a service that is
     /// gone or gets no requests.
     pub fn retire(&mut self, keep: impl Fn(&PluginVersion) -> bool) {
-        for seat in &mut self.seats {
-            if seat.as_ref().is_some_and(|seat| !keep(&seat.version)) {
-                *seat = None;
+        for service in &mut self.services {
+            if service.as_ref().is_some_and(|service| !keep(&service.version)) {
+                *service = None;
             }
         }
     }
 }
 
-impl Seat {
+impl ServicePlugin {
     fn new(version: &Arc<PluginVersion>, engine: &PluginEngine, worker: usize, now: Instant) -> Self {
         debug_assert!(
             Arc::ptr_eq(&engine.shared.meters.of(&version.name), &version.meter),
@@ -125,9 +125,13 @@ impl Seat {
             places: version.places.clone(),
         };
         Self {
-            desk: Rc::new(RefCell::new(Desk::new(version.name.clone(), Some(counters), now))),
-            breaker: Breaker::default(),
-            memo: version.setup.vary.map(Memo::new),
+            plugin: Rc::new(RefCell::new(PluginState::new(
+                version.name.clone(),
+                Some(counters),
+                now,
+            ))),
+            quarantine: Quarantine::default(),
+            answer_cache: version.setup.vary.map(AnswerCache::new),
             life: None,
             version: Arc::clone(version),
         }
@@ -140,12 +144,19 @@ impl Seat {
         fields: &mut String,
         chance: &Chance,
     ) -> Result<PluginAnswer, PluginFault> {
-        if !self.breaker.allows(request.now) {
+        if !self.quarantine.allows(request.now) {
             return Err(PluginFault::Quarantined);
         }
         let record = request.record(&self.version.setup, fields);
-        let key = self.memo.as_ref().map(|memo| memo.key(table.generation().0, &record));
-        let remembered = self.memo.as_ref().zip(key).and_then(|(memo, key)| memo.get(key));
+        let key = self
+            .answer_cache
+            .as_ref()
+            .map(|cache| cache.key(table.generation().0, &record));
+        let remembered = self
+            .answer_cache
+            .as_ref()
+            .zip(key)
+            .and_then(|(cache, key)| cache.get(key));
         let decision = match remembered {
             Some(decision) => decision,
             None => match self.ask(table, record, request, chance) {
@@ -167,8 +178,8 @@ impl Seat {
                 request.now,
             ));
         };
-        if let (Some(memo), Some(key), None) = (&mut self.memo, key, remembered) {
-            memo.put(key, decision);
+        if let (Some(cache), Some(key), None) = (&mut self.answer_cache, key, remembered) {
+            cache.put(key, decision);
         }
         Ok(PluginAnswer {
             remembered: remembered.is_some(),
@@ -176,7 +187,7 @@ impl Seat {
         })
     }
 
-    /// Asks the instance, after what has to come before: the headers it may ask for, a new instance, new regions.
+    /// Calls the instance, after preparing it: the headers it may read, a new instance, new regions.
     fn ask(
         &mut self,
         table: &RegionTable,
@@ -185,22 +196,22 @@ impl Seat {
         chance: &Chance,
     ) -> Result<Decision, Failure> {
         let reads_headers = self.version.blueprint.reads_headers;
-        self.desk.borrow_mut().now = request.now;
+        self.plugin.borrow_mut().now = request.now;
         if reads_headers {
-            self.desk.borrow_mut().lend(request.headers);
+            self.plugin.borrow_mut().lend(request.headers);
         }
         let decision = self.instance(request.now, chance).and_then(|instance| {
             instance.update(table)?;
             instance.route(record)
         });
         if reads_headers {
-            self.desk.borrow_mut().take_back();
+            self.plugin.borrow_mut().take_back();
         }
         decision
     }
 
     /// The instance for one answer: the one in use, or a new one when that is used up.
-    fn instance(&mut self, now: Instant, chance: &Chance) -> Result<&mut Instance, Failure> {
+    fn instance(&mut self, now: Instant, chance: &Chance) -> Result<&mut PluginInstance, Failure> {
         if self.life.as_ref().is_some_and(|life| life.over(now)) {
             // Gone before the next one comes: its place in the pool may be the last.
             self.life = None;
@@ -215,7 +226,7 @@ impl Seat {
                     Isolation::Reuse => ANSWERS * 3 / 4 + chance.roll() % (ANSWERS / 2),
                     Isolation::Fresh => 1,
                 };
-                let instance = start(&self.version, &self.desk)?;
+                let instance = start(&self.version, &self.plugin)?;
                 none.insert(Life {
                     instance,
                     answers_left,
@@ -227,16 +238,16 @@ impl Seat {
         Ok(&mut life.instance)
     }
 
-    /// Notes a fault, and says so in the log.
+    /// Records a fault and logs it.
     fn fault(&mut self, failure: Failure, now: Instant) -> PluginFault {
         let Failure { fault, detail } = failure;
-        let rest = self.breaker.fault(now);
+        let rest = self.quarantine.fault(now);
         let (plugin, version) = (self.version.name.as_str(), self.version.short_digest());
         if let Some(rest) = rest {
             let seconds = rest.as_secs();
-            tracing::error!(plugin, version, %fault, detail, seconds, "plugin fails again and again; not asked for a while");
-        } else if let Some(lost) = self.desk.borrow_mut().may_log() {
-            tracing::warn!(plugin, version, %fault, detail, lost, "plugin gave no answer");
+            tracing::error!(plugin, version, %fault, detail, seconds, "plugin quarantined after repeated faults");
+        } else if let Some(lost) = self.plugin.borrow_mut().may_log() {
+            tracing::warn!(plugin, version, %fault, detail, lost, "plugin call failed");
         }
         fault
     }
@@ -249,11 +260,11 @@ impl Life {
 }
 
 /// Starts an instance of a version that was started before, when it was loaded.
-fn start(version: &PluginVersion, desk: &Rc<RefCell<Desk>>) -> Result<Box<Instance>, Failure> {
-    match Instance::start(&version.blueprint, desk)? {
-        Started::Instance(instance, _) => Ok(instance),
-        Started::Refused(refusal) => {
-            let detail = format!("it refuses its configuration now: {refusal}");
+fn start(version: &PluginVersion, plugin: &Rc<RefCell<PluginState>>) -> Result<Box<PluginInstance>, Failure> {
+    match PluginInstance::start(&version.blueprint, plugin)? {
+        Started::Running(instance, _) => Ok(instance),
+        Started::Rejected(refusal) => {
+            let detail = format!("it rejects its configuration now: {refusal}");
             Err(Failure {
                 fault: PluginFault::Start,
                 detail,

@@ -1,7 +1,7 @@
 //! The response's body, watched to its end.
 
 use super::{RequestRecord, TableView};
-use crate::vitals::Ending;
+use crate::vitals::RequestOutcome;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -27,12 +27,12 @@ impl<B: Default, L: TableView> Default for Recorded<B, L> {
 
 impl<L: TableView> RequestRecord<L> {
     /// The response goes to the client. A body that ends as it should ends the request as [`RequestRecord::ended`] was given,
-    /// or by the response's status; one that breaks off is [`Ending::CutShort`]; one that is not read to its end is
-    /// [`Ending::ClientGone`].
+    /// or by the response's status; one that breaks off is [`RequestOutcome::CutShort`]; one that is not read to its end is
+    /// [`RequestOutcome::ClientGone`].
     pub fn deliver<B: Body>(mut self, response: Response<B>) -> Response<Recorded<B, L>> {
         let status = response.status();
-        self.facts.status = Some(status);
-        let has_body = !self.facts.is_head
+        self.data.status = Some(status);
+        let has_body = !self.data.is_head
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             && !response.body().is_end_stream();
         if !has_body {
@@ -46,9 +46,9 @@ impl<L: TableView> RequestRecord<L> {
 
     /// The whole response was handed over.
     fn finish(&mut self) {
-        let status = self.facts.status;
-        let by_status = || status.map_or(Ending::Internal, Ending::of_status);
-        self.facts.ending.get_or_insert_with(by_status);
+        let status = self.data.status;
+        let by_status = || status.map_or(RequestOutcome::Internal, RequestOutcome::of_status);
+        self.data.outcome.get_or_insert_with(by_status);
     }
 }
 
@@ -62,12 +62,12 @@ impl<B: Body<Data = Bytes> + Unpin, L: TableView + Unpin> Body for Recorded<B, L
         if let (Some(record), Poll::Ready(frame)) = (&mut self.record, &polled) {
             match frame {
                 Some(Ok(frame)) => {
-                    record.facts.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    record.data.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                     if is_end {
                         record.finish();
                     }
                 }
-                Some(Err(_)) => record.ended(Ending::CutShort),
+                Some(Err(_)) => record.ended(RequestOutcome::CutShort),
                 None => record.finish(),
             }
         }

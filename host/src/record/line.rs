@@ -1,7 +1,7 @@
 //! What a line of the access log looks like.
 
-use super::{Attempt, Facts};
-use crate::vitals::Ending;
+use super::{Attempt, RequestData};
+use crate::vitals::RequestOutcome;
 use portolan_core::config::Service;
 use portolan_core::decision::RankedBy;
 use portolan_core::id::Slot;
@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 /// One request as one JSON object. What is not known is left out. Written straight into the log's buffer: making a line
 /// allocates nothing.
 pub(super) struct Line<'a> {
-    facts: &'a Facts,
-    ending: Ending,
+    data: &'a RequestData,
+    outcome: RequestOutcome,
     total: Duration,
     served: Option<Served<'a>>,
     now: SystemTime,
@@ -29,15 +29,15 @@ pub(super) struct Served<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn new(
-        facts: &'a Facts,
-        ending: Ending,
+        data: &'a RequestData,
+        outcome: RequestOutcome,
         total: Duration,
         served: Option<Served<'a>>,
         now: SystemTime,
     ) -> Self {
         Self {
-            facts,
-            ending,
+            data,
+            outcome,
             total,
             served,
             now,
@@ -52,18 +52,18 @@ impl<'a> Line<'a> {
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { facts, served, .. } = self;
+        let Self { data, served, .. } = self;
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("time", &Text(humantime::format_rfc3339_micros(self.now)))?;
-        if let Some(trace) = facts.trace {
+        if let Some(trace) = data.trace {
             line.serialize_entry("trace", &Text(format_args!("{trace:032x}")))?;
         }
-        line.serialize_entry("client", &Text(facts.client.addr))?;
-        line.serialize_entry("client_from", facts.client.source.as_str())?;
-        if let Some(country) = facts.country.as_str() {
+        line.serialize_entry("client", &Text(data.client.addr))?;
+        line.serialize_entry("client_from", data.client.source.as_str())?;
+        if let Some(country) = data.country.as_str() {
             line.serialize_entry("country", country)?;
         }
-        if let Some(asked) = &facts.asked {
+        if let Some(asked) = &data.asked {
             line.serialize_entry("method", asked.method.as_str())?;
             let authority = asked.uri.authority().map(|authority| authority.as_str());
             let host = asked.host.as_ref().and_then(|host| host.to_str().ok());
@@ -71,24 +71,24 @@ impl Serialize for Line<'_> {
             // Without the query: that is where secrets are.
             line.serialize_entry("path", asked.uri.path())?;
         }
-        if let Some(status) = facts.status {
+        if let Some(status) = data.status {
             line.serialize_entry("status", &status.as_u16())?;
         }
-        line.serialize_entry("outcome", self.ending.as_str())?;
-        if let Some(reason) = facts.reason {
+        line.serialize_entry("outcome", self.outcome.as_str())?;
+        if let Some(reason) = data.reason {
             line.serialize_entry("error", reason.as_str())?;
         }
         if let Some(served) = served {
             line.serialize_entry("service", served.service.name.as_str())?;
         }
-        if let Some(slot) = facts.answered_by {
+        if let Some(slot) = data.answered_by {
             line.serialize_entry("region", self.region(slot))?;
         }
         line.serialize_entry("attempts", &Attempts(self))?;
-        if let Some(withheld) = facts.withheld {
+        if let Some(withheld) = data.withheld {
             line.serialize_entry("no_retry", withheld.as_str())?;
         }
-        if let Some(decided) = &facts.decided {
+        if let Some(decided) = &data.decided {
             let by = decided.cause.by;
             line.serialize_entry("by", by.as_str())?;
             if let Some(served) = served {
@@ -111,12 +111,12 @@ impl Serialize for Line<'_> {
                 line.serialize_entry("plugin_ms", &millis(plugin))?;
             }
         }
-        if let Some(first_byte) = facts.first_byte {
+        if let Some(first_byte) = data.first_byte {
             line.serialize_entry("first_byte_ms", &millis(first_byte))?;
         }
         line.serialize_entry("total_ms", &millis(self.total))?;
-        line.serialize_entry("received_bytes", &facts.received)?;
-        line.serialize_entry("sent_bytes", &facts.sent)?;
+        line.serialize_entry("received_bytes", &data.received)?;
+        line.serialize_entry("sent_bytes", &data.sent)?;
         line.end()
     }
 }
@@ -125,7 +125,7 @@ struct Attempts<'a>(&'a Line<'a>);
 
 impl Serialize for Attempts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let attempts = &self.0.facts.attempts;
+        let attempts = &self.0.data.attempts;
         let mut list = serializer.serialize_seq(Some(attempts.len()))?;
         for attempt in attempts {
             list.serialize_element(&Tried(self.0, attempt))?;

@@ -160,12 +160,15 @@ impl Scene {
     }
 
     fn endings_of(&self, slot: usize) -> Vec<(&'static str, u64)> {
-        told(self.table.gateways[slot].endings())
+        told(self.table.gateways[slot].outcomes())
     }
 }
 
-fn told(endings: [u64; Ending::ALL.len()]) -> Vec<(&'static str, u64)> {
-    let pairs = Ending::ALL.into_iter().map(Ending::as_str).zip(endings);
+fn told(outcomes: [u64; RequestOutcome::ALL.len()]) -> Vec<(&'static str, u64)> {
+    let pairs = RequestOutcome::ALL
+        .into_iter()
+        .map(RequestOutcome::as_str)
+        .zip(outcomes);
     pairs.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -190,7 +193,7 @@ async fn a_request_that_failed_over_is_told_whole() {
     record.attempted(Slot(0), Evidence::ConnectFailed);
     record.attempted(Slot(1), Evidence::Success);
     record.answered(Slot(1), record.begun() + Duration::from_millis(12));
-    record.facts.received = 5;
+    record.data.received = 5;
     let body = record
         .deliver(response(200, "hello"))
         .into_body()
@@ -252,9 +255,9 @@ async fn a_body_that_nobody_takes_to_its_end_is_a_client_that_left() {
     assert_eq!(scene.endings_of(0), [("client_gone", 1)]);
     assert_eq!(scene.table.vitals.totals().stages[Stage::Total as usize].count(), 0);
 
-    // Before any region answered, it is nobody's.
+    // Before any region answered, it belongs to no gateway.
     drop(scene.decided(Method::GET, RankedBy::Policy));
-    assert_eq!(told(scene.table.vitals.totals().endings), [("client_gone", 1)]);
+    assert_eq!(told(scene.table.vitals.totals().outcomes), [("client_gone", 1)]);
     assert_eq!(scene.lines()[1]["outcome"], "client_gone");
 }
 
@@ -295,7 +298,7 @@ async fn what_no_region_answered_counts_for_the_service() {
     let scene = Scene::new();
     let mut record = scene.decided(Method::POST, RankedBy::Fallback("deadline"));
     record.attempted(Slot(0), Evidence::TimedOut);
-    record.facts.withheld = Some(GaveUp::NotRepeatable);
+    record.data.withheld = Some(GaveUp::NotRepeatable);
     record.ended(GaveUp::NotRepeatable.into());
     record
         .deliver(response(502, "sorry"))
@@ -304,7 +307,7 @@ async fn what_no_region_answered_counts_for_the_service() {
         .await
         .expect("a body");
     let totals = scene.table.vitals.totals();
-    assert_eq!(told(totals.endings), [("not_repeatable", 1)]);
+    assert_eq!(told(totals.outcomes), [("not_repeatable", 1)]);
     assert_eq!(
         (totals.retries, totals.faults),
         ([0, 1, 0, 0, 0, 0], vec![("deadline", 1)])
@@ -321,13 +324,13 @@ async fn what_no_region_answered_counts_for_the_service() {
 async fn what_came_to_no_service_is_counted_too() {
     let scene = Scene::new();
     let mut record = scene.begin(Method::GET);
-    record.rejected(Ending::NoRoute, Some(Reason::NoRoute));
+    record.rejected(RequestOutcome::NoRoute, Some(Reason::NoRoute));
     let empty = Response::builder()
         .status(404)
         .body(Empty::<Bytes>::new())
         .expect("a response");
     drop(record.deliver(empty));
-    assert_eq!(told(scene.unrouted.totals().endings), [("no_route", 1)]);
+    assert_eq!(told(scene.unrouted.totals().outcomes), [("no_route", 1)]);
     assert_eq!(scene.rejected(), [("no_route", 1)]);
     let lines = scene.lines();
     assert_eq!(
@@ -345,9 +348,9 @@ async fn what_came_to_no_service_is_counted_too() {
 fn what_could_not_be_read_is_counted_and_logged() {
     let scene = Scene::new();
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    RequestRecord::<Rc<Table>>::unread(&scene.recorder, PEER, Reason::LargeHead, Some(status));
+    RequestRecord::<Rc<Table>>::unreadable(&scene.recorder, PEER, Reason::LargeHead, Some(status));
     assert_eq!(scene.rejected(), [("head_too_large", 1)]);
-    assert_eq!(told(scene.unrouted.totals().endings), [("refused", 1)]);
+    assert_eq!(told(scene.unrouted.totals().outcomes), [("refused", 1)]);
     let lines = scene.lines();
     for (key, value) in [
         ("client", json!("192.0.2.1")),
@@ -376,7 +379,7 @@ fn a_panic_is_our_own_fault() {
         std::panic::resume_unwind(Box::new("on purpose"));
     }));
     assert!(panicked.is_err());
-    assert_eq!(told(scene.table.vitals.totals().endings), [("internal", 1)]);
+    assert_eq!(told(scene.table.vitals.totals().outcomes), [("internal", 1)]);
     assert_eq!(scene.rejected(), [("internal", 1)]);
 }
 

@@ -1,6 +1,6 @@
 //! A connection that has been accepted, whatever it is carried by.
 //!
-//! What stands between a socket and its first request belongs here: the PROXY protocol's header, which names another
+//! What happens between a socket and its first request belongs here: the PROXY protocol's header, which names another
 //! peer, and the TLS handshake, which settles the protocol. Everything behind this sees a stream of bytes and where it
 //! arrived.
 

@@ -2,9 +2,9 @@
 
 use super::Handler;
 use super::accepted::{Accepted, ClientStream};
-use super::roster::{Activity, Entry, Exchange};
+use super::registry::{Activity, Entry, Exchange};
 use super::socket::Socket;
-use super::unread::Unread;
+use super::unreadable::UnreadableRequest;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 /// once would reset it, and the client might lose the response that it has not read yet.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The answer to a client that begins to speak HTTP/2, which hyper leaves to us.
+/// The response to an HTTP/2 preface, which hyper leaves to us.
 const NO_HTTP_2: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Runs a connection to its end.
@@ -34,7 +34,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
     let activity = Rc::clone(&entry.activity);
     let limits = entry.limits();
     let socket = Socket::new(io, Rc::clone(&activity), limits.write_timeout);
-    // The roster's tick keeps the time; hyper's own would cost a timer per request.
+    // The registry's tick keeps the time; hyper's own would cost a timer per request.
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(limits.header_bytes)
@@ -70,19 +70,19 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
     .await;
     let ended = unless_over(&activity, &mut connection).await;
     let last = Last::of(ended.as_ref(), ends_with_connection.get());
-    let unread = match &ended {
+    let unreadable = match &ended {
         Some(Ok(())) => None,
         Some(Err(error)) => {
             tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed");
-            Unread::of(error)
+            UnreadableRequest::of(error)
         }
         None => {
             tracing::debug!(peer = %arrival.peer, "downstream connection closed: timeout or drain");
-            activity.is_late_head().then_some(Unread::TIMEOUT)
+            activity.is_late_head().then_some(UnreadableRequest::TIMEOUT)
         }
     };
-    if let Some(unread) = unread {
-        handler.unread(&arrival, unread);
+    if let Some(unreadable) = unreadable {
+        handler.unreadable(&arrival, unreadable);
     }
     let mut stream = connection.into_parts().io.into_inner();
     // Rare, and large: it must not make every connection's future larger.
@@ -104,7 +104,7 @@ enum Last {
     Close,
     /// What its client still sends is read first.
     Linger,
-    /// Its client learns that HTTP/2 is not spoken.
+    /// Its client is told that HTTP/2 is not supported.
     NoHttp2,
     /// A client of HTTP/1.0 would take an orderly close for the end of its response.
     Reset,

@@ -1,15 +1,15 @@
-//! Taking a program out of service in order: first it fails its health checks and accepts everything (lame duck), then it
+//! Graceful shutdown: first it fails its health checks and accepts everything (lame duck), then it
 //! accepts nothing new and finishes what runs, and at the deadline it closes what is left.
 
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// Where the program is on its way out. Phases only follow each other in this order.
+/// The phase of the shutdown. Phases follow each other in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Everything is accepted.
     Serving,
-    /// Everything is accepted, while readiness and probe paths answer 503 so that balancers send no more.
+    /// Everything is accepted, while readiness and probe paths answer 503 so that load balancers stop sending.
     LameDuck,
     /// Nothing new is accepted; what still runs at this moment is closed.
     Draining(Instant),
@@ -19,7 +19,7 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct DrainSwitch(watch::Sender<Phase>);
 
-/// Tells in which phase the program is. Every worker has a clone.
+/// The phase of the shutdown. Every worker has a clone.
 #[derive(Clone, Debug)]
 pub struct Drain(watch::Receiver<Phase>);
 

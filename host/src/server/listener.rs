@@ -22,7 +22,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
-        // `[::]` is for IPv6 alone, so that it can stand beside `0.0.0.0` on the same port.
+        // `[::]` is for IPv6 alone, so that it can coexist with `0.0.0.0` on the same port.
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;

@@ -1,6 +1,6 @@
 //! The listening sockets of all workers, which change with the configuration.
 //!
-//! A change has two steps, so that a configuration whose addresses cannot be had changes nothing: [`ListenerSet::prepare`]
+//! A change has two steps, so that a configuration whose addresses cannot be bound changes nothing: [`ListenerSet::prepare`]
 //! binds what is new and may fail, [`ListenerSet::commit`] hands the sockets to the workers, drains what is gone, and
 //! cannot fail. Between them the table with the new listeners is published, so that a request on a new socket finds its
 //! listener there.
@@ -131,7 +131,7 @@ impl ListenerSet {
         self.lock().running.iter().map(|running| running.address).collect()
     }
 
-    /// Where a worker receives its sockets, from now on: a worker that starts anew gets one of every listener again.
+    /// Where a worker receives its sockets, from now on: a restarted worker gets one of every listener again.
     ///
     /// # Errors
     /// When an address cannot be listened on once more.
@@ -320,7 +320,7 @@ mod tests {
         let mut anew = set.assignments(0).expect("its own sockets are gone");
         assert_eq!(addresses(&mut anew), bound);
 
-        // And what is added later goes to the one that started anew.
+        // And what is added later goes to the restarted one.
         let three = [listener("a"), listener("b"), listener("c")];
         set.commit(set.prepare(&three).expect("a free port"), Instant::now());
         assert_eq!(addresses(&mut anew), set.addresses()[2..]);

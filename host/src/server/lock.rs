@@ -1,5 +1,5 @@
 //! One instance for each listener: `SO_REUSEPORT`, which lets the workers of one process share an address, would let two
-//! processes share it as well, without a word.
+//! processes share it as well, without an error.
 //!
 //! The lock is an abstract Unix socket named after the address: it has the scope of the network namespace, as the address
 //! has, and the kernel removes it with the process, however that ends.
@@ -20,7 +20,7 @@ const PREFIX: &str = "portolan/listener/";
 #[derive(Debug)]
 pub(super) struct ListenerLock {
     address: SocketAddr,
-    /// `None` while another process holds the lock, which is being taken over from.
+    /// `None` while another process still holds the lock (takeover).
     held: Option<UnixListener>,
 }
 
@@ -121,7 +121,7 @@ fn holder(address: SocketAddr) -> io::Result<Option<Holder>> {
     let stream = match UnixStream::connect_addr(&name(address)?) {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
-        // Its queue is full: others ask as well, and nobody is answered.
+        // Its queue is full: other processes connect as well, and none of them is accepted.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Holder::new(0))),
         Err(error) => return Err(error),
     };
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_lock_lasts_as_long_as_its_listener() {
-        // A free port, so that tests beside this one are not met.
+        // A free port, so that concurrent tests do not interfere.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = port.local_addr().expect("an address");
         let first = ListenerLock::acquire(address, false).expect("free");

@@ -3,7 +3,7 @@
 //! A [`ListenerSet`] holds the sockets of all workers and changes with the configuration. Everything else belongs to one
 //! worker: one thread with a runtime of its own. Connections are local tasks, so handlers and bodies need not be `Send`.
 //!
-//! A connection goes through these hands: `listener` accepts a socket, `accepted` makes a stream of it and settles where
+//! A connection passes these stages: `listener` accepts a socket, `accepted` makes a stream of it and settles where
 //! it arrived, `connection` reads requests from the stream and gives them to the [`Handler`].
 
 mod accepted;
@@ -12,18 +12,18 @@ mod drain;
 mod listener;
 mod listeners;
 mod lock;
-mod roster;
+mod registry;
 mod serve;
 mod socket;
 #[cfg(test)]
 mod tests;
-mod unread;
+mod unreadable;
 
 pub use drain::{Drain, DrainSwitch, Phase, drain};
 pub use listeners::{Assignments, ListenError, ListenerSet, Prepared};
 pub use lock::Holder;
 pub use serve::run;
-pub use unread::Unread;
+pub use unreadable::UnreadableRequest;
 
 use crate::arrival::{Arrival, ListenerId};
 use bytes::Bytes;
@@ -47,7 +47,7 @@ pub trait Handler: 'static {
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
 
     /// Learns of a request that could not be read.
-    fn unread(&self, arrival: &Arrival, unread: Unread);
+    fn unreadable(&self, arrival: &Arrival, unreadable: UnreadableRequest);
 
     /// How many connections a listener may have open, over all workers.
     fn max_connections(&self, listener: &ListenerId) -> u32;

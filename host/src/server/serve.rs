@@ -3,7 +3,7 @@
 use super::accepted::Accepted;
 use super::drain::{Drain, ListenerDrain};
 use super::listeners::{Assignment, Assignments};
-use super::roster::Roster;
+use super::registry::ConnectionRegistry;
 use super::{Handler, Limits, connection, listener};
 use crate::vitals::ListenerVitals;
 use std::cell::Cell;
@@ -47,7 +47,7 @@ pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler
                 own,
                 program: drain.clone(),
             },
-            roster: Roster::new(Limits::default()),
+            registry: ConnectionRegistry::new(Limits::default()),
             handler: Rc::clone(&handler),
             unreported: Cell::default(),
         };
@@ -91,14 +91,14 @@ fn settle(ended: Result<io::Result<()>, tokio::task::JoinError>) {
 struct Server<H> {
     vitals: Arc<ListenerVitals>,
     drain: ListenerDrain,
-    roster: Rc<Roster>,
+    registry: Rc<ConnectionRegistry>,
     handler: Rc<H>,
     /// Connections over the limit since the last message about them, and when that was.
     unreported: Cell<(u64, Option<Instant>)>,
 }
 
 impl<H: Handler> Server<H> {
-    /// Serves until a drain is over. Errors of connections are theirs alone.
+    /// Serves until a drain is over. Errors of a connection do not affect others.
     async fn serve(mut self, socket: std::net::TcpListener) -> io::Result<()> {
         let listener = TcpListener::from_std(socket)?;
         let address = listener.local_addr()?;
@@ -109,19 +109,19 @@ impl<H: Handler> Server<H> {
             loop {
                 tokio::select! {
                     (stream, peer) = listener::accept(&listener) => self.open(stream, peer, address),
-                    _ = tick.tick() => self.roster.tick(TICK),
+                    _ = tick.tick() => self.registry.tick(TICK),
                     () = &mut drain_begun => break,
                 }
             }
         }
-        self.roster.begin_drain();
+        self.registry.begin_drain();
         listener::accept_waiting(&listener).for_each(|(stream, peer)| self.open(stream, peer, address));
         drop(listener);
         tokio::select! {
-            () = finish(&self.roster, tick) => {}
+            () = finish(&self.registry, tick) => {}
             () = self.drain.over() => {
-                self.roster.end_all();
-                self.roster.empty().await;
+                self.registry.end_all();
+                self.registry.empty().await;
             }
         }
         Ok(())
@@ -137,7 +137,7 @@ impl<H: Handler> Server<H> {
             return;
         };
         let accepted = Accepted::plain(stream, listener.clone(), peer, address);
-        let (entry, handler) = (self.roster.enter(), Rc::clone(&self.handler));
+        let (entry, handler) = (self.registry.enter(), Rc::clone(&self.handler));
         tokio::task::spawn_local(async move {
             connection::run(accepted, entry, handler).await;
             drop(open);
@@ -161,17 +161,17 @@ impl<H: Handler> Server<H> {
 }
 
 /// Waits until the connections have finished what runs.
-async fn finish(roster: &Roster, mut tick: Interval) {
+async fn finish(registry: &ConnectionRegistry, mut tick: Interval) {
     let mut linger = pin!(sleep(DRAIN_LINGER));
     let mut lingers = true;
     loop {
         tokio::select! {
-            () = roster.empty() => return,
+            () = registry.empty() => return,
             () = &mut linger, if lingers => {
                 lingers = false;
-                roster.end_idle();
+                registry.end_idle();
             }
-            _ = tick.tick() => roster.tick(TICK),
+            _ = tick.tick() => registry.tick(TICK),
         }
     }
 }

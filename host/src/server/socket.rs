@@ -1,7 +1,7 @@
 //! A downstream stream as hyper reads and writes it. It notes when bytes come, and bounds how long a write may wait.
 
 use super::accepted::ClientStream;
-use super::roster::Activity;
+use super::registry::Activity;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::io;

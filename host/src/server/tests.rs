@@ -1,7 +1,7 @@
 //! How long connections may keep a worker waiting.
 
 use super::Limits;
-use super::roster::Roster;
+use super::registry::ConnectionRegistry;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -15,10 +15,10 @@ fn limits() -> Limits {
 }
 
 /// How many ticks pass before a connection is to end; `None` when that never comes.
-fn ticks_until_over(roster: &Roster, is_over: impl Fn() -> bool) -> Option<u32> {
+fn ticks_until_over(registry: &ConnectionRegistry, is_over: impl Fn() -> bool) -> Option<u32> {
     (0..100).find(|_| {
         let is_over = is_over();
-        roster.tick(TICK);
+        registry.tick(TICK);
         is_over
     })
 }
@@ -26,26 +26,26 @@ fn ticks_until_over(roster: &Roster, is_over: impl Fn() -> bool) -> Option<u32> 
 /// The first tick may come at once and is not counted.
 #[test]
 fn clients_have_their_time_and_no_more() {
-    let roster = Roster::new(limits());
-    let entry = roster.enter();
+    let registry = ConnectionRegistry::new(limits());
+    let entry = registry.enter();
     let activity = &entry.activity;
     assert_eq!(
-        ticks_until_over(&roster, || activity.is_over()),
+        ticks_until_over(&registry, || activity.is_over()),
         Some(4),
         "nothing came"
     );
 
-    let entry = roster.enter();
+    let entry = registry.enter();
     let activity = &entry.activity;
-    roster.tick(TICK);
-    roster.tick(TICK);
+    registry.tick(TICK);
+    registry.tick(TICK);
     activity.received();
     assert!(!activity.is_late_head(), "it has time left");
-    roster.tick(TICK);
+    registry.tick(TICK);
     // Bytes of the same head do not buy time.
     activity.received();
     assert_eq!(
-        ticks_until_over(&roster, || activity.is_over()),
+        ticks_until_over(&registry, || activity.is_over()),
         Some(3),
         "half a head came"
     );
@@ -54,39 +54,43 @@ fn clients_have_their_time_and_no_more() {
 
 #[test]
 fn an_answer_may_take_as_long_as_it_takes_and_the_next_request_may_not() {
-    let roster = Roster::new(limits());
-    let entry = roster.enter();
+    let registry = ConnectionRegistry::new(limits());
+    let entry = registry.enter();
     let activity = &entry.activity;
     activity.received();
     let exchange = activity.begin();
-    assert_eq!(ticks_until_over(&roster, || activity.is_over()), None);
+    assert_eq!(ticks_until_over(&registry, || activity.is_over()), None);
     drop(exchange);
-    assert_eq!(ticks_until_over(&roster, || activity.is_over()), Some(6));
+    assert_eq!(ticks_until_over(&registry, || activity.is_over()), Some(6));
     assert!(!activity.is_late_head());
 }
 
 #[test]
 fn a_connection_is_idle_when_the_last_of_its_exchanges_has_ended() {
-    let roster = Roster::new(limits());
-    let entry = roster.enter();
+    let registry = ConnectionRegistry::new(limits());
+    let entry = registry.enter();
     let activity = &entry.activity;
     let (first, second) = (activity.begin(), activity.begin());
     drop(first);
-    assert_eq!(ticks_until_over(&roster, || activity.is_over()), None, "one still runs");
-    roster.end_idle();
+    assert_eq!(
+        ticks_until_over(&registry, || activity.is_over()),
+        None,
+        "one still runs"
+    );
+    registry.end_idle();
     assert!(!activity.is_over(), "a drain waits for it as well");
     drop(second);
-    assert_eq!(ticks_until_over(&roster, || activity.is_over()), Some(6));
+    assert_eq!(ticks_until_over(&registry, || activity.is_over()), Some(6));
 }
 
 #[test]
 fn a_request_at_the_last_moment_is_answered() {
-    let roster = Roster::new(limits());
-    let (late, idle) = (roster.enter(), roster.enter());
-    roster.end_idle();
+    let registry = ConnectionRegistry::new(limits());
+    let (late, idle) = (registry.enter(), registry.enter());
+    registry.end_idle();
     let exchange = late.activity.begin();
     assert!(!late.activity.is_over() && idle.activity.is_over());
-    roster.end_all();
+    registry.end_all();
     assert!(late.activity.is_over());
     drop(exchange);
 }

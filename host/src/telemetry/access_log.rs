@@ -35,7 +35,7 @@ impl AccessLog {
         self.0.reopen();
     }
 
-    /// What became of the lines so far.
+    /// The line counts so far.
     pub fn lines(&self) -> Lines {
         self.0.lines()
     }

@@ -35,7 +35,7 @@ pub enum Destination {
     File(PathBuf),
 }
 
-/// What became of the lines so far.
+/// The line counts so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
     /// Written.
@@ -140,7 +140,7 @@ impl LogWriter {
         self.thread.unpark();
     }
 
-    /// What became of the lines so far.
+    /// The line counts so far.
     pub fn lines(&self) -> Lines {
         Lines {
             written: self.shared.written.get(),
@@ -184,7 +184,7 @@ impl Shared {
     }
 }
 
-/// What became of a line.
+/// The result of appending a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Appended {
     /// It is the first one of its buffer: the writer may be asleep.
@@ -234,7 +234,7 @@ fn open(destination: &Destination) -> io::Result<File> {
         // Descriptors of our own: std's locks would be held for as long as a write blocks, and the exit takes them.
         Destination::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
         Destination::Stderr => io::stderr().as_fd().try_clone_to_owned().map(File::from),
-        // Addresses of clients are not for everybody on the machine.
+        // Client addresses must not be readable by every user of the machine.
         Destination::File(path) => OpenOptions::new().append(true).create(true).mode(0o640).open(path),
     }
 }
@@ -302,7 +302,7 @@ impl Writer {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody else made the shared descriptor non-blocking.
+                // Another process made the shared descriptor non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(FULL_PAUSE),
                 Err(error) => return Err(error),
             }

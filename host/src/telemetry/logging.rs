@@ -69,7 +69,7 @@ impl Drop for EventLog {
     }
 }
 
-/// What became of the lines of the process's event log so far; `None` when it has none.
+/// The line counts of the process's event log so far; `None` when it has none.
 pub fn lines() -> Option<Lines> {
     LOG.get().map(|log| log.lines())
 }

@@ -1,6 +1,6 @@
 //! The counters of every service. Those of its gateways are in [`crate::vitals`].
 
-use crate::vitals::{Counter, Durations, Ending, Histogram, Tally};
+use crate::vitals::{Counter, Durations, Histogram, RequestOutcome, Tally};
 use portolan_core::decision::RankedBy;
 use portolan_core::id::ServiceName;
 use portolan_core::plan::GaveUp;
@@ -75,7 +75,7 @@ impl Retry {
 /// The words for who ordered the candidates, those of [`RankedBy::as_str`].
 pub const RANKED_BY: [&str; 3] = ["policy", "plugin", "fallback"];
 
-/// Different plugin faults that are told apart; a plugin host has fewer.
+/// Plugin faults with counters of their own; a plugin host has fewer.
 const FAULTS: usize = 16;
 
 /// Counters of one service, kept over reloads.
@@ -90,7 +90,7 @@ pub struct ServiceVitals {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
-    endings: Tally<{ Ending::ALL.len() }>,
+    outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     retries: Tally<{ Retry::ALL.len() }>,
     ranked: Tally<{ RANKED_BY.len() }>,
     repaired: Counter,
@@ -107,11 +107,11 @@ struct Fault {
     count: Counter,
 }
 
-/// A service's counts of all workers at one moment.
+/// A service's counters summed over all workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceTotals {
-    /// Requests that no gateway answered, by [`Ending`].
-    pub endings: [u64; Ending::ALL.len()],
+    /// Requests that no gateway answered, by [`RequestOutcome`].
+    pub outcomes: [u64; RequestOutcome::ALL.len()],
     /// What followed failed attempts, in the order of [`Retry::ALL`].
     pub retries: [u64; Retry::ALL.len()],
     /// Decisions by who ordered the candidates, in the order of [`RANKED_BY`].
@@ -138,9 +138,9 @@ impl ServiceVitals {
     }
 
     /// Counts the end of a request that no gateway answered.
-    pub fn finished(&self, worker: usize, ending: Ending) {
+    pub fn finished(&self, worker: usize, outcome: RequestOutcome) {
         if let Some(shard) = self.shards.get(worker) {
-            shard.endings.count(ending as usize);
+            shard.outcomes.count(outcome as usize);
         }
     }
 
@@ -186,7 +186,7 @@ impl ServiceVitals {
     pub fn totals(&self) -> ServiceTotals {
         let mut totals = ServiceTotals::default();
         for shard in &self.shards {
-            shard.endings.add_to(&mut totals.endings);
+            shard.outcomes.add_to(&mut totals.outcomes);
             shard.retries.add_to(&mut totals.retries);
             shard.ranked.add_to(&mut totals.ranked);
             totals.repaired += shard.repaired.get();
@@ -230,7 +230,7 @@ mod tests {
     fn counts_of_all_workers_add_up() {
         let vitals = ServiceVitals::new("shop".into(), 2);
         for worker in [0, 1, 1] {
-            vitals.finished(worker, Ending::Full);
+            vitals.finished(worker, RequestOutcome::Full);
             vitals.decided(worker, RankedBy::Fallback("trap"));
             vitals.took(worker, Stage::Total, Duration::from_millis(3));
             vitals.carried(worker, 1, 10);
@@ -247,11 +247,15 @@ mod tests {
         for retry in Retry::ALL {
             vitals.retried(0, retry);
         }
-        vitals.finished(2, Ending::Full);
+        vitals.finished(2, RequestOutcome::Full);
 
         let totals = vitals.totals();
-        assert_eq!(totals.endings[Ending::Full as usize], 3, "there is no third worker");
-        assert_eq!(totals.endings.iter().sum::<u64>(), 3);
+        assert_eq!(
+            totals.outcomes[RequestOutcome::Full as usize],
+            3,
+            "there is no third worker"
+        );
+        assert_eq!(totals.outcomes.iter().sum::<u64>(), 3);
         assert_eq!(totals.ranked, [1, 1, 4]);
         assert_eq!(totals.repaired, 1);
         assert_eq!(totals.faults, [("deadline", 1), ("trap", 3)]);

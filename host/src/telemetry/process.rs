@@ -60,7 +60,7 @@ mod tests {
         assert!(after.resident_bytes > Some(1 << 20), "{after:?}");
         assert!(after.virtual_bytes >= after.resident_bytes, "{after:?}");
         assert!(after.threads >= Some(1), "{after:?}");
-        // Other tests open and close files meanwhile; these ten stay.
+        // Other tests open and close files meanwhile; these ten remain open.
         assert!(after.open_files >= Some(files.len() as u64), "{after:?}");
     }
 

@@ -105,7 +105,7 @@ impl Drop for OpenConnection {
 pub struct OpenListeners(Arc<Mutex<BTreeMap<ListenerId, Weak<ListenerVitals>>>>);
 
 impl OpenListeners {
-    /// The counters of a listener: those it has, as long as it is open. It stays open until all that this gave are
+    /// The counters of a listener: the existing ones while it is open. It remains open until all handles are
     /// dropped.
     pub fn open(&self, id: &ListenerId) -> Arc<ListenerVitals> {
         let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Why an attempt brought no whole response, as metrics and logs have it.
+//! Why an attempt got no complete response, in metrics and logs.
 
 /// The kinds of errors of the upstream side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ impl UpstreamError {
         Self::BodyTimeout,
     ];
 
-    /// The word for it in metrics and logs.
+    /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoAddress => "no_address",

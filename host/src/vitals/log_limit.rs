@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// One line in so long a time.
+/// The interval between two lines.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Lets one log line in ten seconds through. Shared by all workers; used for errors only.

@@ -57,7 +57,7 @@ pub enum Reason {
     UpstreamReset,
     /// No region has answered lately, and none answered this request.
     UpstreamUnresponsive,
-    /// A fault of Portolan.
+    /// An internal error of Portolan.
     Internal,
 }
 
@@ -94,7 +94,7 @@ impl Reason {
         Self::Internal,
     ];
 
-    /// The word for it in metrics, logs and headers.
+    /// Its name in metrics, logs and headers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Method => "method",

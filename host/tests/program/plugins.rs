@@ -135,13 +135,13 @@ fn a_bomb_is_refused_at_the_start_and_while_running_and_the_last_good_one_serves
     second.until_logged("serving");
     wait_until("it is kept", || folder.path().join("state/last-good.json").exists());
     fs::write(&plugin, &bomb).expect("written");
-    let line = second.until_logged("the last good one stays active");
+    let line = second.until_logged("the last good one remains active");
     // On a busy machine the wall time is over before the CPU time is.
     assert!(line.contains("s of CPU time"), "{line}");
     drop(second);
 
     let mut third = Serving::start(folder.path());
-    let line = third.until_logged("the last good one is active");
+    let line = third.until_logged("the last good one is restored");
     assert!(line.contains("does not compile"), "{line}");
     third.until_logged("serving");
 }

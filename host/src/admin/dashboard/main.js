@@ -1,4 +1,4 @@
-// Polls the instance and shows what it says.
+// Polls the instance and shows its status.
 
 const PERIOD = 2000;
 const WINDOW = 3;
@@ -78,7 +78,7 @@ function showServices({ services }) {
     }
     return make("tbody", {},
       make("tr", { className: "service" }, make("th", { colSpan: 9, scope: "rowgroup" }, make("b", {}, service.service),
-        `  by ${service.policy}`, service.panic ? "  · panic: all look bad, health is disregarded" : "")),
+        `  by ${service.policy}`, service.panic ? "  · panic mode: all unhealthy, health is ignored" : "")),
       ...rows);
   });
   const head = make("thead", {}, make("tr", {},
@@ -198,7 +198,7 @@ function explained(answer) {
       make("td", { className: "number" }, candidate.round_trip_ms == null ? "–" : `${candidate.round_trip_ms} ms`),
       make("td", { className: "number" }, candidate.distance_km == null ? "–" : `${Math.round(candidate.distance_km)} km`)));
   return [
-    make("p", { className: "reason" }, `${answer.client.address}${where} → `, make("b", {}, answer.chosen ?? "nobody"), ` (${answer.service})`),
+    make("p", { className: "reason" }, `${answer.client.address}${where} → `, make("b", {}, answer.chosen ?? "no region"), ` (${answer.service})`),
     make("p", { className: "note" }, make("code", {}, answer.reason)),
     make("div", { className: "wide" }, make("table", {},
       make("thead", {}, make("tr", {}, ...["", "region", "standing"].map((title) => make("th", {}, title)),

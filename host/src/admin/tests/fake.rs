@@ -1,16 +1,16 @@
-//! An instance made up for the tests: two services, an unhealthy region, a plugin with a fault, a refused configuration.
+//! An instance made up for the tests: two services, an unhealthy region, a plugin with a fault, a rejected configuration.
 
-use crate::admin::instance::{
-    ExplainError, Explained, GeoPicture, Instance, LoadPicture, OrderError, Ordered, Picture, PluginPicture, Question,
-    Readiness, ServicePicture, TaskPicture,
+use crate::admin::backend::{
+    AdminBackend, ExplainError, Explained, GeoStatus, LoadStatus, OrderError, Ordered, PluginStatus, Question,
+    Readiness, ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::arrival::ListenerId;
 use crate::control::overrides;
-use crate::control::status::Keeps;
+use crate::control::status::StateWrites;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
-use crate::vitals::{Ending, GatewayKey, OpenListeners, Reason, Rejections, Vitals};
+use crate::vitals::{GatewayKey, OpenListeners, Reason, Rejections, RequestOutcome, Vitals};
 use portolan_core::candidates;
 use portolan_core::chart;
 use portolan_core::config::{Config, Gateway, GatewayAddress, GatewayHost, Policy, Service, ServiceParts};
@@ -38,7 +38,7 @@ const ROLL: u64 = 2;
 pub(super) struct Fake {
     pub(super) readiness: Mutex<Readiness>,
     pub(super) failed: AtomicBool,
-    picture: Picture,
+    snapshot: StatusSnapshot,
     asked: Mutex<Option<Question>>,
     orders: Mutex<Vec<(String, bool)>>,
     rolled_back: Mutex<bool>,
@@ -64,7 +64,7 @@ impl Default for Fake {
             .services()
             .iter()
             .zip(charts)
-            .map(|(service, chart)| ServicePicture {
+            .map(|(service, chart)| ServiceStatus {
                 vitals: Arc::new(ServiceVitals::new(service.name.clone(), 2)),
                 gateways: service
                     .gateways()
@@ -77,7 +77,7 @@ impl Default for Fake {
         let services: Vec<_> = services.collect();
         count(services.first().expect("a service"));
         let unrouted = Arc::new(ServiceVitals::new("".into(), 2));
-        (0..4).for_each(|_| unrouted.finished(1, Ending::NoRoute));
+        (0..4).for_each(|_| unrouted.finished(1, RequestOutcome::NoRoute));
         let rejections = Arc::new(Rejections::new(2));
         (0..4).for_each(|_| rejections.count(1, Reason::NoRoute));
         let listener = OpenListeners::default().open(&ListenerId::new("public"));
@@ -86,7 +86,7 @@ impl Default for Fake {
         Self {
             readiness: Mutex::new(Readiness::Ready),
             failed: AtomicBool::new(false),
-            picture: Picture {
+            snapshot: StatusSnapshot {
                 rejections,
                 listeners: vec![listener],
                 started: SystemTime::now(),
@@ -95,13 +95,13 @@ impl Default for Fake {
                 health,
                 services,
                 unrouted,
-                geo: GeoPicture {
+                geo: GeoStatus {
                     database: "DB-IP City Lite".into(),
                     built: Some(november()),
                     networks: 2_072_014,
                     attribution: Some("IP Geolocation by DB-IP".into()),
                 },
-                plugins: vec![PluginPicture {
+                plugins: vec![PluginStatus {
                     name: "canary".into(),
                     digest: "sha256:77c0".into(),
                     source: "./canary.wasm".into(),
@@ -111,7 +111,7 @@ impl Default for Fake {
                 drains: [("eastus2".into(), ordered())].into(),
                 pending_restart: vec!["workers"],
                 loads: vec![
-                    LoadPicture {
+                    LoadStatus {
                         what: "config",
                         accepted: 2,
                         rejected: 1,
@@ -119,7 +119,7 @@ impl Default for Fake {
                         standing_error: Some("portolan.yaml: line 3: unknown key polcy".into()),
                         restored: Some(november()),
                     },
-                    LoadPicture {
+                    LoadStatus {
                         what: "geo",
                         accepted: 1,
                         rejected: 0,
@@ -128,7 +128,7 @@ impl Default for Fake {
                         restored: None,
                     },
                 ],
-                keeps: Some(Keeps { kept: 3, failed: 1 }),
+                state_writes: Some(StateWrites { kept: 3, failed: 1 }),
                 access_log: Some(Lines {
                     written: 10,
                     dropped: 5,
@@ -154,17 +154,17 @@ impl Default for Fake {
     }
 }
 
-fn task(failed: bool) -> TaskPicture {
-    TaskPicture {
+fn task(failed: bool) -> TaskStatus {
+    TaskStatus {
         name: "reloader".into(),
         restarts: 3,
         failed,
     }
 }
 
-impl Instance for Fake {
-    fn picture(&self) -> Picture {
-        self.picture.clone()
+impl AdminBackend for Fake {
+    fn snapshot(&self) -> StatusSnapshot {
+        self.snapshot.clone()
     }
 
     fn places(&self) -> Vec<Place> {
@@ -179,18 +179,18 @@ impl Instance for Fake {
         *self.readiness.lock().expect("not poisoned")
     }
 
-    fn tasks(&self) -> Vec<TaskPicture> {
+    fn tasks(&self) -> Vec<TaskStatus> {
         vec![task(self.failed.load(Relaxed))]
     }
 
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {
         *self.asked.lock().expect("not poisoned") = Some(question.clone());
-        let Picture {
+        let StatusSnapshot {
             config,
             health,
             services,
             ..
-        } = &self.picture;
+        } = &self.snapshot;
         let Some(id) = config.routes().find(&question.host, &question.path) else {
             return Err(ExplainError::NoRoute {
                 host: question.host.clone(),
@@ -206,7 +206,7 @@ impl Instance for Fake {
         let candidates = candidates::gather(service, health, location.place.country, Slots::EMPTY);
         let row = services[id.index()].chart.row(location.id);
         let decision = Decision {
-            generation: self.picture.generation,
+            generation: self.snapshot.generation,
             client: ClientIdentity {
                 addr: question.ip,
                 source: IdentitySource::Peer,
@@ -322,8 +322,8 @@ fn vitals(service: &Service, gateway: &Gateway) -> Arc<Vitals> {
     Arc::new(Vitals::new(key, 2, Arc::new(Notify::new())))
 }
 
-/// Three requests: one that westeurope did not take, all answered by eastus2; two that nobody might answer.
-fn count(shown: &ServicePicture) {
+/// Three requests: one that westeurope did not take, all answered by eastus2; two that no region was allowed to answer.
+fn count(shown: &ServiceStatus) {
     let [west, east, south] = shown.gateways.as_slice() else {
         panic!("three regions")
     };
@@ -332,11 +332,11 @@ fn count(shown: &ServicePicture) {
     for worker in [0, 1, 1] {
         east.observe(worker, Evidence::Success);
         east.answered(worker, Duration::from_millis(80));
-        east.finished(worker, Ending::Success);
+        east.finished(worker, RequestOutcome::Success);
         shown.vitals.took(worker, Stage::Decide, Duration::from_nanos(800));
         shown.vitals.took(worker, Stage::Total, Duration::from_millis(82));
     }
-    (0..2).for_each(|_| shown.vitals.finished(0, Ending::Residency));
+    (0..2).for_each(|_| shown.vitals.finished(0, RequestOutcome::Residency));
     for by in [
         RankedBy::Fallback("trap"),
         RankedBy::Plugin {

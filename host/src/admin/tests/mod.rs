@@ -4,7 +4,7 @@ mod fake;
 mod strict;
 
 use super::Access;
-use super::instance::Readiness;
+use super::backend::Readiness;
 use super::view::explain::Explain;
 use super::view::map::Map;
 use super::view::plugins::Plugins;
@@ -42,7 +42,7 @@ impl Admin {
         tokio::spawn(super::serve(
             listener,
             Arc::new(access(address)),
-            Arc::clone(&fake) as Arc<dyn super::instance::Instance>,
+            Arc::clone(&fake) as Arc<dyn super::backend::AdminBackend>,
         ));
         Self { address, fake }
     }

@@ -1,4 +1,4 @@
-//! A strict reader of the Prometheus text format: whatever a scraper may refuse, this refuses.
+//! A strict reader of the Prometheus text format: it rejects whatever a scraper may reject.
 
 use std::collections::{BTreeMap, BTreeSet};
 

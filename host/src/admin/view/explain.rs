@@ -1,4 +1,4 @@
-//! A decision spelled out.
+//! A decision in full.
 
 use super::Location;
 use crate::explain::{Explained, Question};
@@ -24,11 +24,11 @@ pub struct Explain {
     pub fault: Option<String>,
     /// One line why the first region is first.
     pub reason: String,
-    /// All regions look bad, so that health was disregarded.
+    /// Panic mode: all eligible regions are unhealthy, and health was ignored.
     pub panic: bool,
     /// The chance the decision was given.
     pub roll: u64,
-    /// The region that is tried first; `None` when nobody may answer.
+    /// The region that is tried first; `None` when no region is eligible.
     pub chosen: Option<String>,
     /// The regions, best first, the excluded ones last.
     pub regions: Vec<Candidate>,
@@ -52,7 +52,7 @@ pub struct Client {
     pub address: String,
     /// What the address was taken from.
     pub source: String,
-    /// Two letters; `None` when nobody knows.
+    /// Two letters; `None` when unknown.
     pub country: Option<String>,
     /// The place of its cell in the location table; `None` when it has none.
     pub location: Option<Location>,
@@ -67,7 +67,7 @@ pub struct Candidate {
     pub rank: Option<usize>,
     /// Why it may not answer.
     pub excluded: Option<String>,
-    /// `unknown`, `healthy`, `degraded`, `unhealthy` or `draining`.
+    /// `unknown`, `healthy`, `warming`, `unhealthy` or `draining`.
     pub state: String,
     /// Kilometres from the client.
     pub distance_km: Option<f64>,

@@ -1,7 +1,7 @@
 //! Which clients go where.
 
 use super::Location;
-use crate::admin::instance::Picture;
+use crate::admin::backend::StatusSnapshot;
 use portolan_core::candidates;
 use portolan_core::geo::{Place, PlaceId};
 use portolan_core::id::Slot;
@@ -32,11 +32,11 @@ pub struct MapRegion {
 
 impl Map {
     /// `None` when there is no such service.
-    pub(in crate::admin) fn of(picture: &Picture, places: &[Place], name: Option<&str>) -> Option<Self> {
-        let services = picture.config.services();
+    pub(in crate::admin) fn of(snapshot: &StatusSnapshot, places: &[Place], name: Option<&str>) -> Option<Self> {
+        let services = snapshot.config.services();
         let index = name.map_or(Some(0), |name| services.iter().position(|it| it.name.as_str() == name))?;
-        let (service, shown) = (services.get(index)?, picture.services.get(index)?);
-        let health = picture.health.services().get(index)?;
+        let (service, shown) = (services.get(index)?, snapshot.services.get(index)?);
+        let health = snapshot.health.services().get(index)?;
         let first = |index: usize, place: &Place| -> Option<u8> {
             let eligible = candidates::gather(service, health, place.country, Slots::EMPTY).eligible;
             let row = shown.chart.row(PlaceId(u16::try_from(index).ok()?));
@@ -53,7 +53,7 @@ impl Map {
             location: gateway.point.into(),
         });
         Some(Self {
-            generation: picture.generation.0,
+            generation: snapshot.generation.0,
             service: service.name.to_string(),
             regions: regions.collect(),
             places: places.collect(),

@@ -34,7 +34,7 @@ impl From<Point> for Location {
     }
 }
 
-/// When an operator ordered something, and from where.
+/// The time and origin of an operator's order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
     /// When.
@@ -57,7 +57,7 @@ impl From<&overrides::Ordered> for Ordered {
 pub struct Drained {
     /// The region.
     pub region: String,
-    /// Whether it is out.
+    /// Whether it is drained.
     pub drained: bool,
 }
 

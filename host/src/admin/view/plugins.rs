@@ -1,7 +1,7 @@
 //! The plugins, as they stand.
 
 use super::{Counts, Ordered};
-use crate::admin::instance::{Picture, PluginPicture};
+use crate::admin::backend::{PluginStatus, StatusSnapshot};
 use crate::telemetry::metrics::ServiceTotals;
 use portolan_core::config::Policy;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct Plugin {
     pub digest: String,
     /// Where it came from.
     pub source: String,
-    /// The digest of the version that a roll-back brings back.
+    /// The digest of the version that a rollback brings back.
     pub earlier: Option<String>,
     /// Where an operator has rolled it back.
     #[serde(default)]
@@ -37,7 +37,7 @@ pub struct Plugin {
     pub faults: Counts,
 }
 
-/// A roll-back: it ends when the configured version changes, or an operator ends it.
+/// A rollback: it ends when the configured version changes, or an operator ends it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RolledBackFrom {
     /// The digest of the configured version, which is not active.
@@ -48,19 +48,19 @@ pub struct RolledBackFrom {
 }
 
 impl Plugins {
-    pub(in crate::admin) fn of(picture: &Picture) -> Self {
+    pub(in crate::admin) fn of(snapshot: &StatusSnapshot) -> Self {
         Self {
-            plugins: picture
+            plugins: snapshot
                 .plugins
                 .iter()
-                .map(|plugin| Plugin::of(plugin, picture))
+                .map(|plugin| Plugin::of(plugin, snapshot))
                 .collect(),
         }
     }
 }
 
 impl Plugin {
-    fn of(plugin: &PluginPicture, picture: &Picture) -> Self {
+    fn of(plugin: &PluginStatus, snapshot: &StatusSnapshot) -> Self {
         let mut view = Self {
             plugin: plugin.name.to_string(),
             digest: plugin.digest.clone(),
@@ -75,7 +75,7 @@ impl Plugin {
             repaired: 0,
             faults: Counts::new(),
         };
-        for (service, shown) in picture.config.services().iter().zip(&picture.services) {
+        for (service, shown) in snapshot.config.services().iter().zip(&snapshot.services) {
             if service.policy == Policy::Plugin(plugin.name.clone()) {
                 view.services.push(service.name.to_string());
                 view.add(&shown.vitals.totals());

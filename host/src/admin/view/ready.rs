@@ -1,6 +1,6 @@
 //! Whether this instance should get traffic.
 
-use crate::admin::instance::{GeoPicture, LoadPicture, Picture, Readiness, TaskPicture};
+use crate::admin::backend::{GeoStatus, LoadStatus, Readiness, StatusSnapshot, TaskStatus};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ pub struct Ready {
     pub status: String,
     /// The number of the routing table.
     pub generation: u64,
-    /// What was loaded, and what was rejected: then the last good one is active.
+    /// The load results; after a rejection the last good one is active.
     pub loads: Vec<Load>,
     /// The tasks that were restarted since the start: while one of them fails, what it makes is stale.
     pub tasks: Vec<Task>,
@@ -44,7 +44,7 @@ pub struct FrontDoor {
     pub error: Option<String>,
 }
 
-/// What became of one kind of thing that is loaded.
+/// The load results of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// `config`, `geo` or `plugin`.
@@ -64,7 +64,7 @@ pub struct Load {
 /// The location table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geo {
-    /// What the database calls itself.
+    /// The name in the database's metadata.
     pub database: String,
     /// When it was built.
     pub built: Option<String>,
@@ -75,29 +75,29 @@ pub struct Geo {
 }
 
 impl Ready {
-    pub(in crate::admin) fn of(picture: &Picture, readiness: Readiness) -> Self {
+    pub(in crate::admin) fn of(snapshot: &StatusSnapshot, readiness: Readiness) -> Self {
         Self {
             ready: readiness == Readiness::Ready,
             status: readiness.as_str().into(),
-            generation: picture.generation.0,
-            loads: picture.loads.iter().map(Load::from).collect(),
-            tasks: picture
+            generation: snapshot.generation.0,
+            loads: snapshot.loads.iter().map(Load::from).collect(),
+            tasks: snapshot
                 .tasks
                 .iter()
                 .filter(|task| task.restarts > 0)
                 .map(Task::from)
                 .collect(),
-            pending_restart: picture.pending_restart.iter().map(ToString::to_string).collect(),
-            geo: Geo::from(&picture.geo),
-            front_door: picture.front_door.as_ref().map(|notice| FrontDoor {
+            pending_restart: snapshot.pending_restart.iter().map(ToString::to_string).collect(),
+            geo: Geo::from(&snapshot.geo),
+            front_door: snapshot.front_door.as_ref().map(|notice| FrontDoor {
                 error: notice.trouble().map(Into::into),
             }),
         }
     }
 }
 
-impl From<&TaskPicture> for Task {
-    fn from(task: &TaskPicture) -> Self {
+impl From<&TaskStatus> for Task {
+    fn from(task: &TaskStatus) -> Self {
         Self {
             task: task.name.clone(),
             restarts: task.restarts,
@@ -106,8 +106,8 @@ impl From<&TaskPicture> for Task {
     }
 }
 
-impl From<&LoadPicture> for Load {
-    fn from(load: &LoadPicture) -> Self {
+impl From<&LoadStatus> for Load {
+    fn from(load: &LoadStatus) -> Self {
         Self {
             what: load.what.into(),
             accepted: load.accepted,
@@ -119,8 +119,8 @@ impl From<&LoadPicture> for Load {
     }
 }
 
-impl From<&GeoPicture> for Geo {
-    fn from(geo: &GeoPicture) -> Self {
+impl From<&GeoStatus> for Geo {
+    fn from(geo: &GeoStatus) -> Self {
         Self {
             database: geo.database.clone(),
             built: geo.built.map(timestamp),

@@ -2,9 +2,9 @@
 
 use super::names::ResolvedName;
 use super::{Counts, Location, Ordered};
-use crate::admin::instance::{Picture, ServicePicture};
+use crate::admin::backend::{ServiceStatus, StatusSnapshot};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry};
-use crate::vitals::{Durations, Ending, Vitals};
+use crate::vitals::{Durations, RequestOutcome, Vitals};
 use portolan_core::candidates::Exclusion;
 use portolan_core::config::{Gateway, Service};
 use portolan_core::decision::policy_name;
@@ -28,9 +28,9 @@ pub struct ServiceRegions {
     pub service: String,
     /// How its regions are ordered.
     pub policy: String,
-    /// All regions that are not drained look bad, so that health is disregarded.
+    /// Panic mode: all regions that are not drained are unhealthy, and health is ignored.
     pub panic: bool,
-    /// Requests since the start that no region answered, by what became of them.
+    /// Requests since the start that no region answered, by outcome.
     pub unanswered: Counts,
     /// Decisions since the start by who ordered the regions.
     pub decisions: Counts,
@@ -55,7 +55,7 @@ pub struct Region {
     pub priority: u8,
     /// Its share among equals under the policy `weighted`.
     pub weight: u32,
-    /// Concurrent requests beyond which it is passed over.
+    /// Concurrent requests beyond which it is skipped.
     pub max_requests: Option<u32>,
     /// `unknown`, `healthy`, `warming`, `unhealthy` or `draining`.
     pub state: String,
@@ -72,7 +72,7 @@ pub struct Region {
     pub probe_ms: Option<f64>,
     /// Attempts in flight.
     pub in_flight: u32,
-    /// Requests since the start that it answered, by what became of them.
+    /// Requests since the start that it answered, by outcome.
     pub answered: Counts,
     /// Attempts since the start by how they ended.
     pub attempts: Counts,
@@ -109,22 +109,22 @@ pub struct Times {
 }
 
 impl Regions {
-    pub(in crate::admin) fn of(picture: &Picture) -> Self {
-        let services = picture.config.services().iter().zip(&picture.services);
+    pub(in crate::admin) fn of(snapshot: &StatusSnapshot) -> Self {
+        let services = snapshot.config.services().iter().zip(&snapshot.services);
         let services = services.enumerate().map(|(index, (service, shown))| {
             let unknown = ServiceHealth::unknown(service.gateways().len());
-            let health = picture.health.services().get(index).unwrap_or(&unknown);
-            ServiceRegions::of(service, shown, health, picture)
+            let health = snapshot.health.services().get(index).unwrap_or(&unknown);
+            ServiceRegions::of(service, shown, health, snapshot)
         });
         Self {
-            generation: picture.generation.0,
+            generation: snapshot.generation.0,
             services: services.collect(),
         }
     }
 }
 
 impl ServiceRegions {
-    fn of(service: &Service, shown: &ServicePicture, health: &ServiceHealth, picture: &Picture) -> Self {
+    fn of(service: &Service, shown: &ServiceStatus, health: &ServiceHealth, snapshot: &StatusSnapshot) -> Self {
         let totals = shown.vitals.totals();
         let open = service.slots() - health.draining();
         let panic = !open.is_empty() && (open - health.unhealthy()).is_empty();
@@ -134,14 +134,14 @@ impl ServiceRegions {
             service: service.name.to_string(),
             policy: policy_name(&service.policy),
             panic,
-            unanswered: counts(Ending::ALL.map(Ending::as_str), totals.endings),
+            unanswered: counts(RequestOutcome::ALL.map(RequestOutcome::as_str), totals.outcomes),
             decisions: counts(RANKED_BY, totals.ranked),
             retries: counts(Retry::ALL.map(Retry::as_str), totals.retries),
             regions: regions
                 .zip(names)
                 .map(|(((gateway, vitals), health), name)| Region {
                     name,
-                    drained: picture.drains.get(&gateway.region).map(Ordered::from),
+                    drained: snapshot.drains.get(&gateway.region).map(Ordered::from),
                     ..Region::of(gateway, vitals, *health, panic)
                 })
                 .collect(),
@@ -167,7 +167,7 @@ impl Region {
             excluded: exclusion(gateway, health.state, in_flight, panic).map(|why| why.as_str().into()),
             probe_ms: health.round_trip.map(millis),
             in_flight,
-            answered: counts(Ending::ALL.map(Ending::as_str), vitals.endings()),
+            answered: counts(RequestOutcome::ALL.map(RequestOutcome::as_str), vitals.outcomes()),
             attempts: vitals
                 .totals()
                 .iter()

@@ -137,7 +137,7 @@ impl Builder {
                 let text = Arc::clone(text);
                 self.add(position, Content::Scalar { text, plain: true }).map(drop)
             }
-            // Not reached: the parser refuses aliases to nothing.
+            // Not reached: the parser rejects aliases without an anchor.
             None => Err(unreadable(position, "an alias to nothing")),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! YAML 1.2.2 (section 6.2) allows tabs wherever white space only separates. The parser wants a blank as well between a
 //! colon and a value that begins with a letter or a digit, and learns whether there was one from
-//! [`Input::skip_ws_to_eol`], which is the only thing that differs here. Tabs in the indentation stay errors.
+//! [`Input::skip_ws_to_eol`], which is the only thing that differs here. Tabs in the indentation remain errors.
 
 use saphyr_parser::input::SkipTabs;
 use saphyr_parser::{Input, StrInput};

@@ -1,6 +1,6 @@
 //! What other programs write: aliases, JSON with its escapes, tabs, floats for whole numbers.
 
-use super::mistakes::told;
+use super::mistakes::messages;
 use super::{SMALL, configuration, settings};
 use crate::config::{Settings, parse};
 use portolan_core::config::{Probe, Service};
@@ -56,7 +56,7 @@ fn aliases_stand_for_what_they_name() {
 #[test]
 fn a_mistake_in_an_aliased_value_is_reported_for_every_use_where_it_is_written() {
     assert_eq!(
-        told(&ALIASED.replace("eastus2\n", "eastus22\n")),
+        messages(&ALIASED.replace("eastus2\n", "eastus22\n")),
         [
             "12:15: services.blog.regions[1].region: unknown region \"eastus22\" — did you mean eastus2?",
             "12:15: services.shop.regions[1].region: unknown region \"eastus22\" — did you mean eastus2?",
@@ -64,7 +64,7 @@ fn a_mistake_in_an_aliased_value_is_reported_for_every_use_where_it_is_written()
     );
     // What is wrong with the place an alias is used in is reported there.
     assert_eq!(
-        told(&ALIASED.replace("regions: *id002", "regions: *id001")),
+        messages(&ALIASED.replace("regions: *id002", "regions: *id001")),
         ["15:14: services.shop.regions: wanted a list, got a mapping"]
     );
 }
@@ -129,7 +129,7 @@ fn a_tab_separates_a_key_from_its_value() {
     let configuration = configuration(&text);
     assert_eq!(configuration.fixed.workers.map(usize::from), Some(3));
     // As indentation it stays a mistake, and in a text it stays.
-    assert!(told(&SMALL.replace("  shop:", "\tshop:"))[0].contains("indent with spaces"));
+    assert!(messages(&SMALL.replace("  shop:", "\tshop:"))[0].contains("indent with spaces"));
     let kept = settings(&format!(
         "{SMALL}plugins: {{ canary: {{ source: \"embedded:canary\", config: {{ a: \"x:\ty\" }} }} }}\n"
     ));
@@ -151,10 +151,10 @@ fn whole_numbers_may_be_written_as_floats() {
         );
     }
     for text in ["1.5", "1e-1", "1e+30", "1e400", ".5e1", "inf", "-1e3", "1e+06x", "0x10"] {
-        let told = told(&with(text));
+        let messages = messages(&with(text));
         assert!(
-            told.len() == 1 && told[0].contains("max_requests: wanted a whole number"),
-            "{text}: {told:?}"
+            messages.len() == 1 && messages[0].contains("max_requests: wanted a whole number"),
+            "{text}: {messages:?}"
         );
     }
 }
@@ -164,14 +164,14 @@ fn null_is_no_word() {
     let with = |host: &str| SMALL.replace("host: \"*\"", &format!("host: {host}"));
     for null in ["null", "~", "Null"] {
         assert_eq!(
-            told(&with(null)),
+            messages(&with(null)),
             [format!(
                 "9:13: routes[0].host: wanted a host without port, such as shop.example.net, \"*.example.net\" or \"*\", got \
                  {null}, which is no value: put it in quotes if the word is meant"
             )]
         );
     }
-    assert!(told(&with("\"null\"")).is_empty());
-    let told = told(&SMALL.replace("gateway: \"http://gw-weu.example.net\"", "gateway: null"));
-    assert!(told.len() == 1 && told[0].contains("in quotes"), "{told:?}");
+    assert!(messages(&with("\"null\"")).is_empty());
+    let messages = messages(&SMALL.replace("gateway: \"http://gw-weu.example.net\"", "gateway: null"));
+    assert!(messages.len() == 1 && messages[0].contains("in quotes"), "{messages:?}");
 }

@@ -1,6 +1,6 @@
 //! The section `front_door`.
 
-use super::mistakes::told;
+use super::mistakes::messages;
 use super::schema::agrees;
 use super::{EXAMPLE_WITH_FRONT_DOOR, SMALL, configuration, settings};
 use crate::config::{Configuration, FrontDoorSettings, Publication};
@@ -34,7 +34,7 @@ fn published(lines: &str) -> Settings {
 
 /// The mistakes of the small file with these lines at its end, without line and column.
 fn mistakes_of(lines: &str) -> Vec<String> {
-    let lines = told(&format!("{SMALL}{lines}"));
+    let lines = messages(&format!("{SMALL}{lines}"));
     lines
         .iter()
         .map(|line| line.splitn(3, ':').nth(2).unwrap_or(line).trim().to_owned())
@@ -315,7 +315,7 @@ fn missing_keys_are_reported() {
         "  other:\n    regions: [{ region: westeurope, gateway: \"http://gw\" }]\nroutes:",
         1,
     );
-    let mistakes = told(&format!("{two}{SECTION}"));
+    let mistakes = messages(&format!("{two}{SECTION}"));
     assert_eq!(
         mistakes,
         ["14:3: front_door: service is missing: the regions of shop or other can be published"]

@@ -1,6 +1,6 @@
-//! Files that are broken, or meant to break something: each is refused, none panics.
+//! Files that are broken, or meant to break something: each is rejected, none panics.
 
-use super::mistakes::told;
+use super::mistakes::messages;
 use super::schema::agrees;
 use super::{EXAMPLE, EXAMPLE_WITH_FRONT_DOOR, SMALL};
 use crate::config::parse;
@@ -64,11 +64,11 @@ fn what_is_not_yaml_is_said_to_be_so() {
         ),
     ];
     for (text, expected) in cases {
-        assert_eq!(told(text), [*expected], "{text:?}");
+        assert_eq!(messages(text), [*expected], "{text:?}");
     }
     let list = "1:1: wanted a mapping with keys such as listeners, admin, workers, here, …, got a list";
-    assert_eq!(told("- a\n"), [list]);
-    let tagged = told("--- !config\nlisteners: !list []");
+    assert_eq!(messages("- a\n"), [list]);
+    let tagged = messages("--- !config\nlisteners: !list []");
     for line in [
         "1:5: tags (!name) are not supported: remove it",
         "2:12: listeners: tags (!name) are not supported: remove it",
@@ -79,23 +79,23 @@ fn what_is_not_yaml_is_said_to_be_so() {
 
 #[test]
 fn other_encodings_are_named() {
-    let told = |bytes: &[u8]| parse(bytes, Path::new("x.yaml")).unwrap_err().to_string();
-    assert_eq!(told(b"\xff\xfea\0:\0"), "x.yaml: is UTF-16: save it as UTF-8");
-    assert_eq!(told(b"a: 1\nb: \xe4\n"), "x.yaml: is not UTF-8: see line 2");
+    let messages = |bytes: &[u8]| parse(bytes, Path::new("x.yaml")).unwrap_err().to_string();
+    assert_eq!(messages(b"\xff\xfea\0:\0"), "x.yaml: is UTF-16: save it as UTF-8");
+    assert_eq!(messages(b"a: 1\nb: \xe4\n"), "x.yaml: is not UTF-8: see line 2");
 }
 
 #[test]
 fn broken_json_is_explained_as_json() {
-    let told = |text: &str| {
+    let messages = |text: &str| {
         let error = parse(text.as_bytes(), Path::new("x.json")).unwrap_err();
         error.to_string()
     };
     assert_eq!(
-        told("{\n \"a\": \"\\ud83d\\ude00\",\n b }"),
+        messages("{\n \"a\": \"\\ud83d\\ude00\",\n b }"),
         "x.json:3:2: this is not JSON: key must be a string"
     );
     assert_eq!(
-        told("{\n \"a\": \"\\ud83d\" }"),
+        messages("{\n \"a\": \"\\ud83d\" }"),
         "x.json:2:7: this is not JSON: half of a surrogate pair"
     );
 }
@@ -143,13 +143,13 @@ fn bombs_do_not_go_off() {
         ),
     ];
     for (text, expected) in cases {
-        let said = told(&text).join("\n");
+        let said = messages(&text).join("\n");
         assert!(said.contains(expected), "{}: {said:.300}", &text[..20]);
         assert!(said.len() < 100_000, "{} bytes about {}", said.len(), &text[..20]);
     }
 }
 
-/// Whatever a file is, it is read or refused with a place in it; and what is read, the schema allows.
+/// Every file is accepted, or rejected with a position; and the schema allows what is accepted.
 fn holds(text: &[u8]) -> Result<(), TestCaseError> {
     match parse(text, Path::new("x.yaml")) {
         Ok(_) => prop_assert!(agrees(std::str::from_utf8(text).expect("it was read"))),
@@ -269,7 +269,7 @@ proptest! {
 #[test]
 fn what_is_missing_at_the_end_is_on_the_last_line() {
     for (text, place) in [("a: |\n  one\n[", "3:"), ("a: |\r\n  one\r\n[", "3:")] {
-        let told = told(text);
-        assert!(told[0].starts_with(place), "{told:?}");
+        let messages = messages(text);
+        assert!(messages[0].starts_with(place), "{messages:?}");
     }
 }

@@ -1,11 +1,11 @@
-//! The mistakes people make, and what they are told.
+//! Common mistakes and their messages.
 
 use super::{EXAMPLE, SMALL};
 use crate::config::parse;
 use std::path::Path;
 
-/// What is said of a file: a line for each mistake, without the file's name.
-pub(super) fn told(text: &str) -> Vec<String> {
+/// The messages about a file: a line for each mistake, without the file's name.
+pub(super) fn messages(text: &str) -> Vec<String> {
     let Err(errors) = parse(text.as_bytes(), Path::new("x.yaml")) else {
         return Vec::new();
     };
@@ -16,12 +16,12 @@ pub(super) fn told(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is said when part of the small file, which must be there, is replaced.
+/// The messages when part of the small file, which must be there, is replaced.
 #[track_caller]
 pub(super) fn check(cases: &[(&str, &str, &[&str])]) {
     for (from, to, expected) in cases {
         assert!(SMALL.contains(from), "{from:?} is not there");
-        assert_eq!(told(&SMALL.replacen(from, to, 1)), *expected, "{to}");
+        assert_eq!(messages(&SMALL.replacen(from, to, 1)), *expected, "{to}");
     }
 }
 
@@ -258,12 +258,12 @@ fn listeners() {
         (
             "127.0.0.1:8080",
             "127.0.0.1:8080\n  - address: 127.0.0.1:8080",
-            &["3:14: listeners[1].address: 127.0.0.1:8080 is already taken on line 2"],
+            &["3:14: listeners[1].address: 127.0.0.1:8080 is already used on line 2"],
         ),
         (
             "127.0.0.1:8080",
             "127.0.0.1:9900\nadmin: { address: 127.0.0.1:9900 }",
-            &["3:19: admin.address: 127.0.0.1:9900 is already taken on line 2"],
+            &["3:19: admin.address: 127.0.0.1:9900 is already used on line 2"],
         ),
         (
             "127.0.0.1:8080",

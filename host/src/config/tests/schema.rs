@@ -13,17 +13,17 @@ use std::sync::{LazyLock, Mutex};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&schema()).expect("JSON"));
 
-/// Whether the schema allows what a YAML text says.
+/// Whether the schema allows a YAML text.
 pub(super) fn agrees(text: &str) -> bool {
     let document = Document::parse(text, false).expect("YAML");
     let value = Value::read(document.root(), &mut Mistakes::of(&document)).expect("a value");
     match refusal(&SCHEMA, &value) {
-        Some(why) => panic!("the schema refuses what is read: {why}\n{text}"),
+        Some(why) => panic!("the schema rejects what is accepted: {why}\n{text}"),
         None => true,
     }
 }
 
-/// Why a schema refuses a value, for the keywords that the schema of the file uses (JSON Schema 2020-12, validation).
+/// Why a schema rejects a value, for the keywords that the schema of the file uses (JSON Schema 2020-12, validation).
 fn refusal(schema: &Value, value: &Value) -> Option<String> {
     let schema = schema.as_object().expect("a schema is an object");
     schema.iter().find_map(|(keyword, rule)| {
@@ -151,7 +151,9 @@ fn quantities_agree_with_their_schema() {
     ] {
         let read = crate::config::quantities::Time::<0, { u64::MAX }>::schema();
         let small = SMALL.replacen("routes:", &format!("drain_time: \"{text}\"\nroutes:"), 1);
-        let fine = !super::mistakes::told(&small).iter().any(|line| line.contains("wanted"));
+        let fine = !super::mistakes::messages(&small)
+            .iter()
+            .any(|line| line.contains("wanted"));
         assert_eq!(refusal(&read, &Value::String(text.into())).is_none(), fine, "{text:?}");
     }
 }
@@ -172,7 +174,7 @@ fn the_example_shows_every_key() {
     keys(&SCHEMA, &mut found);
     assert!(found.len() > 50, "{found:?}");
     let shown = |key: &&String| EXAMPLE.contains(&format!("{key}:"));
-    // TLS is refused; it is in the schema only to be told of.
+    // TLS is rejected; it is in the schema only for its description.
     let missing: Vec<_> = found.iter().filter(|key| !shown(key) && *key != "tls").collect();
     assert!(missing.is_empty(), "{missing:?} are not in the example");
 }

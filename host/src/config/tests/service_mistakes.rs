@@ -1,14 +1,14 @@
-//! The mistakes people make in services, and what they are told.
+//! Common mistakes in services and their messages.
 
 use super::SMALL;
-use super::mistakes::{check, told};
+use super::mistakes::{check, messages};
 
-/// What is said when the small file's service has one more key.
+/// The messages when the small file's service has one more key.
 #[track_caller]
 fn check_service(cases: &[(&str, &[&str])]) {
     for (line, expected) in cases {
         let text = SMALL.replacen("    regions:", &format!("    {line}\n    regions:"), 1);
-        assert_eq!(told(&text), *expected, "{line}");
+        assert_eq!(messages(&text), *expected, "{line}");
     }
 }
 

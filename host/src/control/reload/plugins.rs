@@ -1,4 +1,4 @@
-//! Plugins: new files, roll-backs and their end.
+//! Plugins: new files, rollbacks and their end.
 
 use super::{Reloader, off_thread};
 use crate::control::load::{self, Component, Components};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-/// Where the outcome of a roll-back or of its end goes: the version that is active now.
+/// Where the outcome of a rollback or of its end goes: the version that is active now.
 pub type Reply = oneshot::Sender<Result<Arc<PluginVersion>, RollBackError>>;
 
 /// The version that a plugin had before the active one.
@@ -24,7 +24,7 @@ pub(super) struct Earlier {
     component: Bytes,
 }
 
-/// Why a plugin cannot be rolled back, or its roll-back not be ended.
+/// Why a plugin cannot be rolled back, or its rollback not be ended.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RollBackError {
     /// No such plugin.
@@ -36,7 +36,7 @@ pub enum RollBackError {
     /// It is rolled back already.
     #[error("plugin {0} is rolled back already: end that first (portolan rollback {0} --end)")]
     RolledBack(PluginName),
-    /// There is no roll-back to end.
+    /// There is no rollback to end.
     #[error("plugin {0} is not rolled back")]
     NotRolledBack(PluginName),
     /// The version that is asked for cannot be used.
@@ -86,9 +86,9 @@ impl Reloader {
         let version = version.map_err(|error| RollBackError::Rejected(error.to_string()))?;
         roll_backs.insert(name.clone(), roll_back);
         self.overrides.set_roll_backs(roll_backs);
-        self.keeper.keep_overrides();
+        self.writer.keep_overrides();
         self.replace_plugin(name.clone(), Arc::clone(&version), component);
-        // The way forward is the end of the roll-back.
+        // To go forward, the rollback is ended.
         self.earlier.remove(&name);
         self.show_earlier();
         Ok(version)
@@ -116,7 +116,7 @@ impl Reloader {
         let part = loaded?;
         let (version, component) = part.loaded;
         self.replace_plugin(name, Arc::clone(&version), component);
-        self.keeper.keep(part.contents);
+        self.writer.keep(part.contents);
         Ok(version)
     }
 
@@ -131,7 +131,7 @@ impl Reloader {
         self.publish(&Subject::Plugin(name), update);
     }
 
-    /// These are the active plugins' components now: those before are remembered, and roll-backs end that no longer hold.
+    /// These are the active plugins' components now: those before are remembered, and rollbacks end that no longer hold.
     pub(super) fn activate(&mut self, components: Components) {
         for (name, before) in &self.components {
             if components.get(name).is_some_and(|next| next.bytes != before.bytes)
@@ -149,7 +149,7 @@ impl Reloader {
         self.end_roll_backs();
     }
 
-    /// Ends the roll-backs of plugins whose configured version is active.
+    /// Ends the rollbacks of plugins whose configured version is active.
     pub(super) fn end_roll_backs(&mut self) {
         let mut roll_backs = self.overrides.roll_backs();
         let count = roll_backs.len();
@@ -158,14 +158,14 @@ impl Reloader {
             if !holds {
                 tracing::info!(
                     plugin = name.as_str(),
-                    "the roll-back has ended: the configured version is active"
+                    "the rollback has ended: the configured version is active"
                 );
             }
             holds
         });
         if roll_backs.len() < count {
             self.overrides.set_roll_backs(roll_backs);
-            self.keeper.keep_overrides();
+            self.writer.keep_overrides();
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a demo gateway answers: its region's name and the request, or what it was told to do instead.
+//! What a demo gateway answers: its region's name and the request, or its configured failure.
 
 use super::Behaviour;
 use crate::control::probe;
@@ -23,12 +23,12 @@ use tokio::time::Sleep;
 pub(super) struct Script {
     pub(super) region: Arc<str>,
     pub(super) behaviour: watch::Receiver<Behaviour>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) stats: Arc<GatewayStats>,
 }
 
 /// A gateway's counters and settings besides its behaviour. Kept while it is down.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct GatewayStats {
     pub(super) requests: AtomicU64,
     pub(super) posts: AtomicU64,
     pub(super) passes_probes: AtomicBool,
@@ -44,8 +44,8 @@ impl fmt::Debug for OnRequest {
     }
 }
 
-impl Ledger {
-    /// Writes a request down. Its number, from 1.
+impl GatewayStats {
+    /// Counts a request. Returns its number, from 1.
     fn enter(&self, head: &Parts) -> u64 {
         if head.method == Method::POST {
             self.posts.fetch_add(1, Relaxed);
@@ -59,8 +59,8 @@ impl Ledger {
 
 pub(super) async fn answer(mut script: Script, request: Request<Incoming>) -> Result<Response<Echo>, Broken> {
     let (head, body) = request.into_parts();
-    let count = script.ledger.enter(&head);
-    let passes = script.ledger.passes_probes.load(Relaxed) && probe::is_one(&head);
+    let count = script.stats.enter(&head);
+    let passes = script.stats.passes_probes.load(Relaxed) && probe::is_one(&head);
     let behaviour = match *script.behaviour.borrow_and_update() {
         _ if passes => Behaviour::Serve,
         Behaviour::Flaky if count.is_multiple_of(10) => Behaviour::Fail,
@@ -105,7 +105,7 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
 
 /// The gateway breaks off on purpose.
 #[derive(Clone, Copy, Debug, Error)]
-#[error("broken off on purpose")]
+#[error("closed on purpose")]
 pub(super) struct Broken;
 
 /// How long after the first half of an answer it is cut: the half must have been sent.

@@ -21,11 +21,11 @@ pub enum Behaviour {
     Reset,
     /// Sends half of an answer and closes the connection.
     Cut,
-    /// Swallows everything: new connections do not come about, open ones are silent.
+    /// Drops all packets: new connections are not established, open ones get no data.
     Swallow,
-    /// Ends in good order: nobody listens, requests that run are answered, idle connections are closed.
+    /// Stops gracefully: no listener, running requests are answered, idle connections are closed.
     Stop,
-    /// Is not there: nobody listens, and open connections are cut.
+    /// Down: no listener, and open connections are cut.
     Dead,
 }
 
@@ -54,7 +54,7 @@ impl Behaviour {
             .map(|(_, behaviour)| behaviour)
     }
 
-    /// What a person is told of it.
+    /// Its description.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "answering",
@@ -72,7 +72,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether nobody listens.
+    /// Whether there is no listener.
     pub(super) fn is_down(self) -> bool {
         matches!(self, Self::Stop | Self::Dead)
     }

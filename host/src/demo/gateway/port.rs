@@ -1,4 +1,4 @@
-//! The sockets of a demo gateway: who is let in, and how connections end.
+//! The sockets of a demo gateway: how connections are accepted and closed.
 
 use super::Behaviour;
 use super::answer::{Script, answer};
@@ -22,7 +22,7 @@ const KNOCKS: usize = 8;
 /// How long requests that run have to end when the gateway stops in good order.
 const STOPPING: Duration = Duration::from_secs(5);
 
-/// Serves until it is told to stop; then ends in good order. When it is dropped, open connections are cut.
+/// Serves until it is stopped; then drains. When it is dropped, open connections are cut.
 pub(super) async fn serve(listener: TcpListener, script: Script, mut stop: watch::Receiver<bool>) {
     let mut behaviour = script.behaviour.clone();
     let mut connections = JoinSet::new();
@@ -57,7 +57,7 @@ pub(super) async fn serve(listener: TcpListener, script: Script, mut stop: watch
     let _ = timeout(STOPPING, connections.join_all()).await;
 }
 
-/// Makes a listener swallow connections: with nobody accepting and no room to wait in, the system drops what asks for
+/// Makes a listener swallow connections: with no accept and a full backlog, the system drops what asks for
 /// one, as Linux does it: SYN packets are not answered. Lasts as long as the connections that are returned.
 async fn fill_up(listener: &TcpListener) -> io::Result<Vec<TcpStream>> {
     SockRef::from(listener).listen(0)?;
@@ -72,7 +72,7 @@ async fn fill_up(listener: &TcpListener) -> io::Result<Vec<TcpStream>> {
     Ok(waiting)
 }
 
-/// One connection to its end. What a broken one has to say is the client's to notice.
+/// Serves one connection to its end. Errors are for the client to notice.
 async fn converse(stream: TcpStream, script: Script, mut stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let behaviour = script.behaviour.clone();

@@ -65,7 +65,7 @@ fn refusals_are_handed_on() {
     ] {
         let problem = load("refuses", HOSTILE, &settings(config)).unwrap_err();
         assert!(
-            matches!(problem, Problem::Refused(_) | Problem::Setup(_)),
+            matches!(problem, Problem::Rejected(_) | Problem::Setup(_)),
             "{config}: {problem}"
         );
         assert!(problem.to_string().contains(said), "{config}: {problem}");

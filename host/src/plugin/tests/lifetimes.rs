@@ -13,7 +13,7 @@ fn counting(name: &str, isolation: Isolation) -> Arc<PluginVersion> {
     load(name, embedded::CANARY, &settings).unwrap()
 }
 
-/// Asks so often that nothing can be remembered, and says how many instances were made for it.
+/// Asks so often that nothing can be remembered, and returns how many instances were made for it.
 fn instances_for(name: &str, version: &Arc<PluginVersion>, worker: &mut PluginWorker, calls: u32, now: Instant) -> u64 {
     let before = counted(name, "region-missing");
     for call in 0..calls {
@@ -107,7 +107,7 @@ fn versions_go_when_the_next_one_comes() {
     let mut workers = [0, 1].map(|worker| PluginWorker::new(engine.clone(), worker, 7));
     let mut before: Vec<Weak<PluginVersion>> = Vec::new();
     for swap in 0..200_u32 {
-        // The same file again and again is a version of its own every time, compiled anew.
+        // The same file again and again is a new version every time, compiled again.
         let version = engine.load(&name, embedded::NEAREST, &settings("{}"), &[]).unwrap();
         for worker in &mut workers {
             for call in 0..5 {

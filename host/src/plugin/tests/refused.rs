@@ -1,10 +1,10 @@
-//! Files that are no plugins, damaged ones, and bombs: refused before they cost anything.
+//! Files that are no plugins, damaged ones, and bombs: rejected before they cost anything.
 
 use super::*;
 use crate::plugin::inspect::inspect;
 use proptest::prelude::*;
 
-/// Nothing that is refused may take longer than this, in a build without optimisation.
+/// Nothing that is rejected may take longer than this, in a build without optimisation.
 const SOON: Duration = Duration::from_secs(2);
 
 fn problem(bytes: &[u8]) -> Problem {
@@ -67,7 +67,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// The same all the way: compiled, started and tried, or refused.
+    /// The same all the way: compiled, started and tried, or rejected.
     #[test]
     fn damaged_files_are_loaded_without_harm(at in 0..embedded::NEAREST.len(), byte: u8) {
         let mut damaged = embedded::NEAREST.to_vec();

@@ -13,23 +13,23 @@ use std::time::{Duration, Instant};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmStr};
 
-/// What belongs to one instance.
+/// The store data of one instance.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct InstanceState {
     pub(super) memory: MemoryLimit,
     pub(super) budget: Budget,
-    pub(super) desk: Rc<RefCell<Desk>>,
+    pub(super) plugin: Rc<RefCell<PluginState>>,
 }
 
-/// What belongs to a plugin on a worker, whichever instance runs.
+/// Per plugin and worker: shared by the instances that follow each other.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct PluginState {
     plugin: PluginName,
-    /// The time of the request in hand.
+    /// The time of the current request.
     pub(super) now: Instant,
     lines: Lines,
     /// The last error that the guest logged: the message of a panic.
-    complaint: Option<String>,
+    last_error: Option<String>,
     headers: Headers,
     counters: Option<Counters>,
 }
@@ -42,31 +42,31 @@ pub(super) struct Counters {
     pub(super) places: Vec<Option<usize>>,
 }
 
-impl Desk {
+impl PluginState {
     pub(super) fn new(plugin: PluginName, counters: Option<Counters>, now: Instant) -> Self {
         Self {
             plugin,
             now,
             lines: Lines::new(now),
-            complaint: None,
+            last_error: None,
             headers: Headers::default(),
             counters,
         }
     }
 
-    /// Lends the headers of the request in hand to `host.header`.
+    /// Makes the headers of the current request available to `host.header`.
     pub(super) fn lend(&mut self, headers: &HeaderMap) {
         self.headers.copy(headers);
     }
 
-    /// Takes the headers back: they hold on to the buffers that the request was read into.
+    /// Drops the headers: they keep the buffers alive that the request was read into.
     pub(super) fn take_back(&mut self) {
         self.headers.map.clear();
     }
 
     /// Takes the guest's last error line.
-    pub(super) fn complaint(&mut self) -> Option<String> {
-        self.complaint.take()
+    pub(super) fn last_error(&mut self) -> Option<String> {
+        self.last_error.take()
     }
 
     /// Whether another line about this plugin may be logged, with the number of lines lost since the one before.
@@ -77,7 +77,7 @@ impl Desk {
     fn log(&mut self, level: Level, message: &str) {
         let text = printable(message);
         if level == Level::Error {
-            self.complaint = Some(text.clone());
+            self.last_error = Some(text.clone());
         }
         let Some(lost) = self.may_log() else { return };
         let plugin = self.plugin.as_str();
@@ -102,25 +102,28 @@ impl Desk {
 }
 
 /// Offers the host's functions to guests.
-pub(super) fn offer(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn offer(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     let mut host = linker.instance(HOST)?;
     host.func_wrap(
         "log",
-        |store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
+        |store: StoreContextMut<'_, InstanceState>, (level, message): (Level, WasmStr)| {
             let message = message.to_str(&store)?;
-            store.data().desk.borrow_mut().log(level, &message);
+            store.data().plugin.borrow_mut().log(level, &message);
             Ok(())
         },
     )?;
-    host.func_wrap("header", |store: StoreContextMut<'_, State>, (name,): (WasmStr,)| {
-        let name = name.to_str(&store)?;
-        let value = store.data().desk.borrow().headers.get(&name);
-        Ok((value,))
-    })?;
+    host.func_wrap(
+        "header",
+        |store: StoreContextMut<'_, InstanceState>, (name,): (WasmStr,)| {
+            let name = name.to_str(&store)?;
+            let value = store.data().plugin.borrow().headers.get(&name);
+            Ok((value,))
+        },
+    )?;
     host.func_wrap(
         "count",
-        |store: StoreContextMut<'_, State>, (counter, delta): (u32, u32)| {
-            store.data().desk.borrow().count(counter, delta);
+        |store: StoreContextMut<'_, InstanceState>, (counter, delta): (u32, u32)| {
+            store.data().plugin.borrow().count(counter, delta);
             Ok(())
         },
     )

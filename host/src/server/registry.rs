@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 /// All connections of one listener on one worker.
 #[derive(Debug)]
-pub(super) struct Roster {
+pub(super) struct ConnectionRegistry {
     pub(super) limits: Limits,
     connections: RefCell<BTreeMap<u64, Rc<Activity>>>,
     next: Cell<u64>,
@@ -29,9 +29,9 @@ pub(super) struct Activity {
     exchanges: Cell<u32>,
     /// What it waits for while none runs.
     waits_for: Cell<Wait>,
-    /// How long it has waited for its client, as far as ticks tell.
+    /// How long it has waited for its client, to the precision of ticks.
     waited: Cell<Duration>,
-    ending: Cell<Ending>,
+    close_mode: Cell<CloseMode>,
     task: RefCell<Option<Waker>>,
 }
 
@@ -48,7 +48,7 @@ enum Wait {
 
 /// Whether a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum CloseMode {
     /// It goes on.
     No,
     /// It ends unless an exchange began meanwhile.
@@ -57,10 +57,10 @@ enum Ending {
     Now,
 }
 
-/// A connection's entry in the roster, removed when dropped.
+/// A connection's entry in the registry, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Entry {
-    roster: Rc<Roster>,
+    registry: Rc<ConnectionRegistry>,
     number: u64,
     pub(super) activity: Rc<Activity>,
 }
@@ -69,7 +69,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Exchange(Rc<Activity>);
 
-impl Roster {
+impl ConnectionRegistry {
     pub(super) fn new(limits: Limits) -> Rc<Self> {
         Rc::new(Self {
             limits,
@@ -87,12 +87,12 @@ impl Roster {
             exchanges: Cell::new(0),
             waits_for: Cell::new(Wait::First),
             waited: Cell::new(Duration::ZERO),
-            ending: Cell::new(Ending::No),
+            close_mode: Cell::new(CloseMode::No),
             task: RefCell::default(),
         });
         self.connections.borrow_mut().insert(number, Rc::clone(&activity));
         Entry {
-            roster: Rc::clone(self),
+            registry: Rc::clone(self),
             number,
             activity,
         }
@@ -110,7 +110,7 @@ impl Roster {
             };
             // The first tick may come right after the wait began, so one tick is not counted.
             if activity.waited.get() >= limit {
-                activity.end(Ending::IfIdle);
+                activity.end(CloseMode::IfIdle);
             }
             activity.waited.set(activity.waited.get() + passed);
         }
@@ -125,7 +125,7 @@ impl Roster {
     pub(super) fn end_idle(&self) {
         for activity in self.connections.borrow().values() {
             if !activity.runs_exchanges() && activity.waits_for.get() != Wait::Head {
-                activity.end(Ending::IfIdle);
+                activity.end(CloseMode::IfIdle);
             }
         }
     }
@@ -133,7 +133,7 @@ impl Roster {
     /// Ends all connections, whatever they do.
     pub(super) fn end_all(&self) {
         for activity in self.connections.borrow().values() {
-            activity.end(Ending::Now);
+            activity.end(CloseMode::Now);
         }
     }
 
@@ -171,14 +171,14 @@ impl Activity {
 
     /// Whether the connection is to end now.
     pub(super) fn is_over(&self) -> bool {
-        match self.ending.get() {
-            Ending::No => false,
-            Ending::Now => true,
-            Ending::IfIdle => {
+        match self.close_mode.get() {
+            CloseMode::No => false,
+            CloseMode::Now => true,
+            CloseMode::IfIdle => {
                 // A request that came at the last moment is answered.
                 let runs = self.runs_exchanges();
                 if runs {
-                    self.ending.set(Ending::No);
+                    self.close_mode.set(CloseMode::No);
                 }
                 !runs
             }
@@ -187,11 +187,11 @@ impl Activity {
 
     /// Whether it ends because a part of a request's head came and the rest did not in time.
     pub(super) fn is_late_head(&self) -> bool {
-        !self.runs_exchanges() && self.waits_for.get() == Wait::Head && self.ending.get() == Ending::IfIdle
+        !self.runs_exchanges() && self.waits_for.get() == Wait::Head && self.close_mode.get() == CloseMode::IfIdle
     }
 
-    fn end(&self, ending: Ending) {
-        self.ending.set(ending);
+    fn end(&self, close_mode: CloseMode) {
+        self.close_mode.set(close_mode);
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
@@ -212,18 +212,18 @@ impl Drop for Exchange {
 impl Entry {
     /// What the listener allows its connections.
     pub(super) fn limits(&self) -> &Limits {
-        &self.roster.limits
+        &self.registry.limits
     }
 
     /// Whether responses ask their clients to close.
     pub(super) fn is_draining(&self) -> bool {
-        self.roster.draining.get()
+        self.registry.draining.get()
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.roster.connections.borrow_mut().remove(&self.number);
-        self.roster.left.notify_one();
+        self.registry.connections.borrow_mut().remove(&self.number);
+        self.registry.left.notify_one();
     }
 }

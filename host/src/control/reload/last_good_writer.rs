@@ -7,24 +7,24 @@ use crate::control::status::Status;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The pause before what could not be written is tried again.
+/// The pause before a failed write is retried.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Writes to the state directory. What fails is tried again: the disk may be full for a while, and the instance that is
-/// taken over from may still own the directory.
+/// Writes to the state directory. Failed writes are retried: the disk may be full for a while, and after a takeover the
+/// other instance may still own the directory.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct LastGoodWriter {
     last_good: Option<LastGood>,
     overrides: Arc<Overrides>,
     status: Arc<Status>,
-    /// What is to be written, and whether the contents that are kept besides stay.
+    /// The contents to write, and whether other stored contents are kept.
     due: Option<(Vec<Content>, bool)>,
     overrides_due: bool,
     /// When the last attempt failed.
     failed: Option<Instant>,
 }
 
-impl Keeper {
+impl LastGoodWriter {
     pub(super) fn new(last_good: Option<LastGood>, overrides: Arc<Overrides>, status: Arc<Status>) -> Self {
         Self {
             last_good,

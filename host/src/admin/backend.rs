@@ -1,7 +1,7 @@
-//! What the administration knows of the instance it administers, and what it can order.
+//! The interface between the administration API and the running instance.
 
 use crate::control::overrides;
-use crate::control::status::Keeps;
+use crate::control::status::StateWrites;
 use crate::dns::Name;
 use crate::front_door::Snapshot;
 use crate::plugin::CounterReading;
@@ -22,10 +22,10 @@ use thiserror::Error;
 
 pub use crate::explain::{ExplainError, Explained, Question};
 
-/// The running instance, as the administration sees it.
-pub trait Instance: Send + Sync + 'static {
-    /// Everything that is shown, belonging to one moment.
-    fn picture(&self) -> Picture;
+/// The running instance, as the administration API accesses it.
+pub trait AdminBackend: Send + Sync + 'static {
+    /// A consistent snapshot of everything that is shown.
+    fn snapshot(&self) -> StatusSnapshot;
 
     /// The places of the location table, by [`PlaceId`](portolan_core::geo::PlaceId).
     fn places(&self) -> Vec<Place>;
@@ -37,15 +37,15 @@ pub trait Instance: Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
 
     /// The supervised tasks of the program.
-    fn tasks(&self) -> Vec<TaskPicture>;
+    fn tasks(&self) -> Vec<TaskStatus>;
 
-    /// Decides about a request that nobody sent.
+    /// Decides about a hypothetical request.
     ///
     /// # Errors
     /// When there is no such request or no route for it.
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError>;
 
-    /// Takes a region out of all services, or brings it back. Done when the region's new state is in force.
+    /// Drains a region in all services, or ends that. Completes when the region's new state is active.
     /// `from` is the operator's address.
     fn drain(&self, region: RegionName, drained: bool, from: IpAddr) -> Ordered<'_, ()>;
 
@@ -53,7 +53,7 @@ pub trait Instance: Send + Sync + 'static {
     /// are decided by it; the answer is its digest. `from` is the operator's address.
     fn roll_back(&self, plugin: PluginName, from: IpAddr) -> Ordered<'_, String>;
 
-    /// Ends the roll-back of a plugin. Done when requests are decided by the configured version; the answer is its digest.
+    /// Ends the rollback of a plugin. Done when requests are decided by the configured version; the answer is its digest.
     fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String>;
 }
 
@@ -66,10 +66,10 @@ pub enum OrderError {
     /// There is nothing of that name.
     #[error("{0}")]
     Unknown(String),
-    /// It cannot be done as things stand.
+    /// It is impossible in the current state.
     #[error("{0}")]
     Impossible(String),
-    /// Whoever carries out orders is gone: the instance is stopping.
+    /// The task that executes orders has ended: the instance is stopping.
     #[error("the instance is stopping")]
     Stopping,
 }
@@ -86,7 +86,7 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// The word for it in `/readyz`.
+    /// Its name in `/readyz`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -98,7 +98,7 @@ impl Readiness {
 
 /// A supervised task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskPicture {
+pub struct TaskStatus {
     /// Its name.
     pub name: String,
     /// How often it was restarted since the start.
@@ -107,37 +107,37 @@ pub struct TaskPicture {
     pub failed: bool,
 }
 
-/// An instance at one moment.
+/// The status of an instance at one moment.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct StatusSnapshot {
     /// When the program started.
     pub started: SystemTime,
-    /// The number of the routing table in force.
+    /// The generation of the active routing table.
     pub generation: Generation,
     /// Its services and routes.
     pub config: Arc<Config>,
     /// Its view of the gateways.
     pub health: Arc<HealthView>,
     /// What belongs to every service, in configured order.
-    pub services: Vec<ServicePicture>,
-    /// Requests that came to no service.
+    pub services: Vec<ServiceStatus>,
+    /// Requests without a route.
     pub unrouted: Arc<ServiceVitals>,
     /// Requests that were rejected.
     pub rejections: Arc<Rejections>,
     /// The listeners that have sockets or connections.
     pub listeners: Vec<Arc<ListenerVitals>>,
     /// The location table.
-    pub geo: GeoPicture,
+    pub geo: GeoStatus,
     /// The loaded plugins, by name.
-    pub plugins: Vec<PluginPicture>,
+    pub plugins: Vec<PluginStatus>,
     /// The regions that operators have drained.
     pub drains: BTreeMap<RegionName, overrides::Ordered>,
     /// The keys whose new values take effect at the next start.
     pub pending_restart: Vec<&'static str>,
-    /// What became of everything that was loaded.
-    pub loads: Vec<LoadPicture>,
-    /// How often what is in force was written down for the next start; `None` where there is no folder for it.
-    pub keeps: Option<Keeps>,
+    /// The results of all loads.
+    pub loads: Vec<LoadStatus>,
+    /// Writes of the active state to the state directory; `None` without one.
+    pub state_writes: Option<StateWrites>,
     /// The access log's lines; `None` when there is no such log.
     pub access_log: Option<Lines>,
     /// The event log's lines; `None` when the process has none.
@@ -145,14 +145,14 @@ pub struct Picture {
     /// What plugins count.
     pub plugin_counters: Vec<CounterReading>,
     /// The supervised tasks.
-    pub tasks: Vec<TaskPicture>,
-    /// What Front Door is shown; `None` when the configuration says nothing of it.
+    pub tasks: Vec<TaskStatus>,
+    /// The Front Door status; `None` when it is not configured.
     pub front_door: Option<Arc<Snapshot>>,
 }
 
 /// What belongs to a service.
 #[derive(Clone, Debug)]
-pub struct ServicePicture {
+pub struct ServiceStatus {
     /// Its counters.
     pub vitals: Arc<ServiceVitals>,
     /// Its gateways' counters, in slot order.
@@ -165,10 +165,10 @@ pub struct ServicePicture {
 
 /// The location table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GeoPicture {
-    /// What the database calls itself.
+pub struct GeoStatus {
+    /// The name in the database's metadata.
     pub database: String,
-    /// When it was built, if it says so.
+    /// When it was built, if known.
     pub built: Option<SystemTime>,
     /// How many networks of it have a place.
     pub networks: u64,
@@ -178,22 +178,22 @@ pub struct GeoPicture {
 
 /// A loaded plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginPicture {
+pub struct PluginStatus {
     /// Its name in the configuration.
     pub name: PluginName,
-    /// The digest of the version in force.
+    /// The digest of the active version.
     pub digest: String,
     /// Where it came from.
     pub source: String,
-    /// The digest of the version before, which a roll-back brings back.
+    /// The digest of the version before, which a rollback brings back.
     pub earlier: Option<String>,
     /// Where an operator has rolled it back: the digest of the configured version, and when that was ordered.
     pub rolled_back: Option<(String, overrides::Ordered)>,
 }
 
-/// What became of one kind of thing that is loaded.
+/// The load results of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadPicture {
+pub struct LoadStatus {
     /// `config`, `geo` or `plugin`.
     pub what: &'static str,
     /// How often it was accepted.

@@ -1,12 +1,12 @@
-//! How a request ended, as metrics and logs have it.
+//! The outcome of a request in metrics and logs.
 
 use http::StatusCode;
 use portolan_core::candidates::Exclusion;
 use portolan_core::plan::GaveUp;
 
-/// How a request ended for its client. The first ones come from a gateway, the others from the proxy.
+/// The outcome of a request for its client. The first ones come from a gateway, the others from the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ending {
+pub enum RequestOutcome {
     /// The gateway switched protocols.
     Informational,
     /// The gateway's 2xx, whole.
@@ -23,10 +23,10 @@ pub enum Ending {
     ClientGone,
     /// A probe of Front Door, answered from what was prepared.
     Probe,
-    /// No route leads anywhere for its host and path.
+    /// There is no route for its host and path.
     NoRoute,
-    /// The request itself was not acceptable: malformed, too large, not for a proxy.
-    Refused,
+    /// The request was rejected: malformed, too large, or not for a proxy.
+    Rejected,
     /// Residency leaves no region.
     Residency,
     /// All regions that residency allows are drained.
@@ -35,19 +35,19 @@ pub enum Ending {
     Full,
     /// An attempt failed, and the request may not be sent twice.
     NotRepeatable,
-    /// Attempts failed, and there are no more to make.
-    NoneLeft,
+    /// Attempts failed, and no further attempt is possible.
+    AttemptsExhausted,
     /// An attempt failed, and the retry budget is used up.
-    NoBudget,
-    /// Its time was over.
-    Deadline,
+    RetryBudgetExhausted,
+    /// `timeouts.request` expired.
+    RequestTimeout,
     /// All its regions are unresponsive.
     Unresponsive,
-    /// A fault of the proxy.
+    /// An internal error of the proxy.
     Internal,
 }
 
-impl Ending {
+impl RequestOutcome {
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; 19] = [
         Self::Informational,
@@ -59,14 +59,14 @@ impl Ending {
         Self::ClientGone,
         Self::Probe,
         Self::NoRoute,
-        Self::Refused,
+        Self::Rejected,
         Self::Residency,
         Self::Draining,
         Self::Full,
         Self::NotRepeatable,
-        Self::NoneLeft,
-        Self::NoBudget,
-        Self::Deadline,
+        Self::AttemptsExhausted,
+        Self::RetryBudgetExhausted,
+        Self::RequestTimeout,
         Self::Unresponsive,
         Self::Internal,
     ];
@@ -92,7 +92,7 @@ impl Ending {
         self as usize >= Self::ClientGone as usize
     }
 
-    /// The word for it in metrics and logs.
+    /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Informational => "1xx",
@@ -104,40 +104,40 @@ impl Ending {
             Self::ClientGone => "client_gone",
             Self::Probe => "probe",
             Self::NoRoute => "no_route",
-            Self::Refused => "refused",
+            Self::Rejected => "refused",
             Self::Residency => Exclusion::Residency.as_str(),
             Self::Draining => Exclusion::Draining.as_str(),
             Self::Full => Exclusion::Full.as_str(),
             Self::NotRepeatable => GaveUp::NotRepeatable.as_str(),
-            Self::NoneLeft => GaveUp::NoneLeft.as_str(),
-            Self::NoBudget => GaveUp::NoBudget.as_str(),
-            Self::Deadline => GaveUp::Deadline.as_str(),
+            Self::AttemptsExhausted => GaveUp::NoneLeft.as_str(),
+            Self::RetryBudgetExhausted => GaveUp::NoBudget.as_str(),
+            Self::RequestTimeout => GaveUp::Deadline.as_str(),
             Self::Unresponsive => GaveUp::Unresponsive.as_str(),
             Self::Internal => "internal",
         }
     }
 }
 
-impl From<GaveUp> for Ending {
+impl From<GaveUp> for RequestOutcome {
     fn from(reason: GaveUp) -> Self {
         match reason {
             GaveUp::NotRepeatable => Self::NotRepeatable,
-            GaveUp::NoneLeft => Self::NoneLeft,
-            GaveUp::NoBudget => Self::NoBudget,
-            GaveUp::Deadline => Self::Deadline,
+            GaveUp::NoneLeft => Self::AttemptsExhausted,
+            GaveUp::NoBudget => Self::RetryBudgetExhausted,
+            GaveUp::Deadline => Self::RequestTimeout,
             GaveUp::Unresponsive => Self::Unresponsive,
         }
     }
 }
 
 /// Why no region may answer. Health alone is never the reason: then panic mode tries them all.
-impl From<Exclusion> for Ending {
+impl From<Exclusion> for RequestOutcome {
     fn from(exclusion: Exclusion) -> Self {
         match exclusion {
             Exclusion::Residency => Self::Residency,
             Exclusion::Draining => Self::Draining,
             Exclusion::Full => Self::Full,
-            Exclusion::Unhealthy => Self::NoneLeft,
+            Exclusion::Unhealthy => Self::AttemptsExhausted,
         }
     }
 }
@@ -150,13 +150,13 @@ mod tests {
     #[test]
     fn every_ending_has_its_place_its_word_and_a_side() {
         let mut words = HashSet::new();
-        for (index, ending) in Ending::ALL.into_iter().enumerate() {
-            assert_eq!(ending as usize, index);
-            assert!(words.insert(ending.as_str()), "{ending:?}");
-            assert!(ending.is_of_gateway() || ending.is_of_proxy(), "{ending:?}");
+        for (index, outcome) in RequestOutcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, index);
+            assert!(words.insert(outcome.as_str()), "{outcome:?}");
+            assert!(outcome.is_of_gateway() || outcome.is_of_proxy(), "{outcome:?}");
         }
-        assert!(Ending::ClientGone.is_of_gateway() && Ending::ClientGone.is_of_proxy());
-        assert!(!Ending::CutShort.is_of_proxy() && !Ending::NoRoute.is_of_gateway());
+        assert!(RequestOutcome::ClientGone.is_of_gateway() && RequestOutcome::ClientGone.is_of_proxy());
+        assert!(!RequestOutcome::CutShort.is_of_proxy() && !RequestOutcome::NoRoute.is_of_gateway());
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             (600, "5xx"),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(Ending::of_status(status).as_str(), word);
+            assert_eq!(RequestOutcome::of_status(status).as_str(), word);
         }
     }
 }

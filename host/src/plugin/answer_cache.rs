@@ -1,24 +1,24 @@
-//! Answers remembered for plugins that say what their answers depend on.
+//! A cache of answers for plugins that declare what their answers depend on.
 
 use super::contract::{Decision, Request, inputs};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// How many answers are remembered per worker and service: 24 KiB.
+/// Cached answers per worker and service: 24 KiB.
 const ENTRIES: usize = 1024;
 
-/// A table of answers in which a new one takes the place of whatever was there.
+/// A direct-mapped table: a new answer replaces the entry in its place.
 ///
-/// Entries are told apart by 64 bits of a hash whose key nobody knows, so that no client can make one request look like
+/// Entries are identified by a 64-bit hash with a random key, so that no client can make one request collide with
 /// another.
 #[derive(Debug)]
-pub(super) struct Memo {
+pub(super) struct AnswerCache {
     vary: u32,
     hasher: RandomState,
     entries: Box<[Option<(u64, Decision)>]>,
 }
 
-impl Memo {
-    /// A memo for answers that depend on the inputs of these bits.
+impl AnswerCache {
+    /// A cache for answers that depend on the inputs of these bits.
     pub(super) fn new(vary: u32) -> Self {
         Self {
             vary,
@@ -64,7 +64,7 @@ impl Memo {
         hasher.finish()
     }
 
-    /// The answer remembered under a key.
+    /// The answer cached under a key.
     pub(super) fn get(&self, key: u64) -> Option<Decision> {
         match self.entries[place(key)] {
             Some((known, decision)) if known == key => Some(decision),
@@ -72,7 +72,7 @@ impl Memo {
         }
     }
 
-    /// Remembers an answer.
+    /// Caches an answer.
     pub(super) fn put(&mut self, key: u64, decision: Decision) {
         self.entries[place(key)] = Some((key, decision));
     }
@@ -147,15 +147,15 @@ mod tests {
     #[test]
     fn a_key_depends_on_what_the_answer_depends_on() {
         for vary in (0..9).map(|bit| 1 << bit).chain([0, inputs::ALL]) {
-            let memo = Memo::new(vary);
-            let key = memo.key(1, &REQUEST);
+            let cache = AnswerCache::new(vary);
+            let key = cache.key(1, &REQUEST);
             for (bit, request) in changed() {
-                assert_eq!(memo.key(1, &request) != key, vary & bit != 0, "{vary:b} {request:?}");
+                assert_eq!(cache.key(1, &request) != key, vary & bit != 0, "{vary:b} {request:?}");
             }
-            assert_eq!(memo.key(1, &Request { roll: 0, ..REQUEST }), key);
-            assert_ne!(memo.key(2, &REQUEST), key, "other regions");
+            assert_eq!(cache.key(1, &Request { roll: 0, ..REQUEST }), key);
+            assert_ne!(cache.key(2, &REQUEST), key, "other regions");
             assert_ne!(
-                memo.key(
+                cache.key(
                     1,
                     &Request {
                         native_first4: 0,
@@ -166,7 +166,7 @@ mod tests {
                 "another native order"
             );
             assert_ne!(
-                memo.key(
+                cache.key(
                     1,
                     &Request {
                         native_next4: 0,
@@ -181,28 +181,28 @@ mod tests {
 
     #[test]
     fn texts_do_not_run_into_each_other() {
-        let memo = Memo::new(inputs::ALL);
+        let cache = AnswerCache::new(inputs::ALL);
         let other = Request {
             host: "ab",
             path: "",
             ..REQUEST
         };
-        assert_ne!(memo.key(1, &REQUEST), memo.key(1, &other));
+        assert_ne!(cache.key(1, &REQUEST), cache.key(1, &other));
     }
 
     #[test]
     fn an_answer_is_remembered_until_another_takes_its_place() {
-        let mut memo = Memo::new(0);
+        let mut cache = AnswerCache::new(0);
         let decision = |reason| Decision {
             first4: 0,
             next4: 0,
             reason,
             action: 0,
         };
-        memo.put(5, decision(1));
-        assert_eq!(memo.get(5), Some(decision(1)));
-        assert_eq!(memo.get(5 + ENTRIES as u64), None);
-        memo.put(5 + ENTRIES as u64, decision(2));
-        assert_eq!((memo.get(5), memo.get(5 + ENTRIES as u64)), (None, Some(decision(2))));
+        cache.put(5, decision(1));
+        assert_eq!(cache.get(5), Some(decision(1)));
+        assert_eq!(cache.get(5 + ENTRIES as u64), None);
+        cache.put(5 + ENTRIES as u64, decision(2));
+        assert_eq!((cache.get(5), cache.get(5 + ENTRIES as u64)), (None, Some(decision(2))));
     }
 }

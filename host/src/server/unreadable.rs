@@ -5,21 +5,21 @@ use http::StatusCode;
 
 /// A request whose head could not be read, so that no handler saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unread {
-    /// Why not.
+pub struct UnreadableRequest {
+    /// The reason.
     pub reason: Reason,
     /// The status that its client got; `None` when the connection was closed without an answer.
     pub status: Option<StatusCode>,
 }
 
-impl Unread {
+impl UnreadableRequest {
     /// A head that did not come within its time.
     pub(super) const TIMEOUT: Self = Self {
         reason: Reason::HeadTimeout,
         status: None,
     };
 
-    /// What hyper could not read, and how it answered; `None` for an error that says nothing of a head.
+    /// What hyper could not read, and how it answered; `None` for an error that is not about a head.
     pub(super) fn of(error: &hyper::Error) -> Option<Self> {
         if !error.is_parse() {
             return None;
@@ -30,7 +30,7 @@ impl Unread {
                 status: Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
             });
         }
-        // Hyper tells the rest apart in its text alone. The integration tests send one of each.
+        // Hyper distinguishes the rest by its text only. The integration tests send one of each.
         let (reason, status) = match &*error.to_string() {
             "URI too long" => (Reason::LongTarget, StatusCode::URI_TOO_LONG),
             _ if error.is_parse_too_large() => (Reason::LargeHead, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
