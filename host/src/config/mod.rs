@@ -5,7 +5,8 @@
 //! section may contain is declared once; the JSON Schema for editors comes from the same declarations.
 //!
 //! In reading order: [`Configuration`], [`load`], the sections from the file's top to its details (`file`, `listeners`,
-//! `services`, `routes`, `plugins`, `front_door`), and what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
+//! `services`, `routes`, `plugins`, `front_door`), and
+//! what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
 mod compound;
 mod document;
