@@ -13,6 +13,7 @@
 //! | `ejection` | how long an ejection lasts |
 //! | `slow_start` | the growing share of traffic of a returning gateway |
 
+mod criteria;
 mod ejection;
 mod gateway;
 pub mod outlier;

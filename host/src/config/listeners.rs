@@ -3,8 +3,9 @@
 use super::compound::{At, NonEmpty, OneOrMore, is_name};
 use super::document::Node;
 use super::error::Mistakes;
+use super::section::section;
 use super::settings::{Admin, Listener};
-use super::shape::{Shape, all, section, shown, wanted};
+use super::shape::{Shape, all, shown, wanted};
 use super::values::{Whole, scalar, words};
 use crate::arrival::ListenerId;
 use http::HeaderName;

@@ -28,6 +28,7 @@ mod regions;
 mod residency;
 mod routes;
 mod schema;
+mod section;
 mod services;
 mod settings;
 mod shape;

@@ -3,8 +3,9 @@
 use super::compound::{At, Named};
 use super::error::Mistakes;
 use super::quantities::{KIB, MIB, MS, S, Size, Time};
+use super::section::section;
 use super::settings::{Plugin, PluginSource};
-use super::shape::{all, section};
+use super::shape::all;
 use super::suggest::did_you_mean;
 use super::values::{FilePath, words};
 use crate::plugin::{Isolation, PluginSettings, embedded};

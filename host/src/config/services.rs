@@ -8,7 +8,8 @@ use super::policies::{self, HealthCheckSection, OutlierDetectionSection, RetrySe
 use super::quantities::{H, Time};
 use super::regions::{Places, RegionSection};
 use super::residency::{self, ResidencySection};
-use super::shape::{Shape, all, section, shown};
+use super::section::section;
+use super::shape::{Shape, all, shown};
 use super::suggest::did_you_mean;
 use super::values::word;
 use portolan_core::config::{Gateway, Policy, Service, ServiceParts};

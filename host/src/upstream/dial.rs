@@ -1,6 +1,6 @@
 //! The dialer: opens every outgoing connection, for traffic, probes and the command line.
 //!
-//! Resolving comes before (see [`Resolver`](super::Resolver)), HTTP after. How a connection is opened is a [`Connect`], so
+//! Resolving comes before (see [`Resolver`](crate::dns::Resolver)), HTTP after. How a connection is opened is a [`Connect`], so
 //! that tests can put gateways in memory behind everything above.
 
 use rustix::io::Errno;

@@ -1,11 +1,11 @@
 //! The state of one gateway, from its probes, its traffic and its operator.
 
+use super::criteria::{Criteria, Peers};
 use super::ejection::Ejections;
 use super::outlier::{Detector, Fault, Traffic};
 use super::probing::{ProbeFailure, ProbeResult, Probing, Turn};
 use super::slow_start::SlowStart;
 use super::stall::StallWatch;
-use super::tracked::{Criteria, Peers};
 use super::transition::Cause;
 use super::{Evidence, GatewayHealth, State, Why};
 use crate::config::{GatewayAddress, HealthCheck};

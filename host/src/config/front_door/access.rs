@@ -3,7 +3,8 @@
 use crate::config::compound::At;
 use crate::config::document::{Content, Node};
 use crate::config::error::Mistakes;
-use crate::config::shape::{Shape, section, shown, wanted};
+use crate::config::section::section;
+use crate::config::shape::{Shape, shown, wanted};
 use crate::config::values::{FilePath, scalar, words};
 use portolan_azure::settings::{Access, Cloud, Credential, SecretSource, StoreSettings};
 use serde_json::{Value, json};

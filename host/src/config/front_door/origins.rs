@@ -3,7 +3,8 @@
 use crate::config::compound::{At, NonEmpty};
 use crate::config::document::NodeId;
 use crate::config::error::Mistakes;
-use crate::config::shape::{section, shown};
+use crate::config::section::section;
+use crate::config::shape::shown;
 use crate::config::suggest::did_you_mean;
 use crate::config::values::Whole;
 use portolan_azure::origin::{Baseline, OriginState, Priority, Weight};

@@ -3,7 +3,8 @@
 use crate::config::document::Node;
 use crate::config::error::Mistakes;
 use crate::config::quantities::{H, MS, Time};
-use crate::config::shape::{Shape, section, shown};
+use crate::config::section::section;
+use crate::config::shape::{Shape, shown};
 use portolan_azure::settings::{LeaseTiming, ProbeTiming, Timing, VoteTiming};
 use serde_json::{Value, json};
 use std::sync::Arc;
