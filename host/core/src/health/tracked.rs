@@ -6,7 +6,7 @@ use crate::config::Service;
 use crate::id::{RegionName, ServiceName, Slot};
 use crate::slots::Slots;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A service as the tracker knows it.
 #[derive(Clone, Debug)]
