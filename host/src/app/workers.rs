@@ -77,8 +77,14 @@ impl WorkerThreads {
                 None => self.listeners.assignments(index).map_err(io::Error::other)?,
             };
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            LocalSet::new().block_on(&runtime, self.clone().work(index, sockets));
-            Ok::<_, io::Error>(())
+            // A task of its own: the future given to block_on is polled whenever any task of the worker ran.
+            let work = self.clone().work(index, sockets);
+            let ended = LocalSet::new().block_on(&runtime, async { tokio::task::spawn_local(work).await });
+            match ended {
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // It is never aborted.
+                _ => Ok::<_, io::Error>(()),
+            }
         });
         // The app waits until the last of these is dropped.
         drop(self.alive);

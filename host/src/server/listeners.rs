@@ -239,10 +239,15 @@ impl ListenerSet {
 
     /// Waits until the table knows what was prepared, then commits it.
     pub async fn commit_when_published(&self, prepared: Prepared, tables: &Tables, drain_deadline: Instant) {
-        let known = |id: &ListenerId| tables.current().listener(id).is_some();
+        let is_published = || {
+            let listeners = &tables.current().settings.listeners;
+            let knows = |id: &ListenerId| listeners.iter().any(|listener| listener.id == *id);
+            listeners.len() == prepared.0.len() && prepared.0.iter().map(Next::id).all(knows)
+        };
         let mut generations = tables.subscribe();
-        while !prepared.0.iter().map(Next::id).all(known) {
-            generations.borrow_and_update();
+        // Marked as seen before the look, so that a table published in between wakes.
+        generations.borrow_and_update();
+        while !is_published() {
             if generations.changed().await.is_err() {
                 // Without tables there are no requests either.
                 return;
