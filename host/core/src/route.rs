@@ -180,13 +180,14 @@ pub fn bare_host(host: &str) -> &str {
 
 /// A host with an optional port in two parts that make the same without the final dot of a name.
 pub fn without_final_dot(authority: &str) -> (&str, &str) {
-    let digits = authority.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let (head, digits) = authority.split_at(authority.len() - digits);
-    match head.strip_suffix(".:") {
-        Some(host) => (host, &authority[host.len() + 1..]),
-        None if digits.is_empty() => (head.strip_suffix('.').unwrap_or(head), ""),
-        None => (authority, ""),
+    let port = authority.rfind(':').map(|colon| authority.split_at(colon));
+    if let Some((host, port)) = port
+        && let Some(bare) = host.strip_suffix('.')
+        && port[1..].bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return (bare, port);
     }
+    (authority.strip_suffix('.').unwrap_or(authority), "")
 }
 
 #[cfg(test)]
