@@ -113,12 +113,12 @@ async fn answer(
 
     // Respond, record.
     if !listener.debug_headers {
-        return forwarded.map(|(response, _)| response.map(Body::Upstream));
+        return forwarded.map(|(response, _)| (*response).map(Body::Upstream));
     }
     let reason = decision.reason(routed.service, decide::plugin_reason(&decision, routed));
     match forwarded {
         Ok((response, slot)) => {
-            let mut response = response.map(Body::Upstream);
+            let mut response = (*response).map(Body::Upstream);
             let region = slot.and_then(|slot| routed.service.gateway(slot));
             let region = region.map(|gateway| gateway.region.as_str());
             respond::explain(response.headers_mut(), region, &reason);
@@ -142,7 +142,7 @@ async fn forward(
     (routed, decision): (Routed<'_>, &Decision),
     record: &mut RequestRecord<Pin>,
     now: Instant,
-) -> Result<(Response<UpstreamBody>, Option<Slot>), RequestError> {
+) -> Result<(Box<Response<UpstreamBody>>, Option<Slot>), RequestError> {
     if let Some(why) = decision.candidates.unavailable() {
         return Err(RequestError::NoRegion(why));
     }

@@ -8,8 +8,8 @@ use http::Response;
 use portolan_core::plan::Outcome;
 use thiserror::Error;
 
-/// A gateway's response. Its body still comes from the gateway.
-pub(super) type Exchange = Response<UpstreamBody>;
+/// A gateway's response. Its body still comes from the gateway. Boxed, since it passes through many futures: each would copy it.
+pub(super) type Exchange = Box<Response<UpstreamBody>>;
 
 /// Why an attempt has no response.
 #[derive(Debug, Error)]

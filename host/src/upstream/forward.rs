@@ -60,7 +60,7 @@ pub struct Forwarder<'a, T> {
 #[derive(Debug)]
 pub struct Forwarded {
     /// The response for the client, or why there is none.
-    pub result: Result<Response<UpstreamBody>, ForwardError>,
+    pub result: Result<Box<Response<UpstreamBody>>, ForwardError>,
     /// The attempts in the order in which they ended; the last is the one whose response is given. Beyond eight, the
     /// earliest and the last are recorded.
     pub attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
@@ -303,7 +303,7 @@ impl Course<'_> {
         self.attempts.push(Attempt { slot, evidence });
     }
 
-    fn over(self, result: Result<Response<UpstreamBody>, ForwardError>, at: Instant) -> Forwarded {
+    fn over(self, result: Result<Exchange, ForwardError>, at: Instant) -> Forwarded {
         Forwarded {
             result,
             attempts: self.attempts,

@@ -68,7 +68,7 @@ impl<'a> Waiting<'a> {
         if let Some(in_flight) = &in_flight {
             in_flight.answered(clock::now().saturating_duration_since(self.began));
         }
-        let mut response = Response::new(UpstreamBody::new(connection, in_flight, idle));
+        let mut response = Box::new(Response::new(UpstreamBody::new(connection, in_flight, idle)));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         response
