@@ -78,7 +78,7 @@ impl Geo {
         self.places.locate(address)
     }
 
-    /// The number of the autonomous system that announces an address; 0 when nobody knows.
+    /// The number of the autonomous system that announces an address; 0 when it is unknown.
     pub fn system(&self, address: IpAddr) -> u32 {
         self.systems
             .as_ref()

@@ -1,16 +1,33 @@
 //! Bytes as hexadecimal digits.
 
-use std::fmt::Write;
+/// The two digits of each byte.
+const PAIRS: [[u8; 2]; 256] = {
+    let digits = *b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Two digits for each byte, in lower case.
 pub(crate) fn digits(bytes: &[u8]) -> String {
     bytes
         .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(digits, "{byte:02x}");
-            digits
-        })
+        .flat_map(|byte| PAIRS[usize::from(*byte)])
+        .map(char::from)
+        .collect()
+}
+
+/// The sixteen digits of a number, in lower case.
+pub(crate) fn number(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(number.to_be_bytes()) {
+        *pair = PAIRS[usize::from(byte)];
+    }
+    digits
 }
 
 #[cfg(test)]
@@ -18,5 +35,11 @@ mod tests {
     #[test]
     fn every_byte_has_two_digits() {
         assert_eq!(super::digits(&[0, 0x0f, 0xa5, 0xff]), "000fa5ff");
+    }
+
+    #[test]
+    fn a_number_has_sixteen_digits() {
+        assert_eq!(super::number(0x0123_4567_89ab_cdef), *b"0123456789abcdef");
+        assert_eq!(super::number(10), *b"000000000000000a");
     }
 }

@@ -39,7 +39,7 @@ impl Lines {
             }
         };
         let found = tokio::time::timeout(Duration::from_secs(60), wait).await;
-        found.unwrap_or_else(|_| panic!("nobody tells {words:?}:\n{}", self.text()))
+        found.unwrap_or_else(|_| panic!("no instance says {words:?}:\n{}", self.text()))
     }
 
     fn text(&self) -> String {

@@ -148,7 +148,7 @@ async fn with_two_of_three_cut_off_nothing_is_published_and_an_alert_is_raised()
     for vantage in VANTAGES {
         fleet.until_alert(vantage, "no-quorum").await;
         fleet.until_seen_bad(vantage, "westeurope").await;
-        assert_eq!(fleet.probe(vantage, "westeurope").await, 200, "nobody knows");
+        assert_eq!(fleet.probe(vantage, "westeurope").await, 200, "no vantage knows");
     }
     let leader = fleet.until_led_by(&["westeurope"]).await;
     fleet.until_read_on(leader, 8).await;

@@ -15,9 +15,12 @@ use crate::vitals::Rejections;
 use crate::worker::Worker;
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use tokio::runtime;
 use tokio::sync::mpsc;
@@ -77,10 +80,14 @@ impl WorkerThreads {
                 None => self.listeners.assignments(index).map_err(io::Error::other)?,
             };
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            // A task of its own: the future given to block_on is polled whenever any task of the worker ran.
-            let work = self.clone().work(index, sockets);
-            let ended = LocalSet::new().block_on(&runtime, async { tokio::task::spawn_local(work).await });
-            match ended {
+            let mut tasks = LocalSet::new();
+            let work = tasks.spawn_local(self.clone().work(index, sockets));
+            // Whatever is polled here is polled whenever any task of the worker runs: no more than has to be.
+            runtime.block_on(poll_fn(|context| match Pin::new(&mut tasks).poll(context) {
+                Poll::Pending if !work.is_finished() => Poll::Pending,
+                _ => Poll::Ready(()),
+            }));
+            match tasks.block_on(&runtime, work) {
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 // It is never aborted.
                 _ => Ok::<_, io::Error>(()),

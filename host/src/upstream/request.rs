@@ -5,6 +5,7 @@
 
 use super::fields;
 use super::replay::Framing;
+use crate::hex;
 use crate::message;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -293,15 +294,8 @@ fn new_trace(chance: [u64; 3]) -> [u8; 55] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     // An id of zeros is invalid.
     let [high, low, parent] = chance.map(|number| number | 1);
-    write_hex(&mut text[3..19], high);
-    write_hex(&mut text[19..35], low);
-    write_hex(&mut text[36..52], parent);
+    text[3..19].copy_from_slice(&hex::number(high));
+    text[19..35].copy_from_slice(&hex::number(low));
+    text[36..52].copy_from_slice(&hex::number(parent));
     text
-}
-
-fn write_hex(into: &mut [u8], mut number: u64) {
-    for digit in into.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 15) as usize];
-        number >>= 4;
-    }
 }

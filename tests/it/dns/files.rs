@@ -8,7 +8,7 @@ async fn a_resolv_conf_that_comes_later_is_used() {
     server.set("gw.test", 60, &["192.0.2.1"]);
     let system = System::new(server.address().port());
     let name = system.resolver().watch("gw.test");
-    assert_eq!(first(&name).await, [""; 0], "nobody listens at 127.0.0.1");
+    assert_eq!(first(&name).await, [""; 0], "there is no server at 127.0.0.1");
     system.write("resolv.conf", "nameserver 127.0.0.2\n");
     until(&name, &["192.0.2.1"]).await;
 }

@@ -22,10 +22,10 @@ async fn an_error_code_is_a_reason_to_ask_the_next_server() {
 
 #[tokio::test]
 async fn a_server_that_does_not_listen_costs_no_time() {
-    let nobody = NameServer::start().address();
+    let silent = NameServer::start().address();
     let good = NameServer::start();
     good.set("gw.test", 60, &["192.0.2.1"]);
-    let name = asking(&[nobody, good.address()]).watch("gw.test");
+    let name = asking(&[silent, good.address()]).watch("gw.test");
     within(Duration::from_millis(1500), name.settled()).await;
     assert_eq!(addresses(&name), ["192.0.2.1"]);
 }
@@ -109,7 +109,7 @@ async fn a_server_without_tcp_is_passed_over_for_what_does_not_fit() {
 }
 
 #[tokio::test]
-async fn aliases_are_followed_whoever_does_it() {
+async fn aliases_are_followed_by_the_server_or_by_us() {
     let server = NameServer::start();
     server.set("end.test", 60, &["192.0.2.1"]);
     server.alias("chased.test", 60, "end.test", true);

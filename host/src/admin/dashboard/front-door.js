@@ -13,7 +13,7 @@ function showFrontDoor(view) {
   if (described && view.mode !== "off") {
     const quorate = view.votes_live >= view.votes_needed;
     facts.push(pill(`${view.votes_live} of ${view.vantages.length} vote, ${view.votes_needed} are needed`, quorate ? "good" : "bad"));
-    facts.push(view.leads ? pill("this instance leads", "good") : `${view.leader ?? "nobody"} leads`, `epoch ${view.epoch}`);
+    facts.push(view.leads ? pill("this instance leads", "good") : `${view.leader ?? "no instance"} leads`, `epoch ${view.epoch}`);
   }
   render(byId("front-door-head"), make("p", { className: "facts" }, ...facts),
     ...(view.alerts ?? []).map((alert) => make("p", { className: "trouble" }, `${alert.code}: ${alert.text}`)));

@@ -360,7 +360,7 @@ async fn head_is_get_without_a_body() {
 }
 
 #[tokio::test]
-async fn the_dashboard_is_one_page_that_speaks_to_nobody_else() {
+async fn the_dashboard_is_one_page_that_loads_nothing_from_elsewhere() {
     let admin = Admin::start().await;
     let page = admin.get("/").await;
     assert_eq!(page.status, 200);
