@@ -8,7 +8,7 @@ macro_rules! section {
     }) => {
         $(#[doc = $about])*
         #[derive(Debug)]
-        #[allow(dead_code, reason = "not every section has mistakes of its own, and some keys are only refused")]
+        #[allow(dead_code, reason = "not every section has mistakes of its own, and some keys are only rejected")]
         pub(in crate::config) struct $name {
             /// Where it is.
             pub(in crate::config) at: $crate::config::document::NodeId,

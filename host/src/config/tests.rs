@@ -308,7 +308,7 @@ fn a_place_may_be_given_instead_of_a_region() {
 
 #[cfg(not(feature = "azure"))]
 #[test]
-fn without_azure_the_section_is_refused() {
+fn without_azure_the_section_is_rejected() {
     let messages = mistakes::messages(&format!("{SMALL}front_door: {{ mode: off }}\n"));
     assert_eq!(
         messages,

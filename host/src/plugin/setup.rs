@@ -74,12 +74,12 @@ impl Setup {
 mod tests {
     use super::*;
 
-    fn refused(setup: contract::Setup) -> String {
+    fn rejected(setup: contract::Setup) -> String {
         Setup::check(setup).unwrap_err().to_string()
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_its_name() {
+    fn what_cannot_be_is_rejected_with_its_name() {
         let names = |count: usize| vec!["a".to_owned(); count];
         let base = contract::Setup::default;
         for (setup, said) in [
@@ -147,7 +147,7 @@ mod tests {
                 "xxx",
             ),
         ] {
-            let error = refused(setup.clone());
+            let error = rejected(setup.clone());
             assert!(error.contains(said), "{setup:?}: {error}");
         }
         assert!(

@@ -4,7 +4,7 @@ mod answers;
 mod contract;
 mod hostile;
 mod lifetimes;
-mod refused;
+mod rejected;
 
 use super::*;
 use http::{HeaderMap, Method, Version};

@@ -350,12 +350,12 @@ fn what_could_not_be_read_is_counted_and_logged() {
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     RequestRecord::<Rc<Table>>::unreadable(&scene.recorder, PEER, Reason::LargeHead, Some(status));
     assert_eq!(scene.rejected(), [("head_too_large", 1)]);
-    assert_eq!(told(scene.unrouted.totals().outcomes), [("refused", 1)]);
+    assert_eq!(told(scene.unrouted.totals().outcomes), [("rejected", 1)]);
     let lines = scene.lines();
     for (key, value) in [
         ("client", json!("192.0.2.1")),
         ("status", json!(431)),
-        ("outcome", json!("refused")),
+        ("outcome", json!("rejected")),
         ("error", json!("head_too_large")),
         ("method", Value::Null),
     ] {

@@ -104,7 +104,7 @@ impl RequestOutcome {
             Self::ClientGone => "client_gone",
             Self::Probe => "probe",
             Self::NoRoute => "no_route",
-            Self::Rejected => "refused",
+            Self::Rejected => "rejected",
             Self::Residency => Exclusion::Residency.as_str(),
             Self::Draining => Exclusion::Draining.as_str(),
             Self::Full => Exclusion::Full.as_str(),

@@ -205,7 +205,7 @@ async fn a_rejected_head_is_logged_and_counted_with_its_reason() {
         let line = &lines[index];
         assert_eq!(line["error"], *reason, "{line}");
         assert_eq!(line["status"], *status, "{line}");
-        assert_eq!(line["outcome"], "refused", "{line}");
+        assert_eq!(line["outcome"], "rejected", "{line}");
         assert_eq!(line["client"], "127.0.0.1", "{line}");
         assert_eq!(rejected(&world, reason).await, before + 1, "{reason}");
     }

@@ -80,7 +80,7 @@ impl Admin {
 }
 
 #[tokio::test]
-async fn it_is_alive_and_ready_and_says_what_was_refused() {
+async fn it_is_alive_and_ready_and_says_what_was_rejected() {
     let admin = Admin::start().await;
     let alive = admin.get("/livez").await;
     assert_eq!((alive.status, alive.body.as_str()), (StatusCode::OK, "ok\n"));

@@ -146,18 +146,18 @@ fn is_name(name: &str) -> bool {
 
 #[test]
 #[should_panic(expected = "is there twice")]
-fn a_series_twice_is_refused() {
+fn a_series_twice_is_rejected() {
     parse("# HELP a A.\n# TYPE a gauge\na{b=\"c\"} 1\na{b=\"c\"} 2\n");
 }
 
 #[test]
 #[should_panic(expected = "is not of the")]
-fn a_stray_sample_is_refused() {
+fn a_stray_sample_is_rejected() {
     parse("# HELP a A.\n# TYPE a gauge\nb 1\n");
 }
 
 #[test]
 #[should_panic(expected = "h []")]
-fn a_histogram_that_shrinks_is_refused() {
+fn a_histogram_that_shrinks_is_rejected() {
     parse("# HELP h H.\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n");
 }

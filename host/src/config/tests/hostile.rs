@@ -237,17 +237,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_read_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         holds(&bytes)?;
     }
 
     #[test]
-    fn any_pieces_are_read_or_refused(pieces in prop::collection::vec(any_piece(), 0..40)) {
+    fn any_pieces_are_read_or_rejected(pieces in prop::collection::vec(any_piece(), 0..40)) {
         holds(pieces.concat().as_bytes())?;
     }
 
     #[test]
-    fn changed_files_are_read_or_refused(which in 0..3_usize, changes in any_changes()) {
+    fn changed_files_are_read_or_rejected(which in 0..3_usize, changes in any_changes()) {
         let mut text: Vec<char> = [SMALL, EXAMPLE, &EXAMPLE_WITH_FRONT_DOOR][which].chars().collect();
         for (at, cut, piece) in changes {
             let begin = at.index(text.len() + 1);
@@ -258,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn files_that_were_cut_short_are_read_or_refused(at: prop::sample::Index) {
+    fn files_that_were_cut_short_are_read_or_rejected(at: prop::sample::Index) {
         for text in [EXAMPLE, &EXAMPLE_WITH_FRONT_DOOR] {
             holds(&text.as_bytes()[..at.index(text.len())])?;
         }

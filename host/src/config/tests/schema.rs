@@ -124,7 +124,7 @@ fn the_examples_agree_with_the_schema() {
 }
 
 #[test]
-fn the_schema_refuses_what_is_refused() {
+fn the_schema_rejects_what_is_rejected() {
     for (from, to) in [
         ("listeners:", "listners:"),
         ("127.0.0.1:8080", "localhost:8080"),

@@ -55,7 +55,7 @@ fn patch_versions_go_together() {
 }
 
 #[test]
-fn other_versions_are_refused_by_name() {
+fn other_versions_are_rejected_by_name() {
     for version in ["0.2.0", "1.0.0"] {
         let problem = loaded(&WIT.replace("@0.1.0", &format!("@{version}")));
         assert!(
@@ -66,7 +66,7 @@ fn other_versions_are_refused_by_name() {
 }
 
 #[test]
-fn another_shape_is_refused() {
+fn another_shape_is_rejected() {
     for (what, wit) in [
         (
             "a member more",
@@ -102,7 +102,7 @@ fn without_the_contract_nothing_is_loaded() {
 }
 
 #[test]
-fn other_imports_are_refused_by_name() {
+fn other_imports_are_rejected_by_name() {
     for import in ["wasi:sockets/tcp@0.2.0", "wasi:cli/environment@0.2.6", "acme:clock/now"] {
         let (package, rest) = import.split_once('/').unwrap();
         let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));

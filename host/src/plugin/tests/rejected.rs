@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 fn problem(bytes: &[u8]) -> Problem {
     let start = Instant::now();
-    let problem = load("refused", bytes, &PluginSettings::default()).unwrap_err();
+    let problem = load("rejected", bytes, &PluginSettings::default()).unwrap_err();
     assert!(start.elapsed() < SOON, "{problem} took {:?}", start.elapsed());
     problem
 }
@@ -43,7 +43,7 @@ fn what_is_no_component_is_named() {
 }
 
 #[test]
-fn a_file_that_ends_early_is_refused() {
+fn a_file_that_ends_early_is_rejected() {
     let whole = embedded::NEAREST;
     for end in (8..whole.len()).step_by(whole.len() / 200) {
         assert!(inspect(&whole[..end], 1 << 20).is_err() || load("cut", &whole[..end], &settings("{}")).is_err());
@@ -82,7 +82,7 @@ fn around(modules: &str) -> Vec<u8> {
 }
 
 #[test]
-fn too_much_of_anything_is_refused_before_it_is_compiled() {
+fn too_much_of_anything_is_rejected_before_it_is_compiled() {
     let many = |count: usize, what: &str| what.repeat(count);
     let straight_line = many(2_400_000 / 8, "(drop (i64.const 0x123456789ab))");
     let nested = format!("{}{}", many(4, "(component "), many(4, ")"));
@@ -181,7 +181,7 @@ fn memory_is_measured_by_the_settings() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused() {
+fn settings_out_of_range_are_rejected() {
     for settings in [
         PluginSettings {
             deadline: Duration::ZERO,
