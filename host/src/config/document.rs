@@ -90,9 +90,10 @@ impl Document {
             }
         }
         let mut builder = Builder::default();
+        let end = Position::of_end(text);
         for event in Parser::new(Text::new(text)) {
-            let (event, span) = event.map_err(|error| explain(&error, text))?;
-            builder.add_event(event, span.start.into())?;
+            let (event, span) = event.map_err(|error| explain(&error, text, end))?;
+            builder.add_event(event, Position::within(end, span.start))?;
         }
         if builder.document.nodes.is_empty() {
             let message = "the file is empty: it needs listeners, services and routes";
@@ -196,11 +197,26 @@ fn shown_key(key: &str) -> String {
     shown
 }
 
-impl From<Marker> for Position {
-    fn from(marker: Marker) -> Self {
+impl Position {
+    /// Where the parser is. It places what is missing at the end on a line after the last one.
+    fn within(end: Self, marker: Marker) -> Self {
+        if marker.line() > end.line {
+            return end;
+        }
         Self {
             line: marker.line(),
             column: marker.col() + 1,
+        }
+    }
+
+    /// After the last character of a text.
+    fn of_end(text: &str) -> Self {
+        let breaks = text.bytes().zip(text.bytes().skip(1).chain([0]));
+        let is_break = |pair: &(u8, u8)| pair.0 == b'\n' || pair.0 == b'\r' && pair.1 != b'\n';
+        let line = text.rsplit(['\n', '\r']).next().unwrap_or_default();
+        Self {
+            line: 1 + breaks.filter(is_break).count(),
+            column: line.chars().count() + 1,
         }
     }
 }
@@ -220,7 +236,7 @@ fn check_nul(text: &str) -> Result<(), Unreadable> {
 }
 
 /// The parser's message, with a hint where the message is not clear.
-fn explain(error: &ScanError, text: &str) -> Unreadable {
+fn explain(error: &ScanError, text: &str, end: Position) -> Unreadable {
     let said = error.info();
     let line = text.lines().nth(error.marker().line().saturating_sub(1));
     // Longer ones were not written by a person, and looking at them takes time.
@@ -245,23 +261,8 @@ fn explain(error: &ScanError, text: &str) -> Unreadable {
         message.push_str(&format!(" — {advice}"));
     }
     Unreadable {
-        position: within(text, (*error.marker()).into()),
+        position: Position::within(end, *error.marker()),
         message,
-    }
-}
-
-/// A position in the text. The parser places what is missing at the end on a line after the last one.
-fn within(text: &str, position: Position) -> Position {
-    let breaks = text.bytes().zip(text.bytes().skip(1).chain([0]));
-    let is_break = |pair: &(u8, u8)| pair.0 == b'\n' || pair.0 == b'\r' && pair.1 != b'\n';
-    let last = 1 + breaks.filter(is_break).count();
-    if position.line <= last {
-        return position;
-    }
-    let line = text.rsplit(['\n', '\r']).next().unwrap_or_default();
-    Position {
-        line: last,
-        column: line.chars().count() + 1,
     }
 }
 
