@@ -6,7 +6,9 @@
 mod checks;
 mod counter;
 mod downstream;
+mod endpoints;
 mod failure;
+mod keep_alive;
 mod log_limit;
 mod reason;
 mod request_outcome;
@@ -14,7 +16,9 @@ mod request_outcome;
 pub use checks::Checks;
 pub use counter::{Counter, Durations, Histogram, Tally};
 pub use downstream::{ListenerVitals, OpenConnection, OpenListeners, Rejections};
+pub use endpoints::{Endpoint, EndpointId, EndpointStatus, Endpoints};
 pub use failure::UpstreamError;
+pub use keep_alive::KeepAlive;
 pub use reason::Reason;
 pub use request_outcome::RequestOutcome;
 
@@ -45,6 +49,10 @@ pub struct Vitals {
     pub key: GatewayKey,
     /// Its active health checks and ejections.
     pub checks: Checks,
+    /// The addresses it has, and the connections to them.
+    pub endpoints: Endpoints,
+    /// How it treats idle connections.
+    pub keep_alive: KeepAlive,
     shards: Box<[Shard]>,
     alarm: Arc<Notify>,
     /// By [`UpstreamError`].
@@ -57,6 +65,7 @@ pub struct Vitals {
 struct Shard {
     observations: Tally<{ Evidence::ALL.len() }>,
     errors: Tally<{ UpstreamError::ALL.len() }>,
+    stale: Tally<{ Stale::ALL.len() }>,
     unanswered: Counter,
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     first_byte: Histogram,
@@ -70,12 +79,36 @@ pub struct Totals {
     unanswered: u64,
 }
 
+/// What became of a request whose connection, which had been used before, was found closed or spoilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// It was sent again, over a new connection.
+    Retried,
+    /// It may have been received, and cannot be repeated.
+    Failed,
+}
+
+impl Stale {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::Retried, Self::Failed];
+
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retried => "retried",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Vitals {
     /// Counters for this many workers. Failures and overtaken attempts notify `alarm`, so that the health task reads them
     /// at once.
     pub fn new(key: GatewayKey, workers: usize, alarm: Arc<Notify>) -> Self {
         let now = Instant::now();
         Self {
+            endpoints: Endpoints::new(key.clone(), workers),
+            keep_alive: KeepAlive::new(now),
             key,
             checks: Checks::default(),
             shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
@@ -108,6 +141,22 @@ impl Vitals {
         let shard = self.shards.get(worker)?;
         shard.errors.count(error as usize);
         self.log_limits[error as usize].admit(self.errors()[error as usize], now)
+    }
+
+    /// A request found its connection, which had been used before, closed or spoilt.
+    pub fn stale(&self, worker: usize, end: Stale) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.stale.count(end as usize);
+        }
+    }
+
+    /// How often that happened, by [`Stale`], of all workers.
+    pub fn stale_connections(&self) -> [u64; Stale::ALL.len()] {
+        let mut counts = [0; Stale::ALL.len()];
+        for shard in &self.shards {
+            shard.stale.add_to(&mut counts);
+        }
+        counts
     }
 
     /// Errors by [`UpstreamError`], of all workers.

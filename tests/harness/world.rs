@@ -155,6 +155,10 @@ impl Setup {
             ));
         }
         for (region, address) in &self.others {
+            let address = match self.names.get(region) {
+                Some(name) => format!("{name}:{}", address.port()),
+                None => address.to_string(),
+            };
             text.push_str(&format!(
                 "      - {{ region: {region}, gateway: \"http://{address}\" }}\n"
             ));
@@ -335,7 +339,7 @@ impl World {
     }
 
     /// What was counted of a region of the first service.
-    fn vitals(&self, region: &str) -> Arc<Vitals> {
+    pub fn vitals(&self, region: &str) -> Arc<Vitals> {
         let table = self.app.tables().current();
         let slot = table.config().services()[0].slot_of(&region.into());
         let gateway = slot.and_then(|slot| table.services[0].gateway(slot));

@@ -5,6 +5,7 @@ mod azure;
 mod dependencies;
 mod dns;
 mod drain;
+mod endpoints;
 mod failover;
 mod front_door_demo;
 mod front_door_fleet;

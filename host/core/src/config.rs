@@ -91,6 +91,8 @@ pub struct Service {
     pub retry: Retry,
     /// Time bounds of a request.
     pub timeouts: Timeouts,
+    /// How connections to the gateways are used.
+    pub upstream: Upstream,
     /// How long a returning region is ramped up. Zero: at once.
     pub slow_start: Duration,
     /// Whether gateways see the client's Host instead of their own name.
@@ -116,6 +118,8 @@ pub struct ServiceParts {
     pub retry: Retry,
     /// See [`Service::timeouts`].
     pub timeouts: Timeouts,
+    /// See [`Service::upstream`].
+    pub upstream: Upstream,
     /// See [`Service::slow_start`].
     pub slow_start: Duration,
     /// See [`Service::preserve_host`].
@@ -134,6 +138,7 @@ impl ServiceParts {
             outlier_detection: OutlierDetection::default(),
             retry: Retry::default(),
             timeouts: Timeouts::default(),
+            upstream: Upstream::default(),
             slow_start: Duration::from_secs(10),
             preserve_host: false,
         }
@@ -164,6 +169,7 @@ impl Service {
             outlier_detection: parts.outlier_detection,
             retry: parts.retry,
             timeouts: parts.timeouts,
+            upstream: parts.upstream,
             slow_start: parts.slow_start,
             preserve_host: parts.preserve_host,
         })
@@ -438,6 +444,41 @@ impl Default for Timeouts {
             connect: Duration::from_millis(400),
             request: Duration::from_secs(15),
             idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How connections to the gateways are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Which requests are sent over connections that were used before.
+    pub reuse: Reuse,
+    /// A connection is closed when it has been idle for this long.
+    pub idle_timeout: Duration,
+    /// A connection carries no new request after this time, less up to a fifth of it. `None`: no limit.
+    pub max_connection_age: Option<Duration>,
+    /// A connection carries no more requests than this, less up to a fifth of them. `None`: no limit.
+    pub max_requests_per_connection: Option<u32>,
+}
+
+/// Which requests are sent over connections that were used before. The words are those of HAProxy's `http-reuse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// All. Those that cannot be repeated, only over connections that the gateway does not close soon, as far as is known.
+    Always,
+    /// Those that can be repeated.
+    Safe,
+    /// None.
+    Never,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            reuse: Reuse::Always,
+            idle_timeout: Duration::from_secs(60),
+            max_connection_age: Some(Duration::from_secs(600)),
+            max_requests_per_connection: None,
         }
     }
 }

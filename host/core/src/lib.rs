@@ -17,6 +17,8 @@
 //! | [`route`] | which service a request is for |
 //! | [`chart`] | for every place, a service's regions by preference, prepared |
 //! | [`health`] | what is known of the gateways |
+//! | [`endpoint`] | which of a gateway's addresses get new connections |
+//! | [`reuse`] | how long an idle connection may still be used |
 //! | [`candidates`] | which regions may answer, and why the others may not |
 //! | [`rank`] | their order |
 //! | [`budget`] | how many extra attempts are affordable |
@@ -32,6 +34,7 @@ pub mod chance;
 pub mod chart;
 pub mod config;
 pub mod decision;
+pub mod endpoint;
 pub mod geo;
 pub mod health;
 pub mod id;
@@ -39,5 +42,6 @@ pub mod identity;
 pub mod plan;
 pub mod proximity;
 pub mod rank;
+pub mod reuse;
 pub mod route;
 pub mod slots;

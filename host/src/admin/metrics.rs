@@ -1,6 +1,7 @@
 //! `GET /metrics`. Labels come from the configuration and from fixed lists of words only, so that their number is bounded.
 
 use super::backend::{Readiness, ServiceStatus, StatusSnapshot};
+use super::connections;
 use super::names;
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
@@ -19,6 +20,10 @@ pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
     decisions(&mut text, &services);
     durations(&mut text, &services);
     gateways(&mut text, &services);
+    let all: Vec<_> = each(&services)
+        .map(|(service, region, vitals, _)| (service, region, vitals))
+        .collect();
+    connections::metrics(&mut text, &all);
     names::metrics(&mut text, snapshot);
     plugins(&mut text, snapshot, &services);
     loads(&mut text, snapshot);

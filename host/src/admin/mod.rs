@@ -4,6 +4,7 @@
 mod access;
 mod answer;
 pub mod backend;
+mod connections;
 mod guard;
 mod metrics;
 mod names;

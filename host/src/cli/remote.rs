@@ -2,6 +2,7 @@
 
 use super::output;
 use crate::admin::view::RolledBack;
+use crate::admin::view::endpoints::Endpoint;
 use crate::admin::view::regions::{Region, Regions};
 use crate::dns::Resolver;
 use crate::upstream::dial::{DialError, Dialer, Transport};
@@ -98,6 +99,7 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
             if let Some(name) = &region.name {
                 text.push_str(&name.lines("      "));
             }
+            text.push_str(&Endpoint::lines(&region.endpoints, "      "));
         }
     }
     output::print(&text)?;
@@ -193,6 +195,5 @@ async fn dial(host: &str, port: u16) -> Result<Transport, DialError> {
         GatewayHost::Name(_) => Resolver::system(Handle::current()).addresses(&host).await,
     };
     let addresses: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    let (_, transport) = Dialer::tcp().dial_any(&addresses, 0, PATIENCE).await?;
-    Ok(transport)
+    Ok(Dialer::tcp().dial_any(&addresses, PATIENCE).await?.transport)
 }

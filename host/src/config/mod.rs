@@ -33,6 +33,7 @@ mod services;
 mod settings;
 mod shape;
 mod suggest;
+mod upstream;
 mod values;
 
 pub use error::{ConfigErrors, Mistake};

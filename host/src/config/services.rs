@@ -11,6 +11,7 @@ use super::residency::{self, ResidencySection};
 use super::section::section;
 use super::shape::{Shape, all, shown};
 use super::suggest::did_you_mean;
+use super::upstream::{self, UpstreamSection};
 use super::values::word;
 use portolan_core::config::{Gateway, Policy, Service, ServiceParts};
 use portolan_core::slots::Slots;
@@ -33,6 +34,8 @@ section! {
         optional retry: RetrySection,
         /// Time bounds of a request.
         optional timeouts: TimeoutsSection,
+        /// Connections to the gateways.
+        optional upstream: UpstreamSection,
         /// Slow start: how long a returning region's share of traffic grows. Default: 10s.
         optional slow_start: Time<0, { H }>,
         /// Whether gateways see the client's Host instead of their own name. Default: false.
@@ -100,6 +103,7 @@ impl ServiceSection {
         parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
         parts.retry = policies::retry(self.retry.as_ref());
         parts.timeouts = policies::timeouts(self.timeouts.as_ref(), self.retry.as_ref(), mistakes);
+        parts.upstream = upstream::upstream(self.upstream.as_ref());
         parts.slow_start = self.slow_start.map_or(parts.slow_start, |time| time.0);
         parts.preserve_host = self.preserve_host.unwrap_or(parts.preserve_host);
         parts.policy = policy?;

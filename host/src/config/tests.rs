@@ -10,7 +10,7 @@ mod service_mistakes;
 
 use super::*;
 use crate::config::Settings;
-use portolan_core::config::{GatewayHost, Policy, Probe};
+use portolan_core::config::{GatewayHost, Policy, Probe, Reuse, Upstream};
 use portolan_core::geo::Country;
 use portolan_core::identity::ClientHeader;
 use std::path::Path;
@@ -73,6 +73,7 @@ fn the_shipped_example_is_fine_and_says_the_defaults() {
     assert_eq!(storefront.outlier_detection, shop.outlier_detection);
     assert_eq!(storefront.retry, shop.retry);
     assert_eq!(storefront.timeouts, shop.timeouts);
+    assert_eq!(storefront.upstream, shop.upstream);
     assert_eq!(storefront.slow_start, shop.slow_start);
     assert_eq!(storefront.preserve_host, shop.preserve_host);
     assert_eq!(storefront.gateways()[2].weight, shop.gateways()[0].weight);
@@ -112,6 +113,7 @@ services:
     retry: { attempts: 4, per_try_timeout: 250ms, non_idempotent: true, max_replay_body: 1MiB,
              budget: { percent: 30, min_per_second: 0 } }
     timeouts: { connect: 100ms, request: 1h, idle: 2m }
+    upstream: { reuse: safe, idle_timeout: 4s, max_connection_age: off, max_requests_per_connection: 100 }
     slow_start: 0s
     preserve_host: true
     residency: [ { countries: [DE, fr], regions: [westeurope, on-prem-fra] }, { countries: [unknown], regions: [] } ]
@@ -265,6 +267,13 @@ drain_time: 5s
         (timeouts.request, storefront.slow_start),
         (Duration::from_secs(3600), Duration::ZERO)
     );
+    let upstream = Upstream {
+        reuse: Reuse::Safe,
+        idle_timeout: Duration::from_secs(4),
+        max_connection_age: None,
+        max_requests_per_connection: Some(100),
+    };
+    assert_eq!((storefront.upstream, quiet.upstream), (upstream, Upstream::default()));
     assert!(storefront.preserve_host && !quiet.preserve_host);
     let france = storefront.allowed(Country::parse("FR").unwrap());
     assert_eq!(france, [0, 2].into_iter().map(portolan_core::id::Slot).collect());

@@ -3,7 +3,7 @@
 //! Decisions are made in [`portolan_core::health::tracker`]; here are the clock, the counters and the sockets.
 
 use super::overrides::Overrides;
-use super::probe::Prober;
+use super::probe::{Probed, Prober};
 use crate::vitals::{Totals, Vitals};
 use portolan_core::config::Config;
 use portolan_core::health::outlier::Traffic;
@@ -117,7 +117,7 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
 enum Woken {
     Configured(Watched),
     Ordered(Order),
-    Probed(Result<(task::Id, ProbeResult), JoinError>),
+    Probed(Result<(task::Id, Probed), JoinError>),
     /// Time has passed, or there was an alarm.
     Due,
 }
@@ -129,7 +129,7 @@ struct Health<P, T> {
     gateways: Vec<Vec<Gateway>>,
     isolated: bool,
     prober: Arc<P>,
-    probes: JoinSet<ProbeResult>,
+    probes: JoinSet<Probed>,
     /// The ticket and the gateway of every probe in flight, also of one that panics.
     tickets: HashMap<task::Id, (u64, Arc<Vitals>)>,
     publish: T,
@@ -189,11 +189,22 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         let _ = order.reply.send(count);
     }
 
-    fn probe_ended(&mut self, end: Result<(task::Id, ProbeResult), JoinError>, now: Instant) {
-        let (id, result) = end.unwrap_or_else(|error| {
-            tracing::error!(%error, "a probe failed to run");
-            (error.id(), Err(ProbeFailure::Broken))
-        });
+    fn probe_ended(&mut self, end: Result<(task::Id, Probed), JoinError>, now: Instant) {
+        let (id, result) = match end {
+            Ok((id, probed)) => {
+                let result = probed.result();
+                if let Some((_, vitals)) = self.tickets.get(&id) {
+                    for (address, result) in probed.0 {
+                        vitals.endpoints.probed(address, result.is_ok(), now.into_std());
+                    }
+                }
+                (id, result)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a probe failed to run");
+                (error.id(), Err(ProbeFailure::Broken))
+            }
+        };
         if let Some((ticket, vitals)) = self.tickets.remove(&id) {
             vitals.checks.probed(result);
             self.tracker.probe_finished(ticket, result, now.into_std());

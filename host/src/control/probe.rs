@@ -13,6 +13,7 @@ use portolan_core::health::tracker::DueProbe;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// The `User-Agent` of probes.
@@ -33,8 +34,24 @@ pub trait Resolve: Send + Sync + 'static {
 
 /// Makes probes.
 pub trait Prober: Send + Sync + 'static {
-    /// Makes a probe, and gives its result within its timeout.
-    fn probe(&self, due: &DueProbe) -> impl Future<Output = ProbeResult> + Send;
+    /// Makes a probe, and gives its results within its timeout.
+    fn probe(&self, due: &DueProbe) -> impl Future<Output = Probed> + Send;
+}
+
+/// The results of a probe, one for each address of the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probed(pub Vec<(IpAddr, ProbeResult)>);
+
+impl Probed {
+    /// The result for the gateway as a whole: it is well when one of its addresses is.
+    pub fn result(&self) -> ProbeResult {
+        let results = self.0.iter().map(|(_, result)| *result);
+        let passed = results.clone().filter_map(Result::ok).min();
+        let failed = results.filter_map(Result::err);
+        // An answer says more than a failed connection.
+        let failure = failed.max_by_key(|failure| matches!(failure, ProbeFailure::Status(_)));
+        passed.ok_or(failure.unwrap_or(ProbeFailure::Unreachable))
+    }
 }
 
 /// Makes probes over the network.
@@ -49,49 +66,46 @@ impl<R: Resolve> Network<R> {
     pub fn new(resolver: Arc<R>, dialer: Dialer) -> Self {
         Self { resolver, dialer }
     }
-
-    /// Probes one address of a gateway. Gives the time from the request to the answer, or to a TCP connection.
-    async fn ask(&self, address: SocketAddr, due: &DueProbe, limit: Duration) -> ProbeResult {
-        let begun = Instant::now();
-        let transport = self.dialer.dial(address, limit).await.map_err(|error| match error {
-            DialError::Refused(_) => ProbeFailure::Refused,
-            _ => ProbeFailure::Unreachable,
-        })?;
-        let path = match &due.probe {
-            Probe::Tcp => return Ok(begun.elapsed()),
-            Probe::Http { path } => path,
-        };
-        let connected = Instant::now();
-        let left = limit.saturating_sub(begun.elapsed());
-        let status = match timeout(left, get(transport, &due.address, path)).await {
-            Ok(Ok(status)) => status,
-            Ok(Err(Broken)) => return Err(ProbeFailure::Broken),
-            Err(_) => return Err(ProbeFailure::TimedOut),
-        };
-        if status.is_success() {
-            Ok(connected.elapsed())
-        } else {
-            Err(ProbeFailure::Status(status.as_u16()))
-        }
-    }
 }
 
 impl<R: Resolve> Prober for Network<R> {
-    /// All addresses of the host are tried in turn, each with its part of the time that is left, until one answers.
-    async fn probe(&self, due: &DueProbe) -> ProbeResult {
+    /// All addresses of the host are asked at once.
+    async fn probe(&self, due: &DueProbe) -> Probed {
         let begun = Instant::now();
         let addresses = timeout(due.timeout, self.resolver.addresses(&due.address.host)).await;
-        let addresses = addresses.unwrap_or_default();
-        let mut result = Err(ProbeFailure::Unreachable);
-        for (tried, ip) in addresses.iter().enumerate() {
-            let left = due.timeout.saturating_sub(begun.elapsed());
-            let limit = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            result = self.ask(SocketAddr::new(*ip, due.address.port), due, limit).await;
-            if matches!(result, Ok(_) | Err(ProbeFailure::Status(_))) {
-                break;
-            }
+        let left = due.timeout.saturating_sub(begun.elapsed());
+        let mut probes = JoinSet::new();
+        for ip in addresses.unwrap_or_default() {
+            let (dialer, due) = (self.dialer.clone(), due.clone());
+            probes.spawn(async move { (ip, ask(&dialer, ip, &due, left).await) });
         }
-        result
+        Probed(probes.join_all().await)
+    }
+}
+
+/// Probes one address of a gateway. Gives the time from the request to the answer, or to a TCP connection.
+async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, limit: Duration) -> ProbeResult {
+    let address = SocketAddr::new(ip, due.address.port);
+    let begun = Instant::now();
+    let transport = dialer.dial(address, limit).await.map_err(|error| match error {
+        DialError::Refused(_) => ProbeFailure::Refused,
+        _ => ProbeFailure::Unreachable,
+    })?;
+    let path = match &due.probe {
+        Probe::Tcp => return Ok(begun.elapsed()),
+        Probe::Http { path } => path,
+    };
+    let connected = Instant::now();
+    let left = limit.saturating_sub(begun.elapsed());
+    let status = match timeout(left, get(transport, &due.address, path)).await {
+        Ok(Ok(status)) => status,
+        Ok(Err(Broken)) => return Err(ProbeFailure::Broken),
+        Err(_) => return Err(ProbeFailure::TimedOut),
+    };
+    if status.is_success() {
+        Ok(connected.elapsed())
+    } else {
+        Err(ProbeFailure::Status(status.as_u16()))
     }
 }
 

@@ -220,7 +220,7 @@ impl Registry {
         let (mut gateways, mut services) = (HashMap::new(), HashMap::new());
         let joined = config.services().iter().map(|service| {
             let targets = service.gateways().iter().zip(keys(service)).map(|(gateway, key)| {
-                let target = self.target(gateway, &key, service.preserve_host);
+                let target = self.target(gateway, &key, service);
                 gateways.insert(key, Arc::clone(&target));
                 target
             });
@@ -250,15 +250,18 @@ impl Registry {
     }
 
     /// The target of a gateway: the one before when nothing of it changed, with its connections; its counters always.
-    fn target(&self, gateway: &Gateway, key: &GatewayKey, preserve_host: bool) -> Arc<GatewayTarget> {
+    fn target(&self, gateway: &Gateway, key: &GatewayKey, service: &Service) -> Arc<GatewayTarget> {
         let before = self.gateways.get(key);
-        match before.filter(|target| target.preserves_host() == preserve_host) {
-            Some(target) => Arc::clone(target),
+        match before.filter(|target| target.fits(service)) {
+            Some(target) => {
+                target.judge_by(service);
+                Arc::clone(target)
+            }
             None => {
                 let vitals = before
                     .map(|target| Arc::clone(&target.vitals))
                     .unwrap_or_else(|| Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm))));
-                Arc::new(GatewayTarget::new(gateway, preserve_host, vitals, &self.resolver))
+                Arc::new(GatewayTarget::new(gateway, service, vitals, &self.resolver))
             }
         }
     }

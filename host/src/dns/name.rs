@@ -1,10 +1,12 @@
 //! A name, with the addresses it has now.
 
 use super::family::Family;
+use super::shared::lock;
 use super::state::{Event, FamilyStatus, HOLD, Outcome, State};
 use arc_swap::ArcSwap;
+use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -17,6 +19,16 @@ pub struct Name {
     /// Becomes true with the first answer, good or bad.
     settled: watch::Sender<bool>,
     state: Mutex<State>,
+    observers: Mutex<Vec<Observer>>,
+}
+
+/// Called with the addresses when they change; returns whether it wants to be called again.
+struct Observer(Box<dyn Fn(&[IpAddr]) -> bool + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Name {
@@ -26,6 +38,7 @@ impl Name {
             addresses: ArcSwap::default(),
             settled: watch::Sender::new(false),
             state: Mutex::new(State::new(now)),
+            observers: Mutex::default(),
         }
     }
 
@@ -37,6 +50,16 @@ impl Name {
     /// The addresses to be used, those of IPv4 first. Empty before the first answer, and when there are none.
     pub fn current(&self) -> Arc<Vec<IpAddr>> {
         self.addresses.load_full()
+    }
+
+    /// Calls `observer` with the addresses, now and whenever they change, before the name is [settled](Self::settled), until
+    /// it returns false. It must not block.
+    pub fn observe(&self, observer: impl Fn(&[IpAddr]) -> bool + Send + Sync + 'static) {
+        // Whoever publishes meanwhile waits for the lock, and then calls it too.
+        let mut observers = lock(&self.observers);
+        if observer(&self.current()) {
+            observers.push(Observer(Box::new(observer)));
+        }
     }
 
     /// Whether the first answer has come, good or bad.
@@ -64,7 +87,7 @@ impl Name {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Changes whenever the first answer comes, and ends with the name.
@@ -119,6 +142,8 @@ impl Name {
         if !is_same {
             tracing::info!(name = &*self.name, addresses = ?usable, "addresses of the name");
             self.addresses.store(Arc::new(usable));
+            let mut observers = lock(&self.observers);
+            observers.retain(|Observer(observer)| observer(&self.current()));
         }
         if settles_at.is_some_and(|at| at <= now) && !self.is_settled() {
             self.settled.send_replace(true);

@@ -159,7 +159,15 @@ impl UpstreamBody {
 
     /// The body stays incomplete.
     fn fail(&mut self, evidence: Evidence, kind: UpstreamError, error: &UpstreamBodyError) {
-        self.connection = None;
+        let connection = self.connection.take();
+        let mut evidence = evidence;
+        if let (Some(connection), Some(in_flight)) = (&connection, &self.in_flight) {
+            in_flight.failed(connection.link.endpoint());
+            if connection.link.endpoint().is_removed() {
+                // An address that the gateway does not have any more shows nothing of it.
+                evidence = Evidence::Cancelled;
+            }
+        }
         // During the attempt, the code that runs it reports the error.
         if let Some(in_flight) = self.in_flight.as_ref().filter(|_| self.evidence.is_some()) {
             in_flight.report(kind, error);

@@ -4,17 +4,20 @@
 //! that tests can put gateways in memory behind everything above.
 
 use rustix::io::Errno;
+use socket2::SockRef;
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Opens connections.
 #[derive(Clone, Debug)]
@@ -41,6 +44,20 @@ pub enum Transport {
     Memory(tokio::io::DuplexStream),
 }
 
+impl Transport {
+    /// What there is to read: asks the system, while a read asks only after an event. `Ok(0)` is the end. Nothing is taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; else the connection's error.
+    pub(super) fn peek(&self) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]),
+            #[cfg(test)]
+            Self::Memory(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug, Error)]
 pub enum DialError {
@@ -60,6 +77,23 @@ pub enum DialError {
     #[error("this process has no descriptors, ports or memory left")]
     Exhausted(#[source] io::Error),
 }
+
+/// A connection to one of several addresses.
+#[derive(Debug)]
+pub struct Dialed {
+    /// The place of the address that accepted it.
+    pub index: usize,
+    /// The connection.
+    pub transport: Transport,
+    /// The places of the addresses before it that failed, or were slower although they were tried earlier.
+    pub failed: Vec<usize>,
+}
+
+/// How long an address has before the next one is tried beside it (RFC 8305, section 5: Connection Attempt Delay).
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// A connection that is being opened within its time limit.
+type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Transport, DialError>> + Send + 'a>>;
 
 /// Connections over TCP.
 #[derive(Clone, Copy, Debug)]
@@ -90,26 +124,82 @@ impl Dialer {
         }
     }
 
-    /// Connects to one of several addresses, tried in turn from the one at `first`, each within `limit`. Gives the place
-    /// of the one that accepted.
+    /// Connects to one of several addresses, the first ones by preference: each further one is tried when one before it has
+    /// failed, or beside it when it is slow ([`ATTEMPT_DELAY`]). Each has `limit`.
     ///
     /// # Errors
     /// The last one's, when none accepts.
-    pub async fn dial_any(
-        &self,
-        addresses: &[SocketAddr],
-        first: usize,
-        limit: Duration,
-    ) -> Result<(usize, Transport), DialError> {
-        let mut failure = DialError::NoAddress;
-        for index in (first..first + addresses.len()).map(|index| index % addresses.len()) {
-            match self.dial(addresses[index], limit).await {
-                Ok(transport) => return Ok((index, transport)),
-                Err(error @ DialError::Exhausted(_)) => return Err(error),
-                Err(error) => failure = error,
-            }
+    pub async fn dial_any(&self, addresses: &[SocketAddr], limit: Duration) -> Result<Dialed, DialError> {
+        if let [address] = addresses {
+            let transport = self.dial(*address, limit).await?;
+            return Ok(Dialed::first(transport));
         }
-        Err(failure)
+        let mut waiting = (0..addresses.len()).fuse();
+        let mut running: Vec<(usize, Dialing<'_>)> = Vec::new();
+        let mut dialed = Err(DialError::NoAddress);
+        let mut failed = Vec::new();
+        let mut next_at = pin!(sleep(Duration::ZERO));
+        poll_fn(|context| {
+            loop {
+                if (running.is_empty() || next_at.as_mut().poll(context).is_ready())
+                    && let Some(index) = waiting.next()
+                {
+                    running.push((index, Box::pin(self.dial(addresses[index], limit))));
+                    next_at.as_mut().reset(Instant::now() + ATTEMPT_DELAY);
+                }
+                let ended = running.iter_mut().enumerate().find_map(|(place, (_, dialing))| {
+                    match dialing.as_mut().poll(context) {
+                        Poll::Ready(result) => Some((place, result)),
+                        Poll::Pending => None,
+                    }
+                });
+                let Some((place, result)) = ended else {
+                    match running.is_empty() {
+                        true => return Poll::Ready(()),
+                        // Armed for the next address, if there is one.
+                        false if waiting.len() == 0 || next_at.as_mut().poll(context).is_pending() => {
+                            return Poll::Pending;
+                        }
+                        false => continue,
+                    }
+                };
+                let (index, _) = running.swap_remove(place);
+                match result {
+                    Ok(transport) => {
+                        // Those that were begun earlier are slow; those after it may be as fast.
+                        failed.extend(running.iter().map(|it| it.0).filter(|slow| *slow < index));
+                        dialed = Ok((index, transport));
+                        return Poll::Ready(());
+                    }
+                    Err(error) => {
+                        let is_own = matches!(error, DialError::Exhausted(_));
+                        dialed = Err(error);
+                        if is_own {
+                            return Poll::Ready(());
+                        }
+                        failed.push(index);
+                        // Its successor need not wait.
+                        next_at.as_mut().reset(Instant::now());
+                    }
+                }
+            }
+        })
+        .await;
+        dialed.map(|(index, transport)| Dialed {
+            index,
+            transport,
+            failed,
+        })
+    }
+}
+
+impl Dialed {
+    fn first(transport: Transport) -> Self {
+        Self {
+            index: 0,
+            transport,
+            failed: Vec::new(),
+        }
     }
 }
 
@@ -170,3 +260,6 @@ impl AsyncWrite for Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

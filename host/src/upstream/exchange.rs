@@ -23,6 +23,10 @@ pub(super) enum AttemptError {
     /// An idle connection was closed before anything was sent, and the request's body cannot be sent again.
     #[error("the idle connection was closed, and the request cannot be sent again")]
     Stale,
+    /// A connection that had been used before was closed or spoilt when the request came. The request may have been received,
+    /// and cannot be repeated.
+    #[error("the connection, which was used before, was closed or spoilt")]
+    Spoilt(#[source] ExchangeError),
     /// The exchange failed.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
@@ -40,7 +44,7 @@ impl AttemptError {
         match self {
             Self::NoGateway | Self::Dial(_) | Self::Stale | Self::Exchange(ExchangeError::Unsent) => Outcome::NotSent,
             Self::TimedOut | Self::Body(UpstreamBodyError::Stalled) => Outcome::TimedOut,
-            Self::Exchange(_) | Self::Body(_) => Outcome::Broken,
+            Self::Spoilt(_) | Self::Exchange(_) | Self::Body(_) => Outcome::Broken,
         }
     }
 
@@ -55,7 +59,7 @@ impl AttemptError {
                 DialError::TimedOut(_) => UpstreamError::ConnectTimeout,
                 DialError::Exhausted(_) => UpstreamError::LocalResources,
             }),
-            Self::Exchange(error) => error.kind(),
+            Self::Spoilt(error) | Self::Exchange(error) => error.kind(),
             Self::Body(UpstreamBodyError::Cut(_)) => Some(UpstreamError::Cut),
             Self::Body(UpstreamBodyError::Stalled) => Some(UpstreamError::BodyTimeout),
             Self::TimedOut => Some(UpstreamError::ResponseTimeout),
@@ -64,6 +68,10 @@ impl AttemptError {
 
     /// Whether it is a failure of the gateway.
     pub(super) fn is_of_gateway(&self) -> bool {
+        // Gateways close idle connections without notice. One that fails, fails on new connections too.
+        if matches!(self, Self::Spoilt(_)) {
+            return false;
+        }
         // A name without addresses says nothing of the gateway, which is used as soon as there are some.
         let others = [UpstreamError::LocalResources, UpstreamError::NoAddress];
         self.kind().is_some_and(|kind| !others.contains(&kind))

@@ -8,7 +8,7 @@ use super::budget::SharedBudget;
 use super::clock;
 use super::exchange::{AttemptError, Exchange};
 use super::in_flight::report;
-use super::overtaken::Overtaken;
+use super::overtaken::{Endpoints, Overtaken};
 use super::pool::{Connections, Terms};
 use super::replay::{ClientBodyError, ReplayBody, Upload};
 use super::request::Outbound;
@@ -103,6 +103,8 @@ pub(super) struct Course<'r> {
     pub(super) body: &'r ReplayBody,
     /// The regions whose attempts were overtaken.
     pub(super) overtaken: &'r Cell<Slots>,
+    /// To which endpoints it was sent.
+    endpoints: &'r Endpoints,
     attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
 }
 
@@ -121,12 +123,13 @@ where
         mut now: Instant,
     ) -> Forwarded {
         self.budget.deposit(self.connections.worker());
-        let overtaken = Cell::new(Slots::EMPTY);
+        let (overtaken, endpoints) = (Cell::new(Slots::EMPTY), Endpoints::default());
         let mut course = Course {
             plan,
             request,
             body,
             overtaken: &overtaken,
+            endpoints: &endpoints,
             attempts: ArrayVec::new(),
         };
         let mut next = course.plan.begin();
@@ -250,6 +253,7 @@ where
             overtaken: Overtaken {
                 slot,
                 slots: course.overtaken,
+                endpoints: course.endpoints,
             },
         };
         async move {
@@ -273,11 +277,21 @@ where
             }
         };
         let evidence = outcome.evidence();
-        if evidence.is_failure() && is_of_gateway {
+        if evidence.is_failure() && is_of_gateway && !self.is_removed(course, slot) {
             self.observe(slot, evidence);
         }
         course.record(slot, evidence);
         outcome
+    }
+
+    /// Whether the last attempt in a region was made at an address that its gateway does not have any more. That shows nothing
+    /// of the gateway.
+    pub(super) fn is_removed(&self, course: &Course<'_>, slot: Slot) -> bool {
+        let target = (self.target)(slot);
+        let endpoint = course.endpoints.last(slot);
+        target
+            .zip(endpoint)
+            .is_some_and(|(target, endpoint)| !target.vitals.endpoints.has(endpoint))
     }
 
     /// Counts an observation of a gateway.

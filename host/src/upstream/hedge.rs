@@ -107,7 +107,9 @@ where
                 overtaken.insert(*slot);
                 course.overtaken.set(overtaken);
             }
-            self.observe(*slot, evidence);
+            if !self.is_removed(course, *slot) {
+                self.observe(*slot, evidence);
+            }
             course.record(*slot, evidence);
         }
     }

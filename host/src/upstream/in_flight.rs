@@ -3,18 +3,18 @@
 use super::clock;
 use super::dial::Dialer;
 use super::http1::Connection;
+use super::idle_pool::IdlePool;
 use super::target::GatewayTarget;
-use crate::vitals::{UpstreamError, Vitals};
+use crate::chance::Chance;
+use crate::vitals::{Endpoint, UpstreamError, Vitals};
+use portolan_core::endpoint::EndpointFailure;
 use portolan_core::health::Evidence;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::error::Error as StdError;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-/// Idle connections kept to one gateway by one worker.
-const MAX_IDLE: usize = 256;
 
 /// The connections to one gateway.
 #[derive(Debug)]
@@ -23,14 +23,11 @@ pub(super) struct Pool {
     pub(super) vitals: Arc<Vitals>,
     pub(super) worker: usize,
     pub(super) dialer: Dialer,
-    /// The one used last is at the end, and is used first.
-    #[expect(
-        clippy::vec_box,
-        reason = "they are boxed wherever they go: the pool moves a pointer, not a connection"
-    )]
-    pub(super) idle: RefCell<Vec<Box<Connection>>>,
-    /// Which of several addresses last worked.
-    pub(super) preferred: Cell<usize>,
+    pub(super) idle: IdlePool,
+    /// For the jitter of connections' limits.
+    pub(super) chance: Rc<Chance>,
+    /// Counts new connections: equally loaded endpoints take turns.
+    pub(super) turn: Cell<usize>,
     /// Overtaken requests that still wait for a response.
     pub(super) overtaken: Cell<usize>,
 }
@@ -44,16 +41,10 @@ impl Pool {
         self.vitals.enter(self.worker);
         InFlight(Rc::clone(self))
     }
-
-    /// An idle connection that is open as far as is known.
-    pub(super) fn idle(&self) -> Option<Box<Connection>> {
-        let mut idle = self.idle.borrow_mut();
-        std::iter::from_fn(|| idle.pop()).find_map(|mut connection| connection.is_usable().then_some(connection))
-    }
 }
 
 impl InFlight {
-    /// Counts an observation of the gateway.
+    /// Counts an observation of the gateway, made at one of its endpoints.
     pub(super) fn observe(&self, evidence: Evidence) {
         self.0.vitals.observe(self.0.worker, evidence);
     }
@@ -68,9 +59,23 @@ impl InFlight {
         self.0.vitals.answered(self.0.worker, after);
     }
 
-    /// An overtaken request was not answered.
-    pub(super) fn unanswered(&self) {
-        self.0.vitals.unanswered(self.0.worker);
+    /// An exchange with an endpoint failed.
+    pub(super) fn failed(&self, endpoint: &Endpoint) {
+        let endpoints = &self.0.vitals.endpoints;
+        endpoints.failed(endpoint, EndpointFailure::Exchange, clock::now());
+    }
+
+    /// An exchange with an endpoint that was failing succeeded.
+    pub(super) fn succeeded(&self, endpoint: &Endpoint) {
+        self.0.vitals.endpoints.succeeded(endpoint);
+    }
+
+    /// An overtaken request was not answered by this endpoint.
+    pub(super) fn unanswered(&self, endpoint: &Endpoint) {
+        if !endpoint.is_removed() {
+            self.failed(endpoint);
+            self.0.vitals.unanswered(self.0.worker);
+        }
     }
 
     /// The number of overtaken requests to this gateway that still wait for a response.
@@ -78,14 +83,9 @@ impl InFlight {
         &self.0.overtaken
     }
 
-    /// Keeps a connection for the next request, when its last exchange left it clean.
-    pub(super) fn give_back(&self, mut connection: Box<Connection>) {
-        let mut idle = self.0.idle.borrow_mut();
-        if connection.is_clean() && idle.len() < MAX_IDLE {
-            connection.idle_since = clock::now();
-            connection.rest();
-            idle.push(connection);
-        }
+    /// Keeps a connection for the next request, if it may be used again.
+    pub(super) fn give_back(&self, connection: Box<Connection>) {
+        self.0.idle.give_back(connection, &self.0.vitals.keep_alive);
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`forward`], `hedge` | runs an attempt plan; hedged requests |
 //! | [`budget`] | the retry budget |
 //! | [`pool`], `in_flight` | one worker's connections, and exchanges over them |
+//! | `idle_pool`, `link` | idle connections, and which of them a request may take |
 //! | `exchange`, [`body`] | a response, its body as it is streamed to the client, and errors |
 //! | `overtaken` | hedged requests that another region answered first |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
@@ -23,7 +24,9 @@ pub mod forward;
 mod hedge;
 mod http1;
 mod idle;
+mod idle_pool;
 mod in_flight;
+mod link;
 mod overtaken;
 pub mod pool;
 pub mod replay;

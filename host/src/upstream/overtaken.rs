@@ -6,13 +6,17 @@
 
 use super::body::UpstreamBody;
 use super::clock;
-use super::exchange::Exchange;
-use super::http1::{Connection, Head};
+use super::exchange::{AttemptError, Exchange};
+use super::http1::{Connection, ExchangeError, Head};
 use super::in_flight::InFlight;
+use super::link::Link;
+use crate::vitals::EndpointId;
+use arrayvec::ArrayVec;
 use http::{Method, Response};
+use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
 use portolan_core::slots::Slots;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -31,6 +35,29 @@ const MAX_WAITING: usize = 32;
 pub(super) struct Overtaken<'a> {
     pub(super) slot: Slot,
     pub(super) slots: &'a Cell<Slots>,
+    /// To which endpoints its connections led.
+    pub(super) endpoints: &'a Endpoints,
+}
+
+/// The endpoints to which a request was sent, by region.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints(RefCell<ArrayVec<(Slot, EndpointId), RECORDED>>);
+
+/// More are not recorded: a request rarely makes so many attempts.
+const RECORDED: usize = 8;
+
+impl Endpoints {
+    fn add(&self, slot: Slot, endpoint: EndpointId) {
+        // Beyond that many the first ones are known.
+        let _ = self.0.borrow_mut().try_push((slot, endpoint));
+    }
+
+    /// The last endpoint of a region to which the request was sent.
+    pub(super) fn last(&self, slot: Slot) -> Option<EndpointId> {
+        let endpoints = self.0.borrow();
+        let last = endpoints.iter().rev().find(|(of, _)| *of == slot);
+        last.map(|(_, endpoint)| *endpoint)
+    }
 }
 
 /// A request that waits for its response.
@@ -58,15 +85,38 @@ impl<'a> Waiting<'a> {
 
     /// Sends it over this connection; a previous one is closed.
     pub(super) fn on(&mut self, connection: Box<Connection>) -> &mut Connection {
+        let Overtaken { slot, endpoints, .. } = self.overtaken;
+        endpoints.add(slot, connection.link.endpoint().id());
         self.connection.insert(connection)
+    }
+
+    /// The connection apart from its protocol.
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.connection.as_ref().map(|connection| &connection.link)
+    }
+
+    /// The exchange over it failed.
+    pub(super) fn failed(&self, error: ExchangeError) -> AttemptError {
+        if let (Some(link), Some(in_flight), Some(_)) = (self.link(), &self.in_flight, error.kind()) {
+            in_flight.failed(link.endpoint());
+        }
+        error.into()
     }
 
     /// The head of its response arrived.
     pub(super) fn answered(mut self, head: Head, idle: Duration) -> Exchange {
         // Both are there: the head came over this connection.
-        let (connection, in_flight) = (self.connection.take(), self.in_flight.take());
-        if let Some(in_flight) = &in_flight {
-            in_flight.answered(clock::now().saturating_duration_since(self.began));
+        let (mut connection, in_flight) = (self.connection.take(), self.in_flight.take());
+        if let (Some(in_flight), Some(connection)) = (&in_flight, &mut connection) {
+            let after = clock::now().saturating_duration_since(self.began);
+            in_flight.answered(after);
+            connection.link.answered(after, head.is_bodiless, head.idle_timeout);
+            let endpoint = connection.link.endpoint();
+            if Evidence::of_status(head.status) == Evidence::GatewayError {
+                in_flight.failed(endpoint);
+            } else if endpoint.is_failing() {
+                in_flight.succeeded(endpoint);
+            }
         }
         let mut response = Box::new(Response::new(UpstreamBody::new(connection, in_flight, idle)));
         *response.status_mut() = head.status;
@@ -95,7 +145,7 @@ impl Drop for Waiting<'_> {
 async fn wait(mut connection: Box<Connection>, in_flight: InFlight, method: Method, grace: Duration) {
     let head = poll_fn(|context| connection.poll_head(&method, context));
     if timeout(grace, head).await.is_err() {
-        in_flight.unanswered();
+        in_flight.unanswered(connection.link.endpoint());
     }
     let waiting = in_flight.overtaken();
     waiting.set(waiting.get().saturating_sub(1));

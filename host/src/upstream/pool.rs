@@ -1,23 +1,33 @@
 //! One worker's connections to the gateways, and the exchanges over them.
 
 use super::clock;
-use super::dial::Dialer;
+use super::dial::{DialError, Dialer};
 use super::exchange::{AttemptError, Exchange};
-use super::http1::{Connection, ExchangeError};
+use super::http1::{Connection, ExchangeError, Persistence};
+use super::idle_pool::IdlePool;
 use super::in_flight::Pool;
+use super::link::Link;
 use super::overtaken::{Overtaken, Waiting};
 use super::replay::ReplayBody;
 use super::request::Outbound;
 use super::target::GatewayTarget;
+use crate::chance::Chance;
+use crate::vitals::{Endpoint, Stale, Vitals};
+use portolan_core::config::Reuse;
+use portolan_core::endpoint::EndpointFailure;
+use portolan_core::reuse::SHORTEST;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::task::unconstrained;
+use tokio::time::interval;
 
-/// How long a connection is kept idle. Gateways and middleboxes usually close it later; one that is closed
-/// earlier is noticed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a connection is tried when the gateway's addresses change meanwhile.
+const TRIES: u32 = 3;
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -27,6 +37,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Connections {
     worker: usize,
     dialer: Dialer,
+    /// For the jitter of connections' limits.
+    chance: Rc<Chance>,
     /// By the address of the target. The pool holds the target, so that the address is not reused.
     pools: RefCell<BTreeMap<*const GatewayTarget, Rc<Pool>>>,
 }
@@ -55,17 +67,22 @@ impl Connections {
         let connections = Rc::new(Self {
             worker,
             dialer,
+            chance: Rc::default(),
             pools: RefCell::default(),
         });
         let swept = Rc::downgrade(&connections);
-        tokio::task::spawn_local(async move {
-            let mut tick = tokio::time::interval(SWEEP);
-            loop {
-                tick.tick().await;
-                let Some(connections) = swept.upgrade() else { return };
-                connections.sweep(clock::now());
-            }
+        let mut tick = interval(SWEEP);
+        let sweep = poll_fn(move |context| {
+            let Some(connections) = swept.upgrade() else {
+                return Poll::Ready(());
+            };
+            // Woken by the clock, or by gateways that close connections.
+            while tick.poll_tick(context).is_ready() {}
+            connections.sweep(clock::now(), context);
+            Poll::Pending
         });
+        // With a budget, reads of many connections would be put off as if nothing had come.
+        tokio::task::spawn_local(unconstrained(sweep));
         connections
     }
 
@@ -83,8 +100,9 @@ impl Connections {
                 vitals: Arc::clone(&target.vitals),
                 worker: self.worker,
                 dialer: self.dialer.clone(),
-                idle: RefCell::default(),
-                preferred: Cell::new(0),
+                idle: IdlePool::new(target.upstream),
+                chance: Rc::clone(&self.chance),
+                turn: Cell::new(self.worker),
                 overtaken: Cell::new(0),
             })
         });
@@ -93,11 +111,16 @@ impl Connections {
 
     /// Closes what has been idle for too long, what gateways have closed, and what belongs to gateways that no table
     /// has any more.
-    fn sweep(&self, now: Instant) {
+    fn sweep(&self, now: Instant, context: &mut Context<'_>) {
         self.pools.borrow_mut().retain(|_, pool| {
-            pool.idle.borrow_mut().retain_mut(|connection| {
-                now.saturating_duration_since(connection.idle_since) < IDLE_TIMEOUT && connection.is_usable()
-            });
+            let Vitals {
+                keep_alive, endpoints, ..
+            } = &*pool.vitals;
+            let oldest = pool.idle.sweep(keep_alive, now, context);
+            if oldest >= SHORTEST {
+                keep_alive.open(oldest, now);
+            }
+            endpoints.handle_timeout(now);
             pool.target.strong_count() > 0 || Rc::strong_count(pool) > 1
         });
     }
@@ -123,36 +146,114 @@ impl Pool {
             tokio::task::yield_now().await;
         }
         let mut waiting = Waiting::new(in_flight, request.method(), terms.began, terms.overtaken);
-        if let Some(connection) = self.idle() {
-            match waiting.on(connection).exchange(request, host, body.reader()).await {
+        let mut closed_after = None;
+        if let Some(connection) = self.idle.take(terms.may_repeat, &self.vitals.keep_alive, terms.began) {
+            let exchange = waiting
+                .on(connection)
+                .exchange(request, host, Persistence::Usual, body.reader());
+            match exchange.await {
                 Ok(head) => return Ok(waiting.answered(head, terms.idle)),
-                // Closed while it was idle: try a new one.
-                Err(ExchangeError::Unsent) if body.is_replayable() => {}
-                // Not a failure of the gateway, but the part of the body that was read is lost.
-                Err(ExchangeError::Unsent) => return Err(AttemptError::Stale),
-                // Closed as well, perhaps before the request was read.
-                Err(ExchangeError::Unanswered(_)) if terms.may_repeat && body.is_replayable() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => closed_after = self.stale(&waiting, error, body, &terms)?,
             }
         }
         let limit = terms.deadline.saturating_duration_since(clock::now());
         // Rare and large: boxed, so that it does not enlarge the future of every request.
         let connection = Box::pin(self.connect(target, limit.min(terms.connect))).await?;
-        let head = waiting.on(connection).exchange(request, host, body.reader()).await?;
+        let persistence = match target.upstream.reuse {
+            Reuse::Never => Persistence::Close,
+            Reuse::Always | Reuse::Safe => Persistence::Ask,
+        };
+        let exchange = waiting
+            .on(connection)
+            .exchange(request, host, persistence, body.reader());
+        let head = exchange.await.map_err(|error| waiting.failed(error))?;
+        if let Some(age) = closed_after {
+            self.vitals.keep_alive.closed(age, clock::now());
+        }
         Ok(waiting.answered(head, terms.idle))
     }
 
-    /// A new connection. The gateway's addresses are tried in turn, each within `limit`.
-    async fn connect(&self, target: &GatewayTarget, limit: Duration) -> Result<Box<Connection>, AttemptError> {
-        let mut addresses = target.addresses();
-        if addresses.is_empty() {
-            // Until the first answer nothing is known of the gateway. The attempt has a time limit.
-            target.settled().await;
-            addresses = target.addresses();
+    /// An exchange failed over a connection that had been used before. When it was closed or spoilt before, and the request
+    /// may be sent again, gives for how long it had been idle, if it was closed.
+    fn stale(
+        &self,
+        waiting: &Waiting<'_>,
+        error: ExchangeError,
+        body: &ReplayBody,
+        terms: &Terms<'_>,
+    ) -> Result<Option<Duration>, AttemptError> {
+        let is_spoilt = matches!(&error, ExchangeError::Malformed(malformed) if malformed.is_no_status_line());
+        let is_closed = matches!(&error, ExchangeError::Unsent | ExchangeError::Unanswered(_));
+        let Some(link) = waiting.link().filter(|_| is_spoilt || is_closed) else {
+            return Err(waiting.failed(error));
+        };
+        let Vitals { keep_alive, .. } = &*self.vitals;
+        if is_spoilt && link.is_bodiless() {
+            keep_alive.stray_body();
         }
-        let dialed = self.dialer.dial_any(&addresses, self.preferred.get(), limit);
-        let (index, transport) = dialed.await?;
-        self.preferred.set(index);
-        Ok(Box::new(Connection::new(transport)))
+        let age = is_closed.then(|| link.idle_for(terms.began));
+        let is_unsent = matches!(&error, ExchangeError::Unsent);
+        if body.is_replayable() && (terms.may_repeat || is_unsent) {
+            self.vitals.stale(self.worker, Stale::Retried);
+            return Ok(age);
+        }
+        self.vitals.stale(self.worker, Stale::Failed);
+        if let Some(age) = age {
+            keep_alive.closed(age, clock::now());
+        }
+        Err(match is_unsent {
+            // Not a failure of the gateway, but the part of the body that was read is lost.
+            true => AttemptError::Stale,
+            false => AttemptError::Spoilt(error),
+        })
+    }
+
+    /// A new connection to one of the gateway's endpoints, each of which has `limit`.
+    async fn connect(&self, target: &GatewayTarget, limit: Duration) -> Result<Box<Connection>, AttemptError> {
+        let endpoints = &self.vitals.endpoints;
+        let mut failure = DialError::NoAddress;
+        for _ in 0..TRIES {
+            let mut candidates = self.candidates();
+            if candidates.is_empty() {
+                // Until the first answer nothing is known of the gateway. The attempt has a time limit.
+                target.settled().await;
+                candidates = self.candidates();
+            }
+            let addresses: Vec<_> = candidates.iter().map(|endpoint| endpoint.address()).collect();
+            let dialed = self.dialer.dial_any(&addresses, limit).await;
+            let now = clock::now();
+            let failed = |endpoint: &Endpoint| endpoints.failed(endpoint, EndpointFailure::Connect, now);
+            match dialed {
+                Ok(dialed) => {
+                    dialed.failed.iter().for_each(|index| failed(&candidates[*index]));
+                    let endpoint = candidates.swap_remove(dialed.index);
+                    if !endpoint.is_removed() {
+                        endpoints.opened();
+                        let link = Link::new(endpoint, self.worker, &target.upstream, self.chance.roll(), now);
+                        return Ok(Box::new(Connection::new(dialed.transport, link)));
+                    }
+                }
+                Err(error) => {
+                    if !matches!(error, DialError::Exhausted(_)) {
+                        candidates.iter().for_each(|endpoint| failed(endpoint));
+                    }
+                    failure = error;
+                    if !candidates.iter().any(|endpoint| endpoint.is_removed()) {
+                        break;
+                    }
+                }
+            }
+            // The addresses have changed meanwhile.
+        }
+        Err(failure.into())
+    }
+
+    fn candidates(&self) -> Vec<Arc<Endpoint>> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        self.vitals.endpoints.candidates(turn, clock::now())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,74 +3,77 @@
 use crate::dns::{Name, Resolver};
 use crate::vitals::Vitals;
 use http::HeaderValue;
-use portolan_core::config::{Gateway, GatewayHost};
+use portolan_core::config::{Gateway, GatewayHost, Service, Upstream};
+use portolan_core::endpoint::EndpointLimits;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// A prepared gateway. It owns its connections: a table that keeps the same target keeps its connections.
 #[derive(Debug)]
 pub struct GatewayTarget {
-    /// Its counters.
+    /// Its counters and its endpoints.
     pub vitals: Arc<Vitals>,
     /// Its own authority, for Host.
     pub(super) authority: HeaderValue,
     /// Whether the client's Host is sent instead.
     pub(super) preserve_host: bool,
-    host: Host,
-    port: u16,
-}
-
-#[derive(Debug)]
-enum Host {
-    Address(IpAddr),
-    Name(Arc<Name>),
+    /// How connections to it are used.
+    pub(super) upstream: Upstream,
+    name: Option<Arc<Name>>,
 }
 
 impl GatewayTarget {
-    /// Prepares a gateway. Resolving its name starts.
-    pub fn new(gateway: &Gateway, preserve_host: bool, vitals: Arc<Vitals>, resolver: &Resolver) -> Self {
-        Self {
+    /// Prepares a gateway of a service. Resolving its name starts.
+    pub fn new(gateway: &Gateway, service: &Service, vitals: Arc<Vitals>, resolver: &Resolver) -> Self {
+        let port = gateway.address.port;
+        let name = match &gateway.address.host {
+            GatewayHost::Ip(address) => {
+                vitals.endpoints.set(&[SocketAddr::new(*address, port)]);
+                None
+            }
+            GatewayHost::Name(name) => {
+                let name = resolver.watch(name);
+                let observer = Arc::downgrade(&vitals);
+                name.observe(move |addresses: &[IpAddr]| {
+                    let Some(vitals) = observer.upgrade() else { return false };
+                    let addresses = addresses.iter().map(|address| SocketAddr::new(*address, port));
+                    vitals.endpoints.set(&addresses.collect::<Vec<_>>());
+                    true
+                });
+                Some(name)
+            }
+        };
+        let target = Self {
             vitals,
             // A name that is not a valid header value does not resolve either.
             authority: HeaderValue::try_from(gateway.address.authority()).unwrap_or(HeaderValue::from_static("")),
-            preserve_host,
-            host: match &gateway.address.host {
-                GatewayHost::Ip(address) => Host::Address(*address),
-                GatewayHost::Name(name) => Host::Name(resolver.watch(name)),
-            },
-            port: gateway.address.port,
-        }
+            preserve_host: service.preserve_host,
+            upstream: service.upstream,
+            name,
+        };
+        target.judge_by(service);
+        target
     }
 
-    /// Whether the client's Host is sent instead of its own.
-    pub fn preserves_host(&self) -> bool {
-        self.preserve_host
+    /// Whether it is what [`new`](Self::new) would make of this service, but for what its endpoints are judged by.
+    pub fn fits(&self, service: &Service) -> bool {
+        self.preserve_host == service.preserve_host && self.upstream == service.upstream
+    }
+
+    /// Its endpoints are judged as this service says from now on.
+    pub fn judge_by(&self, service: &Service) {
+        self.vitals.endpoints.judge_by(EndpointLimits::of(service));
     }
 
     /// Its name, where it has one.
     pub fn name(&self) -> Option<&Arc<Name>> {
-        match &self.host {
-            Host::Address(_) => None,
-            Host::Name(name) => Some(name),
-        }
+        self.name.as_ref()
     }
 
     /// Waits for the first answer to its name, good or bad.
     pub async fn settled(&self) {
-        if let Host::Name(name) = &self.host {
+        if let Some(name) = &self.name {
             name.settled().await;
-        }
-    }
-
-    /// Its current addresses, best first. Empty while its name has not been resolved.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        match &self.host {
-            Host::Address(address) => vec![SocketAddr::new(*address, self.port)],
-            Host::Name(name) => name
-                .current()
-                .iter()
-                .map(|address| SocketAddr::new(*address, self.port))
-                .collect(),
         }
     }
 }

@@ -17,6 +17,11 @@ pub enum Reply {
     SayEarly(Vec<u8>),
     /// Closes when it has the whole request, without a word.
     Close,
+    /// Writes nothing, and closes when the proxy does.
+    Hang,
+    /// Writes the first part when it has the whole request, and the second when the next request comes, before that is
+    /// replied to.
+    SayStray(Vec<u8>, Vec<u8>),
 }
 
 /// A gateway with scripted replies.
@@ -45,7 +50,25 @@ struct State {
 impl RawGateway {
     /// Starts one on a port that the system chooses. It answers with an empty 200.
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Starts gateways on one port of each of these addresses of the loopback interface, given by their last part.
+    pub fn start_all(last: &[u8]) -> Vec<Self> {
+        loop {
+            // Free on one address, and mostly on the others.
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
+            let port = port.expect("a free port").port();
+            let addresses = last.iter().map(|last| SocketAddr::from(([127, 0, 0, *last], port)));
+            if addresses.clone().all(|address| TcpListener::bind(address).is_ok()) {
+                return addresses.map(Self::at).collect();
+            }
+        }
+    }
+
+    /// Starts one at this address.
+    pub fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
         let gateway = Self {
@@ -88,6 +111,12 @@ impl RawGateway {
     /// The requests that came since this was last asked.
     pub fn seen(&self) -> Vec<Message> {
         std::mem::take(&mut self.shared.change().seen)
+    }
+
+    /// How many of its connections are open.
+    pub fn open(&self) -> usize {
+        let state = self.shared.change();
+        state.connections - state.closed
     }
 
     /// How many connections were opened to it.
@@ -135,7 +164,9 @@ impl Shared {
     }
 
     fn serve(&self, mut wire: Wire) {
+        let mut stray = Vec::new();
         while let Some(head) = wire.head() {
+            wire.write(std::mem::take(&mut stray));
             let request = if self.is_early() {
                 Message::new(head)
             } else {
@@ -151,6 +182,14 @@ impl Shared {
                     return;
                 }
                 Reply::Close => return,
+                Reply::Hang => {
+                    while wire.more() == Came::Bytes {}
+                    return;
+                }
+                Reply::SayStray(bytes, later) => {
+                    wire.write(bytes);
+                    stray = later;
+                }
             }
         }
     }

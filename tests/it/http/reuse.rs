@@ -166,3 +166,65 @@ fn a_client_that_disconnects_cancels_its_request() {
     drop(client);
     scene.gateway.until_closed(1);
 }
+
+const HEAD: &str = "HEAD / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// The head of an answer whose body comes as well, later, although a response to HEAD has none.
+fn stray() -> Reply {
+    let (head, body) = OK.split_at(OK.len() - 2);
+    Reply::SayStray(head.into(), body.into())
+}
+
+/// What stands where the status line should is the rest of the exchange before.
+#[tokio::test]
+async fn a_body_after_head_costs_the_next_request_nothing() {
+    let scene = self::scene();
+    scene.gateway.replies([stray(), Reply::Say(OK.into())]);
+    let mut client = scene.client();
+    client.write(HEAD);
+    assert_eq!(client.response("HEAD").expect("an answer").status(), 200);
+    client.write(GET);
+    assert_eq!(client.response("GET").expect("an answer").body, b"ok");
+    assert_eq!(scene.gateway.connections(), 2);
+    scene.until_observed(2, 0).await;
+    // It did so once: connections are not kept after HEAD.
+    scene.gateway.seen();
+    scene.gateway.replies([stray(), Reply::Say(OK.into())]);
+    for (method, request) in [("HEAD", HEAD), ("POST", POST)] {
+        client.write(request);
+        assert_eq!(client.response(method).expect("an answer").status(), 200);
+    }
+    assert_eq!((posts(&scene), scene.gateway.connections()), (1, 3));
+    scene.until_observed(4, 0).await;
+}
+
+/// A body may follow a little later: what cannot be repeated does not take the connection at once.
+#[test]
+fn a_post_does_not_take_a_connection_right_after_head() {
+    let scene = self::scene();
+    scene.gateway.replies([stray(), Reply::Say(OK.into())]);
+    let mut client = scene.client();
+    for (method, request) in [("HEAD", HEAD), ("POST", POST)] {
+        client.write(request);
+        assert_eq!(client.response(method).expect("an answer").status(), 200);
+    }
+    assert_eq!(posts(&scene), 1);
+}
+
+/// The connection may have been idle for too long: nothing is known of the gateway's health.
+#[tokio::test]
+async fn a_post_that_is_lost_on_a_used_connection_is_no_evidence() {
+    let scene = self::scene();
+    scene.gateway.replies([Reply::Say(OK.into()), Reply::Close]);
+    let mut client = scene.client();
+    client.write(GET);
+    assert_eq!(client.response("GET").expect("an answer").body, b"ok");
+    client.write(POST);
+    assert_eq!(client.response("POST").expect("an answer").status(), 502);
+    scene.until_observed(1, 0).await;
+    // On a new one it is.
+    scene.gateway.replies([Reply::Close]);
+    client.write(POST);
+    assert_eq!(client.response("POST").expect("an answer").status(), 502);
+    scene.until_observed(1, 1).await;
+}

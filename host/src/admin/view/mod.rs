@@ -1,6 +1,7 @@
 //! What the administration's JSON looks like. These types exist for that alone: the decision core's are not for the
 //! wire. The command line reads the same ones back.
 
+pub mod endpoints;
 pub mod explain;
 pub mod map;
 pub mod names;

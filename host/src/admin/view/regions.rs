@@ -1,5 +1,6 @@
 //! The regions, as they stand.
 
+use super::endpoints::Endpoint;
 use super::names::ResolvedName;
 use super::{Counts, Location, Ordered};
 use crate::admin::backend::{ServiceStatus, StatusSnapshot};
@@ -51,6 +52,9 @@ pub struct Region {
     pub gateway: String,
     /// How the name of its gateway is resolved; `None` for one with an address.
     pub name: Option<ResolvedName>,
+    /// Its addresses, with the connections to them.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
     /// Its failover level, 0 first.
     pub priority: u8,
     /// Its share among equals under the policy `weighted`.
@@ -157,6 +161,7 @@ impl Region {
             location: gateway.point.into(),
             gateway: gateway.address.authority(),
             name: None,
+            endpoints: Endpoint::all(vitals),
             priority: gateway.priority,
             weight: gateway.weight,
             max_requests: gateway.max_requests,

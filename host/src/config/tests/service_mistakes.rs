@@ -20,7 +20,7 @@ fn regions() {
             "    policy: weighted\n    regions: [{ region: eastus, gateway: \"http://gw\", weight: 0 }]\n    regoins:",
             &[
                 "6:14: services.shop.regions: with policy: weighted, at least one region needs a weight above 0",
-                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, slow_start, preserve_host, residency",
+                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, residency",
             ],
         ),
         (
@@ -292,6 +292,15 @@ fn policies_of_a_service() {
                 r#"5:26: services.shop.timeouts.connect: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "1 s""#,
                 r#"5:40: services.shop.timeouts.request: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "forever""#,
                 r#"5:55: services.shop.timeouts.idle: from 10ms to 1d is possible, got "1ms""#,
+            ],
+        ),
+        (
+            "upstream: { reuse: sometimes, idle_timeout: 0s, max_connection_age: never, max_requests_per_connection: 0 }",
+            &[
+                r#"5:24: services.shop.upstream.reuse: wanted one of always, safe, never, got "sometimes""#,
+                r#"5:49: services.shop.upstream.idle_timeout: from 1s to 1d is possible, got "0s""#,
+                r#"5:73: services.shop.upstream.max_connection_age: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "never""#,
+                r#"5:109: services.shop.upstream.max_requests_per_connection: wanted a whole number from 1 to 4000000000, got "0""#,
             ],
         ),
         (

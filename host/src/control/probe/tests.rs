@@ -34,6 +34,7 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
     Network::new(Arc::new(At(addresses.to_vec())), Dialer::tcp())
         .probe(&due)
         .await
+        .result()
 }
 
 /// Probes a gateway that answers with these bytes and closes, or says nothing. Gives what it was asked, too.

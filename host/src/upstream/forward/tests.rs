@@ -9,7 +9,7 @@ use crate::vitals::{GatewayKey, UpstreamError, Vitals};
 use http::header::HeaderValue;
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost};
+use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost, Service, ServiceParts};
 use portolan_core::geo::Point;
 use portolan_core::identity::ClientAddress;
 use std::io;
@@ -87,7 +87,7 @@ async fn serve(mut stream: DuplexStream, script: Script) {
 }
 
 /// A service with these gateways.
-struct Service {
+struct Scene {
     targets: Vec<Arc<GatewayTarget>>,
     connections: Rc<Connections>,
     budget: SharedBudget,
@@ -103,7 +103,7 @@ struct Got {
     millis: u128,
 }
 
-impl Service {
+impl Scene {
     fn new(scripts: &[Script], retry: Retry) -> Self {
         let resolver = Resolver::system(Handle::current());
         let targets = (0..scripts.len()).map(|index| target(index, &resolver)).collect();
@@ -187,7 +187,8 @@ fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
         address,
     };
     let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
-    Arc::new(GatewayTarget::new(&gateway, false, vitals, resolver))
+    let service = Service::new(ServiceParts::new("shop", vec![gateway.clone()])).expect("a service");
+    Arc::new(GatewayTarget::new(&gateway, &service, vitals, resolver))
 }
 
 /// Runs a test on a worker's kind of runtime.
@@ -201,7 +202,7 @@ use Script::*;
 #[tokio::test(start_paused = true)]
 async fn a_hedged_request_that_is_overtaken_is_no_time_out() {
     on_a_worker(async {
-        let service = Service::new(&[Answers(200, 1_000), Answers(200, 20)], Retry::default());
+        let service = Scene::new(&[Answers(200, 1_000), Answers(200, 20)], Retry::default());
         for _ in 0..5 {
             let got = service.send(Method::GET).await;
             assert_eq!(got.answer, Ok(200));
@@ -221,7 +222,7 @@ async fn a_hedged_request_that_is_overtaken_is_no_time_out() {
 #[tokio::test(start_paused = true)]
 async fn an_overtaken_request_that_is_never_answered_is_counted() {
     on_a_worker(async {
-        let service = Service::new(&[Hangs, Answers(200, 20)], Retry::default());
+        let service = Scene::new(&[Hangs, Answers(200, 20)], Retry::default());
         service.send(Method::GET).await;
         let vitals = &service.targets[0].vitals;
         sleep(Duration::from_millis(900)).await;
@@ -237,10 +238,10 @@ async fn an_overtaken_request_that_is_never_answered_is_counted() {
 async fn an_answer_that_is_hardly_faster_shows_nothing_of_the_other_region() {
     on_a_worker(async {
         // The second one answers 500 ms after the first was hedged, in more than half of its time.
-        let service = Service::new(&[Hangs, Answers(200, 390), Hangs], Retry::default());
+        let service = Scene::new(&[Hangs, Answers(200, 390), Hangs], Retry::default());
         let got = service.send(Method::GET).await;
         assert_eq!(got.attempts, [(0, IsOvertaken), (1, Success)], "790 ms and 390 ms");
-        let service = Service::new(&[Answers(200, 1_000), Answers(200, 450), Hangs], Retry::default());
+        let service = Scene::new(&[Answers(200, 1_000), Answers(200, 450), Hangs], Retry::default());
         let got = service.send(Method::GET).await;
         assert_eq!(
             got.attempts,
@@ -248,7 +249,7 @@ async fn an_answer_that_is_hardly_faster_shows_nothing_of_the_other_region() {
             "850 ms, 50 ms and 450 ms"
         );
         // The first one wins.
-        let service = Service::new(&[Answers(200, 450), Answers(200, 450)], Retry::default());
+        let service = Scene::new(&[Answers(200, 450), Answers(200, 450)], Retry::default());
         let got = service.send(Method::GET).await;
         assert_eq!((got.attempts, got.millis), (vec![(1, Cancelled), (0, Success)], 450));
     })
@@ -264,7 +265,7 @@ async fn a_good_answer_is_waited_for_when_no_other_region_could_be_tried() {
             // What may not be repeated.
             (vec![Answers(200, 14_000), Answers(200, 5)], Method::POST),
         ] {
-            let service = Service::new(&scripts, Retry::default());
+            let service = Scene::new(&scripts, Retry::default());
             let got = service.send(method).await;
             assert_eq!((got.answer, got.millis), (Ok(200), 14_000));
         }
@@ -279,7 +280,7 @@ async fn the_default_bound_of_an_attempt_leaves_time_for_another_region() {
             hedge_after: None,
             ..Retry::default()
         };
-        let mut service = Service::new(&[Hangs, Answers(200, 20)], unhedged.clone());
+        let mut service = Scene::new(&[Hangs, Answers(200, 20)], unhedged.clone());
         service.timeouts.request = Duration::from_secs(60);
         let got = service.send(Method::GET).await;
         assert_eq!((got.answer, got.millis), (Ok(200), 15_020));
@@ -290,7 +291,7 @@ async fn the_default_bound_of_an_attempt_leaves_time_for_another_region() {
             per_try_timeout: Some(Duration::from_secs(5)),
             ..unhedged
         };
-        let service = Service::new(&[Answers(200, 6_000)], configured);
+        let service = Scene::new(&[Answers(200, 6_000)], configured);
         let got = service.send(Method::GET).await;
         assert_eq!(got.millis, 5_000);
         assert_eq!(got.attempts, [(0, TimedOut)]);
@@ -301,10 +302,10 @@ async fn the_default_bound_of_an_attempt_leaves_time_for_another_region() {
 #[tokio::test(start_paused = true)]
 async fn a_region_that_hangs_costs_the_time_of_the_hedge() {
     on_a_worker(async {
-        let service = Service::new(&[Hangs, Hangs, Answers(200, 20)], Retry::default());
+        let service = Scene::new(&[Hangs, Hangs, Answers(200, 20)], Retry::default());
         let got = service.send(Method::GET).await;
         assert_eq!((got.answer, got.millis), (Ok(200), 820));
-        let service = Service::new(&[Hangs, Refuses, Answers(200, 20)], Retry::default());
+        let service = Scene::new(&[Hangs, Refuses, Answers(200, 20)], Retry::default());
         let got = service.send(Method::GET).await;
         assert_eq!((got.answer, got.millis), (Ok(200), 420), "the next one follows at once");
     })
@@ -321,7 +322,7 @@ async fn errors_are_counted_by_kind() {
             (Closes, Kind::Reset, Reset),
             (Babbles, Kind::Malformed, Reset),
         ] {
-            let service = Service::new(&[script, Answers(200, 5)], Retry::default());
+            let service = Scene::new(&[script, Answers(200, 5)], Retry::default());
             let got = service.send(Method::GET).await;
             assert_eq!(got.attempts, [(0, evidence), (1, Success)], "{script:?}");
             let counted: Vec<_> = Kind::ALL
@@ -332,11 +333,11 @@ async fn errors_are_counted_by_kind() {
             assert_eq!(service.count(0, evidence), 1, "{script:?}");
         }
         // Behind its head: known when the client reads it.
-        let service = Service::new(&[Cuts], Retry::default());
+        let service = Scene::new(&[Cuts], Retry::default());
         assert_eq!(service.send(Method::GET).await.answer, Ok(200));
         assert_eq!((service.errors(0, Kind::Cut), service.count(0, Reset)), (1, 1));
         // A status is not an error of this kind.
-        let service = Service::new(&[Answers(503, 5), Answers(200, 5)], Retry::default());
+        let service = Scene::new(&[Answers(503, 5), Answers(200, 5)], Retry::default());
         let got = service.send(Method::GET).await;
         assert_eq!(got.attempts, [(0, GatewayError), (1, Success)]);
         assert_eq!(service.targets[0].vitals.errors(), [0; Kind::ALL.len()]);
@@ -347,7 +348,7 @@ async fn errors_are_counted_by_kind() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_used_again_and_a_post_is_sent_once() {
     on_a_worker(async {
-        let service = Service::new(&[Closes, Answers(200, 5)], Retry::default());
+        let service = Scene::new(&[Closes, Answers(200, 5)], Retry::default());
         let got = service.send(Method::POST).await;
         let gave_up = ForwardError::GaveUp {
             reason: GaveUp::NotRepeatable,

@@ -4,11 +4,12 @@
 //! to task, and dropping the request closes the connection: the gateway sees that a client has gone away.
 
 use super::chunks::{Chunks, Piece};
+use super::encode::Persistence;
 use super::error::ExchangeError;
 use super::response::{self, Ends, Head, Malformed};
 use super::upload::Upload;
-use crate::upstream::clock;
 use crate::upstream::dial::Transport;
+use crate::upstream::link::Link;
 use crate::upstream::replay::RequestBody;
 use crate::upstream::request::Outbound;
 use bytes::{Bytes, BytesMut};
@@ -17,8 +18,7 @@ use http_body::Frame;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
 use tokio::io::AsyncReadExt;
 
 #[cfg(test)]
@@ -40,8 +40,19 @@ pub(in crate::upstream) struct Connection {
     interim: u8,
     body: Remaining,
     keeps_open: bool,
-    /// When it was last given back.
-    pub(in crate::upstream) idle_since: Instant,
+    /// What it is apart from its protocol.
+    pub(in crate::upstream) link: Link,
+}
+
+/// How an idle connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Idle {
+    /// A request can be sent.
+    Open,
+    /// The gateway has closed it.
+    Closed,
+    /// The gateway has sent something unasked.
+    Spoilt,
 }
 
 /// What is still to come of a response's body.
@@ -54,7 +65,7 @@ enum Remaining {
 
 impl Connection {
     /// On an open connection.
-    pub(in crate::upstream) fn new(stream: Transport) -> Self {
+    pub(in crate::upstream) fn new(stream: Transport, link: Link) -> Self {
         Self {
             stream,
             upload: Upload::default(),
@@ -63,16 +74,27 @@ impl Connection {
             interim: 0,
             body: Remaining::Length(0),
             keeps_open: true,
-            idle_since: clock::now(),
+            link,
         }
     }
 
-    /// Whether a request can be sent: the gateway has neither closed the connection nor sent anything unasked, as far as
-    /// is known by now.
-    ///
-    /// Afterwards no task is woken for this connection until it is polled again.
-    pub(in crate::upstream) fn is_usable(&mut self) -> bool {
-        self.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
+    /// How it stands while it is idle, as far as is known by now. The context's task is woken when that changes, until it is
+    /// polled with another.
+    pub(in crate::upstream) fn poll_idle(&mut self, context: &mut Context<'_>) -> Idle {
+        match self.poll_read(context) {
+            Poll::Pending => Idle::Open,
+            Poll::Ready(Ok(1..)) => Idle::Spoilt,
+            Poll::Ready(Ok(0) | Err(_)) => Idle::Closed,
+        }
+    }
+
+    /// How it stands, by asking the system: what comes just now is noticed too.
+    pub(in crate::upstream) fn look(&self) -> Idle {
+        match self.stream.peek() {
+            Ok(1..) => Idle::Spoilt,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Open,
+            Ok(0) | Err(_) => Idle::Closed,
+        }
     }
 
     /// Whether the last exchange is over and left the connection clean.
@@ -117,9 +139,10 @@ impl Connection {
         &mut self,
         request: &Outbound<'_>,
         host: Option<&HeaderValue>,
+        persistence: Persistence,
         body: RequestBody,
     ) -> Result<Head, ExchangeError> {
-        self.upload.begin(request, host, body);
+        self.upload.begin(request, host, persistence, body);
         self.interim = 0;
         let head = poll_fn(|context| self.poll_head(request.method(), context)).await?;
         self.keeps_open = head.keeps_open;

@@ -4,16 +4,40 @@ use crate::upstream::replay::Framing;
 use crate::upstream::request::{FieldSink, Outbound};
 use http::HeaderValue;
 
+/// What a request says of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Persistence {
+    /// Nothing: it is persistent.
+    Usual,
+    /// That it is persistent. Some servers only then say when they close it (`Keep-Alive: timeout=5`).
+    Ask,
+    /// That it ends with the response.
+    Close,
+}
+
 /// Appends a head, with this Host or else the client's: HTTP/1.1 has to have one.
-pub(in crate::upstream) fn head(request: &Outbound<'_>, host: Option<&HeaderValue>, to: &mut Vec<u8>) {
+pub(in crate::upstream) fn head(
+    request: &Outbound<'_>,
+    host: Option<&HeaderValue>,
+    persistence: Persistence,
+    to: &mut Vec<u8>,
+) {
     line(request, to);
     to.field(
         b"host",
         host.map_or(request.authority().as_bytes(), HeaderValue::as_bytes),
     );
     request.fields(to);
-    if request.accepts_trailers() {
-        to.field(b"connection", b"te");
+    let connection: &[u8] = match (persistence, request.accepts_trailers()) {
+        (Persistence::Usual, false) => b"",
+        (Persistence::Usual, true) => b"te",
+        (Persistence::Ask, false) => b"keep-alive",
+        (Persistence::Ask, true) => b"keep-alive, te",
+        (Persistence::Close, false) => b"close",
+        (Persistence::Close, true) => b"close, te",
+    };
+    if !connection.is_empty() {
+        to.field(b"connection", connection);
     }
     match request.framing() {
         Framing::None => {}

@@ -16,6 +16,7 @@ mod error;
 mod response;
 mod upload;
 
-pub(super) use connection::Connection;
+pub(super) use connection::{Connection, Idle};
+pub(super) use encode::Persistence;
 pub(super) use error::ExchangeError;
 pub(super) use response::Head;

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use httparse::Status;
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::time::Duration;
 use thiserror::Error;
 
 #[cfg(test)]
@@ -33,6 +34,10 @@ pub(in crate::upstream) struct Head {
     pub(in crate::upstream) ends: Ends,
     /// Whether the gateway keeps the connection open afterwards.
     pub(in crate::upstream) keeps_open: bool,
+    /// Whether it has no body whatever its fields say.
+    pub(in crate::upstream) is_bodiless: bool,
+    /// How long the gateway keeps an idle connection open, if it says so.
+    pub(in crate::upstream) idle_timeout: Option<Duration>,
 }
 
 /// How the body of a response is delimited.
@@ -65,6 +70,14 @@ pub(in crate::upstream) enum Malformed {
     LineEnd,
     #[error("too many interim responses")]
     Interim,
+}
+
+impl Malformed {
+    /// Whether the response does not begin with a status line. On a connection that was used before, this is the rest of the
+    /// exchange before it: a body after a response that has none.
+    pub(in crate::upstream) fn is_no_status_line(self) -> bool {
+        matches!(self, Self::Syntax(httparse::Error::Version | httparse::Error::Status))
+    }
 }
 
 /// The next head in what was read, if it is all there. It answers a request of this method, before which so many interim
@@ -158,6 +171,7 @@ fn head_of(
         value.map_err(|_| httparse::Error::HeaderValue)
     };
     let mut framing = Framing::default();
+    let mut idle_timeout = None;
     let mut connection = ArrayVec::<&[u8], MAX_FIELDS>::new();
     for &Place { name, value } in places {
         let name = HeaderName::from_bytes(&head[range(name)]).map_err(|_| httparse::Error::HeaderName)?;
@@ -171,6 +185,8 @@ fn head_of(
             headers.insert(name, number.map_or_else(|| shared(value), Ok)?);
         } else if !fields::is_hop(name.as_str()) {
             headers.append(name, shared(value)?);
+        } else if name.as_str() == "keep-alive" {
+            idle_timeout = idle_timeout.or_else(|| announced(text));
         }
     }
     let keeps_open = end_named(&mut headers, &connection, version);
@@ -190,7 +206,19 @@ fn head_of(
         headers,
         ends,
         keeps_open: keeps_open && !is_odd && ends != Ends::Closed,
+        is_bodiless: has_none,
+        idle_timeout,
     })
+}
+
+/// The seconds of `timeout` in `Keep-Alive: timeout=5, max=100` (RFC 2068, section 19.7.1.1).
+fn announced(value: &[u8]) -> Option<Duration> {
+    let seconds = fields::tokens(value).find_map(|parameter| {
+        let (name, seconds) = parameter.split_at_checked(b"timeout=".len())?;
+        name.eq_ignore_ascii_case(b"timeout=").then_some(seconds)
+    })?;
+    let seconds: u32 = std::str::from_utf8(seconds).ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.into()))
 }
 
 /// The framing fields of a head.

@@ -1,6 +1,7 @@
 //! A request as it is written to a gateway.
 
-use super::{chunks, encode};
+use super::chunks;
+use super::encode::{self, Persistence};
 use crate::upstream::replay::{Framing, RequestBody};
 use crate::upstream::request::Outbound;
 use bytes::{Buf, Bytes};
@@ -48,9 +49,15 @@ enum State {
 
 impl Upload {
     /// A new request, after the one before was done.
-    pub(in crate::upstream) fn begin(&mut self, request: &Outbound<'_>, host: Option<&HeaderValue>, body: RequestBody) {
+    pub(in crate::upstream) fn begin(
+        &mut self,
+        request: &Outbound<'_>,
+        host: Option<&HeaderValue>,
+        persistence: Persistence,
+        body: RequestBody,
+    ) {
         self.gathered.clear();
-        encode::head(request, host, &mut self.gathered);
+        encode::head(request, host, persistence, &mut self.gathered);
         self.written = 0;
         self.large = Bytes::new();
         self.is_chunked = request.framing() == Framing::Chunked;

@@ -1,6 +1,7 @@
 //! What becomes of a request's fields on their way to a gateway.
 
 use super::*;
+use crate::upstream::http1::Persistence;
 use crate::upstream::http1::encode;
 use http::Request;
 use portolan_core::identity::ClientHeader;
@@ -46,7 +47,7 @@ fn written(parts: &Parts, forwarding: &Forwarding<'_>, framing: Framing, host: O
     let mut text = Vec::new();
     let authority = message::check(parts).expect("a sound request").authority;
     let outbound = Outbound::new(parts, authority, *forwarding, framing);
-    encode::head(&outbound, host.as_ref(), &mut text);
+    encode::head(&outbound, host.as_ref(), Persistence::Usual, &mut text);
     let text = String::from_utf8(text).expect("text");
     let lines = text.strip_suffix("\r\n\r\n").expect("an end");
     lines.split("\r\n").map(str::to_owned).collect()
@@ -335,4 +336,20 @@ fn forwards_are_counted_down_for_options_alone() {
     );
     let get = written(&parts(Method::GET, "/", &fields), &untrusted(), Framing::None, None);
     assert_has(&get, "max-forwards: 5");
+}
+
+#[test]
+fn a_first_request_asks_for_a_persistent_connection() {
+    let parts = parts(Method::GET, "/", &[("host", "a"), ("te", "trailers")]);
+    let outbound = Outbound::new(&parts, "a", untrusted(), Framing::None);
+    for (persistence, line) in [
+        (Persistence::Usual, "\r\nconnection: te\r\n"),
+        (Persistence::Ask, "\r\nconnection: keep-alive, te\r\n"),
+        (Persistence::Close, "\r\nconnection: close, te\r\n"),
+    ] {
+        let mut text = Vec::new();
+        encode::head(&outbound, None, persistence, &mut text);
+        let text = String::from_utf8(text).expect("text");
+        assert!(text.contains(line), "{persistence:?}: {text}");
+    }
 }

@@ -1,0 +1,175 @@
+//! How long an idle connection may still carry a request that cannot be repeated.
+//!
+//! A gateway closes an idle connection after a time of its own, and does not say so before. What is sent within one round
+//! trip of that moment is lost. So such a request takes only a connection that is idle for well less than this time.
+
+use std::time::{Duration, Instant};
+
+/// No server that is known has a shorter idle time-out: a connection that ends earlier ends for another reason.
+pub const SHORTEST: Duration = Duration::from_millis(250);
+
+/// An observation counts for at least this time, and at most twice as long.
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// For what this process and the gateway's need to notice a message or the end of the time.
+const SLACK: Duration = Duration::from_millis(10);
+
+/// The ages at which idle connections of one gateway were seen open, or found closed by the gateway.
+#[derive(Clone, Debug)]
+pub struct IdleAges {
+    current: Seen,
+    previous: Seen,
+    /// When the current window began.
+    since: Instant,
+}
+
+/// What was seen within a window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// The youngest that the gateway closed.
+    closed: Option<Duration>,
+    /// The oldest that was open.
+    open: Duration,
+}
+
+/// How old idle connections may become, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdleLimit {
+    /// The youngest age at which the gateway closed one; `None` when it closed none.
+    pub closed: Option<Duration>,
+    /// The oldest age at which one was open.
+    pub open: Duration,
+}
+
+impl IdleAges {
+    /// Nothing was seen yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            current: Seen::default(),
+            previous: Seen::default(),
+            since: now,
+        }
+    }
+
+    /// The gateway closed a connection that had been idle for `age`. Ages below [`SHORTEST`] show nothing.
+    pub fn closed(&mut self, age: Duration, now: Instant) {
+        self.turn(now);
+        if age >= SHORTEST {
+            self.current.closed = Some(self.current.closed.map_or(age, |known| known.min(age)));
+        }
+    }
+
+    /// A connection was open after it had been idle for `age`.
+    pub fn open(&mut self, age: Duration, now: Instant) {
+        self.turn(now);
+        self.current.open = self.current.open.max(age);
+    }
+
+    /// What is known.
+    pub fn limit(&self) -> IdleLimit {
+        let closed = [self.current.closed, self.previous.closed];
+        IdleLimit {
+            closed: closed.into_iter().flatten().min(),
+            open: self.current.open.max(self.previous.open),
+        }
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.since);
+        if age >= WINDOW {
+            self.previous = if age < 2 * WINDOW {
+                self.current
+            } else {
+                Seen::default()
+            };
+            self.current = Seen::default();
+            self.since = now;
+        }
+    }
+}
+
+impl IdleLimit {
+    /// Whether a request that cannot be repeated may be sent over a connection that has been idle for `age`, whose
+    /// messages take `round_trip`, and for which the gateway has announced this time-out.
+    ///
+    /// A tenth of the time-out is left for its jitter. As long as no time-out is known, only ages count at which
+    /// connections were seen open.
+    pub fn allows(&self, age: Duration, round_trip: Duration, announced: Option<Duration>) -> bool {
+        let without_jitter = |timeout: Duration| timeout - timeout / 10;
+        let limit = match self.closed.into_iter().chain(announced).min() {
+            Some(timeout) => without_jitter(timeout),
+            None => without_jitter(self.open).max(SHORTEST),
+        };
+        age.saturating_add(round_trip).saturating_add(SLACK) <= limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn allowed(ages: &IdleAges, round_trip: u32, announced: Option<Duration>) -> u32 {
+        let limit = ages.limit();
+        let last = (0..100_000).take_while(|age| limit.allows(MS * *age, MS * round_trip, announced));
+        last.last().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_gateway_of_which_nothing_is_known_gets_busy_connections_only() {
+        let ages = IdleAges::new(Instant::now());
+        assert_eq!(allowed(&ages, 0, None), 240);
+        assert_eq!(allowed(&ages, 80, None), 160, "a round trip less");
+    }
+
+    #[test]
+    fn what_was_seen_open_allows_as_much() {
+        let now = Instant::now();
+        let mut ages = IdleAges::new(now);
+        ages.open(MS * 10_000, now);
+        ages.open(MS * 2_000, now);
+        assert_eq!(allowed(&ages, 80, None), 8_910);
+    }
+
+    #[test]
+    fn the_youngest_that_was_closed_is_the_limit() {
+        let now = Instant::now();
+        let mut ages = IdleAges::new(now);
+        ages.open(MS * 5_900, now);
+        for age in [6_000, 5_000, 5_500, 20] {
+            ages.closed(MS * age, now);
+        }
+        assert_eq!(allowed(&ages, 80, None), 4_410);
+        // It announces more than a middlebox in between allows.
+        assert_eq!(allowed(&ages, 80, Some(MS * 65_000)), 4_410);
+        assert_eq!(allowed(&ages, 80, Some(MS * 2_000)), 1_710);
+    }
+
+    #[test]
+    fn an_announced_time_out_needs_no_observation() {
+        let ages = IdleAges::new(Instant::now());
+        assert_eq!(allowed(&ages, 80, Some(MS * 5_000)), 4_410);
+        assert_eq!(allowed(&ages, 80, Some(Duration::ZERO)), 0);
+    }
+
+    #[test]
+    fn observations_are_forgotten_after_one_or_two_windows() {
+        let begun = Instant::now();
+        let mut ages = IdleAges::new(begun);
+        // A restart closed a young one.
+        ages.closed(MS * 300, begun);
+        ages.open(MS * 9_000, begun + WINDOW);
+        assert_eq!(ages.limit().closed, Some(MS * 300));
+        ages.open(MS * 9_000, begun + 2 * WINDOW);
+        assert_eq!(
+            ages.limit(),
+            IdleLimit {
+                closed: None,
+                open: MS * 9_000
+            }
+        );
+        ages.open(MS * 1_000, begun + 5 * WINDOW);
+        assert_eq!(ages.limit().open, MS * 1_000);
+    }
+}

@@ -1,0 +1,59 @@
+//! Connections to the gateways of a service.
+
+use super::compound::OrOff;
+use super::quantities::{H, S, Time};
+use super::section::section;
+use super::values::{Whole, words};
+use portolan_core::config::{Reuse, Upstream};
+
+section! {
+    /// Connections to the gateways.
+    UpstreamSection {
+        /// Which requests are sent over connections that were used before (HAProxy: http-reuse). always: all, but those that
+        /// cannot be repeated only while the gateway is known not to close the connection soon. safe: only those that can be
+        /// repeated. never: none. Default: always.
+        optional reuse: ReuseWord,
+        /// A connection is closed when it has been idle for this long. Gateways usually close it earlier. Default: 60s.
+        optional idle_timeout: Time<{ S }, { 24 * H }>,
+        /// A connection carries no new request after this time, less up to a fifth of it by chance; off: no limit. Default:
+        /// 10m.
+        optional max_connection_age: OrOff<Time<{ S }, { 24 * H }>>,
+        /// A connection carries no more requests than this, less up to a fifth of them by chance; off: no limit. Default: off.
+        optional max_requests_per_connection: OrOff<Whole<1, 4_000_000_000>>,
+    }
+}
+
+words! {
+    /// Which requests are sent over connections that were used before.
+    ReuseWord {
+        /// All.
+        Always = "always",
+        /// Those that can be repeated.
+        Safe = "safe",
+        /// None.
+        Never = "never",
+    }
+}
+
+pub(super) fn upstream(section: Option<&UpstreamSection>) -> Upstream {
+    let default = Upstream::default();
+    let Some(section) = section else { return default };
+    Upstream {
+        reuse: section.reuse.map_or(default.reuse, |word| match word {
+            ReuseWord::Always => Reuse::Always,
+            ReuseWord::Safe => Reuse::Safe,
+            ReuseWord::Never => Reuse::Never,
+        }),
+        idle_timeout: section.idle_timeout.map_or(default.idle_timeout, |time| time.0),
+        max_connection_age: match &section.max_connection_age {
+            Some(OrOff::Off) => None,
+            Some(OrOff::On(age)) => Some(age.0),
+            None => default.max_connection_age,
+        },
+        max_requests_per_connection: match &section.max_requests_per_connection {
+            Some(OrOff::On(count)) => Some(count.0 as u32),
+            Some(OrOff::Off) => None,
+            None => default.max_requests_per_connection,
+        },
+    }
+}
