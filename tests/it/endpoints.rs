@@ -111,7 +111,7 @@ fn check_all_good(sent: &[Sent]) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_record_that_moves_takes_the_traffic_along() {
     let scene = Scene::new(&[1, 2], 1, "health_check: { path: /healthz, interval: 1s }");
     let load = Steady::start(scene.world.proxy(), 100, from::BRITAIN);
@@ -147,7 +147,7 @@ fn memory() -> u64 {
     pages.expect("a number") * 4096
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn fifty_moves_in_a_row_leave_no_connections_behind() {
     let scene = Scene::new(&[1, 2], 1, "health_check: off");
     let load = Steady::start(scene.world.proxy(), 200, from::BRITAIN);
@@ -169,7 +169,7 @@ async fn fifty_moves_in_a_row_leave_no_connections_behind() {
     assert!(grown < 16 << 20, "{} MiB in forty moves", grown >> 20);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_an_address_does_that_is_gone_is_no_evidence() {
     let service = "health_check: off\nretry: { per_try_timeout: 1s, hedge_after: off }";
     let scene = Scene::of(Setup::regions(&["eastus2"]), &[1, 2], 1, service);
@@ -186,7 +186,7 @@ async fn what_an_address_does_that_is_gone_is_no_evidence() {
     assert_eq!(scene.gateways[1].seen().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn new_connections_go_round_the_addresses() {
     let scene = Scene::new(&[1, 2, 3, 4], 4, "health_check: off");
     let get = Request::get("/").from(from::BRITAIN);
@@ -215,7 +215,7 @@ async fn new_connections_go_round_the_addresses() {
     assert!(each.iter().all(|count| (6..=14).contains(count)), "{each:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_address_that_refuses_connections_costs_no_request() {
     let scene = Scene::new(&[1, 2, 3], 3, "health_check: off");
     let mut gateways = scene.gateways;
@@ -241,7 +241,7 @@ async fn an_address_that_refuses_connections_costs_no_request() {
     assert!(metrics.lines().any(|it| it == line), "{metrics}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_address_that_fails_is_ejected_and_its_region_is_not() {
     let scene = Scene::new(&[1, 2, 3], 3, "health_check: off");
     scene.gateways[0].says(BUSY);
@@ -260,7 +260,7 @@ async fn an_address_that_fails_is_ejected_and_its_region_is_not() {
     scene.world.until_state("westeurope", State::Healthy).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn probes_ask_each_address() {
     let service = "health_check: { path: /healthz, interval: 100ms, timeout: 100ms }";
     let scene = Scene::new(&[1, 2], 2, service);

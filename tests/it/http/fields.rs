@@ -47,7 +47,11 @@ fn hop_by_hop_fields_do_not_reach_the_gateway() {
         assert_eq!(answer.status(), 200, "{what}: {}", answer.head);
         let seen = scene.seen();
         for name in gone {
-            assert_eq!(seen.field(name), None, "{what}: {}", seen.head);
+            // On a new connection the proxy has one of its own.
+            let own = seen
+                .field(name)
+                .filter(|value| (*name, *value) != ("connection", "keep-alive"));
+            assert_eq!(own, None, "{what}: {}", seen.head);
         }
         assert_eq!(seen.field("x-kept"), Some("1"), "{what}");
     }
@@ -149,7 +153,7 @@ fn trailers_reach_clients_that_accept_them() {
     let seen = scene.seen();
     assert_eq!(
         (seen.field("te"), seen.field("connection")),
-        (Some("trailers"), Some("te"))
+        (Some("trailers"), Some("keep-alive, te"))
     );
     let shown = scene.ask(GET);
     assert_eq!((&*shown.body, &*shown.trailers), (&b"ok"[..], ""));
