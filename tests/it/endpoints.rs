@@ -220,6 +220,8 @@ async fn an_address_that_refuses_connections_costs_no_request() {
     let scene = Scene::new(&[1, 2, 3], 3, "health_check: off");
     let mut gateways = scene.gateways;
     let dead = gateways.remove(0).address();
+    let refuses = || std::net::TcpStream::connect(dead).is_err();
+    scene.world.poll("its port is closed", refuses).await;
     for gateway in &gateways {
         gateway.says(ONCE);
     }

@@ -23,7 +23,9 @@ pub struct Name {
 }
 
 /// Called with the addresses when they change; returns whether it wants to be called again.
-struct Observer(Box<dyn Fn(&[IpAddr]) -> bool + Send + Sync>);
+struct Observer(Box<Observe>);
+
+type Observe = dyn Fn(&[IpAddr]) -> bool + Send + Sync;
 
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

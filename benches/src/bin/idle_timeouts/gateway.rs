@@ -87,7 +87,7 @@ async fn serve(mut stream: TcpStream, kind: Kind) -> io::Result<()> {
             // The requests have no body.
             while !read.ends_with(b"\r\n\r\n") {
                 if stream.read_buf(&mut read).await? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                 }
             }
             Ok(())
