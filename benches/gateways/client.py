@@ -87,9 +87,8 @@ async def read(reader: asyncio.StreamReader, method: str, expected: bytes) -> tu
         body = await reader.readexactly(int(fields[b"content-length"]))
     else:
         body, stays = await reader.read(), False
-    if not 200 <= status < 300:
-        reason = str(status)
-    else:
+    reason = str(status)
+    if 200 <= status < 300:
         reason = "" if body.startswith(expected) else "wrong body"
     return Outcome(status, reason, fields), stays
 

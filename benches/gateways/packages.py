@@ -17,7 +17,14 @@ INSTALL_S = 300
 SHORT = f"{SHORT_IDLE_S} s"
 
 
-def pypi(name: str, package: str, module: str, *arguments: str, idle: str = "default", restart: signal.Signals | None = None) -> Server:
+def pypi(
+    name: str,
+    package: str,
+    module: str,
+    *arguments: str,
+    idle: str = "default",
+    restart: signal.Signals | None = None,
+) -> Server:
     """A server that is a Python module; `{port}` in its arguments is the port."""
 
     def start(place: Place) -> Command:
@@ -44,7 +51,18 @@ SERVERS = [
     npm("hapi", "@hapi/hapi@21.4.10", "hapi.mjs"),
     pypi("uvicorn", "uvicorn==0.54.0", "uvicorn", "asgi:app", "--port", "{port}", "--no-access-log"),
     pypi(
-        *("gunicorn-gthread", "gunicorn==27.0.1", "gunicorn", "wsgi:app", "-b", BIND, "-k", "gthread", "--threads", "8"),
+        *(
+            "gunicorn-gthread",
+            "gunicorn==27.0.1",
+            "gunicorn",
+            "wsgi:app",
+            "-b",
+            BIND,
+            "-k",
+            "gthread",
+            "--threads",
+            "8",
+        ),
         restart=signal.SIGHUP,
     ),
     pypi("gunicorn-sync", "gunicorn==27.0.1", "gunicorn", "wsgi:app", "-b", BIND, "-w", "2", restart=signal.SIGHUP),

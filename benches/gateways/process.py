@@ -49,7 +49,6 @@ class Process:
         self.name = name
         self.log = folder / f"{name}.log"
         env = os.environ | {
-            "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
             "XDG_DATA_HOME": str(folder),
@@ -78,7 +77,7 @@ class Process:
 
     def printed(self) -> str:
         """The end of what the process has printed."""
-        return self.log.read_text(errors="replace").strip()[-600:]
+        return self.log.read_text(errors="replace").strip()[-300:]
 
     async def stop(self) -> None:
         """Ends the process, and what is left of its group."""

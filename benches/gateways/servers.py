@@ -91,9 +91,7 @@ class Server:
         """The version that runs."""
         if self.source is Source.DEBIAN:
             package = self.package.split()[0]
-            asked = subprocess.run(
-                ["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True, check=False
-            )
+            asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True, check=False)
             return asked.stdout.split("-")[0].split(":")[-1] or "?"
         if self.source is Source.NPM and not self.package:
             return subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()[1:]

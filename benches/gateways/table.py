@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
+from proxies import NAMES
 from rows import Tally
 
 Z = 1.959964
@@ -41,14 +42,24 @@ class Result:
         """For `--json`."""
         proxies = {
             name: {
-                **{"lost": tally.lost, "sent": tally.sent, "interval": wilson(tally.lost, tally.sent)},
-                **{"reasons": dict(tally.reasons), "after_first_ten": tally.after_first},
-                **{"elsewhere": tally.elsewhere, "large": dict(tally.large)},
+                "lost": tally.lost,
+                "sent": tally.sent,
+                "interval": wilson(tally.lost, tally.sent),
+                "reasons": dict(tally.reasons),
+                "after_first_ten": tally.after_first,
+                "elsewhere": tally.elsewhere,
+                "large": dict(tally.large),
             }
             for name, tally in self.tallies.items()
         }
-        own = {"server": self.server, "version": self.version, "row": self.row, "verdict": self.verdict}
-        return {**own, "skipped": self.skipped, "proxies": proxies}
+        return {
+            "server": self.server,
+            "version": self.version,
+            "row": self.row,
+            "verdict": self.verdict,
+            "skipped": self.skipped,
+            "proxies": proxies,
+        }
 
 
 def wilson(lost: int, sent: int) -> tuple[float, float]:
@@ -71,7 +82,8 @@ def is_worse(lost: int, sent: int, best_lost: int, best_sent: int) -> bool:
     return difference - sqrt((lost / sent - low) ** 2 + (high - best_lost / best_sent) ** 2) > 0
 
 
-HEADER = f"{'server':<17}{'version':<10}{'row':<8}" + "".join(f"{name:<24}" for name in ("portolan", "nginx", "haproxy")) + "verdict"
+COLUMNS = "".join(f"{name:<24}" for name in NAMES)
+HEADER = f"{'server':<17}{'version':<10}{'row':<8}{COLUMNS}verdict"
 
 
 def line(result: Result) -> str:
@@ -94,6 +106,9 @@ def details(result: Result) -> list[str]:
         parts = [f"{count} x {reason}" for reason, count in sorted(tally.reasons.items())]
         if tally.elsewhere:
             parts.append(f"{tally.elsewhere} answered by the second upstream")
+        if tally.large:
+            large = [f"{outcome} ({count})" for outcome, count in sorted(tally.large.items())]
+            parts.append(f"large heads {', '.join(large)}")
         if parts:
             found.append(f"    {name}: {', '.join(parts)}")
     return found

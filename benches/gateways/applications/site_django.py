@@ -16,7 +16,7 @@ settings.configure(
 
 @csrf_exempt
 def ok(request):
-    request.body  # Reads it.
+    request.read()
     return HttpResponse("ok", content_type="text/plain")
 
 
