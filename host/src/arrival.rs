@@ -1,10 +1,15 @@
 //! Where a connection arrived, and over what: settled once per connection, read by each of its requests.
 
+mod interim;
+
+pub use interim::{Interim, InterimQueue};
+
 use http::HeaderValue;
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What tells a listener from all others, before and after a reload: its name, or its address where it has none.
@@ -50,6 +55,8 @@ pub struct Arrival {
     pub tls: Option<Box<TlsFacts>>,
     /// The peer's address as `X-Forwarded-For` has it.
     pub peer_text: HeaderValue,
+    /// Interim responses to be written. At most one exchange runs at a time in HTTP/1.1.
+    pub interim: Rc<InterimQueue>,
 }
 
 /// The protocol of a connection.
@@ -79,6 +86,7 @@ impl Arrival {
             tls: None,
             // An address as text is always a header value.
             peer_text: peer_text.unwrap_or(HeaderValue::from_static("unknown")),
+            interim: Rc::default(),
         }
     }
 

@@ -25,6 +25,8 @@ pub struct RequestHead<'a> {
     pub authority: &'a str,
     /// The path, beginning with `/`.
     pub path: &'a str,
+    /// Whether it passed a proxy that wrote `Via`.
+    pub has_via: bool,
 }
 
 /// Why a request is not sent on.
@@ -83,15 +85,19 @@ pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
     if !matches!(request.version, Version::HTTP_10 | Version::HTTP_11) {
         return Err(NotForwarded::Version);
     }
-    let host = check_fields(request)?;
+    let (host, has_via) = check_fields(request)?;
     if host.is_none() && request.version != Version::HTTP_10 {
         return Err(NotForwarded::NoHost);
     }
-    let head = target(request, host.unwrap_or_default())?;
+    let (authority, path) = target(request, host.unwrap_or_default())?;
     if request.method == Method::OPTIONS && max_forwards(&request.headers)? == Some(0) {
         return Err(NotForwarded::OptionsOfOurs);
     }
-    Ok(head)
+    Ok(RequestHead {
+        authority,
+        path,
+        has_via,
+    })
 }
 
 fn check_method(method: &Method) -> Result<(), NotForwarded> {
@@ -104,11 +110,12 @@ fn check_method(method: &Method) -> Result<(), NotForwarded> {
     }
 }
 
-/// Checks the fields, and gives the one valid Host, if any. One pass over all of them costs less than looking up each.
+/// Checks the fields, and gives the one valid Host, if any, and whether there is a `Via`. One pass over all of them costs
+/// less than looking up each.
 ///
 /// hyper has made sure that there is either a coding that ends in `chunked` or one valid length (RFC 9112, section 6).
-fn check_fields(request: &Parts) -> Result<Option<&str>, NotForwarded> {
-    let (mut host, mut is_coded) = (None, false);
+fn check_fields(request: &Parts) -> Result<(Option<&str>, bool), NotForwarded> {
+    let (mut host, mut is_coded, mut has_via) = (None, false, false);
     for (name, value) in &request.headers {
         if *name == header::HOST {
             if host.replace(value).is_some() {
@@ -125,15 +132,17 @@ fn check_fields(request: &Parts) -> Result<Option<&str>, NotForwarded> {
             length.filter(|it| *it >= 0).ok_or(NotForwarded::ContentLength)?;
         } else if *name == header::EXPECT && !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
             return Err(NotForwarded::Expect);
+        } else if *name == header::VIA {
+            has_via = true;
         }
     }
-    let Some(host) = host else { return Ok(None) };
+    let Some(host) = host else { return Ok((None, has_via)) };
     let host = host.to_str().ok().filter(|host| is_authority(host));
-    host.map(Some).ok_or(NotForwarded::Host)
+    host.map(|host| (Some(host), has_via)).ok_or(NotForwarded::Host)
 }
 
-/// RFC 9112, section 3.2. The authority of an absolute form wins over Host.
-fn target<'a>(request: &'a Parts, host: &'a str) -> Result<RequestHead<'a>, NotForwarded> {
+/// The authority and the path (RFC 9112, section 3.2). The authority of an absolute form wins over Host.
+fn target<'a>(request: &'a Parts, host: &'a str) -> Result<(&'a str, &'a str), NotForwarded> {
     let target = &request.uri;
     let path = target.path();
     if target
@@ -143,12 +152,12 @@ fn target<'a>(request: &'a Parts, host: &'a str) -> Result<RequestHead<'a>, NotF
         return Err(NotForwarded::LongTarget);
     }
     match (target.scheme_str(), target.authority()) {
-        (None, None) if path.starts_with('/') => Ok(RequestHead { authority: host, path }),
+        (None, None) if path.starts_with('/') => Ok((host, path)),
         (None, None) if path == "*" && request.method == Method::OPTIONS => Err(NotForwarded::OptionsOfOurs),
         (Some("http" | "https"), Some(authority)) if path.starts_with('/') => {
             let authority = authority.as_str();
             if is_authority(authority) {
-                Ok(RequestHead { authority, path })
+                Ok((authority, path))
             } else {
                 Err(NotForwarded::Host)
             }
@@ -158,7 +167,7 @@ fn target<'a>(request: &'a Parts, host: &'a str) -> Result<RequestHead<'a>, NotF
 }
 
 /// `host [ ":" port ]` of RFC 3986, section 3.2, narrowed: never empty, no user, no list, no escapes, a port that exists.
-fn is_authority(text: &str) -> bool {
+pub fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),

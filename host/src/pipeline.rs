@@ -1,18 +1,18 @@
 //! The life of a request, in order.
 
-use crate::arrival::{Arrival, ListenerId};
+use crate::arrival::{Arrival, Interim, ListenerId};
 use crate::config::Listener;
 use crate::decide::{self, Decided, Inquiry};
 use crate::message::{self, RequestHead};
-use crate::record::{Recorded, RequestRecord};
+use crate::record::{Loop, Recorded, RequestRecord};
 use crate::respond::{self, Body, RequestError};
 use crate::server::{Handler, UnreadableRequest};
 use crate::table::{Pin, Routed};
-use crate::upstream::{Forwarder, Forwarding, Outbound, ReplayBody, UpstreamBody};
+use crate::upstream::{Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, UpstreamBody, Via};
 use crate::vitals::RequestOutcome;
 use crate::worker::Worker;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use portolan_core::decision::Decision;
 use portolan_core::id::Slot;
@@ -36,7 +36,7 @@ impl Handler for Worker {
                 Ok(response) => response,
                 Err(error) => {
                     record.rejected(error.outcome(), error.reason());
-                    error.response()
+                    error.response(self.chance.roll())
                 }
             };
             record.deliver(response)
@@ -62,6 +62,7 @@ struct Inbound<'a> {
     head: RequestHead<'a>,
     arrival: &'a Arrival,
     listener: &'a Listener,
+    via: &'a Via,
     provenance: Provenance,
 }
 
@@ -78,6 +79,18 @@ async fn answer(
     if let Some(answer) = worker.front_door.answer(&table.settings, parts, head.path) {
         record.ended(RequestOutcome::Probe);
         return Ok(answer);
+    }
+    if head.has_via && table.via.is_in(&parts.headers) {
+        record.looped(&Loop {
+            host: head.authority,
+            path: head.path,
+            peer: arrival.peer,
+            service: table
+                .route(head.authority, head.path)
+                .map(|routed| routed.service.name.as_str()),
+            via: table.via.pseudonym(),
+        });
+        return Err(RequestError::Loop);
     }
     let listener = table.listener(&arrival.listener).ok_or(RequestError::NoRoute)?;
 
@@ -107,6 +120,7 @@ async fn answer(
         head,
         arrival,
         listener,
+        via: &table.via,
         provenance,
     };
     let forwarded = forward(worker, &inbound, body, (routed, &decision), record, now).await;
@@ -126,7 +140,7 @@ async fn answer(
         }
         Err(error) => {
             record.rejected(error.outcome(), error.reason());
-            let mut response = error.response();
+            let mut response = error.response(worker.chance.roll());
             let word = error.reason().map_or("", |reason| reason.as_str());
             respond::explain(response.headers_mut(), None, &format_args!("{word}; {reason}"));
             Ok(response)
@@ -151,6 +165,7 @@ async fn forward(
         head,
         arrival,
         listener,
+        via,
         provenance,
     } = inbound;
 
@@ -162,12 +177,18 @@ async fn forward(
     }
 
     // Forward.
+    // Clients of HTTP/1.0 know none (RFC 9110, section 15.2).
+    let passes_interim = routed.service.pass_interim_responses && parts.version == Version::HTTP_11;
+    let interim = passes_interim.then(|| Interim::new(&arrival.interim) as Rc<dyn InterimSink>);
     let forwarding = Forwarding {
         peer: &arrival.peer_text,
         scheme: arrival.scheme(),
         is_trusted: provenance.is_trusted,
         policy: &listener.client_address,
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
+        via,
+        rewrites_responses: routed.service.rewrite_responses,
+        interim: interim.as_ref(),
     };
     let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
     let outbound = Outbound::new(parts, head.authority, forwarding, body.framing(&parts.headers));

@@ -23,6 +23,7 @@ use portolan_core::health::Evidence;
 use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -117,6 +118,21 @@ impl Recorder {
     }
 }
 
+/// A request that has passed this instance before, for its log line.
+#[derive(Debug)]
+pub struct Loop<'a> {
+    /// For which host, as it came back.
+    pub host: &'a str,
+    /// For which path, without query.
+    pub path: &'a str,
+    /// From where it came back.
+    pub peer: SocketAddr,
+    /// The service that it would go to once more.
+    pub service: Option<&'a str>,
+    /// What this instance is called in `Via`.
+    pub via: &'a str,
+}
+
 impl<L: TableView> RequestRecord<L> {
     /// The record of a request received now, from this client as far as is known.
     pub fn begin(recorder: &Rc<Recorder>, request: &Parts, client: ClientIdentity, now: Instant) -> Self {
@@ -167,6 +183,24 @@ impl<L: TableView> RequestRecord<L> {
             }),
             table: None,
         }
+    }
+
+    /// Logs that it has passed this instance before, one line in ten seconds.
+    pub fn looped(&self, looped: &Loop<'_>) {
+        let Some(suppressed) = self.recorder.rejections.log_loop(self.data.begun) else {
+            return;
+        };
+        let Loop {
+            host,
+            path,
+            peer,
+            service,
+            via,
+        } = looped;
+        tracing::error!(
+            host, path, %peer, service, via, suppressed,
+            "loop: a request came back to this instance and was answered with 508; a gateway leads to it"
+        );
     }
 
     /// When it came.

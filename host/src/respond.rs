@@ -17,8 +17,12 @@ mod body;
 #[cfg(test)]
 mod tests;
 
-/// Seconds after which a client may try again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// Seconds after which a client may try again: spread, so that not all come back at once.
+const RETRY_AFTER: [HeaderValue; 3] = [
+    HeaderValue::from_static("1"),
+    HeaderValue::from_static("2"),
+    HeaderValue::from_static("3"),
+];
 
 /// The methods that clients may use.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -29,6 +33,9 @@ pub enum RequestError {
     /// It must not be sent on.
     #[error(transparent)]
     NotForwarded(#[from] NotForwarded),
+    /// It has passed this instance before.
+    #[error("the request has passed this proxy before: a gateway leads back to it")]
+    Loop,
     /// No route is for it.
     #[error("no route is for this host and path")]
     NoRoute,
@@ -73,7 +80,7 @@ impl RequestError {
     /// How it ends the request, for its record.
     pub fn outcome(&self) -> RequestOutcome {
         match self {
-            Self::NotForwarded(_) => RequestOutcome::Rejected,
+            Self::NotForwarded(_) | Self::Loop => RequestOutcome::Rejected,
             Self::NoRoute => RequestOutcome::NoRoute,
             Self::NoRegion(why) => (*why).into(),
             Self::Forward(ForwardError::ClientBody(_)) => RequestOutcome::ClientGone,
@@ -86,12 +93,12 @@ impl RequestError {
         match self {
             Self::NotForwarded(_) | Self::NoRoute | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
             Self::NoRegion(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
-            Self::NoRegion(_) => Side::Internal,
+            Self::NoRegion(_) | Self::Loop => Side::Internal,
         }
     }
 
-    /// The response.
-    pub fn response(&self) -> Response<Body> {
+    /// The response. `roll` is a random number.
+    pub fn response(&self, roll: u64) -> Response<Body> {
         let (status, afterwards, _) = self.row();
         if *self == Self::NotForwarded(NotForwarded::OptionsOfOurs) {
             let mut response = Response::new(Body::Empty);
@@ -102,7 +109,13 @@ impl RequestError {
             status,
             &format!("{}: {self}\n", status.canonical_reason().unwrap_or_default()),
         );
-        self.add_fields(response.headers_mut(), status);
+        if self.may_pass() {
+            let after = RETRY_AFTER[(roll % RETRY_AFTER.len() as u64) as usize].clone();
+            response.headers_mut().insert(header::RETRY_AFTER, after);
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, ALLOW);
+        }
         if afterwards == Afterwards::Close {
             response
                 .headers_mut()
@@ -111,16 +124,11 @@ impl RequestError {
         response
     }
 
-    fn add_fields(&self, headers: &mut HeaderMap, status: StatusCode) {
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(header::ALLOW, ALLOW);
-            }
-            _ => {}
-        }
+    /// Whether it may be over within seconds: a gateway restarts, or has room again. Some clients send a request three times
+    /// more because of Retry-After alone (urllib3), which does not help while an operator drains the regions.
+    fn may_pass(&self) -> bool {
+        let (status, _, reason) = self.row();
+        status == StatusCode::SERVICE_UNAVAILABLE && reason != Some(Reason::Draining)
     }
 
     /// The table: status, what becomes of the connection, and the reason.
@@ -140,6 +148,7 @@ impl RequestError {
             Self::NotForwarded(No::NoHost | No::Hosts | No::Host) => (StatusCode::BAD_REQUEST, Close, Reason::Host),
             Self::NotForwarded(No::ContentLength) => (StatusCode::BAD_REQUEST, Close, Reason::ContentLength),
             Self::NotForwarded(No::MaxForwards) => (StatusCode::BAD_REQUEST, Close, Reason::MaxForwards),
+            Self::Loop => (StatusCode::LOOP_DETECTED, Keep, Reason::Loop),
             Self::NoRoute => (StatusCode::NOT_FOUND, Keep, Reason::NoRoute),
             Self::NoRegion(Exclusion::Residency) => {
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, Reason::Residency)

@@ -9,7 +9,7 @@ use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::record::TableView;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::{GatewayTarget, SharedBudget};
+use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::Vitals;
 use arc_swap::ArcSwap;
 use portolan_core::chart::Chart;
@@ -30,6 +30,8 @@ pub struct RoutingTable {
     pub generation: Generation,
     /// The settings it was built from.
     pub settings: Arc<Settings>,
+    /// What this instance is called in `Via`.
+    pub via: Arc<Via>,
     /// Listeners that are not in the settings any more, as long as they have connections.
     pub removed_listeners: Arc<[Listener]>,
     /// Where addresses are.

@@ -3,10 +3,14 @@
 
 mod answers;
 mod bodies;
+mod ends;
 mod fields;
 mod heads;
+mod interim;
+mod loops;
 mod requests;
 mod reuse;
+mod rewrite;
 mod streams;
 
 use portolan_core::health::Evidence;
@@ -29,10 +33,19 @@ impl Scene {
 
     /// With these lines in the service.
     fn of(service: &str) -> Self {
+        Self::made(|setup| setup.service(service))
+    }
+
+    /// With these lines at the top level.
+    fn with(lines: &str) -> Self {
+        Self::made(|setup| setup.service(PLAIN).with(lines))
+    }
+
+    fn made(setup: impl FnOnce(Setup) -> Setup) -> Self {
         let gateway = RawGateway::start();
-        let setup = Setup::regions(&[]).other("westeurope", gateway.address());
+        let plain = Setup::regions(&[]).other("westeurope", gateway.address());
         Self {
-            world: setup.service(service).start(),
+            world: setup(plain).start(),
             gateway,
         }
     }

@@ -97,6 +97,11 @@ pub struct Service {
     pub slow_start: Duration,
     /// Whether gateways see the client's Host instead of their own name.
     pub preserve_host: bool,
+    /// Whether a gateway's own name in `Location`, `Content-Location`, `Refresh` and cookie domains of its responses is
+    /// replaced by what the client requested.
+    pub rewrite_responses: bool,
+    /// Whether interim responses other than 100 and 101 are passed to clients of HTTP/1.1.
+    pub pass_interim_responses: bool,
 }
 
 /// The parts of a [`Service`], named. [`Service::new`] checks them.
@@ -124,6 +129,10 @@ pub struct ServiceParts {
     pub slow_start: Duration,
     /// See [`Service::preserve_host`].
     pub preserve_host: bool,
+    /// See [`Service::rewrite_responses`].
+    pub rewrite_responses: bool,
+    /// See [`Service::pass_interim_responses`].
+    pub pass_interim_responses: bool,
 }
 
 impl ServiceParts {
@@ -141,6 +150,8 @@ impl ServiceParts {
             upstream: Upstream::default(),
             slow_start: Duration::from_secs(10),
             preserve_host: false,
+            rewrite_responses: true,
+            pass_interim_responses: false,
         }
     }
 }
@@ -172,6 +183,8 @@ impl Service {
             upstream: parts.upstream,
             slow_start: parts.slow_start,
             preserve_host: parts.preserve_host,
+            rewrite_responses: parts.rewrite_responses,
+            pass_interim_responses: parts.pass_interim_responses,
         })
     }
 

@@ -43,6 +43,10 @@ section! {
         optional geo: GeoSection,
         /// Name servers, asked in this order for names as they are written. Default: those of /etc/resolv.conf, after /etc/hosts.
         optional resolvers: NonEmpty<NameServer>,
+        /// What this instance is called in Via (RFC 9110, section 7.6.3): a request that comes back to it is answered with 508.
+        /// Instances that stand for one another may share a name; instances behind one another must not. Default: portolan-
+        /// and a random number.
+        optional via: At<String>,
         /// The services that routes select: regions with a gateway each, and the policies to choose among them.
         required services: At<Named<ServiceSection>>,
         /// Routes to services. The most specific host wins, then the longest path.
@@ -99,6 +103,7 @@ impl File {
             .listeners
             .as_ref()
             .and_then(|all| listeners::settings(all, self.admin.as_ref(), mistakes));
+        let via = listeners::pseudonym(self.via.as_ref(), mistakes);
         let plugins = plugins::settings(self.plugins.as_ref(), folder, mistakes);
         let places = services::places(self.services.as_ref(), mistakes);
         let services = self
@@ -141,6 +146,7 @@ impl File {
                 .resolvers
                 .as_ref()
                 .map(|servers| servers.iter().map(|server| server.0).collect()),
+            via: via?,
             plugins: plugins?,
             front_door: front_door?.map(Arc::new),
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),

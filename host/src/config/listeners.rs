@@ -15,6 +15,7 @@ use portolan_core::identity::{ClientAddress, ClientHeader};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 section! {
     /// An address that accepts connections of clients: plain HTTP/1.1.
@@ -117,6 +118,17 @@ pub(super) fn settings(
         }
     }
     all(sections.iter().map(|section| section.settings(mistakes)))
+}
+
+/// The name in `Via`.
+pub(super) fn pseudonym(name: Option<&At<String>>, mistakes: &mut Mistakes<'_>) -> Option<Option<Arc<str>>> {
+    let Some(name) = name else { return Some(None) };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if name.len() > 63 || !name.bytes().all(fits) {
+        mistakes.at(name.id, "a name in Via has 1 to 63 letters, digits, -, . and _");
+        return None;
+    }
+    Some(Some(name.as_str().into()))
 }
 
 impl ListenerSection {

@@ -40,6 +40,12 @@ section! {
         optional slow_start: Time<0, { H }>,
         /// Whether gateways see the client's Host instead of their own name. Default: false.
         optional preserve_host: bool,
+        /// Whether Location, Content-Location, Refresh and cookie domains that name the gateway name what the client requested
+        /// instead. Default: true, unless preserve_host is.
+        optional rewrite_responses: bool,
+        /// Whether interim responses such as 103 (Early Hints) are passed to clients of HTTP/1.1. Some clients take one for the
+        /// response. Default: false.
+        optional pass_interim_responses: bool,
         /// Which regions may serve clients of which countries.
         optional residency: Vec<ResidencySection>,
     }
@@ -106,6 +112,8 @@ impl ServiceSection {
         parts.upstream = upstream::upstream(self.upstream.as_ref());
         parts.slow_start = self.slow_start.map_or(parts.slow_start, |time| time.0);
         parts.preserve_host = self.preserve_host.unwrap_or(parts.preserve_host);
+        parts.pass_interim_responses = self.pass_interim_responses.unwrap_or(parts.pass_interim_responses);
+        parts.rewrite_responses = self.rewrite_responses.unwrap_or(!parts.preserve_host);
         parts.policy = policy?;
         parts.gateways = gateways?;
         parts.residency = residency?;

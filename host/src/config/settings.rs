@@ -66,6 +66,8 @@ pub struct Settings {
     pub geo: GeoSettings,
     /// The name servers, in the order in which they are asked. `None`: those of the system.
     pub resolvers: Option<Arc<[SocketAddr]>>,
+    /// The pseudonym of this instance in `Via`, a token. `None`: a random one.
+    pub via: Option<Arc<str>>,
     /// The plugins that policies may name.
     pub plugins: BTreeMap<PluginName, Plugin>,
     /// What is published to Azure Front Door. `None`: nothing.

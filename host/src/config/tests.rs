@@ -76,6 +76,8 @@ fn the_shipped_example_is_fine_and_says_the_defaults() {
     assert_eq!(storefront.upstream, shop.upstream);
     assert_eq!(storefront.slow_start, shop.slow_start);
     assert_eq!(storefront.preserve_host, shop.preserve_host);
+    assert_eq!(storefront.rewrite_responses, shop.rewrite_responses);
+    assert_eq!(storefront.pass_interim_responses, shop.pass_interim_responses);
     assert_eq!(storefront.gateways()[2].weight, shop.gateways()[0].weight);
     assert_eq!(
         (&fixed.admin, &fixed.access_log, example.lame_duck, example.drain_time),
@@ -98,6 +100,7 @@ listeners:
 admin: { address: 127.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net] }
 workers: 3
 here: on-prem-fra
+via: edge-weu.1
 resolvers: [10.0.0.10, "10.0.0.11:5353", "[fd00::53]:53", "fd00::54"]
 geo: { database: [v4.mmdb, /var/v6.mmdb], asn_database: ../asn.mmdb }
 services:
@@ -116,11 +119,14 @@ services:
     upstream: { reuse: safe, idle_timeout: 4s, max_connection_age: off, max_requests_per_connection: 100 }
     slow_start: 0s
     preserve_host: true
+    rewrite_responses: true
+    pass_interim_responses: true
     residency: [ { countries: [DE, fr], regions: [westeurope, on-prem-fra] }, { countries: [unknown], regions: [] } ]
   quiet:
     policy: weighted
     regions: [{ region: on-prem-fra, location: { latitude: 50.1, longitude: 8.7 }, gateway: "http://Gw.svc.:8080" }]
     health_check: off
+    rewrite_responses: false
 routes:
   - { host: shop.example.net, path: /api, service: quiet }
   - service: storefront
@@ -275,6 +281,9 @@ drain_time: 5s
     };
     assert_eq!((storefront.upstream, quiet.upstream), (upstream, Upstream::default()));
     assert!(storefront.preserve_host && !quiet.preserve_host);
+    assert_eq!(settings.via.as_deref(), Some("edge-weu.1"));
+    assert!(storefront.rewrite_responses && !quiet.rewrite_responses);
+    assert!(storefront.pass_interim_responses && !quiet.pass_interim_responses);
     let france = storefront.allowed(Country::parse("FR").unwrap());
     assert_eq!(france, [0, 2].into_iter().map(portolan_core::id::Slot).collect());
     assert!(storefront.allowed(Country::UNKNOWN).is_empty());

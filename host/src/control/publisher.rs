@@ -11,7 +11,7 @@ use crate::dns::Resolver;
 use crate::geo::Geo;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
-use crate::upstream::{GatewayTarget, SharedBudget};
+use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::{GatewayKey, OpenListeners, Vitals};
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
@@ -49,6 +49,9 @@ pub struct Publisher {
     open_listeners: OpenListeners,
     /// Those that reloads removed and that are open still.
     removed_listeners: Arc<[Listener]>,
+    via: Arc<Via>,
+    /// What this instance is called where the configuration gives no name.
+    random_via: Arc<Via>,
 }
 
 /// The part of a service that changes only with the configuration.
@@ -89,10 +92,13 @@ impl Publisher {
         };
         let joined = registry.join(&loaded.settings.routing);
         let (watched, _) = watch::channel(watched(&loaded, &joined));
+        let random_via = Arc::new(Via::random());
         let mut publisher = Self {
             health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
             charts: charts(&loaded),
             generation: Generation::default(),
+            via: via(&loaded, &random_via),
+            random_via,
             loaded,
             overrides,
             joined,
@@ -162,6 +168,7 @@ impl Publisher {
         self.joined = self.registry.join(&loaded.settings.routing);
         self.charts = charts;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
+        self.via = via(&loaded, &self.random_via);
         self.loaded = loaded;
         self.watched.send_replace(watched(&self.loaded, &self.joined));
     }
@@ -185,6 +192,7 @@ impl Publisher {
         RoutingTable {
             generation: self.generation,
             settings: Arc::clone(&self.loaded.settings),
+            via: Arc::clone(&self.via),
             removed_listeners: Arc::clone(&self.removed_listeners),
             geo: Arc::clone(&self.loaded.geo),
             health: Arc::clone(&self.health),
@@ -293,6 +301,13 @@ fn unobserved(key: &GatewayKey, overrides: &Overrides) -> GatewayHealth {
     GatewayHealth {
         state,
         ..GatewayHealth::default()
+    }
+}
+
+fn via(loaded: &Loaded, random: &Arc<Via>) -> Arc<Via> {
+    match &loaded.settings.via {
+        Some(pseudonym) => Arc::new(Via::new(pseudonym)),
+        None => Arc::clone(random),
     }
 }
 

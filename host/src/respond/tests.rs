@@ -8,23 +8,27 @@ fn gave_up(reason: GaveUp, last: Option<Outcome>) -> RequestError {
 }
 
 #[test]
-fn errors_that_pass_have_a_retry_after() {
-    for (error, status) in [
-        (RequestError::NoRegion(Exclusion::Unhealthy), 503),
-        (RequestError::NoRegion(Exclusion::Full), 503),
-        (gave_up(GaveUp::Unresponsive, Some(Outcome::TimedOut)), 503),
-        (gave_up(GaveUp::NoneLeft, Some(Outcome::NotSent)), 503),
-        (gave_up(GaveUp::NoneLeft, Some(Outcome::Broken)), 502),
-        (gave_up(GaveUp::NotRepeatable, Some(Outcome::TimedOut)), 504),
-        (gave_up(GaveUp::Deadline, Some(Outcome::Broken)), 504),
+fn errors_that_may_be_over_in_a_moment_have_a_retry_after() {
+    for (error, status, helps) in [
+        (RequestError::NoRegion(Exclusion::Unhealthy), 503, true),
+        (RequestError::NoRegion(Exclusion::Full), 503, true),
+        (gave_up(GaveUp::NoneLeft, Some(Outcome::NotSent)), 503, true),
+        (gave_up(GaveUp::Unresponsive, Some(Outcome::TimedOut)), 503, true),
+        // An operator's drain lasts.
+        (RequestError::NoRegion(Exclusion::Draining), 503, false),
+        (gave_up(GaveUp::NoneLeft, Some(Outcome::Broken)), 502, false),
+        (gave_up(GaveUp::NotRepeatable, Some(Outcome::TimedOut)), 504, false),
+        (gave_up(GaveUp::Deadline, Some(Outcome::Broken)), 504, false),
+        (RequestError::Loop, 508, false),
     ] {
-        let response = error.response();
+        let response = error.response(0);
         assert_eq!(response.status(), status, "{error}");
-        assert_eq!(
-            response.headers().contains_key(header::RETRY_AFTER),
-            status == 503,
-            "{error}"
-        );
+        for (roll, seconds) in [(0, "1"), (1, "2"), (2, "3"), (u64::MAX, "1")] {
+            let response = error.response(roll);
+            let after = response.headers().get(header::RETRY_AFTER);
+            assert_eq!(after.is_some(), helps, "{error}");
+            assert!(after.is_none_or(|after| after == seconds), "{error}: {after:?}");
+        }
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store", "{error}");
         assert_ne!(error.side(), Side::Downstream, "{error}");
     }
@@ -45,12 +49,12 @@ fn an_error_of_the_client_closes_its_connection() {
             408,
         ),
     ] {
-        let response = error.response();
+        let response = error.response(0);
         assert_eq!(response.status(), status, "{error}");
         assert_eq!(response.headers()[header::CONNECTION], "close", "{error}");
         assert_eq!(error.side(), Side::Downstream, "{error}");
     }
-    let options = RequestError::NotForwarded(NotForwarded::OptionsOfOurs).response();
+    let options = RequestError::NotForwarded(NotForwarded::OptionsOfOurs).response(0);
     assert_eq!(options.status(), 200);
     assert_eq!(RequestError::NotForwarded(NotForwarded::OptionsOfOurs).reason(), None);
     assert!(options.body().is_end_stream() && !options.headers().contains_key(header::CONNECTION));

@@ -5,18 +5,33 @@
 //! arrived.
 
 use crate::arrival::{Arrival, ListenerId};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A byte stream to a client.
 pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Whether the client has closed its side, without reading anything: ready with `true` when it has, with `false` when
+    /// there are bytes to be read before that is known.
+    ///
+    /// # Errors
+    /// When the connection was reset.
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>>;
+
     /// Makes dropping the stream reset the connection, so that its client does not take the end for an orderly one.
     fn reset_when_dropped(&self);
 }
 
 impl ClientStream for TcpStream {
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut byte = [0];
+        let peeked = ready!(self.poll_peek(context, &mut ReadBuf::new(&mut byte)));
+        Poll::Ready(peeked.map(|count| count == 0))
+    }
+
     fn reset_when_dropped(&self) {
         // A socket that is gone already cannot be reset, and need not be.
         let _ = self.set_zero_linger();

@@ -6,8 +6,9 @@ use super::registry::{Activity, Entry, Exchange};
 use super::socket::Socket;
 use super::unreadable::UnreadableRequest;
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use std::cell::Cell;
@@ -21,9 +22,16 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// How long a connection that is closed before its client has sent everything is read from and ignored. Closing it at
-/// once would reset it, and the client might lose the response that it has not read yet.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a connection that is closed before its client has sent everything is read from and ignored, in all and without
+/// a byte (nginx: `lingering_time`, `lingering_timeout`). Closing it at once would reset it, and the client might lose the
+/// response that it has not read yet: some send all of an upload first.
+const LINGER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5));
+
+/// The same in all when it begins during a drain.
+const LINGER_DRAINING: Duration = Duration::from_secs(1);
+
+/// Most fields of a request's head. Most have far fewer: see `Socket::needs_room`.
+const MAX_FIELDS: usize = 256;
 
 /// The response to an HTTP/2 preface, which hyper leaves to us.
 const NO_HTTP_2: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -33,16 +41,19 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
     let Accepted { io, arrival } = accepted;
     let activity = Rc::clone(&entry.activity);
     let limits = entry.limits();
-    let socket = Socket::new(io, Rc::clone(&activity), limits.write_timeout);
+    let interim = Rc::clone(&arrival.interim);
+    let socket = Socket::new(io, Rc::clone(&activity), interim, limits.write_timeout, entry.scratch());
     // The registry's tick keeps the time; hyper's own would cost a timer per request.
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(limits.header_bytes)
         // The buffer may hold more than that at times, which is no reason to accept it.
         .max_header_size(limits.header_bytes)
+        // The socket looks for clients that have gone away: see `Socket::poll_flush`.
+        .half_close(true)
         .header_read_timeout(None);
     let ends_with_connection = Cell::new(false);
-    let service = service_fn(|request| {
+    let answer = |request: Request<Incoming>| {
         let exchange = entry.activity.begin();
         let is_http_10 = request.version() == Version::HTTP_10;
         let (entry, ends_with_connection) = (&entry, &ends_with_connection);
@@ -50,25 +61,46 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
         let response = Box::pin(Rc::clone(&handler).answer(Rc::clone(&arrival), request));
         async move {
             let mut response = unless_panicking(response).await;
-            if entry.is_draining() {
+            // HTTP/1.0 has no codings: a body of unknown length ends with the connection.
+            let ends = is_http_10 && response.body().size_hint().exact().is_none();
+            if ends || entry.is_draining() {
                 response
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            ends_with_connection.set(is_http_10 && response.body().size_hint().exact().is_none());
+            if is_http_10 && response.headers().contains_key(header::CONNECTION) {
+                // In a response of HTTP/1.1, hyper would add the keep-alive that the client asked for.
+                *response.version_mut() = Version::HTTP_10;
+            }
+            ends_with_connection.set(ends);
             Ok::<_, Infallible>(response.map(|body| Tracked {
                 body,
                 _exchange: exchange,
             }))
         }
-    });
-    let mut connection = builder.serve_connection(socket, service);
+    };
+    let mut connection = builder.serve_connection(socket, service_fn(answer));
     poll_fn(|context| {
         activity.belongs_to(context.waker());
         Poll::Ready(())
     })
     .await;
-    let ended = unless_over(&activity, &mut connection).await;
+    let ended = loop {
+        let ended = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
+            Poll::Pending if activity.is_over() => Poll::Ready(Ended::Stopped),
+            Poll::Pending if activity.takes_room() => Poll::Ready(Ended::NeedsRoom),
+            polled => polled.map(Ended::Itself),
+        });
+        match ended.await {
+            Ended::Itself(result) => break Some(result),
+            Ended::Stopped => break None,
+            Ended::NeedsRoom => {
+                let http1::Parts { io, read_buf, .. } = connection.into_parts();
+                builder.max_headers(MAX_FIELDS);
+                connection = builder.serve_connection(io.with_room(read_buf), service_fn(answer));
+            }
+        }
+    };
     let last = Last::of(ended.as_ref(), ends_with_connection.get());
     let unreadable = match &ended {
         Some(Ok(())) => None,
@@ -89,13 +121,24 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
     match last {
         Last::Close => {}
         Last::Linger => {
-            unless_over(&activity, Box::pin(linger(&mut stream, b""))).await;
+            activity.lingers();
+            unless_over(&activity, Box::pin(linger(&mut stream, b"", entry.is_draining()))).await;
         }
         Last::NoHttp2 => {
-            unless_over(&activity, Box::pin(linger(&mut stream, NO_HTTP_2))).await;
+            activity.lingers();
+            unless_over(&activity, Box::pin(linger(&mut stream, NO_HTTP_2, entry.is_draining()))).await;
         }
         Last::Reset => stream.reset_when_dropped(),
     }
+}
+
+/// How hyper ended.
+enum Ended {
+    Itself(hyper::Result<()>),
+    /// The connection is to end.
+    Stopped,
+    /// A head has more fields than there is room for.
+    NeedsRoom,
 }
 
 /// What is done last on a connection.
@@ -151,17 +194,18 @@ async fn unless_panicking<B: Default>(mut response: Pin<Box<impl Future<Output =
 }
 
 /// Writes what is left to write, then reads until the client closes and ignores what it reads, for a bounded time.
-async fn linger(stream: &mut impl ClientStream, rest: &[u8]) {
+async fn linger(stream: &mut impl ClientStream, rest: &[u8], is_draining: bool) {
+    let (total, silence) = LINGER;
     let exchange = async {
         // A client that is gone reads nothing any more.
         if !rest.is_empty() && (stream.write_all(rest).await.is_err() || stream.flush().await.is_err()) {
             return;
         }
-        let mut ignored = [0; 4096];
-        while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
+        let mut ignored = [0; 16 * 1024];
+        while let Ok(Ok(1..)) = timeout(silence, stream.read(&mut ignored)).await {}
     };
     // When the time is over, the connection is closed all the same.
-    let _ = timeout(LINGER, exchange).await;
+    let _ = timeout(if is_draining { LINGER_DRAINING } else { total }, exchange).await;
 }
 
 /// A response's body, with which its exchange ends.

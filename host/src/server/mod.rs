@@ -62,6 +62,8 @@ struct Limits {
     idle_timeout: Duration,
     /// For a client that does not read a byte of its response.
     write_timeout: Duration,
+    /// For a response to a client that has closed its side: without a byte written, it is taken to be gone.
+    half_closed_timeout: Duration,
     /// For the head of a request in bytes, at least 8192.
     header_bytes: usize,
 }
@@ -72,6 +74,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
+            half_closed_timeout: Duration::from_secs(5),
             header_bytes: 64 * 1024,
         }
     }

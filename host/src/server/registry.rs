@@ -12,6 +12,9 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// How many bytes of a head are read at a time.
+const SCRATCH: usize = 16 * 1024;
+
 /// All connections of one listener on one worker.
 #[derive(Debug)]
 pub(super) struct ConnectionRegistry {
@@ -20,6 +23,8 @@ pub(super) struct ConnectionRegistry {
     next: Cell<u64>,
     draining: Cell<bool>,
     left: Notify,
+    /// Where heads are read to, one at a time.
+    scratch: Rc<RefCell<Box<[u8]>>>,
 }
 
 /// What one connection is doing.
@@ -31,7 +36,12 @@ pub(super) struct Activity {
     waits_for: Cell<Wait>,
     /// How long it has waited for its client, to the precision of ticks.
     waited: Cell<Duration>,
+    /// How long it has been since the client closed its side, or since the last byte was written after that. `None` while the
+    /// client's side is open.
+    half_closed: Cell<Option<Duration>>,
     close_mode: Cell<CloseMode>,
+    /// Whether a head needs more room than usual.
+    wants_room: Cell<bool>,
     task: RefCell<Option<Waker>>,
 }
 
@@ -44,6 +54,8 @@ enum Wait {
     Head,
     /// The next request.
     Next,
+    /// The end of the client's data, which is ignored. It has a time limit of its own.
+    End,
 }
 
 /// Whether a connection is to end.
@@ -77,6 +89,7 @@ impl ConnectionRegistry {
             next: Cell::new(0),
             draining: Cell::new(false),
             left: Notify::new(),
+            scratch: Rc::new(RefCell::new(vec![0; SCRATCH].into())),
         })
     }
 
@@ -87,7 +100,9 @@ impl ConnectionRegistry {
             exchanges: Cell::new(0),
             waits_for: Cell::new(Wait::First),
             waited: Cell::new(Duration::ZERO),
+            half_closed: Cell::new(None),
             close_mode: Cell::new(CloseMode::No),
+            wants_room: Cell::new(false),
             task: RefCell::default(),
         });
         self.connections.borrow_mut().insert(number, Rc::clone(&activity));
@@ -102,11 +117,13 @@ impl ConnectionRegistry {
     pub(super) fn tick(&self, passed: Duration) {
         for activity in self.connections.borrow().values() {
             if activity.runs_exchanges() {
+                activity.tick_half_closed(passed, self.limits.half_closed_timeout);
                 continue;
             }
             let limit = match activity.waits_for.get() {
                 Wait::First | Wait::Head => self.limits.header_timeout,
                 Wait::Next => self.limits.idle_timeout,
+                Wait::End => continue,
             };
             // The first tick may come right after the wait began, so one tick is not counted.
             if activity.waited.get() >= limit {
@@ -159,13 +176,54 @@ impl Activity {
         }
     }
 
+    /// A head needs more room than usual.
+    pub(super) fn wants_room(&self) {
+        self.wants_room.set(true);
+    }
+
+    /// Whether a head needs more room than usual. Said once.
+    pub(super) fn takes_room(&self) -> bool {
+        self.wants_room.take()
+    }
+
+    /// The client has closed its side while an exchange runs: it may only have sent its last request, or be gone.
+    pub(super) fn half_closed(&self) {
+        if self.half_closed.get().is_none() {
+            self.half_closed.set(Some(Duration::ZERO));
+        }
+    }
+
+    /// Bytes were written.
+    #[inline]
+    pub(super) fn wrote(&self) {
+        if self.half_closed.get().is_some() {
+            self.half_closed.set(Some(Duration::ZERO));
+        }
+    }
+
+    fn tick_half_closed(&self, passed: Duration, limit: Duration) {
+        let Some(waited) = self.half_closed.get() else { return };
+        if waited >= limit {
+            self.end(CloseMode::Now);
+        } else {
+            self.half_closed.set(Some(waited + passed));
+            // So that a reset is noticed.
+            self.wake();
+        }
+    }
+
+    /// The rest of what the client sends is ignored.
+    pub(super) fn lingers(&self) {
+        self.waits_for.set(Wait::End);
+    }
+
     /// A request's head is whole.
     pub(super) fn begin(self: &Rc<Self>) -> Exchange {
         self.exchanges.set(self.exchanges.get() + 1);
         Exchange(Rc::clone(self))
     }
 
-    fn runs_exchanges(&self) -> bool {
+    pub(super) fn runs_exchanges(&self) -> bool {
         self.exchanges.get() > 0
     }
 
@@ -192,6 +250,10 @@ impl Activity {
 
     fn end(&self, close_mode: CloseMode) {
         self.close_mode.set(close_mode);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
@@ -213,6 +275,11 @@ impl Entry {
     /// What the listener allows its connections.
     pub(super) fn limits(&self) -> &Limits {
         &self.registry.limits
+    }
+
+    /// Where heads are read to.
+    pub(super) fn scratch(&self) -> Rc<RefCell<Box<[u8]>>> {
+        Rc::clone(&self.registry.scratch)
     }
 
     /// Whether responses ask their clients to close.

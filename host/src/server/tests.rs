@@ -94,3 +94,41 @@ fn a_request_at_the_last_moment_is_answered() {
     assert!(late.activity.is_over());
     drop(exchange);
 }
+
+/// It may be gone, or have sent its last request: a byte that can be written shows nothing by itself, and a reset ends it.
+#[test]
+fn a_client_that_closed_its_side_has_its_answer_within_a_time() {
+    let registry = ConnectionRegistry::new(Limits {
+        half_closed_timeout: 3 * TICK,
+        ..limits()
+    });
+    let entry = registry.enter();
+    let activity = &entry.activity;
+    let exchange = activity.begin();
+    assert_eq!(ticks_until_over(&registry, || activity.is_over()), None);
+    activity.half_closed();
+    registry.tick(TICK);
+    registry.tick(TICK);
+    // What is written begins the time anew, the client's close does not.
+    activity.wrote();
+    activity.half_closed();
+    assert_eq!(ticks_until_over(&registry, || activity.is_over()), Some(4));
+    drop(exchange);
+}
+
+#[test]
+fn a_connection_that_only_ignores_its_client_yields_to_a_drain() {
+    let registry = ConnectionRegistry::new(limits());
+    let entry = registry.enter();
+    let activity = &entry.activity;
+    activity.received();
+    drop(activity.begin());
+    activity.lingers();
+    assert_eq!(
+        ticks_until_over(&registry, || activity.is_over()),
+        None,
+        "it has a limit of its own"
+    );
+    registry.end_idle();
+    assert!(activity.is_over());
+}

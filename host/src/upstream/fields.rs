@@ -7,6 +7,27 @@ pub(super) fn is_hop(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
+/// What becomes of a response's field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResponseField {
+    /// It is hop-by-hop: see [`is_hop`].
+    Hop,
+    /// It is copied, and may be rewritten when the head is whole: it may name the gateway, or announces trailers.
+    Rewritable,
+    /// It is copied.
+    Other,
+}
+
+/// What becomes of a field of a response. Names are in lower case.
+pub(super) fn of_response(name: &str) -> ResponseField {
+    match name {
+        // All of the names are compared at once: a field costs no more than it does with those of `is_hop` alone.
+        "location" | "content-location" | "refresh" | "set-cookie" | "trailer" => ResponseField::Rewritable,
+        _ if is_hop(name) => ResponseField::Hop,
+        _ => ResponseField::Other,
+    }
+}
+
 /// Whether `Connection` names no fields, as in nearly all messages.
 pub(super) fn is_usual_connection(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")

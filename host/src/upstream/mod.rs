@@ -13,6 +13,9 @@
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
 //! | `http1` | HTTP/1.1: a request written, a response read |
 //! | `fields` | hop-by-hop fields, trailers |
+//! | `rewrite` | a gateway's own name in its responses |
+//! | `interim` | where interim responses go |
+//! | `via` | requests that come back to this instance |
 
 pub mod body;
 pub mod budget;
@@ -26,18 +29,23 @@ mod http1;
 mod idle;
 mod idle_pool;
 mod in_flight;
+mod interim;
 mod link;
 mod overtaken;
 pub mod pool;
 pub mod replay;
 pub mod request;
+mod rewrite;
 pub mod target;
+mod via;
 
 pub use body::UpstreamBody;
 pub use budget::SharedBudget;
 pub use dial::Dialer;
 pub use forward::{ForwardError, Forwarded, Forwarder};
+pub use interim::InterimSink;
 pub use pool::Connections;
 pub use replay::ReplayBody;
 pub use request::{Forwarding, Outbound};
 pub use target::GatewayTarget;
+pub use via::Via;

@@ -152,7 +152,10 @@ impl Pool {
                 .on(connection)
                 .exchange(request, host, Persistence::Usual, body.reader());
             match exchange.await {
-                Ok(head) => return Ok(waiting.answered(head, terms.idle)),
+                Ok(mut head) => {
+                    target.rewrite(&mut head, request);
+                    return Ok(waiting.answered(head, terms.idle));
+                }
                 Err(error) => closed_after = self.stale(&waiting, error, body, &terms)?,
             }
         }
@@ -166,10 +169,11 @@ impl Pool {
         let exchange = waiting
             .on(connection)
             .exchange(request, host, persistence, body.reader());
-        let head = exchange.await.map_err(|error| waiting.failed(error))?;
+        let mut head = exchange.await.map_err(|error| waiting.failed(error))?;
         if let Some(age) = closed_after {
             self.vitals.keep_alive.closed(age, clock::now());
         }
+        target.rewrite(&mut head, request);
         Ok(waiting.answered(head, terms.idle))
     }
 

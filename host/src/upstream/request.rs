@@ -4,15 +4,20 @@
 //! cloned, removed or inserted in between. Hop-by-hop fields are removed, forwarding fields are added.
 
 use super::fields;
+use super::interim::InterimSink;
 use super::replay::Framing;
+use super::rewrite::Requested;
+use super::via::Via;
+use crate::arrival::Interim;
 use crate::hex;
 use crate::message;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Version};
+use http::{Method, StatusCode};
 use portolan_core::identity::ClientAddress;
 use portolan_core::route::without_final_dot;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 #[cfg(test)]
 mod tests;
@@ -34,8 +39,14 @@ pub struct Forwarding<'a> {
     pub is_trusted: bool,
     /// Which forwarding fields are passed on.
     pub policy: &'a ClientAddress,
+    /// What this instance is called in `Via`.
+    pub via: &'a Via,
     /// Random numbers for a new trace.
     pub chance: [u64; 3],
+    /// Whether a gateway's own name is replaced in its responses.
+    pub rewrites_responses: bool,
+    /// Where interim responses go. `None`: they are dropped.
+    pub interim: Option<&'a Rc<dyn InterimSink>>,
 }
 
 /// A validated request with its forwarding fields. Only the gateway's own Host is added later.
@@ -111,6 +122,38 @@ impl<'a> Outbound<'a> {
     /// Whether the client sent a host: HTTP/1.0 does not require one.
     pub(super) fn has_host(&self) -> bool {
         !self.authority.is_empty()
+    }
+
+    /// Where interim responses go.
+    pub(super) fn interim(&self) -> Option<&Rc<dyn InterimSink>> {
+        self.forwarding.interim
+    }
+
+    /// Whether a gateway's own name is replaced in its responses.
+    pub(super) fn rewrites_responses(&self) -> bool {
+        self.forwarding.rewrites_responses
+    }
+
+    /// What the client requested: as a trusted proxy says, else as the request itself does.
+    pub(super) fn requested(&self) -> Requested<'_> {
+        let Forwarding { scheme, is_trusted, .. } = self.forwarding;
+        let by_proxy = |name| self.only(name).filter(|_| is_trusted);
+        let schemes = ["http", "https"];
+        let of_proxy =
+            by_proxy(X_FORWARDED_PROTO).and_then(|it| schemes.into_iter().find(|own| it.eq_ignore_ascii_case(own)));
+        Requested {
+            scheme: of_proxy.unwrap_or(scheme),
+            authority: by_proxy(X_FORWARDED_HOST)
+                .filter(|host| message::is_authority(host))
+                .unwrap_or(&self.authority),
+        }
+    }
+
+    /// The value of a field that has one line.
+    fn only(&self, name: HeaderName) -> Option<&str> {
+        let mut values = self.request.headers.get_all(name).iter();
+        let value = values.next().filter(|_| values.next().is_none())?;
+        value.to_str().ok()
     }
 
     /// How its body is delimited.
@@ -194,12 +237,7 @@ impl<'a> Outbound<'a> {
         let before = client.forwarded_for.into_iter().chain(more).filter(|it| !it.is_empty());
         let elements = before.chain([forwarding.peer]).map(HeaderValue::as_bytes);
         to.list(b"x-forwarded-for", elements);
-        let via: &[u8] = if request.version == Version::HTTP_10 {
-            b"1.0 portolan"
-        } else {
-            b"1.1 portolan"
-        };
-        to.field(b"via", via);
+        to.field(b"via", forwarding.via.entry(request.version).as_bytes());
         if let Trace::Begun(trace) = &self.trace {
             to.field(b"traceparent", trace);
         }
@@ -298,4 +336,10 @@ fn new_trace(chance: [u64; 3]) -> [u8; 55] {
     text[19..35].copy_from_slice(&hex::number(low));
     text[36..52].copy_from_slice(&hex::number(parent));
     text
+}
+
+impl InterimSink for Interim {
+    fn pass(&self, status: StatusCode, headers: &HeaderMap) {
+        Self::pass(self, status, headers);
+    }
 }

@@ -1,8 +1,11 @@
 //! A gateway as requests use it, prepared when the routing table is built.
 
+use super::http1::{Ends, Head};
+use super::request::Outbound;
+use super::rewrite::OwnName;
 use crate::dns::{Name, Resolver};
 use crate::vitals::Vitals;
-use http::HeaderValue;
+use http::{HeaderValue, header};
 use portolan_core::config::{Gateway, GatewayHost, Service, Upstream};
 use portolan_core::endpoint::EndpointLimits;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +22,8 @@ pub struct GatewayTarget {
     pub(super) preserve_host: bool,
     /// How connections to it are used.
     pub(super) upstream: Upstream,
+    /// Its own authority, to be found in responses.
+    own_name: OwnName,
     name: Option<Arc<Name>>,
 }
 
@@ -49,6 +54,7 @@ impl GatewayTarget {
             authority: HeaderValue::try_from(gateway.address.authority()).unwrap_or(HeaderValue::from_static("")),
             preserve_host: service.preserve_host,
             upstream: service.upstream,
+            own_name: OwnName::of(&gateway.address),
             name,
         };
         target.judge_by(service);
@@ -63,6 +69,25 @@ impl GatewayTarget {
     /// Its endpoints are judged as this service says from now on.
     pub fn judge_by(&self, service: &Service) {
         self.vitals.endpoints.judge_by(EndpointLimits::of(service));
+    }
+
+    /// Rewrites the head of a response for the client.
+    #[inline]
+    pub(super) fn rewrite(&self, head: &mut Head, request: &Outbound<'_>) {
+        if head.is_rewritable {
+            self.rewrite_fields(head, request);
+        }
+    }
+
+    #[cold]
+    fn rewrite_fields(&self, head: &mut Head, request: &Outbound<'_>) {
+        // Trailers are dropped for clients that do not accept them, and there are none without chunks.
+        if !request.accepts_trailers() || head.ends != Ends::Chunked {
+            head.headers.remove(header::TRAILER);
+        }
+        if request.rewrites_responses() {
+            self.own_name.replace(&mut head.headers, request.requested());
+        }
     }
 
     /// Its name, where it has one.

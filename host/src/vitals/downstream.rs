@@ -1,15 +1,18 @@
 //! What is counted of the client side: connections by listener, and requests that were rejected.
 
+use super::log_limit::LogLimit;
 use super::{Reason, Tally};
 use crate::arrival::ListenerId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 /// Rejected requests by reason, of all listeners, since the program started.
 #[derive(Debug)]
 pub struct Rejections {
     shards: Box<[Shard]>,
+    loops: LogLimit,
 }
 
 /// One worker's counters. Aligned so that two workers do not share a cache line.
@@ -22,7 +25,14 @@ impl Rejections {
     pub fn new(workers: usize) -> Self {
         Self {
             shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
+            loops: LogLimit::new(Instant::now()),
         }
+    }
+
+    /// Whether a request that came back is to be logged now, and how many were not since the last one that was.
+    pub fn log_loop(&self, now: Instant) -> Option<u64> {
+        let before = self.totals()[Reason::Loop as usize];
+        self.loops.admit(before + 1, now)
     }
 
     /// Counts a rejected request.

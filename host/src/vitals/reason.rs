@@ -35,6 +35,8 @@ pub enum Reason {
     Connect,
     /// TRACE.
     Trace,
+    /// The request has passed this instance before.
+    Loop,
     /// No route for the host and path.
     NoRoute,
     /// Residency leaves no region.
@@ -63,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
@@ -80,6 +82,7 @@ impl Reason {
         Self::MaxForwards,
         Self::Connect,
         Self::Trace,
+        Self::Loop,
         Self::NoRoute,
         Self::Residency,
         Self::Draining,
@@ -113,6 +116,7 @@ impl Reason {
             Self::MaxForwards => "max_forwards",
             Self::Connect => "connect",
             Self::Trace => "trace",
+            Self::Loop => "loop",
             Self::NoRoute => "no_route",
             Self::Residency => "residency",
             Self::Draining => "draining",

@@ -112,3 +112,24 @@ fn the_access_log_is_reopened_and_other_user_signals_are_harmless() {
     serving.until_logged("SIGUSR2");
     assert_eq!(get(addresses.proxy, "/third").0, 200);
 }
+
+/// The program itself is the gateway.
+#[test]
+fn a_loop_is_logged() {
+    let proxy = free();
+    let text = format!(
+        "listeners: [{{ address: \"{proxy}\" }}]\nadmin: {{ address: \"127.0.0.1:0\" }}\naccess_log: off\nvia: edge\n{QUICK}\
+         services:\n  shop:\n    regions: [{{ region: westeurope, gateway: \"http://{proxy}\" }}]\n    health_check: off\n\
+         routes: [{{ service: shop }}]\n"
+    );
+    let folder = folder(&text);
+    let mut serving = Serving::start(folder.path());
+    serving.until_serving();
+    assert_eq!(get(proxy, "/a").0, 508);
+    let line: serde_json::Value = serde_json::from_str(&serving.until_logged("loop:")).expect("JSON");
+    assert_eq!(
+        (&line["level"], &line["service"], &line["path"], &line["via"]),
+        (&"ERROR".into(), &"shop".into(), &"/a".into(), &"edge".into()),
+        "{line}"
+    );
+}

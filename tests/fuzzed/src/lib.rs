@@ -18,6 +18,7 @@ mod host {
 #[path = "../../../host/src/upstream"]
 mod upstream {
     mod fields;
+    mod interim;
     mod http1 {
         pub(super) mod chunks;
         pub(super) mod response;

@@ -11,7 +11,7 @@ async fn malformed_answers_become_502() {
         "HTTP/1.1 200 OK\r\na: {}\r\ncontent-length: 0\r\n\r\n",
         "b".repeat(70_000)
     );
-    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(200));
+    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(300));
     let interim = format!("{}{OK}", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40));
     let with = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n0\r\n\r\n");
     let cases: &[(&str, String)] = &[
@@ -76,10 +76,6 @@ async fn malformed_answers_become_502() {
         (
             "a status below 100",
             "HTTP/1.1 099 Odd\r\ncontent-length: 0\r\n\r\n".into(),
-        ),
-        (
-            "a status above 599",
-            "HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n".into(),
         ),
         ("an empty line before", format!("\r\n{OK}")),
         ("a head too large", large),
@@ -260,18 +256,61 @@ fn answers_without_content_end_with_their_heads() {
     }
 }
 
+/// The length of a 304 is that of a 200, and optional (RFC 9110, section 8.6). undici 7 fails on a 304 that has one.
 #[test]
-fn a_not_modified_answer_with_a_length_has_no_content() {
+fn a_not_modified_answer_has_neither_content_nor_length() {
     let scene = Scene::new();
-    let mut client = scene.client();
-    scene
-        .gateway
-        .says("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n");
-    client.write(GET);
-    assert_eq!(client.response("GET").expect("an answer").status(), 304);
-    scene.gateway.says(OK);
-    client.write(GET);
-    assert_eq!(client.response("GET").expect("an answer").body, b"ok");
+    for method in ["GET", "HEAD"] {
+        for length in ["0", "5"] {
+            let mut client = scene.client();
+            scene.gateway.says(format!(
+                "HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\ncontent-length: {length}\r\n\r\n"
+            ));
+            client.write(format!(
+                "{method} / HTTP/1.1\r\nhost: a\r\nif-none-match: \"a\"\r\n\r\n"
+            ));
+            let shown = client.response(method).expect("an answer");
+            assert_eq!((shown.status(), shown.field("etag")), (304, Some("\"a\"")));
+            assert_eq!(shown.field("content-length"), None, "{method}: {}", shown.head);
+            assert_eq!(shown.field("transfer-encoding"), None, "{method}: {}", shown.head);
+            scene.gateway.says(OK);
+            client.write(GET);
+            assert_eq!(client.response("GET").expect("an answer").body, b"ok");
+        }
+    }
+}
+
+#[test]
+fn a_reason_passes_as_the_gateway_gave_it() {
+    let scene = Scene::new();
+    for (line, shown) in [
+        ("404 No Such Order", "404 No Such Order"),
+        ("520 Origin Said So", "520 Origin Said So"),
+        ("520 ", "520 "),
+        ("520", "520 "),
+        ("999 Request Denied", "999 Request Denied"),
+        ("600 Odd", "600 Odd"),
+        ("200 Fine", "200 Fine"),
+        ("200", "200 OK"),
+        ("503 Back At Noon", "503 Back At Noon"),
+    ] {
+        for version in ["1.1", "1.0"] {
+            scene
+                .gateway
+                .says(format!("HTTP/1.1 {line}\r\ncontent-length: 2\r\n\r\nok"));
+            let answer = scene.ask(format!("GET / HTTP/{version}\r\nhost: a\r\n\r\n"));
+            assert_eq!(answer.line(), format!("HTTP/{version} {shown}"));
+            assert_eq!(answer.body, b"ok");
+        }
+    }
+}
+
+#[test]
+fn as_many_fields_pass_as_gateways_send() {
+    let scene = Scene::new();
+    let cookies: String = (0..255).map(|n| format!("set-cookie: c{n}={n}\r\n")).collect();
+    let shown = scene.answer(format!("HTTP/1.1 200 OK\r\n{cookies}content-length: 0\r\n\r\n"));
+    assert_eq!((shown.status(), shown.fields("set-cookie").count()), (200, 255));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::super::dial::{Connect, Connecting, Dialer, Transport};
 use super::super::request::Forwarding;
 use super::*;
 use crate::dns::Resolver;
+use crate::upstream::via::Via;
 use crate::vitals::{GatewayKey, UpstreamError, Vitals};
 use http::header::HeaderValue;
 use http::{Method, Request};
@@ -121,12 +122,16 @@ impl Scene {
         let parts = request.expect("a request").into_parts().0;
         let peer = HeaderValue::from_static("192.0.2.1");
         let policy = ClientAddress::default();
+        let via = Via::new("edge");
         let forwarding = Forwarding {
             peer: &peer,
             scheme: "http",
             is_trusted: false,
             policy: &policy,
+            via: &via,
             chance: [1; 3],
+            rewrites_responses: true,
+            interim: None,
         };
         let body = ReplayBody::Empty;
         let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));

@@ -6,7 +6,7 @@
 use super::chunks::{Chunks, Piece};
 use super::encode::Persistence;
 use super::error::ExchangeError;
-use super::response::{self, Ends, Head, Malformed};
+use super::response::{self, Ends, Head, Interims, Malformed};
 use super::upload::Upload;
 use crate::upstream::dial::Transport;
 use crate::upstream::link::Link;
@@ -36,8 +36,8 @@ pub(in crate::upstream) struct Connection {
     read: BytesMut,
     /// How much is read at a time.
     read_size: usize,
-    /// How many interim responses came before the response.
-    interim: u8,
+    /// The interim responses before the response.
+    interim: Interims,
     body: Remaining,
     keeps_open: bool,
     /// What it is apart from its protocol.
@@ -71,7 +71,7 @@ impl Connection {
             upload: Upload::default(),
             read: BytesMut::with_capacity(READ_BYTES.0),
             read_size: READ_BYTES.0,
-            interim: 0,
+            interim: Interims::default(),
             body: Remaining::Length(0),
             keeps_open: true,
             link,
@@ -143,7 +143,7 @@ impl Connection {
         body: RequestBody,
     ) -> Result<Head, ExchangeError> {
         self.upload.begin(request, host, persistence, body);
-        self.interim = 0;
+        self.interim = Interims::new(request.interim());
         let head = poll_fn(|context| self.poll_head(request.method(), context)).await?;
         self.keeps_open = head.keeps_open;
         self.body = match head.ends {

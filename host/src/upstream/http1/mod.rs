@@ -19,4 +19,4 @@ mod upload;
 pub(super) use connection::{Connection, Idle};
 pub(super) use encode::Persistence;
 pub(super) use error::ExchangeError;
-pub(super) use response::Head;
+pub(super) use response::{Ends, Head};

@@ -3,14 +3,17 @@
 //! Its framing must be unambiguous (RFC 9112, section 6.3): a head that another recipient might frame differently is
 //! malformed.
 
-use crate::upstream::fields;
+use crate::upstream::fields::{self, ResponseField};
+use crate::upstream::interim::InterimSink;
 use arrayvec::ArrayVec;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use httparse::Status;
+use hyper::ext::ReasonPhrase;
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -18,7 +21,7 @@ use thiserror::Error;
 mod tests;
 
 /// Most fields of a head.
-const MAX_FIELDS: usize = 128;
+const MAX_FIELDS: usize = 256;
 
 /// Most interim responses before the final one.
 const MAX_INTERIM: u8 = 16;
@@ -26,10 +29,29 @@ const MAX_INTERIM: u8 = 16;
 /// Most bytes of a head.
 const MAX_HEAD: usize = u16::MAX as usize;
 
+/// The interim responses of an exchange: how many there were, and where they go.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Interims {
+    count: u8,
+    /// `None` where they are dropped. Gone when the exchange has a response: the connection may outlive it.
+    to: Option<Weak<dyn InterimSink>>,
+}
+
+impl Interims {
+    pub(in crate::upstream) fn new(to: Option<&Rc<dyn InterimSink>>) -> Self {
+        Self {
+            count: 0,
+            to: to.map(Rc::downgrade),
+        }
+    }
+}
+
 /// A response's head, ready for the client.
 #[derive(Debug)]
 pub(in crate::upstream) struct Head {
     pub(in crate::upstream) status: StatusCode,
+    /// The reason phrase, where it is not the usual one.
+    pub(in crate::upstream) reason: Option<ReasonPhrase>,
     pub(in crate::upstream) headers: HeaderMap,
     pub(in crate::upstream) ends: Ends,
     /// Whether the gateway keeps the connection open afterwards.
@@ -38,6 +60,8 @@ pub(in crate::upstream) struct Head {
     pub(in crate::upstream) is_bodiless: bool,
     /// How long the gateway keeps an idle connection open, if it says so.
     pub(in crate::upstream) idle_timeout: Option<Duration>,
+    /// Whether it has fields that may have to be rewritten: see [`fields::of_response`].
+    pub(in crate::upstream) is_rewritable: bool,
 }
 
 /// How the body of a response is delimited.
@@ -80,12 +104,12 @@ impl Malformed {
     }
 }
 
-/// The next head in what was read, if it is all there. It answers a request of this method, before which so many interim
-/// responses came.
+/// The next head in what was read, if it is all there. It answers a request of this method. Interim responses before it are
+/// counted, and passed on or dropped.
 pub(in crate::upstream) fn parse(
     read: &mut BytesMut,
     method: &Method,
-    interim: &mut u8,
+    interim: &mut Interims,
 ) -> Result<Option<Head>, Malformed> {
     loop {
         match read.first() {
@@ -115,14 +139,25 @@ pub(in crate::upstream) fn parse(
         }
         match code {
             101 => return Err(Malformed::Switching),
-            // The proxy consumes interim responses (RFC 9110, section 15.2).
-            100..=199 if *interim == MAX_INTERIM => return Err(Malformed::Interim),
+            100..=199 if interim.count == MAX_INTERIM => return Err(Malformed::Interim),
+            // Some clients take one for the response (RFC 9110, section 15.2). 100 is for the proxy itself, which expects none.
             100..=199 => {
-                *interim += 1;
-                read.advance(length);
+                interim.count += 1;
+                match interim.to.as_ref().and_then(Weak::upgrade).filter(|_| code != 100) {
+                    None => read.advance(length),
+                    Some(to) => {
+                        let mut places = ArrayVec::<Place, MAX_FIELDS>::new();
+                        places.extend(response.headers.iter().map(|field| Place::of(field, read)));
+                        let status = StatusCode::from_u16(code).map_err(|_| httparse::Error::Status)?;
+                        let head = read.split_to(length).freeze();
+                        let mut head = head_of(status, version, &head, &places, method)?;
+                        head.headers.remove(header::CONTENT_LENGTH);
+                        to.pass(status, &head.headers);
+                    }
+                }
             }
-            // Other numbers are invalid (RFC 9110, section 15).
-            ..100 | 600.. => return Err(Malformed::Syntax(httparse::Error::Status)),
+            // Those above 599 are invalid (RFC 9110, section 15), and in use: clients take them for 5xx.
+            ..100 | 1000.. => return Err(Malformed::Syntax(httparse::Error::Status)),
             _ => {
                 let mut places = ArrayVec::<Place, MAX_FIELDS>::new();
                 places.extend(response.headers.iter().map(|field| Place::of(field, read)));
@@ -173,6 +208,7 @@ fn head_of(
     let mut framing = Framing::default();
     let mut idle_timeout = None;
     let mut connection = ArrayVec::<&[u8], MAX_FIELDS>::new();
+    let mut is_rewritable = false;
     for &Place { name, value } in places {
         let name = HeaderName::from_bytes(&head[range(name)]).map_err(|_| httparse::Error::HeaderName)?;
         let text = &head[range(value)];
@@ -183,10 +219,18 @@ fn head_of(
         } else if name == header::CONTENT_LENGTH {
             let number = framing.length(text)?;
             headers.insert(name, number.map_or_else(|| shared(value), Ok)?);
-        } else if !fields::is_hop(name.as_str()) {
+        } else {
+            match fields::of_response(name.as_str()) {
+                ResponseField::Hop => {
+                    if name.as_str() == "keep-alive" {
+                        idle_timeout = idle_timeout.or_else(|| announced(text));
+                    }
+                    continue;
+                }
+                ResponseField::Rewritable => is_rewritable = true,
+                ResponseField::Other => {}
+            }
             headers.append(name, shared(value)?);
-        } else if name.as_str() == "keep-alive" {
-            idle_timeout = idle_timeout.or_else(|| announced(text));
         }
     }
     let keeps_open = end_named(&mut headers, &connection, version);
@@ -198,16 +242,19 @@ fn head_of(
     };
     // A body where none may be (RFC 9112, section 6.3): what follows on this connection might be part of it.
     let is_odd = status == StatusCode::NO_CONTENT && framing.has_body();
-    if status == StatusCode::NO_CONTENT {
+    // Optional in a 304 (RFC 9110, section 8.6), and some clients wait for such a body or fail (undici 7).
+    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         headers.remove(header::CONTENT_LENGTH);
     }
     Ok(Head {
         status,
+        reason: unusual_reason(status, head),
         headers,
         ends,
         keeps_open: keeps_open && !is_odd && ends != Ends::Closed,
         is_bodiless: has_none,
         idle_timeout,
+        is_rewritable,
     })
 }
 
@@ -219,6 +266,35 @@ fn announced(value: &[u8]) -> Option<Duration> {
     })?;
     let seconds: u32 = std::str::from_utf8(seconds).ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds.into()))
+}
+
+/// The reason phrase of a head, where the status has another one or none. An empty one counts as the usual one.
+fn unusual_reason(status: StatusCode, head: &Bytes) -> Option<ReasonPhrase> {
+    // `HTTP/1.1 200`, whose parser allows nothing else before it.
+    let behind = &head["HTTP/1.1 200".len()..];
+    let usual = status.canonical_reason();
+    let is_usual = |usual: &str| {
+        let phrase = behind
+            .strip_prefix(b" ")
+            .and_then(|it| it.strip_prefix(usual.as_bytes()));
+        phrase.is_some_and(|rest| rest.starts_with(b"\r"))
+    };
+    if usual.is_some_and(is_usual) {
+        None
+    } else {
+        written_reason(head, usual.is_some())
+    }
+}
+
+#[cold]
+fn written_reason(head: &Bytes, has_usual: bool) -> Option<ReasonPhrase> {
+    let end = head.iter().position(|byte| *byte == b'\r')?;
+    let phrase = head.slice(end.min("HTTP/1.1 200 ".len())..end);
+    if phrase.is_empty() && has_usual {
+        return None;
+    }
+    // The parser has checked its bytes.
+    ReasonPhrase::try_from(phrase).ok()
 }
 
 /// The framing fields of a head.

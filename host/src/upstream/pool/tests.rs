@@ -5,6 +5,7 @@ use super::super::overtaken::Endpoints;
 use super::super::request::{Forwarding, Outbound};
 use super::*;
 use crate::dns::Resolver;
+use crate::upstream::via::Via;
 use crate::vitals::GatewayKey;
 use http::header::HeaderValue;
 use http::{Method, Request};
@@ -174,12 +175,16 @@ impl Scene {
             .body(());
         let parts = parts.expect("a request").into_parts().0;
         let (peer, policy) = (HeaderValue::from_static("192.0.2.1"), ClientAddress::default());
+        let via = Via::new("edge");
         let forwarding = Forwarding {
             peer: &peer,
             scheme: "http",
             is_trusted: false,
             policy: &policy,
+            via: &via,
             chance: [1; 3],
+            rewrites_responses: true,
+            interim: None,
         };
         let body = ReplayBody::Empty;
         let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));

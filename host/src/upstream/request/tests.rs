@@ -3,11 +3,13 @@
 use super::*;
 use crate::upstream::http1::Persistence;
 use crate::upstream::http1::encode;
-use http::Request;
+use http::{Request, Version};
 use portolan_core::identity::ClientHeader;
 use std::sync::LazyLock;
 
 static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
+
+static VIA: LazyLock<Via> = LazyLock::new(|| Via::new("edge"));
 
 static POLICY: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress {
     header: ClientHeader::XForwardedFor,
@@ -20,7 +22,10 @@ fn untrusted() -> Forwarding<'static> {
         scheme: "http",
         is_trusted: false,
         policy: &POLICY,
+        via: &VIA,
         chance: [0x0123_4567_89ab_cdef, 2, 4],
+        rewrites_responses: true,
+        interim: None,
     }
 }
 
@@ -84,7 +89,7 @@ fn a_request_goes_on_with_what_a_gateway_needs_to_know() {
             "x-forwarded-host: shop.example",
             "x-forwarded-proto: http",
             "x-forwarded-for: 192.0.2.7",
-            "via: 1.1 portolan",
+            "via: 1.1 edge",
             BEGUN,
         ]
     );
@@ -280,7 +285,7 @@ fn via_lists_every_hop() {
     parts.version = Version::HTTP_10;
     let lines = written(&parts, &untrusted(), Framing::None, None);
     assert_has(&lines, "via: 1.0 before");
-    assert_has(&lines, "via: 1.0 portolan");
+    assert_has(&lines, "via: 1.0 edge");
     assert!(lines[0].ends_with("HTTP/1.1"), "we speak 1.1 ourselves");
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::upstream::replay::Framing;
 use crate::upstream::request::Forwarding;
+use crate::upstream::via::Via;
 use crate::vitals::{GatewayKey, Vitals};
 use http::Request;
 use portolan_core::config::{GatewayAddress, GatewayHost, Upstream};
@@ -59,12 +60,16 @@ async fn an_idle_connection_keeps_little_memory() {
     let parts = request.expect("a request").into_parts().0;
     let peer = HeaderValue::from_static("192.0.2.1");
     let policy = ClientAddress::default();
+    let via = Via::new("edge");
     let forwarding = Forwarding {
         peer: &peer,
         scheme: "http",
         is_trusted: false,
         policy: &policy,
+        via: &via,
         chance: [1; 3],
+        rewrites_responses: true,
+        interim: None,
     };
     let outbound = Outbound::new(&parts, "a", forwarding, Framing::None);
     let answer = async {

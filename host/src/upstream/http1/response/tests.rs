@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn parse_all(text: &str, method: &Method) -> Result<Option<Head>, Malformed> {
-    parse(&mut BytesMut::from(text), method, &mut 0)
+    parse(&mut BytesMut::from(text), method, &mut Interims::default())
 }
 
 #[track_caller]
@@ -34,6 +34,27 @@ fn a_response_keeps_what_is_for_the_client() {
     assert_eq!(names(&head), ["content-length", "server", "set-cookie"]);
     assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
     assert_eq!((head.ends, head.keeps_open), (Ends::Length(5), true));
+}
+
+#[test]
+fn a_reason_is_kept_where_it_is_not_the_usual_one() {
+    for (line, reason) in [
+        ("HTTP/1.1 200 OK", None),
+        ("HTTP/1.1 200 ", None),
+        ("HTTP/1.1 200", None),
+        ("HTTP/1.0 404 Not Found", None),
+        ("HTTP/1.1 404 No Such Order", Some("No Such Order")),
+        ("HTTP/1.1 404 Not Found!", Some("Not Found!")),
+        ("HTTP/1.1 404 not found", Some("not found")),
+        ("HTTP/1.1 520 Origin Said So", Some("Origin Said So")),
+        ("HTTP/1.1 520 ", Some("")),
+        ("HTTP/1.1 520", Some("")),
+        ("HTTP/1.1 999 \u{e4}\t\u{f6}", Some("\u{e4}\t\u{f6}")),
+    ] {
+        let head = head(&format!("{line}\r\nContent-Length: 0\r\n\r\n"));
+        let kept = head.reason.as_ref().map(|it| String::from_utf8_lossy(it.as_bytes()));
+        assert_eq!(kept.as_deref(), reason, "{line}");
+    }
 }
 
 #[test]
@@ -121,8 +142,7 @@ fn what_is_no_http_is_no_response() {
         "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: nul\0\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
-        "HTTP/1.1 600 Unheard Of\r\n\r\n",
-        "HTTP/1.1 999 Unheard Of\r\n\r\n",
+        "HTTP/1.1 1000 Unheard Of\r\n\r\n",
         "HTTP/1.1 200OK\r\n\r\n",
         "HTTP/1.1  200 OK\r\n\r\n",
         " HTTP/1.1 200 OK\r\n\r\n",
@@ -186,6 +206,30 @@ fn interim_responses_are_passed_over() {
 }
 
 #[test]
+fn interim_responses_pass_while_their_exchange_lives() {
+    let queue = Rc::new(crate::arrival::InterimQueue::default());
+    let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nConnection: y\r\nY: 1\r\nContent-Length: 0\r\n\r\n\
+                HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let interim: Rc<dyn InterimSink> = crate::arrival::Interim::new(&queue);
+    let mut interims = Interims::new(Some(&interim));
+    let mut read = BytesMut::from(text);
+    parse(&mut read, &Method::GET, &mut interims)
+        .expect("sound")
+        .expect("whole");
+    let passed = queue.take();
+    assert_eq!(
+        passed.escape_ascii().to_string(),
+        r"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+    );
+    drop(interim);
+    let mut read = BytesMut::from(text);
+    parse(&mut read, &Method::GET, &mut interims)
+        .expect("sound")
+        .expect("whole");
+    assert!(queue.is_empty(), "it would answer another request");
+}
+
+#[test]
 fn a_head_has_limits() {
     let many = "a: b\r\n".repeat(MAX_FIELDS + 1);
     assert_malformed(&format!("HTTP/1.1 200 OK\r\n{many}\r\n"));
@@ -197,7 +241,9 @@ fn a_head_has_limits() {
 #[test]
 fn what_follows_the_head_stays() {
     let mut read = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    parse(&mut read, &Method::GET, &mut 0).expect("sound").expect("whole");
+    parse(&mut read, &Method::GET, &mut Interims::default())
+        .expect("sound")
+        .expect("whole");
     assert_eq!(&*read, b"hello");
 }
 
@@ -209,12 +255,12 @@ proptest! {
         let cut = cut.min(text.len());
         let whole = text.find("\r\n\r\n").expect("an end") + 4;
         let mut read = BytesMut::from(&text[..cut]);
-        let first = parse(&mut read, &Method::GET, &mut 0).expect("sound");
+        let first = parse(&mut read, &Method::GET, &mut Interims::default()).expect("sound");
         prop_assert_eq!(first.is_some(), cut >= whole);
         read.extend_from_slice(&text.as_bytes()[cut..]);
         let head = match first {
             Some(head) => head,
-            None => parse(&mut read, &Method::GET, &mut 0).expect("sound").expect("whole"),
+            None => parse(&mut read, &Method::GET, &mut Interims::default()).expect("sound").expect("whole"),
         };
         prop_assert_eq!(names(&head), ["a", "server"]);
         prop_assert_eq!(&*read, b"5\r\nhello");
@@ -225,6 +271,6 @@ proptest! {
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
         let mut read = BytesMut::from(&text[..start.min(text.len())]);
         read.extend_from_slice(&bytes);
-        let _ = parse(&mut read, &Method::GET, &mut 0);
+        let _ = parse(&mut read, &Method::GET, &mut Interims::default());
     }
 }
