@@ -269,7 +269,7 @@ impl Registry {
                 let vitals = before
                     .map(|target| Arc::clone(&target.vitals))
                     .unwrap_or_else(|| Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm))));
-                Arc::new(GatewayTarget::new(gateway, service, vitals, &self.resolver))
+                GatewayTarget::new(gateway, service, vitals, &self.resolver)
             }
         }
     }

@@ -16,6 +16,7 @@ use super::target::GatewayTarget;
 use arrayvec::ArrayVec;
 use http::Response;
 use portolan_core::config::{Retry, Timeouts};
+use portolan_core::endpoint::EndpointFailure;
 use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, GaveUp, Hedge, Outcome, Verdict, is_idempotent};
@@ -280,6 +281,9 @@ where
         if evidence.is_failure() && is_of_gateway && !self.is_removed(course, slot) {
             self.observe(slot, evidence);
         }
+        if let Err(AttemptError::TimedOut) = ended {
+            self.timed_out(course, slot);
+        }
         course.record(slot, evidence);
         outcome
     }
@@ -292,6 +296,14 @@ where
         target
             .zip(endpoint)
             .is_some_and(|(target, endpoint)| !target.vitals.endpoints.has(endpoint))
+    }
+
+    /// The endpoint of the last attempt in a region did not answer in time.
+    fn timed_out(&self, course: &Course<'_>, slot: Slot) {
+        if let Some((target, endpoint)) = (self.target)(slot).zip(course.endpoints.last(slot)) {
+            let endpoints = &target.vitals.endpoints;
+            endpoints.failed(endpoint, EndpointFailure::Exchange, clock::now());
+        }
     }
 
     /// Counts an observation of a gateway.

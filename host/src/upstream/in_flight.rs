@@ -62,7 +62,7 @@ impl InFlight {
     /// An exchange with an endpoint failed.
     pub(super) fn failed(&self, endpoint: &Endpoint) {
         let endpoints = &self.0.vitals.endpoints;
-        endpoints.failed(endpoint, EndpointFailure::Exchange, clock::now());
+        endpoints.failed(endpoint.id(), EndpointFailure::Exchange, clock::now());
     }
 
     /// An exchange with an endpoint that was failing succeeded.

@@ -141,13 +141,15 @@ impl Pool {
         let in_flight = self.enter();
         // A request without Host gets the gateway's own.
         let host = (!target.preserve_host || !request.has_host()).then_some(&target.authority);
-        if !terms.may_repeat {
+        // One of which the beginning may be lost cannot be repeated either.
+        let may_repeat = terms.may_repeat && body.stays_replayable();
+        if !may_repeat {
             // Process closed connections first: whether a request on one of those arrived would be unknown.
             tokio::task::yield_now().await;
         }
         let mut waiting = Waiting::new(in_flight, request.method(), terms.began, terms.overtaken);
         let mut closed_after = None;
-        if let Some(connection) = self.idle.take(terms.may_repeat, &self.vitals.keep_alive, terms.began) {
+        if let Some(connection) = self.idle.take(may_repeat, &self.vitals.keep_alive, terms.began) {
             let exchange = waiting
                 .on(connection)
                 .exchange(request, host, Persistence::Usual, body.reader());
@@ -226,7 +228,7 @@ impl Pool {
             let addresses: Vec<_> = candidates.iter().map(|endpoint| endpoint.address()).collect();
             let dialed = self.dialer.dial_any(&addresses, limit).await;
             let now = clock::now();
-            let failed = |endpoint: &Endpoint| endpoints.failed(endpoint, EndpointFailure::Connect, now);
+            let failed = |endpoint: &Endpoint| endpoints.failed(endpoint.id(), EndpointFailure::Connect, now);
             match dialed {
                 Ok(dialed) => {
                     dialed.failed.iter().for_each(|index| failed(&candidates[*index]));

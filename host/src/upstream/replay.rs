@@ -154,6 +154,14 @@ impl ReplayBody {
         }
     }
 
+    /// Whether it can still be sent from its beginning when all of it has been sent.
+    pub(super) fn stays_replayable(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(tape) => tape.borrow().stays_kept(),
+        }
+    }
+
     /// Whether all of it has been received and kept, so that two attempts may send it at once.
     pub fn is_complete(&self) -> bool {
         match self {
@@ -224,6 +232,11 @@ impl Tape {
                 Poll::Ready(None)
             }
         }
+    }
+
+    fn stays_kept(&self) -> bool {
+        let fits = || self.length.is_some_and(|length| length <= self.max_bytes as u64);
+        self.is_kept && (self.ended || fits())
     }
 
     fn keep(&mut self, frame: &Frame<Bytes>) {

@@ -29,26 +29,12 @@ pub struct GatewayTarget {
 
 impl GatewayTarget {
     /// Prepares a gateway of a service. Resolving its name starts.
-    pub fn new(gateway: &Gateway, service: &Service, vitals: Arc<Vitals>, resolver: &Resolver) -> Self {
-        let port = gateway.address.port;
+    pub fn new(gateway: &Gateway, service: &Service, vitals: Arc<Vitals>, resolver: &Resolver) -> Arc<Self> {
         let name = match &gateway.address.host {
-            GatewayHost::Ip(address) => {
-                vitals.endpoints.set(&[SocketAddr::new(*address, port)]);
-                None
-            }
-            GatewayHost::Name(name) => {
-                let name = resolver.watch(name);
-                let observer = Arc::downgrade(&vitals);
-                name.observe(move |addresses: &[IpAddr]| {
-                    let Some(vitals) = observer.upgrade() else { return false };
-                    let addresses = addresses.iter().map(|address| SocketAddr::new(*address, port));
-                    vitals.endpoints.set(&addresses.collect::<Vec<_>>());
-                    true
-                });
-                Some(name)
-            }
+            GatewayHost::Ip(_) => None,
+            GatewayHost::Name(name) => Some(resolver.watch(name)),
         };
-        let target = Self {
+        let target = Arc::new(Self {
             vitals,
             // A name that is not a valid header value does not resolve either.
             authority: HeaderValue::try_from(gateway.address.authority()).unwrap_or(HeaderValue::from_static("")),
@@ -56,9 +42,31 @@ impl GatewayTarget {
             upstream: service.upstream,
             own_name: OwnName::of(&gateway.address),
             name,
-        };
+        });
         target.judge_by(service);
+        match &gateway.address.host {
+            GatewayHost::Ip(address) => target.has(&[*address]),
+            GatewayHost::Name(_) => target.follow(),
+        }
         target
+    }
+
+    /// It has the addresses of its name, now and whenever they change, as long as it is used.
+    fn follow(self: &Arc<Self>) {
+        if let Some(name) = &self.name {
+            let follower = Arc::downgrade(self);
+            name.observe(move |addresses| {
+                let target = follower.upgrade();
+                target.inspect(|target| target.has(addresses)).is_some()
+            });
+        }
+    }
+
+    /// It has these addresses.
+    fn has(&self, addresses: &[IpAddr]) {
+        let port = self.vitals.key.address.port;
+        let addresses = addresses.iter().map(|address| SocketAddr::new(*address, port));
+        self.vitals.endpoints.set(&addresses.collect::<Vec<_>>());
     }
 
     /// Whether it is what [`new`](Self::new) would make of this service, but for what its endpoints are judged by.

@@ -197,15 +197,16 @@ impl Endpoints {
     }
 
     /// A connection or an exchange failed. Shows nothing of an address that the gateway does not have any more.
-    pub fn failed(&self, endpoint: &Endpoint, failure: EndpointFailure, now: Instant) {
+    pub fn failed(&self, endpoint: EndpointId, failure: EndpointFailure, now: Instant) {
         let mut members = self.members();
         let Some(limits) = members.limits else { return };
         let is_alone = members.all.len() < 2;
-        let Some(member) = members.of(endpoint.id).filter(|_| !is_alone) else {
+        let Some(member) = members.of(endpoint).filter(|_| !is_alone) else {
             return;
         };
         let is_ejected = member.health.failed(failure, &limits, now);
         member.endpoint.is_failing.store(member.health.is_failing(), Relaxed);
+        let address = member.endpoint.address;
         if is_ejected {
             self.ejections.fetch_add(1, Relaxed);
             let GatewayKey { service, region, .. } = &self.key;
@@ -213,7 +214,7 @@ impl Endpoints {
                 EndpointFailure::Connect => "failed to connect",
                 EndpointFailure::Exchange => "consecutive failures",
             };
-            tracing::info!(%service, %region, endpoint = %endpoint.address, cause, "an endpoint is ejected");
+            tracing::info!(%service, %region, endpoint = %address, cause, "an endpoint is ejected");
             members.settle();
         }
     }

@@ -193,7 +193,7 @@ fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
     };
     let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
     let service = Service::new(ServiceParts::new("shop", vec![gateway.clone()])).expect("a service");
-    Arc::new(GatewayTarget::new(&gateway, &service, vitals, resolver))
+    GatewayTarget::new(&gateway, &service, vitals, resolver)
 }
 
 /// Runs a test on a worker's kind of runtime.

@@ -160,7 +160,7 @@ impl Scene {
         let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
         let resolver = Resolver::system(Handle::current());
         Rc::new(Self {
-            target: Arc::new(GatewayTarget::new(&configured, &service, vitals, &resolver)),
+            target: GatewayTarget::new(&configured, &service, vitals, &resolver),
             connections: Connections::new(0, Dialer::new(Arc::new(Far(Arc::clone(&gateway))))),
             gateway,
         })

@@ -144,3 +144,22 @@ async fn no_body_is_no_body() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_body_stays_replayable_when_it_is_known_to_fit() {
+    let post = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello".to_owned();
+    let chunked = format!("{CHUNKED}5\r\nhello\r\n0\r\n\r\n");
+    for (request, max_bytes, before, after) in [
+        (&post, 5, true, true),
+        (&post, 4, false, false),
+        (&chunked, 5, false, true),
+        (&chunked, 4, false, false),
+    ] {
+        with_body(request, max_bytes, async |body, _| {
+            assert_eq!(body.stays_replayable(), before, "{request}, {max_bytes}");
+            read(&mut body.reader()).await.expect("a whole body");
+            assert_eq!(body.stays_replayable(), after, "{request}, {max_bytes}");
+        })
+        .await;
+    }
+}

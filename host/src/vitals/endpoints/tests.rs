@@ -62,7 +62,7 @@ fn one_that_does_not_connect_comes_last_until_its_time_is_over() {
     let now = Instant::now();
     let endpoints = endpoints(&[1, 2]);
     let first = Arc::clone(&endpoints.candidates(0, now)[0]);
-    endpoints.failed(&first, EndpointFailure::Connect, now);
+    endpoints.failed(first.id(), EndpointFailure::Connect, now);
     assert!(!first.is_in() && endpoints.ejections() == 1);
     assert_eq!(order(&endpoints, 0, now), [2, 1]);
     let later = now + Duration::from_secs(1);
@@ -76,7 +76,7 @@ fn when_none_is_available_all_are_used() {
     let endpoints = endpoints(&[1, 2]);
     let all = endpoints.candidates(0, now);
     for endpoint in &all {
-        endpoints.failed(endpoint, EndpointFailure::Connect, now);
+        endpoints.failed(endpoint.id(), EndpointFailure::Connect, now);
     }
     assert!(all.iter().all(|it| it.is_in()));
     // Passing probes bring one back, so the other is out.
@@ -93,7 +93,7 @@ fn a_removed_address_is_not_used_and_shows_nothing() {
     let first = Arc::clone(&endpoints.candidates(0, now)[0]);
     set(&endpoints, &[2, 3]);
     assert!(first.is_removed() && !first.is_in());
-    endpoints.failed(&first, EndpointFailure::Connect, now);
+    endpoints.failed(first.id(), EndpointFailure::Connect, now);
     endpoints.succeeded(&first);
     assert_eq!(endpoints.ejections(), 0);
     // It comes back as a new one.
@@ -107,7 +107,7 @@ fn the_only_address_is_never_ejected() {
     let now = Instant::now();
     let endpoints = endpoints(&[1]);
     let only = Arc::clone(&endpoints.candidates(0, now)[0]);
-    endpoints.failed(&only, EndpointFailure::Connect, now);
+    endpoints.failed(only.id(), EndpointFailure::Connect, now);
     for _ in 0..5 {
         endpoints.probed(address(1).ip(), false, now);
     }
