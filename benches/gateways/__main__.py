@@ -38,7 +38,8 @@ servers:
   {", ".join(server.name for server in SERVERS[:12])},
   {", ".join(server.name for server in SERVERS[12:])}
 
-The server runs on 127.0.0.1 behind a relay that delays bytes, FIN and RST by 20 ms each way: a gateway that is 40 ms away.
+The server runs on 127.0.0.1 behind a relay that delays bytes, FIN and RST by 20 ms each way, as if it was 40 ms away; in head
+there is no relay, since what a server sends late meets only a fast next request.
 The three proxies have one worker each, and are loaded at the same time. A request is lost when it has no 2xx with the
 right body; clients repeat nothing. A cell is lost/sent and the 95 % interval of the share in percent (Wilson). The verdict
 is "worse" when Portolan loses more than the best of the others beyond the 95 % interval of the difference (Newcombe); then,

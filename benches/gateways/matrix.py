@@ -13,7 +13,7 @@ from pathlib import Path
 
 import proxies
 from process import Failed, Process, free_ports
-from rows import ROWS, WAY_S, Bench, NotApplicable
+from rows import ROWS, Bench, NotApplicable, Row
 from servers import Place, Server
 from table import Result
 
@@ -70,8 +70,8 @@ class Matrix:
         version = server.version()
         chance = random.Random(f"{self.seed} {server.name} {row}")
         try:
-            async with asyncio.timeout(ROW_S), self.bench(server, 2 if row == "large" else 1, chance) as bench:
-                return Result(server.name, version, row, await ROWS[row](bench))
+            async with asyncio.timeout(ROW_S), self.bench(server, ROWS[row], chance) as bench:
+                return Result(server.name, version, row, await ROWS[row].run(bench))
         except NotApplicable as reason:
             return Result(server.name, version, row, {}, str(reason))
         except TimeoutError:
@@ -80,11 +80,11 @@ class Matrix:
             return Result(server.name, version, row, {}, f"SKIPPED: failed: {' '.join(str(error).split())}")
 
     @asynccontextmanager
-    async def bench(self, server: Server, upstreams: int, chance: random.Random) -> AsyncIterator[Bench]:
+    async def bench(self, server: Server, row: Row, chance: random.Random) -> AsyncIterator[Bench]:
         """The running server, relays and proxies."""
-        port, _, _, second, _, _, admin, *others = free_ports(7 + upstreams + len(proxies.NAMES))
-        relays = others[:upstreams]
-        fronts = dict(zip(proxies.NAMES, others[upstreams:], strict=True))
+        port, _, _, second, _, _, admin, *others = free_ports(7 + row.upstreams + len(proxies.NAMES))
+        relays = others[: row.upstreams]
+        fronts = dict(zip(proxies.NAMES, others[row.upstreams :], strict=True))
         async with AsyncExitStack() as stack:
             temporary = tempfile.TemporaryDirectory(prefix=f"{server.name}-", dir=self.folder, ignore_cleanup_errors=True)
             folder = Path(stack.enter_context(temporary))
@@ -98,14 +98,16 @@ class Matrix:
             place = Place(port, second, folder, self.tools, self.portolan)
             process = start("server", server.start(place))
             await process.ready(port, START_S)
+            if row.way_s == 0:
+                relays = []
             for n, relay in enumerate(relays):
                 script = Path(__file__).with_name("relay.py")
-                command = ["python3", str(script), str(relay), str(port), str(WAY_S)]
+                command = ["python3", str(script), str(relay), str(port), str(row.way_s)]
                 await start(f"relay{n}", command).ready(relay, START_S)
             for name, front in fronts.items():
                 home = folder / name
                 home.mkdir()
-                command = proxies.command(name, self.portolan, home, front, admin, relays)
+                command = proxies.command(name, self.portolan, home, front, admin, relays or [port])
                 await start(name, command).ready(front, START_S)
             restart = restarting(server, place, process)
             yield Bench(port, server.body, fronts, restart, self.trials, chance)

@@ -13,7 +13,7 @@ from client import Client, Outcome
 from closing import Closing, closing
 
 WAY_S = 0.02
-"""How long bytes travel, each way."""
+"""How long bytes travel, each way, in most rows."""
 
 FIRST = 10
 """So many POSTs may meet an idle timeout before Portolan is expected to know it."""
@@ -38,6 +38,8 @@ class Tally:
     """`idle`: lost, and sent, after the first ten."""
     elsewhere: int = 0
     """`large`: ordinary requests that the second upstream answered."""
+    unhealthy: int = 0
+    """`large`: ordinary requests that Portolan answered while an upstream was unhealthy in its eyes."""
     large: Counter[str] = field(default_factory=Counter)
     """`large`: the outcomes of the large heads by size."""
 
@@ -150,6 +152,7 @@ async def large(bench: Bench) -> dict[str, Tally]:
                 outcome = await client.send("GET")
                 tally.add("GET", outcome)
                 tally.elsewhere += is_elsewhere(name, outcome)
+                tally.unhealthy += b"unhealthy" in outcome.fields.get(b"x-portolan-reason", b"")
                 await asyncio.sleep(0.06)
             client.close()
 
@@ -209,9 +212,21 @@ async def restart(bench: Bench) -> dict[str, Tally]:
     return tallies
 
 
-ROWS: dict[str, Callable[[Bench], Awaitable[dict[str, Tally]]]] = {
-    "idle": idle,
-    "head": head,
-    "large": large,
-    "restart": restart,
+@dataclass(frozen=True)
+class Row:
+    """What a row needs, and its load."""
+
+    run: Callable[[Bench], Awaitable[dict[str, Tally]]]
+    way_s: float = WAY_S
+    """0: without a relay."""
+    upstreams: int = 1
+    """So many relays."""
+
+
+ROWS = {
+    "idle": Row(idle),
+    # What comes late after HEAD meets the next request only where that is fast.
+    "head": Row(head, way_s=0),
+    "large": Row(large, upstreams=2),
+    "restart": Row(restart),
 }

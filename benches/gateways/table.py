@@ -48,6 +48,7 @@ class Result:
                 "reasons": dict(tally.reasons),
                 "after_first_ten": tally.after_first,
                 "elsewhere": tally.elsewhere,
+                "unhealthy": tally.unhealthy,
                 "large": dict(tally.large),
             }
             for name, tally in self.tallies.items()
@@ -106,6 +107,8 @@ def details(result: Result) -> list[str]:
         parts = [f"{count} x {reason}" for reason, count in sorted(tally.reasons.items())]
         if tally.elsewhere:
             parts.append(f"{tally.elsewhere} answered by the second upstream")
+        if tally.unhealthy:
+            parts.append(f"{tally.unhealthy} answered while an upstream was unhealthy")
         if tally.large:
             large = [f"{outcome} ({count})" for outcome, count in sorted(tally.large.items())]
             parts.append(f"large heads {', '.join(large)}")
