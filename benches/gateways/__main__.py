@@ -108,12 +108,15 @@ def main() -> int:
             print(f"failed to install: {failure}", flush=True)
         matrix = Matrix(options.portolan, Path(temporary), tools, options.trials, options.seed)
         print(HEADER, flush=True)
-        results = asyncio.run(matrix.run(servers, options.rows, options.parallel, report))
-    if options.json:
-        whole = {"seed": options.seed, "trials": options.trials, "results": [result.json() for result in results]}
-        options.json.write_text(json.dumps(whole, indent=1) + "\n")
-    bad = [result for result in results if result.verdict not in ("ok", "-")]
-    counts = sum(not result.skipped for result in results)
+        try:
+            asyncio.run(matrix.run(servers, options.rows, options.parallel, report))
+        finally:
+            if options.json:
+                results = [result.json() for result in matrix.results]
+                whole = {"seed": options.seed, "trials": options.trials, "results": results}
+                options.json.write_text(json.dumps(whole, indent=1) + "\n")
+    bad = [result for result in matrix.results if result.verdict not in ("ok", "-")]
+    counts = sum(not result.skipped for result in matrix.results)
     print(f"{counts} rows measured, {len(bad)} not met; longest delay of this program itself: {matrix.lag_s * 1000:.0f} ms")
     return 1 if bad else 0
 

@@ -29,31 +29,29 @@ class Matrix:
     def __init__(self, portolan: Path, folder: Path, tools: Path, trials: int, seed: int) -> None:
         self.portolan, self.folder, self.tools = portolan, folder, tools
         self.trials, self.seed = trials, seed
+        self.results: list[Result] = []
         self.lag_s = 0.0
         """The longest time by which this program's own event loop was late."""
 
-    async def run(
-        self, servers: Sequence[Server], rows: Sequence[str], parallel: int, report: Callable[[Result], None]
-    ) -> list[Result]:
+    async def run(self, servers: Sequence[Server], rows: Sequence[str], parallel: int, report: Callable[[Result], None]) -> None:
         """Measures row after row; several servers at once in `idle`. Each result is reported as soon as it is there."""
         watch = asyncio.create_task(self.watch())
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        results: list[Result] = []
 
         async def one(server: Server, row: str, slots: asyncio.Semaphore) -> None:
             async with slots:
                 result = await self.measure(server, row)
-            results.append(result)
+            self.results.append(result)
             report(result)
 
         try:
             present = []
             for server in servers:
                 if missing := server.missing(self.tools, self.portolan):
-                    results.append(Result(server.name, "", "", {}, f"SKIPPED: {missing}"))
-                    report(results[-1])
+                    self.results.append(Result(server.name, "", "", {}, f"SKIPPED: {missing}"))
+                    report(self.results[-1])
                 else:
                     present.append(server)
             for row in rows:
@@ -63,7 +61,6 @@ class Matrix:
                         group.create_task(one(server, row, slots))
         finally:
             watch.cancel()
-        return results
 
     async def measure(self, server: Server, row: str) -> Result:
         """One row of one server, each with processes of its own."""
