@@ -14,12 +14,13 @@ use hyper::service::service_fn;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 /// How long a connection that is closed before its client has sent everything is read from and ignored, in all and without
@@ -122,11 +123,11 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
         Last::Close => {}
         Last::Linger => {
             activity.lingers();
-            unless_over(&activity, Box::pin(linger(&mut stream, b"", entry.is_draining()))).await;
+            unless_over(&activity, Box::pin(linger(&mut stream, b"", &entry))).await;
         }
         Last::NoHttp2 => {
             activity.lingers();
-            unless_over(&activity, Box::pin(linger(&mut stream, NO_HTTP_2, entry.is_draining()))).await;
+            unless_over(&activity, Box::pin(linger(&mut stream, NO_HTTP_2, &entry))).await;
         }
         Last::Reset => stream.reset_when_dropped(),
     }
@@ -194,18 +195,29 @@ async fn unless_panicking<B: Default>(mut response: Pin<Box<impl Future<Output =
 }
 
 /// Writes what is left to write, then reads until the client closes and ignores what it reads, for a bounded time.
-async fn linger(stream: &mut impl ClientStream, rest: &[u8], is_draining: bool) {
+async fn linger(stream: &mut impl ClientStream, rest: &[u8], entry: &Entry) {
     let (total, silence) = LINGER;
+    let total = if entry.is_draining() { LINGER_DRAINING } else { total };
+    let scratch = entry.scratch();
     let exchange = async {
         // A client that is gone reads nothing any more.
         if !rest.is_empty() && (stream.write_all(rest).await.is_err() || stream.flush().await.is_err()) {
             return;
         }
-        let mut ignored = [0; 16 * 1024];
-        while let Ok(Ok(1..)) = timeout(silence, stream.read(&mut ignored)).await {}
+        loop {
+            let read = poll_fn(|context| {
+                let mut scratch = scratch.borrow_mut();
+                let mut ignored = ReadBuf::new(&mut scratch);
+                ready!(Pin::new(&mut *stream).poll_read(context, &mut ignored))?;
+                Poll::Ready(Ok::<_, io::Error>(ignored.filled().len()))
+            });
+            let Ok(Ok(1..)) = timeout(silence, read).await else {
+                return;
+            };
+        }
     };
     // When the time is over, the connection is closed all the same.
-    let _ = timeout(if is_draining { LINGER_DRAINING } else { total }, exchange).await;
+    let _ = timeout(total, exchange).await;
 }
 
 /// A response's body, with which its exchange ends.

@@ -74,9 +74,17 @@ impl<S: ClientStream> Socket<S> {
     /// Whether a head needs more room than hyper has on its stack: room for more would cost every request of every
     /// connection two allocations.
     fn needs_room(&mut self, read: &[u8]) -> bool {
-        self.lines += read.iter().filter(|byte| **byte == b'\n').count();
+        if self.is_roomy {
+            return false;
+        }
+        // A line with a field has three bytes at least: many heads are too short for so many.
+        self.lines += if self.lines == 0 && read.len() < 3 * USUAL_FIELDS {
+            read.len() / 3
+        } else {
+            read.iter().filter(|byte| **byte == b'\n').count()
+        };
         // Between two responses hyper can be replaced.
-        !self.is_roomy && self.lines > USUAL_FIELDS && !self.interim.is_blocked()
+        self.lines > USUAL_FIELDS && !self.interim.is_blocked()
     }
 
     /// Writes the interim responses that wait.

@@ -274,3 +274,26 @@ proptest! {
         let _ = parse(&mut read, &Method::GET, &mut Interims::default());
     }
 }
+
+/// The client learns only that no region answered: the log says which of our rules a gateway broke.
+#[test]
+fn what_is_malformed_is_said() {
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_FIELDS + 1));
+    for (text, words) in [
+        ("HTTP/1.1 200 OK\nA: b\n\n", "CR LF"),
+        ("HTTP/1.1 200 OK\r\nA: b\x01c\r\n\r\n", "invalid header value"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "transfer-encoding",
+        ),
+        (
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "transfer-encoding",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n", "content-length"),
+        (&many, "too many headers"),
+    ] {
+        let error = parse_all(text, &Method::GET).expect_err(text);
+        assert!(error.to_string().contains(words), "{text:?}: {error}");
+    }
+}
