@@ -6,6 +6,7 @@
 mod checks;
 mod counter;
 mod downstream;
+mod endpoint;
 mod endpoints;
 mod failure;
 mod keep_alive;
@@ -16,7 +17,8 @@ mod request_outcome;
 pub use checks::Checks;
 pub use counter::{Counter, Durations, Histogram, Tally};
 pub use downstream::{ListenerVitals, OpenConnection, OpenListeners, Rejections};
-pub use endpoints::{Endpoint, EndpointId, EndpointStatus, Endpoints};
+pub use endpoint::{Endpoint, EndpointId};
+pub use endpoints::{EndpointStatus, Endpoints};
 pub use failure::UpstreamError;
 pub use keep_alive::KeepAlive;
 pub use reason::Reason;

@@ -22,6 +22,9 @@ pub(super) struct Link {
     requests_left: u32,
     /// The shortest time from a request to the head of its response: messages take no longer.
     round_trip: Option<Duration>,
+    /// When the head of its last response came. The gateway may have ended the response right after it, and counts from
+    /// there, while a slow client is still being sent what was under way.
+    answered_at: Instant,
     /// When it was last given back.
     idle_since: Instant,
     /// The idle time-out that the gateway announced on it.
@@ -44,6 +47,7 @@ impl Link {
             retires_at: age.map(|age| now + age),
             requests_left: requests.map_or(u32::MAX, |count| (f64::from(count) * part(1)).ceil() as u32),
             round_trip: None,
+            answered_at: now,
             idle_since: now,
             announced: None,
             is_bodiless: false,
@@ -60,8 +64,9 @@ impl Link {
         self.is_bodiless
     }
 
-    /// A response came, so long after the request was begun. `announced`: the time-out in its `Keep-Alive`.
-    pub(super) fn answered(&mut self, after: Duration, is_bodiless: bool, announced: Option<Duration>) {
+    /// The head of a response came, so long after the request was begun. `announced`: the time-out in its `Keep-Alive`.
+    pub(super) fn answered(&mut self, now: Instant, after: Duration, is_bodiless: bool, announced: Option<Duration>) {
+        self.answered_at = now;
         self.is_bodiless = is_bodiless;
         self.round_trip = Some(self.round_trip.map_or(after, |known| known.min(after)));
         if announced.is_some() {
@@ -88,7 +93,8 @@ impl Link {
 
     /// Whether the gateway does not close it soon, as far as is known, so that a request that cannot be repeated may take it.
     pub(super) fn is_safe(&self, limit: &IdleLimit, now: Instant) -> bool {
-        let (age, round_trip) = (self.idle_for(now), self.round_trip.unwrap_or_default());
+        let age = now.saturating_duration_since(self.answered_at);
+        let round_trip = self.round_trip.unwrap_or_default();
         let may_have_more = self.is_bodiless && age < round_trip + STRAY;
         !may_have_more && limit.allows(age, round_trip, self.announced)
     }
@@ -97,5 +103,37 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.endpoint.closed(self.worker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vitals::{GatewayKey, Vitals};
+    use portolan_core::config::{GatewayAddress, GatewayHost};
+    use tokio::sync::Notify;
+
+    #[test]
+    fn a_response_that_took_long_to_send_on_may_have_left_the_gateway_long_ago() {
+        let key = GatewayKey {
+            service: "shop".into(),
+            region: "westeurope".into(),
+            address: GatewayAddress {
+                host: GatewayHost::Name("gw.test".into()),
+                port: 80,
+            },
+        };
+        let vitals = Vitals::new(key, 1, Arc::new(Notify::new()));
+        vitals.endpoints.set(&[([192, 0, 2, 1], 80).into()]);
+        let now = Instant::now();
+        let endpoint = vitals.endpoints.candidates(0, now).remove(0);
+        let mut link = Link::new(endpoint, 0, &Upstream::default(), 0, now);
+        let five = Some(Duration::from_secs(5));
+        link.answered(now, Duration::from_millis(20), false, five);
+        let later = now + Duration::from_secs(6);
+        assert!(link.give_back(later));
+        // It has only just been given back.
+        assert!(!link.is_safe(&IdleLimit::default(), later));
+        assert_eq!(link.idle_for(later), Duration::ZERO);
     }
 }

@@ -108,9 +108,12 @@ impl<'a> Waiting<'a> {
         // Both are there: the head came over this connection.
         let (mut connection, in_flight) = (self.connection.take(), self.in_flight.take());
         if let (Some(in_flight), Some(connection)) = (&in_flight, &mut connection) {
-            let after = clock::now().saturating_duration_since(self.began);
+            let now = clock::now();
+            let after = now.saturating_duration_since(self.began);
             in_flight.answered(after);
-            connection.link.answered(after, head.is_bodiless, head.idle_timeout);
+            connection
+                .link
+                .answered(now, after, head.is_bodiless, head.idle_timeout);
             let endpoint = connection.link.endpoint();
             if Evidence::of_status(head.status) == Evidence::GatewayError {
                 in_flight.failed(endpoint);

@@ -4,38 +4,16 @@
 //! takes a lock.
 
 use super::GatewayKey;
+use super::endpoint::{Endpoint, EndpointId, Standing};
 use portolan_core::endpoint::{EndpointFailure, EndpointHealth, EndpointLimits, EndpointState};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One address of a gateway.
-#[derive(Debug)]
-pub struct Endpoint {
-    id: EndpointId,
-    address: SocketAddr,
-    standing: AtomicU8,
-    is_failing: AtomicBool,
-    /// Open connections by worker.
-    open: Box<[AtomicU32]>,
-}
-
-/// Never the same for two endpoints of a gateway, also when an address comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndpointId(u32);
-
-/// Whether connections to an endpoint carry new requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Standing {
-    /// They do.
-    In,
-    /// It is ejected or unhealthy, and there are others.
-    Out,
-    /// The gateway does not have this address any more.
-    Removed,
-}
+/// How many addresses that are gone are remembered.
+const MAX_GONE: usize = 64;
 
 /// The endpoints of one gateway.
 #[derive(Debug)]
@@ -52,6 +30,8 @@ pub struct Endpoints {
 struct Members {
     limits: Option<EndpointLimits>,
     all: Vec<Member>,
+    /// The health of addresses that are gone, where it was not good: name servers may give a part of the addresses at a time.
+    gone: VecDeque<(SocketAddr, EndpointHealth)>,
     ids: u32,
 }
 
@@ -74,65 +54,6 @@ pub struct EndpointStatus {
     pub connections: u32,
 }
 
-impl Endpoint {
-    fn new(id: EndpointId, address: SocketAddr, workers: usize) -> Self {
-        Self {
-            id,
-            address,
-            standing: AtomicU8::new(Standing::In as u8),
-            is_failing: AtomicBool::new(false),
-            open: (0..workers.max(1)).map(|_| AtomicU32::new(0)).collect(),
-        }
-    }
-
-    /// Its number.
-    pub fn id(&self) -> EndpointId {
-        self.id
-    }
-
-    /// Its address.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Whether connections to it carry new requests.
-    pub fn is_in(&self) -> bool {
-        self.standing.load(Relaxed) == Standing::In as u8
-    }
-
-    /// Whether the gateway does not have this address any more.
-    pub fn is_removed(&self) -> bool {
-        self.standing.load(Relaxed) == Standing::Removed as u8
-    }
-
-    /// Whether an exchange failed since the last one that succeeded.
-    pub fn is_failing(&self) -> bool {
-        self.is_failing.load(Relaxed)
-    }
-
-    /// A connection of this worker is open from now on, until [`closed`](Self::closed).
-    pub fn opened(&self, worker: usize) {
-        if let Some(open) = self.open.get(worker) {
-            open.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// A connection of this worker is closed.
-    pub fn closed(&self, worker: usize) {
-        if let Some(open) = self.open.get(worker) {
-            open.fetch_sub(1, Relaxed);
-        }
-    }
-
-    fn connections(&self) -> u32 {
-        self.open.iter().map(|open| open.load(Relaxed)).sum()
-    }
-
-    fn stands(&self, standing: Standing) {
-        self.standing.store(standing as u8, Relaxed);
-    }
-}
-
 impl Endpoints {
     pub(super) fn new(key: GatewayKey, workers: usize) -> Self {
         Self {
@@ -141,6 +62,7 @@ impl Endpoints {
             members: Mutex::new(Members {
                 limits: None,
                 all: Vec::new(),
+                gone: VecDeque::new(),
                 ids: 0,
             }),
             opened: AtomicU64::new(0),
@@ -158,20 +80,21 @@ impl Endpoints {
         let mut members = self.members();
         let mut before = std::mem::take(&mut members.all);
         for &address in addresses {
-            let member = match before.iter().position(|member| member.endpoint.address == address) {
+            let member = match before.iter().position(|member| member.endpoint.address() == address) {
                 Some(index) => before.swap_remove(index),
                 None => {
                     members.ids = members.ids.wrapping_add(1);
                     Member {
                         endpoint: Arc::new(Endpoint::new(EndpointId(members.ids), address, self.workers)),
-                        health: EndpointHealth::default(),
+                        health: members.recall(address),
                     }
                 }
             };
             members.all.push(member);
         }
         for removed in before {
-            removed.endpoint.stands(Standing::Removed);
+            removed.endpoint.stand(Standing::Removed);
+            members.remember(removed);
         }
         members.settle();
     }
@@ -205,8 +128,8 @@ impl Endpoints {
             return;
         };
         let is_ejected = member.health.failed(failure, &limits, now);
-        member.endpoint.is_failing.store(member.health.is_failing(), Relaxed);
-        let address = member.endpoint.address;
+        member.endpoint.fail(member.health.is_failing());
+        let address = member.endpoint.address();
         if is_ejected {
             self.ejections.fetch_add(1, Relaxed);
             let GatewayKey { service, region, .. } = &self.key;
@@ -221,9 +144,9 @@ impl Endpoints {
 
     /// An exchange succeeded on one that was failing.
     pub fn succeeded(&self, endpoint: &Endpoint) {
-        if let Some(member) = self.members().of(endpoint.id) {
+        if let Some(member) = self.members().of(endpoint.id()) {
             member.health.succeeded();
-            member.endpoint.is_failing.store(false, Relaxed);
+            member.endpoint.fail(false);
         }
     }
 
@@ -232,7 +155,7 @@ impl Endpoints {
         let mut members = self.members();
         let Some(limits) = members.limits else { return };
         let mut all = members.all.iter_mut();
-        if let Some(member) = all.find(|member| member.endpoint.address.ip() == address) {
+        if let Some(member) = all.find(|member| member.endpoint.address().ip() == address) {
             let before = member.health.state();
             member.health.probed(passed, &limits, now);
             let after = member.health.state();
@@ -259,7 +182,7 @@ impl Endpoints {
     pub fn status(&self, now: Instant) -> Vec<EndpointStatus> {
         let members = self.members();
         let status = members.all.iter().map(|member| EndpointStatus {
-            address: member.endpoint.address,
+            address: member.endpoint.address(),
             state: member.health.state(),
             ejected_for: member
                 .health
@@ -287,13 +210,27 @@ impl Endpoints {
 
 impl Members {
     fn of(&mut self, id: EndpointId) -> Option<&mut Member> {
-        self.all.iter_mut().find(|member| member.endpoint.id == id)
+        self.all.iter_mut().find(|member| member.endpoint.id() == id)
+    }
+
+    fn remember(&mut self, removed: Member) {
+        if removed.health.state() != EndpointState::Available {
+            self.gone.truncate(MAX_GONE - 1);
+            self.gone.push_front((removed.endpoint.address(), removed.health));
+        }
+    }
+
+    /// The health that an address had when it was removed.
+    fn recall(&mut self, address: SocketAddr) -> EndpointHealth {
+        let place = self.gone.iter().position(|gone| gone.0 == address);
+        let gone = place.and_then(|place| self.gone.remove(place));
+        gone.map(|(_, health)| health).unwrap_or_default()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         for member in &mut self.all {
             member.health.handle_timeout(now);
-            member.endpoint.is_failing.store(member.health.is_failing(), Relaxed);
+            member.endpoint.fail(member.health.is_failing());
         }
         self.settle();
     }
@@ -304,7 +241,7 @@ impl Members {
         let panic = !self.all.iter().any(is_available);
         for member in &self.all {
             let is_in = panic || is_available(member);
-            member.endpoint.stands(if is_in { Standing::In } else { Standing::Out });
+            member.endpoint.stand(if is_in { Standing::In } else { Standing::Out });
         }
     }
 }

@@ -60,11 +60,16 @@ fn twenty_starts_under_load_from_the_first_moment_lose_nothing() {
     // Not the address that clients connect from: a client that knocks at a closed port of its own range may meet itself.
     let address = "127.0.0.4";
     let server = NameServer::start();
-    server.set("gw.test", 60, &["127.0.0.1"]);
+    for name in ["gw.test", "us.test"] {
+        server.set(name, 60, &["127.0.0.1"]);
+    }
     server.delay(Duration::from_millis(60));
     for round in 0..20 {
         let port = free_port(address);
-        let setup = setup(&server);
+        let setup = Setup::regions(&["westeurope", "eastus2"])
+            .by_name("westeurope", "gw.test")
+            .by_name("eastus2", "us.test")
+            .with(&format!("resolvers: [\"{}\"]", server.address()));
         let text = setup.config().replacen("127.0.0.1:0", &format!("{address}:{port}"), 1);
         let setup = setup.file("portolan.yaml", text);
         let statuses = thread::scope(|scope| {

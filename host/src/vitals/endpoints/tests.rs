@@ -113,3 +113,24 @@ fn the_only_address_is_never_ejected() {
     }
     assert!(only.is_in());
 }
+
+/// As answers of name servers that give a part of the addresses at a time.
+#[test]
+fn an_address_that_comes_back_has_the_health_it_had() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1, 2, 3]);
+    let first = Arc::clone(&endpoints.candidates(0, now)[0]);
+    endpoints.failed(first.id(), EndpointFailure::Connect, now);
+    set(&endpoints, &[2, 3]);
+    set(&endpoints, &[1, 2]);
+    assert_eq!(order(&endpoints, 0, now), [2, 1]);
+    assert_eq!(order(&endpoints, 0, now + Duration::from_secs(1)), [1, 2]);
+    for last in 10..100 {
+        set(&endpoints, &[1, last]);
+        for _ in 0..3 {
+            endpoints.probed(address(last).ip(), false, now);
+        }
+    }
+    set(&endpoints, &[1]);
+    assert_eq!(endpoints.members().gone.len(), MAX_GONE);
+}
