@@ -5,8 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-/// No server that is known has a shorter idle time-out: a connection that ends earlier ends for another reason.
+/// No server that is known has a shorter idle time-out: a connection that ends earlier ends for another reason, such as a
+/// restart, unless the gateway closes each one at once.
 pub const SHORTEST: Duration = Duration::from_millis(250);
+
+/// So many connections closed before [`SHORTEST`], and none that was open later, belong to a gateway that closes each one
+/// after its response, as uWSGI does without saying so in `Connection`.
+const CLOSES_AT_ONCE: u32 = 3;
 
 /// An observation counts for at least this time, and at most twice as long.
 const WINDOW: Duration = Duration::from_secs(600);
@@ -26,8 +31,10 @@ pub struct IdleAges {
 /// What was seen within a window.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    /// The youngest that the gateway closed.
+    /// The youngest that the gateway closed, of those that were not younger than [`SHORTEST`].
     closed: Option<Duration>,
+    /// How many it closed that were younger.
+    closed_young: u32,
     /// The oldest that was open.
     open: Duration,
 }
@@ -51,11 +58,13 @@ impl IdleAges {
         }
     }
 
-    /// The gateway closed a connection that had been idle for `age`. Ages below [`SHORTEST`] show nothing.
+    /// The gateway closed a connection that had been idle for `age`.
     pub fn closed(&mut self, age: Duration, now: Instant) {
         self.turn(now);
         if age >= SHORTEST {
             self.current.closed = Some(self.current.closed.map_or(age, |known| known.min(age)));
+        } else {
+            self.current.closed_young = self.current.closed_young.saturating_add(1);
         }
     }
 
@@ -67,10 +76,14 @@ impl IdleAges {
 
     /// What is known.
     pub fn limit(&self) -> IdleLimit {
-        let closed = [self.current.closed, self.previous.closed];
+        let Self { current, previous, .. } = self;
+        let open = current.open.max(previous.open);
+        let closed = current.closed.into_iter().chain(previous.closed).min();
+        let closed_young = current.closed_young.saturating_add(previous.closed_young);
+        let closes_at_once = closed.is_none() && open < SHORTEST && closed_young >= CLOSES_AT_ONCE;
         IdleLimit {
-            closed: closed.into_iter().flatten().min(),
-            open: self.current.open.max(self.previous.open),
+            closed: if closes_at_once { Some(Duration::ZERO) } else { closed },
+            open,
         }
     }
 
@@ -144,6 +157,21 @@ mod tests {
         // It announces more than a middlebox in between allows.
         assert_eq!(allowed(&ages, 80, Some(MS * 65_000)), 4_410);
         assert_eq!(allowed(&ages, 80, Some(MS * 2_000)), 1_710);
+    }
+
+    #[test]
+    fn a_gateway_that_closes_every_connection_at_once_gets_fresh_ones() {
+        let now = Instant::now();
+        let mut ages = IdleAges::new(now);
+        for _ in 0..CLOSES_AT_ONCE {
+            assert_eq!(allowed(&ages, 80, None), 160);
+            ages.closed(MS, now);
+        }
+        assert!(!ages.limit().allows(Duration::ZERO, Duration::ZERO, None));
+        // It was a restart.
+        ages.open(MS * 300, now);
+        assert_eq!(ages.limit().closed, None);
+        assert_eq!(allowed(&ages, 80, None), 180);
     }
 
     #[test]
