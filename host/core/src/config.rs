@@ -2,6 +2,10 @@
 //!
 //! Values of these types hold their invariants; the text they come from is read and checked by `portolan::config`.
 
+mod health_check;
+
+pub use health_check::{HealthCheck, HttpProbe, Probe};
+
 use crate::geo::{Country, Point};
 use crate::id::{PluginName, RegionName, ServiceId, ServiceName, Slot};
 use crate::route::Routes;
@@ -299,47 +303,6 @@ pub struct Residency {
     pub countries: Vec<Country>,
     /// The regions. An empty set: such clients are rejected (451).
     pub regions: Slots,
-}
-
-/// Active probing of a gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// The kind of probe.
-    pub probe: Probe,
-    /// Time from one probe to the next.
-    pub interval: Duration,
-    /// A probe without an answer fails after this time.
-    pub timeout: Duration,
-    /// Successes in a row that make a gateway healthy, at least 1.
-    pub healthy_threshold: u32,
-    /// Failures in a row that make it unhealthy, at least 1.
-    pub unhealthy_threshold: u32,
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self {
-            probe: Probe::Http {
-                path: "/healthz".into(),
-            },
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_millis(500),
-            healthy_threshold: 2,
-            unhealthy_threshold: 3,
-        }
-    }
-}
-
-/// The kind of probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// `GET` of a path; any 2xx is healthy.
-    Http {
-        /// Path and query, beginning with `/`.
-        path: String,
-    },
-    /// An established TCP connection is healthy.
-    Tcp,
 }
 
 /// Outlier detection: when traffic ejects a gateway.

@@ -122,6 +122,12 @@ impl Routes {
             .find_map(|(dot, _)| longest(lookup(&self.below, &host[dot + 1..])?, path))
     }
 
+    /// The hosts that lead to a service by their name, in order. Patterns of hosts are not among them.
+    pub fn hosts(&self, service: ServiceId) -> impl Iterator<Item = &str> {
+        let leads = move |host: &&HostRoutes| host.paths.iter().any(|path| path.service == service);
+        self.exact.iter().filter(leads).map(|host| &*host.host)
+    }
+
     /// Every service some route leads to, with repetitions.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         let hosts = self.exact.iter().chain(&self.below).flat_map(|host| &host.paths);

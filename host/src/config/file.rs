@@ -4,6 +4,7 @@ use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::front_door::FrontDoorSection;
+use super::health_checks;
 use super::listeners::{self, AdminSection, ListenerSection, NameServer};
 use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
@@ -106,7 +107,7 @@ impl File {
         let via = listeners::pseudonym(self.via.as_ref(), mistakes);
         let plugins = plugins::settings(self.plugins.as_ref(), folder, mistakes);
         let places = services::places(self.services.as_ref(), mistakes);
-        let services = self
+        let mut services = self
             .services
             .as_ref()
             .and_then(|all| services::settings(all, self.plugins.as_ref(), &places, mistakes));
@@ -114,6 +115,9 @@ impl File {
             .routes
             .as_ref()
             .and_then(|all| routes::settings(all, self.services.as_ref(), mistakes));
+        if let (Some(services), Some(sections), Some(routes)) = (&mut services, &self.services, &routes) {
+            health_checks::set_hosts(services, sections, routes, mistakes);
+        }
         let here = match &self.here {
             Some(here) => here.settings(&places, mistakes).map(Some),
             None => Some(None),

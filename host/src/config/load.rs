@@ -81,12 +81,18 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Configuration, ConfigErrors>
 }
 
 /// Hides what may be secret from those who look at the configuration: the configuration of plugins, whose meaning
-/// only the plugin knows. The names of its keys are kept, to show which are set.
+/// only the plugin knows, and the fields of health checks. The names of its keys are kept, to show which are set.
 fn redact(written: &mut Value) {
-    let plugins = written.get_mut("plugins").and_then(Value::as_object_mut);
-    let configs = plugins.into_iter().flat_map(|plugins| plugins.values_mut());
-    for config in configs.filter_map(|plugin| plugin.get_mut("config")) {
-        match config {
+    redact_each(written, "plugins", "/config");
+    redact_each(written, "services", "/health_check/headers");
+}
+
+/// Hides what is at this place in each value of a mapping.
+fn redact_each(written: &mut Value, mapping: &str, place: &str) {
+    let mapping = written.get_mut(mapping).and_then(Value::as_object_mut);
+    let values = mapping.into_iter().flat_map(|mapping| mapping.values_mut());
+    for secret in values.filter_map(|value| value.pointer_mut(place)) {
+        match secret {
             Value::Object(keys) => keys.values_mut().for_each(|value| *value = REDACTED.into()),
             other => *other = REDACTED.into(),
         }

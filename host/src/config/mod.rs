@@ -17,6 +17,7 @@ mod front_door;
 #[cfg(not(feature = "azure"))]
 #[path = "front_door/absent.rs"]
 mod front_door;
+mod health_checks;
 mod listeners;
 mod load;
 mod names;

@@ -1,42 +1,11 @@
-//! Health checks, outlier detection, retries and time-outs of a service.
+//! Outlier detection, retries and time-outs of a service.
 
 use super::compound::{At, OrOff};
-use super::document::Node;
 use super::error::Mistakes;
 use super::quantities::{H, MIB, MIN, MS, Size, Time, written_time};
 use super::section::section;
-use super::shape::{Shape, wanted};
-use super::values::{Percent, Whole, scalar, words};
-use portolan_core::config::{Budget, HealthCheck, OutlierDetection, Probe, Retry, Timeouts};
-use serde_json::{Value, json};
-
-section! {
-    /// Active health checks of every region.
-    HealthCheckSection {
-        /// What is asked: http asks for a path and wants a 2xx, tcp wants a connection. Default: http.
-        optional probe: At<ProbeWord>,
-        /// The path that is asked for. Default: /healthz.
-        optional path: At<ProbePath>,
-        /// Time from one check to the next. Default: 1s.
-        optional interval: Time<{ 10 * MS }, { H }>,
-        /// When a check has failed. At most the interval. Default: 500ms, or the interval when that is shorter.
-        optional timeout: At<Time<{ MS }, { H }>>,
-        /// Successes in a row that make a region healthy. Default: 2.
-        optional healthy_threshold: Whole<1, 100>,
-        /// Failures in a row that make it unhealthy. Default: 3.
-        optional unhealthy_threshold: Whole<1, 100>,
-    }
-}
-
-words! {
-    /// What a health check asks.
-    ProbeWord {
-        /// A path.
-        Http = "http",
-        /// A connection.
-        Tcp = "tcp",
-    }
-}
+use super::values::{Percent, Whole};
+use portolan_core::config::{Budget, OutlierDetection, Retry, Timeouts};
 
 section! {
     /// Outlier detection: when traffic ejects a region.
@@ -110,50 +79,6 @@ section! {
         /// Without a byte of a body in either direction. Default: 60s.
         optional idle: Time<{ 10 * MS }, { 24 * H }>,
     }
-}
-
-/// `None` when active health checks are off.
-pub(super) fn health_check(
-    section: Option<&OrOff<HealthCheckSection>>,
-    mistakes: &mut Mistakes<'_>,
-) -> Option<HealthCheck> {
-    let default = HealthCheck::default();
-    let section = match section {
-        None => return Some(default),
-        Some(OrOff::Off) => return None,
-        Some(OrOff::On(section)) => section,
-    };
-    let is_tcp = section.probe.is_some_and(|probe| *probe == ProbeWord::Tcp);
-    if let Some(path) = section.path.as_ref().filter(|_| is_tcp) {
-        mistakes.at(path.id, "a tcp probe asks for no path: remove the path or the probe");
-    }
-    let interval = section.interval.map_or(default.interval, |interval| interval.0);
-    if let Some(timeout) = section.timeout.filter(|timeout| timeout.0 > interval) {
-        mistakes.at(
-            timeout.id,
-            format!(
-                "longer than the interval, {}: checks would pile up",
-                written_time(interval)
-            ),
-        );
-    }
-    Some(HealthCheck {
-        probe: match &section.path {
-            _ if is_tcp => Probe::Tcp,
-            Some(path) => Probe::Http { path: path.0.clone() },
-            None => default.probe,
-        },
-        interval,
-        timeout: section
-            .timeout
-            .map_or(default.timeout.min(interval), |timeout| timeout.0),
-        healthy_threshold: section
-            .healthy_threshold
-            .map_or(default.healthy_threshold, |count| count.0 as u32),
-        unhealthy_threshold: section
-            .unhealthy_threshold
-            .map_or(default.unhealthy_threshold, |count| count.0 as u32),
-    })
 }
 
 pub(super) fn outlier_detection(
@@ -254,23 +179,4 @@ pub(super) fn timeouts(
         );
     }
     timeouts
-}
-
-/// Path and query.
-#[derive(Clone, Debug)]
-pub(super) struct ProbePath(String);
-
-impl Shape for ProbePath {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let fits =
-            |text: &&str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        match scalar(node).filter(fits) {
-            Some(path) => Some(Self(path.to_owned())),
-            None => wanted(node, "a path that begins with /, such as /healthz", mistakes),
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^/[!\"$-~]*$" })
-    }
 }

@@ -3,8 +3,9 @@
 use super::compound::{At, Named, NonEmpty, OrOff};
 use super::document::{Content, Node};
 use super::error::Mistakes;
+use super::health_checks::{self, HealthCheckSection};
 use super::plugins::{PluginSection, is_embedded};
-use super::policies::{self, HealthCheckSection, OutlierDetectionSection, RetrySection, TimeoutsSection};
+use super::policies::{self, OutlierDetectionSection, RetrySection, TimeoutsSection};
 use super::quantities::{H, Time};
 use super::regions::{Places, RegionSection};
 use super::residency::{self, ResidencySection};
@@ -39,7 +40,7 @@ section! {
         /// Slow start: how long a returning region's share of traffic grows. Default: 10s.
         optional slow_start: Time<0, { H }>,
         /// Whether gateways see the client's Host instead of their own name. Default: false.
-        optional preserve_host: bool,
+        optional preserve_host: At<bool>,
         /// Whether Location, Content-Location, Refresh and cookie domains that name the gateway name what the client requested
         /// instead. Default: true, unless preserve_host is.
         optional rewrite_responses: bool,
@@ -105,13 +106,13 @@ impl ServiceSection {
         let regions = self.regions.as_ref().map_or(&[][..], |regions| &regions.value);
         let residency = residency::settings(self.residency.as_deref().unwrap_or_default(), regions, places, mistakes);
         let mut parts = ServiceParts::new(name, Vec::new());
-        parts.health_check = policies::health_check(self.health_check.as_ref(), mistakes);
+        parts.health_check = health_checks::settings(self.health_check.as_ref(), mistakes);
         parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
         parts.retry = policies::retry(self.retry.as_ref());
         parts.timeouts = policies::timeouts(self.timeouts.as_ref(), self.retry.as_ref(), mistakes);
         parts.upstream = upstream::upstream(self.upstream.as_ref());
         parts.slow_start = self.slow_start.map_or(parts.slow_start, |time| time.0);
-        parts.preserve_host = self.preserve_host.unwrap_or(parts.preserve_host);
+        parts.preserve_host = self.preserve_host.map_or(parts.preserve_host, |it| it.value);
         parts.pass_interim_responses = self.pass_interim_responses.unwrap_or(parts.pass_interim_responses);
         parts.rewrite_responses = self.rewrite_responses.unwrap_or(!parts.preserve_host);
         parts.policy = policy?;

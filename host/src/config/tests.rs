@@ -10,7 +10,7 @@ mod service_mistakes;
 
 use super::*;
 use crate::config::Settings;
-use portolan_core::config::{GatewayHost, Policy, Probe, Reuse, Upstream};
+use portolan_core::config::{GatewayHost, HttpProbe, Policy, Probe, Reuse, Upstream};
 use portolan_core::geo::Country;
 use portolan_core::identity::ClientHeader;
 use std::path::Path;
@@ -110,7 +110,7 @@ services:
       - { region: westeurope,    gateway: "http://127.0.0.1:9001" }
       - { region: eastus2,       gateway: "http://GW-eus2.example.net/", priority: 1, weight: 7, max_requests: 2000 }
       - { region: on-prem-fra, location: { latitude: 50.1, longitude: 8.7 }, gateway: "http://[::1]:8080" }
-    health_check: { probe: tcp, interval: 1m30s, timeout: 1.5s, healthy_threshold: 4, unhealthy_threshold: 5 }
+    health_check: { probe: tcp, port: 81, interval: 1s, timeout: 1m30s, healthy_threshold: 4, unhealthy_threshold: 5 }
     outlier_detection: { consecutive_failures: 6, failure_percent: 7, min_requests: 8, window: 9s, base_ejection_time: 10m,
                          max_ejection_percent: 11% }
     retry: { attempts: 4, per_try_timeout: 250ms, non_idempotent: true, max_replay_body: 1MiB,
@@ -228,8 +228,8 @@ drain_time: 5s
     let check = storefront.health_check.as_ref().unwrap();
     assert_eq!(check.probe, Probe::Tcp);
     assert_eq!(
-        (check.interval, check.timeout),
-        (Duration::from_secs(90), Duration::from_millis(1500))
+        (check.port, check.interval, check.timeout),
+        (Some(81), Duration::from_secs(1), Duration::from_secs(90))
     );
     assert_eq!((check.healthy_threshold, check.unhealthy_threshold), (4, 5));
     assert!(quiet.health_check.is_none());
@@ -304,6 +304,81 @@ drain_time: 5s
         (Duration::from_millis(2), 1 << 20)
     );
     assert_eq!(ours.deployment.isolation, crate::plugin::Isolation::Fresh);
+}
+
+/// The HTTP probe of the first service, and the warnings.
+fn http_probe(text: &str) -> (HttpProbe, Vec<String>) {
+    let configuration = configuration(text);
+    let warnings = configuration.warnings.iter().map(ToString::to_string).collect();
+    match &configuration.settings.routing.services()[0]
+        .health_check
+        .as_ref()
+        .expect("a check")
+        .probe
+    {
+        Probe::Http(probe) => (probe.clone(), warnings),
+        Probe::Tcp => panic!("a tcp probe"),
+    }
+}
+
+#[test]
+fn probes_ask_and_expect_as_configured() {
+    let check = "health_check: { method: POST, path: /ready?x, host: \"Shop.Example.net.:8080\", headers: { X-Forwarded-Proto: \
+                 https, authorization: Basic c2VjcmV0 }, expect: { statuses: [200, 2xx, \"300-399\", 401], body: ready } }";
+    let text = SMALL.replacen("    regions:", &format!("    {check}\n    regions:"), 1);
+    assert!(schema::agrees(&text));
+    let (probe, _) = http_probe(&text);
+    assert_eq!((probe.method.as_str(), probe.path.as_str()), ("POST", "/ready?x"));
+    assert_eq!(probe.host.as_ref().unwrap(), "shop.example.net:8080");
+    assert_eq!(probe.fields["x-forwarded-proto"], "https");
+    assert_eq!(probe.statuses, [200..=200, 200..=299, 300..=399, 401..=401]);
+    assert_eq!(probe.body.as_deref(), Some("ready"));
+    let written = settings(&text).written.to_string();
+    assert!(
+        !written.contains("c2VjcmV0") && written.contains("authorization"),
+        "{written}"
+    );
+}
+
+#[test]
+fn probes_ask_for_the_host_that_requests_have() {
+    let with = |routes: &str, check: &str| {
+        let keys = format!("    preserve_host: true\n    health_check: {{ {check} }}\n    regions:");
+        let text = SMALL.replacen("    regions:", &keys, 1);
+        let (head, _) = text.split_once("routes:").expect("routes");
+        let (probe, warnings) = http_probe(&format!("{head}routes:\n{routes}"));
+        (probe.host.map(|host| host.to_str().expect("text").to_owned()), warnings)
+    };
+    let route = |host: &str, path: &str| format!("  - {{ host: \"{host}\", path: {path}, service: shop }}\n");
+    let shop = route("Shop.example.net", "/") + &route("shop.example.net", "/api");
+    let found = (Some("shop.example.net".to_owned()), vec![]);
+    assert_eq!(with(&shop, ""), found);
+    assert_eq!(
+        with(&(shop.clone() + &route("*", "/") + &route("*.example.org", "/")), ""),
+        found
+    );
+    assert_eq!(
+        with(&(shop.clone() + &route("b.example.net", "/")), "host: shop.example.net"),
+        found
+    );
+    assert_eq!(with(&shop, "host: other.example").0.as_deref(), Some("other.example"));
+    let (host, warnings) = with(&(shop + &route("b.example.net", "/")), "");
+    assert_eq!(host, None);
+    assert_eq!(
+        warnings,
+        [
+            "5:5: services.shop.preserve_host: routes name 2 hosts of this service, so probes ask for the gateway's own name \
+          and not for the one that requests have: set health_check.host"
+        ]
+    );
+    let (host, warnings) = with(&route("*", "/"), "");
+    assert!(
+        host.is_none() && warnings[0].contains("no route names one host of this service"),
+        "{warnings:?}"
+    );
+    // Without preserve_host, requests carry the gateway's own name too.
+    let (own, warnings) = http_probe(&SMALL.replacen("\"*\"", "shop.example.net", 1));
+    assert!(own.host.is_none() && warnings.is_empty());
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! Probes of active health checks: each over a connection of its own, so that they also check that new ones are possible.
 
-use crate::upstream::dial::{DialError, Dialer, Transport};
-use bytes::Bytes;
+mod request;
+
+use crate::upstream::dial::{DialError, Dialer};
+use http::header;
 use http::request::Parts;
-use http::{Request, header};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use portolan_core::config::{GatewayAddress, GatewayHost, Probe};
+use portolan_core::config::{GatewayHost, Probe};
 use portolan_core::health::probing::{ProbeFailure, ProbeResult};
 use portolan_core::health::tracker::DueProbe;
 use std::net::{IpAddr, SocketAddr};
@@ -16,14 +14,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// The `User-Agent` of probes.
-const USER_AGENT: &str = "portolan-probe";
-
 /// Whether a request is one of our probes, by its `User-Agent`.
 pub fn is_one(head: &Parts) -> bool {
     head.headers
         .get(header::USER_AGENT)
-        .is_some_and(|name| name == USER_AGENT)
+        .is_some_and(|name| name == request::USER_AGENT)
 }
 
 /// Resolves the host of a gateway.
@@ -49,7 +44,7 @@ impl Probed {
         let passed = results.clone().filter_map(Result::ok).min();
         let failed = results.filter_map(Result::err);
         // An answer says more than a failed connection.
-        let failure = failed.max_by_key(|failure| matches!(failure, ProbeFailure::Status(_)));
+        let failure = failed.max_by_key(|failure| failure.is_answer());
         passed.ok_or(failure.unwrap_or(ProbeFailure::Unreachable))
     }
 }
@@ -91,55 +86,16 @@ async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, limit: Duration) -> Pr
         DialError::Refused(_) => ProbeFailure::Refused,
         _ => ProbeFailure::Unreachable,
     })?;
-    let path = match &due.probe {
+    let probe = match &due.probe {
         Probe::Tcp => return Ok(begun.elapsed()),
-        Probe::Http { path } => path,
+        Probe::Http(probe) => probe,
     };
     let connected = Instant::now();
     let left = limit.saturating_sub(begun.elapsed());
-    let status = match timeout(left, get(transport, &due.address, path)).await {
-        Ok(Ok(status)) => status,
-        Ok(Err(Broken)) => return Err(ProbeFailure::Broken),
-        Err(_) => return Err(ProbeFailure::TimedOut),
-    };
-    if status.is_success() {
-        Ok(connected.elapsed())
-    } else {
-        Err(ProbeFailure::Status(status.as_u16()))
+    match timeout(left, request::check(transport, &due.address, probe)).await {
+        Ok(result) => result.map(|()| connected.elapsed()),
+        Err(_) => Err(ProbeFailure::TimedOut),
     }
-}
-
-/// The connection ended without an answer, or with one that is not HTTP.
-struct Broken;
-
-impl From<hyper::Error> for Broken {
-    fn from(_: hyper::Error) -> Self {
-        Self
-    }
-}
-
-impl From<http::Error> for Broken {
-    fn from(_: http::Error) -> Self {
-        Self
-    }
-}
-
-async fn get(transport: Transport, address: &GatewayAddress, path: &str) -> Result<http::StatusCode, Broken> {
-    let request = Request::get(path)
-        .header(header::HOST, address.authority())
-        .header(header::USER_AGENT, USER_AGENT)
-        .header(header::ACCEPT, "*/*")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await?;
-    let mut answer = std::pin::pin!(sender.send_request(request));
-    let response = tokio::select! {
-        biased;
-        response = &mut answer => response,
-        // The connection may be over with the answer.
-        _ = connection => answer.await,
-    };
-    Ok(response?.status())
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ impl Gateway {
     pub(super) fn probe_finished(&mut self, result: ProbeResult, criteria: &Criteria, now: Instant) -> Option<Cause> {
         let check = criteria.check.as_ref()?;
         self.reached = Some(result != Err(ProbeFailure::Unreachable));
-        if matches!(result, Ok(_) | Err(ProbeFailure::Status(_))) {
+        if result.err().is_none_or(ProbeFailure::is_answer) {
             self.answers(now);
         } else {
             // If no probe ever passed, the health check may be misconfigured.

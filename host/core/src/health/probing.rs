@@ -29,20 +29,29 @@ pub enum ProbeFailure {
     Broken,
     /// Connected, but the answer timed out.
     TimedOut,
-    /// An answer with this status, which is not 2xx.
+    /// An answer with this status, which is not an expected one.
     Status(u16),
+    /// An answer without the expected text in its body.
+    Body,
 }
 
 impl ProbeFailure {
     /// The reasons in metrics and logs, in the order of [`ProbeFailure::index`].
-    pub const WORDS: [&str; 5] = ["unreachable", "refused", "protocol_error", "timeout", "bad_status"];
+    pub const WORDS: [&str; 6] = [
+        "unreachable",
+        "refused",
+        "protocol_error",
+        "timeout",
+        "bad_status",
+        "bad_body",
+    ];
 
     /// The reason in metrics and logs.
     pub fn as_str(self) -> &'static str {
         Self::WORDS[self.index()]
     }
 
-    /// Its kind as a number, below 5.
+    /// Its kind as a number, below 6.
     pub fn index(self) -> usize {
         match self {
             Self::Unreachable => 0,
@@ -50,7 +59,13 @@ impl ProbeFailure {
             Self::Broken => 2,
             Self::TimedOut => 3,
             Self::Status(_) => 4,
+            Self::Body => 5,
         }
+    }
+
+    /// Whether the gateway answered.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Status(_) | Self::Body)
     }
 }
 
@@ -58,6 +73,7 @@ impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Body => f.write_str("the expected text is not in the body"),
             Self::Unreachable => f.write_str("unreachable"),
             Self::Refused => f.write_str("connection refused"),
             Self::Broken => f.write_str("connection broken or not HTTP"),

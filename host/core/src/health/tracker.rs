@@ -36,7 +36,7 @@ pub struct DueProbe {
     pub ticket: u64,
     /// Its gateway, in the current configuration.
     pub gateway: GatewayId,
-    /// Where to connect.
+    /// Where to connect: the gateway's host, and the port of its probes.
     pub address: GatewayAddress,
     /// The kind of probe.
     pub probe: Probe,
@@ -191,7 +191,10 @@ impl Tracker {
             self.due.push(DueProbe {
                 ticket: self.tickets,
                 gateway: id,
-                address: gateway.address.clone(),
+                address: GatewayAddress {
+                    port: check.port.unwrap_or(gateway.address.port),
+                    ..gateway.address.clone()
+                },
                 probe: check.probe.clone(),
                 timeout: check.timeout,
             });

@@ -229,10 +229,6 @@ fn policies_of_a_service() {
             ],
         ),
         (
-            "health_check: { interval: 1s, timeout: 2s }",
-            &["5:44: services.shop.health_check.timeout: longer than the interval, 1s: checks would pile up"],
-        ),
-        (
             "health_check: { interval: 5, timeout: 0s, healthy_threshold: 0, unhealthy_threshold: 1.5 }",
             &[
                 r#"5:31: services.shop.health_check.interval: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "5""#,
@@ -242,8 +238,42 @@ fn policies_of_a_service() {
             ],
         ),
         (
-            "health_check: { probe: tcp, path: /healthz }",
-            &["5:39: services.shop.health_check.path: a tcp probe asks for no path: remove the path or the probe"],
+            "health_check: { probe: tcp, path: /healthz, expect: { body: up } }",
+            &[
+                "5:39: services.shop.health_check.path: a tcp probe asks for no path: remove this key or the probe",
+                "5:57: services.shop.health_check.expect: a tcp probe asks for no response: remove this key or the probe",
+            ],
+        ),
+        (
+            "health_check: { host: \"shop.example.net/x\", method: get, port: 0, expect: { statuses: [99, 2xx, 299-200] } }",
+            &[
+                r#"5:27: services.shop.health_check.host: wanted a host such as shop.example.net or shop.example.net:8080, got "shop.example.net/x""#,
+                r#"5:57: services.shop.health_check.method: "get" is not possible — did you mean GET?"#,
+                r#"5:68: services.shop.health_check.port: wanted a whole number from 1 to 65535, got "0""#,
+                r#"5:92: services.shop.health_check.expect.statuses[0]: wanted statuses from 200 to 599, such as 200, 200-399 or 2xx, got "99""#,
+                r#"5:101: services.shop.health_check.expect.statuses[2]: wanted statuses from 200 to 599, such as 200, 200-399 or 2xx, got "299-200""#,
+            ],
+        ),
+        (
+            "health_check: { host: bücher.example, expect: { statuses: [] } }",
+            &[
+                r#"5:27: services.shop.health_check.host: names are written in ASCII — use xn--bcher-kva.example, got "bücher.example""#,
+                "5:63: services.shop.health_check.expect.statuses: at least one is needed",
+            ],
+        ),
+        (
+            "health_check: { headers: { Host: a, content-length: 1, x y: b, X-A: [1], x-b: 1, X-B: 2 } }",
+            &[
+                "5:32: services.shop.health_check.headers.Host: host is set by the probe: use health_check.host",
+                "5:41: services.shop.health_check.headers.content-length: content-length is set by the probe",
+                "5:60: services.shop.health_check.headers.x y: \"x y\" is no name of a field",
+                "5:73: services.shop.health_check.headers.X-A: wanted a line of text",
+                "5:86: services.shop.health_check.headers.X-B: this field is already set",
+            ],
+        ),
+        (
+            "health_check: { method: HEAD, expect: { body: ready } }",
+            &["5:51: services.shop.health_check.expect.body: a response to HEAD has no body: use another method"],
         ),
         (
             "health_check: { probe: icmp, path: healthz }",
@@ -255,7 +285,7 @@ fn policies_of_a_service() {
         (
             "health_check: none",
             &[
-                r#"5:19: services.shop.health_check: wanted a mapping with keys such as probe, path, interval, timeout, …, got "none""#,
+                r#"5:19: services.shop.health_check: wanted a mapping with keys such as probe, path, method, host, …, got "none""#,
             ],
         ),
         (

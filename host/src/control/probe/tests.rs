@@ -1,6 +1,8 @@
 //! What probes find out, over real sockets.
 
 use super::*;
+use http::{HeaderName, HeaderValue, Method};
+use portolan_core::config::{GatewayAddress, HttpProbe};
 use portolan_core::id::{GatewayId, ServiceId, Slot};
 use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,13 +39,14 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
         .result()
 }
 
-/// Probes a gateway that answers with these bytes and closes, or says nothing. Gives what it was asked, too.
+/// Probes a gateway that answers with these bytes and closes, or does not answer. Gives what it was asked, too.
 async fn answered(answer: Option<&str>) -> (ProbeResult, String) {
+    asked(HttpProbe::default(), answer).await
+}
+
+async fn asked(http: HttpProbe, answer: Option<&str>) -> (ProbeResult, String) {
     let listener = TcpListener::bind((HERE, 0)).await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
-    let path = Probe::Http {
-        path: "/healthz".into(),
-    };
     let gateway = async {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let mut asked = Vec::new();
@@ -57,7 +60,7 @@ async fn answered(answer: Option<&str>) -> (ProbeResult, String) {
         }
         String::from_utf8(asked).expect("text")
     };
-    tokio::join!(probe(&[HERE], port, path), gateway)
+    tokio::join!(probe(&[HERE], port, Probe::Http(http)), gateway)
 }
 
 #[tokio::test]
@@ -83,6 +86,76 @@ async fn only_an_answer_of_success_is_good() {
         (None, ProbeFailure::TimedOut),
     ] {
         assert_eq!(answered(answer).await.0, Err(failure), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn probes_ask_as_configured() {
+    let mut http = HttpProbe {
+        method: Method::HEAD,
+        path: "/ready?deep=1".into(),
+        host: Some(HeaderValue::from_static("shop.example.net")),
+        ..HttpProbe::default()
+    };
+    let field = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
+    let fields = [field("x-forwarded-proto", "https"), field("user-agent", "kube-probe")];
+    http.fields.extend(fields);
+    let (result, asked) = asked(http, Some("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")).await;
+    assert!(result.is_ok(), "{result:?}");
+    let mut lines: Vec<&str> = asked.trim_end().lines().collect();
+    lines[1..].sort_unstable();
+    let expected = [
+        "HEAD /ready?deep=1 HTTP/1.1",
+        "accept: */*",
+        "connection: close",
+        "host: shop.example.net",
+        "user-agent: kube-probe",
+        "x-forwarded-proto: https",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn what_is_healthy_is_configured() {
+    let expect = |statuses: &[_], body: Option<&str>| HttpProbe {
+        statuses: statuses.to_vec(),
+        body: body.map(Into::into),
+        ..HttpProbe::default()
+    };
+    let both = || expect(&[200..=204, 401..=401], None);
+    let ready = || expect(&[200..=200], Some("ready"));
+    for (http, answer, expected) in [
+        (both(), "HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n", None),
+        (both(), "HTTP/1.1 204 Fine\r\n\r\n", None),
+        (
+            both(),
+            "HTTP/1.1 206 Part\r\ncontent-length: 0\r\n\r\n",
+            Some(ProbeFailure::Status(206)),
+        ),
+        (ready(), "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nI'm ready", None),
+        // The text arrives in two parts.
+        (
+            ready(),
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n rea\r\n3\r\ndy.\r\n0\r\n\r\n",
+            None,
+        ),
+        (
+            ready(),
+            "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nstarting",
+            Some(ProbeFailure::Body),
+        ),
+        (
+            ready(),
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut off",
+            Some(ProbeFailure::Broken),
+        ),
+        (
+            ready(),
+            "HTTP/1.1 503 Busy\r\ncontent-length: 5\r\n\r\nready",
+            Some(ProbeFailure::Status(503)),
+        ),
+    ] {
+        assert_eq!(asked(http, Some(answer)).await.0.err(), expected, "{answer}");
     }
 }
 

@@ -1,0 +1,85 @@
+//! An HTTP probe: a request as the health check says, and a response as it expects.
+
+use crate::upstream::dial::Transport;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use portolan_core::config::{GatewayAddress, HttpProbe};
+use portolan_core::health::probing::ProbeFailure;
+use std::pin::pin;
+
+/// The `User-Agent` of probes.
+pub(super) const USER_AGENT: &str = "portolan-probe";
+
+/// Most bytes of a body that are searched for the expected text.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Sends the probe's request over a fresh connection, and checks the response.
+pub(super) async fn check(
+    transport: Transport,
+    address: &GatewayAddress,
+    probe: &HttpProbe,
+) -> Result<(), ProbeFailure> {
+    let request = request(address, probe)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await.map_err(broken)?;
+    let exchange = async { judge(sender.send_request(request).await.map_err(broken)?, probe).await };
+    let mut exchange = pin!(exchange);
+    tokio::select! {
+        biased;
+        result = &mut exchange => result,
+        // The connection may be over with the answer.
+        _ = connection => exchange.await,
+    }
+}
+
+fn request(address: &GatewayAddress, probe: &HttpProbe) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
+    let own = || HeaderValue::try_from(address.authority());
+    let host = probe.host.clone().map_or_else(own, Ok).map_err(broken)?;
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = probe.method.clone();
+    *request.uri_mut() = probe.path.parse().map_err(broken)?;
+    let fields = request.headers_mut();
+    fields.insert(header::HOST, host);
+    fields.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    fields.extend(probe.fields.clone());
+    Ok(request)
+}
+
+async fn judge(response: Response<Incoming>, probe: &HttpProbe) -> Result<(), ProbeFailure> {
+    let status = response.status().as_u16();
+    if !probe.expects(status) {
+        return Err(ProbeFailure::Status(status));
+    }
+    match &probe.body {
+        None => Ok(()),
+        Some(text) => find(response.into_body(), text.as_bytes()).await,
+    }
+}
+
+/// Reads a body until the text was found in it.
+async fn find(mut body: Incoming, text: &[u8]) -> Result<(), ProbeFailure> {
+    let mut read = Vec::new();
+    while read.len() < MAX_BODY {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        // The text may have begun in what was read before.
+        let from = (read.len() + 1).saturating_sub(text.len());
+        read.extend_from_slice(&data);
+        if read[from..].windows(text.len()).any(|part| part == text) {
+            return Ok(());
+        }
+    }
+    Err(ProbeFailure::Body)
+}
+
+/// The connection ended without an answer, or with one that is not HTTP; or there is no such request.
+fn broken<E>(_: E) -> ProbeFailure {
+    ProbeFailure::Broken
+}
