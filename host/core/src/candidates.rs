@@ -12,15 +12,18 @@ use crate::slots::Slots;
 pub struct Candidates {
     /// Regions that may answer.
     pub eligible: Slots,
+    /// Unhealthy regions that are tried after all eligible ones: ejected ones whose probes pass; when those are the eligible
+    /// ones, the others.
+    pub last_resort: Slots,
     /// Regions that residency rules exclude for this client.
     pub forbidden: Slots,
     /// Regions that an operator drained.
     pub draining: Slots,
-    /// Unhealthy regions. In panic mode they are eligible too.
+    /// Unhealthy regions. In panic mode they are eligible too, and when no region is healthy, those whose probes pass are.
     pub unhealthy: Slots,
     /// Regions at their request limit.
     pub full: Slots,
-    /// Panic mode: all regions left by residency and drain are unhealthy, so health is ignored.
+    /// Panic mode: all regions left by residency and drain are unhealthy, and probes of none pass, so health is ignored.
     pub panic: bool,
 }
 
@@ -56,15 +59,25 @@ pub fn gather(service: &Service, health: &ServiceHealth, country: Country, full:
     let draining = (all - forbidden) & health.draining();
     let open = all - forbidden - draining;
     let unhealthy = open & health.unhealthy();
-    let panic = unhealthy == open && !open.is_empty();
-    let usable = if panic { open } else { open - unhealthy };
-    let full = usable & full;
+    let healthy = open - unhealthy;
+    let ejected = unhealthy & health.last_resort();
+    let panic = unhealthy == open && ejected.is_empty() && !open.is_empty();
+    let (first, second) = match () {
+        () if !healthy.is_empty() => (healthy, ejected),
+        () if !panic => (ejected, unhealthy - ejected),
+        () => (open, Slots::EMPTY),
+    };
+    let (eligible, last_resort) = match (first - full, second - full) {
+        (none, second) if none.is_empty() => (second, Slots::EMPTY),
+        both => both,
+    };
     Candidates {
-        eligible: usable - full,
+        eligible,
+        last_resort,
         forbidden,
         draining,
         unhealthy,
-        full,
+        full: first & full,
         panic,
     }
 }
@@ -72,7 +85,7 @@ pub fn gather(service: &Service, health: &ServiceHealth, country: Country, full:
 impl Candidates {
     /// Why a region may not answer; `None` when it may.
     pub fn exclusion(&self, slot: Slot) -> Option<Exclusion> {
-        if self.eligible.contains(slot) {
+        if (self.eligible | self.last_resort).contains(slot) {
             None
         } else if self.forbidden.contains(slot) {
             Some(Exclusion::Residency)

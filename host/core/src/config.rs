@@ -3,8 +3,10 @@
 //! Values of these types hold their invariants; the text they come from is read and checked by `portolan::config`.
 
 mod health_check;
+mod retry;
 
 pub use health_check::{HealthCheck, HttpProbe, Probe};
+pub use retry::{Budget, Retry, RetryOn};
 
 use crate::geo::{Country, Point};
 use crate::id::{PluginName, RegionName, ServiceId, ServiceName, Slot};
@@ -343,61 +345,6 @@ impl Default for OutlierDetection {
             base_ejection_time: Duration::from_secs(30),
             max_ejection_time: Duration::from_secs(300),
             max_ejection_percent: 50,
-        }
-    }
-}
-
-/// How failures are retried, always in another region.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retry {
-    /// Attempts in all, at least 1.
-    pub attempts: u8,
-    /// Time from the end of the request to the head of the response, for one attempt. `None`: no limit of its own when
-    /// no other region could be tried or the request cannot be repeated, else
-    /// [`DEFAULT_PER_TRY_TIMEOUT`](crate::plan::DEFAULT_PER_TRY_TIMEOUT).
-    pub per_try_timeout: Option<Duration>,
-    /// Whether methods that are not idempotent may be sent again although bytes may have arrived.
-    pub non_idempotent: bool,
-    /// Bodies up to this size are kept so that they can be sent again.
-    pub max_replay_bytes: usize,
-    /// After this long without the head of a response the request is hedged: a second attempt starts in the next region,
-    /// where a retry would be allowed, and the first answer is used. `None`: never.
-    pub hedge_after: Option<Duration>,
-    /// Responses up to this size are held back until they are whole, so that one that is cut short can be fetched again
-    /// elsewhere. 0: bodies are streamed.
-    pub hold_back_bytes: usize,
-    /// The limit on extra attempts.
-    pub budget: Budget,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            attempts: 3,
-            per_try_timeout: None,
-            non_idempotent: false,
-            max_replay_bytes: 64 * 1024,
-            hedge_after: Some(Duration::from_millis(400)),
-            hold_back_bytes: 0,
-            budget: Budget::default(),
-        }
-    }
-}
-
-/// Extra attempts as a share of requests (Finagle's retry budget).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Budget {
-    /// Extra attempts per hundred requests.
-    pub percent: u8,
-    /// Extra attempts per second that are always allowed.
-    pub min_per_second: u32,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            percent: 20,
-            min_per_second: 3,
         }
     }
 }

@@ -252,7 +252,7 @@ impl fmt::Display for Reason<'_> {
         if candidates.panic {
             f.write_str("; panic")?;
         }
-        let excluded = service.slots() - candidates.eligible;
+        let excluded = service.slots() - candidates.eligible - candidates.last_resort;
         for slot in excluded.iter() {
             if let (Some(gateway), Some(why)) = (service.gateway(slot), candidates.exclusion(slot)) {
                 write!(f, "; not {}={}", gateway.region, why.as_str())?;
@@ -260,6 +260,9 @@ impl fmt::Display for Reason<'_> {
         }
         for gateway in later.iter().filter_map(|slot| service.gateway(slot)) {
             write!(f, "; later {}=warming", gateway.region)?;
+        }
+        for gateway in candidates.last_resort.iter().filter_map(|slot| service.gateway(slot)) {
+            write!(f, "; later {}=unhealthy", gateway.region)?;
         }
         Ok(())
     }

@@ -119,6 +119,7 @@ pub struct ServiceHealth {
     draining: Slots,
     warming: Slots,
     unresponsive: Slots,
+    last_resort: Slots,
 }
 
 impl ServiceHealth {
@@ -133,6 +134,7 @@ impl ServiceHealth {
             draining: those(|gateway| gateway.state == State::Draining),
             warming: those(|gateway| gateway.share < GatewayHealth::FULL_SHARE),
             unresponsive: Slots::EMPTY,
+            last_resort: Slots::EMPTY,
             gateways,
         }
     }
@@ -141,6 +143,12 @@ impl ServiceHealth {
     #[must_use]
     pub fn with_unresponsive(self, unresponsive: Slots) -> Self {
         Self { unresponsive, ..self }
+    }
+
+    /// The same, with these gateways as a [last resort](Self::last_resort).
+    #[must_use]
+    pub fn with_last_resort(self, last_resort: Slots) -> Self {
+        Self { last_resort, ..self }
     }
 
     /// `count` gateways in [`State::Unknown`].
@@ -172,6 +180,11 @@ impl ServiceHealth {
     /// Requests to them get a short timeout.
     pub fn unresponsive(&self) -> Slots {
         self.unresponsive
+    }
+
+    /// Ejected gateways whose probes pass: a request tries them after all others, before it gets an error.
+    pub fn last_resort(&self) -> Slots {
+        self.last_resort
     }
 
     /// Gateways in slow start, with less than their full share.

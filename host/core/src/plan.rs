@@ -17,15 +17,14 @@ pub const DEFAULT_PER_TRY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The attempts of a request in order, each in a different region, and their deadline.
 #[derive(Clone, Debug)]
-pub struct AttemptPlan {
+pub struct AttemptPlan<'a> {
     ranking: Ranking,
     /// The next position in the ranking.
     next: usize,
     /// Attempts started, without those that did not reach a gateway.
     begun: u8,
-    attempts: u8,
+    retry: &'a Retry,
     repeatable: bool,
-    per_try: Option<Duration>,
     request_timeout: Duration,
     deadline: Instant,
     unresponsive: bool,
@@ -83,6 +82,8 @@ pub enum Verdict {
 pub enum GaveUp {
     /// The gateway may have processed the request, and it is not idempotent.
     NotRepeatable,
+    /// Failures like this one are not in [`Retry::retry_on`].
+    NotInRetryOn,
     /// Every region was tried, or the configured number of attempts is reached.
     NoneLeft,
     /// The retry budget is exhausted.
@@ -98,6 +99,7 @@ impl GaveUp {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotRepeatable => "not_repeatable",
+            Self::NotInRetryOn => "not_in_retry_on",
             Self::NoneLeft => "attempts_exhausted",
             Self::NoBudget => "retry_budget_exhausted",
             Self::Deadline => "request_timeout",
@@ -111,16 +113,15 @@ pub fn is_idempotent(method: &Method) -> bool {
     method.is_idempotent()
 }
 
-impl AttemptPlan {
+impl<'a> AttemptPlan<'a> {
     /// The plan for a request of this method that began at `start`.
-    pub fn new(ranking: Ranking, retry: &Retry, timeouts: &Timeouts, method: &Method, start: Instant) -> Self {
+    pub fn new(ranking: Ranking, retry: &'a Retry, timeouts: &Timeouts, method: &Method, start: Instant) -> Self {
         Self {
             ranking,
             next: 0,
             begun: 0,
-            attempts: retry.attempts.max(1),
+            retry,
             repeatable: retry.non_idempotent || is_idempotent(method),
-            per_try: retry.per_try_timeout,
             request_timeout: timeouts.request,
             deadline: start + timeouts.request,
             unresponsive: false,
@@ -159,8 +160,10 @@ impl AttemptPlan {
     ///
     /// Unless configured, an attempt times out only when another region could be tried afterwards.
     pub fn per_try_timeout(&self, replayable: bool) -> Option<Duration> {
-        let gains = || self.repeatable && replayable && self.has_more();
-        self.per_try.or_else(|| gains().then_some(DEFAULT_PER_TRY_TIMEOUT))
+        let gains = || self.repeatable && replayable && self.retry.retry_on.reset && self.has_more();
+        self.retry
+            .per_try_timeout
+            .or_else(|| gains().then_some(DEFAULT_PER_TRY_TIMEOUT))
     }
 
     /// The regions in order.
@@ -184,9 +187,11 @@ impl AttemptPlan {
         let reached = outcome != Outcome::NotSent;
         self.begun = self.begun.saturating_sub(u8::from(!reached));
         let reason = match outcome {
-            Outcome::Answered(status) if !retryable(status) => return Verdict::Deliver,
+            Outcome::Answered(status) if !self.retry.retry_on.has_status(status) => return Verdict::Deliver,
             _ if now >= self.deadline && self.unresponsive && self.repeatable => Some(GaveUp::Unresponsive),
             _ if now >= self.deadline => Some(GaveUp::Deadline),
+            Outcome::NotSent if !self.retry.retry_on.connect_failure => Some(GaveUp::NotInRetryOn),
+            Outcome::Broken | Outcome::TimedOut if !self.retry.retry_on.reset => Some(GaveUp::NotInRetryOn),
             _ if !replayable || reached && !self.repeatable => Some(GaveUp::NotRepeatable),
             _ if !self.has_more() => Some(GaveUp::NoneLeft),
             _ if reached && !withdraw(now) => Some(GaveUp::NoBudget),
@@ -204,7 +209,8 @@ impl AttemptPlan {
     /// [`hedge_after`](Retry::hedge_after). `replayable`: whether all of the request's body has been received; `withdraw` is
     /// as for [`AttemptPlan::after`].
     pub fn hedge(&mut self, replayable: bool, now: Instant, withdraw: impl FnOnce(Instant) -> bool) -> Hedge {
-        if !self.repeatable || !replayable || now >= self.deadline || !self.has_more() {
+        let may_repeat = self.repeatable && replayable && self.retry.retry_on.reset;
+        if !may_repeat || now >= self.deadline || !self.has_more() {
             Hedge::Never
         } else if !withdraw(now) {
             Hedge::NotNow
@@ -215,7 +221,7 @@ impl AttemptPlan {
 
     /// Whether there is another region to try, and another attempt to make.
     fn has_more(&self) -> bool {
-        self.next < self.ranking.order().len() && self.begun < self.attempts
+        self.next < self.ranking.order().len() && self.begun < self.retry.attempts.max(1)
     }
 
     fn advance(&mut self) -> Option<Slot> {
@@ -226,25 +232,93 @@ impl AttemptPlan {
     }
 }
 
-/// Statuses that are retried: another gateway may be able to answer.
-fn retryable(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502..=504)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RetryOn;
+    use std::sync::LazyLock;
 
-    fn plan(method: &Method, start: Instant) -> AttemptPlan {
+    static RETRY: LazyLock<Retry> = LazyLock::new(Retry::default);
+
+    fn plan(method: &Method, start: Instant) -> AttemptPlan<'static> {
+        plan_of(&RETRY, method, start)
+    }
+
+    fn plan_of<'a>(retry: &'a Retry, method: &Method, start: Instant) -> AttemptPlan<'a> {
         let ranking = (0..5).map(Slot).collect();
-        AttemptPlan::new(ranking, &Retry::default(), &Timeouts::default(), method, start)
+        let mut plan = AttemptPlan::new(ranking, retry, &Timeouts::default(), method, start);
+        plan.begin();
+        plan
+    }
+
+    #[test]
+    fn only_what_retry_on_names_is_retried() {
+        let now = Instant::now();
+        let answered = |status| Outcome::Answered(StatusCode::from_u16(status).expect("a status"));
+        let failures = [
+            answered(429),
+            answered(500),
+            answered(503),
+            Outcome::NotSent,
+            Outcome::Broken,
+            Outcome::TimedOut,
+        ];
+        let next = |retry_on: &RetryOn, outcome| {
+            let retry = Retry {
+                retry_on: retry_on.clone(),
+                ..Retry::default()
+            };
+            plan_of(&retry, &Method::GET, now).after(outcome, true, now, |_| true)
+        };
+        let mut too_many = RetryOn::NONE;
+        too_many.insert(429);
+        let mut no_reset = RetryOn::default();
+        no_reset.reset = false;
+        let (again, denied) = (Verdict::Try(Slot(1)), Verdict::GiveUp(GaveUp::NotInRetryOn));
+        for (retry_on, expected) in [
+            (
+                RetryOn::default(),
+                [Verdict::Deliver, Verdict::Deliver, again, again, again, again],
+            ),
+            (
+                RetryOn::NONE,
+                [
+                    Verdict::Deliver,
+                    Verdict::Deliver,
+                    Verdict::Deliver,
+                    denied,
+                    denied,
+                    denied,
+                ],
+            ),
+            (
+                too_many,
+                [again, Verdict::Deliver, Verdict::Deliver, denied, denied, denied],
+            ),
+            (
+                no_reset.clone(),
+                [Verdict::Deliver, Verdict::Deliver, again, again, denied, denied],
+            ),
+        ] {
+            assert_eq!(
+                failures.map(|outcome| next(&retry_on, outcome)),
+                expected,
+                "{retry_on:?}"
+            );
+        }
+        let retry = Retry {
+            retry_on: no_reset,
+            ..Retry::default()
+        };
+        let mut unhedged = plan_of(&retry, &Method::GET, now);
+        assert_eq!(unhedged.hedge(true, now, |_| true), Hedge::Never);
+        assert_eq!(unhedged.per_try_timeout(true), None, "nothing would follow");
     }
 
     #[test]
     fn hedged_attempts_count_as_attempts() {
         let now = Instant::now();
         let mut plan = plan(&Method::GET, now);
-        assert_eq!(plan.begin(), Some(Slot(0)));
         assert_eq!(plan.hedge(true, now, |_| true), Hedge::Try(Slot(1)));
         assert_eq!(plan.hedge(true, now, |_| false), Hedge::NotNow);
         assert_eq!(plan.hedge(true, now, |_| true), Hedge::Try(Slot(2)));
@@ -262,11 +336,9 @@ mod tests {
     fn by_default_an_attempt_is_bounded_only_when_another_region_could_be_tried() {
         let now = Instant::now();
         let mut get = plan(&Method::GET, now);
-        get.begin();
         assert_eq!(get.per_try_timeout(true), Some(DEFAULT_PER_TRY_TIMEOUT));
         assert_eq!(get.per_try_timeout(false), None, "its body was not kept");
-        let mut post = plan(&Method::POST, now);
-        post.begin();
+        let post = plan(&Method::POST, now);
         assert_eq!(post.per_try_timeout(true), None);
         let only = |retry: &Retry| {
             let ranking = [Slot(0)].into_iter().collect();
@@ -291,10 +363,8 @@ mod tests {
     fn what_may_not_be_repeated_is_not_hedged() {
         let now = Instant::now();
         let mut post = plan(&Method::POST, now);
-        post.begin();
         assert_eq!(post.hedge(true, now, |_| true), Hedge::Never);
         let mut streamed = plan(&Method::PUT, now);
-        streamed.begin();
         assert_eq!(streamed.hedge(false, now, |_| true), Hedge::Never);
     }
 
@@ -303,7 +373,6 @@ mod tests {
         let start = Instant::now();
         for (method, why) in [(Method::GET, GaveUp::Unresponsive), (Method::POST, GaveUp::Deadline)] {
             let mut plan = plan(&method, start).unresponsive(start);
-            plan.begin();
             assert!(
                 plan.deadline() < start + Duration::from_secs(1) && plan.request_timeout() < Duration::from_secs(1)
             );
@@ -315,7 +384,7 @@ mod tests {
             ..Timeouts::default()
         };
         let ranking = (0..5).map(Slot).collect();
-        let plan = AttemptPlan::new(ranking, &Retry::default(), &short, &Method::GET, start).unresponsive(start);
+        let plan = AttemptPlan::new(ranking, &RETRY, &short, &Method::GET, start).unresponsive(start);
         assert_eq!(plan.deadline(), start + short.request);
     }
 }

@@ -8,11 +8,12 @@ use crate::id::Slot;
 use crate::slots::Slots;
 use arrayvec::ArrayVec;
 
-/// Regions in the order they are to be tried: a subset of the eligible ones without duplicates.
+/// Regions in the order they are to be tried: a subset of the eligible ones without duplicates, then the last resort.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranking {
     order: ArrayVec<Slot, { Slots::MAX }>,
     held_back: Slots,
+    last_resort: Slots,
 }
 
 impl Ranking {
@@ -27,15 +28,21 @@ impl Ranking {
         self.held_back
     }
 
+    /// Unhealthy regions at the end of the order: see [`Candidates::last_resort`].
+    pub fn last_resort(&self) -> Slots {
+        self.last_resort
+    }
+
     /// The best region.
     pub fn first(&self) -> Option<Slot> {
         self.order.first().copied()
     }
 
-    /// The first eight, as plugins receive them; padded with [`Proposal::END`].
+    /// The first eight without the last resort, as plugins receive them; padded with [`Proposal::END`].
     pub fn first_eight(&self) -> [u8; 8] {
         let mut eight = [Proposal::END; 8];
-        for (place, Slot(slot)) in eight.iter_mut().zip(&self.order) {
+        let eligible = &self.order[..self.order.len() - self.last_resort.len()];
+        for (place, Slot(slot)) in eight.iter_mut().zip(eligible) {
             *place = *slot;
         }
         eight
@@ -47,6 +54,14 @@ impl Ranking {
         if !slots.is_empty() {
             // The sort is stable: both groups keep their order.
             self.order.sort_by_key(|slot| slots.contains(*slot));
+        }
+    }
+
+    /// Appends the regions of the last resort, in this order.
+    fn end_with(&mut self, last_resort: Slots, order: &[Slot]) {
+        if !last_resort.is_empty() {
+            self.last_resort = last_resort;
+            self.take(order.iter().copied(), &mut { last_resort });
         }
     }
 
@@ -91,6 +106,7 @@ pub fn native(service: &Service, row: &[Slot], candidates: &Candidates, health: 
         ranking.take(row.iter().copied().filter(|slot| front.contains(*slot)), &mut left);
     }
     ranking.take(row.iter().copied(), &mut left);
+    ranking.end_with(candidates.last_resort, row);
     ranking
 }
 
@@ -156,10 +172,10 @@ pub struct Checked {
 }
 
 /// Validates a plugin's answer against the native order. Regions held back in the native order come last here too: a
-/// plugin cannot override slow start. `None` when the answer names regions but none of them is valid: the caller uses the
+/// plugin cannot override slow start. The last resort follows after them, unless the plugin excludes other regions. `None` when the answer names regions but none of them is valid: the caller uses the
 /// native order. An empty answer returns the native order.
 pub fn checked(proposal: &Proposal, native: &Ranking) -> Option<Checked> {
-    let mut left: Slots = native.order.iter().copied().collect();
+    let mut left: Slots = native.order.iter().copied().collect::<Slots>() - native.last_resort;
     let mut ranking = Ranking::default();
     let named = proposal.order.iter().take_while(|slot| **slot != Proposal::END);
     let count = named.clone().count();
@@ -168,10 +184,14 @@ pub fn checked(proposal: &Proposal, native: &Ranking) -> Option<Checked> {
     if count > 0 && valid == 0 {
         return None;
     }
-    if !proposal.only || count == 0 {
+    let others = !proposal.only || count == 0;
+    if others {
         ranking.take(native.order.iter().copied(), &mut left);
     }
     ranking.hold_back(native.held_back);
+    if others {
+        ranking.end_with(native.last_resort, &native.order);
+    }
     Some(Checked {
         ranking,
         repaired: valid < count,

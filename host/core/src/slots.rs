@@ -46,6 +46,16 @@ impl Slots {
         *self = *self - Self::only(slot);
     }
 
+    /// The set with this slot or without it.
+    #[must_use]
+    pub fn with(self, slot: Slot, contained: bool) -> Self {
+        if contained {
+            self | Self::only(slot)
+        } else {
+            self - Self::only(slot)
+        }
+    }
+
     /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -95,6 +95,7 @@ prop_compose! {
         full in any::<u16>(),
         rule in any::<u16>(),
         ruled in any::<bool>(),
+        passing in any::<u16>(),
         roll in any::<u64>(),
     ) -> Case {
         let count = gateways.len();
@@ -103,6 +104,8 @@ prop_compose! {
         let residency = vec![Residency { countries: vec![country], regions: chosen(rule) }];
         let service = service(gateways, policy, if ruled { residency } else { Vec::new() });
         let health = ServiceHealth::new(states[..count].to_vec());
+        let last_resort = chosen(passing) & health.unhealthy();
+        let health = health.with_last_resort(last_resort);
         let place = Place { point: Some(client), country };
         let chart = Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default());
         let row = chart.row(PlaceId(1)).to_vec();
@@ -117,17 +120,30 @@ fn ranked(case: &Case) -> Ranking {
 
 proptest! {
     #[test]
-    fn a_ranking_holds_every_eligible_region_once(case in case()) {
+    fn a_ranking_holds_every_eligible_region_once_and_then_the_last_resort(case in case()) {
         let ranking = ranked(&case);
-        let set: Slots = ranking.order().iter().copied().collect();
-        prop_assert_eq!(set, case.candidates.eligible);
-        prop_assert_eq!(ranking.order().len(), set.len());
+        let (first, last) = ranking.order().split_at(case.candidates.eligible.len());
+        prop_assert_eq!(first.iter().copied().collect::<Slots>(), case.candidates.eligible);
+        prop_assert_eq!(last.iter().copied().collect::<Slots>(), case.candidates.last_resort);
+        prop_assert_eq!(last.len(), case.candidates.last_resort.len());
+        prop_assert_eq!(ranking.last_resort(), case.candidates.last_resort);
+    }
+
+    #[test]
+    fn the_last_resort_is_unhealthy_and_otherwise_allowed(case in case()) {
+        let Candidates { eligible, last_resort, forbidden, draining, full, .. } = case.candidates;
+        prop_assert!((last_resort & (eligible | forbidden | draining | full)).is_empty());
+        prop_assert!((last_resort - case.health.unhealthy()).is_empty());
+        let open = case.service.slots() - forbidden - draining;
+        if !(open - case.health.unhealthy()).is_empty() {
+            prop_assert!((last_resort - case.health.last_resort()).is_empty());
+        }
     }
 
     #[test]
     fn every_region_is_eligible_or_has_a_reason(case in case()) {
         for slot in case.service.slots().iter() {
-            let eligible = case.candidates.eligible.contains(slot);
+            let eligible = (case.candidates.eligible | case.candidates.last_resort).contains(slot);
             prop_assert_eq!(eligible, case.candidates.exclusion(slot).is_none());
         }
         prop_assert_eq!(case.candidates.unavailable().is_none(), !case.candidates.eligible.is_empty());
@@ -139,7 +155,8 @@ proptest! {
         prop_assert!((eligible & case.candidates.forbidden).is_empty());
         prop_assert!((eligible & case.health.draining()).is_empty());
         prop_assert!((eligible & case.candidates.full).is_empty());
-        prop_assert!(case.candidates.panic || (eligible & case.health.unhealthy()).is_empty());
+        let unhealthy = eligible & case.health.unhealthy();
+        prop_assert!(case.candidates.panic || (unhealthy - case.health.last_resort()).is_empty());
     }
 
     #[test]
@@ -195,7 +212,8 @@ proptest! {
             let Some(checked) = rank::checked(&Proposal { order, only }, &native) else { continue };
             let unique: BTreeSet<Slot> = checked.ranking.order().iter().copied().collect();
             prop_assert_eq!(unique.len(), checked.ranking.order().len());
-            prop_assert!(unique.iter().all(|slot| case.candidates.eligible.contains(*slot)));
+            let candidates = case.candidates.eligible | case.candidates.last_resort;
+            prop_assert!(unique.iter().all(|slot| candidates.contains(*slot)));
             prop_assert!(only || checked.ranking.order().len() == native.order().len());
             // As it named them, then the others in the native order, and last of all those that are to be spared.
             let named = order.into_iter().take_while(|slot| *slot != Proposal::END).map(Slot);
@@ -206,7 +224,9 @@ proptest! {
                 native.order().iter().copied().for_each(&mut append);
             }
             let (spared, first): (Vec<Slot>, Vec<Slot>) = expected.iter().partition(|slot| native.held_back().contains(**slot));
-            prop_assert_eq!(checked.ranking.order(), [first, spared].concat());
+            let all = !only || order[0] == Proposal::END;
+            let last = native.order().iter().copied().filter(|slot| all && native.last_resort().contains(*slot));
+            prop_assert_eq!(checked.ranking.order(), [first, spared, last.collect()].concat());
         }
     }
 
@@ -320,6 +340,39 @@ fn a_returning_region_gets_its_share_and_no_more() {
         let counts = shares_of(&service, &health, 20_000, asked);
         assert!((counts[0] - share).abs() < 0.015, "{only} {counts:?}");
     }
+}
+
+#[test]
+fn an_ejected_region_whose_probes_pass_comes_before_dead_ones() {
+    let at = Point::new(50.0, 8.0).expect("a point");
+    let service = service(
+        (0..3).map(|index| gateway(index, at, 0, 1)).collect(),
+        Policy::Latency,
+        Vec::new(),
+    );
+    let unhealthy = GatewayHealth {
+        state: State::Unhealthy,
+        ..GatewayHealth::default()
+    };
+    let order = |states: [GatewayHealth; 3], full| {
+        let health = ServiceHealth::new(states.to_vec()).with_last_resort(Slots::only(Slot(1)));
+        let candidates = candidates::gather(&service, &health, Country::UNKNOWN, full);
+        let row: Vec<Slot> = service.slots().iter().collect();
+        let ranking = rank::native(&service, &row, &candidates, &health, 0);
+        (ranking.order().to_vec(), candidates.panic)
+    };
+    let healthy = GatewayHealth::default();
+    assert_eq!(
+        order([unhealthy; 3], Slots::EMPTY),
+        (vec![Slot(1), Slot(0), Slot(2)], false)
+    );
+    let one_healthy = [unhealthy, unhealthy, healthy];
+    assert_eq!(order(one_healthy, Slots::EMPTY), (vec![Slot(2), Slot(1)], false));
+    assert_eq!(order(one_healthy, Slots::only(Slot(2))), (vec![Slot(1)], false));
+    assert_eq!(
+        order([unhealthy; 3], Slots::only(Slot(1))),
+        (vec![Slot(0), Slot(2)], false)
+    );
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod publication;
 mod quantities;
 mod regions;
 mod residency;
+mod retry_on;
 mod routes;
 mod schema;
 mod section;

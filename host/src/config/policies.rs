@@ -3,6 +3,7 @@
 use super::compound::{At, OrOff};
 use super::error::Mistakes;
 use super::quantities::{H, MIB, MIN, MS, Size, Time, written_time};
+use super::retry_on::{Failure, retry_on};
 use super::section::section;
 use super::values::{Percent, Whole};
 use portolan_core::config::{Budget, OutlierDetection, Retry, Timeouts};
@@ -10,9 +11,11 @@ use portolan_core::config::{Budget, OutlierDetection, Retry, Timeouts};
 section! {
     /// Outlier detection: when traffic ejects a region.
     OutlierDetectionSection {
-        /// Failures in a row that eject a region: connections, resets, time-outs, 5xx. Default: 5.
+        /// Failures in a row that eject a region: connections, resets, time-outs, any 5xx, whether or not they are retried.
+        /// Default: 5.
         optional consecutive_failures: Whole<1, 1_000_000>,
-        /// Share of failures within the window that ejects it; 0 turns this off. Default: 5%.
+        /// Share of failures within the window that ejects it: connections, resets, time-outs, 502, 503, 504. 0 turns this
+        /// off. Default: 5%.
         optional failure_percent: Percent,
         /// How many requests the window must hold before the share counts. Default: 50.
         optional min_requests: Whole<1, 1_000_000>,
@@ -35,11 +38,14 @@ section! {
 }
 
 section! {
-    /// How failures are retried, always in another region: failed connections whatever the method; resets, time-outs and
-    /// the statuses 502, 503 and 504 for idempotent requests.
+    /// How failures are retried, always in another region.
     RetrySection {
         /// Attempts in all; with 1, nothing is retried. Default: 3.
         optional attempts: Whole<1, 64>,
+        /// Which failures are retried, in Envoy's words: connect-failure (whatever the method); and for idempotent requests
+        /// reset (the connection broke, no HTTP, or per_try_timeout), gateway-error (502, 503, 504, or no response), 5xx (any
+        /// 5xx, or no response), retriable-4xx (409), and statuses. Default: [connect-failure, reset, 502, 503, 504].
+        optional retry_on: Vec<Failure>,
         /// Time for one attempt until the head of its response, once the region has the whole request. Default: 15s when
         /// another region could be tried after it, else no bound but timeouts.request.
         optional per_try_timeout: At<Time<{ MS }, { 24 * H }>>,
@@ -48,7 +54,7 @@ section! {
         /// Request bodies up to this size are kept so that they can be sent again. Default: 64KiB.
         optional max_replay_body: Size<0, { 16 * MIB }>,
         /// After this long without an answer the request is hedged: a second attempt starts in the next region, where a
-        /// retry would be allowed, and the first answer is used. off: never. Default: 400ms.
+        /// retry after a reset would be allowed, and the first answer is used. off: never. Default: 400ms.
         optional hedge_after: OrOff<Time<{ MS }, { 24 * H }>>,
         /// Response bodies up to this size are held back until they are whole, so that a truncated one can be
         /// retried elsewhere. Default: 0B, every body flows as it comes.
@@ -129,6 +135,10 @@ pub(super) fn retry(section: Option<&RetrySection>) -> Retry {
     let budget = section.budget.as_ref();
     Retry {
         attempts: section.attempts.map_or(default.attempts, |attempts| attempts.0 as u8),
+        retry_on: section
+            .retry_on
+            .as_ref()
+            .map_or(default.retry_on, |failures| retry_on(failures)),
         per_try_timeout: section.per_try_timeout.map(|time| time.0),
         non_idempotent: section.non_idempotent.unwrap_or(default.non_idempotent),
         hedge_after: match &section.hedge_after {

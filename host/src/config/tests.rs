@@ -306,6 +306,33 @@ drain_time: 5s
     assert_eq!(ours.deployment.isolation, crate::plugin::Isolation::Fresh);
 }
 
+#[test]
+fn retry_on_takes_envoys_words() {
+    let of = |list: &str| {
+        let text = SMALL.replacen(
+            "    regions:",
+            &format!("    retry: {{ retry_on: {list} }}\n    regions:"),
+            1,
+        );
+        assert!(schema::agrees(&text));
+        let retry_on = settings(&text).routing.services()[0].retry.retry_on.clone();
+        let statuses =
+            (400..=599).filter(|status| retry_on.has_status(http::StatusCode::from_u16(*status).expect("a status")));
+        (retry_on.connect_failure, retry_on.reset, statuses.collect::<Vec<u16>>())
+    };
+    let gateway_errors = (true, true, vec![502, 503, 504]);
+    assert_eq!(of("[connect-failure, reset, 502, 503, 504]"), gateway_errors);
+    assert_eq!(of("[gateway-error]"), gateway_errors);
+    let retry_on = settings(SMALL).routing.services()[0].retry.retry_on.clone();
+    assert_eq!(retry_on, portolan_core::config::RetryOn::default());
+    assert_eq!(of("[]"), (false, false, vec![]));
+    assert_eq!(
+        of("[connect-failure, retriable-4xx, \"429\"]"),
+        (true, false, vec![409, 429])
+    );
+    assert_eq!(of("[5xx]"), (true, true, (500..=599).collect()));
+}
+
 /// The HTTP probe of the first service, and the warnings.
 fn http_probe(text: &str) -> (HttpProbe, Vec<String>) {
     let configuration = configuration(text);

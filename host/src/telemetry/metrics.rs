@@ -47,9 +47,10 @@ pub enum Retry {
 
 impl Retry {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Attempted,
         Self::Denied(GaveUp::NotRepeatable),
+        Self::Denied(GaveUp::NotInRetryOn),
         Self::Denied(GaveUp::NoneLeft),
         Self::Denied(GaveUp::NoBudget),
         Self::Denied(GaveUp::Deadline),
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(totals.ranked, [1, 1, 4]);
         assert_eq!(totals.repaired, 1);
         assert_eq!(totals.faults, [("deadline", 1), ("trap", 3)]);
-        assert_eq!(totals.retries, [1; 6]);
+        assert_eq!(totals.retries, [1; 7]);
         assert_eq!((totals.received, totals.sent), (3, 30));
         assert_eq!(totals.stages[Stage::Total as usize].count(), 3);
         assert_eq!(totals.stages[Stage::Decide as usize].count(), 0);

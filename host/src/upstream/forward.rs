@@ -99,7 +99,7 @@ pub(super) type Ended = Result<Exchange, AttemptError>;
 
 /// A request's course so far.
 pub(super) struct Course<'r> {
-    pub(super) plan: AttemptPlan,
+    pub(super) plan: AttemptPlan<'r>,
     pub(super) request: &'r Outbound<'r>,
     pub(super) body: &'r ReplayBody,
     /// The regions whose attempts were overtaken.
@@ -118,7 +118,7 @@ where
     /// Dropping the future closes the connections of the attempts that run; they are not observed.
     pub async fn forward(
         &self,
-        plan: AttemptPlan,
+        plan: AttemptPlan<'_>,
         request: &Outbound<'_>,
         body: &ReplayBody,
         mut now: Instant,

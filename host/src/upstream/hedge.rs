@@ -5,6 +5,7 @@ use super::exchange::AttemptError;
 use super::forward::{ASK_AGAIN, Course, Ended, Forwarder};
 use super::replay::Upload;
 use super::target::GatewayTarget;
+use portolan_core::config::Retry;
 use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
 use portolan_core::plan::{Hedge, Verdict};
@@ -67,7 +68,7 @@ where
                 continue;
             };
             let Finished { slot, began, ended } = finished;
-            if is_good(&ended) {
+            if is_good(&ended, self.retry) {
                 self.overtake(course, &runners, began);
                 return (slot, ended);
             }
@@ -145,8 +146,8 @@ where
 }
 
 /// Whether a response is sent to the client without a further attempt.
-fn is_good(ended: &Ended) -> bool {
+fn is_good(ended: &Ended, retry: &Retry) -> bool {
     ended
         .as_ref()
-        .is_ok_and(|response| Evidence::of_status(response.status()) != Evidence::GatewayError)
+        .is_ok_and(|response| !retry.retry_on.has_status(response.status()))
 }

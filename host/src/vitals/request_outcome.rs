@@ -35,6 +35,8 @@ pub enum RequestOutcome {
     Full,
     /// An attempt failed, and the request may not be sent twice.
     NotRepeatable,
+    /// An attempt failed in a way that `retry.retry_on` does not name.
+    NotInRetryOn,
     /// Attempts failed, and no further attempt is possible.
     AttemptsExhausted,
     /// An attempt failed, and the retry budget is used up.
@@ -49,7 +51,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -64,6 +66,7 @@ impl RequestOutcome {
         Self::Draining,
         Self::Full,
         Self::NotRepeatable,
+        Self::NotInRetryOn,
         Self::AttemptsExhausted,
         Self::RetryBudgetExhausted,
         Self::RequestTimeout,
@@ -109,6 +112,7 @@ impl RequestOutcome {
             Self::Draining => Exclusion::Draining.as_str(),
             Self::Full => Exclusion::Full.as_str(),
             Self::NotRepeatable => GaveUp::NotRepeatable.as_str(),
+            Self::NotInRetryOn => GaveUp::NotInRetryOn.as_str(),
             Self::AttemptsExhausted => GaveUp::NoneLeft.as_str(),
             Self::RetryBudgetExhausted => GaveUp::NoBudget.as_str(),
             Self::RequestTimeout => GaveUp::Deadline.as_str(),
@@ -122,6 +126,7 @@ impl From<GaveUp> for RequestOutcome {
     fn from(reason: GaveUp) -> Self {
         match reason {
             GaveUp::NotRepeatable => Self::NotRepeatable,
+            GaveUp::NotInRetryOn => Self::NotInRetryOn,
             GaveUp::NoneLeft => Self::AttemptsExhausted,
             GaveUp::NoBudget => Self::RetryBudgetExhausted,
             GaveUp::Deadline => Self::RequestTimeout,

@@ -19,6 +19,8 @@ pub(super) struct Peers {
     pub(super) room: bool,
     /// Another one gets traffic.
     pub(super) others: bool,
+    /// Another one is ejected and its probes pass: its ejection can be ended in exchange.
+    pub(super) exchange: bool,
     /// The service has active health checks.
     pub(super) probed: bool,
 }
@@ -28,10 +30,13 @@ impl Peers {
     /// most requests. One that answers no request is ejected even beyond the limit, as long as another gets traffic. The
     /// last one of those is left to the probes. Without probes it is ejected too, so that panic mode tries all of them and
     /// finds the first one that recovers.
+    ///
+    /// An ejected gateway whose probes pass counts as one that gets traffic: it returns for the one that fails now.
     pub(super) fn allow_ejection(self, fault: Fault) -> bool {
+        let (room, others) = (self.room || self.exchange, self.others || self.exchange);
         match fault {
-            Fault::FailureShare | Fault::Latency | Fault::Lost => self.room && self.others,
-            _ => self.room || fault.is_total() && (self.others || !self.probed),
+            Fault::FailureShare | Fault::Latency | Fault::Lost => room && others,
+            _ => room || fault.is_total() && (others || !self.probed),
         }
     }
 }

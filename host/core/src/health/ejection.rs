@@ -49,9 +49,10 @@ impl Ejections {
         self.current.as_ref().map(|ejection| ejection.until)
     }
 
-    /// The next moment at which time alone changes something.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.current.as_ref().filter(|it| !it.served).map(|it| it.until)
+    /// The next moment at which time alone changes something. `passing_since` is as for [`serve`](Self::serve).
+    pub(super) fn poll_timeout(&self, passing_since: Option<Instant>) -> Option<Instant> {
+        let ejection = self.current.as_ref().filter(|it| !it.served)?;
+        Some(ejection.ends(passing_since))
     }
 
     pub(super) fn begin(&mut self, fault: Fault, limits: &OutlierDetection, now: Instant) {
@@ -77,12 +78,13 @@ impl Ejections {
         }
     }
 
-    /// Whether the ejection time is over at `now`.
-    pub(super) fn serve(&mut self, now: Instant) -> bool {
+    /// Whether the ejection time is over at `now`. Time in which probes pass, the first of them at `passing_since`, counts
+    /// twice.
+    pub(super) fn serve(&mut self, passing_since: Option<Instant>, now: Instant) -> bool {
         let Some(ejection) = &mut self.current else {
             return false;
         };
-        ejection.served |= now >= ejection.until;
+        ejection.served |= now >= ejection.ends(passing_since);
         ejection.served
     }
 
@@ -102,6 +104,15 @@ impl Ejections {
     /// The gateway gets traffic again: from now on the count decreases.
     pub(super) fn back(&mut self, now: Instant) {
         self.back = now;
+    }
+}
+
+impl Ejection {
+    fn ends(&self, passing_since: Option<Instant>) -> Instant {
+        match passing_since {
+            Some(since) => since + self.until.saturating_duration_since(since) / 2,
+            None => self.until,
+        }
     }
 }
 

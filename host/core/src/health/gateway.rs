@@ -133,6 +133,12 @@ impl Gateway {
         self.ejections.until()
     }
 
+    /// It is ejected, and its probes pass.
+    pub(super) fn is_last_resort(&self, criteria: &Criteria) -> bool {
+        let passes = |check| self.probing.is_passing(check);
+        !self.drained && self.is_ejected() && criteria.check.as_ref().is_some_and(passes)
+    }
+
     /// Whether the last connection succeeded; `None` before the first.
     pub(super) fn reached(&self) -> Option<bool> {
         self.reached
@@ -231,7 +237,8 @@ impl Gateway {
         let stall = self
             .watching(criteria)
             .and_then(|check| self.stall.poll_timeout(self.probing.confirms_stall(check)));
-        let moments = [slow_start, self.ejections.poll_timeout(), stall];
+        let ejection = self.ejections.poll_timeout(self.probing.passing_since());
+        let moments = [slow_start, ejection, stall];
         moments.into_iter().flatten().min()
     }
 
@@ -246,7 +253,7 @@ impl Gateway {
         }
     }
 
-    /// Ends its ejection, because more gateways are ejected than the service's new configuration allows.
+    /// Ends its ejection, because more gateways are ejected than the service allows.
     pub(super) fn end_early(&mut self, criteria: &Criteria, now: Instant) {
         self.ejections.end(now);
         if !self.probing.is_down() {
@@ -283,12 +290,12 @@ impl Gateway {
     }
 
     /// Ends the ejection if it may end: its time is over and its probes pass, or probes failed too and enough of them
-    /// have passed since.
+    /// have passed since. While its probes pass, its time runs twice as fast.
     fn end_ejection(&mut self, criteria: &Criteria, now: Instant) -> Option<Cause> {
         if !self.ejections.is_ejected() {
             return None;
         }
-        let served = self.ejections.serve(now);
+        let served = self.ejections.serve(self.probing.passing_since(), now);
         let down = self.probing.is_down();
         let passed = self.probing.passed();
         let threshold = criteria.check.as_ref().map(|check| check.healthy_threshold.max(1));

@@ -97,8 +97,9 @@ pub(super) enum Turn {
 /// The probes of one gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Probing {
-    /// Consecutive successes.
+    /// Consecutive successes, and when the first of them ended.
     passed: u32,
+    passing_since: Option<Instant>,
     /// Consecutive failures.
     failed: u32,
     /// How the last probe failed, since the unhealthy threshold was reached.
@@ -116,6 +117,7 @@ impl Probing {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             passed: 0,
+            passing_since: None,
             failed: 0,
             down: None,
             round_trip: None,
@@ -144,9 +146,20 @@ impl Probing {
         self.passed
     }
 
+    /// When the first of the successes in a row ended.
+    pub(super) fn passing_since(&self) -> Option<Instant> {
+        self.passing_since
+    }
+
+    /// Whether enough probes in a row have passed for a gateway to be healthy by them.
+    pub(super) fn is_passing(&self, check: &HealthCheck) -> bool {
+        !self.is_down() && self.passed >= check.healthy_threshold.max(1)
+    }
+
     /// Only probes that end from now on count.
     pub(super) fn restart_count(&mut self) {
         self.passed = 0;
+        self.passing_since = None;
     }
 
     /// When the next probe begins; `None` while one is in flight.
@@ -181,6 +194,7 @@ impl Probing {
                 self.round_trip = Some(took);
                 self.failed = 0;
                 self.passed = self.passed.saturating_add(1);
+                self.passing_since = self.passing_since.or(Some(now));
                 self.hurry = self.hurry.saturating_sub(1);
                 self.down?;
                 if self.passed < check.healthy_threshold.max(1) {
@@ -191,7 +205,7 @@ impl Probing {
                 Some(Turn::Up)
             }
             Err(failure) => {
-                self.passed = 0;
+                self.restart_count();
                 self.failed = self.failed.saturating_add(1);
                 if self.is_down() {
                     self.down = Some(failure);

@@ -17,6 +17,8 @@ pub(super) struct Tracked {
     pub(super) gateways: Vec<Gateway>,
     /// See [`ServiceHealth::unresponsive`](super::ServiceHealth::unresponsive).
     pub(super) unresponsive: Slots,
+    /// See [`ServiceHealth::last_resort`](super::ServiceHealth::last_resort).
+    pub(super) last_resort: Slots,
 }
 
 impl Tracked {
@@ -53,6 +55,7 @@ impl Tracked {
             criteria,
             gateways,
             unresponsive: Slots::EMPTY,
+            last_resort: Slots::EMPTY,
         };
         tracked.keep_ceiling(now);
         tracked
@@ -60,16 +63,30 @@ impl Tracked {
 
     /// The other gateways than the one in this slot.
     pub(super) fn peers(&self, slot: Slot) -> Peers {
-        let mut others = self
-            .gateways
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| *index != slot.index());
+        let others = || {
+            let all = self.gateways.iter().enumerate();
+            all.filter(|(index, _)| *index != slot.index())
+                .map(|(_, gateway)| gateway)
+        };
         Peers {
             room: self.ejected() < self.ceiling(),
-            others: others.any(|(_, gateway)| gateway.is_in()),
+            others: others().any(Gateway::is_in),
+            exchange: others().any(|gateway| gateway.is_last_resort(&self.criteria)),
             probed: self.criteria.check.is_some(),
         }
+    }
+
+    /// After an ejection: when more gateways are ejected than is allowed, or none gets traffic, ends the ejection of one whose
+    /// probes pass, the one that would have ended first. Returns its slot.
+    pub(super) fn exchange(&mut self, now: Instant) -> Option<Slot> {
+        if self.ejected() <= self.ceiling() && !self.is_lost() {
+            return None;
+        }
+        let gateways = self.gateways.iter_mut().enumerate();
+        let well = gateways.filter(|(_, gateway)| gateway.is_last_resort(&self.criteria));
+        let (index, gateway) = well.min_by_key(|(_, gateway)| gateway.ejected_until())?;
+        gateway.end_early(&self.criteria, now);
+        Some(Slot(index as u8))
     }
 
     /// Whether no gateway gets traffic. They are probed more often then.

@@ -87,9 +87,10 @@ impl Tracker {
             .and_then(|gateway| gateway.observe(traffic, &service.criteria, peers, now));
         if let Some(cause) = cause {
             self.settle(id, cause, now);
+            self.exchange(id.service, cause, now);
         }
         if traffic.ended() > 0 {
-            self.find_unresponsive(id);
+            self.find_sets(id);
             self.find_isolation();
         }
     }
@@ -147,7 +148,9 @@ impl Tracker {
             let peers = service.peers(id.slot);
             let cause = service.gateways[id.slot.index()].handle_timeout(&service.criteria, peers, now);
             // The share may have changed even without a cause.
-            self.settle(id, cause.unwrap_or(Cause::WarmedUp), now);
+            let cause = cause.unwrap_or(Cause::WarmedUp);
+            self.settle(id, cause, now);
+            self.exchange(id.service, cause, now);
         }
         self.begin_probes(now);
     }
@@ -165,10 +168,11 @@ impl Tracker {
     /// The health of all gateways.
     pub fn view(&self) -> HealthView {
         let gateways = |service: &Tracked| service.gateways.iter().map(Gateway::health).collect();
-        let services = self
-            .services
-            .iter()
-            .map(|service| ServiceHealth::new(gateways(service)).with_unresponsive(service.unresponsive));
+        let services = self.services.iter().map(|service| {
+            ServiceHealth::new(gateways(service))
+                .with_unresponsive(service.unresponsive)
+                .with_last_resort(service.last_resort)
+        });
         HealthView::new(services.collect()).isolated_when(self.isolated)
     }
 
@@ -219,8 +223,18 @@ impl Tracker {
         }
     }
 
+    /// After an ejection, another gateway may return.
+    fn exchange(&mut self, service: ServiceId, cause: Cause, now: Instant) {
+        if !matches!(cause, Cause::Ejected(_)) {
+            return;
+        }
+        if let Some(slot) = self.services[service.index()].exchange(now) {
+            self.settle(GatewayId { service, slot }, Cause::ProbesPassed, now);
+        }
+    }
+
     fn settle(&mut self, id: GatewayId, cause: Cause, now: Instant) {
-        self.find_unresponsive(id);
+        self.find_sets(id);
         let gateway = &mut self.services[id.service.index()].gateways[id.slot.index()];
         let Some(from) = gateway.settle(cause, now) else {
             return;
@@ -237,16 +251,16 @@ impl Tracker {
         }
     }
 
-    /// Updates whether this gateway is unresponsive.
-    fn find_unresponsive(&mut self, id: GatewayId) {
+    /// Updates whether this gateway is unresponsive, and whether it is a last resort.
+    fn find_sets(&mut self, id: GatewayId) {
         let service = &mut self.services[id.service.index()];
-        let unresponsive = service.gateways[id.slot.index()].is_unresponsive();
-        self.changed |= unresponsive != service.unresponsive.contains(id.slot);
-        if unresponsive {
-            service.unresponsive.insert(id.slot);
-        } else {
-            service.unresponsive.remove(id.slot);
-        }
+        let gateway = &service.gateways[id.slot.index()];
+        let unresponsive = service.unresponsive.with(id.slot, gateway.is_unresponsive());
+        let last_resort = service
+            .last_resort
+            .with(id.slot, gateway.is_last_resort(&service.criteria));
+        self.changed |= (unresponsive, last_resort) != (service.unresponsive, service.last_resort);
+        (service.unresponsive, service.last_resort) = (unresponsive, last_resort);
     }
 
     /// Updates whether this replica is isolated. With a single address, either end's network may be the cause.

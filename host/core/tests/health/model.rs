@@ -22,6 +22,8 @@ struct One {
     readings: Vec<(Instant, Outcomes)>,
     in_since: Instant,
     probes: Vec<Probed>,
+    /// When the first of the good probes in a row ended.
+    good_since: Option<Instant>,
     down: bool,
     ejection: Option<Ejection>,
     ejections: u32,
@@ -39,6 +41,7 @@ enum Probed {
 #[derive(Clone)]
 struct Ejection {
     until: Instant,
+    served: bool,
     seen_by_probes: bool,
 }
 
@@ -50,6 +53,7 @@ impl Model {
             readings: Vec::new(),
             in_since: now,
             probes: Vec::new(),
+            good_since: None,
             down: false,
             ejection: None,
             ejections: 0,
@@ -80,10 +84,10 @@ impl Model {
     }
 
     pub(crate) fn traffic(&mut self, slot: usize, outcomes: &Outcomes, now: Instant) {
-        let ejected = self.gateways.iter().filter(|one| one.ejection.is_some()).count();
-        let ceiling = self.gateways.len() * usize::from(self.limits.max_ejection_percent) / 100;
-        let room = ejected < ceiling.max(1);
-        let alone = (0..self.gateways.len()).all(|other| other == slot || !self.gateways[other].is_in());
+        let others = || (0..self.gateways.len()).filter(|other| *other != slot);
+        let exchange = others().any(|other| self.is_last_resort(&self.gateways[other]));
+        let room = self.ejected() < self.ceiling() || exchange;
+        let alone = others().all(|other| !self.gateways[other].is_in()) && !exchange;
         let one = &mut self.gateways[slot];
         one.known |= count(outcomes, |it| it == Evidence::Success) > 0;
         one.readings.push((now, outcomes.clone()));
@@ -108,11 +112,41 @@ impl Model {
             (1..one.ejections).for_each(|_| length = (length * 2).min(self.limits.max_ejection_time));
             one.ejection = Some(Ejection {
                 until: now + length,
+                served: false,
                 seen_by_probes: burst,
             });
             one.probes.push(Probed::Ejected);
+            one.good_since = None;
             one.ramp = None;
             one.known = false;
+            self.exchange(now);
+        }
+    }
+
+    fn ejected(&self) -> usize {
+        self.gateways.iter().filter(|one| one.ejection.is_some()).count()
+    }
+
+    fn ceiling(&self) -> usize {
+        (self.gateways.len() * usize::from(self.limits.max_ejection_percent) / 100).max(1)
+    }
+
+    /// Ejected, and its probes pass.
+    fn is_last_resort(&self, one: &One) -> bool {
+        let passing = |check: &HealthCheck| !one.down && one.good_in_a_row() >= check.healthy_threshold;
+        !one.drained && one.ejection.is_some() && self.check.as_ref().is_some_and(passing)
+    }
+
+    /// One that is well returns for one that is not.
+    fn exchange(&mut self, now: Instant) {
+        if self.ejected() <= self.ceiling() && self.gateways.iter().any(One::is_in) {
+            return;
+        }
+        let well = (0..self.gateways.len()).filter(|slot| self.is_last_resort(&self.gateways[*slot]));
+        let until = |slot: &usize| self.gateways[*slot].ejection.as_ref().map(|it| it.until);
+        if let Some(slot) = well.min_by_key(until) {
+            self.gateways[slot].ejection = None;
+            self.come_in(slot, now);
         }
     }
 
@@ -120,6 +154,7 @@ impl Model {
         let check = self.check.clone().expect("a probe without a check");
         let one = &mut self.gateways[slot];
         one.probes.push(if good { Probed::Good } else { Probed::Bad });
+        one.good_since = one.good_since.or(Some(now)).filter(|_| good);
         one.known |= good;
         if !one.down && one.bad_in_a_row() >= check.unhealthy_threshold {
             one.down = true;
@@ -156,9 +191,14 @@ impl Model {
                     one.ramp = None;
                 }
             }
-            let Some(ejection) = &one.ejection else { continue };
             let good = one.good_in_a_row();
-            let served = now >= ejection.until;
+            let Some(ejection) = &mut one.ejection else { continue };
+            let until = match one.good_since {
+                Some(since) => since + ejection.until.saturating_duration_since(since) / 2,
+                None => ejection.until,
+            };
+            ejection.served |= now >= until;
+            let served = ejection.served;
             let over = match &self.check {
                 None => served,
                 Some(_) if served && one.down => true,

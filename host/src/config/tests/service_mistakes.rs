@@ -311,6 +311,18 @@ fn policies_of_a_service() {
             ],
         ),
         (
+            "retry: { retry_on: [connect_failure, refused-stream, 302, 502] }",
+            &[
+                r#"5:25: services.shop.retry.retry_on[0]: "connect_failure" is not possible — did you mean connect-failure?"#,
+                r#"5:42: services.shop.retry.retry_on[1]: wanted connect-failure, reset, gateway-error, 5xx, retriable-4xx, or a status from 400 to 599, got "refused-stream""#,
+                r#"5:58: services.shop.retry.retry_on[2]: wanted connect-failure, reset, gateway-error, 5xx, retriable-4xx, or a status from 400 to 599, got "302""#,
+            ],
+        ),
+        (
+            "retry: { retry_on: 503 }",
+            &[r#"5:24: services.shop.retry.retry_on: wanted a list, got "503""#],
+        ),
+        (
             "retry: { per_try_timeout: 20s }",
             &[
                 "5:31: services.shop.retry.per_try_timeout: longer than timeouts.request, 15s, in which all attempts must fit",

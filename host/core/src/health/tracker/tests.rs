@@ -1,5 +1,6 @@
 //! Scenarios: gateways with a fate, requests and probes in simulated time, and what the tracker makes of them.
 
+mod ceiling;
 mod faults;
 mod life;
 mod sim;
