@@ -11,11 +11,13 @@
 //! | `window` | requests of the last seconds, in ten steps |
 //! | `stall` | stall detection: requests in flight while none ends |
 //! | `ejection` | how long an ejection lasts |
+//! | `grounds` | what an ejection is based on, so that it can be taken back |
 //! | `slow_start` | the growing share of traffic of a returning gateway |
 
 mod criteria;
 mod ejection;
 mod gateway;
+mod grounds;
 pub mod outlier;
 pub mod probing;
 mod slow_start;

@@ -101,6 +101,12 @@ impl Ejections {
         self.back(now);
     }
 
+    /// Takes it back: it counts for nothing.
+    pub(super) fn take_back(&mut self) {
+        self.current = None;
+        self.count = self.count.saturating_sub(1);
+    }
+
     /// The gateway gets traffic again: from now on the count decreases.
     pub(super) fn back(&mut self, now: Instant) {
         self.back = now;

@@ -2,6 +2,7 @@
 
 use super::criteria::{Criteria, Peers};
 use super::ejection::Ejections;
+use super::grounds::Grounds;
 use super::outlier::{Detector, Fault, Traffic};
 use super::probing::{ProbeFailure, ProbeResult, Probing, Turn};
 use super::slow_start::SlowStart;
@@ -34,6 +35,8 @@ pub(super) struct Gateway {
     unresponsive: bool,
     detector: Detector,
     ejections: Ejections,
+    /// What its ejection is based on, if that may be taken back.
+    grounds: Option<Grounds>,
     stall: StallWatch,
     slow_start: Option<SlowStart>,
 }
@@ -52,6 +55,7 @@ impl Gateway {
             unresponsive: false,
             detector: Detector::new(now),
             ejections: Ejections::new(now),
+            grounds: None,
             stall: StallWatch::new(now),
             slow_start: None,
         };
@@ -157,7 +161,8 @@ impl Gateway {
         peers: Peers,
         now: Instant,
     ) -> Option<Cause> {
-        let fault = self.detector.observe(traffic, &criteria.limits, now);
+        let passing = criteria.check.as_ref().is_some_and(|check| self.probing.is_passing(check));
+        let fault = self.detector.observe(traffic, &criteria.limits, passing, now);
         let recent = self.detector.recent(&criteria.limits, now);
         self.stall.observe(traffic, recent, criteria.limits.window, now);
         if traffic.answered() > 0 {
@@ -170,13 +175,16 @@ impl Gateway {
         let news = traffic.successes() > 0 && !self.known;
         self.known |= news;
         if !self.is_in() {
-            return None;
+            return self.take_back(traffic, criteria);
         }
         if let Some(check) = criteria.check.as_ref().filter(|_| traffic.failures() > 0) {
             self.probing.hurry(check.unhealthy_threshold, check, now);
         }
         match fault.filter(|fault| peers.allow_ejection(*fault)) {
-            Some(fault) => Some(self.eject(fault, criteria, now)),
+            Some(fault) => {
+                self.grounds = Grounds::of(fault, &self.detector, passing, now);
+                Some(self.eject(fault, criteria, now))
+            }
             None => news.then_some(Cause::Evidence),
         }
     }
@@ -222,6 +230,7 @@ impl Gateway {
         }
         if self.is_stalled(criteria, now) {
             if peers.allow_ejection(Fault::Stalled) {
+                self.grounds = None;
                 return Some(self.eject(Fault::Stalled, criteria, now));
             }
             self.stall.dismiss();
@@ -256,6 +265,7 @@ impl Gateway {
     /// Ends its ejection, because more gateways are ejected than the service allows.
     pub(super) fn end_early(&mut self, criteria: &Criteria, now: Instant) {
         self.ejections.end(now);
+        self.grounds = None;
         if !self.probing.is_down() {
             self.bring_back(criteria, now);
         }
@@ -272,6 +282,7 @@ impl Gateway {
         }
         if old.limits.window != new.limits.window {
             self.detector = Detector::new(now);
+            self.grounds = None;
             self.stall = StallWatch::new(now);
         }
     }
@@ -279,6 +290,15 @@ impl Gateway {
     fn answers(&mut self, now: Instant) {
         self.answered = now;
         self.unresponsive = false;
+    }
+
+    /// Takes its ejection back, when that would not have begun without what is disputed by now.
+    fn take_back(&mut self, traffic: &Traffic, criteria: &Criteria) -> Option<Cause> {
+        let is_refuted = |grounds: &mut Grounds| grounds.is_refuted(traffic, &criteria.limits);
+        self.detector = self.grounds.take_if(is_refuted)?.into_detector();
+        self.ejections.take_back();
+        self.known = !self.probing.is_down();
+        Some(Cause::EjectionTakenBack)
     }
 
     fn eject(&mut self, fault: Fault, criteria: &Criteria, now: Instant) -> Cause {
@@ -309,6 +329,7 @@ impl Gateway {
             return None;
         }
         self.ejections.end(now);
+        self.grounds = None;
         if !down {
             self.bring_back(criteria, now);
         }
@@ -322,6 +343,7 @@ impl Gateway {
     /// It gets traffic again, in slow start. Its earlier traffic no longer counts.
     fn bring_back(&mut self, criteria: &Criteria, now: Instant) {
         self.ejections.back(now);
+        self.grounds = None;
         self.detector = Detector::new(now);
         self.stall = StallWatch::new(now);
         self.slow_start = (!self.drained && !criteria.slow_start.is_zero()).then(|| SlowStart::new(now));

@@ -22,6 +22,9 @@ pub struct Traffic {
     pub in_flight: u32,
     /// Overtaken attempts, of this reading or of earlier ones, that the gateway did not answer for long after that.
     pub unanswered: u64,
+    /// Failures, of this reading or of earlier ones, that may be the requests' own: the same request failed in the same way in
+    /// other regions, and none answered it. Never failed connections.
+    pub disputed: u64,
 }
 
 impl Traffic {
@@ -35,6 +38,18 @@ impl Traffic {
     #[must_use]
     pub fn with_unanswered(self, unanswered: u64) -> Self {
         Self { unanswered, ..self }
+    }
+
+    /// Sets the number of failures that may be the requests' own.
+    #[must_use]
+    pub fn with_disputed(self, disputed: u64) -> Self {
+        Self { disputed, ..self }
+    }
+
+    /// The same without its successes.
+    pub(super) fn without_successes(mut self) -> Self {
+        self.counts[Evidence::Success as usize] = 0;
+        self
     }
 
     /// How many ended with this outcome.
@@ -135,6 +150,11 @@ impl Fault {
         matches!(self, Self::ConnectBurst | Self::Stalled)
     }
 
+    /// Whether failures of requests show it, so that it may be taken back with them.
+    pub(super) fn is_of_failures(self) -> bool {
+        matches!(self, Self::Unanswered | Self::Consecutive | Self::FailureShare)
+    }
+
     /// Whether the gateway answers no request. Ejecting it loses nothing, as long as there is another.
     pub(super) fn is_total(self) -> bool {
         matches!(self, Self::ConnectBurst | Self::Unanswered | Self::Stalled)
@@ -171,11 +191,37 @@ pub(super) struct Detector {
     window: Window,
 }
 
+/// Failures in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Streak {
+    failures: u64,
+    /// Those that may be the requests' own.
+    disputed: u64,
+}
+
+impl Streak {
+    /// Adds a reading, in which something may have ended the streak.
+    fn add(&mut self, traffic: &Traffic, ended: bool) {
+        if ended {
+            *self = Self::default();
+        } else {
+            self.failures = self.failures.saturating_add(traffic.failures());
+            self.disputed = self.disputed.saturating_add(traffic.disputed);
+        }
+    }
+
+    /// How many count.
+    fn length(self, is_absolved: bool) -> u64 {
+        self.failures
+            .saturating_sub(if is_absolved { self.disputed } else { 0 })
+    }
+}
+
 impl Detector {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            streak: 0,
-            unanswered: 0,
+            streak: Streak::default(),
+            unanswered: Streak::default(),
             unconnected: 0,
             unconnected_since: now,
             window: Window::new(now),
@@ -183,31 +229,51 @@ impl Detector {
     }
 
     /// Adds a reading, and returns the reason to eject the gateway, if there is one. It returns the reason again with every
-    /// further failure or overtaken attempt.
-    pub(super) fn observe(&mut self, traffic: &Traffic, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
+    /// further failure or overtaken attempt. `passing`: whether its probes pass.
+    pub(super) fn observe(
+        &mut self,
+        traffic: &Traffic,
+        limits: &OutlierDetection,
+        passing: bool,
+        now: Instant,
+    ) -> Option<Fault> {
+        self.add(traffic, limits, now);
+        let failed = (traffic.failures() > 0).then(|| self.failure(limits, passing, now));
+        failed.flatten().or_else(|| self.latency(traffic, limits, now))
+    }
+
+    /// Adds a reading.
+    pub(super) fn add(&mut self, traffic: &Traffic, limits: &OutlierDetection, now: Instant) {
         let counts = Counts {
             ended: traffic.ended(),
             failures: traffic.gateway_failures(),
+            disputed: traffic.disputed,
             overtaken: traffic.overtaken(),
             unanswered: traffic.unanswered,
         };
         self.window.add(&counts, limits.window, now);
-        self.count_streak(traffic);
+        self.streak.add(traffic, traffic.successes() > 0);
+        self.unanswered.add(traffic, traffic.answered() > 0);
         self.count_connects(traffic, now);
-        let failed = (traffic.failures() > 0).then(|| self.failure(limits, now)).flatten();
-        failed.or_else(|| self.latency(&counts, limits, now))
     }
 
     /// The fault shown by failures.
-    fn failure(&self, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
+    pub(super) fn failure(&self, limits: &OutlierDetection, passing: bool, now: Instant) -> Option<Fault> {
+        let mut counts = self.window.sum(limits.window, now);
+        let others_succeed = counts.ended > counts.failures;
+        let is_absolved = others_succeed || passing && counts.ended < u64::from(limits.min_requests);
+        if is_absolved {
+            counts.ended = counts.ended.saturating_sub(counts.disputed);
+            counts.failures = counts.failures.saturating_sub(counts.disputed);
+        }
         let in_a_row = u64::from(limits.consecutive_failures);
         if self.unconnected >= BURST {
             Some(Fault::ConnectBurst)
-        } else if in_a_row > 0 && self.unanswered >= in_a_row {
+        } else if in_a_row > 0 && self.unanswered.length(is_absolved) >= in_a_row {
             Some(Fault::Unanswered)
-        } else if in_a_row > 0 && self.streak >= in_a_row {
+        } else if in_a_row > 0 && self.streak.length(is_absolved) >= in_a_row {
             Some(Fault::Consecutive)
-        } else if is_failing(&self.window.sum(limits.window, now), limits) {
+        } else if is_failing(&counts, limits) {
             Some(Fault::FailureShare)
         } else {
             None
@@ -216,27 +282,14 @@ impl Detector {
 
     /// The fault shown by overtaken attempts. The latest part of the window is enough if it holds enough requests: earlier
     /// fast answers must not delay the ejection.
-    fn latency(&self, fresh: &Counts, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
+    fn latency(&self, fresh: &Traffic, limits: &OutlierDetection, now: Instant) -> Option<Fault> {
         let mut suffixes = self.window.suffixes(limits.window, now);
-        if fresh.overtaken > 0 && suffixes.any(|counts| is_overtaken(&counts, limits)) {
+        if fresh.overtaken() > 0 && suffixes.any(|counts| is_overtaken(&counts, limits)) {
             return Some(Fault::Latency);
         }
         let mut suffixes = self.window.suffixes(limits.window, now);
         let is_lost = fresh.unanswered > 0 && suffixes.any(|counts| is_losing(&counts, limits));
         is_lost.then_some(Fault::Lost)
-    }
-
-    fn count_streak(&mut self, traffic: &Traffic) {
-        if traffic.successes() > 0 {
-            self.streak = 0;
-        } else {
-            self.streak = self.streak.saturating_add(traffic.failures());
-        }
-        if traffic.answered() > 0 {
-            self.unanswered = 0;
-        } else {
-            self.unanswered = self.unanswered.saturating_add(traffic.failures());
-        }
     }
 
     fn count_connects(&mut self, traffic: &Traffic, now: Instant) {

@@ -33,6 +33,8 @@ pub enum Cause {
     Ejected(Fault),
     /// The time of its ejection is over.
     EjectionEnded,
+    /// Its ejection was taken back: the requests that had failed may have been at fault themselves.
+    EjectionTakenBack,
     /// The end of its slow start.
     WarmedUp,
     /// An operator drained it, or ended the drain.
@@ -50,6 +52,7 @@ impl Cause {
             Self::ProbesPassed => "probes_passed",
             Self::Ejected(fault) => fault.as_str(),
             Self::EjectionEnded => "ejection_ended",
+            Self::EjectionTakenBack => "ejection_taken_back",
             Self::WarmedUp => "warmed_up",
             Self::Operator => "operator",
             Self::Configuration => "configuration",
@@ -65,6 +68,7 @@ impl fmt::Display for Cause {
             Self::ProbesPassed => f.write_str("probes passed"),
             Self::Ejected(fault) => write!(f, "ejected: {fault}"),
             Self::EjectionEnded => f.write_str("ejection ended"),
+            Self::EjectionTakenBack => f.write_str("ejection taken back: the same requests failed in other regions too"),
             Self::WarmedUp => f.write_str("slow start ended"),
             Self::Operator => f.write_str("by an operator"),
             Self::Configuration => f.write_str("by a new configuration"),

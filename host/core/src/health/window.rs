@@ -19,6 +19,8 @@ pub(super) struct Counts {
     pub(super) ended: u64,
     /// Failures of the gateway.
     pub(super) failures: u64,
+    /// Those failures that may be the requests' own.
+    pub(super) disputed: u64,
     /// Overtaken by the answer of another region.
     pub(super) overtaken: u64,
     /// Overtaken, and not answered long afterwards either.
@@ -41,6 +43,7 @@ impl Counts {
     fn add(&mut self, more: &Self) {
         self.ended += more.ended;
         self.failures += more.failures;
+        self.disputed += more.disputed;
         self.overtaken += more.overtaken;
         self.unanswered += more.unanswered;
     }

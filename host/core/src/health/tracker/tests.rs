@@ -1,6 +1,7 @@
 //! Scenarios: gateways with a fate, requests and probes in simulated time, and what the tracker makes of them.
 
 mod ceiling;
+mod disputed;
 mod faults;
 mod life;
 mod sim;
