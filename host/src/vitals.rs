@@ -69,6 +69,7 @@ struct Shard {
     errors: Tally<{ UpstreamError::ALL.len() }>,
     stale: Tally<{ Stale::ALL.len() }>,
     unanswered: Counter,
+    disputed: Counter,
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     first_byte: Histogram,
     in_flight: AtomicU32,
@@ -79,6 +80,7 @@ struct Shard {
 pub struct Totals {
     observations: [u64; Evidence::ALL.len()],
     unanswered: u64,
+    disputed: u64,
 }
 
 /// What became of a request whose connection, which had been used before, was found closed or spoilt.
@@ -133,6 +135,14 @@ impl Vitals {
     pub fn unanswered(&self, worker: usize) {
         if let Some(shard) = self.shards.get(worker) {
             shard.unanswered.add(1);
+        }
+        self.alarm.notify_one();
+    }
+
+    /// A failure that was counted may be the request's own: it failed in the same way in other regions.
+    pub fn dispute(&self, worker: usize) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.disputed.add(1);
         }
         self.alarm.notify_one();
     }
@@ -215,6 +225,7 @@ impl Vitals {
         for shard in &self.shards {
             shard.observations.add_to(&mut totals.observations);
             totals.unanswered = totals.unanswered.wrapping_add(shard.unanswered.get());
+            totals.disputed = totals.disputed.wrapping_add(shard.disputed.get());
         }
         totals
     }
@@ -249,6 +260,11 @@ impl Totals {
         self.unanswered
     }
 
+    /// How many failures may be the requests' own.
+    pub fn disputed(&self) -> u64 {
+        self.disputed
+    }
+
     /// What came since an earlier reading.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
@@ -257,6 +273,7 @@ impl Totals {
             *now = now.saturating_sub(then);
         }
         delta.unanswered = self.unanswered.saturating_sub(earlier.unanswered);
+        delta.disputed = self.disputed.saturating_sub(earlier.disputed);
         delta
     }
 

@@ -262,6 +262,14 @@ fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
             vitals.totals().unanswered(),
         );
     }
+    let mut family = text.family(
+        "portolan_upstream_disputed_failures_total",
+        Kind::Counter,
+        "Failed attempts that may be the requests' own fault: they failed in the same way in other regions.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        family.sample(&[("service", service), ("region", region)], vitals.totals().disputed());
+    }
     let mut family = text.family("portolan_upstream_in_flight", Kind::Gauge, "Attempts in flight.");
     for (service, region, vitals, _) in each(services) {
         family.sample(&[("service", service), ("region", region)], vitals.in_flight());

@@ -132,14 +132,14 @@ impl HealthCheckSection {
         }
         let default = HttpProbe::default();
         let statuses = self.expect.as_ref().and_then(|expect| expect.statuses.as_ref());
-        Probe::Http(HttpProbe {
+        Probe::Http(Box::new(HttpProbe {
             method: self.method.map_or(default.method, |method| method.method()),
             path: self.path.as_ref().map_or(default.path, |path| path.0.clone()),
             host: self.host.as_ref().map(|host| host.0.clone()),
             fields: self.headers.as_ref().map_or(default.fields, |fields| fields.0.clone()),
             statuses: statuses.map_or(default.statuses, |all| all.iter().map(|it| it.0.clone()).collect()),
             body: body.map(|body| body.value.clone()),
-        })
+        }))
     }
 }
 
@@ -179,7 +179,7 @@ pub(super) fn set_hosts(
             }
             [] if routes.services().all(|leads| leads != id) => continue,
             [] => "no route names one host of this service".to_owned(),
-            [ref hosts @ ..] => format!("routes name {} hosts of this service", hosts.len()),
+            ref several => format!("routes name {} hosts of this service", several.len()),
         };
         mistakes.warn(
             preserve_host.id,

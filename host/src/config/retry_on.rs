@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 /// One kind of failure, or a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    ConnectFailure,
+    Connect,
     Reset,
     GatewayError,
-    ServerError,
+    Any5xx,
     Retriable4xx,
     Status(u16),
 }
 
 const WORDS: [(&str, Failure); 5] = [
-    ("connect-failure", Failure::ConnectFailure),
+    ("connect-failure", Failure::Connect),
     ("reset", Failure::Reset),
     ("gateway-error", Failure::GatewayError),
-    ("5xx", Failure::ServerError),
+    ("5xx", Failure::Any5xx),
     ("retriable-4xx", Failure::Retriable4xx),
 ];
 
@@ -55,13 +55,13 @@ impl Shape for Failure {
 pub(super) fn retry_on(failures: &[Failure]) -> RetryOn {
     let mut retry_on = RetryOn::NONE;
     for failure in failures {
-        let no_response = matches!(failure, Failure::GatewayError | Failure::ServerError);
-        retry_on.connect_failure |= no_response || *failure == Failure::ConnectFailure;
+        let no_response = matches!(failure, Failure::GatewayError | Failure::Any5xx);
+        retry_on.connect_failure |= no_response || *failure == Failure::Connect;
         retry_on.reset |= no_response || *failure == Failure::Reset;
         let statuses = match failure {
-            Failure::ConnectFailure | Failure::Reset => continue,
+            Failure::Connect | Failure::Reset => continue,
             Failure::GatewayError => 502..=504,
-            Failure::ServerError => 500..=599,
+            Failure::Any5xx => 500..=599,
             Failure::Retriable4xx => 409..=409,
             Failure::Status(status) => *status..=*status,
         };

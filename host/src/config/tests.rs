@@ -343,7 +343,7 @@ fn http_probe(text: &str) -> (HttpProbe, Vec<String>) {
         .expect("a check")
         .probe
     {
-        Probe::Http(probe) => (probe.clone(), warnings),
+        Probe::Http(probe) => ((**probe).clone(), warnings),
         Probe::Tcp => panic!("a tcp probe"),
     }
 }

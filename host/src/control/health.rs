@@ -173,7 +173,8 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                 let traffic: Traffic = fresh.iter().collect();
                 let traffic = traffic
                     .with_in_flight(gateway.vitals.in_flight())
-                    .with_unanswered(fresh.unanswered());
+                    .with_unanswered(fresh.unanswered())
+                    .with_disputed(fresh.disputed());
                 self.tracker.observe(id, &traffic, now.into_std());
             }
         }

@@ -6,6 +6,7 @@ use super::http1::ExchangeError;
 use crate::vitals::UpstreamError;
 use http::Response;
 use portolan_core::plan::Outcome;
+use std::time::Duration;
 use thiserror::Error;
 
 /// A gateway's response. Its body still comes from the gateway. Boxed, since it passes through many futures: each would copy it.
@@ -36,14 +37,33 @@ pub(super) enum AttemptError {
     /// The response head timed out.
     #[error("no response in time")]
     TimedOut,
+    /// The time for the whole request was over before this attempt had had a fair part of its own.
+    #[error("the request's time was over")]
+    OutOfTime,
+}
+
+/// An attempt that had less than this part of its own time, because the request's time was over, shows nothing of the gateway.
+const FAIR_PART: u32 = 2;
+
+/// Whether an attempt whose time is `full` had a fair part of it.
+pub(super) fn is_fair(took: Duration, full: Duration) -> bool {
+    took >= full / FAIR_PART
 }
 
 impl AttemptError {
+    /// The same for an attempt that had `limit` to connect, of the time that is configured.
+    pub(super) fn within(self, limit: Duration, configured: Duration) -> Self {
+        match self {
+            Self::Dial(DialError::TimedOut(_)) if !is_fair(limit, configured) => Self::OutOfTime,
+            error => error,
+        }
+    }
+
     /// The outcome for the attempt plan.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::NoGateway | Self::Dial(_) | Self::Stale | Self::Exchange(ExchangeError::Unsent) => Outcome::NotSent,
-            Self::TimedOut | Self::Body(UpstreamBodyError::Stalled) => Outcome::TimedOut,
+            Self::TimedOut | Self::OutOfTime | Self::Body(UpstreamBodyError::Stalled) => Outcome::TimedOut,
             Self::Spoilt(_) | Self::Exchange(_) | Self::Body(_) => Outcome::Broken,
         }
     }
@@ -51,7 +71,7 @@ impl AttemptError {
     /// Its kind; `None` when it is not an error of the gateway or the network.
     pub(super) fn kind(&self) -> Option<UpstreamError> {
         match self {
-            Self::NoGateway | Self::Stale | Self::Body(UpstreamBodyError::Abandoned) => None,
+            Self::NoGateway | Self::Stale | Self::OutOfTime | Self::Body(UpstreamBodyError::Abandoned) => None,
             Self::Dial(error) => Some(match error {
                 DialError::NoAddress => UpstreamError::NoAddress,
                 DialError::Refused(_) => UpstreamError::ConnectRefused,

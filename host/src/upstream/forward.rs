@@ -3,13 +3,14 @@
 //! The plan decides; this module runs the attempts with their timeouts and asks the plan for the next step. An attempt is
 //! observed once: a failure immediately, a success when the response's body is complete.
 
+use super::blame::Blame;
 use super::body::UpstreamBody;
 use super::budget::SharedBudget;
 use super::clock;
-use super::exchange::{AttemptError, Exchange};
+use super::exchange::{AttemptError, Exchange, is_fair};
 use super::in_flight::report;
-use super::overtaken::{Endpoints, Overtaken};
 use super::pool::{Connections, Terms};
+use super::progress::{AttemptProgress, Phase, Progress};
 use super::replay::{ClientBodyError, ReplayBody, Upload};
 use super::request::Outbound;
 use super::target::GatewayTarget;
@@ -20,8 +21,6 @@ use portolan_core::endpoint::EndpointFailure;
 use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, GaveUp, Hedge, Outcome, Verdict, is_idempotent};
-use portolan_core::slots::Slots;
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -102,10 +101,8 @@ pub(super) struct Course<'r> {
     pub(super) plan: AttemptPlan<'r>,
     pub(super) request: &'r Outbound<'r>,
     pub(super) body: &'r ReplayBody,
-    /// The regions whose attempts were overtaken.
-    pub(super) overtaken: &'r Cell<Slots>,
-    /// To which endpoints it was sent.
-    endpoints: &'r Endpoints,
+    pub(super) progress: &'r Progress,
+    blame: Blame,
     attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
 }
 
@@ -124,13 +121,13 @@ where
         mut now: Instant,
     ) -> Forwarded {
         self.budget.deposit(self.connections.worker());
-        let (overtaken, endpoints) = (Cell::new(Slots::EMPTY), Endpoints::default());
+        let progress = Progress::default();
         let mut course = Course {
             plan,
             request,
             body,
-            overtaken: &overtaken,
-            endpoints: &endpoints,
+            progress: &progress,
+            blame: Blame::default(),
             attempts: ArrayVec::new(),
         };
         let mut next = course.plan.begin();
@@ -156,6 +153,9 @@ where
                     }
                 }
                 (_, Ok(mut response)) => {
+                    if outcome.evidence().is_failure() {
+                        self.dispute(&course);
+                    }
                     response.body_mut().deliver(outcome.evidence());
                     return course.over(Ok(response), now);
                 }
@@ -164,7 +164,17 @@ where
                 (Verdict::Deliver, Err(_)) => {}
             }
         }
+        self.dispute(&course);
         course.over(Err(ForwardError::GaveUp { reason, last }), now)
+    }
+
+    /// The request failed. If it did so in the same way in several regions, it may be at fault itself.
+    fn dispute(&self, course: &Course<'_>) {
+        for slot in course.blame.disputed().iter() {
+            if let Some(target) = (self.target)(slot) {
+                target.vitals.dispute(self.connections.worker());
+            }
+        }
     }
 
     /// Runs an attempt, and hedges it when it is slow. Returns the attempt whose result is used.
@@ -172,7 +182,7 @@ where
         let mut attempt = pin!(self.attempt(slot, course, began));
         let mut hedge_at = self.retry.hedge_after.map(|after| began + after);
         loop {
-            if let Some(ended) = self.watch(attempt.as_mut(), course, began, hedge_at).await {
+            if let Some(ended) = self.watch(attempt.as_mut(), course, (slot, began), hedge_at).await {
                 return (slot, ended);
             }
             let (complete, now) = (course.body.is_complete(), clock::now());
@@ -190,20 +200,20 @@ where
         &self,
         mut attempt: Pin<&mut A>,
         course: &Course<'_>,
-        began: Instant,
+        (slot, began): (Slot, Instant),
         pause: Option<Instant>,
     ) -> Option<Ended>
     where
         A: Future<Output = Ended>,
     {
         let look = |end: Instant| tokio::time::Instant::from(pause.map_or(end, |pause| pause.min(end)));
-        let mut alarm = pin!(sleep_until(look(self.end_of_time(course, began))));
+        let mut alarm = pin!(sleep_until(look(self.end_of_time(course, slot, began))));
         poll_fn(|context| {
             loop {
                 if let Poll::Ready(ended) = attempt.as_mut().poll(context) {
                     return Poll::Ready(Some(ended));
                 }
-                let end = self.end_of_time(course, began);
+                let end = self.end_of_time(course, slot, began);
                 // The deadline may be earlier now: the gateway may have received the whole request.
                 if look(end) < alarm.deadline() {
                     alarm.as_mut().reset(look(end));
@@ -211,7 +221,7 @@ where
                 ready!(alarm.as_mut().poll(context));
                 let now = clock::now();
                 if now >= end {
-                    return Poll::Ready(Some(Err(AttemptError::TimedOut)));
+                    return Poll::Ready(Some(Err(self.timed_out(course, slot, began, now))));
                 }
                 if pause.is_some_and(|pause| now >= pause) {
                     return Poll::Ready(None);
@@ -224,17 +234,47 @@ where
 
     /// When an attempt times out, as of now. Its time counts from when the gateway has the whole request. Connecting has a
     /// timeout of its own.
-    pub(super) fn end_of_time(&self, course: &Course<'_>, began: Instant) -> Instant {
-        let limit = course.plan.request_timeout();
-        let per_try = course.plan.per_try_timeout(course.body.is_replayable());
-        let per_try = per_try.map_or(limit, |per_try| per_try.min(limit));
+    pub(super) fn end_of_time(&self, course: &Course<'_>, slot: Slot, began: Instant) -> Instant {
+        let per_try = self.per_try(course);
+        let since = match course.progress.phase(slot, began) {
+            Phase::Connecting(_) => return course.plan.deadline(),
+            Phase::Exchanging(since) => since,
+        };
         match course.body.upload() {
             Upload::Running(last_read) => last_read.max(began) + self.timeouts.idle,
             Upload::Asked(last_read) => last_read.max(began) + self.timeouts.idle + A_MOMENT,
             Upload::Waiting => course.plan.deadline(),
             Upload::Ended(at) if at > began => at + per_try,
-            Upload::Ended(_) | Upload::None => (began + per_try).min(course.plan.deadline()),
+            Upload::Ended(_) | Upload::None => (since + per_try).min(course.plan.deadline()),
         }
+    }
+
+    /// The error of an attempt that timed out. It says something of the gateway only if that had a fair part of the time for
+    /// an attempt: the rest may have been lost to other regions, to connecting, or to a name that was not resolved yet.
+    pub(super) fn timed_out(&self, course: &Course<'_>, slot: Slot, began: Instant, now: Instant) -> AttemptError {
+        let is_its_own = match (course.progress.phase(slot, began), course.body.upload()) {
+            (Phase::Connecting(_), _) => false,
+            (_, Upload::Running(_) | Upload::Asked(_)) => true,
+            (Phase::Exchanging(since), upload) => {
+                let sent = match upload {
+                    Upload::Ended(at) => at.max(since),
+                    _ => since,
+                };
+                is_fair(now.saturating_duration_since(sent), self.per_try(course))
+            }
+        };
+        if is_its_own {
+            AttemptError::TimedOut
+        } else {
+            AttemptError::OutOfTime
+        }
+    }
+
+    /// The time for the current attempt, at most that of the request.
+    fn per_try(&self, course: &Course<'_>) -> Duration {
+        let limit = course.plan.request_timeout();
+        let per_try = course.plan.per_try_timeout(course.body.is_replayable());
+        per_try.map_or(limit, |per_try| per_try.min(limit))
     }
 
     /// Sends the request to one gateway and waits for the head of its response.
@@ -248,13 +288,12 @@ where
         let terms = Terms {
             began,
             deadline: course.plan.deadline(),
-            connect: self.timeouts.connect,
+            connect: self.timeouts.connect.min(course.plan.request_timeout()),
             idle: self.timeouts.idle,
             may_repeat: self.retry.non_idempotent || is_idempotent(request.method()),
-            overtaken: Overtaken {
+            progress: AttemptProgress {
                 slot,
-                slots: course.overtaken,
-                endpoints: course.endpoints,
+                all: course.progress,
             },
         };
         async move {
@@ -280,6 +319,7 @@ where
         let evidence = outcome.evidence();
         if evidence.is_failure() && is_of_gateway && !self.is_removed(course, slot) {
             self.observe(slot, evidence);
+            course.blame.add(slot, evidence);
         }
         if let Err(AttemptError::TimedOut) = ended {
             self.timed_out(course, slot);
@@ -292,7 +332,7 @@ where
     /// of the gateway.
     pub(super) fn is_removed(&self, course: &Course<'_>, slot: Slot) -> bool {
         let target = (self.target)(slot);
-        let endpoint = course.endpoints.last(slot);
+        let endpoint = course.progress.endpoint(slot);
         target
             .zip(endpoint)
             .is_some_and(|(target, endpoint)| !target.vitals.endpoints.has(endpoint))

@@ -1,8 +1,8 @@
 //! Hedged requests: when an attempt is slow, further attempts start in other regions. The first usable answer is used.
 
 use super::clock;
-use super::exchange::AttemptError;
 use super::forward::{ASK_AGAIN, Course, Ended, Forwarder};
+use super::progress::Phase;
 use super::replay::Upload;
 use super::target::GatewayTarget;
 use portolan_core::config::Retry;
@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::sleep_until;
 
 /// An attempt that runs.
@@ -69,7 +69,7 @@ where
             };
             let Finished { slot, began, ended } = finished;
             if is_good(&ended, self.retry) {
-                self.overtake(course, &runners, began);
+                self.overtake(course, &runners, (slot, began));
                 return (slot, ended);
             }
             if runners.is_empty() {
@@ -92,26 +92,42 @@ where
         Runner { slot, began, attempt }
     }
 
-    /// The attempt that began at `winner` answered before these. They did not fail: only their latency is observed.
-    fn overtake(&self, course: &mut Course<'_>, runners: &[Runner<'_>], winner: Instant) {
+    /// The attempt `winner`, with its beginning, answered before these. They did not fail: only their latency is observed.
+    fn overtake(&self, course: &mut Course<'_>, runners: &[Runner<'_>], winner: (Slot, Instant)) {
         // A gateway's time counts from when it has the whole request.
         let sent = match course.body.upload() {
             Upload::Ended(at) => Some(at),
             _ => None,
         };
         let now = clock::now();
-        let took = |began: Instant| now.saturating_duration_since(sent.map_or(began, |sent| sent.max(began)));
+        let took = |since: Instant| now.saturating_duration_since(sent.map_or(since, |sent| sent.max(since)));
+        let winner = match course.progress.phase(winner.0, winner.1) {
+            Phase::Connecting(since) | Phase::Exchanging(since) => took(since),
+        };
         for Runner { slot, began, .. } in runners {
-            let evidence = Evidence::of_hedge(took(*began), took(winner));
+            let evidence = match course.progress.phase(*slot, *began) {
+                Phase::Exchanging(since) => Evidence::of_hedge(took(since), winner),
+                Phase::Connecting(since) => self.unconnected(*slot, now.saturating_duration_since(since)),
+            };
             if evidence == Evidence::Overtaken {
-                let mut overtaken = course.overtaken.get();
-                overtaken.insert(*slot);
-                course.overtaken.set(overtaken);
+                course.progress.overtake(*slot);
             }
             if !self.is_removed(course, *slot) {
                 self.observe(*slot, evidence);
             }
             course.record(*slot, evidence);
+        }
+    }
+
+    /// The observation for an attempt that has been waiting for a connection. It is no more than what the connection itself shows:
+    /// nothing while it may still come about, or while the name has no address.
+    fn unconnected(&self, slot: Slot, waited: Duration) -> Evidence {
+        let addresses = (self.target)(slot).map(|target| target.vitals.endpoints.candidates(0, clock::now()));
+        let is_resolved = addresses.is_some_and(|addresses| !addresses.is_empty());
+        if is_resolved && waited >= self.timeouts.connect {
+            Evidence::ConnectFailed
+        } else {
+            Evidence::Cancelled
         }
     }
 
@@ -122,7 +138,7 @@ where
         course: &Course<'_>,
         hedge_at: Option<Instant>,
     ) -> Option<Finished> {
-        let ends = runners.iter().map(|it| self.end_of_time(course, it.began));
+        let ends = runners.iter().map(|it| self.end_of_time(course, it.slot, it.began));
         let first_look = ends.chain(hedge_at).min().unwrap_or_else(clock::now);
         let mut alarm = pin!(sleep_until(first_look.into()));
         let ended = poll_fn(|context| {
@@ -135,8 +151,13 @@ where
         });
         let ended = ended.await.or_else(|| {
             let now = clock::now();
-            let late = runners.iter().position(|it| now >= self.end_of_time(course, it.began));
-            late.map(|index| (index, Err(AttemptError::TimedOut)))
+            let late = runners
+                .iter()
+                .position(|it| now >= self.end_of_time(course, it.slot, it.began));
+            late.map(|index| {
+                let Runner { slot, began, .. } = runners[index];
+                (index, Err(self.timed_out(course, slot, began, now)))
+            })
         });
         ended.map(|(index, ended)| {
             let Runner { slot, began, .. } = runners.remove(index);

@@ -10,6 +10,7 @@
 //! | `idle_pool`, `link` | idle connections, and which of them a request may take |
 //! | `exchange`, [`body`] | a response, its body as it is streamed to the client, and errors |
 //! | `overtaken` | hedged requests that another region answered first |
+//! | `progress`, `blame` | what is known of running attempts; whose fault failures may be |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
 //! | `http1` | HTTP/1.1: a request written, a response read |
 //! | `fields` | hop-by-hop fields, trailers |
@@ -17,6 +18,7 @@
 //! | `interim` | where interim responses go |
 //! | `via` | requests that come back to this instance |
 
+mod blame;
 pub mod body;
 pub mod budget;
 mod clock;
@@ -33,6 +35,7 @@ mod interim;
 mod link;
 mod overtaken;
 pub mod pool;
+mod progress;
 pub mod replay;
 pub mod request;
 mod rewrite;

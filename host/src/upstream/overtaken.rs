@@ -10,13 +10,9 @@ use super::exchange::{AttemptError, Exchange};
 use super::http1::{Connection, ExchangeError, Head};
 use super::in_flight::InFlight;
 use super::link::Link;
-use crate::vitals::EndpointId;
-use arrayvec::ArrayVec;
+use super::progress::AttemptProgress;
 use http::{Method, Response};
 use portolan_core::health::Evidence;
-use portolan_core::id::Slot;
-use portolan_core::slots::Slots;
-use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -30,36 +26,6 @@ const GRACE_RATIO: u32 = 2;
 /// Most overtaken requests that one worker waits for at a time, for each gateway.
 const MAX_WAITING: usize = 32;
 
-/// Whether the attempt in a region was overtaken, as known when its future is dropped.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Overtaken<'a> {
-    pub(super) slot: Slot,
-    pub(super) slots: &'a Cell<Slots>,
-    /// To which endpoints its connections led.
-    pub(super) endpoints: &'a Endpoints,
-}
-
-/// The endpoints to which a request was sent, by region.
-#[derive(Debug, Default)]
-pub(super) struct Endpoints(RefCell<ArrayVec<(Slot, EndpointId), RECORDED>>);
-
-/// More are not recorded: a request rarely makes so many attempts.
-const RECORDED: usize = 8;
-
-impl Endpoints {
-    fn add(&self, slot: Slot, endpoint: EndpointId) {
-        // Beyond that many the first ones are known.
-        let _ = self.0.borrow_mut().try_push((slot, endpoint));
-    }
-
-    /// The last endpoint of a region to which the request was sent.
-    pub(super) fn last(&self, slot: Slot) -> Option<EndpointId> {
-        let endpoints = self.0.borrow();
-        let last = endpoints.iter().rev().find(|(of, _)| *of == slot);
-        last.map(|(_, endpoint)| *endpoint)
-    }
-}
-
 /// A request that waits for its response.
 #[derive(Debug)]
 pub(super) struct Waiting<'a> {
@@ -69,24 +35,23 @@ pub(super) struct Waiting<'a> {
     connection: Option<Box<Connection>>,
     method: &'a Method,
     began: Instant,
-    overtaken: Overtaken<'a>,
+    progress: AttemptProgress<'a>,
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(in_flight: InFlight, method: &'a Method, began: Instant, overtaken: Overtaken<'a>) -> Self {
+    pub(super) fn new(in_flight: InFlight, method: &'a Method, began: Instant, progress: AttemptProgress<'a>) -> Self {
         Self {
             in_flight: Some(in_flight),
             connection: None,
             method,
             began,
-            overtaken,
+            progress,
         }
     }
 
     /// Sends it over this connection; a previous one is closed.
     pub(super) fn on(&mut self, connection: Box<Connection>) -> &mut Connection {
-        let Overtaken { slot, endpoints, .. } = self.overtaken;
-        endpoints.add(slot, connection.link.endpoint().id());
+        self.progress.sent_to(connection.link.endpoint().id());
         self.connection.insert(connection)
     }
 
@@ -136,9 +101,8 @@ impl Drop for Waiting<'_> {
         let (Some(connection), Some(in_flight)) = (self.connection.take(), self.in_flight.take()) else {
             return;
         };
-        let is_overtaken = self.overtaken.slots.get().contains(self.overtaken.slot);
         let waiting = in_flight.overtaken().get();
-        if is_overtaken && connection.is_sent() && waiting < MAX_WAITING {
+        if self.progress.is_overtaken() && connection.is_sent() && waiting < MAX_WAITING {
             in_flight.overtaken().set(waiting + 1);
             let so_far = clock::now().saturating_duration_since(self.began);
             let grace = GRACE.max(so_far.saturating_mul(GRACE_RATIO));

@@ -7,7 +7,8 @@ use super::http1::{Connection, ExchangeError, Persistence};
 use super::idle_pool::IdlePool;
 use super::in_flight::Pool;
 use super::link::Link;
-use super::overtaken::{Overtaken, Waiting};
+use super::overtaken::Waiting;
+use super::progress::AttemptProgress;
 use super::replay::ReplayBody;
 use super::request::Outbound;
 use super::target::GatewayTarget;
@@ -56,8 +57,8 @@ pub(super) struct Terms<'a> {
     pub(super) idle: Duration,
     /// Whether the request may be sent again although it may have arrived.
     pub(super) may_repeat: bool,
-    /// Whether another region has answered meanwhile.
-    pub(super) overtaken: Overtaken<'a>,
+    /// How far the attempt is.
+    pub(super) progress: AttemptProgress<'a>,
 }
 
 impl Connections {
@@ -147,7 +148,7 @@ impl Pool {
             // Process closed connections first: whether a request on one of those arrived would be unknown.
             tokio::task::yield_now().await;
         }
-        let mut waiting = Waiting::new(in_flight, request.method(), terms.began, terms.overtaken);
+        let mut waiting = Waiting::new(in_flight, request.method(), terms.began, terms.progress);
         let mut closed_after = None;
         if let Some(connection) = self.idle.take(may_repeat, &self.vitals.keep_alive, terms.began) {
             let exchange = waiting
@@ -161,9 +162,13 @@ impl Pool {
                 Err(error) => closed_after = self.stale(&waiting, error, body, &terms)?,
             }
         }
-        let limit = terms.deadline.saturating_duration_since(clock::now());
+        let now = clock::now();
+        terms.progress.connecting(now);
+        let limit = terms.deadline.saturating_duration_since(now).min(terms.connect);
         // Rare and large: boxed, so that it does not enlarge the future of every request.
-        let connection = Box::pin(self.connect(target, limit.min(terms.connect))).await?;
+        let connection = Box::pin(self.connect(target, limit)).await;
+        let connection = connection.map_err(|error| error.within(limit, terms.connect))?;
+        terms.progress.connected(clock::now());
         let persistence = match target.upstream.reuse {
             Reuse::Never => Persistence::Close,
             Reuse::Always | Reuse::Safe => Persistence::Ask,

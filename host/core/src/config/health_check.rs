@@ -25,7 +25,7 @@ pub struct HealthCheck {
 impl Default for HealthCheck {
     fn default() -> Self {
         Self {
-            probe: Probe::Http(HttpProbe::default()),
+            probe: Probe::Http(Box::default()),
             port: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_millis(500),
@@ -39,7 +39,7 @@ impl Default for HealthCheck {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// An HTTP request.
-    Http(HttpProbe),
+    Http(Box<HttpProbe>),
     /// An established TCP connection is healthy.
     Tcp,
 }

@@ -161,7 +161,10 @@ impl Gateway {
         peers: Peers,
         now: Instant,
     ) -> Option<Cause> {
-        let passing = criteria.check.as_ref().is_some_and(|check| self.probing.is_passing(check));
+        let passing = criteria
+            .check
+            .as_ref()
+            .is_some_and(|check| self.probing.is_passing(check));
         let fault = self.detector.observe(traffic, &criteria.limits, passing, now);
         let recent = self.detector.recent(&criteria.limits, now);
         self.stall.observe(traffic, recent, criteria.limits.window, now);

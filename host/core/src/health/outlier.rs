@@ -180,11 +180,14 @@ impl fmt::Display for Fault {
 /// The order of outcomes within one reading is unknown. A reading with a success in it ends a streak, so that a streak
 /// is never counted longer than it was. Overtaken attempts are not failures: they count in the shares of the window
 /// only, never in a streak.
+///
+/// Disputed failures do not count while something else speaks for the gateway: other requests of the same window succeeded; or its
+/// probes pass, and the window holds fewer requests than [`OutlierDetection::min_requests`].
 #[derive(Clone, Debug)]
 pub(super) struct Detector {
     /// Failures since the last success, and since the last answer, good or bad.
-    streak: u64,
-    unanswered: u64,
+    streak: Streak,
+    unanswered: Streak,
     /// Connection failures since the last answer, and when they began.
     unconnected: u64,
     unconnected_since: Instant,

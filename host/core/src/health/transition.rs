@@ -68,7 +68,9 @@ impl fmt::Display for Cause {
             Self::ProbesPassed => f.write_str("probes passed"),
             Self::Ejected(fault) => write!(f, "ejected: {fault}"),
             Self::EjectionEnded => f.write_str("ejection ended"),
-            Self::EjectionTakenBack => f.write_str("ejection taken back: the same requests failed in other regions too"),
+            Self::EjectionTakenBack => {
+                f.write_str("ejection taken back: the same requests failed in other regions too")
+            }
             Self::WarmedUp => f.write_str("slow start ended"),
             Self::Operator => f.write_str("by an operator"),
             Self::Configuration => f.write_str("by a new configuration"),

@@ -266,7 +266,7 @@ fn policies_of_a_service() {
             &[
                 "5:32: services.shop.health_check.headers.Host: host is set by the probe: use health_check.host",
                 "5:41: services.shop.health_check.headers.content-length: content-length is set by the probe",
-                "5:60: services.shop.health_check.headers.x y: \"x y\" is no name of a field",
+                "5:60: services.shop.health_check.headers.\"x y\": \"x y\" is no name of a field",
                 "5:73: services.shop.health_check.headers.X-A: wanted a line of text",
                 "5:86: services.shop.health_check.headers.X-B: this field is already set",
             ],

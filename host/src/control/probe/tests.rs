@@ -60,7 +60,7 @@ async fn asked(http: HttpProbe, answer: Option<&str>) -> (ProbeResult, String) {
         }
         String::from_utf8(asked).expect("text")
     };
-    tokio::join!(probe(&[HERE], port, Probe::Http(http)), gateway)
+    tokio::join!(probe(&[HERE], port, Probe::Http(Box::new(http))), gateway)
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::vitals::{GatewayKey, UpstreamError, Vitals};
 use http::header::HeaderValue;
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost, Service, ServiceParts};
+use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost, RetryOn, Service, ServiceParts};
 use portolan_core::geo::Point;
 use portolan_core::identity::ClientAddress;
 use std::io;
@@ -360,6 +360,116 @@ async fn a_connection_is_used_again_and_a_post_is_sent_once() {
             last: Some(Outcome::Broken),
         };
         assert_eq!((got.answer, got.attempts), (Err(gave_up), vec![(0, Reset)]));
+    })
+    .await;
+}
+
+/// What each gateway is held responsible for: failures, and those in dispute.
+fn held_against(service: &Service) -> Vec<(u64, u64)> {
+    let totals = service.targets.iter().map(|target| target.vitals.totals());
+    totals
+        .map(|totals| {
+            let failures = totals.iter().filter(|(evidence, _)| evidence.is_failure());
+            (failures.map(|(_, count)| count).sum(), totals.disputed())
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_fails_in_the_same_way_everywhere_is_disputed() {
+    on_a_worker(async {
+        let well = Answers(200, 5);
+        let busy = Answers(503, 5);
+        for (scripts, expected) in [
+            (vec![Closes, Closes], vec![(1, 1), (1, 1)]),
+            (vec![Closes, Closes, Closes], vec![(1, 1), (1, 1), (1, 1)]),
+            (vec![busy, busy], vec![(1, 1), (1, 1)]),
+            // Another region answers: those that did not are at fault.
+            (vec![Closes, Closes, well], vec![(1, 0), (1, 0), (0, 0)]),
+            (vec![Closes, busy], vec![(1, 0), (1, 0)]),
+            (vec![Closes], vec![(1, 0)]),
+            (vec![Refuses, Refuses], vec![(1, 0), (1, 0)]),
+            (vec![Closes, Refuses], vec![(1, 0), (1, 0)]),
+            (vec![Closes, Refuses, Closes], vec![(1, 1), (1, 0), (1, 1)]),
+        ] {
+            let service = Service::new(&scripts, Retry::default());
+            service.send(Method::GET).await;
+            assert_eq!(held_against(&service), expected, "{scripts:?}");
+        }
+        // It was sent once, so nothing is known of other regions.
+        let service = Service::new(&[Closes, Closes], Retry::default());
+        service.send(Method::POST).await;
+        assert_eq!(held_against(&service), [(1, 0), (0, 0)]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_a_request_lost_elsewhere_is_no_failure_of_the_next_region() {
+    on_a_worker(async {
+        let retry = Retry {
+            per_try_timeout: Some(Duration::from_secs(12)),
+            hedge_after: None,
+            ..Retry::default()
+        };
+        // 12 of 15 seconds are over when the second one is tried.
+        for second in [Hangs, BlackHole] {
+            let mut service = Service::new(&[Hangs, second], retry.clone());
+            service.timeouts.connect = Duration::from_secs(10);
+            let got = service.send(Method::GET).await;
+            assert_eq!((got.attempts, got.millis), (vec![(0, TimedOut), (1, TimedOut)], 15_000));
+            assert_eq!(held_against(&service), [(1, 0), (0, 0)], "{second:?}");
+            assert_eq!(service.errors(1, UpstreamError::ConnectTimeout), 0);
+        }
+        // With all of the request's time, it is one.
+        let mut service = Service::new(&[Hangs], retry.clone());
+        service.timeouts.request = Duration::from_secs(1);
+        service.send(Method::GET).await;
+        assert_eq!(held_against(&service), [(1, 0)]);
+        let mut service = Service::new(&[BlackHole], retry);
+        service.timeouts.request = Duration::from_millis(200);
+        service.send(Method::GET).await;
+        assert_eq!(
+            (held_against(&service), service.count(0, ConnectFailed)),
+            (vec![(1, 0)], 1)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_retry_on_leaves_out_is_not_sent_again() {
+    on_a_worker(async {
+        let only = |status| {
+            let mut retry_on = RetryOn::NONE;
+            retry_on.insert(status);
+            Retry {
+                retry_on,
+                ..Retry::default()
+            }
+        };
+        let well = Answers(200, 5);
+        let got = Service::new(&[Answers(429, 5), well], only(429))
+            .send(Method::GET)
+            .await;
+        assert_eq!((got.answer, got.attempts), (Ok(200), vec![(0, Success), (1, Success)]));
+        let got = Service::new(&[Answers(503, 5), well], only(429))
+            .send(Method::GET)
+            .await;
+        assert_eq!((got.answer, got.attempts), (Ok(503), vec![(0, GatewayError)]));
+        for (script, last) in [(Closes, Outcome::Broken), (Refuses, Outcome::NotSent)] {
+            let got = Service::new(&[script, well], only(503)).send(Method::GET).await;
+            let gave_up = ForwardError::GaveUp {
+                reason: GaveUp::NotInRetryOn,
+                last: Some(last),
+            };
+            assert_eq!(got.answer, Err(gave_up), "{script:?}");
+        }
+        // Nor hedged.
+        let got = Service::new(&[Answers(200, 1_000), well], only(503))
+            .send(Method::GET)
+            .await;
+        assert_eq!((got.attempts, got.millis), (vec![(0, Success)], 1_000));
     })
     .await;
 }

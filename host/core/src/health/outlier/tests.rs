@@ -239,7 +239,11 @@ fn disputed_failures_count_when_nothing_speaks_for_the_gateway() {
     assert_eq!(observe(&[(Reset, 20)], 10, true), Some(Fault::Unanswered));
     assert_eq!(observe(&[(Reset, 50)], 50, true), Some(Fault::Unanswered));
     // A failed connection is no request's fault.
-    assert_eq!(observe(&[(Success, 50), (ConnectFailed, 3)], 3, true), None, "an answer among them");
+    assert_eq!(
+        observe(&[(Success, 50), (ConnectFailed, 3)], 3, true),
+        None,
+        "an answer among them"
+    );
     assert_eq!(observe(&[(ConnectFailed, 3)], 3, true), Some(Fault::ConnectBurst));
 }
 

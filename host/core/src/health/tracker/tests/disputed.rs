@@ -56,7 +56,10 @@ fn an_ejection_is_taken_back_when_its_failures_turn_out_to_be_disputed() {
     }
     assert!(became_unhealthy(&sim) >= 5);
     let causes = sim.log.iter().map(|it| it.1.cause);
-    assert_eq!(causes.filter(|it| *it == Cause::EjectionTakenBack).count(), became_unhealthy(&sim));
+    assert_eq!(
+        causes.filter(|it| *it == Cause::EjectionTakenBack).count(),
+        became_unhealthy(&sim)
+    );
     // They made no later ejection longer.
     sim.fates[0] = Fate::Partly(50);
     sim.wait_for(0, Unhealthy, Duration::from_secs(3));
