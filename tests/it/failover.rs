@@ -2,6 +2,7 @@
 
 use portolan_core::health::State;
 use portolan_core::id::Slot;
+use portolan_core::slots::Slots;
 use portolan_tests::{Behaviour, Request, Setup, World, from};
 use std::time::{Duration, Instant};
 
@@ -124,6 +125,79 @@ async fn outlier_detection_ejects_regions_whose_probes_pass() {
         let tally = load.stop().await;
         assert!(tally.failures.is_empty(), "{behaviour:?}: {tally:?}");
     }
+}
+
+/// One client's large cookie took the closest region from all clients.
+#[tokio::test]
+async fn a_request_that_every_region_hangs_up_on_takes_no_region_from_others() {
+    let world = Setup::regions(&["westeurope", "eastus2"]).start();
+    world.until_healthy().await;
+    for region in ["westeurope", "eastus2"] {
+        world.behave(region, Behaviour::SmallHeads);
+    }
+    let mut load = world.load(&CLIENTS);
+    load.more(200).await;
+    let large = Request::get("/")
+        .from(from::BRITAIN)
+        .header("cookie", &"c".repeat(5_000));
+    for _ in 0..100 {
+        assert_eq!(world.send(large.clone()).await.status, 502);
+        load.more(10).await;
+        let table = world.app().tables().current();
+        assert!(table.health.services()[0].unhealthy().is_empty(), "{:?}", table.health);
+    }
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{tally:?}");
+    assert_eq!(tally.regions.keys().collect::<Vec<_>>(), ["westeurope"], "{tally:?}");
+}
+
+/// A healthy region stood by while requests got 503, because it was ejected for an earlier fault.
+#[tokio::test]
+async fn an_ejected_region_whose_probes_pass_answers_when_all_others_are_down() {
+    let world = World::start();
+    world.until_healthy().await;
+    world.gateway("westeurope").pass_probes(true);
+    let mut load = world.load(&CLIENTS);
+    load.more(200).await;
+    world.behave("westeurope", Behaviour::Fail);
+    world.until_state("westeurope", State::Unhealthy).await;
+    world.behave("westeurope", Behaviour::Serve);
+    world
+        .until("westeurope is the last resort", |table| {
+            table.health.services()[0].last_resort() == Slots::only(Slot(0))
+        })
+        .await;
+    world.behave("eastus2", Behaviour::Dead);
+    world.behave("southeastasia", Behaviour::Dead);
+    load.more(500).await;
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{tally:?}");
+    let table = world.app().tables().current();
+    assert!(!table.health.services()[0].unhealthy().contains(Slot(0)), "it is back");
+}
+
+/// A region that failed was never ejected, because another one that was well again still was.
+#[tokio::test]
+async fn at_the_ejection_ceiling_the_region_that_fails_now_is_out() {
+    let world = World::start();
+    world.until_healthy().await;
+    let mut load = world.load(&CLIENTS);
+    for region in ["westeurope", "eastus2"] {
+        world.gateway(region).pass_probes(true);
+        load.more(200).await;
+        world.behave(region, Behaviour::Flaky);
+        world.until_state(region, State::Unhealthy).await;
+        world.behave(region, Behaviour::Serve);
+        world
+            .until("its probes pass", |table| {
+                !table.health.services()[0].last_resort().is_empty()
+            })
+            .await;
+    }
+    let tally = load.stop().await;
+    assert!(tally.failures.is_empty(), "{tally:?}");
+    let table = world.app().tables().current();
+    assert_eq!(table.health.services()[0].unhealthy(), Slots::only(Slot(1)));
 }
 
 /// A request is hedged in one region after the other while earlier attempts have not answered.

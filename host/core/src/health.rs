@@ -8,6 +8,7 @@
 //! | `gateway` | the state of one gateway |
 //! | [`probing`] | active health checks: when a gateway is probed, and the results |
 //! | [`outlier`] | outlier detection on traffic |
+//! | [`traffic`] | a reading of a gateway's traffic |
 //! | `window` | requests of the last seconds, in ten steps |
 //! | `stall` | stall detection: requests in flight while none ends |
 //! | `ejection` | how long an ejection lasts |
@@ -24,6 +25,7 @@ mod slow_start;
 mod stall;
 mod tracked;
 pub mod tracker;
+pub mod traffic;
 pub mod transition;
 mod window;
 

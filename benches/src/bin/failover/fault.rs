@@ -26,8 +26,10 @@ pub(crate) struct Fault {
 pub(crate) enum Script {
     /// This many of the nearest regions behave like this until the fault ends.
     Break(usize, Behaviour),
-    /// The nearest region repeatedly dies and recovers.
-    Flap,
+    /// The nearest region behaves like this and recovers, again and again.
+    Alternate(Behaviour),
+    /// All is well.
+    Nothing,
 }
 
 /// What a fault may cost. No `POST` may be processed twice, and no incomplete answer may look complete.
@@ -98,6 +100,18 @@ const ALL_DOWN: Bar = Bar {
     ..NONE
 };
 
+/// Requests in flight when connections are closed may have arrived.
+const STALE: Bar = Bar {
+    lost_posts: Some(2),
+    stall: ms(50),
+    ..NO_GET_LOST
+};
+const WELL: Bar = Bar {
+    lost_posts: Some(0),
+    stall: ms(50),
+    ..NO_GET_LOST
+};
+
 /// The regions become unresponsive when their probes have failed.
 const ALL_HANG: Bar = Bar {
     known: ms(2500),
@@ -119,7 +133,7 @@ pub(crate) const TABLE: [Fault; 14] = [
     nearest("killed", Behaviour::Dead, DEAD),
     nearest("stopped", Behaviour::Stop, DEAD),
     Fault {
-        script: Script::Flap,
+        script: Script::Alternate(Behaviour::Dead),
         ..nearest("flapping", Behaviour::Dead, DEAD)
     },
     nearest("hangs", Behaviour::Hang, HANGS),
@@ -206,17 +220,42 @@ pub(crate) const BEYOND: [Fault; 10] = [
     },
 ];
 
+/// Faults for one proxy, one after the other: what is left of one must not make the next one worse.
+pub(crate) const SEQUENCE: [Fault; 14] = [
+    TABLE[0],
+    TABLE[1],
+    TABLE[3],
+    TABLE[5],
+    TABLE[7],
+    TABLE[6],
+    TABLE[8],
+    Fault {
+        script: Script::Alternate(Behaviour::Disconnect),
+        ..nearest("stale connections", Behaviour::Disconnect, STALE)
+    },
+    TABLE[10],
+    TABLE[11],
+    TABLE[2],
+    TABLE[12],
+    TABLE[13],
+    Fault {
+        script: Script::Nothing,
+        ..nearest("none", Behaviour::Serve, WELL)
+    },
+];
+
 impl Fault {
-    /// The affected regions.
-    pub(crate) fn regions(&self) -> &'static [&'static str] {
+    /// As many of the nearest regions as it affects.
+    pub(crate) fn nearest(&self) -> &'static [&'static str] {
         match self.script {
             Script::Break(count, _) => &REGIONS[..count],
-            Script::Flap => &REGIONS[..1],
+            Script::Alternate(_) => &REGIONS[..1],
+            Script::Nothing => &[],
         }
     }
 
     /// Whether it affects all regions.
     pub(crate) fn is_total(&self) -> bool {
-        self.regions().len() == REGIONS.len()
+        self.nearest().len() == REGIONS.len()
     }
 }

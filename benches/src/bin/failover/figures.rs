@@ -82,7 +82,7 @@ impl Figures {
             incomplete: affected.iter().filter(|it| it.came == Came::Incomplete).count(),
             stall: stall(false).unwrap_or_default(),
             post_stall: stall(true).unwrap_or_default(),
-            avoided: fault.bar.impact.map(|_| avoided(fault, seen)),
+            avoided: fault.bar.impact.map(|_| avoided(seen)),
             good: bad.map(|it| since(seen.begun, it.due)).max().unwrap_or_default(),
             down: fault.is_total().then(|| down(fault, seen)),
             losses,
@@ -144,8 +144,8 @@ fn twice(seen: &Seen) -> usize {
 }
 
 /// When the last request during the fault reached an affected region, or could have been sent there.
-fn avoided(fault: &Fault, seen: &Seen) -> Duration {
-    let is_affected = |region: &str| fault.regions().contains(&region);
+fn avoided(seen: &Seen) -> Duration {
+    let is_affected = |region: &str| seen.regions.contains(&region);
     let during = |at: Instant| at >= seen.begun && at < seen.recovered;
     let arrivals = seen
         .arrivals
@@ -159,10 +159,7 @@ fn avoided(fault: &Fault, seen: &Seen) -> Duration {
             .get(index + 1)
             .map_or(seen.recovered, |(next, _)| *next)
             .min(seen.recovered);
-        let is_eligible = fault
-            .regions()
-            .iter()
-            .any(|region| !out.iter().any(|out| out == region));
+        let is_eligible = seen.regions.iter().any(|region| !out.iter().any(|out| out == region));
         if is_eligible && *from < seen.recovered && until > seen.begun {
             eligible_until = eligible_until.max(since(seen.begun, until));
         }

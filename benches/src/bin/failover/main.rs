@@ -1,7 +1,8 @@
 //! Measures what clients see when regions fail: `cargo run --release -p portolan-benches --bin failover`.
 //!
 //! The proxy in front of three regions gets 200 requests a second on a fixed schedule, a tenth of them `POST`s. Each fault runs
-//! against a proxy of its own, and is compared with its limits. See `benches/README.md`.
+//! against a proxy of its own, and is compared with its limits; with `--sequence`, fourteen faults run one after the other
+//! against one proxy. See `benches/README.md`.
 
 mod course;
 mod fault;
@@ -11,7 +12,7 @@ mod table;
 
 use clap::Parser;
 use course::Pace;
-use fault::{BEYOND, Fault, TABLE};
+use fault::{BEYOND, Fault, SEQUENCE, TABLE};
 use std::process::ExitCode;
 use std::time::Duration;
 use table::Verdict;
@@ -25,9 +26,9 @@ struct Arguments {
     /// Only faults whose name contains one of these
     #[arg(value_name = "FAULT")]
     only: Vec<String>,
-    /// Requests a second
-    #[arg(long, default_value_t = 200)]
-    rate: u32,
+    /// Requests a second [default: 200; 300 with --sequence]
+    #[arg(long)]
+    rate: Option<u32>,
     /// Seconds before each fault
     #[arg(long, default_value_t = 3)]
     calm: u64,
@@ -43,12 +44,15 @@ struct Arguments {
     /// Only the faults of the first table
     #[arg(long)]
     table: bool,
+    /// Fourteen faults one after the other against one proxy
+    #[arg(long, conflicts_with = "table")]
+    sequence: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let pace = Pace {
-        rate: arguments.rate,
+        rate: arguments.rate.unwrap_or(if arguments.sequence { 300 } else { 200 }),
         calm: Duration::from_secs(arguments.calm),
         fault: Duration::from_secs(arguments.fault),
         after: Duration::from_secs(arguments.after),
@@ -63,6 +67,16 @@ fn main() -> ExitCode {
         .expect("a runtime");
     let mut sum = table::Sum::default();
     table::print_head(&pace);
+    if arguments.sequence {
+        for _ in 0..arguments.rounds {
+            let faults: Vec<_> = SEQUENCE.iter().filter(is_wanted).collect();
+            let seen = runtime.block_on(course::run_all(&faults, &pace));
+            for (fault, seen) in faults.into_iter().zip(seen) {
+                sum.add(fault, &seen, false);
+            }
+        }
+        return sum.conclude();
+    }
     for fault in TABLE.iter().chain(beyond).filter(is_wanted) {
         for _ in 0..arguments.rounds {
             let mut repeats = REPEATS;
@@ -75,10 +89,5 @@ fn main() -> ExitCode {
             }
         }
     }
-    sum.print();
-    if sum.has_passed() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    sum.conclude()
 }

@@ -4,6 +4,7 @@ use crate::course::{Pace, Seen};
 use crate::fault::{Bar, Fault};
 use crate::figures::{Figures, millis};
 use crate::noise::load_average;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// The totals over all faults.
@@ -55,7 +56,7 @@ impl Sum {
             _ if figures.is_noise(&fault.bar) => Verdict::Noise,
             _ => Verdict::Miss,
         };
-        print_row(fault, &figures, verdict, &misses);
+        print_row(fault, seen, &figures, verdict, &misses);
         if !fault.is_total() {
             self.gets += seen.sent.iter().filter(|it| !it.is_post).count();
             self.lost += figures.lost_gets;
@@ -68,11 +69,17 @@ impl Sum {
         verdict
     }
 
-    pub(crate) fn has_passed(&self) -> bool {
-        self.passed == self.faults
+    /// Prints the totals. Fails when a limit was exceeded.
+    pub(crate) fn conclude(&self) -> ExitCode {
+        self.print();
+        if self.passed == self.faults {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 
-    pub(crate) fn print(&self) {
+    fn print(&self) {
         let share = |lost: usize| 100.0 * (1.0 - lost as f64 / self.gets.max(1) as f64);
         println!(
             "\n{} of {} pass; load average {}",
@@ -96,7 +103,7 @@ fn begun(figures: &Figures) -> usize {
     losses.map(|(_, count)| count).sum()
 }
 
-fn print_row(fault: &Fault, figures: &Figures, verdict: Verdict, misses: &[String]) {
+fn print_row(fault: &Fault, seen: &Seen, figures: &Figures, verdict: Verdict, misses: &[String]) {
     let optional = |time: Option<Duration>| time.map_or_else(|| "-".into(), millis);
     println!(
         "{:<26} {:>5} {:>5} {:>5} {:>6} {:>6} {:>7} {:>6} {:>6} {:>5} {:>5}  {:<34} {}",
@@ -118,6 +125,9 @@ fn print_row(fault: &Fault, figures: &Figures, verdict: Verdict, misses: &[Strin
             Verdict::Miss => format!("MISS: {}", misses.join(", ")),
         }
     );
+    if seen.regions != fault.nearest() {
+        println!("{:<26} in {}", "", seen.regions.join(", "));
+    }
     if let Some(down) = &figures.down {
         println!("{:<26} meanwhile answered within {} ms", "", millis(down.wait));
     }

@@ -21,6 +21,8 @@ pub(super) struct Peers {
     pub(super) others: bool,
     /// Another one is ejected and its probes pass: its ejection can be ended in exchange.
     pub(super) exchange: bool,
+    /// See [`Support::elsewhere`](super::outlier::Support::elsewhere).
+    pub(super) credible_disputes: bool,
     /// The service has active health checks.
     pub(super) probed: bool,
 }

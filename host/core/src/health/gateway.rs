@@ -3,10 +3,11 @@
 use super::criteria::{Criteria, Peers};
 use super::ejection::Ejections;
 use super::grounds::Grounds;
-use super::outlier::{Detector, Fault, Traffic};
+use super::outlier::{Detector, Fault, Support};
 use super::probing::{ProbeFailure, ProbeResult, Probing, Turn};
 use super::slow_start::SlowStart;
 use super::stall::StallWatch;
+use super::traffic::Traffic;
 use super::transition::Cause;
 use super::{Evidence, GatewayHealth, State, Why};
 use crate::config::{GatewayAddress, HealthCheck};
@@ -143,6 +144,11 @@ impl Gateway {
         !self.drained && self.is_ejected() && criteria.check.as_ref().is_some_and(passes)
     }
 
+    /// See [`Support::elsewhere`].
+    pub(super) fn has_credible_disputes(&self, criteria: &Criteria, now: Instant) -> bool {
+        self.detector.has_credible_disputes(&criteria.limits, now)
+    }
+
     /// Whether the last connection succeeded; `None` before the first.
     pub(super) fn reached(&self) -> Option<bool> {
         self.reached
@@ -185,7 +191,7 @@ impl Gateway {
         }
         match fault.filter(|fault| peers.allow_ejection(*fault)) {
             Some(fault) => {
-                self.grounds = Grounds::of(fault, &self.detector, passing, now);
+                self.grounds = Grounds::of(fault, &self.detector, support, now);
                 Some(self.eject(fault, criteria, now))
             }
             None => news.then_some(Cause::Evidence),

@@ -1,6 +1,7 @@
 //! Outlier detection: when a gateway's traffic ejects it.
 
 use super::Evidence;
+use super::traffic::Traffic;
 use super::window::{Counts, Window};
 use crate::config::OutlierDetection;
 use std::fmt;
@@ -13,91 +14,6 @@ const BURST_SPAN: Duration = Duration::from_secs(1);
 
 /// Fewer unanswered requests than this may just be slow.
 const UNANSWERED_MIN: u64 = 5;
-
-/// How a gateway's attempts ended since the last reading.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    counts: [u64; Evidence::ALL.len()],
-    /// Attempts in flight now.
-    pub in_flight: u32,
-    /// Overtaken attempts, of this reading or of earlier ones, that the gateway did not answer for long after that.
-    pub unanswered: u64,
-    /// Failures, of this reading or of earlier ones, that may be the requests' own: the same request failed in the same way in
-    /// other regions, and none answered it. Never failed connections.
-    pub disputed: u64,
-}
-
-impl Traffic {
-    /// Sets the number of attempts in flight.
-    #[must_use]
-    pub fn with_in_flight(self, in_flight: u32) -> Self {
-        Self { in_flight, ..self }
-    }
-
-    /// Sets the number of overtaken attempts that were never answered.
-    #[must_use]
-    pub fn with_unanswered(self, unanswered: u64) -> Self {
-        Self { unanswered, ..self }
-    }
-
-    /// Sets the number of failures that may be the requests' own.
-    #[must_use]
-    pub fn with_disputed(self, disputed: u64) -> Self {
-        Self { disputed, ..self }
-    }
-
-    /// The same without its successes.
-    pub(super) fn without_successes(mut self) -> Self {
-        self.counts[Evidence::Success as usize] = 0;
-        self
-    }
-
-    /// How many ended with this outcome.
-    pub fn of(&self, evidence: Evidence) -> u64 {
-        self.counts[evidence as usize]
-    }
-
-    /// How many ended with an answer or a failure. Overtaken and cancelled attempts are not included.
-    pub fn ended(&self) -> u64 {
-        self.successes() + self.failures()
-    }
-
-    /// How many were overtaken by the answer of another region.
-    pub fn overtaken(&self) -> u64 {
-        self.of(Evidence::Overtaken)
-    }
-
-    /// How many succeeded.
-    pub fn successes(&self) -> u64 {
-        self.of(Evidence::Success)
-    }
-
-    /// How many failed.
-    pub fn failures(&self) -> u64 {
-        let failures = Evidence::ALL.into_iter().filter(|evidence| evidence.is_failure());
-        failures.map(|evidence| self.of(evidence)).sum()
-    }
-
-    /// Failures that are the gateway's rather than the application's: all but [`Evidence::ServerError`].
-    pub fn gateway_failures(&self) -> u64 {
-        self.failures() - self.of(Evidence::ServerError)
-    }
-
-    /// How many got an answer, good or bad.
-    pub fn answered(&self) -> u64 {
-        self.successes() + self.of(Evidence::GatewayError) + self.of(Evidence::ServerError)
-    }
-}
-
-impl FromIterator<(Evidence, u64)> for Traffic {
-    fn from_iter<I: IntoIterator<Item = (Evidence, u64)>>(counts: I) -> Self {
-        let mut traffic = Self::default();
-        for (evidence, count) in counts {
-            traffic.counts[evidence as usize] += count;
-        }
-        traffic
-    }
-}
 
 /// Why outlier detection ejects a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,8 +97,7 @@ impl fmt::Display for Fault {
 /// is never counted longer than it was. Overtaken attempts are not failures: they count in the shares of the window
 /// only, never in a streak.
 ///
-/// Disputed failures do not count while something else speaks for the gateway: other requests of the same window succeeded; or its
-/// probes pass, and the window holds fewer requests than [`OutlierDetection::min_requests`].
+/// Disputed failures do not count while something else speaks for the gateway: see [`Support`].
 #[derive(Clone, Debug)]
 pub(super) struct Detector {
     /// Failures since the last success, and since the last answer, good or bad.
@@ -192,6 +107,16 @@ pub(super) struct Detector {
     unconnected: u64,
     unconnected_since: Instant,
     window: Window,
+}
+
+/// What speaks for a gateway whose failures are disputed, besides successes of its own in the same window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Support {
+    /// Its probes pass. That is enough while the window holds fewer requests than [`OutlierDetection::min_requests`].
+    pub(super) passing: bool,
+    /// There is another gateway where failures are disputed and other requests succeed. With passing probes that is enough in
+    /// any case.
+    pub(super) elsewhere: bool,
 }
 
 /// Failures in a row.
@@ -232,16 +157,16 @@ impl Detector {
     }
 
     /// Adds a reading, and returns the reason to eject the gateway, if there is one. It returns the reason again with every
-    /// further failure or overtaken attempt. `passing`: whether its probes pass.
+    /// further failure or overtaken attempt.
     pub(super) fn observe(
         &mut self,
         traffic: &Traffic,
         limits: &OutlierDetection,
-        passing: bool,
+        support: Support,
         now: Instant,
     ) -> Option<Fault> {
         self.add(traffic, limits, now);
-        let failed = (traffic.failures() > 0).then(|| self.failure(limits, passing, now));
+        let failed = (traffic.failures() > 0).then(|| self.failure(limits, support, now));
         failed.flatten().or_else(|| self.latency(traffic, limits, now))
     }
 
@@ -261,10 +186,10 @@ impl Detector {
     }
 
     /// The fault shown by failures.
-    pub(super) fn failure(&self, limits: &OutlierDetection, passing: bool, now: Instant) -> Option<Fault> {
+    pub(super) fn failure(&self, limits: &OutlierDetection, support: Support, now: Instant) -> Option<Fault> {
         let mut counts = self.window.sum(limits.window, now);
-        let others_succeed = counts.ended > counts.failures;
-        let is_absolved = others_succeed || passing && counts.ended < u64::from(limits.min_requests);
+        let are_few = counts.ended < u64::from(limits.min_requests);
+        let is_absolved = counts.are_others_well() || support.passing && (support.elsewhere || are_few);
         if is_absolved {
             counts.ended = counts.ended.saturating_sub(counts.disputed);
             counts.failures = counts.failures.saturating_sub(counts.disputed);
@@ -281,6 +206,12 @@ impl Detector {
         } else {
             None
         }
+    }
+
+    /// Whether failures are disputed, and other requests succeed.
+    pub(super) fn has_credible_disputes(&self, limits: &OutlierDetection, now: Instant) -> bool {
+        let counts = self.window.sum(limits.window, now);
+        counts.disputed > 0 && counts.are_others_well()
     }
 
     /// The fault shown by overtaken attempts. The latest part of the window is enough if it holds enough requests: earlier

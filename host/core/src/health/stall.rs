@@ -2,7 +2,7 @@
 //! attempts time out. An unanswered probe confirms the stall sooner.
 
 use super::later;
-use super::outlier::Traffic;
+use super::traffic::Traffic;
 use std::time::{Duration, Instant};
 
 /// A stall is at least this long.

@@ -62,7 +62,7 @@ impl Tracked {
     }
 
     /// The other gateways than the one in this slot.
-    pub(super) fn peers(&self, slot: Slot) -> Peers {
+    pub(super) fn peers(&self, slot: Slot, now: Instant) -> Peers {
         let others = || {
             let all = self.gateways.iter().enumerate();
             all.filter(|(index, _)| *index != slot.index())
@@ -72,6 +72,7 @@ impl Tracked {
             room: self.ejected() < self.ceiling(),
             others: others().any(Gateway::is_in),
             exchange: others().any(|gateway| gateway.is_last_resort(&self.criteria)),
+            credible_disputes: others().any(|gateway| gateway.has_credible_disputes(&self.criteria, now)),
             probed: self.criteria.check.is_some(),
         }
     }

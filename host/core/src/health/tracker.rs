@@ -6,9 +6,9 @@
 //! meantime count.
 
 use super::gateway::Gateway;
-use super::outlier::Traffic;
 use super::probing::ProbeResult;
 use super::tracked::Tracked;
+use super::traffic::Traffic;
 use super::transition::{Cause, Transition};
 use super::{HealthView, ServiceHealth};
 use crate::config::{Config, GatewayAddress, Probe};
@@ -80,7 +80,7 @@ impl Tracker {
         let Some(service) = self.services.get_mut(id.service.index()) else {
             return;
         };
-        let peers = service.peers(id.slot);
+        let peers = service.peers(id.slot, now);
         let cause = service
             .gateways
             .get_mut(id.slot.index())
@@ -145,7 +145,7 @@ impl Tracker {
     pub fn handle_timeout(&mut self, now: Instant) {
         for id in self.ids().collect::<Vec<_>>() {
             let service = &mut self.services[id.service.index()];
-            let peers = service.peers(id.slot);
+            let peers = service.peers(id.slot, now);
             let cause = service.gateways[id.slot.index()].handle_timeout(&service.criteria, peers, now);
             // The share may have changed even without a cause.
             let cause = cause.unwrap_or(Cause::WarmedUp);

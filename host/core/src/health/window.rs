@@ -35,6 +35,11 @@ struct Step {
 }
 
 impl Counts {
+    /// Whether some attempts did not fail.
+    pub(super) fn are_others_well(&self) -> bool {
+        self.ended > self.failures
+    }
+
     /// All attempts.
     pub(super) fn requests(&self) -> u64 {
         self.ended + self.overtaken

@@ -26,6 +26,9 @@ pub(super) struct Script {
     pub(super) stats: Arc<GatewayStats>,
 }
 
+/// The limit of a gateway with [`Behaviour::SmallHeads`]: uWSGI's default.
+const MAX_HEAD: usize = 4096;
+
 /// A gateway's counters and settings besides its behaviour. Kept while it is down.
 #[derive(Debug, Default)]
 pub(super) struct GatewayStats {
@@ -64,6 +67,7 @@ pub(super) async fn answer(mut script: Script, request: Request<Incoming>) -> Re
     let behaviour = match *script.behaviour.borrow_and_update() {
         _ if passes => Behaviour::Serve,
         Behaviour::Flaky if count.is_multiple_of(10) => Behaviour::Fail,
+        Behaviour::SmallHeads if size(&head.headers) > MAX_HEAD => Behaviour::Drop,
         Behaviour::Lose if count.is_multiple_of(10) => Behaviour::Hang,
         behaviour => behaviour,
     };
@@ -89,6 +93,14 @@ pub(super) async fn answer(mut script: Script, request: Request<Incoming>) -> Re
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// Bytes of names and values.
+fn size(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 fn headers(headers: &HeaderMap) -> Map<String, Value> {

@@ -17,10 +17,14 @@ pub enum Behaviour {
     Hang,
     /// Closes the connection instead of answering.
     Drop,
+    /// Closes the connection instead of answering a request with more than 4 KiB of fields, as servers with small buffers do.
+    SmallHeads,
     /// Resets the connection instead of answering.
     Reset,
     /// Sends half of an answer and closes the connection.
     Cut,
+    /// Closes the connections that are open, also those with requests in flight, and serves new ones.
+    Disconnect,
     /// Drops all packets: new connections are not established, open ones get no data.
     Swallow,
     /// Stops gracefully: no listener, running requests are answered, idle connections are closed.
@@ -31,7 +35,7 @@ pub enum Behaviour {
 
 impl Behaviour {
     /// Every behaviour with the word that asks for it.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("heal", Self::Serve),
         ("slow", Self::Slow),
         ("fail", Self::Fail),
@@ -39,8 +43,10 @@ impl Behaviour {
         ("lose", Self::Lose),
         ("hang", Self::Hang),
         ("drop", Self::Drop),
+        ("smallheads", Self::SmallHeads),
         ("reset", Self::Reset),
         ("cut", Self::Cut),
+        ("disconnect", Self::Disconnect),
         ("swallow", Self::Swallow),
         ("stop", Self::Stop),
         ("kill", Self::Dead),
@@ -64,8 +70,10 @@ impl Behaviour {
             Self::Lose => "losing requests",
             Self::Hang => "hanging",
             Self::Drop => "dropping connections",
+            Self::SmallHeads => "closing connections with large heads",
             Self::Reset => "resetting connections",
             Self::Cut => "cutting answers short",
+            Self::Disconnect => "serving new connections only",
             Self::Swallow => "swallowing everything",
             Self::Stop => "stopped",
             Self::Dead => "dead",

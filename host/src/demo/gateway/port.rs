@@ -26,8 +26,14 @@ const STOPPING: Duration = Duration::from_secs(5);
 pub(super) async fn serve(listener: TcpListener, script: Script, mut stop: watch::Receiver<bool>) {
     let mut behaviour = script.behaviour.clone();
     let mut connections = JoinSet::new();
+    let mut before = Behaviour::Serve;
     loop {
-        if *behaviour.borrow_and_update() == Behaviour::Swallow {
+        let now = *behaviour.borrow_and_update();
+        if now == Behaviour::Disconnect && before != now {
+            connections.abort_all();
+        }
+        before = now;
+        if now == Behaviour::Swallow {
             let full = fill_up(&listener).await;
             if let Err(error) = &full {
                 tracing::warn!(region = &*script.region, %error, "connections cannot be swallowed");

@@ -18,7 +18,12 @@ fn check(cases: Vec<Case>, limits: &OutlierDetection) {
         let mut detector = Detector::new(start);
         let mut fault = None;
         for (millis, outcomes) in readings {
-            fault = detector.observe(&outcomes.into_iter().collect(), limits, false, at(start, millis));
+            fault = detector.observe(
+                &outcomes.into_iter().collect(),
+                limits,
+                Support::default(),
+                at(start, millis),
+            );
         }
         assert_eq!(fault, expected, "{name}");
     }
@@ -172,8 +177,13 @@ fn unanswered_requests_eject_by_their_share() {
     let observe = |success, unanswered| {
         let mut detector = Detector::new(now);
         let before: Traffic = [(Success, success), (Overtaken, unanswered)].into_iter().collect();
-        assert_eq!(detector.observe(&before, &limits(), false, now), None);
-        detector.observe(&Traffic::default().with_unanswered(unanswered), &limits(), false, now)
+        assert_eq!(detector.observe(&before, &limits(), Support::default(), now), None);
+        detector.observe(
+            &Traffic::default().with_unanswered(unanswered),
+            &limits(),
+            Support::default(),
+            now,
+        )
     };
     assert_eq!(observe(95, 5), Some(Fault::Lost));
     assert_eq!(observe(46, 4), None, "too few of them");
@@ -210,7 +220,12 @@ fn the_window_slides() {
     let start = Instant::now();
     let mut detector = Detector::new(start);
     let mut observe = |millis, outcomes: &[(Evidence, u64)]| {
-        detector.observe(&outcomes.iter().copied().collect(), &limits(), false, at(start, millis))
+        detector.observe(
+            &outcomes.iter().copied().collect(),
+            &limits(),
+            Support::default(),
+            at(start, millis),
+        )
     };
     assert_eq!(observe(0, &[(Success, 100), (GatewayError, 4)]), None);
     // Two seconds later these four no longer count, and one in fifty is not enough.
@@ -224,9 +239,13 @@ fn the_window_slides() {
 #[test]
 fn disputed_failures_count_when_nothing_speaks_for_the_gateway() {
     let observe = |outcomes: &[(Evidence, u64)], disputed, passing| {
+        let support = Support {
+            passing,
+            ..Support::default()
+        };
         let traffic: Traffic = outcomes.iter().copied().collect();
         let now = Instant::now();
-        Detector::new(now).observe(&traffic.with_disputed(disputed), &limits(), passing, now)
+        Detector::new(now).observe(&traffic.with_disputed(disputed), &limits(), support, now)
     };
     // Others succeed: only what is not disputed counts.
     let mixed = [(Success, 200), (Reset, 40)];
@@ -238,6 +257,14 @@ fn disputed_failures_count_when_nothing_speaks_for_the_gateway() {
     assert_eq!(observe(&[(Reset, 20)], 20, false), Some(Fault::Unanswered));
     assert_eq!(observe(&[(Reset, 20)], 10, true), Some(Fault::Unanswered));
     assert_eq!(observe(&[(Reset, 50)], 50, true), Some(Fault::Unanswered));
+    let support = Support {
+        passing: true,
+        elsewhere: true,
+    };
+    let now = Instant::now();
+    let traffic: Traffic = [(Reset, 50)].into_iter().collect();
+    let fault = Detector::new(now).observe(&traffic.with_disputed(50), &limits(), support, now);
+    assert_eq!(fault, None, "others succeed in another region");
     // A failed connection is no request's fault.
     assert_eq!(
         observe(&[(Success, 50), (ConnectFailed, 3)], 3, true),
@@ -253,7 +280,12 @@ fn a_streak_forgets_what_was_disputed_before_it() {
     let mut detector = Detector::new(start);
     let mut observe = |millis, outcomes: &[(Evidence, u64)], disputed| {
         let traffic: Traffic = outcomes.iter().copied().collect();
-        detector.observe(&traffic.with_disputed(disputed), &limits(), true, at(start, millis))
+        detector.observe(
+            &traffic.with_disputed(disputed),
+            &limits(),
+            Support::default(),
+            at(start, millis),
+        )
     };
     assert_eq!(observe(0, &[(GatewayError, 4)], 4), None);
     assert_eq!(observe(10, &[(Success, 1)], 0), None);

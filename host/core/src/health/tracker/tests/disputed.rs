@@ -3,7 +3,7 @@
 use super::sim::*;
 use crate::health::Evidence;
 use crate::health::State::*;
-use crate::health::outlier::Traffic;
+use crate::health::traffic::Traffic;
 use crate::health::transition::Cause;
 use std::time::Duration;
 
@@ -65,6 +65,18 @@ fn an_ejection_is_taken_back_when_its_failures_turn_out_to_be_disputed() {
     sim.wait_for(0, Unhealthy, Duration::from_secs(3));
     let until = sim.health(0).why.ejected_until.expect("ejected");
     assert_eq!(until - sim.now(), Duration::from_secs(30));
+}
+
+/// The other region gets nothing but what failed in the first one.
+#[test]
+fn a_region_without_other_requests_is_spared_while_others_succeed_elsewhere() {
+    let mut sim = two_regions();
+    sim.rate = 0;
+    for _ in 0..500 {
+        observe(&mut sim, 0, [(Evidence::Success, 3)].into_iter().collect());
+        break_everywhere(&mut sim, 1, millis(5));
+    }
+    assert_eq!(became_unhealthy(&sim), 0, "{:#?}", sim.log);
 }
 
 #[test]

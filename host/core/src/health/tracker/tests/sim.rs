@@ -3,9 +3,9 @@
 
 use crate::config::*;
 use crate::geo::Point;
-use crate::health::outlier::Traffic;
 use crate::health::probing::{ProbeFailure, ProbeResult};
 use crate::health::tracker::Tracker;
+use crate::health::traffic::Traffic;
 use crate::health::transition::Transition;
 use crate::health::{Evidence, GatewayHealth, State};
 use crate::id::{GatewayId, ServiceId, Slot};
