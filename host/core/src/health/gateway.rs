@@ -167,11 +167,14 @@ impl Gateway {
         peers: Peers,
         now: Instant,
     ) -> Option<Cause> {
-        let passing = criteria
-            .check
-            .as_ref()
-            .is_some_and(|check| self.probing.is_passing(check));
-        let fault = self.detector.observe(traffic, &criteria.limits, passing, now);
+        let support = Support {
+            passing: criteria
+                .check
+                .as_ref()
+                .is_some_and(|check| self.probing.is_passing(check)),
+            elsewhere: peers.credible_disputes,
+        };
+        let fault = self.detector.observe(traffic, &criteria.limits, support, now);
         let recent = self.detector.recent(&criteria.limits, now);
         self.stall.observe(traffic, recent, criteria.limits.window, now);
         if traffic.answered() > 0 {
