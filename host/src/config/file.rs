@@ -4,7 +4,6 @@ use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::front_door::FrontDoorSection;
-use super::health_checks;
 use super::listeners::{self, AdminSection, ListenerSection, NameServer};
 use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
@@ -116,7 +115,7 @@ impl File {
             .as_ref()
             .and_then(|all| routes::settings(all, self.services.as_ref(), mistakes));
         if let (Some(services), Some(sections), Some(routes)) = (&mut services, &self.services, &routes) {
-            health_checks::set_hosts(services, sections, routes, mistakes);
+            services::set_probe_hosts(services, sections, routes, mistakes);
         }
         let here = match &self.here {
             Some(here) => here.settings(&places, mistakes).map(Some),

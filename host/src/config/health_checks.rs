@@ -2,16 +2,13 @@
 
 mod request;
 
-use super::compound::{At, Named, NonEmpty, OrOff};
+use super::compound::{At, NonEmpty, OrOff};
 use super::error::Mistakes;
 use super::quantities::{H, MS, Time};
 use super::section::section;
-use super::services::ServiceSection;
 use super::values::{Whole, words};
-use http::{HeaderValue, Method};
-use portolan_core::config::{HealthCheck, HttpProbe, Probe, Service};
-use portolan_core::id::ServiceId;
-use portolan_core::route::Routes;
+use http::Method;
+use portolan_core::config::{HealthCheck, HttpProbe, Probe};
 use request::{ProbeFields, ProbeHost, ProbePath, Statuses};
 
 section! {
@@ -151,42 +148,5 @@ impl MethodWord {
             Self::Options => Method::OPTIONS,
             Self::Post => Method::POST,
         }
-    }
-}
-
-/// Where gateways see the client's Host, probes ask for it too: for the host of the service's routes, when there is one. When
-/// there is none, or several, the configuration has to name it.
-pub(super) fn set_hosts(
-    services: &mut [Service],
-    sections: &Named<ServiceSection>,
-    routes: &Routes,
-    mistakes: &mut Mistakes<'_>,
-) {
-    // All sections became services.
-    for ((service, (_, section)), id) in services.iter_mut().zip(&sections.0).zip((0..).map(ServiceId)) {
-        let preserve_host = section.as_ref().and_then(|section| section.preserve_host);
-        let Some(Probe::Http(probe)) = service.health_check.as_mut().map(|check| &mut check.probe) else {
-            continue;
-        };
-        let Some(preserve_host) = preserve_host.filter(|it| it.value && probe.host.is_none()) else {
-            continue;
-        };
-        let hosts: Vec<_> = routes.hosts(id).collect();
-        let seen = match hosts[..] {
-            [host] => {
-                probe.host = HeaderValue::try_from(host).ok();
-                continue;
-            }
-            [] if routes.services().all(|leads| leads != id) => continue,
-            [] => "no route names one host of this service".to_owned(),
-            ref several => format!("routes name {} hosts of this service", several.len()),
-        };
-        mistakes.warn(
-            preserve_host.id,
-            format!(
-                "{seen}, so probes ask for the gateway's own name and not for the one that requests have: set \
-                 health_check.host"
-            ),
-        );
     }
 }

@@ -14,7 +14,10 @@ use super::shape::{Shape, all, shown};
 use super::suggest::did_you_mean;
 use super::upstream::{self, UpstreamSection};
 use super::values::word;
-use portolan_core::config::{Gateway, Policy, Service, ServiceParts};
+use http::HeaderValue;
+use portolan_core::config::{Gateway, Policy, Probe, Service, ServiceParts};
+use portolan_core::id::ServiceId;
+use portolan_core::route::Routes;
 use portolan_core::slots::Slots;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -83,6 +86,43 @@ pub(super) fn settings(
         .0
         .iter()
         .map(|(name, section)| section.as_ref()?.service(name, plugins, places, mistakes)))
+}
+
+/// Where gateways see the client's Host, probes ask for it too: for the host of the service's routes, when there is one. When
+/// there is none, or several, the configuration has to name it.
+pub(super) fn set_probe_hosts(
+    services: &mut [Service],
+    sections: &Named<ServiceSection>,
+    routes: &Routes,
+    mistakes: &mut Mistakes<'_>,
+) {
+    // All sections became services.
+    for ((service, (_, section)), id) in services.iter_mut().zip(&sections.0).zip((0..).map(ServiceId)) {
+        let preserve_host = section.as_ref().and_then(|section| section.preserve_host);
+        let Some(Probe::Http(probe)) = service.health_check.as_mut().map(|check| &mut check.probe) else {
+            continue;
+        };
+        let Some(preserve_host) = preserve_host.filter(|it| it.value && probe.host.is_none()) else {
+            continue;
+        };
+        let hosts: Vec<_> = routes.hosts(id).collect();
+        let seen = match hosts[..] {
+            [host] => {
+                probe.host = HeaderValue::try_from(host).ok();
+                continue;
+            }
+            [] if routes.services().all(|leads| leads != id) => continue,
+            [] => "no route names one host of this service".to_owned(),
+            ref several => format!("routes name {} hosts of this service", several.len()),
+        };
+        mistakes.warn(
+            preserve_host.id,
+            format!(
+                "{seen}, so probes ask for the gateway's own name and not for the one that requests have: set \
+                 health_check.host"
+            ),
+        );
+    }
 }
 
 impl ServiceSection {
