@@ -365,7 +365,7 @@ async fn a_connection_is_used_again_and_a_post_is_sent_once() {
 }
 
 /// What each gateway is held responsible for: failures, and those in dispute.
-fn held_against(service: &Service) -> Vec<(u64, u64)> {
+fn held_against(service: &Scene) -> Vec<(u64, u64)> {
     let totals = service.targets.iter().map(|target| target.vitals.totals());
     totals
         .map(|totals| {
@@ -392,12 +392,12 @@ async fn a_request_that_fails_in_the_same_way_everywhere_is_disputed() {
             (vec![Closes, Refuses], vec![(1, 0), (1, 0)]),
             (vec![Closes, Refuses, Closes], vec![(1, 1), (1, 0), (1, 1)]),
         ] {
-            let service = Service::new(&scripts, Retry::default());
+            let service = Scene::new(&scripts, Retry::default());
             service.send(Method::GET).await;
             assert_eq!(held_against(&service), expected, "{scripts:?}");
         }
         // It was sent once, so nothing is known of other regions.
-        let service = Service::new(&[Closes, Closes], Retry::default());
+        let service = Scene::new(&[Closes, Closes], Retry::default());
         service.send(Method::POST).await;
         assert_eq!(held_against(&service), [(1, 0), (0, 0)]);
     })
@@ -414,7 +414,7 @@ async fn time_that_a_request_lost_elsewhere_is_no_failure_of_the_next_region() {
         };
         // 12 of 15 seconds are over when the second one is tried.
         for second in [Hangs, BlackHole] {
-            let mut service = Service::new(&[Hangs, second], retry.clone());
+            let mut service = Scene::new(&[Hangs, second], retry.clone());
             service.timeouts.connect = Duration::from_secs(10);
             let got = service.send(Method::GET).await;
             assert_eq!((got.attempts, got.millis), (vec![(0, TimedOut), (1, TimedOut)], 15_000));
@@ -422,11 +422,11 @@ async fn time_that_a_request_lost_elsewhere_is_no_failure_of_the_next_region() {
             assert_eq!(service.errors(1, UpstreamError::ConnectTimeout), 0);
         }
         // With all of the request's time, it is one.
-        let mut service = Service::new(&[Hangs], retry.clone());
+        let mut service = Scene::new(&[Hangs], retry.clone());
         service.timeouts.request = Duration::from_secs(1);
         service.send(Method::GET).await;
         assert_eq!(held_against(&service), [(1, 0)]);
-        let mut service = Service::new(&[BlackHole], retry);
+        let mut service = Scene::new(&[BlackHole], retry);
         service.timeouts.request = Duration::from_millis(200);
         service.send(Method::GET).await;
         assert_eq!(
@@ -449,16 +449,12 @@ async fn what_retry_on_leaves_out_is_not_sent_again() {
             }
         };
         let well = Answers(200, 5);
-        let got = Service::new(&[Answers(429, 5), well], only(429))
-            .send(Method::GET)
-            .await;
+        let got = Scene::new(&[Answers(429, 5), well], only(429)).send(Method::GET).await;
         assert_eq!((got.answer, got.attempts), (Ok(200), vec![(0, Success), (1, Success)]));
-        let got = Service::new(&[Answers(503, 5), well], only(429))
-            .send(Method::GET)
-            .await;
+        let got = Scene::new(&[Answers(503, 5), well], only(429)).send(Method::GET).await;
         assert_eq!((got.answer, got.attempts), (Ok(503), vec![(0, GatewayError)]));
         for (script, last) in [(Closes, Outcome::Broken), (Refuses, Outcome::NotSent)] {
-            let got = Service::new(&[script, well], only(503)).send(Method::GET).await;
+            let got = Scene::new(&[script, well], only(503)).send(Method::GET).await;
             let gave_up = ForwardError::GaveUp {
                 reason: GaveUp::NotInRetryOn,
                 last: Some(last),
@@ -466,7 +462,7 @@ async fn what_retry_on_leaves_out_is_not_sent_again() {
             assert_eq!(got.answer, Err(gave_up), "{script:?}");
         }
         // Nor hedged.
-        let got = Service::new(&[Answers(200, 1_000), well], only(503))
+        let got = Scene::new(&[Answers(200, 1_000), well], only(503))
             .send(Method::GET)
             .await;
         assert_eq!((got.attempts, got.millis), (vec![(0, Success)], 1_000));

@@ -1,7 +1,7 @@
 //! Connections that gateways close while they are idle, in paused time: gateways in memory, with a way between.
 
 use super::super::dial::{Connect, Connecting, Transport};
-use super::super::overtaken::Endpoints;
+use super::super::progress::Progress;
 use super::super::request::{Forwarding, Outbound};
 use super::*;
 use crate::dns::Resolver;
@@ -15,7 +15,6 @@ use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Service, Servi
 use portolan_core::geo::Point;
 use portolan_core::id::Slot;
 use portolan_core::identity::ClientAddress;
-use portolan_core::slots::Slots;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -188,17 +187,16 @@ impl Scene {
         };
         let body = ReplayBody::Empty;
         let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));
-        let (slots, endpoints, now) = (Cell::new(Slots::EMPTY), Endpoints::default(), clock::now());
+        let (progress, now) = (Progress::default(), clock::now());
         let terms = Terms {
             began: now,
             deadline: now + Duration::from_secs(15),
             connect: Duration::from_secs(1),
             idle: Duration::from_secs(60),
             may_repeat: method != Method::POST,
-            overtaken: Overtaken {
+            progress: AttemptProgress {
                 slot: Slot(0),
-                slots: &slots,
-                endpoints: &endpoints,
+                all: &progress,
             },
         };
         let pool = self.connections.pool(&self.target);
