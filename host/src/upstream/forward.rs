@@ -322,7 +322,7 @@ where
             course.blame.add(slot, evidence);
         }
         if let Err(AttemptError::TimedOut) = ended {
-            self.timed_out(course, slot);
+            self.endpoint_failed(course, slot);
         }
         course.record(slot, evidence);
         outcome
@@ -339,8 +339,8 @@ where
     }
 
     /// The endpoint of the last attempt in a region did not answer in time.
-    fn timed_out(&self, course: &Course<'_>, slot: Slot) {
-        if let Some((target, endpoint)) = (self.target)(slot).zip(course.endpoints.last(slot)) {
+    fn endpoint_failed(&self, course: &Course<'_>, slot: Slot) {
+        if let Some((target, endpoint)) = (self.target)(slot).zip(course.progress.endpoint(slot)) {
             let endpoints = &target.vitals.endpoints;
             endpoints.failed(endpoint, EndpointFailure::Exchange, clock::now());
         }
