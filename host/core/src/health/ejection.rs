@@ -24,6 +24,8 @@ struct Ejection {
     served: bool,
     /// Probes failed too, or must have: passing probes may end the ejection early.
     seen_by_probes: bool,
+    /// Enough probes in a row have passed, and not enough have failed since.
+    passes: bool,
 }
 
 impl Ejections {
@@ -68,14 +70,28 @@ impl Ejections {
             until: later(now, length),
             served: false,
             seen_by_probes: fault.shows_in_probes(),
+            passes: false,
         });
     }
 
-    /// Probes failed.
-    pub(super) fn seen_by_probes(&mut self) {
+    /// Enough probes in a row failed.
+    pub(super) fn probes_failed(&mut self) {
         if let Some(ejection) = &mut self.current {
             ejection.seen_by_probes = true;
+            ejection.passes = false;
         }
+    }
+
+    /// Enough probes in a row passed.
+    pub(super) fn probes_passed(&mut self) {
+        if let Some(ejection) = &mut self.current {
+            ejection.passes = true;
+        }
+    }
+
+    /// Whether it is ejected although its probes pass, by their thresholds.
+    pub(super) fn is_passing(&self) -> bool {
+        self.current.as_ref().is_some_and(|ejection| ejection.passes)
     }
 
     /// Whether the ejection time is over at `now`. Time in which probes pass, the first of them at `passing_since`, counts

@@ -138,8 +138,13 @@ impl Gateway {
         self.ejections.until()
     }
 
-    /// It is ejected, and its probes pass.
-    pub(super) fn is_last_resort(&self, criteria: &Criteria) -> bool {
+    /// It is ejected, and its probes pass by their thresholds: a single failed one is not enough to give it up.
+    pub(super) fn is_last_resort(&self) -> bool {
+        !self.drained && self.ejections.is_passing() && !self.probing.is_down()
+    }
+
+    /// It is ejected, and its latest probes passed: it may return for one that fails.
+    pub(super) fn may_return(&self, criteria: &Criteria) -> bool {
         let passes = |check| self.probing.is_passing(check);
         !self.drained && self.is_ejected() && criteria.check.as_ref().is_some_and(passes)
     }
@@ -214,9 +219,13 @@ impl Gateway {
         }
         let news = result.is_ok() && !self.known;
         self.known |= news;
-        match self.probing.end(result, check, now) {
+        let turn = self.probing.end(result, check, now);
+        if self.probing.is_passing(check) {
+            self.ejections.probes_passed();
+        }
+        match turn {
             Some(Turn::Down(failure)) => {
-                self.ejections.seen_by_probes();
+                self.ejections.probes_failed();
                 self.slow_start = None;
                 self.known = false;
                 return Some(Cause::ProbesFailed(failure));

@@ -71,7 +71,7 @@ impl Tracked {
         Peers {
             room: self.ejected() < self.ceiling(),
             others: others().any(Gateway::is_in),
-            exchange: others().any(|gateway| gateway.is_last_resort(&self.criteria)),
+            exchange: others().any(|gateway| gateway.may_return(&self.criteria)),
             credible_disputes: others().any(|gateway| gateway.has_credible_disputes(&self.criteria, now)),
             probed: self.criteria.check.is_some(),
         }
@@ -84,7 +84,7 @@ impl Tracked {
             return None;
         }
         let gateways = self.gateways.iter_mut().enumerate();
-        let well = gateways.filter(|(_, gateway)| gateway.is_last_resort(&self.criteria));
+        let well = gateways.filter(|(_, gateway)| gateway.may_return(&self.criteria));
         let (index, gateway) = well.min_by_key(|(_, gateway)| gateway.ejected_until())?;
         gateway.end_early(&self.criteria, now);
         Some(Slot(index as u8))

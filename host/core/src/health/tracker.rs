@@ -256,9 +256,7 @@ impl Tracker {
         let service = &mut self.services[id.service.index()];
         let gateway = &service.gateways[id.slot.index()];
         let unresponsive = service.unresponsive.with(id.slot, gateway.is_unresponsive());
-        let last_resort = service
-            .last_resort
-            .with(id.slot, gateway.is_last_resort(&service.criteria));
+        let last_resort = service.last_resort.with(id.slot, gateway.is_last_resort());
         self.changed |= (unresponsive, last_resort) != (service.unresponsive, service.last_resort);
         (service.unresponsive, service.last_resort) = (unresponsive, last_resort);
     }

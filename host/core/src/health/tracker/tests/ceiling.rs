@@ -80,7 +80,12 @@ fn an_ejected_one_whose_probes_pass_is_a_last_resort() {
     let mut sim = first_is_ejected(true);
     assert_eq!(last_resort(&sim), Slots::only(Slot(0)));
     assert!(sim.tracker.view().services()[0].unhealthy().contains(Slot(0)));
+    // One failed probe of three.
     sim.fates[0] = Fate::Dead;
+    sim.wait(Duration::from_secs(2), |sim| {
+        sim.probed.last().is_some_and(|it| it.1 == 0)
+    });
+    assert_eq!(last_resort(&sim), Slots::only(Slot(0)));
     sim.run(Duration::from_secs(4));
     assert!(last_resort(&sim).is_empty());
     sim.fates[0] = Fate::Well(5);
