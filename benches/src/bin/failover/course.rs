@@ -65,8 +65,8 @@ pub(crate) async fn run(fault: &Fault, pace: &Pace) -> Seen {
     sleep(pace.calm).await;
     let mut played = stage.play(fault, fault.nearest().to_vec(), pace).await;
     sleep(pace.after).await;
-    played.ended = Instant::now();
     let recorded = stage.strike().await;
+    played.ended = Instant::now();
     recorded.of(played)
 }
 
@@ -83,10 +83,10 @@ pub(crate) async fn run_all(faults: &[&Fault], pace: &Pace) -> Vec<Seen> {
         played.push(stage.play(fault, regions, pace).await);
     }
     sleep(pace.after).await;
+    let recorded = stage.strike().await;
     if let Some(last) = played.last_mut() {
         last.ended = Instant::now();
     }
-    let recorded = stage.strike().await;
     played.into_iter().map(|played| recorded.of(played)).collect()
 }
 
@@ -193,7 +193,8 @@ impl Stage {
 impl Recorded {
     /// The part of a fault.
     fn of(&self, played: Played) -> Seen {
-        let is_part = |sent: &&Sent| sent.due >= played.calm && sent.due < played.ended;
+        // What is in flight when the next fault begins belongs to that.
+        let is_part = |sent: &&Sent| sent.due >= played.calm && sent.due + sent.took < played.ended;
         Seen {
             sent: self.sent.iter().filter(is_part).cloned().collect(),
             arrivals: self.arrivals.clone(),
