@@ -23,7 +23,8 @@ pub struct Candidates {
     pub unhealthy: Slots,
     /// Regions at their request limit.
     pub full: Slots,
-    /// Panic mode: all regions left by residency and drain are unhealthy, and probes of none pass, so health is ignored.
+    /// Panic mode: all regions left by residency and drain are unhealthy, and probes of none that has room pass, so health is
+    /// ignored.
     pub panic: bool,
 }
 
@@ -71,6 +72,8 @@ pub fn gather(service: &Service, health: &ServiceHealth, country: Country, full:
         (none, second) if none.is_empty() => (second, Slots::EMPTY),
         both => both,
     };
+    // The last resort may be full, so that only those are left whose probes fail as well.
+    let panic = panic || !eligible.is_empty() && (eligible - (unhealthy - ejected)).is_empty();
     Candidates {
         eligible,
         last_resort,

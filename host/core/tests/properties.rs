@@ -371,7 +371,8 @@ fn an_ejected_region_whose_probes_pass_comes_before_dead_ones() {
     assert_eq!(order(one_healthy, Slots::only(Slot(2))), (vec![Slot(1)], false));
     assert_eq!(
         order([unhealthy; 3], Slots::only(Slot(1))),
-        (vec![Slot(0), Slot(2)], false)
+        (vec![Slot(0), Slot(2)], true),
+        "it is full, and of the others no probes pass"
     );
 }
 
