@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::str;
 use std::thread;
 
-/// What it answers.
+/// What it answers. It announces for how long it keeps connections: without that, requests that cannot be repeated get new ones
+/// as soon as the machine is slow, and counts depend on its load.
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: backend\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
-    Content-Type: text/plain\r\nCache-Control: no-store\r\nContent-Length: 23\r\n\r\nhello from the backend\n";
+    Keep-Alive: timeout=600\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\nContent-Length: 23\r\n\r\n\
+    hello from the backend\n";
 
 /// Starts it on a free port of loopback. It ends with the process.
 ///
