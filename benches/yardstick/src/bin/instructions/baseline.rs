@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// More than this above its baseline is a failure, in percent. Repeated counts of one build differ by up to 1.6 % on a busy
+/// More than this above its baseline is a failure, in percent. Repeated counts of one build differ by up to 9 % on a busy
 /// machine: how often a worker polls for a response depends on how fast it comes. Other processors copy memory by other
 /// instructions.
-const TOLERANCE: f64 = 4.0;
+const TOLERANCE: f64 = 10.0;
 
 /// The committed counts.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
