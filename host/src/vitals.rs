@@ -69,6 +69,7 @@ struct Shard {
     errors: Tally<{ UpstreamError::ALL.len() }>,
     stale: Tally<{ Stale::ALL.len() }>,
     unanswered: Counter,
+    late: Counter,
     disputed: Counter,
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     first_byte: Histogram,
@@ -80,7 +81,11 @@ struct Shard {
 pub struct Totals {
     observations: [u64; Evidence::ALL.len()],
     unanswered: u64,
+    late: u64,
     disputed: u64,
+    /// Responses of which the head arrived, and their times to it together.
+    heads: u64,
+    head_nanos: u64,
 }
 
 /// What became of a request whose connection, which had been used before, was found closed or spoilt.
@@ -135,6 +140,15 @@ impl Vitals {
     pub fn unanswered(&self, worker: usize) {
         if let Some(shard) = self.shards.get(worker) {
             shard.unanswered.add(1);
+        }
+        self.alarm.notify_one();
+    }
+
+    /// A response came after its request had been given up.
+    pub fn late(&self, worker: usize, after: Duration) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.late.add(1);
+            shard.first_byte.record(after);
         }
         self.alarm.notify_one();
     }
@@ -225,7 +239,11 @@ impl Vitals {
         for shard in &self.shards {
             shard.observations.add_to(&mut totals.observations);
             totals.unanswered = totals.unanswered.wrapping_add(shard.unanswered.get());
+            totals.late = totals.late.wrapping_add(shard.late.get());
             totals.disputed = totals.disputed.wrapping_add(shard.disputed.get());
+            let (heads, nanos) = shard.first_byte.sum();
+            totals.heads = totals.heads.wrapping_add(heads);
+            totals.head_nanos = totals.head_nanos.wrapping_add(nanos);
         }
         totals
     }
@@ -260,6 +278,16 @@ impl Totals {
         self.unanswered
     }
 
+    /// How many requests were answered after they had been given up.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// What an answer took on average, from the beginning of the attempt to the head of the response. `None` without answers.
+    pub fn answer_time(&self) -> Option<Duration> {
+        self.head_nanos.checked_div(self.heads).map(Duration::from_nanos)
+    }
+
     /// How many failures may be the requests' own.
     pub fn disputed(&self) -> u64 {
         self.disputed
@@ -273,6 +301,9 @@ impl Totals {
             *now = now.saturating_sub(then);
         }
         delta.unanswered = self.unanswered.saturating_sub(earlier.unanswered);
+        delta.late = self.late.saturating_sub(earlier.late);
+        delta.heads = self.heads.saturating_sub(earlier.heads);
+        delta.head_nanos = self.head_nanos.wrapping_sub(earlier.head_nanos);
         delta.disputed = self.disputed.saturating_sub(earlier.disputed);
         delta
     }

@@ -140,6 +140,11 @@ impl<'a> AttemptPlan<'a> {
         }
     }
 
+    /// Whether all its regions are unresponsive.
+    pub fn is_unresponsive(&self) -> bool {
+        self.unresponsive
+    }
+
     /// The first region to try; `None` when there is none.
     pub fn begin(&mut self) -> Option<Slot> {
         self.advance()

@@ -174,6 +174,8 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                 let traffic = traffic
                     .with_in_flight(gateway.vitals.in_flight())
                     .with_unanswered(fresh.unanswered())
+                    .with_late(fresh.late())
+                    .with_answer_time(fresh.answer_time())
                     .with_disputed(fresh.disputed());
                 self.tracker.observe(id, &traffic, now.into_std());
             }

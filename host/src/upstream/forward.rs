@@ -221,6 +221,7 @@ where
                 ready!(alarm.as_mut().poll(context));
                 let now = clock::now();
                 if now >= end {
+                    course.time_over(now);
                     return Poll::Ready(Some(Err(self.timed_out(course, slot, began, now))));
                 }
                 if pause.is_some_and(|pause| now >= pause) {
@@ -361,6 +362,13 @@ where
 }
 
 impl Course<'_> {
+    /// An attempt timed out. If that ends a request to unresponsive regions, they may answer it all the same: they may be slow.
+    pub(super) fn time_over(&self, now: Instant) {
+        if self.plan.is_unresponsive() && now >= self.plan.deadline() {
+            self.progress.give_up();
+        }
+    }
+
     /// Records the end of an attempt.
     pub(super) fn record(&mut self, slot: Slot, evidence: Evidence) {
         if self.attempts.is_full() {

@@ -155,6 +155,7 @@ where
                 .iter()
                 .position(|it| now >= self.end_of_time(course, it.slot, it.began));
             late.map(|index| {
+                course.time_over(now);
                 let Runner { slot, began, .. } = runners[index];
                 (index, Err(self.timed_out(course, slot, began, now)))
             })

@@ -28,8 +28,8 @@ pub(super) struct Pool {
     pub(super) chance: Rc<Chance>,
     /// Counts new connections: equally loaded endpoints take turns.
     pub(super) turn: Cell<usize>,
-    /// Overtaken requests that still wait for a response.
-    pub(super) overtaken: Cell<usize>,
+    /// Requests that are over and still wait for a response.
+    pub(super) waiting: Cell<usize>,
 }
 
 /// An exchange that is in flight: counted as such until this is dropped.
@@ -78,9 +78,16 @@ impl InFlight {
         }
     }
 
-    /// The number of overtaken requests to this gateway that still wait for a response.
-    pub(super) fn overtaken(&self) -> &Cell<usize> {
-        &self.0.overtaken
+    /// A request was answered after it had been given up.
+    pub(super) fn answered_late(&self, endpoint: &Endpoint, after: Duration) {
+        if !endpoint.is_removed() {
+            self.0.vitals.late(self.0.worker, after);
+        }
+    }
+
+    /// The number of requests to this gateway that are over and still wait for a response.
+    pub(super) fn waiting(&self) -> &Cell<usize> {
+        &self.0.waiting
     }
 
     /// Keeps a connection for the next request, if it may be used again.

@@ -9,7 +9,7 @@
 //! | [`pool`], `in_flight` | one worker's connections, and exchanges over them |
 //! | `idle_pool`, `link` | idle connections, and which of them a request may take |
 //! | `exchange`, [`body`] | a response, its body as it is streamed to the client, and errors |
-//! | `overtaken` | hedged requests that another region answered first |
+//! | `waiting` | attempts that are over before their answer: overtaken or given up |
 //! | `progress`, `blame` | what is known of running attempts; whose fault failures may be |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
 //! | `http1` | HTTP/1.1: a request written, a response read |
@@ -33,7 +33,6 @@ mod idle_pool;
 mod in_flight;
 mod interim;
 mod link;
-mod overtaken;
 pub mod pool;
 mod progress;
 pub mod replay;
@@ -41,6 +40,7 @@ pub mod request;
 mod rewrite;
 pub mod target;
 mod via;
+mod waiting;
 
 pub use body::UpstreamBody;
 pub use budget::SharedBudget;

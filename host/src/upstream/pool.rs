@@ -7,7 +7,7 @@ use super::http1::{Connection, ExchangeError, Persistence};
 use super::idle_pool::IdlePool;
 use super::in_flight::Pool;
 use super::link::Link;
-use super::overtaken::Waiting;
+use super::waiting::Waiting;
 use super::progress::AttemptProgress;
 use super::replay::ReplayBody;
 use super::request::Outbound;
@@ -104,7 +104,7 @@ impl Connections {
                 idle: IdlePool::new(target.upstream),
                 chance: Rc::clone(&self.chance),
                 turn: Cell::new(self.worker),
-                overtaken: Cell::new(0),
+                waiting: Cell::new(0),
             })
         });
         Rc::clone(pool)

@@ -12,6 +12,7 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     overtaken: Cell<Slots>,
+    given_up: Cell<bool>,
     /// Attempts that needed a new connection: none for most requests.
     connects: RefCell<Vec<(Slot, Phase)>>,
     /// To which endpoints the request was sent. Beyond that many the first ones are known.
@@ -56,6 +57,11 @@ impl Progress {
     pub(super) fn overtake(&self, slot: Slot) {
         self.overtaken.set(self.overtaken.get().with(slot, true));
     }
+
+    /// Its regions are unresponsive, and its time is over.
+    pub(super) fn give_up(&self) {
+        self.given_up.set(true);
+    }
 }
 
 impl AttemptProgress<'_> {
@@ -72,6 +78,11 @@ impl AttemptProgress<'_> {
     /// It is sent to this endpoint.
     pub(super) fn sent_to(self, endpoint: EndpointId) {
         let _ = self.all.endpoints.borrow_mut().try_push((self.slot, endpoint));
+    }
+
+    /// Whether the request was given up because its regions are unresponsive.
+    pub(super) fn is_given_up(self) -> bool {
+        self.all.given_up.get()
     }
 
     /// Whether another region has answered meanwhile, so much faster that this attempt counts as overtaken.

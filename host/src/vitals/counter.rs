@@ -74,6 +74,12 @@ impl Histogram {
         self.buckets.count(BOUNDS.partition_point(|bound| *bound < nanos));
         self.nanos.add(nanos);
     }
+
+    /// How many there were, and their sum in nanoseconds.
+    pub fn sum(&self) -> (u64, u64) {
+        let buckets = self.buckets.0.iter().map(Counter::get);
+        (buckets.sum(), self.nanos.get())
+    }
 }
 
 /// What histograms held when they were read.

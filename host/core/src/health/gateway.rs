@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// A gateway that answers neither requests nor probes for this long is unresponsive.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
 
+/// ... and at least this many times as long as its latest answers took, if it has requests to answer all that time.
+const UNRESPONSIVE_RATIO: u32 = 2;
+
 /// One gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Gateway {
@@ -32,7 +35,11 @@ pub(super) struct Gateway {
     reached: Option<bool>,
     /// When it last answered a request or a probe, with any status.
     answered: Instant,
-    /// It has answered neither requests nor probes for [`UNRESPONSIVE_AFTER`].
+    /// When no request waited for an answer, at the latest.
+    idle: Instant,
+    /// What its latest answers to requests took.
+    answer_time: Duration,
+    /// It has answered neither requests nor probes for long: see [`UNRESPONSIVE_AFTER`].
     unresponsive: bool,
     detector: Detector,
     ejections: Ejections,
@@ -53,6 +60,8 @@ impl Gateway {
             known: false,
             reached: None,
             answered: now,
+            idle: now,
+            answer_time: Duration::ZERO,
             unresponsive: false,
             detector: Detector::new(now),
             ejections: Ejections::new(now),
@@ -182,7 +191,11 @@ impl Gateway {
         let fault = self.detector.observe(traffic, &criteria.limits, support, now);
         let recent = self.detector.recent(&criteria.limits, now);
         self.stall.observe(traffic, recent, criteria.limits.window, now);
-        if traffic.answered() > 0 {
+        if traffic.in_flight == 0 {
+            self.idle = now;
+        }
+        self.answer_time = traffic.answer_time.unwrap_or(self.answer_time);
+        if traffic.answered() + traffic.late > 0 {
             self.reached = Some(true);
             self.answers(now);
         } else if traffic.of(Evidence::ConnectFailed) > 0 && criteria.check.is_none() {
@@ -215,7 +228,7 @@ impl Gateway {
         } else {
             // If no probe ever passed, the health check may be misconfigured.
             let used_to = self.probing.round_trip().is_some();
-            self.unresponsive |= used_to && now.saturating_duration_since(self.answered) >= UNRESPONSIVE_AFTER;
+            self.unresponsive |= used_to && self.is_silent(now);
         }
         let news = result.is_ok() && !self.known;
         self.known |= news;
@@ -306,6 +319,16 @@ impl Gateway {
             self.grounds = None;
             self.stall = StallWatch::new(now);
         }
+    }
+
+    /// Whether it has not answered for so long that it is unresponsive. One that is slow is silent only while requests wait.
+    fn is_silent(&self, now: Instant) -> bool {
+        let usual = self.answer_time.saturating_mul(UNRESPONSIVE_RATIO);
+        let since = match usual > UNRESPONSIVE_AFTER {
+            true => self.answered.max(self.idle),
+            false => self.answered,
+        };
+        now.saturating_duration_since(since) >= usual.max(UNRESPONSIVE_AFTER)
     }
 
     fn answers(&mut self, now: Instant) {

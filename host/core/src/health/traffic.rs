@@ -1,6 +1,7 @@
 //! A reading of a gateway's traffic.
 
 use super::Evidence;
+use std::time::Duration;
 
 /// How a gateway's attempts ended since the last reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,6 +11,10 @@ pub struct Traffic {
     pub in_flight: u32,
     /// Overtaken attempts, of this reading or of earlier ones, that the gateway did not answer for long after that.
     pub unanswered: u64,
+    /// Answers to requests that had been given up because the gateway was unresponsive.
+    pub late: u64,
+    /// What an answer took on average; `None` without answers.
+    pub answer_time: Option<Duration>,
     /// Failures, of this reading or of earlier ones, that may be the requests' own: the same request failed in the same way in
     /// other regions, and none answered it. Never failed connections.
     pub disputed: u64,
@@ -26,6 +31,18 @@ impl Traffic {
     #[must_use]
     pub fn with_unanswered(self, unanswered: u64) -> Self {
         Self { unanswered, ..self }
+    }
+
+    /// Sets the number of answers to requests that had been given up.
+    #[must_use]
+    pub fn with_late(self, late: u64) -> Self {
+        Self { late, ..self }
+    }
+
+    /// Sets what an answer took.
+    #[must_use]
+    pub fn with_answer_time(self, answer_time: Option<Duration>) -> Self {
+        Self { answer_time, ..self }
     }
 
     /// Sets the number of failures that may be the requests' own.

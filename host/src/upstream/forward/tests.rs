@@ -118,6 +118,10 @@ impl Scene {
     }
 
     async fn send(&self, method: Method) -> Got {
+        self.send_to(method, false).await
+    }
+
+    async fn send_to(&self, method: Method, unresponsive: bool) -> Got {
         let request = Request::builder().method(method).uri("/").header("host", "a").body(());
         let parts = request.expect("a request").into_parts().0;
         let peer = HeaderValue::from_static("192.0.2.1");
@@ -137,7 +141,10 @@ impl Scene {
         let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));
         let begun = clock::now();
         let order = (0..self.targets.len()).map(|slot| Slot(slot as u8)).collect();
-        let plan = AttemptPlan::new(order, &self.retry, &self.timeouts, &parts.method, begun);
+        let mut plan = AttemptPlan::new(order, &self.retry, &self.timeouts, &parts.method, begun);
+        if unresponsive {
+            plan = plan.unresponsive(begun);
+        }
         let forwarder = Forwarder {
             connections: &self.connections,
             budget: &self.budget,
@@ -220,6 +227,36 @@ async fn a_hedged_request_that_is_overtaken_is_no_time_out() {
         sleep(Duration::from_secs(10)).await;
         assert_eq!(service.targets[0].vitals.totals().unanswered(), 0);
         assert_eq!(service.targets[0].vitals.in_flight(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_unresponsive_regions_may_be_answered_late() {
+    on_a_worker(async {
+        let given_up = |reason| {
+            Err(ForwardError::GaveUp {
+                reason,
+                last: Some(Outcome::TimedOut),
+            })
+        };
+        let get = (Method::GET, given_up(GaveUp::Unresponsive));
+        let post = (Method::POST, given_up(GaveUp::Deadline));
+        for (method, answer) in [get, post] {
+            let service = Scene::new(&[Answers(200, 1_200)], Retry::default());
+            let got = service.send_to(method, true).await;
+            assert_eq!((got.answer, got.millis), (answer, 900));
+            let vitals = &service.targets[0].vitals;
+            assert_eq!((vitals.totals().late(), vitals.in_flight()), (0, 1));
+            sleep(Duration::from_millis(350)).await;
+            assert_eq!((vitals.totals().late(), vitals.in_flight()), (1, 0));
+            assert_eq!(vitals.totals().answer_time(), Some(Duration::from_millis(1_200)));
+        }
+        let service = Scene::new(&[Hangs], Retry::default());
+        service.send_to(Method::GET, true).await;
+        sleep(Duration::from_secs(16)).await;
+        let vitals = &service.targets[0].vitals;
+        assert_eq!((vitals.totals().late(), vitals.in_flight()), (0, 0));
     })
     .await;
 }

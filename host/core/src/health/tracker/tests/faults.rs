@@ -199,6 +199,27 @@ fn regions_that_answer_nothing_are_unresponsive() {
 }
 
 #[test]
+fn slow_regions_are_not_unresponsive_for_long() {
+    // Their probes time out as well, so all are unhealthy; a request that is given up now and then must not keep them so.
+    for (rate, time) in [(1, 1_200), (1, 4_000), (20, 1_200), (200, 2_500)] {
+        let mut sim = Sim::new(&shop(2, |_| {}));
+        sim.rate = rate;
+        sim.run(Duration::from_secs(5));
+        sim.fates.fill(Fate::Well(time));
+        sim.run(Duration::from_secs(20));
+        let before = sim.given_up;
+        sim.run(Duration::from_secs(60));
+        assert!((0..2).all(|slot| sim.state(slot) == Unhealthy), "{:#?}", sim.log);
+        assert_eq!(sim.given_up, before, "{rate}/s, {time} ms");
+        // When they hang in the end, they are unresponsive again: twice as long as an answer took after the last one.
+        sim.fates.fill(Fate::Hangs);
+        sim.wait(millis(3 * time) + Duration::from_secs(5), |sim| {
+            sim.tracker.view().services()[0].unresponsive().len() == 2
+        });
+    }
+}
+
+#[test]
 fn a_region_that_answers_badly_is_not_unresponsive() {
     for fate in [Fate::Sick, Fate::Fooling] {
         let mut sim = busy();

@@ -9,6 +9,7 @@ use crate::health::traffic::Traffic;
 use crate::health::transition::Transition;
 use crate::health::{Evidence, GatewayHealth, State};
 use crate::id::{GatewayId, ServiceId, Slot};
+use crate::plan::UNRESPONSIVE_TIMEOUT;
 use crate::route::Routes;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -58,7 +59,11 @@ pub(super) struct Sim {
     pub(super) per_try_timeout: Duration,
     next_request: Instant,
     count: u64,
-    requests: Vec<(Instant, usize, Evidence)>,
+    requests: Vec<(Instant, usize, Duration, Evidence)>,
+    /// Answers that come after their requests were given up: when, where, after how long.
+    late: Vec<(Instant, usize, Duration)>,
+    /// Requests that were given up because all regions were unresponsive.
+    pub(super) given_up: u64,
     unanswered: Vec<(Instant, usize)>,
     stuck: Vec<u32>,
     probes: Vec<(Instant, u64, usize, ProbeResult)>,
@@ -119,6 +124,8 @@ impl Sim {
             next_request: start,
             count: 0,
             requests: Vec::new(),
+            late: Vec::new(),
+            given_up: 0,
             unanswered: Vec::new(),
             stuck: vec![0; gateways],
             probes: Vec::new(),
@@ -169,6 +176,7 @@ impl Sim {
             let probe = self.probes.iter().map(|probe| probe.0).min();
             let request = self.requests.iter().map(|request| request.0).min();
             let unanswered = self.unanswered.iter().map(|it| it.0).min();
+            let late = self.late.iter().map(|it| it.0).min();
             let client = (self.rate > 0).then_some(self.next_request);
             let events = [
                 Some(end),
@@ -176,6 +184,7 @@ impl Sim {
                 probe,
                 request,
                 unanswered,
+                late,
                 client,
                 self.tracker.poll_timeout(),
             ];
@@ -224,14 +233,22 @@ impl Sim {
             self.next_request += Duration::from_secs(1) / self.rate as u32;
             self.count += 1;
             let panic = (0..self.fates.len()).all(|slot| self.state(slot) == State::Unhealthy);
+            let unresponsive = self.tracker.view().services()[0].unresponsive().len() == self.fates.len();
             for slot in 0..self.fates.len() {
                 if panic || self.state(slot) != State::Unhealthy {
-                    let (took, evidence) = self.answer(slot);
+                    let (mut took, mut evidence) = self.answer(slot);
+                    if unresponsive && took > UNRESPONSIVE_TIMEOUT {
+                        if evidence == Evidence::Success {
+                            self.late.push((self.now + took, slot, took));
+                        }
+                        (took, evidence) = (UNRESPONSIVE_TIMEOUT, Evidence::TimedOut);
+                        self.given_up += 1;
+                    }
                     self.stuck[slot] += 1;
                     if evidence == Evidence::Overtaken && matches!(self.fates[slot], Fate::Losing(_)) {
                         self.unanswered.push((self.now + UNANSWERED_AFTER, slot));
                     }
-                    self.requests.push((self.now + took, slot, evidence));
+                    self.requests.push((self.now + took, slot, took, evidence));
                 }
             }
         }
@@ -260,13 +277,15 @@ impl Sim {
     fn end_requests(&mut self) {
         for slot in 0..self.fates.len() {
             let mut ended = Vec::new();
-            self.requests.retain(|(end, of, evidence)| {
-                let over = *of == slot && *end <= self.now;
-                if over {
-                    ended.push((*evidence, 1));
-                }
-                !over
-            });
+            let mut times = Vec::new();
+            let is_over = |end: Instant, of: usize| of == slot && end <= self.now;
+            for (_, _, took, evidence) in self.requests.extract_if(.., |it| is_over(it.0, it.1)) {
+                ended.push((evidence, 1));
+                times.extend((evidence == Evidence::Success).then_some(took));
+            }
+            let late: Vec<_> = self.late.extract_if(.., |it| is_over(it.0, it.1)).collect();
+            times.extend(late.iter().map(|it| it.2));
+            let answer_time = times.iter().sum::<Duration>().checked_div(times.len() as u32);
             self.stuck[slot] -= ended.len() as u32;
             let before = self.unanswered.len();
             let now = self.now;
@@ -274,6 +293,8 @@ impl Sim {
             let traffic = ended.into_iter().collect::<Traffic>();
             let traffic = traffic
                 .with_in_flight(self.stuck[slot])
+                .with_late(late.len() as u64)
+                .with_answer_time(answer_time)
                 .with_unanswered((before - self.unanswered.len()) as u64);
             self.tracker.observe(id(slot), &traffic, self.now);
         }

@@ -1,8 +1,9 @@
-//! The slower attempts of a hedged request, after another region has answered.
+//! Attempts that are over before their answer: overtaken by another region's, or given up because all regions are unresponsive.
 //!
 //! Their connections are closed, as for every cancelled request. But closing cannot distinguish a slow gateway from one that
-//! lost the request. So the connections of some overtaken requests are kept open a little longer. Requests that are still
-//! not answered then are counted as unanswered, separately from failures and latency.
+//! lost the request. So the connections of some are kept open a little longer. Overtaken requests that are still not answered
+//! then are counted as unanswered, separately from failures and latency. Given up ones that are answered show that the gateway
+//! is slow and not unresponsive: were they not waited for, it would be called unresponsive for as long as it is slow.
 
 use super::body::UpstreamBody;
 use super::clock;
@@ -23,7 +24,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// ... and at least this many times as long as it had been running.
 const GRACE_RATIO: u32 = 2;
 
-/// Most overtaken requests that one worker waits for at a time, for each gateway.
+/// How long a request that was given up is waited for: as long as requests wait by default.
+const LATE: Duration = Duration::from_secs(15);
+
+/// Most such requests that one worker waits for at a time, for each gateway.
 const MAX_WAITING: usize = 32;
 
 /// A request that waits for its response.
@@ -101,22 +105,42 @@ impl Drop for Waiting<'_> {
         let (Some(connection), Some(in_flight)) = (self.connection.take(), self.in_flight.take()) else {
             return;
         };
-        let waiting = in_flight.overtaken().get();
-        if self.progress.is_overtaken() && connection.is_sent() && waiting < MAX_WAITING {
-            in_flight.overtaken().set(waiting + 1);
-            let so_far = clock::now().saturating_duration_since(self.began);
-            let grace = GRACE.max(so_far.saturating_mul(GRACE_RATIO));
-            tokio::task::spawn_local(wait(connection, in_flight, self.method.clone(), grace));
+        let over = match (self.progress.is_overtaken(), self.progress.is_given_up()) {
+            (true, _) => Over::Overtaken,
+            (_, true) => Over::GivenUp,
+            _ => return,
+        };
+        let waiting = in_flight.waiting().get();
+        if connection.is_sent() && waiting < MAX_WAITING {
+            in_flight.waiting().set(waiting + 1);
+            tokio::task::spawn_local(wait(connection, in_flight, self.method.clone(), self.began, over));
         }
     }
 }
 
+/// Why an attempt is over before its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// Another region answered.
+    Overtaken,
+    /// All regions are unresponsive.
+    GivenUp,
+}
+
 /// Waits for a response that is discarded.
-async fn wait(mut connection: Box<Connection>, in_flight: InFlight, method: Method, grace: Duration) {
-    let head = poll_fn(|context| connection.poll_head(&method, context));
-    if timeout(grace, head).await.is_err() {
-        in_flight.unanswered(connection.link.endpoint());
+async fn wait(mut connection: Box<Connection>, in_flight: InFlight, method: Method, began: Instant, over: Over) {
+    let so_far = clock::now().saturating_duration_since(began);
+    let grace = match over {
+        Over::Overtaken => GRACE.max(so_far.saturating_mul(GRACE_RATIO)),
+        Over::GivenUp => LATE,
+    };
+    let head = timeout(grace, poll_fn(|context| connection.poll_head(&method, context))).await;
+    let endpoint = connection.link.endpoint();
+    match (over, head) {
+        (Over::Overtaken, Err(_)) => in_flight.unanswered(endpoint),
+        (Over::GivenUp, Ok(Ok(_))) => in_flight.answered_late(endpoint, clock::now().saturating_duration_since(began)),
+        _ => {}
     }
-    let waiting = in_flight.overtaken();
+    let waiting = in_flight.waiting();
     waiting.set(waiting.get().saturating_sub(1));
 }
