@@ -7,6 +7,7 @@ use crate::arrival::InterimQueue;
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use memchr::memchr_iter;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
@@ -81,7 +82,7 @@ impl<S: ClientStream> Socket<S> {
         self.lines += if self.lines == 0 && read.len() < 3 * USUAL_FIELDS {
             read.len() / 3
         } else {
-            read.iter().filter(|byte| **byte == b'\n').count()
+            memchr_iter(b'\n', read).count()
         };
         // Between two responses hyper can be replaced.
         self.lines > USUAL_FIELDS && !self.interim.is_blocked()

@@ -8,6 +8,7 @@ use crate::upstream::fields;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use httparse::Status;
+use memchr::memchr;
 use std::io::Write;
 
 #[cfg(test)]
@@ -88,7 +89,7 @@ impl Chunks {
 
     /// `1*HEXDIG [ chunk-ext ] CRLF`
     fn size(&mut self, read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
-        let Some(end) = read.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr(b'\n', &read[..read.len().min(MAX_LINE)]) else {
             return if read.len() < MAX_LINE {
                 Ok(None)
             } else {
