@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// restart, unless the gateway closes each one at once.
 pub const SHORTEST: Duration = Duration::from_millis(250);
 
-/// So many connections closed before [`SHORTEST`], and none that was open later, belong to a gateway that closes each one
-/// after its response, as uWSGI does without saying so in `Connection`.
+/// So many connections closed before [`SHORTEST`], and none on which a second request was answered, belong to a gateway that
+/// closes each one after its response, as uWSGI does without saying so in `Connection`.
 const CLOSES_AT_ONCE: u32 = 3;
 
 /// An observation counts for at least this time, and at most twice as long.
@@ -37,6 +37,8 @@ struct Seen {
     closed_young: u32,
     /// The oldest that was open.
     open: Duration,
+    /// Whether a second request was answered on one.
+    reused: bool,
 }
 
 /// How old idle connections may become, as far as is known.
@@ -74,13 +76,25 @@ impl IdleAges {
         self.current.open = self.current.open.max(age);
     }
 
+    /// A second request was answered on a connection.
+    pub fn reused(&mut self, now: Instant) {
+        self.turn(now);
+        self.current.reused = true;
+    }
+
+    /// Whether a second request was answered on one, as far as is remembered.
+    pub fn is_reused(&self) -> bool {
+        self.current.reused || self.previous.reused
+    }
+
     /// What is known.
     pub fn limit(&self) -> IdleLimit {
         let Self { current, previous, .. } = self;
         let open = current.open.max(previous.open);
         let closed = current.closed.into_iter().chain(previous.closed).min();
         let closed_young = current.closed_young.saturating_add(previous.closed_young);
-        let closes_at_once = closed.is_none() && open < SHORTEST && closed_young >= CLOSES_AT_ONCE;
+        // A busy machine, or a long way, makes some of them look older.
+        let closes_at_once = !self.is_reused() && closed_young >= CLOSES_AT_ONCE;
         IdleLimit {
             closed: if closes_at_once { Some(Duration::ZERO) } else { closed },
             open,
@@ -167,11 +181,19 @@ mod tests {
             assert_eq!(allowed(&ages, 80, None), 160);
             ages.closed(MS, now);
         }
+        // Noticed late.
+        ages.open(MS * 300, now);
+        ages.closed(MS * 310, now);
         assert!(!ages.limit().allows(Duration::ZERO, Duration::ZERO, None));
         // It was a restart.
-        ages.open(MS * 300, now);
-        assert_eq!(ages.limit().closed, None);
-        assert_eq!(allowed(&ages, 80, None), 180);
+        ages.reused(now);
+        assert_eq!(ages.limit().closed, Some(MS * 310));
+        assert_eq!(allowed(&ages, 80, None), 189);
+        ages.reused(now + WINDOW);
+        ages.open(MS, now + 2 * WINDOW);
+        assert!(ages.is_reused());
+        ages.open(MS, now + 3 * WINDOW);
+        assert!(!ages.is_reused());
     }
 
     #[test]

@@ -156,6 +156,7 @@ impl Pool {
                 .exchange(request, host, Persistence::Usual, body.reader());
             match exchange.await {
                 Ok(mut head) => {
+                    self.vitals.keep_alive.reused(terms.began);
                     target.rewrite(&mut head, request);
                     return Ok(waiting.answered(head, terms.idle));
                 }

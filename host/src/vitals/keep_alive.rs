@@ -12,6 +12,8 @@ pub struct KeepAlive {
     /// The limit again, in nanoseconds, for workers to read: closed, where `u64::MAX` means never, and open.
     closed: AtomicU64,
     open: AtomicU64,
+    /// Whether a second request was answered on a connection.
+    reused: AtomicBool,
     has_stray_bodies: AtomicBool,
 }
 
@@ -21,6 +23,7 @@ impl KeepAlive {
             ages: Mutex::new(IdleAges::new(now)),
             closed: AtomicU64::new(u64::MAX),
             open: AtomicU64::new(0),
+            reused: AtomicBool::new(false),
             has_stray_bodies: AtomicBool::new(false),
         }
     }
@@ -33,6 +36,13 @@ impl KeepAlive {
     /// A connection was open after it had been idle for this long.
     pub fn open(&self, age: Duration, now: Instant) {
         self.observe(|ages| ages.open(age, now));
+    }
+
+    /// A second request was answered on a connection.
+    pub fn reused(&self, now: Instant) {
+        if !self.reused.load(Relaxed) {
+            self.observe(|ages| ages.reused(now));
+        }
     }
 
     /// How old idle connections may become, as far as is known.
@@ -61,5 +71,6 @@ impl KeepAlive {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.closed.store(limit.closed.map_or(u64::MAX, nanos), Relaxed);
         self.open.store(nanos(limit.open), Relaxed);
+        self.reused.store(ages.is_reused(), Relaxed);
     }
 }
