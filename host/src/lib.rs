@@ -25,6 +25,7 @@ pub mod message;
 pub mod pipeline;
 pub mod plugin;
 pub mod record;
+pub mod request_id;
 pub mod respond;
 pub mod server;
 pub mod table;

@@ -29,6 +29,28 @@ pub struct RequestHead<'a> {
     pub has_via: bool,
 }
 
+/// An extension of a request whose target is a URL without a path. `http` makes `/` of it, which is something else in OPTIONS
+/// (RFC 9112, section 3.2.4).
+#[derive(Clone, Copy, Debug)]
+pub struct NoPath;
+
+/// Whether a head begins with OPTIONS of a URL without a path and a query.
+pub fn has_no_path(head: &[u8]) -> bool {
+    let Some(rest) = head.strip_prefix(b"OPTIONS ") else {
+        return false;
+    };
+    let target = rest
+        .split(|byte| *byte == b' ')
+        .next()
+        .filter(|target| target.len() < rest.len());
+    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
+    let authority = schemes.into_iter().find_map(|scheme| {
+        let (own, authority) = target?.split_at_checked(scheme.len())?;
+        own.eq_ignore_ascii_case(scheme).then_some(authority)
+    });
+    authority.is_some_and(|authority| !authority.iter().any(|byte| b"/?\r\n".contains(byte)))
+}
+
 /// Why a request is not sent on.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum NotForwarded {

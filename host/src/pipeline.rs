@@ -5,6 +5,7 @@ use crate::config::Listener;
 use crate::decide::{self, Decided, Inquiry};
 use crate::message::{self, RequestHead};
 use crate::record::{Loop, Recorded, RequestRecord};
+use crate::request_id::RequestId;
 use crate::respond::{self, Body, RequestError};
 use crate::server::{Handler, UnreadableRequest};
 use crate::table::{Pin, Routed};
@@ -19,7 +20,7 @@ use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Handler for Worker {
     type Body = Recorded<Body, Pin>;
@@ -36,7 +37,7 @@ impl Handler for Worker {
                 Ok(response) => response,
                 Err(error) => {
                     record.rejected(error.outcome(), error.reason());
-                    error.response(self.chance.roll())
+                    self.refuse(&error, &mut record)
                 }
             };
             record.deliver(response)
@@ -45,6 +46,10 @@ impl Handler for Worker {
 
     fn unreadable(&self, arrival: &Arrival, unreadable: UnreadableRequest) {
         RequestRecord::<Pin>::unreadable(&self.recorder, arrival.client(), unreadable.reason, unreadable.status);
+    }
+
+    fn keep_alive_timeout(&self, listener: &ListenerId) -> Option<Duration> {
+        self.pins.pin().listener(listener).map(|it| it.keep_alive_timeout)
     }
 
     fn max_connections(&self, listener: &ListenerId) -> u32 {
@@ -56,6 +61,14 @@ impl Handler for Worker {
     }
 }
 
+impl Worker {
+    /// The response to a request that is answered with an error.
+    fn refuse(&self, error: &RequestError, record: &mut RequestRecord<Pin>) -> Response<Body> {
+        let id = record.id_or(|| RequestId::made([self.chance.roll(), self.chance.roll()]));
+        error.response(id, self.chance.roll())
+    }
+}
+
 /// A request as its listener lets it be seen.
 struct Inbound<'a> {
     parts: &'a Parts,
@@ -64,6 +77,7 @@ struct Inbound<'a> {
     listener: &'a Listener,
     via: &'a Via,
     provenance: Provenance,
+    request_id: &'a RequestId,
 }
 
 async fn answer(
@@ -97,6 +111,9 @@ async fn answer(
     // Identify, route. Where the client is, is part of the decision.
     let provenance = identify(arrival.peer.ip(), &parts.headers, &listener.client_address);
     record.identified(provenance.client);
+    let chance = [worker.chance.roll(), worker.chance.roll()];
+    let request_id = RequestId::of(&parts.headers, provenance.is_trusted, chance);
+    record.has_id(request_id.clone());
     let routed = table.route(head.authority, head.path).ok_or(RequestError::NoRoute)?;
 
     // Candidates, rank: natively, or as a plugin says.
@@ -122,6 +139,7 @@ async fn answer(
         listener,
         via: &table.via,
         provenance,
+        request_id: &request_id,
     };
     let forwarded = forward(worker, &inbound, body, (routed, &decision), record, now).await;
 
@@ -140,7 +158,7 @@ async fn answer(
         }
         Err(error) => {
             record.rejected(error.outcome(), error.reason());
-            let mut response = error.response(worker.chance.roll());
+            let mut response = worker.refuse(&error, record);
             let word = error.reason().map_or("", |reason| reason.as_str());
             respond::explain(response.headers_mut(), None, &format_args!("{word}; {reason}"));
             Ok(response)
@@ -167,6 +185,7 @@ async fn forward(
         listener,
         via,
         provenance,
+        request_id,
     } = inbound;
 
     // Plan: every choice is made before the first byte leaves.
@@ -185,6 +204,7 @@ async fn forward(
         scheme: arrival.scheme(),
         is_trusted: provenance.is_trusted,
         policy: &listener.client_address,
+        request_id,
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
         via,
         rewrites_responses: routed.service.rewrite_responses,

@@ -6,6 +6,7 @@ mod line;
 
 pub use body::Recorded;
 
+use crate::request_id::RequestId;
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::upstream::forward::RECORDED_ATTEMPTS;
@@ -68,6 +69,7 @@ struct RequestData {
     client: ClientIdentity,
     country: Country,
     trace: Option<u128>,
+    request_id: Option<RequestId>,
     decided: Option<Decided>,
     attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
     answered_by: Option<Slot>,
@@ -170,6 +172,7 @@ impl<L: TableView> RequestRecord<L> {
                 client,
                 country: Country::UNKNOWN,
                 trace: None,
+                request_id: None,
                 decided: None,
                 attempts: ArrayVec::new(),
                 answered_by: None,
@@ -211,6 +214,16 @@ impl<L: TableView> RequestRecord<L> {
     /// Sets the client's identity.
     pub fn identified(&mut self, client: ClientIdentity) {
         self.data.client = client;
+    }
+
+    /// What tells it from all others: this, from now on.
+    pub fn has_id(&mut self, id: RequestId) {
+        self.data.request_id = Some(id);
+    }
+
+    /// What tells it from all others: this, unless that is known already.
+    pub fn id_or(&mut self, id: impl FnOnce() -> RequestId) -> &RequestId {
+        self.data.request_id.get_or_insert_with(id)
     }
 
     /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).

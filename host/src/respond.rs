@@ -1,6 +1,7 @@
 //! Errors become responses here, and nowhere else.
 
 use crate::message::NotForwarded;
+use crate::request_id::RequestId;
 use crate::upstream::ForwardError;
 use crate::upstream::replay::ClientBodyError;
 use crate::vitals::{Reason, RequestOutcome};
@@ -97,18 +98,16 @@ impl RequestError {
         }
     }
 
-    /// The response. `roll` is a random number.
-    pub fn response(&self, roll: u64) -> Response<Body> {
+    /// The response to the request with this id. `roll` is a random number.
+    pub fn response(&self, request_id: &RequestId, roll: u64) -> Response<Body> {
         let (status, afterwards, _) = self.row();
         if *self == Self::NotForwarded(NotForwarded::OptionsOfOurs) {
             let mut response = Response::new(Body::Empty);
             response.headers_mut().insert(header::ALLOW, ALLOW);
             return response;
         }
-        let mut response = plain(
-            status,
-            &format!("{}: {self}\n", status.canonical_reason().unwrap_or_default()),
-        );
+        let (title, id) = (status.canonical_reason().unwrap_or_default(), request_id.as_str());
+        let mut response = plain(status, &format!("{title}: {self}\nrequest id: {id}\n"));
         if self.may_pass() {
             let after = RETRY_AFTER[(roll % RETRY_AFTER.len() as u64) as usize].clone();
             response.headers_mut().insert(header::RETRY_AFTER, after);

@@ -1,7 +1,7 @@
 //! Who the client is, and which fields about it reach the gateway.
 
 use portolan::table::RoutingTable;
-use portolan_tests::{Answer, Request, Setup, World, from};
+use portolan_tests::{Answer, Behaviour, Request, Setup, World, from};
 use std::net::{IpAddr, Ipv4Addr};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -151,4 +151,28 @@ async fn another_front_door_is_not_trusted() {
     let another = world.send(request("another")).await;
     assert_eq!(another.region(), "eastus2", "{}", another.text());
     assert_eq!(seen(&another), ["", "", "", "shop.example.net", "http"]);
+}
+
+#[tokio::test]
+async fn a_request_has_an_id_at_gateways_in_logs_and_in_errors() {
+    let world = Setup::regions(&["westeurope"])
+        .service("health_check: off")
+        .logging()
+        .start();
+    let with = |path: &str| Request::get(path).header("x-request-id", "7b1f-42");
+    // The peer is trusted: it is the one that gave the id.
+    let answer = world.send(with("/")).await;
+    assert_eq!(answer.seen("x-request-id"), "7b1f-42");
+    let made = world.send(Request::get("/")).await.seen("x-request-id").to_string();
+    assert_eq!(made.len(), 32, "{made}");
+    world.behave("westeurope", Behaviour::Dead);
+    let refused = world.send(with("/")).await;
+    assert!(refused.text().contains("request id: 7b1f-42"), "{}", refused.text());
+    let lines = world.until_logged(3).await;
+    // Lines are written when their responses have ended, in any order.
+    let mut ids: Vec<_> = lines.iter().filter_map(|line| line["request_id"].as_str()).collect();
+    let mut expected = ["7b1f-42", &made, "7b1f-42"];
+    ids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
 }

@@ -106,6 +106,8 @@ pub struct Listener {
     pub debug_headers: bool,
     /// How many connections may be open at a time, at least 1.
     pub max_connections: u32,
+    /// How long a connection is kept for its next request.
+    pub keep_alive_timeout: Duration,
 }
 
 /// Where locations of addresses come from.

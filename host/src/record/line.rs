@@ -58,6 +58,9 @@ impl Serialize for Line<'_> {
         if let Some(trace) = data.trace {
             line.serialize_entry("trace", &Text(format_args!("{trace:032x}")))?;
         }
+        if let Some(id) = &data.request_id {
+            line.serialize_entry("request_id", id.as_str())?;
+        }
         line.serialize_entry("client", &Text(data.client.addr))?;
         line.serialize_entry("client_from", data.client.source.as_str())?;
         if let Some(country) = data.country.as_str() {

@@ -190,6 +190,7 @@ async fn a_request_that_failed_over_is_told_whole() {
         },
     );
     record.traced(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    record.has_id(RequestId::made([0x0123_4567_89ab_cdef, 0]));
     record.attempted(Slot(0), Evidence::ConnectFailed);
     record.attempted(Slot(1), Evidence::Success);
     record.answered(Slot(1), record.begun() + Duration::from_millis(12));
@@ -214,6 +215,7 @@ async fn a_request_that_failed_over_is_told_whole() {
     let [line] = lines.as_slice() else { panic!("{lines:?}") };
     for (key, value) in [
         ("trace", json!("0af7651916cd43dd8448eb211c80319c")),
+        ("request_id", json!("0123456789abcdef0000000000000000")),
         ("client", json!("81.2.69.142")),
         ("client_from", json!("x-forwarded-for")),
         ("country", json!("GB")),

@@ -3,6 +3,8 @@
 use super::*;
 use http_body::Body as _;
 
+static ID: RequestId = RequestId::Made(*b"0123456789abcdef0000000000000000");
+
 fn gave_up(reason: GaveUp, last: Option<Outcome>) -> RequestError {
     RequestError::Forward(ForwardError::GaveUp { reason, last })
 }
@@ -21,10 +23,10 @@ fn errors_that_may_be_over_in_a_moment_have_a_retry_after() {
         (gave_up(GaveUp::Deadline, Some(Outcome::Broken)), 504, false),
         (RequestError::Loop, 508, false),
     ] {
-        let response = error.response(0);
+        let response = error.response(&ID, 0);
         assert_eq!(response.status(), status, "{error}");
         for (roll, seconds) in [(0, "1"), (1, "2"), (2, "3"), (u64::MAX, "1")] {
-            let response = error.response(roll);
+            let response = error.response(&ID, roll);
             let after = response.headers().get(header::RETRY_AFTER);
             assert_eq!(after.is_some(), helps, "{error}");
             assert!(after.is_none_or(|after| after == seconds), "{error}: {after:?}");
@@ -49,12 +51,12 @@ fn an_error_of_the_client_closes_its_connection() {
             408,
         ),
     ] {
-        let response = error.response(0);
+        let response = error.response(&ID, 0);
         assert_eq!(response.status(), status, "{error}");
         assert_eq!(response.headers()[header::CONNECTION], "close", "{error}");
         assert_eq!(error.side(), Side::Downstream, "{error}");
     }
-    let options = RequestError::NotForwarded(NotForwarded::OptionsOfOurs).response(0);
+    let options = RequestError::NotForwarded(NotForwarded::OptionsOfOurs).response(&ID, 0);
     assert_eq!(options.status(), 200);
     assert_eq!(RequestError::NotForwarded(NotForwarded::OptionsOfOurs).reason(), None);
     assert!(options.body().is_end_stream() && !options.headers().contains_key(header::CONNECTION));

@@ -5,8 +5,9 @@ use super::accepted::{Accepted, ClientStream};
 use super::registry::{Activity, Entry, Exchange};
 use super::socket::Socket;
 use super::unreadable::UnreadableRequest;
+use crate::message::NoPath;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -54,8 +55,11 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
         .half_close(true)
         .header_read_timeout(None);
     let ends_with_connection = Cell::new(false);
-    let answer = |request: Request<Incoming>| {
+    let answer = |mut request: Request<Incoming>| {
         let exchange = entry.activity.begin();
+        if activity.takes_without_path() && request.method() == Method::OPTIONS {
+            request.extensions_mut().insert(NoPath);
+        }
         let is_http_10 = request.version() == Version::HTTP_10;
         let (entry, ends_with_connection) = (&entry, &ends_with_connection);
         // Some kilobytes of state, which would be copied from future to future before it runs.
@@ -102,12 +106,13 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
             }
         }
     };
+    let parts = connection.into_parts();
     let last = Last::of(ended.as_ref(), ends_with_connection.get());
     let unreadable = match &ended {
         Some(Ok(())) => None,
         Some(Err(error)) => {
             tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed");
-            UnreadableRequest::of(error)
+            UnreadableRequest::of(error, &parts.read_buf)
         }
         None => {
             tracing::debug!(peer = %arrival.peer, "downstream connection closed: timeout or drain");
@@ -117,7 +122,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
     if let Some(unreadable) = unreadable {
         handler.unreadable(&arrival, unreadable);
     }
-    let mut stream = connection.into_parts().io.into_inner();
+    let mut stream = parts.io.into_inner();
     // Rare, and large: it must not make every connection's future larger.
     match last {
         Last::Close => {}

@@ -302,6 +302,7 @@ mod tests {
             client_address: ClientAddress::default(),
             debug_headers: false,
             max_connections: 1,
+            keep_alive_timeout: std::time::Duration::from_secs(1),
         }
     }
 

@@ -49,6 +49,9 @@ pub trait Handler: 'static {
     /// Learns of a request that could not be read.
     fn unreadable(&self, arrival: &Arrival, unreadable: UnreadableRequest);
 
+    /// How long a client's connection to a listener may wait for its next request. `None`: as before, since the listener is gone.
+    fn keep_alive_timeout(&self, listener: &ListenerId) -> Option<Duration>;
+
     /// How many connections a listener may have open, over all workers.
     fn max_connections(&self, listener: &ListenerId) -> u32;
 }
@@ -58,7 +61,7 @@ pub trait Handler: 'static {
 struct Limits {
     /// For the head of a request, from its first byte; on a new connection from the beginning.
     header_timeout: Duration,
-    /// For the next request on a connection that is kept open.
+    /// For the next request on a connection that is kept open, until the handler says otherwise.
     idle_timeout: Duration,
     /// For a client that does not read a byte of its response.
     write_timeout: Duration,

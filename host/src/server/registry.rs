@@ -21,6 +21,7 @@ pub(super) struct ConnectionRegistry {
     pub(super) limits: Limits,
     connections: RefCell<BTreeMap<u64, Rc<Activity>>>,
     next: Cell<u64>,
+    idle_timeout: Cell<Duration>,
     draining: Cell<bool>,
     left: Notify,
     /// Where heads are read to, one at a time.
@@ -42,6 +43,8 @@ pub(super) struct Activity {
     close_mode: Cell<CloseMode>,
     /// Whether a head needs more room than usual.
     wants_room: Cell<bool>,
+    /// Whether the next request's target is a URL without a path.
+    without_path: Cell<bool>,
     task: RefCell<Option<Waker>>,
 }
 
@@ -84,6 +87,7 @@ pub(super) struct Exchange(Rc<Activity>);
 impl ConnectionRegistry {
     pub(super) fn new(limits: Limits) -> Rc<Self> {
         Rc::new(Self {
+            idle_timeout: Cell::new(limits.idle_timeout),
             limits,
             connections: RefCell::default(),
             next: Cell::new(0),
@@ -103,6 +107,7 @@ impl ConnectionRegistry {
             half_closed: Cell::new(None),
             close_mode: Cell::new(CloseMode::No),
             wants_room: Cell::new(false),
+            without_path: Cell::new(false),
             task: RefCell::default(),
         });
         self.connections.borrow_mut().insert(number, Rc::clone(&activity));
@@ -111,6 +116,11 @@ impl ConnectionRegistry {
             number,
             activity,
         }
+    }
+
+    /// Sets how long a connection may wait for its next request.
+    pub(super) fn set_idle_timeout(&self, timeout: Duration) {
+        self.idle_timeout.set(timeout);
     }
 
     /// Time passed: ends the connections whose clients have kept them waiting too long.
@@ -122,7 +132,7 @@ impl ConnectionRegistry {
             }
             let limit = match activity.waits_for.get() {
                 Wait::First | Wait::Head => self.limits.header_timeout,
-                Wait::Next => self.limits.idle_timeout,
+                Wait::Next => self.idle_timeout.get(),
                 Wait::End => continue,
             };
             // The first tick may come right after the wait began, so one tick is not counted.
@@ -184,6 +194,16 @@ impl Activity {
     /// Whether a head needs more room than usual. Said once.
     pub(super) fn takes_room(&self) -> bool {
         self.wants_room.take()
+    }
+
+    /// A head began with OPTIONS of a URL without a path.
+    pub(super) fn asks_without_path(&self) {
+        self.without_path.set(true);
+    }
+
+    /// Whether a head began so. Said once.
+    pub(super) fn takes_without_path(&self) -> bool {
+        self.without_path.take()
     }
 
     /// The client has closed its side while an exchange runs: it may only have sent its last request, or be gone.

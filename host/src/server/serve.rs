@@ -109,7 +109,7 @@ impl<H: Handler> Server<H> {
             loop {
                 tokio::select! {
                     (stream, peer) = listener::accept(&listener) => self.open(stream, peer, address),
-                    _ = tick.tick() => self.registry.tick(TICK),
+                    _ = tick.tick() => self.tick(),
                     () = &mut drain_begun => break,
                 }
             }
@@ -142,6 +142,13 @@ impl<H: Handler> Server<H> {
             connection::run(accepted, entry, handler).await;
             drop(open);
         });
+    }
+
+    fn tick(&self) {
+        if let Some(timeout) = self.handler.keep_alive_timeout(&self.vitals.id) {
+            self.registry.set_idle_timeout(timeout);
+        }
+        self.registry.tick(TICK);
     }
 
     fn report_full(&self, max_connections: u32) {

@@ -4,6 +4,7 @@
 use super::accepted::ClientStream;
 use super::registry::Activity;
 use crate::arrival::InterimQueue;
+use crate::message::has_no_path;
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -165,6 +166,9 @@ impl<S: ClientStream> Read for Socket<S> {
         let result = ready!(Pin::new(&mut this.stream).poll_read(context, read.unfilled()));
         // Bytes, or the end of the connection, which ends the waiting as well.
         this.activity.received();
+        if has_no_path(read.filled()) {
+            this.activity.asks_without_path();
+        }
         if this.needs_room(read.filled()) {
             this.read = Bytes::copy_from_slice(read.filled());
             this.activity.wants_room();

@@ -3,6 +3,13 @@
 use crate::vitals::Reason;
 use http::StatusCode;
 
+/// How a TLS client begins: a record of a handshake (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
+
+/// How a proxy begins that sends the PROXY protocol, version 1 and 2 (its specification, sections 2.1 and 2.2). hyper has passed
+/// over the empty lines that version 2 begins with.
+const PROXY_PREAMBLES: [&[u8]; 2] = [b"PROXY ", b"\0\r\nQUIT\n"];
+
 /// A request whose head could not be read, so that no handler saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnreadableRequest {
@@ -19,8 +26,8 @@ impl UnreadableRequest {
         status: None,
     };
 
-    /// What hyper could not read, and how it answered; `None` for an error that is not about a head.
-    pub(super) fn of(error: &hyper::Error) -> Option<Self> {
+    /// What hyper could not read of these bytes, and how it answered; `None` for an error that is not about a head.
+    pub(super) fn of(error: &hyper::Error, bytes: &[u8]) -> Option<Self> {
         if !error.is_parse() {
             return None;
         }
@@ -32,6 +39,10 @@ impl UnreadableRequest {
         }
         // Hyper distinguishes the rest by its text only. The integration tests send one of each.
         let (reason, status) = match &*error.to_string() {
+            _ if bytes.starts_with(TLS_HANDSHAKE) => (Reason::Tls, StatusCode::BAD_REQUEST),
+            _ if PROXY_PREAMBLES.iter().any(|preamble| bytes.starts_with(preamble)) => {
+                (Reason::ProxyProtocol, StatusCode::BAD_REQUEST)
+            }
             "URI too long" => (Reason::LongTarget, StatusCode::URI_TOO_LONG),
             _ if error.is_parse_too_large() => (Reason::LargeHead, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
             "invalid HTTP method parsed" => (Reason::Method, StatusCode::BAD_REQUEST),

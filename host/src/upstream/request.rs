@@ -10,7 +10,8 @@ use super::rewrite::Requested;
 use super::via::Via;
 use crate::arrival::Interim;
 use crate::hex;
-use crate::message;
+use crate::message::{self, NoPath};
+use crate::request_id::RequestId;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -25,6 +26,7 @@ mod tests;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -41,6 +43,8 @@ pub struct Forwarding<'a> {
     pub policy: &'a ClientAddress,
     /// What this instance is called in `Via`.
     pub via: &'a Via,
+    /// What tells the request from all others. A new trace is numbered by it where it was made here.
+    pub request_id: &'a RequestId,
     /// Random numbers for a new trace.
     pub chance: [u64; 3],
     /// Whether a gateway's own name is replaced in its responses.
@@ -99,7 +103,7 @@ impl<'a> Outbound<'a> {
         let client = ClientFields::of(&request.headers);
         let trace = match client.trace.filter(|value| is_traceparent(value.as_bytes())) {
             Some(value) => Trace::Kept(value),
-            None => Trace::Begun(new_trace(forwarding.chance)),
+            None => Trace::Begun(new_trace(forwarding.request_id, forwarding.chance)),
         };
         Self {
             request,
@@ -174,8 +178,11 @@ impl<'a> Outbound<'a> {
         &self.authority
     }
 
-    /// Path and query.
+    /// Path and query. `*` for OPTIONS of a URL without either: the last proxy asks so (RFC 9112, section 3.2.4).
     pub(super) fn target(&self) -> &str {
+        if self.request.method == Method::OPTIONS && self.request.extensions.get::<NoPath>().is_some() {
+            return "*";
+        }
         self.request.uri.path_and_query().map_or("", |target| target.as_str())
     }
 
@@ -204,7 +211,7 @@ impl<'a> Outbound<'a> {
             return true;
         }
         let is_rewritten = match text.as_bytes()[0] {
-            b'x' => *name == X_FORWARDED_FOR,
+            b'x' => *name == X_FORWARDED_FOR || *name == X_REQUEST_ID,
             b't' => match self.trace {
                 Trace::Kept(_) => false,
                 // A state without its parent means nothing (W3C Trace Context, section 4.3).
@@ -237,6 +244,7 @@ impl<'a> Outbound<'a> {
         let before = client.forwarded_for.into_iter().chain(more).filter(|it| !it.is_empty());
         let elements = before.chain([forwarding.peer]).map(HeaderValue::as_bytes);
         to.list(b"x-forwarded-for", elements);
+        to.field(b"x-request-id", forwarding.request_id.as_bytes());
         to.field(b"via", forwarding.via.entry(request.version).as_bytes());
         if let Trace::Begun(trace) = &self.trace {
             to.field(b"traceparent", trace);
@@ -302,6 +310,7 @@ fn is_forwarding_field(token: &[u8]) -> bool {
         X_FORWARDED_FOR,
         X_FORWARDED_HOST,
         X_FORWARDED_PROTO,
+        X_REQUEST_ID,
         TRACEPARENT,
         TRACESTATE,
     ];
@@ -327,14 +336,23 @@ fn is_traceparent(value: &[u8]) -> bool {
     well_formed && &head[..2] != b"ff" && (rest.is_empty() || &head[..2] != b"00" && rest[0] == b'-')
 }
 
-/// A new trace, not sampled.
-fn new_trace(chance: [u64; 3]) -> [u8; 55] {
+/// A new trace, not sampled. Its number is the request's, so that who has one finds the other.
+fn new_trace(request_id: &RequestId, chance: [u64; 3]) -> [u8; 55] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    match request_id {
+        RequestId::Made(digits) => text[3..35].copy_from_slice(digits),
+        RequestId::Given(_) => {
+            text[3..19].copy_from_slice(&hex::number(chance[0]));
+            text[19..35].copy_from_slice(&hex::number(chance[1]));
+        }
+    }
+    text[36..52].copy_from_slice(&hex::number(chance[2]));
     // An id of zeros is invalid.
-    let [high, low, parent] = chance.map(|number| number | 1);
-    text[3..19].copy_from_slice(&hex::number(high));
-    text[19..35].copy_from_slice(&hex::number(low));
-    text[36..52].copy_from_slice(&hex::number(parent));
+    for last in [34, 51] {
+        if text[last] == b'0' {
+            text[last] = b'1';
+        }
+    }
     text
 }
 

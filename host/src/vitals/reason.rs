@@ -15,6 +15,10 @@ pub enum Reason {
     Version,
     /// HTTP/2 where it is not served.
     Http2,
+    /// TLS on a listener without.
+    Tls,
+    /// The PROXY protocol where it is not expected.
+    ProxyProtocol,
     /// A field that is not a name, a colon and a value.
     Field,
     /// The head is larger, or has more fields, than allowed.
@@ -65,13 +69,15 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
         Self::LongTarget,
         Self::Version,
         Self::Http2,
+        Self::Tls,
+        Self::ProxyProtocol,
         Self::Field,
         Self::LargeHead,
         Self::HeadTimeout,
@@ -106,6 +112,8 @@ impl Reason {
             Self::LongTarget => "target_too_long",
             Self::Version => "version",
             Self::Http2 => "http2",
+            Self::Tls => "tls",
+            Self::ProxyProtocol => "proxy_protocol",
             Self::Field => "field",
             Self::LargeHead => "head_too_large",
             Self::HeadTimeout => "head_timeout",

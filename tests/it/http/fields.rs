@@ -177,3 +177,20 @@ fn trailers_reach_the_gateway_except_forbidden_ones() {
     let seen = scene.seen();
     assert_eq!((&*seen.body, &*seen.trailers), (&b"hi"[..], "x-sum: 7\r\n"));
 }
+
+#[test]
+fn options_of_a_whole_server_and_targets_beyond_ascii_are_written_as_uris() {
+    let scene = Scene::new();
+    for (asked, sent) in [
+        ("OPTIONS http://a HTTP/1.1", "OPTIONS * HTTP/1.1"),
+        ("OPTIONS HTTP://a:80 HTTP/1.1", "OPTIONS * HTTP/1.1"),
+        ("OPTIONS http://a/ HTTP/1.1", "OPTIONS / HTTP/1.1"),
+        ("OPTIONS / HTTP/1.1", "OPTIONS / HTTP/1.1"),
+        ("GET http://a HTTP/1.1", "GET / HTTP/1.1"),
+        ("GET /café?q=世 HTTP/1.1", "GET /caf%C3%A9?q=%E4%B8%96 HTTP/1.1"),
+    ] {
+        scene.ask(format!("{asked}\r\nhost: a\r\n\r\n"));
+        let seen = scene.seen();
+        assert_eq!(seen.head.lines().next(), Some(sent), "{asked}");
+    }
+}

@@ -149,6 +149,9 @@ fn heads_over_the_limits_are_rejected() {
     ]);
 }
 
+/// The beginning of what `openssl s_client` sends first.
+const TLS_HELLO: &[u8] = b"\x16\x03\x01\x01\x26\x01\0\x01\x22\x03\x03 a random number of 32 bytes";
+
 #[tokio::test]
 async fn a_rejected_head_is_logged_and_counted_with_its_reason() {
     let world = Setup::regions(&["westeurope"])
@@ -176,6 +179,18 @@ async fn a_rejected_head_is_logged_and_counted_with_its_reason() {
             b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n",
         ),
         ("http2", 505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        // What is meant for another listener.
+        ("tls", 400, TLS_HELLO),
+        (
+            "proxy_protocol",
+            400,
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
+        (
+            "proxy_protocol",
+            400,
+            b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
         // By us.
         ("host", 400, b"GET / HTTP/1.1\r\n\r\n"),
         ("target_too_long", 414, target.as_bytes()),

@@ -5,6 +5,7 @@ use super::super::dial::{Connect, Connecting, Dialer, Transport};
 use super::super::request::Forwarding;
 use super::*;
 use crate::dns::Resolver;
+use crate::request_id::RequestId;
 use crate::upstream::via::Via;
 use crate::vitals::{GatewayKey, UpstreamError, Vitals};
 use http::header::HeaderValue;
@@ -127,12 +128,14 @@ impl Scene {
         let peer = HeaderValue::from_static("192.0.2.1");
         let policy = ClientAddress::default();
         let via = Via::new("edge");
+        let id = RequestId::made([1; 2]);
         let forwarding = Forwarding {
             peer: &peer,
             scheme: "http",
             is_trusted: false,
             policy: &policy,
             via: &via,
+            request_id: &id,
             chance: [1; 3],
             rewrites_responses: true,
             interim: None,

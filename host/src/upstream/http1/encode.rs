@@ -3,6 +3,7 @@
 use crate::upstream::replay::Framing;
 use crate::upstream::request::{FieldSink, Outbound};
 use http::HeaderValue;
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 /// What a request says of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +56,20 @@ fn line(request: &Outbound<'_>, to: &mut Vec<u8>) {
     to.push(b' ');
     let target = request.target();
     // An absolute form may have no path, and a query all the same.
-    if !target.starts_with('/') {
+    if !target.starts_with('/') && target != "*" {
         to.push(b'/');
     }
-    to.extend_from_slice(target.as_bytes());
+    if target.is_ascii() {
+        to.extend_from_slice(target.as_bytes());
+    } else {
+        // No octet above 0x7F is part of a URI (RFC 3986, section 2); clients send UTF-8 all the same.
+        to.extend(utf8_percent_encode(target, ONLY_ASCII).flat_map(str::as_bytes));
+    }
     to.extend_from_slice(b" HTTP/1.1\r\n");
 }
+
+/// Nothing but what is beyond ASCII, which is encoded in any case.
+const ONLY_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
 impl FieldSink for Vec<u8> {
     #[inline]

@@ -5,6 +5,7 @@ use super::super::progress::Progress;
 use super::super::request::{Forwarding, Outbound};
 use super::*;
 use crate::dns::Resolver;
+use crate::request_id::RequestId;
 use crate::upstream::via::Via;
 use crate::vitals::GatewayKey;
 use http::header::HeaderValue;
@@ -175,12 +176,14 @@ impl Scene {
         let parts = parts.expect("a request").into_parts().0;
         let (peer, policy) = (HeaderValue::from_static("192.0.2.1"), ClientAddress::default());
         let via = Via::new("edge");
+        let id = RequestId::made([1; 2]);
         let forwarding = Forwarding {
             peer: &peer,
             scheme: "http",
             is_trusted: false,
             policy: &policy,
             via: &via,
+            request_id: &id,
             chance: [1; 3],
             rewrites_responses: true,
             interim: None,
@@ -282,9 +285,11 @@ async fn a_post_uses_a_connection_that_is_well_inside_the_limit() {
         sleep(3_000 * MS).await;
         scene.send(Method::POST).await.expect("answered");
         assert_eq!(scene.opened(), 2, "it was not seen idle for longer");
-        // Both end.
-        sleep(10_000 * MS).await;
-        scene.send(Method::GET).await.expect("answered");
+        // Both end. It takes some more to be sure that the gateway never closes them much earlier.
+        for _ in 0..30 {
+            sleep(10_000 * MS).await;
+            scene.send(Method::GET).await.expect("answered");
+        }
         let opened = scene.opened();
         for _ in 0..20 {
             sleep(4_300 * MS).await;
@@ -294,7 +299,7 @@ async fn a_post_uses_a_connection_that_is_well_inside_the_limit() {
         let limit = scene.target.vitals.keep_alive.limit();
         // Noticed when it happens, a way later; the age counts from when the response was here.
         assert!(
-            limit.closed.is_some_and(|age| age.abs_diff(5_000 * MS) <= 2 * MS),
+            limit.closed.is_some_and(|age| age.abs_diff(4_900 * MS) <= 20 * MS),
             "{limit:?}"
         );
     })

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 
 static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
 
+static ID: LazyLock<RequestId> = LazyLock::new(|| RequestId::made([0x0123_4567_89ab_cdef, 0]));
+
 static VIA: LazyLock<Via> = LazyLock::new(|| Via::new("edge"));
 
 static POLICY: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress {
@@ -23,7 +25,8 @@ fn untrusted() -> Forwarding<'static> {
         is_trusted: false,
         policy: &POLICY,
         via: &VIA,
-        chance: [0x0123_4567_89ab_cdef, 2, 4],
+        request_id: &ID,
+        chance: [0x0fed_cba9_8765_4321, 0, 0],
         rewrites_responses: true,
         interim: None,
     }
@@ -37,7 +40,10 @@ fn trusted() -> Forwarding<'static> {
 }
 
 /// The trace that begins with this chance.
-const BEGUN: &str = "traceparent: 00-0123456789abcdef0000000000000003-0000000000000005-00";
+const BEGUN: &str = "traceparent: 00-0123456789abcdef0000000000000001-0000000000000001-00";
+
+/// The id that is made.
+const MADE: &str = "x-request-id: 0123456789abcdef0000000000000000";
 
 fn parts(method: Method, target: &str, fields: &[(&str, &str)]) -> Parts {
     let mut request = Request::builder().method(method).uri(target);
@@ -89,10 +95,56 @@ fn a_request_goes_on_with_what_a_gateway_needs_to_know() {
             "x-forwarded-host: shop.example",
             "x-forwarded-proto: http",
             "x-forwarded-for: 192.0.2.7",
+            MADE,
             "via: 1.1 edge",
             BEGUN,
         ]
     );
+}
+
+#[test]
+fn an_id_of_the_client_is_replaced_by_the_requests() {
+    let lines = lines(&[("x-request-id", "mine"), ("X-Request-ID", "mine too")]);
+    let ids: Vec<_> = lines.iter().filter(|line| line.starts_with("x-request-id")).collect();
+    assert_eq!(ids, [MADE]);
+    let given = RequestId::Given(HeaderValue::from_static("7b1f-42"));
+    let forwarding = Forwarding {
+        request_id: &given,
+        ..trusted()
+    };
+    let parts = parts(Method::GET, "/", &[("host", "a"), ("x-request-id", "7b1f-42")]);
+    let lines = written(&parts, &forwarding, Framing::None, None);
+    let ids: Vec<_> = lines.iter().filter(|line| line.starts_with("x-request-id")).collect();
+    assert_eq!(ids, ["x-request-id: 7b1f-42"]);
+    // Its trace has a number of its own.
+    assert_has(
+        &lines,
+        "traceparent: 00-0fedcba9876543210000000000000001-0000000000000001-00",
+    );
+}
+
+#[test]
+fn options_of_a_whole_server_are_asked_of_the_gateway() {
+    for (target, line) in [
+        ("http://shop.example", "OPTIONS * HTTP/1.1"),
+        ("HTTPS://shop.example:81", "OPTIONS * HTTP/1.1"),
+        ("http://shop.example/", "OPTIONS / HTTP/1.1"),
+        ("http://shop.example?a", "OPTIONS /?a HTTP/1.1"),
+        ("/", "OPTIONS / HTTP/1.1"),
+    ] {
+        let mut parts = parts(Method::OPTIONS, target, &[("host", "shop.example")]);
+        if message::has_no_path(format!("OPTIONS {target} HTTP/1.1").as_bytes()) {
+            parts.extensions.insert(NoPath);
+        }
+        assert_eq!(written(&parts, &untrusted(), Framing::None, None)[0], line, "{target}");
+    }
+}
+
+#[test]
+fn a_target_beyond_ascii_is_percent_encoded() {
+    let parts = parts(Method::GET, "/caf\u{e9}/%C3%A9?q=\u{4e16}|x", &[("host", "a")]);
+    let lines = written(&parts, &untrusted(), Framing::None, None);
+    assert_eq!(lines[0], "GET /caf%C3%A9/%C3%A9?q=%E4%B8%96|x HTTP/1.1");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a connection keeps.
 
 use super::*;
+use crate::request_id::RequestId;
 use crate::upstream::replay::Framing;
 use crate::upstream::request::Forwarding;
 use crate::upstream::via::Via;
@@ -61,12 +62,14 @@ async fn an_idle_connection_keeps_little_memory() {
     let peer = HeaderValue::from_static("192.0.2.1");
     let policy = ClientAddress::default();
     let via = Via::new("edge");
+    let id = RequestId::made([1; 2]);
     let forwarding = Forwarding {
         peer: &peer,
         scheme: "http",
         is_trusted: false,
         policy: &policy,
         via: &via,
+        request_id: &id,
         chance: [1; 3],
         rewrites_responses: true,
         interim: None,
