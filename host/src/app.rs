@@ -6,7 +6,7 @@ mod signals;
 mod supervisor;
 mod workers;
 
-use crate::admin::Access;
+use crate::admin::{Access, TokenError, Tokens};
 use crate::config::{AccessLog as AccessLogSettings, Admin, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
@@ -60,6 +60,9 @@ pub enum AppError {
     /// A database or a plugin cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A token of the administration cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The access log cannot be opened.
     #[error("failed to open the access log {destination}: {error}")]
     AccessLog {
@@ -414,7 +417,10 @@ fn workers(fixed: &Fixed) -> usize {
 
 /// The sockets of administration: all of it, and where configured, what may be read only.
 fn administration(admin: &Admin) -> Result<Vec<(TcpListener, Access)>, AppError> {
-    let whole = std::iter::once((admin.address, Access::whole(admin.address, &admin.hosts)));
+    let tokens = admin.token_file.as_ref();
+    let tokens = tokens.map(|all| Tokens::read(all, admin.read_token_file.as_deref()));
+    let access = Access::whole(admin.address, &admin.hosts).with_tokens(tokens.transpose()?);
+    let whole = std::iter::once((admin.address, access));
     let probes = admin.probes.map(|address| (address, Access::probes(&admin.hosts)));
     let bound = whole.chain(probes).map(|(address, access)| {
         let bound = TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));

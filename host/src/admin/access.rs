@@ -1,5 +1,6 @@
 //! What a socket of the administration answers, and by which names it may be asked.
 
+use super::tokens::Tokens;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub struct Access {
     hosts: Vec<Arc<str>>,
     /// Whether reading requests may name any host.
     any_host_reads: bool,
+    /// The tokens that are asked for.
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// How much is answered.
@@ -30,6 +33,16 @@ impl Access {
             scope: Scope::Whole,
             hosts: hosts.to_vec(),
             any_host_reads: hosts.is_empty() && !address.ip().is_loopback(),
+            tokens: None,
+        }
+    }
+
+    /// The same for those who have one of these tokens.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Option<Tokens>) -> Self {
+        Self {
+            tokens: tokens.map(Arc::new),
+            ..self
         }
     }
 
@@ -39,6 +52,7 @@ impl Access {
             scope: Scope::Probes,
             hosts: hosts.to_vec(),
             any_host_reads: false,
+            tokens: None,
         }
     }
 
@@ -56,6 +70,10 @@ impl Access {
 
     pub(super) fn any_host_reads(&self) -> bool {
         self.any_host_reads
+    }
+
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_deref()
     }
 
     /// Whether a host without its port is one of the configured names.

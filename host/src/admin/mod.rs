@@ -9,6 +9,7 @@ mod guard;
 mod metrics;
 mod names;
 mod routes;
+mod tokens;
 pub mod view;
 
 pub use access::Access;
@@ -22,6 +23,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+pub use tokens::{TokenError, Tokens};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 

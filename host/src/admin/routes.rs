@@ -5,6 +5,7 @@ use super::answer::{Answer, Failure, json, typed, with_status};
 use super::backend::{AdminBackend, ExplainError, OrderError, Question, Readiness, StatusSnapshot};
 use super::guard;
 use super::metrics;
+use super::tokens::Grant;
 use super::view::explain::Explain;
 use super::view::map::Map;
 use super::view::plugins::Plugins;
@@ -127,6 +128,12 @@ impl Resource {
         matches!(self, Self::Livez | Self::Readyz | Self::Metrics)
     }
 
+    /// Whether no token is asked for: it says nothing but that the instance is there. The dashboard is a page that asks for the rest
+    /// with the token that it is given.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Livez | Self::Readyz | Self::Dashboard)
+    }
+
     fn is_order(&self) -> bool {
         matches!(self, Self::Drain(..) | Self::RollBack(_) | Self::RollForward(_))
     }
@@ -169,6 +176,20 @@ pub(super) async fn answer(
             .insert(header::ALLOW, HeaderValue::from_static(allowed));
         return answer;
     }
+    if !resource.is_open()
+        && let Some(tokens) = access.tokens()
+    {
+        let authorization = request.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        match tokens.grant(authorization, resource.is_order()) {
+            Grant::Allowed => {}
+            Grant::Unauthorized => return unauthorized(),
+            Grant::ReadOnly => {
+                return Failure::new("this token is for reading only")
+                    .hint("use the token of admin.token_file")
+                    .answer(StatusCode::FORBIDDEN);
+            }
+        }
+    }
     let query = request.uri.query().unwrap_or_default();
     match resource {
         Resource::Dashboard => typed("text/html; charset=utf-8", DASHBOARD),
@@ -188,6 +209,15 @@ pub(super) async fn answer(
         Resource::RollBack(plugin) => replace(instance, plugin, Some(from)).await,
         Resource::RollForward(plugin) => replace(instance, plugin, None).await,
     }
+}
+
+fn unauthorized() -> Answer {
+    let mut answer = Failure::new("a token is needed")
+        .hint("send Authorization: Bearer TOKEN, with the content of admin.token_file; the command line has --token-file FILE")
+        .answer(StatusCode::UNAUTHORIZED);
+    let scheme = HeaderValue::from_static("Bearer realm=\"portolan\"");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    answer
 }
 
 /// Alive while every task runs or is being restarted; if one keeps failing, the process should be restarted.

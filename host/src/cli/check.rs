@@ -2,6 +2,7 @@
 
 use super::offline::{self, OfflineError};
 use super::output::{self, PrintError};
+use crate::admin::Tokens;
 use crate::config::{self, Mistake};
 use crate::control::load::Load;
 use std::fmt::Display;
@@ -34,6 +35,17 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let admin = configuration.fixed.admin.clone();
+    let tokens = admin
+        .token_file
+        .as_ref()
+        .map(|all| Tokens::read(all, admin.read_token_file.as_deref()));
+    if let Some(Err(error)) = tokens {
+        let keys = ["admin".to_owned()];
+        let (line, column) = config::position(path, &keys).unwrap_or_default();
+        output::print_error(&format!("{}:{line}:{column}: admin: {error}", path.display()));
+        return ExitCode::FAILURE;
+    }
     match offline::load(configuration) {
         Ok((load, _)) => report(path, &load, arguments.offline),
         Err(error) => {

@@ -8,7 +8,7 @@ use crate::dns::Resolver;
 use crate::upstream::dial::{DialError, Dialer, Transport};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http::{Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -16,7 +16,9 @@ use portolan_core::config::GatewayHost;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -33,6 +35,9 @@ pub(super) struct AdminClient {
     /// The administration of the running instance
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = admin_url)]
     pub(super) admin: Uri,
+    /// The file with the instance's token (admin.token_file or admin.read_token_file), where it asks for one
+    #[arg(long, value_name = "FILE", env = "PORTOLAN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// Which instance, and how to print.
@@ -166,6 +171,10 @@ impl AdminClient {
             .method(method)
             .uri(path)
             .header(header::HOST, format!("{host}:{port}"));
+        let request = match &self.token_file {
+            Some(file) => request.header(header::AUTHORIZATION, bearer(file)?),
+            None => request,
+        };
         let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
@@ -183,6 +192,20 @@ impl AdminClient {
         }
         Ok(body)
     }
+}
+
+/// `Authorization` with the token in a file.
+fn bearer(file: &Path) -> anyhow::Result<HeaderValue> {
+    let token =
+        fs::read_to_string(file).with_context(|| format!("failed to read the token file {}", file.display()))?;
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| {
+        anyhow!(
+            "the token file {} holds more than one line of visible characters",
+            file.display()
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A connection to an instance: its name is resolved and its addresses are tried as a gateway's are.

@@ -80,6 +80,8 @@ fn default_admin() -> Admin {
         address: DEFAULT_ADMIN,
         probes: None,
         hosts: Vec::new(),
+        token_file: None,
+        read_token_file: None,
     }
 }
 
@@ -96,7 +98,7 @@ impl File {
     pub(super) fn configuration(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Configuration> {
         // Everything is read before the first `?`, so that everything is checked.
         let admin = match &self.admin {
-            Some(section) => section.settings(mistakes),
+            Some(section) => section.settings(folder, mistakes),
             None => Some(default_admin()),
         };
         let listeners = self

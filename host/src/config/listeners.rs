@@ -7,7 +7,7 @@ use super::quantities::{H, S, Time};
 use super::section::section;
 use super::settings::{Admin, Listener};
 use super::shape::{Shape, all, shown, wanted};
-use super::values::{Whole, scalar, words};
+use super::values::{FilePath, Whole, scalar, words};
 use crate::arrival::ListenerId;
 use http::HeaderName;
 use ipnet::IpNet;
@@ -16,6 +16,7 @@ use portolan_core::identity::{ClientAddress, ClientHeader};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,8 +61,14 @@ section! {
 section! {
     /// Where administration, metrics and the dashboard listen.
     AdminSection {
-        /// The address and port. Every client that reaches it may drain regions. With port 0, the system chooses one.
+        /// The address and port. Without token_file, every client that reaches it may drain regions: loopback only. With port 0,
+        /// the system chooses one.
         required address: At<Address>,
+        /// A file with a token of 16 characters or more, which clients send as Authorization: Bearer. It allows everything. Read for
+        /// each request, so that it can be replaced. Required for an address beyond loopback.
+        optional token_file: FilePath,
+        /// A file with a token that allows reading only, such as for scrapers of /metrics. Default: none.
+        optional read_token_file: At<FilePath>,
         /// A second address that answers /livez, /readyz and /metrics only, for orchestrators and scrapers. Default: none.
         optional probes: At<Address>,
         /// Host names by which both may be asked, besides addresses and localhost. Default: none for probes and on loopback;
@@ -211,7 +218,20 @@ impl ClientAddressSection {
 
 impl AdminSection {
     /// The settings, when they could be read.
-    pub(super) fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<Admin> {
+    pub(super) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Admin> {
+        if let (Some(address), None) = (&self.address, &self.token_file)
+            && !address.0.ip().is_loopback()
+        {
+            let message = "whoever reaches this address may drain regions: give it a token_file, or stay on loopback and let \
+                           probes and scrapers use admin.probes";
+            mistakes.at(address.id, message);
+        }
+        if let (Some(read), None) = (&self.read_token_file, &self.token_file) {
+            mistakes.at(
+                read.id,
+                "it separates reading from orders only beside a token_file: give both",
+            );
+        }
         let hosts = self.hosts.iter().flat_map(|hosts| &hosts.0);
         let hosts = all(hosts.map(|host| {
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -229,6 +249,8 @@ impl AdminSection {
             address: self.address.as_ref()?.0,
             probes: self.probes.as_ref().map(|address| address.0),
             hosts: hosts?,
+            token_file: self.token_file.as_ref().map(|file| file.within(folder)),
+            read_token_file: self.read_token_file.as_ref().map(|file| file.within(folder)),
         })
     }
 }

@@ -91,6 +91,10 @@ pub struct Admin {
     pub probes: Option<SocketAddr>,
     /// Host names that are answered besides addresses and localhost.
     pub hosts: Vec<Arc<str>>,
+    /// The file with the token that allows everything. Always there for an address that others can reach.
+    pub token_file: Option<PathBuf>,
+    /// The file with a token that allows reading.
+    pub read_token_file: Option<PathBuf>,
 }
 
 /// An address that accepts connections of clients: plain HTTP/1.1.

@@ -97,7 +97,7 @@ listeners:
     debug_headers: true
   - { address: "[::]:8081", client_address: { trusted_proxies: [10.0.0.0/8], header: x-azure-socketip, front_door_id: ab-cd,
                                            pass_headers: [X-Real-IP] } }
-admin: { address: 127.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net] }
+admin: { address: 10.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net], token_file: secrets/admin }
 workers: 3
 here: on-prem-fra
 via: edge-weu.1
@@ -165,9 +165,11 @@ drain_time: 5s
     assert_eq!(
         fixed.admin,
         Admin {
-            address: "127.0.0.1:9900".parse().unwrap(),
+            address: "10.0.0.1:9900".parse().unwrap(),
             probes: Some("0.0.0.0:9901".parse().unwrap()),
             hosts: vec!["edge.example.net".into()],
+            token_file: Some("conf/secrets/admin".into()),
+            read_token_file: None,
         }
     );
     assert_eq!(fixed.workers.map(usize::from), Some(3));

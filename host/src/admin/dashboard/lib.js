@@ -37,8 +37,22 @@ function morph(shown, wanted) {
   before.slice(after.length).forEach((child) => child.remove());
 }
 
+// The token, where one is needed, is kept as long as this tab.
+const token = { key: "portolan-token", asked: null };
+
 async function ask(path, method = "GET") {
-  const answer = await fetch(path, { method, cache: "no-store" });
+  const known = sessionStorage.getItem(token.key);
+  const headers = known ? { authorization: `Bearer ${known}` } : {};
+  const answer = await fetch(path, { method, headers, cache: "no-store" });
+  if (answer.status === 401 && token.asked !== (known ?? "")) {
+    // Requests that run at the same time ask once.
+    token.asked = known ?? "";
+    const given = prompt("Token of the administration (the content of admin.token_file)");
+    if (given) {
+      sessionStorage.setItem(token.key, given.trim());
+      return ask(path, method);
+    }
+  }
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok && (body.error || answer.status !== 503)) {
     const known = body.known ? ` There is: ${body.known.join(", ")}.` : "";

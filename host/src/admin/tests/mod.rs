@@ -3,13 +3,13 @@
 mod fake;
 mod strict;
 
-use super::Access;
 use super::backend::Readiness;
 use super::view::explain::Explain;
 use super::view::map::Map;
 use super::view::plugins::Plugins;
 use super::view::ready::Ready;
 use super::view::regions::Regions;
+use super::{Access, Tokens};
 use fake::Fake;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -490,4 +490,54 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
         )),
         Some(&1.0)
     );
+}
+
+#[tokio::test]
+async fn tokens_are_asked_for_except_by_probes_and_the_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (all, read) = (folder.path().join("all"), folder.path().join("read"));
+    std::fs::write(&all, "all-of-it-0123456789\n").expect("written");
+    std::fs::write(&read, "read-only-0123456789\n").expect("written");
+    let tokens = Tokens::read(&all, Some(&read)).expect("tokens");
+    let admin = Admin::start_with(|address| Access::whole(address, &[]).with_tokens(Some(tokens))).await;
+    let drain = "/api/v1/regions/westeurope/drain";
+    let open = [("GET", "/livez"), ("GET", "/readyz"), ("GET", "/")];
+    let reads = [
+        ("GET", "/metrics"),
+        ("GET", "/api/v1/regions"),
+        ("HEAD", "/api/v1/config"),
+    ];
+    let status = async |(method, target): (&str, &str), token: &str| {
+        let header = match token {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
+        let answer = admin.ask(method, target, &header).await;
+        if answer.status == 401 {
+            assert!(
+                answer.headers.contains("www-authenticate: bearer"),
+                "{}",
+                answer.headers
+            );
+            assert!(!answer.body.contains(token) || token.is_empty(), "{}", answer.body);
+        }
+        answer.status.as_u16()
+    };
+    for asked in open {
+        assert_eq!(status(asked, "").await, 200, "{asked:?}");
+    }
+    for asked in reads {
+        for (token, expected) in [
+            ("", 401),
+            ("wrong-0123456789abc", 401),
+            ("read-only-0123456789", 200),
+            ("all-of-it-0123456789", 200),
+        ] {
+            assert_eq!(status(asked, token).await, expected, "{asked:?} {token}");
+        }
+    }
+    let order = ("POST", drain);
+    assert_eq!(status(order, "").await, 401);
+    assert_eq!(status(order, "read-only-0123456789").await, 403);
+    assert_eq!(status(order, "all-of-it-0123456789").await, 200);
 }

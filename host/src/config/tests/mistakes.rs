@@ -267,6 +267,18 @@ fn listeners() {
         ),
         (
             "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 0.0.0.0:9900 }",
+            &[
+                "3:19: admin.address: whoever reaches this address may drain regions: give it a token_file, or stay on loopback and let probes and scrapers use admin.probes",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 127.0.0.1:9900, read_token_file: token }",
+            &["3:52: admin.read_token_file: it separates reading from orders only beside a token_file: give both"],
+        ),
+        (
+            "127.0.0.1:8080",
             "127.0.0.1:8080\n    tls: { certificate: /certs/tls.crt, private_key: /certs/tls.key }",
             &[
                 "3:5: listeners[0].tls: TLS is not supported by this version: remove the key, and end TLS before Portolan",
@@ -380,7 +392,7 @@ fn the_rest_of_the_top_level() {
                 "9:13: access_log: file is missing",
                 "9:15: access_log.path: unknown key — possible here: file",
                 r#"10:6: geo: wanted a mapping with keys such as database, asn_database, got "embedded""#,
-                r#"11:8: admin: wanted a mapping with keys such as address, probes, hosts, got "9900""#,
+                r#"11:8: admin: wanted a mapping with keys such as address, token_file, read_token_file, probes, …, got "9900""#,
             ],
         ),
         (
