@@ -6,6 +6,7 @@ pub use interim::{Interim, InterimQueue};
 
 use http::HeaderValue;
 use portolan_core::identity::{ClientIdentity, IdentitySource};
+use portolan_core::proxy_protocol::{Header, Origin};
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
@@ -45,10 +46,13 @@ impl fmt::Display for ListenerId {
 pub struct Arrival {
     /// The listener that accepted it. The table of a request holds the policy.
     pub listener: ListenerId,
-    /// The other end: the client, or the proxy before us. Never an IPv4 address mapped into IPv6.
+    /// The other end: the client, or the proxy before us; where a PROXY protocol header names a client, that one. Never an IPv4
+    /// address mapped into IPv6.
     pub peer: SocketAddr,
-    /// Our end.
+    /// Our end; what the client connected to, where a PROXY protocol header says so.
     pub local: SocketAddr,
+    /// The PROXY protocol header that it began with.
+    pub proxy_header: Option<Rc<Header>>,
     /// What is spoken on it.
     pub protocol: Protocol,
     /// What its TLS handshake settled. `None` without TLS.
@@ -76,32 +80,58 @@ pub struct TlsFacts {
 impl Arrival {
     /// A connection without TLS, on which HTTP/1.1 is spoken.
     pub fn plain(listener: ListenerId, peer: SocketAddr, local: SocketAddr) -> Self {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let peer_text = HeaderValue::try_from(peer.ip().to_string());
+        let peer = canonical(peer);
         Self {
             listener,
             peer,
             local,
+            proxy_header: None,
             protocol: Protocol::Http1,
             tls: None,
-            // An address as text is always a header value.
-            peer_text: peer_text.unwrap_or(HeaderValue::from_static("unknown")),
+            peer_text: text(peer),
             interim: Rc::default(),
         }
     }
 
-    /// The scheme of the requests on it: `http` or `https`.
+    /// The same as the proxy describes it that passed it on.
+    pub fn passed_on(mut self, header: Header) -> Self {
+        if let Origin::Tcp { source, destination } = header.origin {
+            self.peer = canonical(source);
+            self.peer_text = text(self.peer);
+            self.local = canonical(destination);
+        }
+        self.proxy_header = Some(Rc::new(header));
+        self
+    }
+
+    /// The scheme of the requests on it, as the client sees it: `http` or `https`.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        let passed_on = self.proxy_header.as_ref();
+        let is_tls = self.tls.is_some() || passed_on.is_some_and(|header| header.extensions.tls.is_some());
+        if is_tls { "https" } else { "http" }
     }
 
     /// The client, as long as nothing better is known: the peer.
     pub fn client(&self) -> ClientIdentity {
+        let is_named = |header: &Rc<Header>| matches!(header.origin, Origin::Tcp { .. });
         ClientIdentity {
             addr: self.peer.ip(),
-            source: IdentitySource::Peer,
+            source: match self.proxy_header.as_ref().is_some_and(is_named) {
+                true => IdentitySource::ProxyProtocol,
+                false => IdentitySource::Peer,
+            },
         }
     }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// An address as `X-Forwarded-For` has it.
+fn text(address: SocketAddr) -> HeaderValue {
+    // An address as text is always a header value.
+    HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]

@@ -5,11 +5,14 @@
 use crate::plugin::{PluginWorker, RouteRequest};
 use crate::table::{PluginEntry, Routed, RoutingTable};
 use http::{HeaderMap, Method, Version};
+use portolan_core::access::Denied;
 use portolan_core::candidates;
 use portolan_core::decision::{Decision, RankedBy};
+use portolan_core::geo::Country;
 use portolan_core::identity::ClientIdentity;
 use portolan_core::{rank, route};
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// What a decision is about: the request as far as it matters, and the chance it is given.
@@ -42,6 +45,15 @@ pub struct Decided {
     pub plugin_took: Option<Duration>,
 }
 
+/// Why the route of a request denies its client, and in which country that is; `None` when it does not.
+#[inline]
+pub fn denied(table: &RoutingTable, routed: Routed<'_>, client: IpAddr) -> Option<(Denied, Country)> {
+    let access = routed.route.access()?;
+    let country = table.geo.locate(client).place.country;
+    let checked = access.check(client, country, || table.geo.system(client));
+    checked.err().map(|why| (why, country))
+}
+
 /// Decides which regions of a service are tried, and in which order.
 pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, plugins: &mut PluginWorker) -> Decided {
     let Routed {
@@ -49,6 +61,7 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         service,
         entry,
         health,
+        ..
     } = routed;
     let location = table.geo.locate(inquiry.client.addr);
     let candidates = candidates::gather(service, health, location.place.country, entry.full(service));

@@ -1,12 +1,14 @@
 //! Explaining: the decision about a hypothetical request, by the same function that decides requests.
 
 use crate::chance::Chance;
-use crate::decide::{Inquiry, decide, plugin_reason};
+use crate::decide::{Inquiry, decide, denied, plugin_reason};
 use crate::plugin::PluginWorker;
 use crate::table::RoutingTable;
 use http::{HeaderMap, Method, Version};
+use portolan_core::access::Denied;
 use portolan_core::decision::{Decision, Explanation};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
+use portolan_core::route::Asked;
 use std::net::IpAddr;
 use std::time::Instant;
 use thiserror::Error;
@@ -18,7 +20,7 @@ pub struct Question {
     pub ip: IpAddr,
     /// The host that is asked for.
     pub host: String,
-    /// The path that is asked for.
+    /// The path that is asked for, perhaps with a query.
     pub path: String,
     /// The method.
     pub method: Method,
@@ -33,6 +35,10 @@ pub struct Explained {
     pub decision: Decision,
     /// The decision with every region of the service.
     pub explanation: Explanation,
+    /// Why the route denies the client; `None` when it does not.
+    pub denied: Option<Denied>,
+    /// The path and query that gateways see, where they are not the client's.
+    pub rewritten: Option<String>,
 }
 
 /// Why there is no decision.
@@ -67,10 +73,17 @@ pub fn explain(
         method,
         headers,
     } = question;
-    let routed = table.route(host, path);
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let asked = Asked {
+        method,
+        headers,
+        query,
+        trust: None,
+    };
+    let routed = table.route(host, path, &asked);
     let routed = routed.ok_or_else(|| ExplainError::NoRoute {
         host: host.clone(),
-        path: path.clone(),
+        path: path.to_owned(),
     })?;
     let inquiry = Inquiry {
         client: ClientIdentity {
@@ -89,5 +102,10 @@ pub fn explain(
     let round_trips = portolan_geo::azure::round_trips();
     let reason = plugin_reason(&decision, routed);
     let explanation = decision.explain(table.config(), routed.service, routed.health, round_trips, reason);
-    Ok(Explained { decision, explanation })
+    Ok(Explained {
+        decision,
+        explanation,
+        denied: denied(table, routed, ip.to_canonical()).map(|(why, _)| why),
+        rewritten: routed.route.rewritten(&question.path),
+    })
 }

@@ -28,6 +28,7 @@ pub mod record;
 pub mod request_id;
 pub mod respond;
 pub mod server;
+pub mod service_tags;
 pub mod table;
 pub mod telemetry;
 pub mod upstream;

@@ -19,6 +19,8 @@ use portolan_core::decision::Decision;
 use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
+use portolan_core::route::Asked;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,7 @@ impl Handler for Worker {
     ) -> impl Future<Output = Response<Self::Body>> + 'static {
         let (parts, body) = request.into_parts();
         let mut record = RequestRecord::begin(&self.recorder, &parts, arrival.client(), Instant::now());
+        record.passed_on(arrival.proxy_header.as_ref());
         async move {
             let response = match answer(&self, &arrival, (&parts, body), &mut record).await {
                 Ok(response) => response,
@@ -58,6 +61,12 @@ impl Handler for Worker {
             .pin()
             .listener(listener)
             .map_or(u32::MAX, |it| it.max_connections)
+    }
+
+    fn begins_with_proxy_header(&self, listener: &ListenerId, peer: IpAddr) -> bool {
+        let table = self.pins.pin();
+        let listener = table.listener(listener);
+        listener.is_some_and(|it| it.proxies.contains(peer))
     }
 }
 
@@ -94,13 +103,19 @@ async fn answer(
         record.ended(RequestOutcome::Probe);
         return Ok(answer);
     }
+    let asked = Asked {
+        method: &parts.method,
+        headers: &parts.headers,
+        query: parts.uri.query().unwrap_or_default(),
+        trust: None,
+    };
     if head.has_via && table.via.is_in(&parts.headers) {
         record.looped(&Loop {
             host: head.authority,
             path: head.path,
             peer: arrival.peer,
             service: table
-                .route(head.authority, head.path)
+                .route(head.authority, head.path, &asked)
                 .map(|routed| routed.service.name.as_str()),
             via: table.via.pseudonym(),
         });
@@ -108,13 +123,23 @@ async fn answer(
     }
     let listener = table.listener(&arrival.listener).ok_or(RequestError::NoRoute)?;
 
-    // Identify, route. Where the client is, is part of the decision.
-    let provenance = identify(arrival.peer.ip(), &parts.headers, &listener.client_address);
+    // Identify, route, check access. Where the client is, is part of the decision.
+    let provenance = identify(arrival.client(), &parts.headers, &listener.client_address);
     record.identified(provenance.client);
     let chance = [worker.chance.roll(), worker.chance.roll()];
     let request_id = RequestId::of(&parts.headers, provenance.is_trusted, chance);
     record.has_id(request_id.clone());
-    let routed = table.route(head.authority, head.path).ok_or(RequestError::NoRoute)?;
+    let asked = Asked {
+        trust: Some((&listener.client_address, provenance.is_trusted)),
+        ..asked
+    };
+    let routed = table
+        .route(head.authority, head.path, &asked)
+        .ok_or(RequestError::NoRoute)?;
+    if let Some((why, country)) = decide::denied(&table, routed, provenance.client.addr) {
+        record.denied(Rc::clone(&table), routed.id, country);
+        return Err(RequestError::Denied(why));
+    }
 
     // Candidates, rank: natively, or as a plugin says.
     let inquiry = Inquiry {
@@ -199,7 +224,12 @@ async fn forward(
     // Clients of HTTP/1.0 know none (RFC 9110, section 15.2).
     let passes_interim = routed.service.pass_interim_responses && parts.version == Version::HTTP_11;
     let interim = passes_interim.then(|| Interim::new(&arrival.interim) as Rc<dyn InterimSink>);
+    let target = parts
+        .uri
+        .path_and_query()
+        .and_then(|target| routed.route.rewritten(target.as_str()));
     let forwarding = Forwarding {
+        target: target.as_deref(),
         peer: &arrival.peer_text,
         scheme: arrival.scheme(),
         is_trusted: provenance.is_trusted,

@@ -3,6 +3,7 @@
 
 mod body;
 mod line;
+mod passed_on;
 
 pub use body::Recorded;
 
@@ -24,6 +25,7 @@ use portolan_core::health::Evidence;
 use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
+use portolan_core::proxy_protocol::Header;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,6 +73,8 @@ struct RequestData {
     trace: Option<u128>,
     request_id: Option<RequestId>,
     decided: Option<Decided>,
+    /// Whose route denied it.
+    denied: Option<ServiceId>,
     attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
     answered_by: Option<Slot>,
     withheld: Option<GaveUp>,
@@ -89,6 +93,8 @@ struct Asked {
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
+    /// The PROXY protocol header of its connection.
+    proxy_header: Option<Rc<Header>>,
 }
 
 /// The recorded part of a decision.
@@ -143,6 +149,7 @@ impl<L: TableView> RequestRecord<L> {
                 method: request.method.clone(),
                 uri: request.uri.clone(),
                 host: request.headers.get(header::HOST).cloned(),
+                proxy_header: None,
             })
         });
         let is_head = request.method == Method::HEAD;
@@ -174,6 +181,7 @@ impl<L: TableView> RequestRecord<L> {
                 trace: None,
                 request_id: None,
                 decided: None,
+                denied: None,
                 attempts: ArrayVec::new(),
                 answered_by: None,
                 withheld: None,
@@ -204,6 +212,13 @@ impl<L: TableView> RequestRecord<L> {
             host, path, %peer, service, via, suppressed,
             "loop: a request came back to this instance and was answered with 508; a gateway leads to it"
         );
+    }
+
+    /// The PROXY protocol header that its connection began with.
+    pub fn passed_on(&mut self, header: Option<&Rc<Header>>) {
+        if let (Some(header), Some(asked)) = (header, &mut self.data.asked) {
+            asked.proxy_header = Some(Rc::clone(header));
+        }
     }
 
     /// When it came.
@@ -284,6 +299,13 @@ impl<L: TableView> RequestRecord<L> {
         self.data.outcome = Some(outcome);
     }
 
+    /// The route to this service of a table denies it, whose client is in this country.
+    pub fn denied(&mut self, table: L, service: ServiceId, country: Country) {
+        self.data.country = country;
+        self.data.denied = Some(service);
+        self.table = Some(table);
+    }
+
     /// No region's response is delivered. The reason is `None` where that is no error.
     pub fn rejected(&mut self, outcome: RequestOutcome, reason: Option<Reason>) {
         self.ended(outcome);
@@ -304,12 +326,15 @@ impl<L: TableView> Drop for RequestRecord<L> {
             recorder.rejections.count(recorder.worker, reason);
         }
         let total = data.begun.elapsed();
-        let served = data.decided.zip(table.as_ref());
-        let served = served.and_then(|(decided, table)| Some((decided, table, table.service(decided.service)?)));
+        let service = data.decided.map(|decided| decided.service).or(data.denied);
+        let served = service.zip(table.as_ref());
+        let served = served.and_then(|(id, table)| Some((id, table, table.service(id)?)));
         match &served {
-            Some((decided, table, (_, vitals))) => {
-                recorder.count(data, decided, outcome, total, vitals);
-                let gateway = data.answered_by.and_then(|slot| table.gateway(decided.service, slot));
+            Some((id, table, (_, vitals))) => {
+                if let Some(decided) = &data.decided {
+                    recorder.count(data, decided, outcome, total, vitals);
+                }
+                let gateway = data.answered_by.and_then(|slot| table.gateway(*id, slot));
                 match gateway.filter(|_| outcome.is_of_gateway()) {
                     Some(gateway) => gateway.finished(recorder.worker, outcome),
                     None => vitals.finished(recorder.worker, outcome),
@@ -318,13 +343,10 @@ impl<L: TableView> Drop for RequestRecord<L> {
             None => recorder.unrouted.finished(recorder.worker, outcome),
         }
         if let Some(log) = &recorder.log {
-            let service = served.map(|(decided, table, (service, _))| Served {
+            let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
+            let service = served.map(|(id, table, (service, _))| Served {
                 service,
-                plugin_reason: decided
-                    .cause
-                    .by
-                    .plugin_reason()
-                    .and_then(|reason| table.plugin_reason(decided.service, reason)),
+                plugin_reason: reason.and_then(|reason| table.plugin_reason(id, reason)),
             });
             log.write(&Line::new(data, outcome, total, service, SystemTime::now()));
         }

@@ -7,6 +7,7 @@ use crate::upstream::replay::ClientBodyError;
 use crate::vitals::{Reason, RequestOutcome};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use portolan_core::access::Denied;
 use portolan_core::candidates::Exclusion;
 use portolan_core::plan::{GaveUp, Outcome};
 use std::fmt::Display;
@@ -40,6 +41,9 @@ pub enum RequestError {
     /// No route is for it.
     #[error("no route is for this host and path")]
     NoRoute,
+    /// Its route denies the client.
+    #[error("this client has no access")]
+    Denied(Denied),
     /// No region may answer.
     #[error("no region may answer ({})", .0.as_str())]
     NoRegion(Exclusion),
@@ -83,6 +87,7 @@ impl RequestError {
         match self {
             Self::NotForwarded(_) | Self::Loop => RequestOutcome::Rejected,
             Self::NoRoute => RequestOutcome::NoRoute,
+            Self::Denied(_) => RequestOutcome::Denied,
             Self::NoRegion(why) => (*why).into(),
             Self::Forward(ForwardError::ClientBody(_)) => RequestOutcome::ClientGone,
             Self::Forward(ForwardError::GaveUp { reason, .. }) => (*reason).into(),
@@ -92,7 +97,9 @@ impl RequestError {
     /// Whose side it is on.
     pub fn side(&self) -> Side {
         match self {
-            Self::NotForwarded(_) | Self::NoRoute | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
+            Self::NotForwarded(_) | Self::NoRoute | Self::Denied(_) | Self::Forward(ForwardError::ClientBody(_)) => {
+                Side::Downstream
+            }
             Self::NoRegion(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
             Self::NoRegion(_) | Self::Loop => Side::Internal,
         }
@@ -149,6 +156,7 @@ impl RequestError {
             Self::NotForwarded(No::MaxForwards) => (StatusCode::BAD_REQUEST, Close, Reason::MaxForwards),
             Self::Loop => (StatusCode::LOOP_DETECTED, Keep, Reason::Loop),
             Self::NoRoute => (StatusCode::NOT_FOUND, Keep, Reason::NoRoute),
+            Self::Denied(why) => (StatusCode::FORBIDDEN, Keep, (*why).into()),
             Self::NoRegion(Exclusion::Residency) => {
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, Reason::Residency)
             }

@@ -16,6 +16,7 @@ use portolan_core::chart::Chart;
 use portolan_core::config::{Config, Service};
 use portolan_core::health::{HealthView, ServiceHealth};
 use portolan_core::id::{Generation, ServiceId, Slot};
+use portolan_core::route::{Asked, RouteEntry};
 use portolan_core::slots::Slots;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -32,6 +33,8 @@ pub struct RoutingTable {
     pub settings: Arc<Settings>,
     /// What this instance is called in `Via`.
     pub via: Arc<Via>,
+    /// The settings' listeners, with the networks of the service tags that they name.
+    pub listeners: Arc<[Listener]>,
     /// Listeners that are not in the settings any more, as long as they have connections.
     pub removed_listeners: Arc<[Listener]>,
     /// Where addresses are.
@@ -71,6 +74,8 @@ pub struct PluginEntry {
 /// A service as one request sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Routed<'a> {
+    /// The route that leads to it.
+    pub route: &'a RouteEntry,
     /// Its index.
     pub id: ServiceId,
     /// Its policies.
@@ -89,18 +94,16 @@ impl RoutingTable {
 
     /// A listener that has sockets or connections.
     pub fn listener(&self, id: &ListenerId) -> Option<&Listener> {
-        let mut listeners = self.settings.listeners.iter().chain(&*self.removed_listeners);
+        let mut listeners = self.listeners.iter().chain(&*self.removed_listeners);
         listeners.find(|listener| listener.id == *id)
     }
 
-    /// The service for a host and a path.
-    pub fn route(&self, host: &str, path: &str) -> Option<Routed<'_>> {
-        self.routed(self.config().routes().find(host, path)?)
-    }
-
-    /// A service by its index.
-    pub fn routed(&self, id: ServiceId) -> Option<Routed<'_>> {
+    /// The route for a host, a path and what else is asked, and the service that it leads to.
+    pub fn route(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<Routed<'_>> {
+        let route = self.config().routes().find(host, path, asked)?;
+        let id = route.service();
         Some(Routed {
+            route,
             id,
             service: self.config().service(id)?,
             entry: self.services.get(id.index())?,

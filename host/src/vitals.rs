@@ -11,6 +11,7 @@ mod endpoints;
 mod failure;
 mod keep_alive;
 mod log_limit;
+mod proxy_header;
 mod reason;
 mod request_outcome;
 
@@ -21,6 +22,7 @@ pub use endpoint::{Endpoint, EndpointId};
 pub use endpoints::{EndpointStatus, Endpoints};
 pub use failure::UpstreamError;
 pub use keep_alive::KeepAlive;
+pub use proxy_header::ProxyHeader;
 pub use reason::Reason;
 pub use request_outcome::RequestOutcome;
 

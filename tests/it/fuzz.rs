@@ -47,6 +47,16 @@ fn client_addresses() {
 }
 
 #[test]
+fn proxy_protocol_headers() {
+    replay("proxy_protocol", fuzz::proxy_protocol);
+}
+
+#[test]
+fn service_tags() {
+    replay("service_tags", fuzz::service_tags);
+}
+
+#[test]
 fn configurations() {
     replay("yaml", fuzz::yaml);
 }

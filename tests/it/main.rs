@@ -1,5 +1,6 @@
 //! The program as its users meet it: over real sockets, with real plugins and real databases.
 
+mod access;
 mod admin;
 mod azure;
 mod dependencies;
@@ -18,7 +19,9 @@ mod http;
 mod identity;
 mod listeners;
 mod plugins;
+mod proxy_protocol;
 mod reload;
 mod restart;
 mod routing;
+mod service_tags;
 mod tidy;

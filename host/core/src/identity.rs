@@ -6,10 +6,8 @@
 
 mod entry;
 pub mod fields;
-mod trusted;
 
-pub use trusted::TrustedProxies;
-
+use crate::networks::Networks;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use std::net::IpAddr;
 
@@ -46,6 +44,16 @@ pub enum IdentitySource {
     ProxyProtocol,
 }
 
+impl ClientIdentity {
+    /// The socket's peer.
+    pub fn peer(addr: IpAddr) -> Self {
+        Self {
+            addr,
+            source: IdentitySource::Peer,
+        }
+    }
+}
+
 impl IdentitySource {
     /// The word for it in logs and explanations, as [`ClientHeader`] is written in the configuration.
     pub fn as_str(self) -> &'static str {
@@ -63,7 +71,7 @@ impl IdentitySource {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientAddress {
     /// The peers whose headers are believed. None by default.
-    pub trusted: TrustedProxies,
+    pub trusted: Networks,
     /// Where they write the client's address.
     pub header: ClientHeader,
     /// Further fields about the client that these proxies write and gateways may see, in lower case.
@@ -86,8 +94,6 @@ pub enum ClientHeader {
         /// this tells ours. `None`: any.
         front_door_id: Option<Box<str>>,
     },
-    /// The PROXY protocol header of the connection: the peer given to [`identify`] is the one it names.
-    ProxyProtocol,
 }
 
 /// How many entries are read at most. Longer chains of trusted proxies do not exist; longer headers do.
@@ -97,17 +103,17 @@ static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_AZURE_SOCKET_IP: HeaderName = HeaderName::from_static("x-azure-socketip");
 static X_AZURE_FDID: HeaderName = HeaderName::from_static("x-azure-fdid");
 
-/// Where a request with these headers comes from that arrived from `peer`.
-pub fn identify(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> Provenance {
-    let peer = peer.to_canonical();
-    let is_trusted = is_trusted(peer, headers, policy);
-    let source = match policy.header {
-        ClientHeader::ProxyProtocol => IdentitySource::ProxyProtocol,
-        _ => IdentitySource::Peer,
+/// Where a request with these headers comes from that arrived from `peer`: the socket's, or the one that the connection's PROXY
+/// protocol header names.
+pub fn identify(peer: ClientIdentity, headers: &HeaderMap, policy: &ClientAddress) -> Provenance {
+    let peer = ClientIdentity {
+        addr: peer.addr.to_canonical(),
+        ..peer
     };
+    let is_trusted = is_trusted(peer.addr, headers, policy);
     let described = is_trusted.then(|| described(headers, policy)).flatten();
     Provenance {
-        client: described.unwrap_or(ClientIdentity { addr: peer, source }),
+        client: described.unwrap_or(peer),
         is_trusted,
     }
 }
@@ -115,7 +121,7 @@ pub fn identify(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> Pr
 /// Whether what these headers say about the client's side was written by a trusted proxy.
 fn is_trusted(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> bool {
     let by_header = match &policy.header {
-        ClientHeader::None | ClientHeader::ProxyProtocol => false,
+        ClientHeader::None => false,
         ClientHeader::XForwardedFor | ClientHeader::Forwarded => true,
         ClientHeader::AzureSocketIp { front_door_id } => {
             front_door_id.as_deref().is_none_or(|id| came_through(headers, id))
@@ -128,7 +134,7 @@ fn is_trusted(peer: IpAddr, headers: &HeaderMap, policy: &ClientAddress) -> bool
 fn described(headers: &HeaderMap, policy: &ClientAddress) -> Option<ClientIdentity> {
     let trusted = &policy.trusted;
     let (addr, source) = match &policy.header {
-        ClientHeader::None | ClientHeader::ProxyProtocol => return None,
+        ClientHeader::None => return None,
         ClientHeader::XForwardedFor => {
             let entries = lines_from_the_right(headers, &X_FORWARDED_FOR).flat_map(entry::list_from_the_right);
             (walk(entries, entry::address, trusted)?, IdentitySource::XForwardedFor)
@@ -149,7 +155,7 @@ fn described(headers: &HeaderMap, policy: &ClientAddress) -> Option<ClientIdenti
 fn walk<'a>(
     entries: impl Iterator<Item = &'a [u8]>,
     read: impl Fn(&[u8]) -> Option<IpAddr>,
-    trusted: &TrustedProxies,
+    trusted: &Networks,
 ) -> Option<IpAddr> {
     let mut client = None;
     // A list may have empty elements (RFC 9110 section 5.6.1.2); they count towards the bound.

@@ -13,7 +13,10 @@
 //! | [`geo`] | points, countries, places on the globe |
 //! | [`proximity`] | how close a region is to a place |
 //! | [`config`] | services, gateways, policies, validated |
+//! | [`networks`] | sets of networks |
+//! | [`proxy_protocol`] | whose connection a proxy passes on |
 //! | [`identity`] | who the client is |
+//! | [`access`] | who may use a route |
 //! | [`route`] | which service a request is for |
 //! | [`chart`] | for every place, a service's regions by preference, prepared |
 //! | [`health`] | what is known of the gateways |
@@ -28,6 +31,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests begin at some moment"))]
 
+pub mod access;
 pub mod budget;
 pub mod candidates;
 pub mod chance;
@@ -39,8 +43,10 @@ pub mod geo;
 pub mod health;
 pub mod id;
 pub mod identity;
+pub mod networks;
 pub mod plan;
 pub mod proximity;
+pub mod proxy_protocol;
 pub mod rank;
 pub mod reuse;
 pub mod route;

@@ -1,9 +1,14 @@
-//! Finds the service for a host and a path.
+//! Finds the route for a request.
 //!
-//! The most specific host wins (exact before `*.suffix`, longer suffix before shorter, `*` last), and within it the
-//! longest path prefix. When no prefix of a host matches, the next less specific host is
-//! tried.
+//! The most specific host wins (exact before `*.suffix`, longer suffix before shorter, `*` last), within it the
+//! longest path prefix, and of several for the same path the one with the most specific conditions. When no route of a host
+//! matches, the next less specific host is tried.
 
+mod conditions;
+
+pub use conditions::{Asked, Conditions, Wanted};
+
+use crate::access::Access;
 use crate::id::ServiceId;
 use std::cmp::Ordering;
 use thiserror::Error;
@@ -57,8 +62,34 @@ pub struct Route {
     pub host: HostPattern,
     /// A prefix of whole path segments, beginning with `/`: `/api` is for `/api` and `/api/x`, not for `/apix`.
     pub path: Box<str>,
+    /// What a request must have besides.
+    pub conditions: Conditions,
     /// Where it leads.
     pub service: ServiceId,
+    /// What applies on the way.
+    pub rules: Rules,
+}
+
+/// What applies to the requests of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Which clients it is for.
+    pub access: Option<Access>,
+    /// What gateways see instead of the path prefix; begins with `/`.
+    pub prefix_rewrite: Option<Box<str>>,
+}
+
+impl Route {
+    /// A route for every request with this host and path.
+    pub fn new(host: HostPattern, path: impl Into<Box<str>>, service: ServiceId) -> Self {
+        Self {
+            host,
+            path: path.into(),
+            conditions: Conditions::default(),
+            service,
+            rules: Rules::default(),
+        }
+    }
 }
 
 /// All routes, arranged for looking up. Looking up allocates nothing.
@@ -66,23 +97,67 @@ pub struct Route {
 pub struct Routes {
     exact: Vec<HostRoutes>,
     below: Vec<HostRoutes>,
-    any: Vec<PathRoute>,
+    any: Vec<RouteEntry>,
 }
 
 #[derive(Clone, Debug)]
 struct HostRoutes {
     host: Box<str>,
-    paths: Vec<PathRoute>,
+    paths: Vec<RouteEntry>,
 }
 
+/// A route of some host. What most routes do not have is behind a pointer, so that they are passed over quickly.
 #[derive(Clone, Debug)]
-struct PathRoute {
+pub struct RouteEntry {
     prefix: Box<str>,
     service: ServiceId,
+    conditions: Option<Box<Conditions>>,
+    rules: Option<Box<Rules>>,
+}
+
+impl RouteEntry {
+    /// Where it leads.
+    pub fn service(&self) -> ServiceId {
+        self.service
+    }
+
+    /// Which clients it is for. `None`: all.
+    pub fn access(&self) -> Option<&Access> {
+        self.rules.as_ref()?.access.as_ref()
+    }
+
+    /// The target (path and query) that gateways see instead of this one, which the route is for. `None`: the same.
+    pub fn rewritten(&self, target: &str) -> Option<String> {
+        let to = self.rules.as_ref()?.prefix_rewrite.as_deref()?;
+        let bare = |prefix: &str| prefix.strip_suffix('/').unwrap_or(prefix).len();
+        // Nothing, or something that begins with a slash or with the query.
+        let rest = target.get(bare(&self.prefix)..)?;
+        let to = &to[..bare(to)];
+        let root = if to.is_empty() && !rest.starts_with('/') {
+            "/"
+        } else {
+            ""
+        };
+        Some([to, root, rest].concat())
+    }
+
+    fn fits(&self, path: &str, asked: &Asked<'_>) -> bool {
+        covers(&self.prefix, path) && self.conditions.as_ref().is_none_or(|conditions| conditions.fit(asked))
+    }
+
+    /// Whether it comes before a route of the same host, or beside it.
+    fn is_before(&self, path: &str, conditions: &Conditions) -> bool {
+        let own = self
+            .conditions
+            .as_deref()
+            .map(Conditions::specificity)
+            .unwrap_or_default();
+        (self.prefix.len(), own) >= (path.len(), conditions.specificity())
+    }
 }
 
 impl Routes {
-    /// Arranges routes. Of two for the same host and path, the first one given is kept.
+    /// Arranges routes. Of two for the same requests, the first one given is used.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
         let mut arranged = Self::default();
         for route in routes {
@@ -91,35 +166,35 @@ impl Routes {
                 HostPattern::Below(host) => host_entry(&mut arranged.below, host),
                 HostPattern::Any => &mut arranged.any,
             };
-            // Longest first, and stable: the first match is the answer.
-            let at = paths.partition_point(|other| other.prefix.len() >= route.path.len());
-            paths.insert(
-                at,
-                PathRoute {
-                    prefix: route.path,
-                    service: route.service,
-                },
-            );
+            // Most specific first, and stable: the first match is the answer.
+            let at = paths.partition_point(|other| other.is_before(&route.path, &route.conditions));
+            let entry = RouteEntry {
+                prefix: route.path,
+                service: route.service,
+                conditions: (!route.conditions.is_empty()).then(|| Box::new(route.conditions)),
+                rules: (route.rules != Rules::default()).then(|| Box::new(route.rules)),
+            };
+            paths.insert(at, entry);
         }
         arranged
     }
 
-    /// The service for a host (case, a port and a final dot do not matter) and a path.
-    pub fn find(&self, host: &str, path: &str) -> Option<ServiceId> {
+    /// The route for a host (case, a port and a final dot do not matter), a path, and what else is asked.
+    pub fn find(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<&RouteEntry> {
         let host = bare_host(host);
         lookup(&self.exact, host)
-            .and_then(|paths| longest(paths, path))
-            .or_else(|| self.find_below(host, path))
-            .or_else(|| longest(&self.any, path))
+            .and_then(|paths| first(paths, path, asked))
+            .or_else(|| self.find_below(host, path, asked))
+            .or_else(|| first(&self.any, path, asked))
     }
 
-    fn find_below(&self, host: &str, path: &str) -> Option<ServiceId> {
+    fn find_below(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<&RouteEntry> {
         if self.below.is_empty() {
             return None;
         }
         host.match_indices('.')
             .filter(|(dot, _)| *dot > 0)
-            .find_map(|(dot, _)| longest(lookup(&self.below, &host[dot + 1..])?, path))
+            .find_map(|(dot, _)| first(lookup(&self.below, &host[dot + 1..])?, path, asked))
     }
 
     /// The hosts that lead to a service by their name, in order. Patterns of hosts are not among them.
@@ -135,7 +210,7 @@ impl Routes {
     }
 }
 
-fn host_entry(hosts: &mut Vec<HostRoutes>, host: Box<str>) -> &mut Vec<PathRoute> {
+fn host_entry(hosts: &mut Vec<HostRoutes>, host: Box<str>) -> &mut Vec<RouteEntry> {
     let at = match hosts.binary_search_by(|entry| ignoring_case(&entry.host, &host)) {
         Ok(at) => at,
         Err(at) => {
@@ -152,16 +227,13 @@ fn host_entry(hosts: &mut Vec<HostRoutes>, host: Box<str>) -> &mut Vec<PathRoute
     &mut hosts[at].paths
 }
 
-fn lookup<'a>(hosts: &'a [HostRoutes], host: &str) -> Option<&'a [PathRoute]> {
+fn lookup<'a>(hosts: &'a [HostRoutes], host: &str) -> Option<&'a [RouteEntry]> {
     let at = hosts.binary_search_by(|entry| ignoring_case(&entry.host, host)).ok()?;
     hosts.get(at).map(|entry| entry.paths.as_slice())
 }
 
-fn longest(paths: &[PathRoute], path: &str) -> Option<ServiceId> {
-    paths
-        .iter()
-        .find(|route| covers(&route.prefix, path))
-        .map(|route| route.service)
+fn first<'a>(routes: &'a [RouteEntry], path: &str, asked: &Asked<'_>) -> Option<&'a RouteEntry> {
+    routes.iter().find(|route| route.fits(path, asked))
 }
 
 fn covers(prefix: &str, path: &str) -> bool {
@@ -197,100 +269,4 @@ pub fn without_final_dot(authority: &str) -> (&str, &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn routes(given: &[(&str, &str, u16)]) -> Routes {
-        Routes::new(given.iter().map(|(host, path, service)| Route {
-            host: HostPattern::parse(host).expect("a host pattern"),
-            path: (*path).into(),
-            service: ServiceId(*service),
-        }))
-    }
-
-    #[track_caller]
-    fn check(routes: &Routes, host: &str, path: &str, expected: Option<u16>) {
-        assert_eq!(routes.find(host, path), expected.map(ServiceId), "{host}{path}");
-    }
-
-    #[test]
-    fn the_most_specific_host_wins() {
-        let routes = routes(&[
-            ("*", "/", 0),
-            ("*.example.net", "/", 1),
-            ("*.shop.example.net", "/", 2),
-            ("shop.example.net", "/", 3),
-        ]);
-        check(&routes, "shop.example.net", "/", Some(3));
-        check(&routes, "SHOP.Example.NET:8443", "/x", Some(3));
-        check(&routes, "a.shop.example.net", "/", Some(2));
-        check(&routes, "a.b.shop.example.net", "/", Some(2));
-        check(&routes, "www.example.net", "/", Some(1));
-        check(&routes, "example.net", "/", Some(0));
-        check(&routes, ".example.net", "/", Some(0));
-        check(&routes, "[2001:db8::1]:80", "/", Some(0));
-    }
-
-    #[test]
-    fn a_final_dot_makes_no_difference() {
-        let routes = routes(&[("shop.example.net.", "/", 1), ("*.example.org.", "/", 2)]);
-        for host in [
-            "shop.example.net",
-            "shop.example.net.",
-            "shop.example.net:8080",
-            "shop.example.net.:8080",
-        ] {
-            check(&routes, host, "/", Some(1));
-        }
-        check(&routes, "www.example.org.", "/", Some(2));
-        check(&routes, "shop.example.net..", "/", None);
-        for (authority, parts) in [
-            ("shop.example.net", ("shop.example.net", "")),
-            ("shop.example.net.", ("shop.example.net", "")),
-            ("shop.example.net:8080", ("shop.example.net:8080", "")),
-            ("shop.example.net.:8080", ("shop.example.net", ":8080")),
-            ("shop.example.net.:", ("shop.example.net", ":")),
-            ("10.0.0.1", ("10.0.0.1", "")),
-            ("[::1]:80", ("[::1]:80", "")),
-            ("", ("", "")),
-        ] {
-            assert_eq!(without_final_dot(authority), parts, "{authority}");
-        }
-    }
-
-    #[test]
-    fn the_longest_prefix_of_whole_segments_wins() {
-        let routes = routes(&[("*", "/api", 1), ("*", "/", 0), ("*", "/api/v2/", 2)]);
-        check(&routes, "h", "/api", Some(1));
-        check(&routes, "h", "/api/v1", Some(1));
-        check(&routes, "h", "/apix", Some(0));
-        check(&routes, "h", "/api/v2", Some(1));
-        check(&routes, "h", "/api/v2/x", Some(2));
-    }
-
-    #[test]
-    fn a_host_without_a_matching_prefix_falls_through() {
-        let routes = routes(&[
-            ("shop.example.net", "/cart", 1),
-            ("*.example.net", "/static", 2),
-            ("*", "/", 3),
-        ]);
-        check(&routes, "shop.example.net", "/cart/1", Some(1));
-        check(&routes, "shop.example.net", "/static/a", Some(2));
-        check(&routes, "shop.example.net", "/", Some(3));
-        check(&Routes::default(), "shop.example.net", "/", None);
-    }
-
-    #[test]
-    fn the_first_of_two_equal_routes_is_kept() {
-        check(&routes(&[("a", "/", 1), ("a", "/", 2)]), "a", "/", Some(1));
-    }
-
-    #[test]
-    fn invalid_host_patterns_are_rejected() {
-        for bad in ["", "*.", "a..b", "a b", "*.*.net", "a/b", "*x", "user@host", "*.[::1]"] {
-            assert!(HostPattern::parse(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(HostPattern::parse("[::1]"), Ok(HostPattern::Exact("[::1]".into())));
-    }
-}
+mod tests;

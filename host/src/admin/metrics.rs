@@ -6,7 +6,7 @@ use super::names;
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
-use crate::vitals::{ListenerVitals, Reason, RequestOutcome, UpstreamError, Vitals};
+use crate::vitals::{ListenerVitals, ProxyHeader, Reason, RequestOutcome, UpstreamError, Vitals};
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -154,6 +154,16 @@ fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
         "Connections of clients beyond max_connections, which were answered with 503.",
         ListenerVitals::rejected,
     );
+    let mut family = text.family(
+        "portolan_proxy_protocol_headers_total",
+        Kind::Counter,
+        "Connections from proxies that must send a PROXY protocol header, by the header that came, or why they were closed.",
+    );
+    for listener in &snapshot.listeners {
+        for (kind, count) in ProxyHeader::ALL.into_iter().zip(listener.proxy_headers()) {
+            family.sample(&[("listener", listener.id.as_str()), ("result", kind.as_str())], count);
+        }
+    }
 }
 
 fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// The host it asks for
     #[arg(long, default_value = "localhost", value_name = "HOST")]
     host: String,
-    /// The path it asks for
+    /// The path it asks for, perhaps with a query
     #[arg(long, default_value = "/", value_name = "PATH")]
     path: String,
     /// The method
@@ -104,6 +104,12 @@ fn text(explain: &Explain) -> String {
         "service   {} ({}), routing table {}",
         explain.service, explain.policy, explain.generation
     );
+    if let Some(denied) = &explain.denied {
+        let _ = writeln!(text, "access    denied ({denied})");
+    }
+    if let Some(rewritten) = &explain.rewritten {
+        let _ = writeln!(text, "target    {rewritten}");
+    }
     let _ = writeln!(text, "chosen    {}", explain.chosen.as_deref().unwrap_or("no region"));
     let _ = writeln!(text, "reason    {}", explain.reason);
     let _ = writeln!(

@@ -49,7 +49,7 @@ section! {
         optional via: At<String>,
         /// The services that routes select: regions with a gateway each, and the policies to choose among them.
         required services: At<Named<ServiceSection>>,
-        /// Routes to services. The most specific host wins, then the longest path.
+        /// Routes to services. The most specific host wins, then the longest path, then the one with the most conditions.
         required routes: NonEmpty<RouteSection>,
         /// Routing plugins, used by policies.
         optional plugins: Named<PluginSection>,
@@ -104,7 +104,7 @@ impl File {
         let listeners = self
             .listeners
             .as_ref()
-            .and_then(|all| listeners::settings(all, self.admin.as_ref(), mistakes));
+            .and_then(|all| listeners::settings(all, self.admin.as_ref(), folder, mistakes));
         let via = listeners::pseudonym(self.via.as_ref(), mistakes);
         let plugins = plugins::settings(self.plugins.as_ref(), folder, mistakes);
         let places = services::places(self.services.as_ref(), mistakes);
@@ -112,10 +112,11 @@ impl File {
             .services
             .as_ref()
             .and_then(|all| services::settings(all, self.plugins.as_ref(), &places, mistakes));
+        let has_systems = self.geo.as_ref().is_some_and(|geo| geo.asn_database.is_some());
         let routes = self
             .routes
             .as_ref()
-            .and_then(|all| routes::settings(all, self.services.as_ref(), mistakes));
+            .and_then(|all| routes::settings(all, self.services.as_ref(), has_systems, mistakes));
         if let (Some(services), Some(sections), Some(routes)) = (&mut services, &self.services, &routes) {
             services::set_probe_hosts(services, sections, routes, mistakes);
         }

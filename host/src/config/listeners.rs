@@ -13,6 +13,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use portolan_core::identity::fields::{self, FieldKind};
 use portolan_core::identity::{ClientAddress, ClientHeader};
+use portolan_core::networks::Networks;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,8 @@ section! {
         optional name: At<String>,
         /// TLS is not supported by this version.
         optional tls: Tls,
+        /// The PROXY protocol, versions 1 and 2. Default: none.
+        optional proxy_protocol: ProxyProtocolSection,
         /// The client's address. Default: the peer's.
         optional client_address: ClientAddressSection,
         /// Whether responses have X-Portolan-Region and X-Portolan-Reason. Default: false.
@@ -44,14 +47,26 @@ section! {
 }
 
 section! {
+    /// The PROXY protocol: a header that proxies before this one begin every connection with. It replaces the peer.
+    ProxyProtocolSection {
+        /// The addresses and networks of the proxies that send a header. Their connections must begin with one; those of others
+        /// must not.
+        required trusted: At<NonEmpty<Network>>,
+    }
+}
+
+section! {
     /// The client's address behind proxies.
     ClientAddressSection {
         /// The addresses and networks of the proxies whose headers are trusted.
-        required trusted_proxies: At<NonEmpty<Network>>,
+        optional trusted_proxies: Option<At<NonEmpty<Network>>>,
         /// The header that these proxies write the client's address to.
         required header: ClientHeaderShape,
         /// With x-azure-socketip: the X-Azure-FDID of your Front Door. Without it, any tenant's Front Door is trusted.
         optional front_door_id: At<String>,
+        /// With x-azure-socketip: Microsoft's file of service tags (ServiceTags_Public_….json). The addresses of its
+        /// AzureFrontDoor.Backend are trusted; trusted_proxies may be left out then. Watched for changes.
+        optional service_tags: At<FilePath>,
         /// Further fields about the client that these proxies write and gateways may see, such as X-Real-IP. Without this,
         /// they are dropped. They pass from these proxies only; X-Forwarded-* and the field in header need not be listed.
         optional pass_headers: Vec<FieldName>,
@@ -100,6 +115,7 @@ const DEFAULT_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(620);
 pub(super) fn settings(
     sections: &[ListenerSection],
     admin: Option<&AdminSection>,
+    folder: &Path,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Vec<Listener>> {
     let mut taken = HashMap::new();
@@ -134,7 +150,7 @@ pub(super) fn settings(
             mistakes.at(at, message);
         }
     }
-    all(sections.iter().map(|section| section.settings(mistakes)))
+    all(sections.iter().map(|section| section.settings(folder, mistakes)))
 }
 
 /// The name in `Via`.
@@ -149,7 +165,7 @@ pub(super) fn pseudonym(name: Option<&At<String>>, mistakes: &mut Mistakes<'_>) 
 }
 
 impl ListenerSection {
-    fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<Listener> {
+    fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Listener> {
         let client_address = match &self.client_address {
             Some(section) => section.settings(mistakes),
             None => Some(ClientAddress::default()),
@@ -160,6 +176,10 @@ impl ListenerSection {
                 "a name has 1 to 63 letters, digits, - and _ and begins with a letter or digit",
             );
         }
+        let proxies = match &self.proxy_protocol {
+            Some(section) => section.settings(mistakes),
+            None => Some(Networks::default()),
+        };
         let address = self.address.as_ref()?.0;
         Some(Listener {
             id: match &self.name {
@@ -167,7 +187,12 @@ impl ListenerSection {
                 None => ListenerId::new(address.to_string()),
             },
             address,
+            proxies: proxies?,
             client_address: client_address?,
+            service_tags: self
+                .client_address
+                .as_ref()
+                .and_then(|section| Some(section.service_tags.as_ref()?.within(folder))),
             debug_headers: self.debug_headers.unwrap_or(false),
             max_connections: self
                 .max_connections
@@ -179,26 +204,49 @@ impl ListenerSection {
     }
 }
 
+impl ProxyProtocolSection {
+    fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<Networks> {
+        trusted(self.trusted.as_ref(), mistakes)
+    }
+}
+
+/// The networks of proxies that are trusted.
+fn trusted(proxies: Option<&At<NonEmpty<Network>>>, mistakes: &mut Mistakes<'_>) -> Option<Networks> {
+    let proxies = proxies?;
+    if proxies.iter().any(|network| network.0.prefix_len() == 0) {
+        mistakes.warn(proxies.id, "everybody is trusted: every client can claim any address");
+    }
+    Some(proxies.iter().map(|network| network.0).collect())
+}
+
 impl ClientAddressSection {
     fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<ClientAddress> {
-        let is_all = |network: &Network| network.0.prefix_len() == 0;
-        if let Some(proxies) = self
-            .trusted_proxies
-            .as_ref()
-            .filter(|proxies| proxies.iter().any(is_all))
-        {
-            mistakes.warn(proxies.id, "everybody is trusted: every client can claim any address");
-        }
+        let trusted = match (&self.trusted_proxies, &self.service_tags) {
+            (None, None) => {
+                mistakes.at(self.at, "trusted_proxies is missing");
+                None
+            }
+            (None, Some(_)) => Some(Networks::default()),
+            (Some(proxies), _) => trusted(proxies.as_ref(), mistakes),
+        };
         let header = self.header.as_ref()?;
         let front_door = self.front_door_id.as_ref();
-        if let Some(id) = front_door.filter(|_| header.0 != Header::XAzureSocketIp) {
-            mistakes.at(id.id, "only header: x-azure-socketip has a use for this");
+        let azure_only = [front_door.map(|it| it.id), self.service_tags.as_ref().map(|it| it.id)];
+        for id in azure_only
+            .into_iter()
+            .flatten()
+            .filter(|_| header.0 != Header::XAzureSocketIp)
+        {
+            mistakes.at(id, "only header: x-azure-socketip has a use for this");
         }
         let header = match header.0 {
             Header::XForwardedFor => ClientHeader::XForwardedFor,
             Header::Forwarded => ClientHeader::Forwarded,
             Header::XAzureSocketIp => {
-                if front_door.is_none() {
+                if let Some(tags) = self.service_tags.as_ref().filter(|_| front_door.is_none()) {
+                    let message = "front_door_id is missing: the addresses are those of every tenant's Front Door";
+                    mistakes.at(tags.id, message);
+                } else if front_door.is_none() {
                     mistakes.warn(self.at, "without front_door_id, any tenant's Front Door is trusted");
                 }
                 ClientHeader::AzureSocketIp {
@@ -206,10 +254,9 @@ impl ClientAddressSection {
                 }
             }
         };
-        let trusted = self.trusted_proxies.as_ref()?.iter().map(|network| network.0).collect();
         let passed = self.pass_headers.iter().flatten();
         Some(ClientAddress {
-            trusted,
+            trusted: trusted?,
             header,
             pass_headers: passed.map(|name| name.0.as_str().into()).collect(),
         })
@@ -262,7 +309,7 @@ pub(super) struct ClientHeaderShape(Header);
 impl Shape for ClientHeaderShape {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         if scalar(node) == Some("proxy-protocol") {
-            let message = "the PROXY protocol is not supported by this version: let the proxy write x-forwarded-for";
+            let message = "the PROXY protocol has no header field: list the proxies in the listener's proxy_protocol";
             mistakes.at(node.id(), message);
             return None;
         }
@@ -325,7 +372,7 @@ impl Shape for NameServer {
 
 /// A network such as `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Network(IpNet);
+pub(super) struct Network(pub(super) IpNet);
 
 impl Shape for Network {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {

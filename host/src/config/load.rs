@@ -99,18 +99,21 @@ fn redact_each(written: &mut Value, mapping: &str, place: &str) {
     }
 }
 
-/// The line and the column at which a file has this key, given from the outermost to the innermost; `None` when it has
-/// not, or cannot be read.
+/// The line and the column at which a file has this key, given from the outermost to the innermost, items of lists by their
+/// number from 0; `None` when it has not, or cannot be read.
 pub fn position(file: &Path, key: &[String]) -> Option<(usize, usize)> {
     let content = fs::read(file).ok()?;
     let document = Document::parse(text(&content).ok()?, false).ok()?;
     let mut node = document.root();
     for name in key {
-        let Content::Map(entries) = node.content() else {
-            return None;
+        node = match node.content() {
+            Content::Map(entries) => {
+                let mut entries = entries.iter().map(|id| node.other(*id));
+                entries.find(|entry| entry.key() == Some(name.as_str()))?
+            }
+            Content::List(items) => node.other(*items.get(name.parse::<usize>().ok()?)?),
+            Content::Scalar { .. } | Content::Broken => return None,
         };
-        let mut entries = entries.iter().map(|id| node.other(*id));
-        node = entries.find(|entry| entry.key() == Some(name.as_str()))?;
     }
     let position = document.position(node.id());
     Some((position.line, position.column))

@@ -8,7 +8,9 @@
 //! `services`, `routes`, `plugins`, `front_door`), and
 //! what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
+mod access;
 mod compound;
+mod conditions;
 mod document;
 mod error;
 mod file;

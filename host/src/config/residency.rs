@@ -79,7 +79,7 @@ impl ResidencySection {
 
 /// A country, or the unknown one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CountryCode(Country);
+pub(super) struct CountryCode(pub(super) Country);
 
 impl Shape for CountryCode {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {

@@ -1,6 +1,8 @@
 //! Which requests go to which service.
 
-use super::compound::{At, Named};
+use super::access::AccessSection;
+use super::compound::{At, Named, OneOrMore};
+use super::conditions::{self, MethodWord, Values};
 use super::document::Node;
 use super::error::Mistakes;
 use super::names::ascii_hint;
@@ -10,7 +12,7 @@ use super::shape::{Shape, all, shown, wanted};
 use super::suggest::did_you_mean;
 use super::values::scalar;
 use portolan_core::id::ServiceId;
-use portolan_core::route::{HostPattern, Route, Routes};
+use portolan_core::route::{HostPattern, Route, Routes, Rules};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
@@ -21,15 +23,27 @@ section! {
         optional host: At<Host>,
         /// A prefix of whole path segments: /api is for /api and /api/x, not for /apix. Default: /.
         optional path: At<Prefix>,
+        /// Methods, such as GET or [POST, PUT]. Default: all.
+        optional methods: OneOrMore<MethodWord>,
+        /// Fields that a request must have, and their values; "*" is any value. Fields about the client count only from peers that
+        /// may write them.
+        optional headers: Values,
+        /// Parameters that the query must have, and their values; "*" is any value.
+        optional query: Values,
         /// The service, by its name in services.
         required service: At<String>,
+        /// What gateways see instead of path: with path: /api and prefix_rewrite: /, /api/x becomes /x.
+        optional prefix_rewrite: Prefix,
+        /// Who may use the route. Others get 403. Default: everybody.
+        optional access: AccessSection,
     }
 }
 
-/// The routes; each can be reached.
+/// The routes; each can be reached. `has_systems`: whether the autonomous systems of clients are looked up.
 pub(super) fn settings(
     sections: &[RouteSection],
     services: Option<&At<Named<ServiceSection>>>,
+    has_systems: bool,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Routes> {
     let names: Vec<_> = services.iter().flat_map(|services| services.names()).collect();
@@ -39,12 +53,25 @@ pub(super) fn settings(
     let routes = all(sections.iter().map(|section| {
         let host = section.host.as_ref().map_or(HostPattern::Any, |host| host.0.clone());
         let path = section.path.as_ref().map_or("/", |path| path.0.as_str());
-        if let Some(first) = seen.insert((host.clone(), path), section.at) {
+        let conditions = conditions::settings(
+            section.methods.as_ref(),
+            section.headers.as_ref(),
+            section.query.as_ref(),
+            mistakes,
+        );
+        let access = section.access.as_ref();
+        let access = access.map(|access| access.settings(has_systems, mistakes));
+        if let Some(conditions) = &conditions
+            && let Some(first) = seen.insert((host.clone(), path, conditions.clone()), section.at)
+        {
             let line = mistakes.line(first);
-            mistakes.at(
-                section.at,
-                format!("never reached: line {line} has a route for the same host and path"),
-            );
+            let requests = if conditions.is_empty() {
+                "host and path"
+            } else {
+                "requests"
+            };
+            let message = format!("never reached: line {line} has a route for the same {requests}");
+            mistakes.at(section.at, message);
         }
         let name = section.service.as_ref()?;
         let Some(service) = ids.get(name.as_str()) else {
@@ -56,7 +83,12 @@ pub(super) fn settings(
         Some(Route {
             host,
             path: path.into(),
+            conditions: conditions?,
             service: *service,
+            rules: Rules {
+                access,
+                prefix_rewrite: section.prefix_rewrite.as_ref().map(|prefix| prefix.0.as_str().into()),
+            },
         })
     }));
     for (index, (name, _)) in (0..).zip(services.iter().flat_map(|services| &services.0)) {

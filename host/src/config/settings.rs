@@ -7,6 +7,7 @@ use crate::plugin::PluginSettings;
 use portolan_core::config::Config;
 use portolan_core::id::{PluginName, RegionName};
 use portolan_core::identity::ClientAddress;
+use portolan_core::networks::Networks;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -104,8 +105,12 @@ pub struct Listener {
     pub id: ListenerId,
     /// The address; with port 0, the system chooses one.
     pub address: SocketAddr,
+    /// The peers that begin every connection with a PROXY protocol header. None by default.
+    pub proxies: Networks,
     /// Who its clients are.
     pub client_address: ClientAddress,
+    /// The file of Azure's service tags whose `AzureFrontDoor.Backend` is trusted as well.
+    pub service_tags: Option<PathBuf>,
     /// Whether responses say in `X-Portolan-Region` and `X-Portolan-Reason` how they were decided.
     pub debug_headers: bool,
     /// How many connections may be open at a time, at least 1.

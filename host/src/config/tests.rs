@@ -5,14 +5,17 @@ mod dialects;
 mod front_door;
 mod hostile;
 mod mistakes;
+mod route_mistakes;
 mod schema;
 mod service_mistakes;
 
 use super::*;
 use crate::config::Settings;
+use http::{HeaderMap, Method};
 use portolan_core::config::{GatewayHost, HttpProbe, Policy, Probe, Reuse, Upstream};
 use portolan_core::geo::Country;
 use portolan_core::identity::ClientHeader;
+use portolan_core::route::Asked;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -290,14 +293,17 @@ drain_time: 5s
     assert_eq!(france, [0, 2].into_iter().map(portolan_core::id::Slot).collect());
     assert!(storefront.allowed(Country::UNKNOWN).is_empty());
 
-    assert_eq!(
-        routing.routes().find("shop.example.net", "/api/x").map(|id| id.index()),
-        Some(1)
-    );
-    assert_eq!(
-        routing.routes().find("shop.example.net", "/").map(|id| id.index()),
-        Some(0)
-    );
+    let headers = HeaderMap::new();
+    let asked = Asked {
+        method: &Method::GET,
+        headers: &headers,
+        query: "",
+        trust: None,
+    };
+    for (path, service) in [("/api/x", 1), ("/", 0)] {
+        let route = routing.routes().find("shop.example.net", path, &asked);
+        assert_eq!(route.map(|route| route.service().index()), Some(service), "{path}");
+    }
     let ours = &settings.plugins[&"ours".into()];
     assert_eq!(ours.source, PluginSource::File("conf/./ours.wasm".into()));
     assert_eq!(ours.deployment.config, r#"{"on":[true,null,31,-1.5,"1"],"percent":5}"#);

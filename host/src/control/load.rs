@@ -8,6 +8,7 @@ use super::source::Source;
 use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings};
 use crate::geo::{self, Geo, GeoError};
 use crate::plugin::{EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, embedded};
+use crate::service_tags::{ServiceTags, ServiceTagsError};
 use bytes::Bytes;
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::ServiceHealth;
@@ -28,6 +29,9 @@ pub enum LoadError {
     /// A location database cannot be used.
     #[error(transparent)]
     Geo(#[from] GeoError),
+    /// A file of service tags cannot be used. With the number of the first listener that names it.
+    #[error("listeners[{0}].{1}")]
+    ServiceTags(usize, ServiceTagsError),
     /// A plugin cannot be used.
     #[error(transparent)]
     Plugin(#[from] PluginError),
@@ -75,6 +79,7 @@ impl LoadError {
             Self::Config(_) | Self::Engine(_) => Vec::new(),
             Self::Geo(GeoError::Places(_)) => key(&["geo", "database"]),
             Self::Geo(_) => key(&["geo", "asn_database"]),
+            Self::ServiceTags(number, _) => key(&["listeners", &number.to_string(), "client_address", "service_tags"]),
             Self::Plugin(error) => key(&["plugins", error.plugin.as_str()]),
             Self::PluginFile { name, .. } | Self::NotEmbedded { name, .. } => {
                 key(&["plugins", name.as_str(), "source"])
@@ -157,7 +162,15 @@ pub(super) fn named_files(settings: &Settings) -> impl Iterator<Item = PathBuf> 
         .plugins
         .values()
         .filter_map(|plugin| plugin_file(&plugin.source));
-    geo::files(&settings.geo).chain(plugins)
+    geo::files(&settings.geo)
+        .chain(service_tag_files(settings))
+        .chain(plugins)
+}
+
+/// The files of service tags, as often as they are named.
+pub(super) fn service_tag_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let files = settings.listeners.iter().map(|listener| &listener.service_tags);
+    files.flatten().cloned()
 }
 
 /// The file of a plugin, when it is in one.
@@ -229,6 +242,8 @@ fn rest(
     } = configuration;
     let mut errors = Vec::new();
     let geo = geo(&settings, &source).map_err(|error| errors.push(error.into())).ok();
+    let service_tags = service_tags(&settings, &source);
+    let service_tags = service_tags.map_err(|error| errors.push(error)).unwrap_or_default();
     let (mut plugins, mut components) = (Plugins::new(), Components::new());
     for name in settings.plugins.keys() {
         match plugin(name, &settings, engine, roll_backs.get(name), &source) {
@@ -246,6 +261,7 @@ fn rest(
             loaded: Loaded {
                 settings,
                 geo: Arc::new(geo),
+                service_tags: Arc::new(service_tags),
                 plugins: Arc::new(plugins),
             },
             fixed,
@@ -266,6 +282,14 @@ fn rest(
 pub(super) fn only_geo(settings: &Settings) -> Result<Part<Geo>, GeoError> {
     let source = Source::files();
     let loaded = geo(settings, &source)?;
+    let (contents, _) = source.into_parts();
+    Ok(Part { loaded, contents })
+}
+
+/// Loads the service tags, as they are.
+pub(super) fn only_service_tags(settings: &Settings) -> Result<Part<ServiceTags>, LoadError> {
+    let source = Source::files();
+    let loaded = service_tags(settings, &source)?;
     let (contents, _) = source.into_parts();
     Ok(Part { loaded, contents })
 }
@@ -291,6 +315,18 @@ pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Configuration
 /// Loads the location databases.
 pub(super) fn geo(settings: &Settings, source: &Source<'_>) -> Result<Geo, GeoError> {
     Geo::load(&settings.geo, |path, most| source.read(path, most))
+}
+
+/// Loads the service tags.
+pub(super) fn service_tags(settings: &Settings, source: &Source<'_>) -> Result<ServiceTags, LoadError> {
+    let paths = settings
+        .listeners
+        .iter()
+        .map(|listener| listener.service_tags.as_deref());
+    ServiceTags::load(paths.clone().flatten(), |path, most| source.read(path, most)).map_err(|error| {
+        let mut named = paths.enumerate().filter(|(_, path)| *path == Some(error.path()));
+        LoadError::ServiceTags(named.next().map_or(0, |(number, _)| number), error)
+    })
 }
 
 /// Loads one plugin and tries it on the regions of the services that use it. One that is rolled back is loaded in the

@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionEntry, RegionTable};
+use crate::service_tags::ServiceTags;
 use portolan_core::config::Service;
 use portolan_core::geo::Country;
 use portolan_core::health::ServiceHealth;
@@ -20,6 +21,8 @@ pub struct Loaded {
     pub settings: Arc<Settings>,
     /// Its location tables.
     pub geo: Arc<Geo>,
+    /// Its service tags.
+    pub service_tags: Arc<ServiceTags>,
     /// Its plugins.
     pub plugins: Arc<Plugins>,
 }

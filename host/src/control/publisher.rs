@@ -9,6 +9,7 @@ use crate::control::loaded::{Loaded, Plugins, plugin_regions};
 use crate::control::overrides::Overrides;
 use crate::dns::Resolver;
 use crate::geo::Geo;
+use crate::service_tags::ServiceTags;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
@@ -29,6 +30,8 @@ pub enum Update {
     Loaded(Loaded),
     /// New location tables.
     Geo(Arc<Geo>),
+    /// New service tags.
+    ServiceTags(Arc<ServiceTags>),
     /// New plugin versions.
     Plugins(Arc<Plugins>),
     /// A new view of the gateways of this configuration.
@@ -46,6 +49,8 @@ pub struct Publisher {
     registry: Registry,
     generation: Generation,
     watched: watch::Sender<Watched>,
+    /// With the networks of the service tags that they name.
+    listeners: Arc<[Listener]>,
     open_listeners: OpenListeners,
     /// Those that reloads removed and that are open still.
     removed_listeners: Arc<[Listener]>,
@@ -96,6 +101,7 @@ impl Publisher {
         let mut publisher = Self {
             health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
             charts: charts(&loaded),
+            listeners: listeners(&loaded),
             generation: Generation::default(),
             via: via(&loaded, &random_via),
             random_via,
@@ -135,6 +141,10 @@ impl Publisher {
                 self.loaded.geo = geo;
                 self.charts = charts(&self.loaded);
             }
+            Update::ServiceTags(tags) => {
+                self.loaded.service_tags = tags;
+                self.listeners = listeners(&self.loaded);
+            }
             Update::Plugins(plugins) => self.loaded.plugins = plugins,
             // A view of the configuration before this one: the next one is on its way.
             Update::Health(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
@@ -168,6 +178,7 @@ impl Publisher {
         self.joined = self.registry.join(&loaded.settings.routing);
         self.charts = charts;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
+        self.listeners = listeners(&loaded);
         self.via = via(&loaded, &self.random_via);
         self.loaded = loaded;
         self.watched.send_replace(watched(&self.loaded, &self.joined));
@@ -175,7 +186,7 @@ impl Publisher {
 
     /// The listeners that are open and that these do not replace.
     fn removed_by(&self, next: &[Listener]) -> Arc<[Listener]> {
-        let before = self.loaded.settings.listeners.iter().chain(&*self.removed_listeners);
+        let before = self.listeners.iter().chain(&*self.removed_listeners);
         let is_next = |listener: &Listener| next.iter().any(|next| next.id == listener.id);
         let removed = before.filter(|it| !is_next(it) && self.open_listeners.is_open(&it.id));
         removed.cloned().collect()
@@ -193,6 +204,7 @@ impl Publisher {
             generation: self.generation,
             settings: Arc::clone(&self.loaded.settings),
             via: Arc::clone(&self.via),
+            listeners: Arc::clone(&self.listeners),
             removed_listeners: Arc::clone(&self.removed_listeners),
             geo: Arc::clone(&self.loaded.geo),
             health: Arc::clone(&self.health),
@@ -309,6 +321,18 @@ fn via(loaded: &Loaded, random: &Arc<Via>) -> Arc<Via> {
         Some(pseudonym) => Arc::new(Via::new(pseudonym)),
         None => Arc::clone(random),
     }
+}
+
+/// The listeners, which trust the networks of the service tags that they name.
+fn listeners(loaded: &Loaded) -> Arc<[Listener]> {
+    let listeners = loaded.settings.listeners.iter().cloned().map(|mut listener| {
+        let path = listener.service_tags.as_ref();
+        if let Some(front_door) = path.and_then(|path| loaded.service_tags.front_door(path)) {
+            listener.client_address.trusted = listener.client_address.trusted.union(front_door);
+        }
+        listener
+    });
+    listeners.collect()
 }
 
 fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {

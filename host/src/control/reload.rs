@@ -10,7 +10,7 @@ mod plugins;
 use crate::config::{Fixed, Settings};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
-use crate::control::load::{self, Components, Load, Rejected, plugin_file};
+use crate::control::load::{self, Components, Load, Rejected, plugin_file, service_tag_files};
 use crate::control::loaded::Loaded;
 use crate::control::overrides::Overrides;
 use crate::control::publisher::Update;
@@ -92,6 +92,7 @@ pub struct Reloader {
 struct Watched {
     config: Files,
     geo: Files,
+    service_tags: Files,
     plugins: BTreeMap<PluginName, Files>,
 }
 
@@ -109,6 +110,7 @@ impl Watched {
         Self {
             config: Files::new(path.cloned(), stamps),
             geo: Files::new(geo::files(&settings.geo), stamps),
+            service_tags: Files::new(service_tag_files(settings), stamps),
             plugins: plugins
                 .map(|(name, plugin)| (name.clone(), Files::new(plugin_file(&plugin.source), stamps)))
                 .collect(),
@@ -205,6 +207,9 @@ impl Reloader {
         if self.watched.geo.changed() {
             self.reload_geo().await;
         }
+        if self.watched.service_tags.changed() {
+            self.reload_service_tags().await;
+        }
         let plugins = self.watched.plugins.iter_mut();
         let changed = plugins.filter_map(|(name, files)| files.changed().then(|| name.clone()));
         for name in changed.collect::<Vec<_>>() {
@@ -293,6 +298,19 @@ impl Reloader {
                 self.writer.keep(part.contents);
             }
             Err(error) => self.reject(&Subject::Geo, &error),
+        }
+    }
+
+    async fn reload_service_tags(&mut self) {
+        let settings = Arc::clone(&self.loaded.settings);
+        match off_thread(move || load::only_service_tags(&settings)).await {
+            Ok(part) => {
+                self.loaded.service_tags = Arc::new(part.loaded);
+                let update = Update::ServiceTags(Arc::clone(&self.loaded.service_tags));
+                self.publish(&Subject::ServiceTags, update);
+                self.writer.keep(part.contents);
+            }
+            Err(error) => self.reject(&Subject::ServiceTags, &error),
         }
     }
 

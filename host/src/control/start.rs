@@ -203,6 +203,10 @@ fn rest(
             Geo::embedded()
         }
     };
+    let service_tags = first(Subject::ServiceTags, last_good, |source| {
+        load::service_tags(&settings, source)
+    })?;
+    let service_tags = gathered.add(service_tags);
     let Gathered {
         contents,
         stamps,
@@ -217,6 +221,7 @@ fn rest(
     let loaded = Loaded {
         settings: Arc::new(settings),
         geo: Arc::new(geo),
+        service_tags: Arc::new(service_tags),
         plugins: Arc::new(plugins),
     };
     Ok(Load {

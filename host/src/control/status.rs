@@ -12,19 +12,22 @@ pub enum Kind {
     Config,
     /// The location databases.
     Geo,
+    /// The files of service tags.
+    ServiceTags,
     /// A plugin.
     Plugin,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Config, Self::Geo, Self::Plugin];
+    pub const ALL: [Self; 4] = [Self::Config, Self::Geo, Self::ServiceTags, Self::Plugin];
 
     /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Geo => "geo",
+            Self::ServiceTags => "service_tags",
             Self::Plugin => "plugin",
         }
     }
@@ -37,6 +40,8 @@ pub enum Subject {
     Config,
     /// The location databases.
     Geo,
+    /// The files of service tags.
+    ServiceTags,
     /// This plugin.
     Plugin(PluginName),
 }
@@ -47,13 +52,14 @@ impl Subject {
         match self {
             Self::Config => Kind::Config,
             Self::Geo => Kind::Geo,
+            Self::ServiceTags => Kind::ServiceTags,
             Self::Plugin(_) => Kind::Plugin,
         }
     }
 
     fn name(&self) -> &str {
         match self {
-            Self::Config | Self::Geo => "",
+            Self::Config | Self::Geo | Self::ServiceTags => "",
             Self::Plugin(name) => name.as_str(),
         }
     }

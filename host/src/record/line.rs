@@ -1,5 +1,6 @@
 //! What a line of the access log looks like.
 
+use super::passed_on::PassedOn;
 use super::{Attempt, RequestData};
 use crate::vitals::RequestOutcome;
 use portolan_core::config::Service;
@@ -73,6 +74,9 @@ impl Serialize for Line<'_> {
             line.serialize_entry("host", &authority.or(host))?;
             // Without the query: that is where secrets are.
             line.serialize_entry("path", asked.uri.path())?;
+            if let Some(passed_on) = asked.proxy_header.as_deref().and_then(PassedOn::of) {
+                line.serialize_entry("proxy_protocol", &passed_on)?;
+            }
         }
         if let Some(status) = data.status {
             line.serialize_entry("status", &status.as_u16())?;

@@ -1,10 +1,11 @@
 //! A connection that has been accepted, whatever it is carried by.
 //!
-//! What happens between a socket and its first request belongs here: the PROXY protocol's header, which names another
+//! What happens between a socket and its first request comes before: the PROXY protocol header, which names another
 //! peer, and the TLS handshake, which settles the protocol. Everything behind this sees a stream of bytes and where it
 //! arrived.
 
 use crate::arrival::{Arrival, ListenerId};
+use portolan_core::proxy_protocol::Header;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -46,13 +47,23 @@ pub(super) struct Accepted<S> {
 }
 
 impl Accepted<TcpStream> {
-    /// A connection without TLS to a listener at this address.
-    pub(super) fn plain(stream: TcpStream, listener: ListenerId, peer: SocketAddr, address: SocketAddr) -> Self {
+    /// A connection without TLS to a listener at this address. `header`: the PROXY protocol header that it began with.
+    pub(super) fn plain(
+        stream: TcpStream,
+        listener: ListenerId,
+        peer: SocketAddr,
+        address: SocketAddr,
+        header: Option<Header>,
+    ) -> Self {
         // A listener on all addresses learns which one it was.
         let local = stream.local_addr().unwrap_or(address);
+        let arrival = Arrival::plain(listener, peer, local);
         Self {
             io: stream,
-            arrival: Rc::new(Arrival::plain(listener, peer, local)),
+            arrival: Rc::new(match header {
+                Some(header) => arrival.passed_on(header),
+                None => arrival,
+            }),
         }
     }
 }

@@ -174,7 +174,7 @@ impl Last {
 }
 
 /// The output of a future; `None` when the connection is to end before.
-async fn unless_over<T>(activity: &Activity, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
+pub(super) async fn unless_over<T>(activity: &Activity, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
     poll_fn(|context| match Pin::new(&mut future).poll(context) {
         Poll::Pending if activity.is_over() => Poll::Ready(None),
         polled => polled.map(Some),

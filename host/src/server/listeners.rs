@@ -297,6 +297,8 @@ mod tests {
 
     fn listener(name: &str) -> Listener {
         Listener {
+            proxies: Default::default(),
+            service_tags: None,
             id: ListenerId::new(name),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             client_address: ClientAddress::default(),

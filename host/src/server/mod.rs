@@ -3,8 +3,8 @@
 //! A [`ListenerSet`] holds the sockets of all workers and changes with the configuration. Everything else belongs to one
 //! worker: one thread with a runtime of its own. Connections are local tasks, so handlers and bodies need not be `Send`.
 //!
-//! A connection passes these stages: `listener` accepts a socket, `accepted` makes a stream of it and settles where
-//! it arrived, `connection` reads requests from the stream and gives them to the [`Handler`].
+//! A connection passes these stages: `listener` accepts a socket, `proxy_header` receives what a trusted proxy says of it,
+//! `accepted` makes a stream of it and settles where it arrived, `connection` reads requests from the stream and gives them to the [`Handler`].
 
 mod accepted;
 mod connection;
@@ -12,6 +12,7 @@ mod drain;
 mod listener;
 mod listeners;
 mod lock;
+mod proxy_header;
 mod registry;
 mod serve;
 mod socket;
@@ -31,6 +32,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use std::error::Error;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -54,6 +56,9 @@ pub trait Handler: 'static {
 
     /// How many connections a listener may have open, over all workers.
     fn max_connections(&self, listener: &ListenerId) -> u32;
+
+    /// Whether connections to a listener from this address must begin with a PROXY protocol header.
+    fn begins_with_proxy_header(&self, listener: &ListenerId, peer: IpAddr) -> bool;
 }
 
 /// The time and memory that a connection may take.

@@ -4,7 +4,7 @@ use super::accepted::Accepted;
 use super::drain::{Drain, ListenerDrain};
 use super::listeners::{Assignment, Assignments};
 use super::registry::ConnectionRegistry;
-use super::{Handler, Limits, connection, listener};
+use super::{Handler, Limits, connection, listener, proxy_header};
 use crate::vitals::ListenerVitals;
 use std::cell::Cell;
 use std::io;
@@ -127,7 +127,7 @@ impl<H: Handler> Server<H> {
         Ok(())
     }
 
-    fn open(&self, stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
+    fn open(&self, mut stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
         let listener = &self.vitals.id;
         let limit = self.handler.max_connections(listener);
         let Some(open) = self.vitals.try_open(limit) else {
@@ -136,9 +136,22 @@ impl<H: Handler> Server<H> {
             self.report_full(limit);
             return;
         };
-        let accepted = Accepted::plain(stream, listener.clone(), peer, address);
-        let (entry, handler) = (self.registry.enter(), Rc::clone(&self.handler));
+        let begins_with_header = self.handler.begins_with_proxy_header(listener, peer.ip());
+        let (entry, handler, vitals) = (
+            self.registry.enter(),
+            Rc::clone(&self.handler),
+            Arc::clone(&self.vitals),
+        );
         tokio::task::spawn_local(async move {
+            let mut header = None;
+            if begins_with_header {
+                // Rare, and large: it must not make every connection's future larger.
+                header = Box::pin(proxy_header::receive(&mut stream, peer, &entry, &vitals)).await;
+                if header.is_none() {
+                    return;
+                }
+            }
+            let accepted = Accepted::plain(stream, vitals.id.clone(), peer, address, header);
             connection::run(accepted, entry, handler).await;
             drop(open);
         });

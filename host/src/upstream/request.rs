@@ -33,6 +33,8 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// What the forwarding fields contain.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
+    /// Path and query, where they are not those that the client sent.
+    pub target: Option<&'a str>,
     /// The peer's address as `X-Forwarded-For` has it.
     pub peer: &'a HeaderValue,
     /// `http` or `https`.
@@ -180,6 +182,9 @@ impl<'a> Outbound<'a> {
 
     /// Path and query. `*` for OPTIONS of a URL without either: the last proxy asks so (RFC 9112, section 3.2.4).
     pub(super) fn target(&self) -> &str {
+        if let Some(target) = self.forwarding.target {
+            return target;
+        }
         if self.request.method == Method::OPTIONS && self.request.extensions.get::<NoPath>().is_some() {
             return "*";
         }

@@ -1,6 +1,7 @@
 //! What is counted of the client side: connections by listener, and requests that were rejected.
 
 use super::log_limit::LogLimit;
+use super::proxy_header::{ProxyHeader, ProxyHeaders};
 use super::{Reason, Tally};
 use crate::arrival::ListenerId;
 use std::collections::BTreeMap;
@@ -60,6 +61,7 @@ pub struct ListenerVitals {
     open: AtomicU32,
     accepted: AtomicU64,
     rejected: AtomicU64,
+    proxy_headers: ProxyHeaders,
 }
 
 /// An open connection of a listener, counted until dropped.
@@ -73,6 +75,7 @@ impl ListenerVitals {
             open: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            proxy_headers: ProxyHeaders::new(Instant::now()),
         }
     }
 
@@ -100,6 +103,22 @@ impl ListenerVitals {
     /// Connections beyond the limit.
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Relaxed)
+    }
+
+    /// Counts how a connection from a proxy began that must send a PROXY protocol header.
+    pub fn count_proxy_header(&self, header: ProxyHeader) {
+        self.proxy_headers.count(header);
+    }
+
+    /// How connections began from proxies that must send a PROXY protocol header, in the order of [`ProxyHeader::ALL`].
+    pub fn proxy_headers(&self) -> [u64; ProxyHeader::ALL.len()] {
+        self.proxy_headers.counts()
+    }
+
+    /// Whether an error of a PROXY protocol header, which has been counted, is to be logged now, and how many were not since the
+    /// last one that was.
+    pub fn log_proxy_header(&self, now: Instant) -> Option<u64> {
+        self.proxy_headers.log(now)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a request is rejected.
 
+use portolan_core::access::Denied;
+
 /// Why Portolan answers a request itself, with an error, or cannot read it. A fixed set: a label of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -43,6 +45,14 @@ pub enum Reason {
     Loop,
     /// No route for the host and path.
     NoRoute,
+    /// The route denies the client's address.
+    DeniedNetwork,
+    /// The route denies the client's country.
+    DeniedCountry,
+    /// The route denies the client's autonomous system.
+    DeniedSystem,
+    /// The route allows others only.
+    NotAllowed,
     /// Residency leaves no region.
     Residency,
     /// The regions that are left are draining.
@@ -69,7 +79,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
@@ -90,6 +100,10 @@ impl Reason {
         Self::Trace,
         Self::Loop,
         Self::NoRoute,
+        Self::DeniedNetwork,
+        Self::DeniedCountry,
+        Self::DeniedSystem,
+        Self::NotAllowed,
         Self::Residency,
         Self::Draining,
         Self::Full,
@@ -126,6 +140,10 @@ impl Reason {
             Self::Trace => "trace",
             Self::Loop => "loop",
             Self::NoRoute => "no_route",
+            Self::DeniedNetwork => Denied::Network.as_str(),
+            Self::DeniedCountry => Denied::Country.as_str(),
+            Self::DeniedSystem => Denied::System.as_str(),
+            Self::NotAllowed => Denied::NotAllowed.as_str(),
             Self::Residency => "residency",
             Self::Draining => "draining",
             Self::Full => "full",
@@ -137,6 +155,17 @@ impl Reason {
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamUnresponsive => "upstream_unresponsive",
             Self::Internal => "internal",
+        }
+    }
+}
+
+impl From<Denied> for Reason {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Network => Self::DeniedNetwork,
+            Denied::Country => Self::DeniedCountry,
+            Denied::System => Self::DeniedSystem,
+            Denied::NotAllowed => Self::NotAllowed,
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum RequestOutcome {
     NoRoute,
     /// The request was rejected: malformed, too large, or not for a proxy.
     Rejected,
+    /// Its route denies the client.
+    Denied,
     /// Residency leaves no region.
     Residency,
     /// All regions that residency allows are drained.
@@ -51,7 +53,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -62,6 +64,7 @@ impl RequestOutcome {
         Self::Probe,
         Self::NoRoute,
         Self::Rejected,
+        Self::Denied,
         Self::Residency,
         Self::Draining,
         Self::Full,
@@ -108,6 +111,7 @@ impl RequestOutcome {
             Self::Probe => "probe",
             Self::NoRoute => "no_route",
             Self::Rejected => "rejected",
+            Self::Denied => "denied",
             Self::Residency => Exclusion::Residency.as_str(),
             Self::Draining => Exclusion::Draining.as_str(),
             Self::Full => Exclusion::Full.as_str(),

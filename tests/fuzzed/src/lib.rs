@@ -12,6 +12,9 @@ mod checks;
 #[path = "../../../host/src"]
 mod host {
     pub(crate) mod message;
+    pub(crate) mod service_tags {
+        pub(crate) mod file;
+    }
 }
 
 #[allow(dead_code, unreachable_pub, reason = "written for the proxy, which uses all of it")]
@@ -42,5 +45,7 @@ mod config {
 pub use checks::http1::{chunks, response};
 pub use checks::identity::identity;
 pub use checks::location::{location_table, maxmind};
+pub use checks::proxy_protocol::proxy_protocol;
 pub use checks::request::request;
+pub use checks::service_tags::service_tags;
 pub use checks::yaml::yaml;

@@ -14,6 +14,10 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+fn peer(text: &str) -> ClientIdentity {
+    ClientIdentity::peer(ip(text))
+}
+
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     let line = |(name, value): &(&'static str, &str)| {
         let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
@@ -30,7 +34,7 @@ fn check(header: &ClientHeader, name: &'static str, lines: &[&str], expected: &s
         header.clone(),
     );
     let lines: Vec<_> = lines.iter().map(|line| (name, *line)).collect();
-    let found = identify(ip("10.0.0.1"), &headers(&lines), &policy).client;
+    let found = identify(peer("10.0.0.1"), &headers(&lines), &policy).client;
     let expected = match expected {
         "-" => (ip("10.0.0.1"), IdentitySource::Peer),
         client if name == "forwarded" => (ip(client), IdentitySource::Forwarded),
@@ -194,7 +198,7 @@ fn azure_socket_ip_needs_the_right_front_door() {
     for (front_door_id, lines, expected) in cases {
         let is_any = front_door_id.is_none();
         let policy = trusting(&["10.0.0.0/8"], ClientHeader::AzureSocketIp { front_door_id });
-        let found = identify(ip("10.0.0.1"), &headers(&lines), &policy);
+        let found = identify(ClientIdentity::peer(ip("10.0.0.1")), &headers(&lines), &policy);
         let client = found.client;
         assert_eq!((client.addr, client.source), expected, "{policy:?} {lines:?}");
         // A peer that names another Front Door, or none, is not believed in anything else either.
@@ -208,20 +212,22 @@ fn azure_socket_ip_needs_the_right_front_door() {
 
 #[test]
 fn the_peer_is_canonical() {
-    let mapped = ip("::ffff:10.0.0.1");
-    let none = identify(mapped, &HeaderMap::new(), &ClientAddress::default()).client;
+    let mapped = "::ffff:10.0.0.1";
+    let none = identify(peer(mapped), &HeaderMap::new(), &ClientAddress::default()).client;
     assert_eq!((none.addr, none.source), (ip("10.0.0.1"), IdentitySource::Peer));
 
     let policy = trusting(&["10.0.0.0/8"], ClientHeader::XForwardedFor);
-    let found = identify(mapped, &headers(&[("x-forwarded-for", "81.2.69.142")]), &policy);
+    let found = identify(peer(mapped), &headers(&[("x-forwarded-for", "81.2.69.142")]), &policy);
     assert!(found.is_trusted);
     assert_eq!(found.client.addr, ip("81.2.69.142"));
 
-    let named = identify(mapped, &HeaderMap::new(), &trusting(&[], ClientHeader::ProxyProtocol)).client;
-    assert_eq!(
-        (named.addr, named.source),
-        (ip("10.0.0.1"), IdentitySource::ProxyProtocol)
-    );
+    let source = IdentitySource::ProxyProtocol;
+    let named = ClientIdentity {
+        addr: ip(mapped),
+        source,
+    };
+    let named = identify(named, &HeaderMap::new(), &trusting(&[], ClientHeader::None)).client;
+    assert_eq!((named.addr, named.source), (ip("10.0.0.1"), source));
 }
 
 const NAMES: [&str; 5] = [
@@ -294,7 +300,7 @@ proptest! {
         prop_assume!(!policy.trusted.contains(peer));
         let client = ClientIdentity { addr: peer.to_canonical(), source: IdentitySource::Peer };
         let expected = Provenance { client, is_trusted: false };
-        prop_assert_eq!(identify(peer, &headers, &policy), expected);
+        prop_assert_eq!(identify(ClientIdentity::peer(peer), &headers, &policy), expected);
     }
 
     #[test]
@@ -324,7 +330,7 @@ proptest! {
         for line in lines {
             headers.append(&name, HeaderValue::from_bytes(&line).expect("made of header values"));
         }
-        prop_assert_eq!(identify(ip("10.0.0.1"), &headers, &policy).client.addr, client.to_canonical());
+        prop_assert_eq!(identify(peer("10.0.0.1"), &headers, &policy).client.addr, client.to_canonical());
     }
 
     #[test]
@@ -333,7 +339,7 @@ proptest! {
         addr: IpAddr,
         nearby in any::<prop::sample::Index>(),
     ) {
-        let trusted: TrustedProxies = networks.iter().copied().collect();
+        let trusted: Networks = networks.iter().copied().collect();
         let mut asked = vec![addr];
         if !networks.is_empty() {
             let network = networks[nearby.index(networks.len())];

@@ -21,7 +21,7 @@ use portolan_core::id::{Generation, PluginName, RegionName, ServiceId};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use portolan_core::proximity::RoundTrips;
 use portolan_core::rank;
-use portolan_core::route::{HostPattern, Route, Routes};
+use portolan_core::route::{Asked, HostPattern, Route, Routes};
 use portolan_core::slots::Slots;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
@@ -191,12 +191,19 @@ impl AdminBackend for Fake {
             services,
             ..
         } = &self.snapshot;
-        let Some(id) = config.routes().find(&question.host, &question.path) else {
+        let asked = Asked {
+            method: &question.method,
+            headers: &question.headers,
+            query: "",
+            trust: None,
+        };
+        let Some(id) = config.routes().find(&question.host, &question.path, &asked) else {
             return Err(ExplainError::NoRoute {
                 host: question.host.clone(),
                 path: question.path.clone(),
             });
         };
+        let id = id.service();
         let service = config.service(id).expect("a service");
         let health = health.service(id).expect("its health");
         let location = Location {
@@ -219,7 +226,12 @@ impl AdminBackend for Fake {
             roll: ROLL,
         };
         let explanation = decision.explain(config, service, health, &RoundTrips::default(), None);
-        Ok(Explained { decision, explanation })
+        Ok(Explained {
+            decision,
+            explanation,
+            denied: None,
+            rewritten: None,
+        })
     }
 
     fn drain(&self, region: RegionName, drained: bool, _: IpAddr) -> Ordered<'_, ()> {
@@ -277,11 +289,7 @@ fn config() -> Config {
         service("images", Policy::Distance),
     ];
     let host = HostPattern::parse("shop.example.net").expect("a pattern");
-    let routes = Routes::new([Route {
-        host,
-        path: "/".into(),
-        service: ServiceId(0),
-    }]);
+    let routes = Routes::new([Route::new(host, "/", ServiceId(0))]);
     Config::new(services, routes, None).expect("a configuration")
 }
 

@@ -16,6 +16,12 @@ pub struct Explain {
     pub client: Client,
     /// The service that the route leads to.
     pub service: String,
+    /// Why the route denies the client, so that it gets 403: `denied_network`, `denied_country`, `denied_asn` or `not_allowed`.
+    #[serde(default)]
+    pub denied: Option<String>,
+    /// The path and query that gateways see, where they are not the client's.
+    #[serde(default)]
+    pub rewritten: Option<String>,
     /// How its regions are ordered.
     pub policy: String,
     /// Who ordered them: `policy`, `plugin` or `fallback`.
@@ -80,7 +86,12 @@ pub struct Candidate {
 impl Explain {
     /// The decision about a question, for the wire.
     pub fn of(question: &Question, explained: &Explained) -> Self {
-        let Explained { decision, explanation } = explained;
+        let Explained {
+            decision,
+            explanation,
+            denied,
+            rewritten,
+        } = explained;
         let place = decision.location.place;
         let first = explanation.regions.iter().find(|standing| standing.rank == Some(1));
         Self {
@@ -97,6 +108,8 @@ impl Explain {
                 location: place.point.map(Into::into),
             },
             service: explanation.service.clone(),
+            denied: denied.map(|why| why.as_str().into()),
+            rewritten: rewritten.clone(),
             policy: explanation.policy.clone(),
             by: decision.by.as_str().into(),
             fault: match decision.by {

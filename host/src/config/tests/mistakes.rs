@@ -54,7 +54,7 @@ fn five_mistakes_are_five_lines() {
         ),
         (
             "catalog }",
-            ":58: routes[0].service: unknown service \"catalog\" — did you mean catalogue?",
+            ":58: routes[1].service: unknown service \"catalog\" — did you mean catalogue?",
         ),
     ];
     let lines = found.map(|(words, message)| {
@@ -112,7 +112,7 @@ fn keys_and_shapes() {
         (
             r#"{ host: "*", path: /, service: shop }"#,
             "shop",
-            &[r#"9:5: routes[0]: wanted a mapping with keys such as host, path, service, got "shop""#],
+            &[r#"9:5: routes[0]: wanted a mapping with keys such as host, path, methods, headers, …, got "shop""#],
         ),
         (
             "    regions:",
@@ -311,7 +311,7 @@ fn listeners() {
             "127.0.0.1:8080\n    client_address: { trusted_proxies: 10.0.0.0/8, header: proxy-protocol }",
             &[
                 r#"3:40: listeners[0].client_address.trusted_proxies: wanted a list, got "10.0.0.0/8""#,
-                "3:60: listeners[0].client_address.header: the PROXY protocol is not supported by this version: let the proxy write x-forwarded-for",
+                "3:60: listeners[0].client_address.header: the PROXY protocol has no header field: list the proxies in the listener's proxy_protocol",
             ],
         ),
         (

@@ -130,6 +130,7 @@ impl Scene {
         let via = Via::new("edge");
         let id = RequestId::made([1; 2]);
         let forwarding = Forwarding {
+            target: None,
             peer: &peer,
             scheme: "http",
             is_trusted: false,

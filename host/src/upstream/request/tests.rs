@@ -20,6 +20,7 @@ static POLICY: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress {
 
 fn untrusted() -> Forwarding<'static> {
     Forwarding {
+        target: None,
         peer: &PEER,
         scheme: "http",
         is_trusted: false,
@@ -34,6 +35,7 @@ fn untrusted() -> Forwarding<'static> {
 
 fn trusted() -> Forwarding<'static> {
     Forwarding {
+        target: None,
         is_trusted: true,
         ..untrusted()
     }

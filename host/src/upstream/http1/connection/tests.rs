@@ -64,6 +64,7 @@ async fn an_idle_connection_keeps_little_memory() {
     let via = Via::new("edge");
     let id = RequestId::made([1; 2]);
     let forwarding = Forwarding {
+        target: None,
         peer: &peer,
         scheme: "http",
         is_trusted: false,

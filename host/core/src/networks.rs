@@ -1,11 +1,11 @@
-//! The peers whose headers are believed.
+//! Sets of networks.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::IpAddr;
 
 /// A set of networks, arranged for asking whether an address is in it: two binary searches' worth of integers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies {
+pub struct Networks {
     v4: Box<[Range<u32>]>,
     v6: Box<[Range<u128>]>,
 }
@@ -17,7 +17,7 @@ struct Range<T> {
     last: T,
 }
 
-impl TrustedProxies {
+impl Networks {
     /// The set of these networks. A network of v4-mapped addresses counts as the IPv4 network it maps.
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let mut v4 = Vec::new();
@@ -47,6 +47,15 @@ impl TrustedProxies {
         }
     }
 
+    /// The addresses of both.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self {
+            v4: merged(&self.v4, &other.v4),
+            v6: merged(&self.v6, &other.v6),
+        }
+    }
+
     /// Whether an address, v4-mapped or not, is in one of the networks.
     pub fn contains(&self, addr: IpAddr) -> bool {
         match addr.to_canonical() {
@@ -55,16 +64,30 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether no peer is trusted.
+    /// Whether no address is in it.
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 }
 
-impl FromIterator<IpNet> for TrustedProxies {
+impl FromIterator<IpNet> for Networks {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         Self::new(networks)
     }
+}
+
+/// Sorted and apart from one another again.
+fn merged<T: Ord + Copy>(own: &[Range<T>], others: &[Range<T>]) -> Box<[Range<T>]> {
+    let mut all = [own, others].concat();
+    all.sort_by_key(|range| range.first);
+    all.dedup_by(|next, kept| {
+        let overlap = next.first <= kept.last;
+        if overlap {
+            kept.last = kept.last.max(next.last);
+        }
+        overlap
+    });
+    all.into()
 }
 
 fn holds<T: Ord + Copy>(ranges: &[Range<T>], value: T) -> bool {
@@ -82,4 +105,30 @@ fn canonical(network: IpNet) -> IpNet {
     mapped
         .and_then(|(addr, prefix)| Ipv4Net::new(addr, prefix).ok())
         .map_or(network, IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_networks() -> impl Strategy<Value = Vec<IpNet>> {
+        let network = (any::<IpAddr>(), 0_u8..=128).prop_map(|(addr, prefix)| {
+            let most = if addr.is_ipv4() { 32 } else { 128 };
+            IpNet::new(addr, prefix.min(most)).expect("a prefix that fits").trunc()
+        });
+        prop::collection::vec(network, 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn a_union_has_the_addresses_of_both(one in any_networks(), other in any_networks(), addr: IpAddr) {
+            let union = Networks::new(one.clone()).union(&Networks::new(other.clone()));
+            let ends = one.iter().chain(&other).flat_map(|it| [it.network(), it.broadcast()]);
+            let (one, other) = (Networks::new(one.clone()), Networks::new(other.clone()));
+            for addr in ends.chain([addr]) {
+                prop_assert_eq!(union.contains(addr), one.contains(addr) || other.contains(addr), "{}", addr);
+            }
+        }
+    }
 }

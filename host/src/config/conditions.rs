@@ -1,0 +1,107 @@
+//! What a route asks of a request besides host and path.
+
+use super::compound::{At, OneOrMore};
+use super::document::{Content, Node};
+use super::error::Mistakes;
+use super::shape::{Shape, all, shown, wanted};
+use super::values::scalar;
+use http::{HeaderName, Method};
+use portolan_core::route::{Conditions, Wanted};
+use serde_json::{Value, json};
+
+/// The conditions of a route.
+pub(super) fn settings(
+    methods: Option<&OneOrMore<MethodWord>>,
+    headers: Option<&Values>,
+    query: Option<&Values>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Conditions> {
+    let methods = methods.iter().flat_map(|methods| &methods.0);
+    let values = |values: Option<&Values>| values.map_or(&[][..], |it| &it.0).to_vec();
+    let headers = all(values(headers).into_iter().map(|(name, value)| {
+        let field = HeaderName::try_from(name.as_str()).ok();
+        match field.filter(|field| field != http::header::HOST) {
+            Some(field) => Some((field, value)),
+            None if field_is_host(&name) => {
+                mistakes.at_key(name.id, "a route has a key of its own for the host: host");
+                None
+            }
+            None => {
+                mistakes.at_key(name.id, format!("{} is not the name of a field", shown(&name)));
+                None
+            }
+        }
+    }));
+    let query = values(query)
+        .into_iter()
+        .map(|(name, value)| (name.value.into(), value));
+    Some(Conditions {
+        methods: methods.map(|method| method.0.clone()).collect(),
+        headers: headers?.into(),
+        query: query.collect(),
+    })
+}
+
+fn field_is_host(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host")
+}
+
+/// A method. Methods are case-sensitive (RFC 9110, section 9.1).
+#[derive(Clone, Debug)]
+pub(super) struct MethodWord(Method);
+
+impl Shape for MethodWord {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let text = scalar(node).unwrap_or_default();
+        let is_upper = !text.bytes().any(|byte| byte.is_ascii_lowercase());
+        match Method::from_bytes(text.as_bytes()) {
+            Ok(method) if is_upper => Some(Self(method)),
+            Ok(_) => {
+                let upper = text.to_ascii_uppercase();
+                mistakes.at(
+                    node.id(),
+                    format!("{} is not possible — did you mean {upper}?", shown(text)),
+                );
+                None
+            }
+            Err(_) => wanted(node, "a method such as GET", mistakes),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Z-]+$" })
+    }
+}
+
+/// Values by name; `*` is any value.
+#[derive(Debug)]
+pub(super) struct Values(Vec<(At<String>, Wanted)>);
+
+impl Shape for Values {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let Content::Map(entries) = node.content() else {
+            return wanted(node, "a mapping from names to values", mistakes);
+        };
+        let entries = entries.iter().map(|id| node.other(*id));
+        let read = entries.filter_map(|entry| {
+            let name = At {
+                value: entry.key()?.to_owned(),
+                id: entry.id(),
+            };
+            let value = String::read(entry, mistakes)?;
+            Some((
+                name,
+                if value == "*" {
+                    Wanted::Any
+                } else {
+                    Wanted::Exactly(value.into())
+                },
+            ))
+        });
+        Some(Self(read.collect()))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "object", "additionalProperties": String::schema() })
+    }
+}

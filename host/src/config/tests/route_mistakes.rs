@@ -1,0 +1,118 @@
+//! Mistakes in routes and in who may use them.
+
+use super::mistakes::check;
+
+const ROUTE: &str = r#"  - { host: "*", path: /, service: shop }"#;
+
+#[test]
+fn conditions_of_routes() {
+    check(&[
+        (
+            ROUTE,
+            "  - { service: shop, methods: get }",
+            &["9:31: routes[0].methods: \"get\" is not possible — did you mean GET?"],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, methods: [\"G T\"] }",
+            &["9:32: routes[0].methods[0]: wanted a method such as GET, got \"G T\""],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, headers: { \"x y\": a, Host: b, x-n: 1 } }",
+            &[
+                "9:33: routes[0].headers.x y: \"x y\" is not the name of a field",
+                "9:43: routes[0].headers.Host: a route has a key of its own for the host: host",
+                "9:57: routes[0].headers.x-n: wanted text (in quotes), got \"1\"",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, query: [v] }",
+            &["9:29: routes[0].query: wanted a mapping from names to values, got a list"],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, methods: GET }\n  - { service: shop, methods: [GET] }",
+            &["10:5: routes[1]: never reached: line 9 has a route for the same requests"],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, prefix_rewrite: v2 }",
+            &["9:38: routes[0].prefix_rewrite: wanted a path that begins with /, without query, got \"v2\""],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop }\n  - { service: shop, query: { v: \"2\" } }",
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn access() {
+    check(&[
+        (
+            ROUTE,
+            "  - { service: shop, access: {} }",
+            &["9:30: routes[0].access: wanted deny, allow, or both"],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, access: { denny: [DE] } }",
+            &["9:32: routes[0].access.denny: unknown key — did you mean deny?"],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, access: { deny: [10.0.0.1/8, UK, AS64500, AS0, ASX, 7, Germany] } }",
+            &[
+                "9:39: routes[0].access.deny[0]: \"10.0.0.1/8\" is one address of a network — did you mean 10.0.0.0/8?",
+                "9:51: routes[0].access.deny[1]: \"UK\" is no country code — did you mean GB?",
+                "9:55: routes[0].access.deny[2]: autonomous systems need geo.asn_database",
+                "9:64: routes[0].access.deny[3]: wanted a network, a two-letter country code, unknown, or an autonomous system such as AS64500, got \"AS0\"",
+                "9:69: routes[0].access.deny[4]: wanted a network, a two-letter country code, unknown, or an autonomous system such as AS64500, got \"ASX\"",
+                "9:74: routes[0].access.deny[5]: wanted a network, a two-letter country code, unknown, or an autonomous system such as AS64500, got \"7\"",
+                "9:77: routes[0].access.deny[6]: wanted a network, a two-letter country code, unknown, or an autonomous system such as AS64500, got \"Germany\"",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, access: { allow: [DE, as, 10.0.0.1, \"::1\", unknown] } }",
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn front_door_and_the_proxy_protocol() {
+    let address = "127.0.0.1:8080";
+    check(&[
+        (
+            address,
+            "127.0.0.1:8080\n    proxy_protocol: { trusted: [] }",
+            &["3:32: listeners[0].proxy_protocol.trusted: at least one is needed"],
+        ),
+        (
+            address,
+            "127.0.0.1:8080\n    proxy_protocol: true",
+            &["3:21: listeners[0].proxy_protocol: wanted a mapping with keys such as trusted, got \"true\""],
+        ),
+        (
+            address,
+            "127.0.0.1:8080\n    client_address: { header: x-forwarded-for }",
+            &["3:21: listeners[0].client_address: trusted_proxies is missing"],
+        ),
+        (
+            address,
+            "127.0.0.1:8080\n    client_address: { header: x-azure-socketip, service_tags: tags.json }",
+            &[
+                "3:63: listeners[0].client_address.service_tags: front_door_id is missing: the addresses are those of every tenant's Front Door",
+            ],
+        ),
+        (
+            address,
+            "127.0.0.1:8080\n    client_address: { header: forwarded, trusted_proxies: [10.0.0.1], service_tags: tags.json }",
+            &["3:85: listeners[0].client_address.service_tags: only header: x-azure-socketip has a use for this"],
+        ),
+    ]);
+}
