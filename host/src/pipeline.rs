@@ -19,8 +19,9 @@ use portolan_core::decision::Decision;
 use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
+use portolan_core::proxy_protocol;
 use portolan_core::route::Asked;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -228,7 +229,21 @@ async fn forward(
         .uri
         .path_and_query()
         .and_then(|target| routed.route.rewritten(target.as_str()));
+    let proxy_header = routed.service.upstream.proxy_protocol.then(|| {
+        // Only of the peer the port is known.
+        let client = provenance.client;
+        let port = if client == arrival.client() {
+            arrival.peer.port()
+        } else {
+            0
+        };
+        Box::new(proxy_protocol::encode(
+            SocketAddr::new(client.addr, port),
+            arrival.local,
+        ))
+    });
     let forwarding = Forwarding {
+        proxy_header: proxy_header.as_ref().map(|header| header.as_slice()),
         target: target.as_deref(),
         peer: &arrival.peer_text,
         scheme: arrival.scheme(),

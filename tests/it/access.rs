@@ -4,18 +4,23 @@ use http::{Method, StatusCode};
 use portolan_tests::{Answer, Request, Setup, World, fixture, from};
 
 /// A world whose routes are these, before the one for everything.
-async fn world(routes: &str) -> World {
-    let setup = Setup::three_regions()
-        .with("geo: { asn_database: asn.mmdb }")
-        .file("asn.mmdb", fixture("maxmind/test-data/GeoLite2-ASN-Test.mmdb"))
-        .logging();
+fn begun(setup: Setup, routes: &str) -> World {
     let first = "routes:\n  - { host: \"*\", path: /, service: shop }\n";
     let config = setup.config();
     assert!(config.contains(first), "{config}");
     let routes = format!("routes:\n{routes}  - {{ host: \"*\", path: /, service: shop }}\n");
     let config = config.replace(first, &routes);
     std::fs::write(setup.folder().join("portolan.yaml"), config).expect("written");
-    let world = setup.try_start().unwrap_or_else(|error| panic!("{error}"));
+    setup.try_start().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same with healthy regions, a database of autonomous systems and an access log.
+async fn world(routes: &str) -> World {
+    let setup = Setup::three_regions()
+        .with("geo: { asn_database: asn.mmdb }")
+        .file("asn.mmdb", fixture("maxmind/test-data/GeoLite2-ASN-Test.mmdb"))
+        .logging();
+    let world = begun(setup, routes);
     world.until_healthy().await;
     world
 }

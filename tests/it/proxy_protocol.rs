@@ -1,5 +1,7 @@
 //! The PROXY protocol on a listener: who the client is, and what is closed.
 
+mod upstream;
+
 use portolan_tests::raw::{Message, Wire};
 use portolan_tests::{Request, Setup, World, from};
 use serde_json::Value;

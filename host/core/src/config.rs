@@ -382,6 +382,9 @@ pub struct Upstream {
     pub max_connection_age: Option<Duration>,
     /// A connection carries no more requests than this, less up to a fifth of them. `None`: no limit.
     pub max_requests_per_connection: Option<u32>,
+    /// Whether every connection begins with a header of version 2 of the PROXY protocol, which names the client. `reuse` is `Never`
+    /// then.
+    pub proxy_protocol: bool,
 }
 
 /// Which requests are sent over connections that were used before. The words are those of HAProxy's `http-reuse`.
@@ -402,6 +405,7 @@ impl Default for Upstream {
             idle_timeout: Duration::from_secs(60),
             max_connection_age: Some(Duration::from_secs(600)),
             max_requests_per_connection: None,
+            proxy_protocol: false,
         }
     }
 }

@@ -218,5 +218,5 @@ async fn dial(host: &str, port: u16) -> Result<Transport, DialError> {
         GatewayHost::Name(_) => Resolver::system(Handle::current()).addresses(&host).await,
     };
     let addresses: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    Ok(Dialer::tcp().dial_any(&addresses, PATIENCE).await?.transport)
+    Ok(Dialer::tcp().dial_any(&addresses, &[], PATIENCE).await?.transport)
 }

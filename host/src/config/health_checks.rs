@@ -87,6 +87,8 @@ pub(super) fn settings(
     };
     let interval = section.interval.map_or(default.interval, |interval| interval.0);
     Some(HealthCheck {
+        // As the connections of requests do: set with them.
+        proxy_protocol: false,
         probe: section.probe(mistakes),
         port: section.port.map(|port| port.0 as u16),
         interval,

@@ -150,7 +150,10 @@ impl ServiceSection {
         parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
         parts.retry = policies::retry(self.retry.as_ref());
         parts.timeouts = policies::timeouts(self.timeouts.as_ref(), self.retry.as_ref(), mistakes);
-        parts.upstream = upstream::upstream(self.upstream.as_ref());
+        parts.upstream = upstream::upstream(self.upstream.as_ref(), mistakes);
+        if let Some(check) = &mut parts.health_check {
+            check.proxy_protocol = parts.upstream.proxy_protocol;
+        }
         parts.slow_start = self.slow_start.map_or(parts.slow_start, |time| time.0);
         parts.preserve_host = self.preserve_host.map_or(parts.preserve_host, |it| it.value);
         parts.pass_interim_responses = self.pass_interim_responses.unwrap_or(parts.pass_interim_responses);

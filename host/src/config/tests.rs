@@ -283,6 +283,7 @@ drain_time: 5s
         idle_timeout: Duration::from_secs(4),
         max_connection_age: None,
         max_requests_per_connection: Some(100),
+        proxy_protocol: false,
     };
     assert_eq!((storefront.upstream, quiet.upstream), (upstream, Upstream::default()));
     assert!(storefront.preserve_host && !quiet.preserve_host);

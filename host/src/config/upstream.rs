@@ -1,6 +1,7 @@
 //! Connections to the gateways of a service.
 
-use super::compound::OrOff;
+use super::compound::{At, OrOff};
+use super::error::Mistakes;
 use super::quantities::{H, S, Time};
 use super::section::section;
 use super::values::{Whole, words};
@@ -12,7 +13,7 @@ section! {
         /// Which requests are sent over connections that were used before (HAProxy: http-reuse). always: all, but those that
         /// cannot be repeated only while the gateway is known not to close the connection soon. safe: only those that can be
         /// repeated. never: none. Default: always.
-        optional reuse: ReuseWord,
+        optional reuse: At<ReuseWord>,
         /// A connection is closed when it has been idle for this long. Gateways usually close it earlier. Default: 60s.
         optional idle_timeout: Time<{ S }, { 24 * H }>,
         /// A connection carries no new request after this time, less up to a fifth of it by chance; off: no limit. Default:
@@ -20,6 +21,9 @@ section! {
         optional max_connection_age: OrOff<Time<{ S }, { 24 * H }>>,
         /// A connection carries no more requests than this, less up to a fifth of them by chance; off: no limit. Default: off.
         optional max_requests_per_connection: OrOff<Whole<1, 4_000_000_000>>,
+        /// v2: every connection begins with a header of version 2 of the PROXY protocol that names the client, and carries one
+        /// request. Default: off.
+        optional proxy_protocol: OrOff<ProxyVersion>,
     }
 }
 
@@ -35,11 +39,28 @@ words! {
     }
 }
 
-pub(super) fn upstream(section: Option<&UpstreamSection>) -> Upstream {
+words! {
+    /// A version of the PROXY protocol.
+    ProxyVersion {
+        /// The binary one.
+        V2 = "v2",
+    }
+}
+
+pub(super) fn upstream(section: Option<&UpstreamSection>, mistakes: &mut Mistakes<'_>) -> Upstream {
     let default = Upstream::default();
     let Some(section) = section else { return default };
+    let proxy_protocol = matches!(section.proxy_protocol, Some(OrOff::On(ProxyVersion::V2)));
+    let reuse = section.reuse.filter(|word| word.value != ReuseWord::Never);
+    if let Some(reuse) = reuse.filter(|_| proxy_protocol) {
+        let message =
+            "with proxy_protocol a connection is one client's and carries one request: only never is possible";
+        mistakes.at(reuse.id, message);
+    }
+    let usual = if proxy_protocol { Reuse::Never } else { default.reuse };
     Upstream {
-        reuse: section.reuse.map_or(default.reuse, |word| match word {
+        proxy_protocol,
+        reuse: section.reuse.map_or(usual, |word| match word.value {
             ReuseWord::Always => Reuse::Always,
             ReuseWord::Safe => Reuse::Safe,
             ReuseWord::Never => Reuse::Never,

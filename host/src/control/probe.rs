@@ -8,6 +8,7 @@ use http::request::Parts;
 use portolan_core::config::{GatewayHost, Probe};
 use portolan_core::health::probing::{ProbeFailure, ProbeResult};
 use portolan_core::health::tracker::DueProbe;
+use portolan_core::proxy_protocol::LOCAL;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,10 +83,14 @@ impl<R: Resolve> Prober for Network<R> {
 async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, limit: Duration) -> ProbeResult {
     let address = SocketAddr::new(ip, due.address.port);
     let begun = Instant::now();
-    let transport = dialer.dial(address, limit).await.map_err(|error| match error {
-        DialError::Refused(_) => ProbeFailure::Refused,
-        _ => ProbeFailure::Unreachable,
-    })?;
+    let preface: &[u8] = if due.proxy_protocol { &LOCAL } else { &[] };
+    let transport = dialer
+        .dial(address, preface, limit)
+        .await
+        .map_err(|error| match error {
+            DialError::Refused(_) => ProbeFailure::Refused,
+            _ => ProbeFailure::Unreachable,
+        })?;
     let probe = match &due.probe {
         Probe::Tcp => return Ok(begun.elapsed()),
         Probe::Http(probe) => probe,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -110,12 +110,12 @@ impl Dialer {
         Self { connect }
     }
 
-    /// Connects to an address within `limit`.
+    /// Connects to an address and writes `preface`, which goes before everything else, within `limit`.
     ///
     /// # Errors
     /// When there is no connection within `limit`.
-    pub async fn dial(&self, address: SocketAddr, limit: Duration) -> Result<Transport, DialError> {
-        match timeout(limit, self.connect.connect(address)).await {
+    pub async fn dial(&self, address: SocketAddr, preface: &[u8], limit: Duration) -> Result<Transport, DialError> {
+        match timeout(limit, self.open(address, preface)).await {
             Ok(Ok(transport)) => Ok(transport),
             Ok(Err(error)) if is_our_own(&error) => Err(DialError::Exhausted(error)),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(DialError::Refused(address)),
@@ -124,14 +124,27 @@ impl Dialer {
         }
     }
 
+    async fn open(&self, address: SocketAddr, preface: &[u8]) -> io::Result<Transport> {
+        let mut transport = self.connect.connect(address).await?;
+        if !preface.is_empty() {
+            transport.write_all(preface).await?;
+        }
+        Ok(transport)
+    }
+
     /// Connects to one of several addresses, the first ones by preference: each further one is tried when one before it has
     /// failed, or beside it when it is slow ([`ATTEMPT_DELAY`]). Each has `limit`.
     ///
     /// # Errors
     /// The last one's, when none accepts.
-    pub async fn dial_any(&self, addresses: &[SocketAddr], limit: Duration) -> Result<Dialed, DialError> {
+    pub async fn dial_any(
+        &self,
+        addresses: &[SocketAddr],
+        preface: &[u8],
+        limit: Duration,
+    ) -> Result<Dialed, DialError> {
         if let [address] = addresses {
-            let transport = self.dial(*address, limit).await?;
+            let transport = self.dial(*address, preface, limit).await?;
             return Ok(Dialed::first(transport));
         }
         let mut waiting = (0..addresses.len()).fuse();
@@ -144,7 +157,7 @@ impl Dialer {
                 if (running.is_empty() || next_at.as_mut().poll(context).is_ready())
                     && let Some(index) = waiting.next()
                 {
-                    running.push((index, Box::pin(self.dial(addresses[index], limit))));
+                    running.push((index, Box::pin(self.dial(addresses[index], preface, limit))));
                     next_at.as_mut().reset(Instant::now() + ATTEMPT_DELAY);
                 }
                 let ended = running.iter_mut().enumerate().find_map(|(place, (_, dialing))| {

@@ -167,7 +167,7 @@ impl Pool {
         terms.progress.connecting(now);
         let limit = terms.deadline.saturating_duration_since(now).min(terms.connect);
         // Rare and large: boxed, so that it does not enlarge the future of every request.
-        let connection = Box::pin(self.connect(target, limit)).await;
+        let connection = Box::pin(self.connect(target, request.proxy_header(), limit)).await;
         let connection = connection.map_err(|error| error.within(limit, terms.connect))?;
         terms.progress.connected(clock::now());
         let persistence = match target.upstream.reuse {
@@ -220,8 +220,13 @@ impl Pool {
         })
     }
 
-    /// A new connection to one of the gateway's endpoints, each of which has `limit`.
-    async fn connect(&self, target: &GatewayTarget, limit: Duration) -> Result<Box<Connection>, AttemptError> {
+    /// A new connection to one of the gateway's endpoints, each of which has `limit`. It begins with `preface`.
+    async fn connect(
+        &self,
+        target: &GatewayTarget,
+        preface: &[u8],
+        limit: Duration,
+    ) -> Result<Box<Connection>, AttemptError> {
         let endpoints = &self.vitals.endpoints;
         let mut failure = DialError::NoAddress;
         for _ in 0..TRIES {
@@ -232,7 +237,7 @@ impl Pool {
                 candidates = self.candidates();
             }
             let addresses: Vec<_> = candidates.iter().map(|endpoint| endpoint.address()).collect();
-            let dialed = self.dialer.dial_any(&addresses, limit).await;
+            let dialed = self.dialer.dial_any(&addresses, preface, limit).await;
             let now = clock::now();
             let failed = |endpoint: &Endpoint| endpoints.failed(endpoint.id(), EndpointFailure::Connect, now);
             match dialed {

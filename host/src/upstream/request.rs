@@ -33,6 +33,8 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// What the forwarding fields contain.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
+    /// The PROXY protocol header of a connection for this request, where gateways want one.
+    pub proxy_header: Option<&'a [u8]>,
     /// Path and query, where they are not those that the client sent.
     pub target: Option<&'a str>,
     /// The peer's address as `X-Forwarded-For` has it.
@@ -160,6 +162,11 @@ impl<'a> Outbound<'a> {
         let mut values = self.request.headers.get_all(name).iter();
         let value = values.next().filter(|_| values.next().is_none())?;
         value.to_str().ok()
+    }
+
+    /// What a connection for it begins with.
+    pub(super) fn proxy_header(&self) -> &[u8] {
+        self.forwarding.proxy_header.unwrap_or_default()
     }
 
     /// How its body is delimited.

@@ -11,6 +11,8 @@ pub struct HealthCheck {
     pub probe: Probe,
     /// The port that probes connect to, at least 1. `None`: the gateway's own.
     pub port: Option<u16>,
+    /// Whether connections begin with a PROXY protocol header, as those of requests do.
+    pub proxy_protocol: bool,
     /// Time from the beginning of one probe to the beginning of the next, which also waits for the end of the one before.
     pub interval: Duration,
     /// A probe without an answer fails after this time. It may be longer than the interval, as in Envoy and Kubernetes:
@@ -27,6 +29,7 @@ impl Default for HealthCheck {
         Self {
             probe: Probe::Http(Box::default()),
             port: None,
+            proxy_protocol: false,
             interval: Duration::from_secs(1),
             timeout: Duration::from_millis(500),
             healthy_threshold: 2,

@@ -40,6 +40,8 @@ pub struct DueProbe {
     pub address: GatewayAddress,
     /// The kind of probe.
     pub probe: Probe,
+    /// Whether the connection begins with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// The probe fails after this time.
     pub timeout: Duration,
 }
@@ -200,6 +202,7 @@ impl Tracker {
                     ..gateway.address.clone()
                 },
                 probe: check.probe.clone(),
+                proxy_protocol: check.proxy_protocol,
                 timeout: check.timeout,
             });
         }

@@ -21,7 +21,7 @@ fn conditions_of_routes() {
             ROUTE,
             "  - { service: shop, headers: { \"x y\": a, Host: b, x-n: 1 } }",
             &[
-                "9:33: routes[0].headers.x y: \"x y\" is not the name of a field",
+                "9:33: routes[0].headers.\"x y\": \"x y\" is not the name of a field",
                 "9:43: routes[0].headers.Host: a route has a key of its own for the host: host",
                 "9:57: routes[0].headers.x-n: wanted text (in quotes), got \"1\"",
             ],
@@ -87,6 +87,18 @@ fn access() {
 fn front_door_and_the_proxy_protocol() {
     let address = "127.0.0.1:8080";
     check(&[
+        (
+            "    regions:",
+            "    upstream: { reuse: always, proxy_protocol: v2 }\n    regions:",
+            &[
+                "5:24: services.shop.upstream.reuse: with proxy_protocol a connection is one client's and carries one request: only never is possible",
+            ],
+        ),
+        (
+            "    regions:",
+            "    upstream: { reuse: never, proxy_protocol: v2 }\n    regions:",
+            &[],
+        ),
         (
             address,
             "127.0.0.1:8080\n    proxy_protocol: { trusted: [] }",

@@ -31,6 +31,7 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
             port,
         },
         probe,
+        proxy_protocol: false,
         timeout: Duration::from_millis(300),
     };
     Network::new(Arc::new(At(addresses.to_vec())), Dialer::tcp())

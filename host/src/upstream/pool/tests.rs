@@ -179,6 +179,7 @@ impl Scene {
         let id = RequestId::made([1; 2]);
         let forwarding = Forwarding {
             target: None,
+            proxy_header: None,
             peer: &peer,
             scheme: "http",
             is_trusted: false,

@@ -21,6 +21,7 @@ static POLICY: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress {
 fn untrusted() -> Forwarding<'static> {
     Forwarding {
         target: None,
+        proxy_header: None,
         peer: &PEER,
         scheme: "http",
         is_trusted: false,
@@ -36,6 +37,7 @@ fn untrusted() -> Forwarding<'static> {
 fn trusted() -> Forwarding<'static> {
     Forwarding {
         target: None,
+        proxy_header: None,
         is_trusted: true,
         ..untrusted()
     }

@@ -65,6 +65,7 @@ async fn an_idle_connection_keeps_little_memory() {
     let id = RequestId::made([1; 2]);
     let forwarding = Forwarding {
         target: None,
+        proxy_header: None,
         peer: &peer,
         scheme: "http",
         is_trusted: false,
