@@ -215,7 +215,7 @@ async fn forward(
     } = inbound;
 
     // Plan: every choice is made before the first byte leaves.
-    let (retry, timeouts) = (&routed.service.retry, &routed.service.timeouts);
+    let Routed { retry, timeouts, .. } = routed;
     let mut plan = AttemptPlan::new(decision.ranking.clone(), retry, timeouts, &parts.method, record.begun());
     if (decision.candidates.eligible - routed.health.unresponsive()).is_empty() {
         plan = plan.unresponsive(record.begun());

@@ -13,7 +13,7 @@ use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::Vitals;
 use arc_swap::ArcSwap;
 use portolan_core::chart::Chart;
-use portolan_core::config::{Config, Service};
+use portolan_core::config::{Config, Retry, Service, Timeouts};
 use portolan_core::health::{HealthView, ServiceHealth};
 use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::route::{Asked, RouteEntry};
@@ -80,6 +80,10 @@ pub struct Routed<'a> {
     pub id: ServiceId,
     /// Its policies.
     pub service: &'a Service,
+    /// How failures are retried.
+    pub retry: &'a Retry,
+    /// Time bounds of a request.
+    pub timeouts: &'a Timeouts,
     /// What was joined for it.
     pub entry: &'a ServiceEntry,
     /// What is known of its gateways.
@@ -102,10 +106,17 @@ impl RoutingTable {
     pub fn route(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<Routed<'_>> {
         let route = self.config().routes().find(host, path, asked)?;
         let id = route.service();
+        let service = self.config().service(id)?;
+        let (retry, timeouts) = match route.policies() {
+            None => (&service.retry, &service.timeouts),
+            Some(own) => self.config().policies(own).map(|own| (&own.retry, &own.timeouts))?,
+        };
         Some(Routed {
             route,
             id,
-            service: self.config().service(id)?,
+            service,
+            retry,
+            timeouts,
             entry: self.services.get(id.index())?,
             health: self.health.service(id)?,
         })

@@ -117,6 +117,23 @@ async fn explain_shows_who_is_denied_and_what_gateways_see() {
     assert_eq!(explain(from::SINGAPORE).await["denied"], serde_json::Value::Null);
 }
 
+/// The region hangs, and there is no other for this client's request to be tried in.
+#[tokio::test]
+async fn a_route_may_have_times_and_retries_of_its_own() {
+    let routes = "  - { path: /fast, service: shop, timeouts: { request: 50ms } }\n  \
+                  - { path: /once, service: shop, retry: { attempts: 1, hedge_after: off } }\n";
+    // Nothing but these requests shows the regions' health.
+    let world = begun(Setup::three_regions().service("health_check: off"), routes);
+    world.behave("westeurope", portolan_tests::Behaviour::Reset);
+    let once = asked(&world, "/once", from::BRITAIN).await;
+    assert_eq!(once, StatusCode::BAD_GATEWAY);
+    assert_eq!(asked(&world, "/", from::BRITAIN).await, StatusCode::OK);
+    for region in ["westeurope", "eastus2", "southeastasia"] {
+        world.behave(region, portolan_tests::Behaviour::Hang);
+    }
+    assert_eq!(asked(&world, "/fast", from::BRITAIN).await, StatusCode::GATEWAY_TIMEOUT);
+}
+
 fn path(answer: &Answer) -> String {
     answer.json()["path"].as_str().unwrap_or_default().to_owned()
 }

@@ -10,7 +10,7 @@ pub use retry::{Budget, Retry, RetryOn};
 
 use crate::geo::{Country, Point};
 use crate::id::{PluginName, RegionName, ServiceId, ServiceName, Slot};
-use crate::route::Routes;
+use crate::route::{PoliciesId, Routes};
 use crate::slots::Slots;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,7 +21,17 @@ use thiserror::Error;
 pub struct Config {
     services: Vec<Service>,
     routes: Routes,
+    policies: Vec<RoutePolicies>,
     fallback: Option<Point>,
+}
+
+/// Policies of a route, in place of those of its service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutePolicies {
+    /// How failures are retried. The budget is that of the service.
+    pub retry: Retry,
+    /// Time bounds of a request.
+    pub timeouts: Timeouts,
 }
 
 impl Config {
@@ -36,8 +46,20 @@ impl Config {
         Ok(Self {
             services,
             routes,
+            policies: Vec::new(),
             fallback,
         })
+    }
+
+    /// The same with the policies that routes refer to.
+    #[must_use]
+    pub fn with_policies(self, policies: Vec<RoutePolicies>) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// A route's own policies.
+    pub fn policies(&self, id: PoliciesId) -> Option<&RoutePolicies> {
+        self.policies.get(usize::try_from(id.0).ok()?)
     }
 
     /// The services in configured order. [`ServiceId`] is the index.

@@ -77,7 +77,13 @@ pub struct Rules {
     pub access: Option<Access>,
     /// What gateways see instead of the path prefix; begins with `/`.
     pub prefix_rewrite: Option<Box<str>>,
+    /// Its own policies, where it has some: their index in the configuration.
+    pub policies: Option<PoliciesId>,
 }
+
+/// The index of a route's own policies in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoliciesId(pub u32);
 
 impl Route {
     /// A route for every request with this host and path.
@@ -124,6 +130,11 @@ impl RouteEntry {
     /// Which clients it is for. `None`: all.
     pub fn access(&self) -> Option<&Access> {
         self.rules.as_ref()?.access.as_ref()
+    }
+
+    /// Its own policies. `None`: those of the service.
+    pub fn policies(&self) -> Option<PoliciesId> {
+        self.rules.as_ref()?.policies
     }
 
     /// The target (path and query) that gateways see instead of this one, which the route is for. `None`: the same.

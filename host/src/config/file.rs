@@ -117,7 +117,7 @@ impl File {
             .routes
             .as_ref()
             .and_then(|all| routes::settings(all, self.services.as_ref(), has_systems, mistakes));
-        if let (Some(services), Some(sections), Some(routes)) = (&mut services, &self.services, &routes) {
+        if let (Some(services), Some(sections), Some((routes, _))) = (&mut services, &self.services, &routes) {
             services::set_probe_hosts(services, sections, routes, mistakes);
         }
         let here = match &self.here {
@@ -144,6 +144,7 @@ impl File {
                 .map(|log| log.settings(folder))
                 .unwrap_or_default(),
         };
+        let (routes, policies) = routes?;
         let settings = Settings {
             listeners: listeners?,
             here,
@@ -158,7 +159,7 @@ impl File {
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
             // The routes were made of these services' indexes, so they lead somewhere.
-            routing: Arc::new(Config::new(services?, routes?, fallback).ok()?),
+            routing: Arc::new(Config::new(services?, routes, fallback).ok()?.with_policies(policies)),
             written: Value::Null,
         };
         Some(Configuration {

@@ -1,6 +1,7 @@
 //! Outlier detection, retries and time-outs of a service.
 
 use super::compound::{At, OrOff};
+use super::document::NodeId;
 use super::error::Mistakes;
 use super::quantities::{H, MIB, MIN, MS, Size, Time, written_time};
 use super::retry_on::{Failure, retry_on};
@@ -129,8 +130,8 @@ pub(super) fn outlier_detection(
     }
 }
 
-pub(super) fn retry(section: Option<&RetrySection>) -> Retry {
-    let default = Retry::default();
+/// How failures are retried; what the section leaves out is as in `default`.
+pub(super) fn retry(section: Option<&RetrySection>, default: Retry) -> Retry {
     let Some(section) = section else { return default };
     let budget = section.budget.as_ref();
     Retry {
@@ -163,15 +164,10 @@ pub(super) fn retry(section: Option<&RetrySection>) -> Retry {
     }
 }
 
-/// The time bounds; the time of one attempt fits in that of all.
-pub(super) fn timeouts(
-    section: Option<&TimeoutsSection>,
-    retry: Option<&RetrySection>,
-    mistakes: &mut Mistakes<'_>,
-) -> Timeouts {
-    let default = Timeouts::default();
+/// The time bounds; what the section leaves out is as in `default`.
+pub(super) fn timeouts(section: Option<&TimeoutsSection>, default: Timeouts) -> Timeouts {
     let request = section.and_then(|section| section.request);
-    let timeouts = Timeouts {
+    Timeouts {
         connect: section
             .and_then(|section| section.connect)
             .map_or(default.connect, |time| time.0),
@@ -179,14 +175,21 @@ pub(super) fn timeouts(
         idle: section
             .and_then(|section| section.idle)
             .map_or(default.idle, |time| time.0),
-    };
-    let per_try = retry.and_then(|retry| retry.per_try_timeout);
-    if let Some(per_try) = per_try.filter(|per_try| per_try.0 > timeouts.request) {
-        let request = written_time(timeouts.request);
-        mistakes.at(
-            per_try.id,
-            format!("longer than timeouts.request, {request}, in which all attempts must fit"),
-        );
     }
-    timeouts
+}
+
+/// The time of one attempt fits in that of all. Where it is not written in this section, `at` is where that is said.
+pub(super) fn check_times(
+    (retry, timeouts): (&Retry, &Timeouts),
+    section: Option<&RetrySection>,
+    at: Option<NodeId>,
+    mistakes: &mut Mistakes<'_>,
+) {
+    let at = section.and_then(|section| Some(section.per_try_timeout?.id)).or(at);
+    let is_longer = retry.per_try_timeout.is_some_and(|time| time > timeouts.request);
+    if let Some(at) = at.filter(|_| is_longer) {
+        let request = written_time(timeouts.request);
+        let message = format!("longer than timeouts.request, {request}, in which all attempts must fit");
+        mistakes.at(at, message);
+    }
 }

@@ -6,13 +6,15 @@ use super::conditions::{self, MethodWord, Values};
 use super::document::Node;
 use super::error::Mistakes;
 use super::names::ascii_hint;
+use super::policies::{self, RetrySection, TimeoutsSection};
 use super::section::section;
 use super::services::ServiceSection;
 use super::shape::{Shape, all, shown, wanted};
 use super::suggest::did_you_mean;
 use super::values::scalar;
+use portolan_core::config::RoutePolicies;
 use portolan_core::id::ServiceId;
-use portolan_core::route::{HostPattern, Route, Routes, Rules};
+use portolan_core::route::{HostPattern, PoliciesId, Route, Routes, Rules};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
@@ -36,6 +38,10 @@ section! {
         optional prefix_rewrite: Prefix,
         /// Who may use the route. Others get 403. Default: everybody.
         optional access: AccessSection,
+        /// How failures are retried; what is left out is as for the service, whose budget it is.
+        optional retry: RetrySection,
+        /// Time bounds of a request; what is left out is as for the service.
+        optional timeouts: TimeoutsSection,
     }
 }
 
@@ -45,9 +51,10 @@ pub(super) fn settings(
     services: Option<&At<Named<ServiceSection>>>,
     has_systems: bool,
     mistakes: &mut Mistakes<'_>,
-) -> Option<Routes> {
+) -> Option<(Routes, Vec<RoutePolicies>)> {
     let names: Vec<_> = services.iter().flat_map(|services| services.names()).collect();
     let ids: HashMap<_, _> = names.iter().copied().zip((0..).map(ServiceId)).collect();
+    let mut owned = Vec::new();
     let mut used = HashSet::new();
     let mut seen = HashMap::new();
     let routes = all(sections.iter().map(|section| {
@@ -80,6 +87,12 @@ pub(super) fn settings(
             return None;
         };
         used.insert(*service);
+        let leads = services.and_then(|services| services.0.get(service.index())?.1.as_ref());
+        let own = leads.and_then(|leads| section.policies(leads, mistakes));
+        let id = own.map(|own| {
+            owned.push(own);
+            PoliciesId(owned.len() as u32 - 1)
+        });
         Some(Route {
             host,
             path: path.into(),
@@ -88,6 +101,7 @@ pub(super) fn settings(
             rules: Rules {
                 access,
                 prefix_rewrite: section.prefix_rewrite.as_ref().map(|prefix| prefix.0.as_str().into()),
+                policies: id,
             },
         })
     }));
@@ -96,7 +110,26 @@ pub(super) fn settings(
             mistakes.warn(name.id, "no route leads to this service");
         }
     }
-    routes.map(Routes::new)
+    Some((Routes::new(routes?), owned))
+}
+
+impl RouteSection {
+    /// Its own policies on the way to a service.
+    fn policies(&self, service: &ServiceSection, mistakes: &mut Mistakes<'_>) -> Option<RoutePolicies> {
+        let own = self
+            .retry
+            .as_ref()
+            .map(|it| it.at)
+            .or(self.timeouts.as_ref().map(|it| it.at))?;
+        if let Some(budget) = self.retry.as_ref().and_then(|retry| retry.budget.as_ref()) {
+            mistakes.at_key(budget.at, "the retry budget is that of the service");
+        }
+        let (retry, timeouts) = service.times();
+        let retry = policies::retry(self.retry.as_ref(), retry);
+        let timeouts = policies::timeouts(self.timeouts.as_ref(), timeouts);
+        policies::check_times((&retry, &timeouts), self.retry.as_ref(), Some(own), mistakes);
+        Some(RoutePolicies { retry, timeouts })
+    }
 }
 
 /// A host pattern.

@@ -15,7 +15,7 @@ use super::suggest::did_you_mean;
 use super::upstream::{self, UpstreamSection};
 use super::values::word;
 use http::HeaderValue;
-use portolan_core::config::{Gateway, Policy, Probe, Service, ServiceParts};
+use portolan_core::config::{Gateway, Policy, Probe, Retry, Service, ServiceParts, Timeouts};
 use portolan_core::id::ServiceId;
 use portolan_core::route::Routes;
 use portolan_core::slots::Slots;
@@ -148,8 +148,8 @@ impl ServiceSection {
         let mut parts = ServiceParts::new(name, Vec::new());
         parts.health_check = health_checks::settings(self.health_check.as_ref(), mistakes);
         parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
-        parts.retry = policies::retry(self.retry.as_ref());
-        parts.timeouts = policies::timeouts(self.timeouts.as_ref(), self.retry.as_ref(), mistakes);
+        (parts.retry, parts.timeouts) = self.times();
+        policies::check_times((&parts.retry, &parts.timeouts), self.retry.as_ref(), None, mistakes);
         parts.upstream = upstream::upstream(self.upstream.as_ref(), mistakes);
         if let Some(check) = &mut parts.health_check {
             check.proxy_protocol = parts.upstream.proxy_protocol;
@@ -163,6 +163,12 @@ impl ServiceSection {
         parts.residency = residency?;
         // The number of gateways was checked.
         Service::new(parts).ok()
+    }
+
+    /// How failures are retried, and the time bounds.
+    pub(super) fn times(&self) -> (Retry, Timeouts) {
+        let retry = policies::retry(self.retry.as_ref(), Retry::default());
+        (retry, policies::timeouts(self.timeouts.as_ref(), Timeouts::default()))
     }
 
     fn policy(&self, plugins: Option<&Named<PluginSection>>, mistakes: &mut Mistakes<'_>) -> Option<Policy> {

@@ -84,6 +84,29 @@ fn access() {
 }
 
 #[test]
+fn policies_of_routes() {
+    check(&[
+        (
+            ROUTE,
+            "  - { service: shop, retry: { budget: { percent: 5% } } }",
+            &["9:31: routes[0].retry.budget: the retry budget is that of the service"],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, retry: { per_try_timeout: 20s } }",
+            &[
+                "9:48: routes[0].retry.per_try_timeout: longer than timeouts.request, 15s, in which all attempts must fit",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, timeouts: { request: 20s }, retry: { per_try_timeout: 20s } }",
+            &[],
+        ),
+    ]);
+}
+
+#[test]
 fn front_door_and_the_proxy_protocol() {
     let address = "127.0.0.1:8080";
     check(&[
