@@ -4,6 +4,7 @@ mod interim;
 
 pub use interim::{Interim, InterimQueue};
 
+use crate::tls::Certificates;
 use http::HeaderValue;
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use portolan_core::proxy_protocol::{Header, Origin};
@@ -71,10 +72,26 @@ pub enum Protocol {
 }
 
 /// What a TLS handshake settled.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct TlsFacts {
-    /// The name that the client asked for (SNI).
+    /// The name that the client asked for (SNI), in lower case.
     pub server_name: Option<Box<str>>,
+    /// The certificates that there were to be chosen from.
+    pub certificates: Arc<Certificates>,
+    /// The value of `X-Forwarded-Client-Cert`, where there was a certificate and gateways are to be told.
+    pub client_certificate: Option<HeaderValue>,
+}
+
+impl TlsFacts {
+    /// Whether requests for a host, without port and in either case, may be sent on this connection: it gets the certificate
+    /// that the host would get. A client that asked for no name made no difference between hosts.
+    pub fn is_for(&self, host: &str) -> bool {
+        match &self.server_name {
+            None => true,
+            Some(name) if name.eq_ignore_ascii_case(host) => true,
+            Some(name) => self.certificates.are_same(name, &host.to_ascii_lowercase()),
+        }
+    }
 }
 
 impl Arrival {
@@ -101,6 +118,12 @@ impl Arrival {
             self.local = canonical(destination);
         }
         self.proxy_header = Some(Rc::new(header));
+        self
+    }
+
+    /// The same after a TLS handshake.
+    pub fn secured(mut self, facts: TlsFacts) -> Self {
+        self.tls = Some(Box::new(facts));
         self
     }
 

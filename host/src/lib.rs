@@ -31,6 +31,7 @@ pub mod server;
 pub mod service_tags;
 pub mod table;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod vitals;
 pub mod worker;

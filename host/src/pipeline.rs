@@ -7,11 +7,12 @@ use crate::message::{self, RequestHead};
 use crate::record::{Loop, Recorded, RequestRecord};
 use crate::request_id::RequestId;
 use crate::respond::{self, Body, RequestError};
-use crate::server::{Handler, UnreadableRequest};
+use crate::server::{Handler, ListenerTerms, UnreadableRequest};
 use crate::table::{Pin, Routed};
 use crate::upstream::{Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, UpstreamBody, Via};
 use crate::vitals::RequestOutcome;
 use crate::worker::Worker;
+use http::header;
 use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
@@ -20,7 +21,7 @@ use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
 use portolan_core::proxy_protocol;
-use portolan_core::route::Asked;
+use portolan_core::route::{self, Asked};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -44,6 +45,10 @@ impl Handler for Worker {
                     self.refuse(&error, &mut record)
                 }
             };
+            let response = match &arrival.tls {
+                Some(_) => self.secured(&arrival, response),
+                None => response,
+            };
             record.deliver(response)
         }
     }
@@ -56,12 +61,16 @@ impl Handler for Worker {
         self.pins.pin().listener(listener).map(|it| it.keep_alive_timeout)
     }
 
-    fn max_connections(&self, listener: &ListenerId) -> u32 {
-        // The table knows every listener that has a socket.
-        self.pins
-            .pin()
-            .listener(listener)
-            .map_or(u32::MAX, |it| it.max_connections)
+    fn terms(&self, id: &ListenerId) -> ListenerTerms {
+        let table = self.pins.pin();
+        // The table knows every listener that has a socket, and the TLS of each that has it.
+        let listener = table.listener(id);
+        ListenerTerms {
+            max_connections: listener.map_or(u32::MAX, |it| it.max_connections),
+            tls: listener
+                .filter(|it| it.tls.is_some())
+                .and_then(|_| table.tls.get(id).cloned()),
+        }
     }
 
     fn begins_with_proxy_header(&self, listener: &ListenerId, peer: IpAddr) -> bool {
@@ -72,6 +81,19 @@ impl Handler for Worker {
 }
 
 impl Worker {
+    /// A response over TLS, with what its listener has browsers do from now on.
+    fn secured(&self, arrival: &Arrival, mut response: Response<Body>) -> Response<Body> {
+        let table = self.pins.pin();
+        let tls = table
+            .listener(&arrival.listener)
+            .and_then(|listener| listener.tls.as_ref());
+        if let Some(hsts) = tls.and_then(|tls| tls.hsts.as_ref()) {
+            let headers = response.headers_mut();
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        response
+    }
+
     /// The response to a request that is answered with an error.
     fn refuse(&self, error: &RequestError, record: &mut RequestRecord<Pin>) -> Response<Body> {
         let id = record.id_or(|| RequestId::made([self.chance.roll(), self.chance.roll()]));
@@ -123,6 +145,15 @@ async fn answer(
         return Err(RequestError::Loop);
     }
     let listener = table.listener(&arrival.listener).ok_or(RequestError::NoRoute)?;
+    if let Some(tls) = &arrival.tls
+        && !tls.is_for(route::bare_host(head.authority))
+    {
+        return Err(RequestError::Misdirected);
+    }
+    if let Some(port) = listener.redirect {
+        record.ended(RequestOutcome::ToHttps);
+        return Ok(respond::to_https(head.authority, parts.uri.path_and_query(), port));
+    }
 
     // Identify, route, check access. Where the client is, is part of the decision.
     let provenance = identify(arrival.client(), &parts.headers, &listener.client_address);
@@ -247,6 +278,7 @@ async fn forward(
         target: target.as_deref(),
         peer: &arrival.peer_text,
         scheme: arrival.scheme(),
+        client_certificate: arrival.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref()),
         is_trusted: provenance.is_trusted,
         policy: &listener.client_address,
         request_id,

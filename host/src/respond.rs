@@ -6,6 +6,7 @@ use crate::upstream::ForwardError;
 use crate::upstream::replay::ClientBodyError;
 use crate::vitals::{Reason, RequestOutcome};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Response, StatusCode};
 use portolan_core::access::Denied;
 use portolan_core::candidates::Exclusion;
@@ -44,6 +45,9 @@ pub enum RequestError {
     /// Its route denies the client.
     #[error("this client has no access")]
     Denied(Denied),
+    /// Its host has another certificate than the one of its connection.
+    #[error("this connection is for another host: send the request on one of its own")]
+    Misdirected,
     /// No region may answer.
     #[error("no region may answer ({})", .0.as_str())]
     NoRegion(Exclusion),
@@ -85,7 +89,7 @@ impl RequestError {
     /// How it ends the request, for its record.
     pub fn outcome(&self) -> RequestOutcome {
         match self {
-            Self::NotForwarded(_) | Self::Loop => RequestOutcome::Rejected,
+            Self::NotForwarded(_) | Self::Loop | Self::Misdirected => RequestOutcome::Rejected,
             Self::NoRoute => RequestOutcome::NoRoute,
             Self::Denied(_) => RequestOutcome::Denied,
             Self::NoRegion(why) => (*why).into(),
@@ -97,9 +101,11 @@ impl RequestError {
     /// Whose side it is on.
     pub fn side(&self) -> Side {
         match self {
-            Self::NotForwarded(_) | Self::NoRoute | Self::Denied(_) | Self::Forward(ForwardError::ClientBody(_)) => {
-                Side::Downstream
-            }
+            Self::NotForwarded(_)
+            | Self::NoRoute
+            | Self::Denied(_)
+            | Self::Misdirected
+            | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
             Self::NoRegion(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
             Self::NoRegion(_) | Self::Loop => Side::Internal,
         }
@@ -157,6 +163,7 @@ impl RequestError {
             Self::Loop => (StatusCode::LOOP_DETECTED, Keep, Reason::Loop),
             Self::NoRoute => (StatusCode::NOT_FOUND, Keep, Reason::NoRoute),
             Self::Denied(why) => (StatusCode::FORBIDDEN, Keep, (*why).into()),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, Keep, Reason::Misdirected),
             Self::NoRegion(Exclusion::Residency) => {
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, Reason::Residency)
             }
@@ -195,6 +202,29 @@ pub fn explain(headers: &mut HeaderMap, region: Option<&str>, reason: &impl Disp
     if let Some(reason) = value(&reason.to_string()) {
         headers.insert(HeaderName::from_static("x-portolan-reason"), reason);
     }
+}
+
+/// The redirection of a request to HTTPS. A request without a host has nowhere to go.
+pub fn to_https(authority: &str, target: Option<&PathAndQuery>, port: u16) -> Response<Body> {
+    let host = match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
+    };
+    let target = target.map_or("/", PathAndQuery::as_str);
+    let location = match port {
+        443 => format!("https://{host}{target}"),
+        _ => format!("https://{host}:{port}{target}"),
+    };
+    let (status, location) = match HeaderValue::try_from(location) {
+        // The method and the body are kept (RFC 9110, section 15.4.9).
+        Ok(location) if !host.is_empty() => (StatusCode::PERMANENT_REDIRECT, Some(location)),
+        _ => (StatusCode::BAD_REQUEST, None),
+    };
+    let mut response = plain(status, "This host is served over HTTPS.\n");
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }
 
 /// A response of a line of text.

@@ -9,6 +9,7 @@ use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::record::TableView;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::tls::ServerTls;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::Vitals;
 use arc_swap::ArcSwap;
@@ -19,6 +20,7 @@ use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::route::{Asked, RouteEntry};
 use portolan_core::slots::Slots;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +39,8 @@ pub struct RoutingTable {
     pub listeners: Arc<[Listener]>,
     /// Listeners that are not in the settings any more, as long as they have connections.
     pub removed_listeners: Arc<[Listener]>,
+    /// TLS of the listeners that have it, removed ones among them.
+    pub tls: Arc<BTreeMap<ListenerId, Arc<ServerTls>>>,
     /// Where addresses are.
     pub geo: Arc<Geo>,
     /// What is known of the gateways, in the order of the configuration's services.

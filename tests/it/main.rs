@@ -25,3 +25,4 @@ mod restart;
 mod routing;
 mod service_tags;
 mod tidy;
+mod tls;

@@ -214,6 +214,14 @@ impl Routes {
         self.exact.iter().filter(leads).map(|host| &*host.host)
     }
 
+    /// The hosts of all routes, as they are written.
+    pub fn host_patterns(&self) -> impl Iterator<Item = HostPattern> {
+        let exact = self.exact.iter().map(|host| HostPattern::Exact(host.host.clone()));
+        let below = self.below.iter().map(|host| HostPattern::Below(host.host.clone()));
+        let any = (!self.any.is_empty()).then_some(HostPattern::Any);
+        exact.chain(below).chain(any)
+    }
+
     /// Every service some route leads to, with repetitions.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         let hosts = self.exact.iter().chain(&self.below).flat_map(|host| &host.paths);

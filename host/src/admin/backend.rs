@@ -1,5 +1,6 @@
 //! The interface between the administration API and the running instance.
 
+use crate::control::certificates::Contexts;
 use crate::control::overrides;
 use crate::control::status::StateWrites;
 use crate::dns::Name;
@@ -126,6 +127,8 @@ pub struct StatusSnapshot {
     pub rejections: Arc<Rejections>,
     /// The listeners that have sockets or connections.
     pub listeners: Vec<Arc<ListenerVitals>>,
+    /// TLS of the listeners that have it.
+    pub tls: Arc<Contexts>,
     /// The location table.
     pub geo: GeoStatus,
     /// The loaded plugins, by name.

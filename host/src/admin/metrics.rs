@@ -6,7 +6,9 @@ use super::names;
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
-use crate::vitals::{ListenerVitals, ProxyHeader, Reason, RequestOutcome, UpstreamError, Vitals};
+use crate::vitals::{
+    HandshakeFailure, ListenerVitals, ProxyHeader, Reason, RequestOutcome, TlsVersion, UpstreamError, Vitals,
+};
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -162,6 +164,58 @@ fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
     for listener in &snapshot.listeners {
         for (kind, count) in ProxyHeader::ALL.into_iter().zip(listener.proxy_headers()) {
             family.sample(&[("listener", listener.id.as_str()), ("result", kind.as_str())], count);
+        }
+    }
+    handshakes(text, snapshot);
+}
+
+/// Of the listeners with TLS.
+fn handshakes(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let listeners = || snapshot.listeners.iter().filter(|it| snapshot.tls.contains_key(&it.id));
+    let mut family = text.family(
+        "portolan_downstream_tls_handshakes_total",
+        Kind::Counter,
+        "TLS handshakes with clients that were completed, by version, and whether a session was resumed.",
+    );
+    for listener in listeners() {
+        for version in TlsVersion::ALL {
+            for (resumed, session) in [(false, "full"), (true, "resumed")] {
+                let labels = [
+                    ("listener", listener.id.as_str()),
+                    ("version", version.as_str()),
+                    ("session", session),
+                ];
+                family.sample(&labels, listener.handshakes.count(version, resumed));
+            }
+        }
+    }
+    let mut family = text.family(
+        "portolan_downstream_tls_handshake_failures_total",
+        Kind::Counter,
+        "TLS handshakes with clients that failed, by reason.",
+    );
+    for listener in listeners() {
+        for failure in HandshakeFailure::ALL {
+            let labels = [("listener", listener.id.as_str()), ("reason", failure.as_str())];
+            family.sample(&labels, listener.handshakes.failures(failure));
+        }
+    }
+    let mut family = text.family(
+        "portolan_downstream_tls_certificate_expiry_timestamp_seconds",
+        Kind::Gauge,
+        "When the certificates of listeners expire, in seconds since 1970, by their first name.",
+    );
+    for (listener, tls) in &*snapshot.tls {
+        for (index, pair) in tls.certificates.pairs().iter().enumerate() {
+            let expiry = pair.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let name = pair.names.first().map_or("", |name| &**name);
+            let index = index.to_string();
+            let labels = [
+                ("listener", listener.as_str()),
+                ("certificate", &*index),
+                ("name", name),
+            ];
+            family.sample(&labels, expiry.as_secs());
         }
     }
 }
@@ -455,6 +509,11 @@ fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
             "plugin",
             "portolan_plugin_reloads_total",
             "Plugins that were read, by result.",
+        ),
+        (
+            "tls",
+            "portolan_tls_reloads_total",
+            "Certificates and keys of listeners that were replaced and read, by result.",
         ),
     ] {
         let mut family = text.family(name, Kind::Counter, help);

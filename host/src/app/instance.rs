@@ -151,6 +151,7 @@ impl AdminBackend for RunningInstance {
             unrouted: Arc::clone(&self.unrouted),
             rejections: Arc::clone(&self.rejections),
             listeners: self.listeners.all(),
+            tls: Arc::clone(&table.tls),
             geo: GeoStatus {
                 database: info.database.clone(),
                 built: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(info.built)),

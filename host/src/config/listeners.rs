@@ -7,6 +7,7 @@ use super::quantities::{H, S, Time};
 use super::section::section;
 use super::settings::{Admin, Listener};
 use super::shape::{Shape, all, shown, wanted};
+use super::tls::{Redirect, TlsSection};
 use super::values::{FilePath, Whole, scalar, words};
 use crate::arrival::ListenerId;
 use http::HeaderName;
@@ -22,15 +23,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 section! {
-    /// An address that accepts connections of clients: plain HTTP/1.1.
+    /// An address that accepts connections of clients: HTTP/1.1, with or without TLS.
     ListenerSection {
         /// The address and port, such as 0.0.0.0:8080. With port 0, the system chooses one.
         required address: At<Address>,
         /// A name for logs and metrics. Connections keep the policy of the listener of this name over reloads. Default: the
         /// address.
         optional name: At<String>,
-        /// TLS is not supported by this version.
-        optional tls: Tls,
+        /// TLS, with certificates of files. Default: none.
+        optional tls: TlsSection,
+        /// `https`, or `https` and a port such as https:8443: every request is redirected there. Default: none is.
+        optional redirect: At<Redirect>,
         /// The PROXY protocol, versions 1 and 2. Default: none.
         optional proxy_protocol: ProxyProtocolSection,
         /// The client's address. Default: the peer's.
@@ -166,6 +169,16 @@ pub(super) fn pseudonym(name: Option<&At<String>>, mistakes: &mut Mistakes<'_>) 
 
 impl ListenerSection {
     fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Listener> {
+        let tls = match &self.tls {
+            Some(section) => section.settings(folder, mistakes).map(Some),
+            None => Some(None),
+        };
+        if let Some(redirect) = self.redirect.as_ref().filter(|_| self.tls.is_some()) {
+            mistakes.at(
+                redirect.id,
+                "this listener has TLS: only one without can redirect to it",
+            );
+        }
         let client_address = match &self.client_address {
             Some(section) => section.settings(mistakes),
             None => Some(ClientAddress::default()),
@@ -188,6 +201,8 @@ impl ListenerSection {
             },
             address,
             proxies: proxies?,
+            tls: tls?,
+            redirect: self.redirect.as_ref().map(|redirect| redirect.0),
             client_address: client_address?,
             service_tags: self
                 .client_address
@@ -431,23 +446,5 @@ impl Shape for FieldName {
 
     fn schema() -> Value {
         json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
-    }
-}
-
-/// TLS towards clients.
-#[derive(Debug)]
-pub(super) struct Tls;
-
-impl Shape for Tls {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        mistakes.at_key(
-            node.id(),
-            "TLS is not supported by this version: remove the key, and end TLS before Portolan",
-        );
-        None
-    }
-
-    fn schema() -> Value {
-        json!({ "not": {} })
     }
 }

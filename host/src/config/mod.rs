@@ -37,6 +37,7 @@ mod services;
 mod settings;
 mod shape;
 mod suggest;
+mod tls;
 mod upstream;
 mod values;
 

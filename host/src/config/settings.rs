@@ -4,6 +4,7 @@ use super::error::Mistake;
 use super::publication::FrontDoorSettings;
 use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
+use crate::tls::ListenerTls;
 use portolan_core::config::Config;
 use portolan_core::id::{PluginName, RegionName};
 use portolan_core::identity::ClientAddress;
@@ -98,7 +99,7 @@ pub struct Admin {
     pub read_token_file: Option<PathBuf>,
 }
 
-/// An address that accepts connections of clients: plain HTTP/1.1.
+/// An address that accepts connections of clients: HTTP/1.1, with or without TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its identity: its name, or its address.
@@ -107,6 +108,10 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The peers that begin every connection with a PROXY protocol header. None by default.
     pub proxies: Networks,
+    /// Its TLS. `None`: without.
+    pub tls: Option<ListenerTls>,
+    /// The port of HTTPS that every request is redirected to. `None`: requests are answered. Never with TLS.
+    pub redirect: Option<u16>,
     /// Who its clients are.
     pub client_address: ClientAddress,
     /// The file of Azure's service tags whose `AzureFrontDoor.Backend` is trusted as well.

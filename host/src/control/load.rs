@@ -1,5 +1,6 @@
 //! Loads the configuration and the files it names: read, compiled and tried, off the request path.
 
+use super::certificates::{LoadedTls, Purpose, TlsFileError, TlsFiles};
 use super::files::{Files, Stamps};
 use super::last_good::{Content, digest};
 use super::loaded::{Loaded, Plugins, plugin_regions};
@@ -38,6 +39,9 @@ pub enum LoadError {
     /// Plugins cannot be run on this machine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// TLS of a listener cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// A plugin's file cannot be read.
     #[error("plugins.{name}.source: failed to read {}: {error}", path.display())]
     PluginFile {
@@ -85,6 +89,7 @@ impl LoadError {
                 key(&["plugins", name.as_str(), "source"])
             }
             Self::RolledBack { name, .. } => key(&["plugins", name.as_str()]),
+            Self::Tls(error) => key(&["listeners", &error.listener.to_string(), "tls"]),
         }
     }
 }
@@ -165,12 +170,19 @@ pub(super) fn named_files(settings: &Settings) -> impl Iterator<Item = PathBuf> 
     geo::files(&settings.geo)
         .chain(service_tag_files(settings))
         .chain(plugins)
+        .chain(tls_files(settings))
 }
 
 /// The files of service tags, as often as they are named.
 pub(super) fn service_tag_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     let files = settings.listeners.iter().map(|listener| &listener.service_tags);
     files.flatten().cloned()
+}
+
+/// The files that TLS listeners name.
+pub(super) fn tls_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let listeners = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    listeners.flat_map(|tls| tls.files().cloned())
 }
 
 /// The file of a plugin, when it is in one.
@@ -207,10 +219,11 @@ pub(super) fn all(
     path: &Path,
     engine: &PluginEngine,
     roll_backs: &RollBacks,
+    tls: &TlsFiles,
 ) -> Result<Load, Box<(LoadErrors, Rejected)>> {
     let source = Source::files();
     match settings(path, &source) {
-        Ok(configuration) => rest(configuration, engine, roll_backs, source),
+        Ok(configuration) => rest(configuration, engine, roll_backs, (tls, Purpose::Reload), source),
         Err(errors) => {
             let rejected = Rejected {
                 settings: None,
@@ -226,19 +239,21 @@ pub(super) fn all(
 /// # Errors
 /// All errors at once.
 pub fn named(configuration: Configuration, engine: &PluginEngine) -> Result<Load, LoadErrors> {
-    rest(configuration, engine, &RollBacks::new(), Source::files()).map_err(|rejected| rejected.0)
+    let tls = (&TlsFiles::default(), Purpose::Check);
+    rest(configuration, engine, &RollBacks::new(), tls, Source::files()).map_err(|rejected| rejected.0)
 }
 
 fn rest(
     configuration: Configuration,
     engine: &PluginEngine,
     roll_backs: &RollBacks,
+    (tls, purpose): (&TlsFiles, Purpose),
     source: Source<'_>,
 ) -> Result<Load, Box<(LoadErrors, Rejected)>> {
     let Configuration {
         fixed,
         settings,
-        warnings,
+        mut warnings,
     } = configuration;
     let mut errors = Vec::new();
     let geo = geo(&settings, &source).map_err(|error| errors.push(error.into())).ok();
@@ -254,6 +269,9 @@ fn rest(
             Err(error) => errors.push(error),
         }
     }
+    let tls = TlsFiles::load(&settings, &source, tls, purpose);
+    errors.extend(tls.errors.into_iter().map(LoadError::from));
+    warnings.extend(tls.warnings);
     let settings = Arc::new(settings);
     let (contents, stamps) = source.into_parts();
     match geo.filter(|_| errors.is_empty()) {
@@ -263,6 +281,7 @@ fn rest(
                 geo: Arc::new(geo),
                 service_tags: Arc::new(service_tags),
                 plugins: Arc::new(plugins),
+                tls: tls.files,
             },
             fixed,
             warnings,
@@ -292,6 +311,11 @@ pub(super) fn only_service_tags(settings: &Settings) -> Result<Part<ServiceTags>
     let loaded = service_tags(settings, &source)?;
     let (contents, _) = source.into_parts();
     Ok(Part { loaded, contents })
+}
+
+/// Loads the files of TLS listeners again, as they are. What cannot be used leaves what was active.
+pub(super) fn only_tls(settings: &Settings, before: &TlsFiles) -> LoadedTls {
+    TlsFiles::load(settings, &Source::files(), before, Purpose::Rotation)
 }
 
 /// Loads one plugin, as it is.

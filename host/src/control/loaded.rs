@@ -1,5 +1,6 @@
 //! A configuration and everything it names, loaded.
 
+use super::certificates::TlsFiles;
 use crate::config::Settings;
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionEntry, RegionTable};
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub service_tags: Arc<ServiceTags>,
     /// Its plugins.
     pub plugins: Arc<Plugins>,
+    /// What its TLS listeners need.
+    pub tls: TlsFiles,
 }
 
 /// A service's regions as its plugin sees them.

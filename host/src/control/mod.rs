@@ -1,5 +1,6 @@
 //! The control tasks: slow, infrequent work off the request path.
 
+pub mod certificates;
 pub mod files;
 #[cfg(feature = "azure")]
 pub mod front_door;

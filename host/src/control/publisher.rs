@@ -4,6 +4,7 @@
 //! publishing cannot fail.
 
 use crate::config::Listener;
+use crate::control::certificates::Contexts;
 use crate::control::health::Watched;
 use crate::control::loaded::{Loaded, Plugins, plugin_regions};
 use crate::control::overrides::Overrides;
@@ -34,6 +35,8 @@ pub enum Update {
     ServiceTags(Arc<ServiceTags>),
     /// New plugin versions.
     Plugins(Arc<Plugins>),
+    /// New certificates of listeners.
+    Tls(Arc<Contexts>),
     /// A new view of the gateways of this configuration.
     Health(Arc<Config>, Arc<HealthView>),
 }
@@ -54,6 +57,8 @@ pub struct Publisher {
     open_listeners: OpenListeners,
     /// Those that reloads removed and that are open still.
     removed_listeners: Arc<[Listener]>,
+    /// TLS of all listeners, removed ones among them.
+    tls: Arc<Contexts>,
     via: Arc<Via>,
     /// What this instance is called where the configuration gives no name.
     random_via: Arc<Via>,
@@ -105,6 +110,7 @@ impl Publisher {
             generation: Generation::default(),
             via: via(&loaded, &random_via),
             random_via,
+            tls: Arc::clone(loaded.tls.listeners()),
             loaded,
             overrides,
             joined,
@@ -146,6 +152,7 @@ impl Publisher {
                 self.listeners = listeners(&self.loaded);
             }
             Update::Plugins(plugins) => self.loaded.plugins = plugins,
+            Update::Tls(contexts) => self.tls = self.with_removed(&contexts),
             // A view of the configuration before this one: the next one is on its way.
             Update::Health(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
             Update::Health(_, health) => self.health = health,
@@ -179,6 +186,7 @@ impl Publisher {
         self.charts = charts;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
         self.listeners = listeners(&loaded);
+        self.tls = self.with_removed(loaded.tls.listeners());
         self.via = via(&loaded, &self.random_via);
         self.loaded = loaded;
         self.watched.send_replace(watched(&self.loaded, &self.joined));
@@ -190,6 +198,20 @@ impl Publisher {
         let is_next = |listener: &Listener| next.iter().any(|next| next.id == listener.id);
         let removed = before.filter(|it| !is_next(it) && self.open_listeners.is_open(&it.id));
         removed.cloned().collect()
+    }
+
+    /// These, and those of removed listeners, which may have connections in their queues.
+    fn with_removed(&self, contexts: &Arc<Contexts>) -> Arc<Contexts> {
+        let removed = self.removed_listeners.iter().filter_map(|listener| {
+            let (id, tls) = self.tls.get_key_value(&listener.id)?;
+            Some((id.clone(), Arc::clone(tls)))
+        });
+        let removed: Contexts = removed.collect();
+        if removed.is_empty() {
+            return Arc::clone(contexts);
+        }
+        let current = contexts.iter().map(|(id, tls)| (id.clone(), Arc::clone(tls)));
+        Arc::new(removed.into_iter().chain(current).collect())
     }
 
     fn next_table(&mut self) -> RoutingTable {
@@ -206,6 +228,7 @@ impl Publisher {
             via: Arc::clone(&self.via),
             listeners: Arc::clone(&self.listeners),
             removed_listeners: Arc::clone(&self.removed_listeners),
+            tls: Arc::clone(&self.tls),
             geo: Arc::clone(&self.loaded.geo),
             health: Arc::clone(&self.health),
             services: services

@@ -10,7 +10,9 @@ mod plugins;
 use crate::config::{Fixed, Settings};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
-use crate::control::load::{self, Components, Load, Rejected, plugin_file, service_tag_files};
+use crate::control::load::{
+    self, Components, Load, LoadError, LoadErrors, Rejected, plugin_file, service_tag_files, tls_files,
+};
 use crate::control::loaded::Loaded;
 use crate::control::overrides::Overrides;
 use crate::control::publisher::Update;
@@ -94,6 +96,7 @@ struct Watched {
     geo: Files,
     service_tags: Files,
     plugins: BTreeMap<PluginName, Files>,
+    tls: Files,
 }
 
 /// A configuration that was rejected, and will be tried again.
@@ -114,6 +117,7 @@ impl Watched {
             plugins: plugins
                 .map(|(name, plugin)| (name.clone(), Files::new(plugin_file(&plugin.source), stamps)))
                 .collect(),
+            tls: Files::new(tls_files(settings), stamps),
         }
     }
 }
@@ -210,6 +214,9 @@ impl Reloader {
         if self.watched.service_tags.changed() {
             self.reload_service_tags().await;
         }
+        if self.watched.tls.changed() {
+            self.reload_tls().await;
+        }
         let plugins = self.watched.plugins.iter_mut();
         let changed = plugins.filter_map(|(name, files)| files.changed().then(|| name.clone()));
         for name in changed.collect::<Vec<_>>() {
@@ -233,8 +240,12 @@ impl Reloader {
     /// Reloads the configuration and everything it names. Whether it was accepted.
     async fn reload(&mut self) -> bool {
         let Some(path) = self.path.clone() else { return false };
-        let (engine, roll_backs) = (self.engine.clone(), self.overrides.roll_backs());
-        match off_thread(move || load::all(&path, &engine, &roll_backs)).await {
+        let (engine, roll_backs, tls) = (
+            self.engine.clone(),
+            self.overrides.roll_backs(),
+            self.loaded.tls.clone(),
+        );
+        match off_thread(move || load::all(&path, &engine, &roll_backs, &tls)).await {
             Ok(load) => {
                 // Last, so that nothing is bound for a configuration that is rejected for something else.
                 match self.listeners.prepare(&load.loaded.settings.listeners) {
@@ -312,6 +323,24 @@ impl Reloader {
             }
             Err(error) => self.reject(&Subject::ServiceTags, &error),
         }
+    }
+
+    /// Each certificate that can be used replaces the one before, and each that cannot leaves it.
+    async fn reload_tls(&mut self) {
+        let (settings, before) = (Arc::clone(&self.loaded.settings), self.loaded.tls.clone());
+        let loaded = off_thread(move || load::only_tls(&settings, &before)).await;
+        for warning in loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.loaded.tls = loaded.files;
+        let update = Update::Tls(Arc::clone(self.loaded.tls.listeners()));
+        if loaded.errors.is_empty() {
+            return self.publish(&Subject::Tls, update);
+        }
+        // What can be used of it is.
+        let _ = self.updates.send(update);
+        let errors = loaded.errors.into_iter().map(LoadError::from).collect();
+        self.reject(&Subject::Tls, &LoadErrors(errors));
     }
 
     fn publish(&self, subject: &Subject, update: Update) {

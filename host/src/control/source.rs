@@ -49,22 +49,25 @@ impl<'a> Source<'a> {
         self.since.get()
     }
 
+    /// The content of a file as it is now, which is not kept: it is secret.
+    pub(super) fn read_secret(&self, path: &Path, most: u64) -> io::Result<Bytes> {
+        self.stamps.borrow_mut().note(path);
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        if length > most {
+            return Err(io::Error::other(format!(
+                "it has {length} bytes, and {most} are allowed"
+            )));
+        }
+        let mut bytes = Vec::new();
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes.into())
+    }
+
     /// The content of a file, which may have so many bytes. Of one that hides how many it has, that many and one more.
     pub(super) fn read(&self, path: &Path, most: u64) -> io::Result<Bytes> {
         let bytes: Bytes = match self.last_good {
-            None => {
-                self.stamps.borrow_mut().note(path);
-                let file = File::open(path)?;
-                let length = file.metadata()?.len();
-                if length > most {
-                    return Err(io::Error::other(format!(
-                        "it has {length} bytes, and {most} are allowed"
-                    )));
-                }
-                let mut bytes = Vec::new();
-                file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-                bytes.into()
-            }
+            None => self.read_secret(path, most)?,
             Some(last_good) => {
                 let kept = last_good.read(path);
                 let (bytes, since) = kept.ok_or_else(|| io::Error::other("no last good content is kept"))?;

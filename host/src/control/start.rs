@@ -1,5 +1,6 @@
 //! The start: what is rejected is replaced by its last good content, where there is a state directory.
 
+use super::certificates::{Purpose, TlsFiles};
 use super::files::Stamps;
 use super::last_good::{Content, LastGood};
 use super::load::{self, Components, Load, LoadError, Rejected};
@@ -179,7 +180,7 @@ fn rest(
     let Configuration {
         fixed,
         settings,
-        warnings,
+        mut warnings,
     } = configuration;
     let roll_backs = overrides.roll_backs();
     let (mut plugins, mut components) = (Plugins::new(), Components::new());
@@ -195,6 +196,14 @@ fn rest(
         plugins.insert(name.clone(), version);
         components.insert(name.clone(), component);
     }
+    // Keys are not kept: there is no last good content of them.
+    let source = Source::files();
+    let tls = TlsFiles::load(&settings, &source, &TlsFiles::default(), Purpose::Start);
+    gathered.stamps.add(source.into_parts().1);
+    if let Some(error) = tls.errors.into_iter().next() {
+        return Err(error.into());
+    }
+    warnings.extend(tls.warnings);
     let geo = match first(Subject::Geo, last_good, |source| load::geo(&settings, source)) {
         Ok(geo) => gathered.add(geo),
         Err(error) => {
@@ -223,6 +232,7 @@ fn rest(
         geo: Arc::new(geo),
         service_tags: Arc::new(service_tags),
         plugins: Arc::new(plugins),
+        tls: tls.files,
     };
     Ok(Load {
         loaded,

@@ -16,11 +16,13 @@ pub enum Kind {
     ServiceTags,
     /// A plugin.
     Plugin,
+    /// Certificates, keys and certificate authorities of listeners.
+    Tls,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Config, Self::Geo, Self::ServiceTags, Self::Plugin];
+    pub const ALL: [Self; 5] = [Self::Config, Self::Geo, Self::ServiceTags, Self::Plugin, Self::Tls];
 
     /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Geo => "geo",
             Self::ServiceTags => "service_tags",
             Self::Plugin => "plugin",
+            Self::Tls => "tls",
         }
     }
 }
@@ -44,6 +47,8 @@ pub enum Subject {
     ServiceTags,
     /// This plugin.
     Plugin(PluginName),
+    /// Certificates, keys and certificate authorities of listeners.
+    Tls,
 }
 
 impl Subject {
@@ -54,12 +59,13 @@ impl Subject {
             Self::Geo => Kind::Geo,
             Self::ServiceTags => Kind::ServiceTags,
             Self::Plugin(_) => Kind::Plugin,
+            Self::Tls => Kind::Tls,
         }
     }
 
     fn name(&self) -> &str {
         match self {
-            Self::Config | Self::Geo | Self::ServiceTags => "",
+            Self::Config | Self::Geo | Self::ServiceTags | Self::Tls => "",
             Self::Plugin(name) => name.as_str(),
         }
     }

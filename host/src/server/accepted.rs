@@ -24,6 +24,10 @@ pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// Makes dropping the stream reset the connection, so that its client does not take the end for an orderly one.
     fn reset_when_dropped(&self);
+
+    /// Tells the client that nothing more will come, where the protocol has a word for it and as far as it can be written at
+    /// once.
+    fn say_goodbye(&mut self) {}
 }
 
 impl ClientStream for TcpStream {

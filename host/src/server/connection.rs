@@ -134,8 +134,9 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
             activity.lingers();
             unless_over(&activity, Box::pin(linger(&mut stream, NO_HTTP_2, &entry))).await;
         }
-        Last::Reset => stream.reset_when_dropped(),
+        Last::Reset => return stream.reset_when_dropped(),
     }
+    stream.say_goodbye();
 }
 
 /// How hyper ended.

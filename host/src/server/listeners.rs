@@ -301,6 +301,8 @@ mod tests {
             service_tags: None,
             id: ListenerId::new(name),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            redirect: None,
             client_address: ClientAddress::default(),
             debug_headers: false,
             max_connections: 1,

@@ -4,11 +4,13 @@
 //! worker: one thread with a runtime of its own. Connections are local tasks, so handlers and bodies need not be `Send`.
 //!
 //! A connection passes these stages: `listener` accepts a socket, `proxy_header` receives what a trusted proxy says of it,
-//! `accepted` makes a stream of it and settles where it arrived, `connection` reads requests from the stream and gives them to the [`Handler`].
+//! `accepted` makes a stream of it and settles where it arrived, `handshake` makes one of TLS of that where the listener has it,
+//! `connection` reads requests from the stream and gives them to the [`Handler`].
 
 mod accepted;
 mod connection;
 mod drain;
+mod handshake;
 mod listener;
 mod listeners;
 mod lock;
@@ -18,6 +20,7 @@ mod serve;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tls_stream;
 mod unreadable;
 
 pub use drain::{Drain, DrainSwitch, Phase, drain};
@@ -27,6 +30,7 @@ pub use serve::run;
 pub use unreadable::UnreadableRequest;
 
 use crate::arrival::{Arrival, ListenerId};
+use crate::tls::ServerTls;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -34,6 +38,7 @@ use hyper::body::Incoming;
 use std::error::Error;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What answers the requests of one worker.
@@ -54,16 +59,27 @@ pub trait Handler: 'static {
     /// How long a client's connection to a listener may wait for its next request. `None`: as before, since the listener is gone.
     fn keep_alive_timeout(&self, listener: &ListenerId) -> Option<Duration>;
 
-    /// How many connections a listener may have open, over all workers.
-    fn max_connections(&self, listener: &ListenerId) -> u32;
-
     /// Whether connections to a listener from this address must begin with a PROXY protocol header.
     fn begins_with_proxy_header(&self, listener: &ListenerId, peer: IpAddr) -> bool;
+
+    /// What a new connection of a listener is accepted by.
+    fn terms(&self, listener: &ListenerId) -> ListenerTerms;
+}
+
+/// What a new connection is accepted by.
+#[derive(Clone, Debug)]
+pub struct ListenerTerms {
+    /// How many connections the listener may have open, over all workers.
+    pub max_connections: u32,
+    /// Its TLS. `None` for a listener without.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 /// The time and memory that a connection may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Limits {
+    /// For a TLS handshake, from the beginning of the connection.
+    handshake_timeout: Duration,
     /// For the head of a request, from its first byte; on a new connection from the beginning.
     header_timeout: Duration,
     /// For the next request on a connection that is kept open, until the handler says otherwise.
@@ -79,6 +95,7 @@ struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),

@@ -12,6 +12,9 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// How long a connection whose handshake ended during a drain may take until its first request comes.
+const LATECOMER: Duration = Duration::from_secs(1);
+
 /// How many bytes of a head are read at a time.
 const SCRATCH: usize = 16 * 1024;
 
@@ -51,6 +54,8 @@ pub(super) struct Activity {
 /// What a connection without a running exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
+    /// The end of a TLS handshake.
+    Handshake,
     /// The first byte.
     First,
     /// The rest of a request's head.
@@ -131,6 +136,9 @@ impl ConnectionRegistry {
                 continue;
             }
             let limit = match activity.waits_for.get() {
+                Wait::Handshake => self.limits.handshake_timeout,
+                // One that came up after the idle ones were ended.
+                Wait::First if self.draining.get() => LATECOMER,
                 Wait::First | Wait::Head => self.limits.header_timeout,
                 Wait::Next => self.idle_timeout.get(),
                 Wait::End => continue,
@@ -151,7 +159,7 @@ impl ConnectionRegistry {
     /// Ends the connections on which no request has begun.
     pub(super) fn end_idle(&self) {
         for activity in self.connections.borrow().values() {
-            if !activity.runs_exchanges() && activity.waits_for.get() != Wait::Head {
+            if !activity.runs_exchanges() && !matches!(activity.waits_for.get(), Wait::Handshake | Wait::Head) {
                 activity.end(CloseMode::IfIdle);
             }
         }
@@ -184,6 +192,22 @@ impl Activity {
             self.waits_for.set(Wait::Head);
             self.waited.set(Duration::ZERO);
         }
+    }
+
+    /// A TLS handshake comes before the first request.
+    pub(super) fn begin_handshake(&self) {
+        self.waits_for.set(Wait::Handshake);
+    }
+
+    /// The handshake is done; the first request has its time from now on.
+    pub(super) fn end_handshake(&self) {
+        self.waits_for.set(Wait::First);
+        self.waited.set(Duration::ZERO);
+    }
+
+    /// Whether it ends because a handshake took too long.
+    pub(super) fn is_late_handshake(&self) -> bool {
+        self.waits_for.get() == Wait::Handshake && self.close_mode.get() == CloseMode::IfIdle
     }
 
     /// A head needs more room than usual.

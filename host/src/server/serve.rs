@@ -2,6 +2,7 @@
 
 use super::accepted::Accepted;
 use super::drain::{Drain, ListenerDrain};
+use super::handshake::{self, HandshakeGate};
 use super::listeners::{Assignment, Assignments};
 use super::registry::ConnectionRegistry;
 use super::{Handler, Limits, connection, listener, proxy_header};
@@ -35,6 +36,7 @@ const FULL_MESSAGES: Duration = Duration::from_secs(10);
 /// Serves the sockets that a worker is assigned until the program's drain is over. Must run on a local runtime.
 pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler: Rc<H>) {
     let mut serving = JoinSet::new();
+    let gate = Rc::new(HandshakeGate::default());
     let serve = |serving: &mut JoinSet<io::Result<()>>, assignment: Assignment| {
         let Assignment {
             socket,
@@ -49,6 +51,7 @@ pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler
             },
             registry: ConnectionRegistry::new(Limits::default()),
             handler: Rc::clone(&handler),
+            gate: Rc::clone(&gate),
             unreported: Cell::default(),
         };
         serving.spawn_local(server.serve(socket));
@@ -93,6 +96,8 @@ struct Server<H> {
     drain: ListenerDrain,
     registry: Rc<ConnectionRegistry>,
     handler: Rc<H>,
+    /// That of the worker.
+    gate: Rc<HandshakeGate>,
     /// Connections over the limit since the last message about them, and when that was.
     unreported: Cell<(u64, Option<Instant>)>,
 }
@@ -129,18 +134,22 @@ impl<H: Handler> Server<H> {
 
     fn open(&self, mut stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
         let listener = &self.vitals.id;
-        let limit = self.handler.max_connections(listener);
-        let Some(open) = self.vitals.try_open(limit) else {
-            // Into an empty socket buffer this goes at once; if it does not, the connection is closed all the same.
-            let _ = stream.try_write(FULL);
-            self.report_full(limit);
+        let terms = self.handler.terms(listener);
+        let Some(open) = self.vitals.try_open(terms.max_connections) else {
+            // A client of TLS would not understand it. Otherwise this goes into an empty socket buffer at once; if it does
+            // not, the connection is closed all the same.
+            if terms.tls.is_none() {
+                let _ = stream.try_write(FULL);
+            }
+            self.report_full(terms.max_connections);
             return;
         };
         let begins_with_header = self.handler.begins_with_proxy_header(listener, peer.ip());
-        let (entry, handler, vitals) = (
+        let (entry, handler, vitals, gate) = (
             self.registry.enter(),
             Rc::clone(&self.handler),
             Arc::clone(&self.vitals),
+            Rc::clone(&self.gate),
         );
         tokio::task::spawn_local(async move {
             let mut header = None;
@@ -152,7 +161,15 @@ impl<H: Handler> Server<H> {
                 }
             }
             let accepted = Accepted::plain(stream, vitals.id.clone(), peer, address, header);
-            connection::run(accepted, entry, handler).await;
+            let Some(tls) = terms.tls else {
+                connection::run(accepted, entry, handler).await;
+                return drop(open);
+            };
+            // Boxed as well, and the handshake apart from the connection that follows, which lives longer.
+            let handshake = Box::pin(handshake::accept(accepted, &tls, &gate, &vitals, &entry)).await;
+            if let Some(accepted) = handshake {
+                Box::pin(connection::run(accepted, entry, handler)).await;
+            }
             drop(open);
         });
     }

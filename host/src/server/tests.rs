@@ -132,3 +132,40 @@ fn a_connection_that_only_ignores_its_client_yields_to_a_drain() {
     registry.end_idle();
     assert!(activity.is_over());
 }
+
+#[test]
+fn a_handshake_has_a_time_of_its_own_and_is_not_idle() {
+    let registry = ConnectionRegistry::new(Limits {
+        handshake_timeout: 7 * TICK,
+        ..limits()
+    });
+    let entry = registry.enter();
+    let activity = &entry.activity;
+    activity.begin_handshake();
+    registry.end_idle();
+    assert_eq!(ticks_until_over(&registry, || activity.is_over()), Some(8));
+    assert!(activity.is_late_handshake());
+
+    let entry = registry.enter();
+    let activity = &entry.activity;
+    activity.begin_handshake();
+    registry.tick(TICK);
+    registry.tick(TICK);
+    activity.end_handshake();
+    assert_eq!(
+        ticks_until_over(&registry, || activity.is_over()),
+        Some(4),
+        "the first request has all of its time"
+    );
+}
+
+#[test]
+fn a_handshake_that_ends_during_a_drain_is_given_a_moment_for_its_request() {
+    let registry = ConnectionRegistry::new(limits());
+    let entry = registry.enter();
+    entry.activity.begin_handshake();
+    registry.begin_drain();
+    registry.end_idle();
+    entry.activity.end_handshake();
+    assert_eq!(ticks_until_over(&registry, || entry.activity.is_over()), Some(2));
+}

@@ -23,6 +23,7 @@ use std::rc::Rc;
 #[cfg(test)]
 mod tests;
 
+const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -41,6 +42,8 @@ pub struct Forwarding<'a> {
     pub peer: &'a HeaderValue,
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// `X-Forwarded-Client-Cert`, in the place of what the client sent.
+    pub client_certificate: Option<&'a HeaderValue>,
     /// Whether the peer is a trusted proxy, whose own forwarding fields are kept.
     pub is_trusted: bool,
     /// Which forwarding fields are passed on.
@@ -223,7 +226,11 @@ impl<'a> Outbound<'a> {
             return true;
         }
         let is_rewritten = match text.as_bytes()[0] {
-            b'x' => *name == X_FORWARDED_FOR || *name == X_REQUEST_ID,
+            b'x' => {
+                *name == X_FORWARDED_FOR
+                    || *name == X_REQUEST_ID
+                    || self.forwarding.client_certificate.is_some() && *name == X_FORWARDED_CLIENT_CERT
+            }
             b't' => match self.trace {
                 Trace::Kept(_) => false,
                 // A state without its parent means nothing (W3C Trace Context, section 4.3).
@@ -257,6 +264,9 @@ impl<'a> Outbound<'a> {
         let elements = before.chain([forwarding.peer]).map(HeaderValue::as_bytes);
         to.list(b"x-forwarded-for", elements);
         to.field(b"x-request-id", forwarding.request_id.as_bytes());
+        if let Some(certificate) = forwarding.client_certificate {
+            to.field(b"x-forwarded-client-cert", certificate.as_bytes());
+        }
         to.field(b"via", forwarding.via.entry(request.version).as_bytes());
         if let Trace::Begun(trace) = &self.trace {
             to.field(b"traceparent", trace);

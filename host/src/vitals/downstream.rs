@@ -1,5 +1,6 @@
 //! What is counted of the client side: connections by listener, and requests that were rejected.
 
+use super::handshake::Handshakes;
 use super::log_limit::LogLimit;
 use super::proxy_header::{ProxyHeader, ProxyHeaders};
 use super::{Reason, Tally};
@@ -62,6 +63,8 @@ pub struct ListenerVitals {
     accepted: AtomicU64,
     rejected: AtomicU64,
     proxy_headers: ProxyHeaders,
+    /// Its TLS handshakes.
+    pub handshakes: Handshakes,
 }
 
 /// An open connection of a listener, counted until dropped.
@@ -76,6 +79,7 @@ impl ListenerVitals {
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             proxy_headers: ProxyHeaders::new(Instant::now()),
+            handshakes: Handshakes::default(),
         }
     }
 

@@ -53,6 +53,8 @@ pub enum Reason {
     DeniedSystem,
     /// The route allows others only.
     NotAllowed,
+    /// The request's host has another certificate than the one of its connection.
+    Misdirected,
     /// Residency leaves no region.
     Residency,
     /// The regions that are left are draining.
@@ -79,7 +81,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
@@ -104,6 +106,7 @@ impl Reason {
         Self::DeniedCountry,
         Self::DeniedSystem,
         Self::NotAllowed,
+        Self::Misdirected,
         Self::Residency,
         Self::Draining,
         Self::Full,
@@ -144,6 +147,7 @@ impl Reason {
             Self::DeniedCountry => Denied::Country.as_str(),
             Self::DeniedSystem => Denied::System.as_str(),
             Self::NotAllowed => Denied::NotAllowed.as_str(),
+            Self::Misdirected => "misdirected",
             Self::Residency => "residency",
             Self::Draining => "draining",
             Self::Full => "full",

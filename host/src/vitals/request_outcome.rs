@@ -23,6 +23,8 @@ pub enum RequestOutcome {
     ClientGone,
     /// A probe of Front Door, answered from what was prepared.
     Probe,
+    /// It was redirected to HTTPS.
+    ToHttps,
     /// There is no route for its host and path.
     NoRoute,
     /// The request was rejected: malformed, too large, or not for a proxy.
@@ -53,7 +55,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -62,6 +64,7 @@ impl RequestOutcome {
         Self::CutShort,
         Self::ClientGone,
         Self::Probe,
+        Self::ToHttps,
         Self::NoRoute,
         Self::Rejected,
         Self::Denied,
@@ -109,6 +112,7 @@ impl RequestOutcome {
             Self::CutShort => "cut_short",
             Self::ClientGone => "client_gone",
             Self::Probe => "probe",
+            Self::ToHttps => "https_redirect",
             Self::NoRoute => "no_route",
             Self::Rejected => "rejected",
             Self::Denied => "denied",

@@ -89,6 +89,7 @@ impl Default for Fake {
             snapshot: StatusSnapshot {
                 rejections,
                 listeners: vec![listener],
+                tls: Arc::default(),
                 started: SystemTime::now(),
                 generation: Generation(7),
                 config,

@@ -279,10 +279,22 @@ fn listeners() {
         ),
         (
             "127.0.0.1:8080",
-            "127.0.0.1:8080\n    tls: { certificate: /certs/tls.crt, private_key: /certs/tls.key }",
+            "127.0.0.1:8080\n    tls: { certificate: /certs/tls.crt }",
+            &["3:5: listeners[0].tls: either certificate and private_key are needed, or certificates, a list of both"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    redirect: https\n    tls: { certificate: a, private_key: b, client_certificate: optional, min_version: 1.1 }",
             &[
-                "3:5: listeners[0].tls: TLS is not supported by this version: remove the key, and end TLS before Portolan",
+                "3:15: listeners[0].redirect: this listener has TLS: only one without can redirect to it",
+                "4:64: listeners[0].tls.client_certificate: only with client_ca are clients asked for a certificate",
+                r#"4:87: listeners[0].tls.min_version: wanted "1.2" or "1.3", got "1.1""#,
             ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    redirect: https:0",
+            &[r#"3:15: listeners[0].redirect: wanted https, or https and a port, such as https:8443, got "https:0""#],
         ),
         (
             "127.0.0.1:8080",

@@ -174,8 +174,7 @@ fn the_example_shows_every_key() {
     keys(&SCHEMA, &mut found);
     assert!(found.len() > 50, "{found:?}");
     let shown = |key: &&String| EXAMPLE.contains(&format!("{key}:"));
-    // TLS is rejected; it is in the schema only for its description.
-    let missing: Vec<_> = found.iter().filter(|key| !shown(key) && *key != "tls").collect();
+    let missing: Vec<_> = found.iter().filter(|key| !shown(key)).collect();
     assert!(missing.is_empty(), "{missing:?} are not in the example");
 }
 

@@ -134,6 +134,7 @@ impl Scene {
             proxy_header: None,
             peer: &peer,
             scheme: "http",
+            client_certificate: None,
             is_trusted: false,
             policy: &policy,
             via: &via,

@@ -24,6 +24,7 @@ fn untrusted() -> Forwarding<'static> {
         proxy_header: None,
         peer: &PEER,
         scheme: "http",
+        client_certificate: None,
         is_trusted: false,
         policy: &POLICY,
         via: &VIA,

@@ -68,6 +68,7 @@ async fn an_idle_connection_keeps_little_memory() {
         proxy_header: None,
         peer: &peer,
         scheme: "http",
+        client_certificate: None,
         is_trusted: false,
         policy: &policy,
         via: &via,

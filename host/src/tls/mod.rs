@@ -1,0 +1,28 @@
+//! TLS: certificates and keys from files, and the one provider of cryptography.
+//!
+//! What real files look like, and what of it the libraries drop without an error, is checked here: [`pem`] reads sections,
+//! [`certificate`] what a certificate says, [`pair`] whether a chain and a key belong together. No message and no `Debug` of
+//! this module contains key material.
+
+mod certificate;
+mod certificates;
+mod client;
+mod pair;
+mod pem;
+mod provider;
+mod server;
+mod settings;
+mod tickets;
+
+pub use certificate::KeyKind;
+pub use certificates::Certificates;
+pub use client::forwarded_client_certificate;
+pub use pair::{Pair, PairError, PairWarning, Validity};
+pub use pem::{FileError, certificates, private_key, roots};
+pub use provider::provider;
+pub use server::{ServerTls, ServerTlsError};
+pub use settings::{ClientCertificates, ListenerTls, MinVersion, PairFiles};
+pub use tickets::TicketSecrets;
+
+#[cfg(test)]
+mod tests;
