@@ -2,12 +2,14 @@
 
 mod control;
 mod instance;
+pub mod notify;
 mod signals;
 mod supervisor;
+mod upgrade;
 mod workers;
 
 use crate::admin::{Access, TokenError, Tokens};
-use crate::config::{AccessLog as AccessLogSettings, Admin, Configuration, Fixed};
+use crate::config::{AccessLog as AccessLogSettings, Admin, Configuration, Fixed, Listener};
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::load::LoadError;
@@ -24,7 +26,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::Rejections;
-use control::{Control, Health};
+use control::{Control, Handover, Health};
 use instance::RunningInstance;
 use signals::Signal;
 pub use signals::Signals;
@@ -33,13 +35,15 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use supervisor::Supervisor;
 use thiserror::Error;
 use tokio::runtime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
+use upgrade::{Inherited, Upgrade};
 use workers::WorkerThreads;
 
 /// How long closing connections may take when the program ends at once.
@@ -102,6 +106,9 @@ pub struct App {
     /// Ends when the last worker does.
     workers_alive: mpsc::Receiver<Infallible>,
     control: Option<(Arc<Notify>, JoinHandle<()>)>,
+    /// Whether another process has taken over.
+    replaced: watch::Receiver<bool>,
+    upgrade: Upgrade,
 }
 
 impl fmt::Debug for App {
@@ -122,6 +129,7 @@ impl App {
     pub fn begin(start: Start) -> Result<Self, AppError> {
         let status = Arc::new(Status::default());
         let (path, last_good, takeover) = (start.path.clone(), start.last_good.clone(), start.takeover);
+        let upgradable = start.upgradable;
         let overrides = Arc::clone(&start.overrides);
         let engine = |configuration: &Configuration| PluginEngine::new(workers(&configuration.fixed));
         let (load, engine) = start.load(&status, engine)?;
@@ -129,7 +137,9 @@ impl App {
         let settings = Arc::clone(&loaded.settings);
         let workers = workers(&fixed);
 
-        let listeners = Arc::new(ListenerSet::new(workers, takeover));
+        let mut inherited = inherited(takeover, &settings.listeners);
+        let sockets = std::mem::take(&mut inherited.listeners);
+        let listeners = Arc::new(ListenerSet::new(workers, takeover, sockets));
         let alarm = Arc::new(Notify::new());
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(system("the control runtime"))?;
@@ -144,9 +154,15 @@ impl App {
         );
         settle(&runtime, &resolver).map_err(system("the control thread"))?;
         let prepared = listeners.prepare(&settings.listeners)?;
-        let admin = administration(&fixed.admin)?;
+        let admin = administration(&fixed.admin, &mut inherited)?;
         let addresses: Vec<_> = admin.iter().filter_map(|(it, _)| it.local_addr().ok()).collect();
 
+        let (replacing, replaced) = watch::channel(false);
+        let handover = upgradable.then(upgrade::listen).flatten().map(|socket| Handover {
+            socket,
+            admin: admin.iter().filter_map(|(socket, _)| socket.try_clone().ok()).collect(),
+            replacing,
+        });
         let (switch, drain) = server::drain();
         let access_log = access_log(&fixed.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
@@ -224,6 +240,8 @@ impl App {
             front_door,
             drain,
             admin,
+            handover,
+            replaced: replaced.clone(),
             listeners: Arc::clone(&listeners),
             instance,
         };
@@ -234,6 +252,7 @@ impl App {
         let thread = thread.map_err(system("the control thread"))?;
         let (admin, probes) = (addresses[0], addresses.get(1).copied());
         tracing::info!(listeners = ?listeners.addresses(), %admin, ?probes, workers, "serving");
+        inherited.serving();
         Ok(Self {
             listeners,
             admin,
@@ -248,6 +267,8 @@ impl App {
             workers: threads,
             workers_alive,
             control: Some((stop, thread)),
+            replaced,
+            upgrade: Upgrade::default(),
         })
     }
 
@@ -291,6 +312,7 @@ impl App {
     pub fn begin_drain(&self) {
         self.front_door.leave();
         let drain_time = self.tables.current().settings.drain_time;
+        self.listeners.close();
         self.drain.begin(Instant::now() + drain_time);
     }
 
@@ -317,18 +339,30 @@ impl App {
     /// When signals cannot be waited for.
     pub fn run_until_signalled(mut self, signals: &mut Signals) -> io::Result<()> {
         signals.obey_stop()?;
-        self.obey(signals, std::future::pending());
+        let mut replaced = self.replaced.clone();
+        let is_replaced = !self.obey(signals, async move {
+            // Without anybody to take over, only signals count.
+            if replaced.wait_for(|is_replaced| *is_replaced).await.is_err() {
+                std::future::pending().await
+            }
+        });
+        if !is_replaced {
+            notify::stopping();
+        }
         let settings = Arc::clone(&self.tables.current().settings);
         let (lame_duck, drain_time) = (settings.lame_duck, settings.drain_time);
-        tracing::info!(
-            ?lame_duck,
-            ?drain_time,
-            "stopping: readiness fails, everything is still accepted"
-        );
-        self.begin_lame_duck();
-        let ended_early = self.obey(signals, async { tokio::time::sleep(lame_duck).await });
-        if ended_early {
-            return self.end_at_once(signals);
+        // Another process that has taken over accepts what comes, and answers probes.
+        if !is_replaced {
+            tracing::info!(
+                ?lame_duck,
+                ?drain_time,
+                "stopping: readiness fails, everything is still accepted"
+            );
+            self.begin_lame_duck();
+            let ended_early = self.obey(signals, async { tokio::time::sleep(lame_duck).await });
+            if ended_early {
+                return self.end_at_once(signals);
+            }
         }
         tracing::info!(within = ?drain_time, "draining: listeners are closed");
         self.begin_drain();
@@ -350,7 +384,7 @@ impl App {
                 Some(Signal::Stop) => return true,
                 Some(Signal::Reload) => self.reload(),
                 Some(Signal::Reopen) => self.reopen_logs(),
-                Some(Signal::Ignored) => tracing::info!("SIGUSR2 has no meaning yet; ignored"),
+                Some(Signal::Upgrade) => self.upgrade.start(),
             }
         }
     }
@@ -386,6 +420,7 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
+        self.listeners.close();
         self.drain.begin(Instant::now());
         self.join_workers();
         if let Some((stop, control)) = self.control.take() {
@@ -415,15 +450,37 @@ fn workers(fixed: &Fixed) -> usize {
     workers.map_or(1, NonZeroUsize::get)
 }
 
+/// The sockets of the process that runs on the same listeners, if there is one that gives them.
+fn inherited(takeover: bool, listeners: &[Listener]) -> Inherited {
+    if !takeover {
+        return Inherited::default();
+    }
+    // The one that started this one, if it runs the same program: it may not have the locks of its predecessor yet.
+    if let Ok(inherited) = Inherited::of(parent_id()) {
+        return inherited;
+    }
+    let other = ListenerSet::other(listeners);
+    let Some((holder, process)) = other.and_then(|holder| Some((holder, holder.process()?))) else {
+        return Inherited::default();
+    };
+    Inherited::of(process).unwrap_or_else(|error| {
+        tracing::warn!(%error, "{holder} does not give its sockets: listeners are shared until it is stopped");
+        Inherited::default()
+    })
+}
+
 /// The sockets of administration: all of it, and where configured, what may be read only.
-fn administration(admin: &Admin) -> Result<Vec<(TcpListener, Access)>, AppError> {
+fn administration(admin: &Admin, inherited: &mut Inherited) -> Result<Vec<(TcpListener, Access)>, AppError> {
     let tokens = admin.token_file.as_ref();
     let tokens = tokens.map(|all| Tokens::read(all, admin.read_token_file.as_deref()));
     let access = Access::whole(admin.address, &admin.hosts).with_tokens(tokens.transpose()?);
     let whole = std::iter::once((admin.address, access));
     let probes = admin.probes.map(|address| (address, Access::probes(&admin.hosts)));
     let bound = whole.chain(probes).map(|(address, access)| {
-        let bound = TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        let bound = inherited
+            .take_admin(address)
+            .map_or_else(|| TcpListener::bind(address), Ok);
+        let bound = bound.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
         let bound = bound.map_err(|error| ListenError { address, error })?;
         Ok((bound, access))
     });

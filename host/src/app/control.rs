@@ -2,6 +2,7 @@
 
 use super::instance::RunningInstance;
 use super::supervisor::Supervisor;
+use super::upgrade;
 use crate::admin::{self, Access};
 use crate::chance::Chance;
 use crate::control::front_door::{FrontDoorTask, HealthReporter};
@@ -17,10 +18,11 @@ use portolan_core::config::GatewayHost;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 /// The end of a task that only ends when the program does.
@@ -41,8 +43,18 @@ pub(super) struct Control {
     pub(super) front_door: FrontDoorTask,
     pub(super) drain: Drain,
     pub(super) admin: Vec<(TcpListener, Access)>,
+    /// Where another process may ask for the sockets.
+    pub(super) handover: Option<Handover>,
+    pub(super) replaced: watch::Receiver<bool>,
     pub(super) listeners: Arc<ListenerSet>,
     pub(super) instance: Arc<RunningInstance>,
+}
+
+/// What another process gets that takes over.
+pub(super) struct Handover {
+    pub(super) socket: UnixListener,
+    pub(super) admin: Vec<TcpListener>,
+    pub(super) replacing: watch::Sender<bool>,
 }
 
 /// The health task and the receivers of its events.
@@ -73,6 +85,8 @@ impl Control {
             mut front_door,
             drain,
             admin,
+            handover,
+            replaced,
             listeners,
             instance,
         } = self;
@@ -94,7 +108,19 @@ impl Control {
         });
         let task = supervisor.task("health");
         spawn_local(health.keep(task));
-        spawn_local(hold_locks(listeners));
+        spawn_local(hold_locks(Arc::clone(&listeners)));
+        if let Some(Handover {
+            socket,
+            admin,
+            replacing,
+        }) = handover
+        {
+            spawn_local(async move {
+                if let Err(error) = upgrade::hand_over(socket, listeners, admin, replacing).await {
+                    tracing::error!(%error, "this process cannot be taken over any more");
+                }
+            });
+        }
         let task = supervisor.task("front-door");
         let front_door = spawn_local(async move {
             task.keep(async || {
@@ -106,7 +132,20 @@ impl Control {
         for (socket, access) in admin {
             let task = supervisor.task(access.name());
             let (instance, access) = (Arc::clone(&instance), Arc::new(access));
-            spawn_local(async move { task.keep(async || serve_admin(&socket, &access, &instance).await).await });
+            let mut replaced = replaced.clone();
+            spawn_local(async move {
+                let serve = task.keep(async || serve_admin(&socket, &access, &instance).await);
+                // A process that has taken over answers instead. When nobody may, the other side is gone, and this goes on.
+                let replaced = async {
+                    if replaced.wait_for(|is_replaced| *is_replaced).await.is_err() {
+                        std::future::pending().await
+                    }
+                };
+                tokio::select! {
+                    () = serve => {}
+                    () = replaced => {}
+                }
+            });
         }
         stop.notified().await;
         // The drain ends it; it releases its lease first.

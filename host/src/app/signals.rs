@@ -13,8 +13,8 @@ pub(super) enum Signal {
     Reload,
     /// SIGUSR1: reopen the logs.
     Reopen,
-    /// SIGUSR2: nothing yet.
-    Ignored,
+    /// SIGUSR2: start the program anew, to take over.
+    Upgrade,
 }
 
 /// The signals that arrive from now on, and a place to wait for them.
@@ -77,7 +77,7 @@ impl Signals {
                 () = stopped => Some(Signal::Stop),
                 Some(()) = self.hangup.recv() => Some(Signal::Reload),
                 Some(()) = self.user_1.recv() => Some(Signal::Reopen),
-                Some(()) = self.user_2.recv() => Some(Signal::Ignored),
+                Some(()) = self.user_2.recv() => Some(Signal::Upgrade),
                 () = until => None,
             }
         })

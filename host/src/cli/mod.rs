@@ -43,7 +43,7 @@ Signals:
   SIGUSR1          reopen the access log, for logrotate
   SIGTERM, SIGINT  stop: /readyz and probe paths answer 503 for `lame_duck`, then listeners close, then running requests have
                    `drain_time` to end; a second one ends the program at once
-  SIGUSR2          ignored
+  SIGUSR2          start the program anew, as it is on the disk now: it takes over without losing a connection
 
 Environment:
   PORTOLAN_LOG     what is logged on standard error: error, warn, info (the default), debug, trace, off, or by module such as

@@ -1,6 +1,6 @@
 //! `portolan serve`.
 
-use crate::app::{App, Signals};
+use crate::app::{App, Signals, notify};
 use crate::control::last_good::LastGood;
 use crate::control::start::Start;
 use crate::telemetry::logging::{self, Format};
@@ -17,8 +17,8 @@ pub(super) struct Arguments {
     /// start that rejects one of the files uses its last good content instead. Every instance needs its own
     #[arg(long, value_name = "DIR", env = "PORTOLAN_STATE_DIR")]
     state_dir: Option<PathBuf>,
-    /// Take over from an instance that runs: share its listeners, and the state directory when it ends. Stop that one
-    /// when this one serves
+    /// Take over from an instance that runs on the same listeners: its sockets, so that no connection is lost, and the state
+    /// directory when it ends. It drains and ends by itself when this one serves
     #[arg(long)]
     takeover: bool,
 }
@@ -30,10 +30,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let last_good = last_good.map(|folder| LastGood::open(folder, arguments.takeover));
     let mut start = Start::read(&arguments.config, last_good.transpose()?)?;
     start.takeover = arguments.takeover;
+    start.upgradable = true;
     for warning in &start.configuration.warnings {
         tracing::warn!("{}", warning);
     }
     let app = App::begin(start).context("failed to start")?;
+    notify::ready();
     app.run_until_signalled(&mut signals)
         .context("failed to wait for signals")?;
     Ok(())

@@ -30,6 +30,8 @@ pub struct Start {
     pub overrides: Arc<Overrides>,
     /// Whether another instance may still serve the same listeners (takeover).
     pub takeover: bool,
+    /// Whether another process may take over from this one.
+    pub upgradable: bool,
     contents: Vec<Content>,
     stamps: Stamps,
     restored: Option<Restored>,
@@ -52,6 +54,7 @@ impl Start {
             last_good: None,
             overrides: Arc::default(),
             takeover: false,
+            upgradable: false,
             contents: Vec::new(),
             stamps: Stamps::default(),
             restored: None,
@@ -73,6 +76,7 @@ impl Start {
             overrides: Arc::new(Overrides::open(last_good.as_ref())),
             last_good,
             takeover: false,
+            upgradable: false,
             contents: first.contents,
             stamps: first.stamps,
             restored: first.restored,

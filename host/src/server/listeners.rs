@@ -7,7 +7,7 @@
 
 use super::drain::{Drain, DrainSwitch, drain};
 use super::listener;
-use super::lock::ListenerLock;
+use super::lock::{Holder, ListenerLock, holder};
 use crate::arrival::ListenerId;
 use crate::config::Listener;
 use crate::table::Tables;
@@ -44,6 +44,8 @@ struct State {
     running: Vec<Running>,
     /// Whether another instance may still listen on the first addresses.
     takeover: bool,
+    /// The sockets of the process that ran before.
+    inherited: Vec<TcpListener>,
 }
 
 /// A listener that accepts connections.
@@ -57,6 +59,9 @@ struct Running {
     drain: Drain,
     vitals: Arc<ListenerVitals>,
     lock: ListenerLock,
+    /// Its sockets again, with the worker that each belongs to: for a worker that restarts, and for a process that takes over. As
+    /// long as there is one, the system keeps the queue of connections.
+    sockets: Vec<(usize, TcpListener)>,
 }
 
 /// A worker's socket of a listener.
@@ -110,12 +115,14 @@ impl Next {
 
 impl ListenerSet {
     /// No listeners yet, for this many workers. `takeover`: another instance may still listen on the first ones.
-    pub fn new(workers: usize, takeover: bool) -> Self {
+    /// `inherited`: the sockets of that one.
+    pub fn new(workers: usize, takeover: bool, inherited: Vec<TcpListener>) -> Self {
         Self {
             state: Mutex::new(State {
                 workers: (0..workers.max(1)).map(|_| None).collect(),
                 running: Vec::new(),
                 takeover,
+                inherited,
             }),
             open: OpenListeners::default(),
         }
@@ -131,7 +138,29 @@ impl ListenerSet {
         self.lock().running.iter().map(|running| running.address).collect()
     }
 
-    /// Where a worker receives its sockets, from now on: a restarted worker gets one of every listener again.
+    /// The process that listens on one of these listeners' addresses, if it is another one.
+    pub fn other(listeners: &[Listener]) -> Option<Holder> {
+        let holders = listeners
+            .iter()
+            .filter_map(|listener| holder(listener.address).ok().flatten());
+        holders.into_iter().find(|holder| !holder.is_this())
+    }
+
+    /// All sockets again, for a process that takes over.
+    pub fn sockets(&self) -> Vec<TcpListener> {
+        let state = self.lock();
+        let sockets = state.running.iter().flat_map(|running| &running.sockets);
+        sockets.filter_map(|(_, socket)| socket.try_clone().ok()).collect()
+    }
+
+    /// Closes the sockets that are kept besides those of the workers: with theirs the listeners close.
+    pub fn close(&self) {
+        for running in &mut self.lock().running {
+            running.sockets.clear();
+        }
+    }
+
+    /// Where a worker receives its sockets, from now on: a restarted worker gets those of every listener again.
     ///
     /// # Errors
     /// When an address cannot be listened on once more.
@@ -139,7 +168,12 @@ impl ListenerSet {
         let mut state = self.lock();
         let (sender, receiver) = mpsc::unbounded_channel();
         for running in &state.running {
-            running.assign(&sender, bind(running.address)?);
+            let own = running.sockets.iter().filter(|(of, _)| *of == worker);
+            let mut kept = own.filter_map(|(_, socket)| socket.try_clone().ok()).peekable();
+            if kept.peek().is_none() {
+                running.assign(&sender, bind(running.address)?);
+            }
+            kept.for_each(|socket| running.assign(&sender, socket));
         }
         if let Some(own) = state.workers.get_mut(worker) {
             *own = Some(sender);
@@ -152,7 +186,9 @@ impl ListenerSet {
     /// # Errors
     /// When an address cannot be listened on. Nothing has changed then.
     pub fn prepare(&self, listeners: &[Listener]) -> Result<Prepared, ListenError> {
-        let state = self.lock();
+        let mut state = self.lock();
+        let workers = state.workers.len();
+        let mut inherited = std::mem::take(&mut state.inherited);
         let next = listeners.iter().map(|listener| {
             if state.running.iter().any(|running| running.is(listener)) {
                 return Ok(Next::Kept(listener.id.clone()));
@@ -167,17 +203,23 @@ impl ListenerSet {
             let locked = (listener.address.port() != 0)
                 .then(|| lock(listener.address))
                 .transpose()?;
-            let first = bind(listener.address)?;
+            let is_its = |socket: &mut TcpListener| socket.local_addr().is_ok_and(|it| it == listener.address);
+            let mut sockets: Vec<_> = inherited.extract_if(.., is_its).collect();
+            if sockets.is_empty() {
+                sockets.push(bind(listener.address)?);
+            }
             // With port 0, the system has chosen one by now.
-            let address = first.local_addr().map_err(|error| ListenError {
+            let address = sockets[0].local_addr().map_err(|error| ListenError {
                 address: listener.address,
                 error,
             })?;
-            let others = (1..state.workers.len()).map(|_| bind(address));
+            while sockets.len() < workers {
+                sockets.push(bind(address)?);
+            }
             Ok(Next::Bound {
                 configured: listener.address,
                 address,
-                sockets: std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?,
+                sockets,
                 vitals: self.open.open(&listener.id),
                 lock: locked.map_or_else(|| lock(address), Ok)?,
             })
@@ -204,17 +246,26 @@ impl ListenerSet {
                     lock,
                 } => {
                     let (switch, drain) = drain();
-                    let running = Running {
+                    let mut running = Running {
                         configured,
                         address,
                         switch,
                         drain,
                         vitals,
                         lock,
+                        sockets: Vec::new(),
                     };
-                    for (worker, socket) in state.workers.iter().zip(sockets) {
-                        if let Some(worker) = worker {
-                            running.assign(worker, socket);
+                    for (number, socket) in sockets.into_iter().enumerate() {
+                        // A process with more workers may have run before.
+                        let worker = number % state.workers.len();
+                        match socket.try_clone() {
+                            Ok(again) => running.sockets.push((worker, again)),
+                            Err(error) => {
+                                tracing::warn!(%error, "a process that takes over will not get a socket of {address}")
+                            }
+                        }
+                        if let Some(Some(receiver)) = state.workers.get(worker) {
+                            running.assign(receiver, socket);
                         }
                     }
                     tracing::info!(listener = %running.vitals.id, %address, "listening");
@@ -317,7 +368,7 @@ mod tests {
 
     #[test]
     fn every_worker_gets_a_socket_of_every_listener_and_gets_it_again_when_it_starts_anew() {
-        let set = ListenerSet::new(2, false);
+        let set = ListenerSet::new(2, false, Vec::new());
         let [mut first, mut second] = [0, 1].map(|worker| set.assignments(worker).expect("nothing to bind"));
         let both = [listener("a"), listener("b")];
         set.commit(set.prepare(&both).expect("free ports"), Instant::now());
@@ -339,7 +390,7 @@ mod tests {
 
     #[test]
     fn what_was_prepared_and_not_committed_changes_nothing() {
-        let set = ListenerSet::new(1, false);
+        let set = ListenerSet::new(1, false, Vec::new());
         let mut worker = set.assignments(0).expect("nothing to bind");
         set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let bound = addresses(&mut worker);
@@ -352,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_removed_listener_drains_and_is_open_until_its_sockets_are_gone() {
-        let set = ListenerSet::new(1, false);
+        let set = ListenerSet::new(1, false, Vec::new());
         let mut worker = set.assignments(0).expect("nothing to bind");
         set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let assignment = worker.try_recv().expect("a socket");

@@ -92,6 +92,11 @@ impl Holder {
         Self(process)
     }
 
+    /// Its identifier; `None` when it cannot be seen from here.
+    pub fn process(self) -> Option<u32> {
+        (self.0 != 0).then_some(self.0)
+    }
+
     /// Whether it is the process that asks.
     pub fn is_this(self) -> bool {
         self.0 == std::process::id()
@@ -117,7 +122,7 @@ fn name(address: SocketAddr) -> io::Result<net::SocketAddr> {
 }
 
 /// The process that holds the lock of an address; `None` when none does.
-fn holder(address: SocketAddr) -> io::Result<Option<Holder>> {
+pub(super) fn holder(address: SocketAddr) -> io::Result<Option<Holder>> {
     let stream = match UnixStream::connect_addr(&name(address)?) {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),

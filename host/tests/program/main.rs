@@ -6,5 +6,6 @@ mod logs;
 mod plugins;
 mod serving;
 mod stopping;
+mod upgrade;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_portolan");

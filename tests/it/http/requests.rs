@@ -237,7 +237,7 @@ fn unusual_but_valid_requests_are_forwarded() {
         (
             "bytes beyond ASCII",
             "GET /\u{e4} HTTP/1.1\r\nhost: a\r\n\r\n",
-            "GET /\u{e4} HTTP/1.1",
+            "GET /%C3%A4 HTTP/1.1",
             "a",
         ),
         ("HTTP/1.0", "GET / HTTP/1.0\r\nhost: a\r\n\r\n", "GET / HTTP/1.1", "a"),

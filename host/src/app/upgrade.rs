@@ -1,0 +1,256 @@
+//! Process upgrade: a new process takes over the listening sockets of the one that runs.
+//!
+//! The new one is started with `--takeover`, by an operator or by the running one itself (SIGUSR2). It connects to an abstract Unix
+//! socket that is named after the running process and gets that one's sockets (`SCM_RIGHTS`, unix(7)): the same sockets with the same queues,
+//! so that no connection is refused or reset. When it serves, it says so, and the other one drains and ends. If it ends before,
+//! nothing has changed.
+
+use crate::server::ListenerSet;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{self, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+/// What the names of these sockets begin with.
+const PREFIX: &str = "portolan/upgrade/";
+
+/// What is sent with a socket, or without one at the end.
+const LISTENER: u8 = b'L';
+const ADMIN: u8 = b'A';
+const END: u8 = b'E';
+
+/// What the new process sends when it serves.
+const SERVING: u8 = b'S';
+
+/// How long the running process may take to send its sockets.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The sockets of the process that ran before.
+#[derive(Debug, Default)]
+pub(super) struct Inherited {
+    pub(super) listeners: Vec<TcpListener>,
+    pub(super) admin: Vec<TcpListener>,
+    /// Where that process waits for this one to serve.
+    before: Option<UnixStream>,
+}
+
+impl Inherited {
+    /// Gets the sockets of a process.
+    ///
+    /// # Errors
+    /// When it does not give them: it is another version, or another user's.
+    pub(super) fn of(process: u32) -> io::Result<Self> {
+        let before = UnixStream::connect_addr(&name(process)?)?;
+        before.set_read_timeout(Some(PATIENCE))?;
+        let mut inherited = Self::default();
+        loop {
+            let mut kind = [0];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let read = recvmsg(
+                &before,
+                &mut [IoSliceMut::new(&mut kind)],
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC,
+            )?;
+            if read.bytes == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let sockets = ancillary.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
+                _ => None,
+            });
+            let sockets = sockets.flatten().map(TcpListener::from);
+            match kind[0] {
+                LISTENER => inherited.listeners.extend(sockets),
+                ADMIN => inherited.admin.extend(sockets),
+                END => break,
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+        inherited.before = Some(before);
+        Ok(inherited)
+    }
+
+    /// The administration's socket at this address, if there was one.
+    pub(super) fn take_admin(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let is_it = |socket: &TcpListener| socket.local_addr().is_ok_and(|it| it == address);
+        let place = self.admin.iter().position(is_it)?;
+        Some(self.admin.swap_remove(place))
+    }
+
+    /// Says that this process serves. The other one drains and ends.
+    pub(super) fn serving(&mut self) {
+        let Some(mut before) = self.before.take() else { return };
+        if let Err(error) = before.write_all(&[SERVING]) {
+            tracing::warn!(%error, "the process that was taken over from is gone already");
+        }
+    }
+}
+
+/// Gives this process's sockets to whoever takes over, and says through `replaced` when that one serves.
+pub(super) async fn hand_over(
+    socket: net::UnixListener,
+    listeners: Arc<ListenerSet>,
+    admin: Vec<TcpListener>,
+    replaced: watch::Sender<bool>,
+) -> io::Result<()> {
+    let socket = UnixListener::from_std(socket)?;
+    loop {
+        let (mut stream, _) = socket.accept().await?;
+        let peer = stream.peer_cred()?;
+        let own = rustix::process::geteuid().as_raw();
+        if ![own, 0].contains(&peer.uid()) {
+            tracing::warn!(
+                uid = peer.uid(),
+                "another user's process asked for the listening sockets and got none"
+            );
+            continue;
+        }
+        let process = peer.pid().unwrap_or_default();
+        tracing::info!(process, "another process takes over");
+        let sockets = listeners.sockets().into_iter().map(|socket| (LISTENER, socket));
+        let admin = admin
+            .iter()
+            .filter_map(|socket| Some((ADMIN, socket.try_clone().ok()?)));
+        let given = async {
+            for (kind, socket) in sockets.chain(admin) {
+                send(&stream, kind, Some(&socket)).await?;
+            }
+            send(&stream, END, None).await
+        };
+        let answer = match given.await {
+            Ok(()) => stream.read_u8().await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(SERVING) => {
+                tracing::info!(process, "the other process serves; this one drains and ends");
+                // Nobody waits for it only when the program ends by itself.
+                let _ = replaced.send(true);
+                return Ok(());
+            }
+            _ => tracing::error!(process, "the other process ended before it served; this one goes on"),
+        }
+    }
+}
+
+async fn send(stream: &tokio::net::UnixStream, kind: u8, socket: Option<&TcpListener>) -> io::Result<()> {
+    let sockets: Vec<_> = socket.iter().map(|socket| socket.as_fd()).collect();
+    let sent = stream.async_io(Interest::WRITABLE, || {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !sockets.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(&sockets));
+        }
+        Ok(sendmsg(
+            stream,
+            &[IoSlice::new(&[kind])],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )?)
+    });
+    sent.await.map(|_| ())
+}
+
+/// The socket at which this process is asked for its own. `None` when the system gives none: then it cannot be taken over.
+pub(super) fn listen() -> Option<net::UnixListener> {
+    let bound = name(std::process::id()).and_then(|name| net::UnixListener::bind_addr(&name));
+    let bound = bound.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+    bound
+        .inspect_err(|error| tracing::warn!(%error, "this process cannot be taken over"))
+        .ok()
+}
+
+fn name(process: u32) -> io::Result<net::SocketAddr> {
+    net::SocketAddr::from_abstract_name(format!("{PREFIX}{process}"))
+}
+
+/// Starts the program anew, as it is on the disk now, to take over from this process.
+#[derive(Debug, Default)]
+pub(super) struct Upgrade(Arc<AtomicBool>);
+
+impl Upgrade {
+    /// Starts it, unless one that was started runs still.
+    pub(super) fn start(&self) {
+        if self.0.swap(true, Ordering::Relaxed) {
+            tracing::warn!("an upgrade is under way already");
+            return;
+        }
+        let runs = Arc::clone(&self.0);
+        match command().and_then(|mut command| command.spawn()) {
+            Ok(mut child) => {
+                tracing::info!(process = child.id(), "started a new process to take over");
+                // Waited for, so that the system can forget it; it outlives this process when all is well.
+                let waiting = thread::Builder::new().name("upgrade".into());
+                let waiting = waiting.spawn(move || {
+                    match child.wait() {
+                        Ok(status) => tracing::error!(%status, "the new process has ended"),
+                        Err(error) => tracing::error!(%error, "failed to wait for the new process"),
+                    }
+                    runs.store(false, Ordering::Relaxed);
+                });
+                if let Err(error) = waiting {
+                    tracing::error!(%error, "failed to wait for the new process");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "failed to start a new process; this one goes on");
+                runs.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// This program with the same arguments, and to take over.
+fn command() -> io::Result<Command> {
+    let mut command = Command::new(program(std::env::current_exe()?));
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let takes_over = arguments.iter().any(|argument| argument == "--takeover");
+    command
+        .args(arguments)
+        .args((!takes_over).then_some("--takeover"))
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Where the program is: a file that was replaced since the start is shown as deleted (proc(5)).
+fn program(shown: PathBuf) -> PathBuf {
+    let path = shown.as_os_str().as_bytes();
+    match path.strip_suffix(b" (deleted)") {
+        Some(path) => PathBuf::from(OsStr::from_bytes(path)),
+        None => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_replaced_is_started_from_where_it_was() {
+        for (shown, path) in [
+            ("/bin/portolan", "/bin/portolan"),
+            ("/bin/portolan (deleted)", "/bin/portolan"),
+        ] {
+            assert_eq!(program(shown.into()), PathBuf::from(path));
+        }
+    }
+}
