@@ -5,7 +5,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use portolan_core::candidates;
 use portolan_core::chart::Chart;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Service, ServiceParts};
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
 use portolan_core::health::ServiceHealth;
 use portolan_core::rank;
 use portolan_core::slots::Slots;
@@ -19,6 +19,7 @@ fn service(count: usize) -> Service {
         region: region.name.clone(),
         point: region.point,
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000,
         },

@@ -27,6 +27,7 @@ pub struct Setup {
     regions: Vec<(String, Gateway)>,
     names: BTreeMap<String, String>,
     others: Vec<(String, SocketAddr)>,
+    urls: Vec<(String, String)>,
     listeners: String,
     access_log: &'static str,
     service: String,
@@ -51,6 +52,7 @@ impl Setup {
             regions: regions.collect(),
             names: BTreeMap::new(),
             others: Vec::new(),
+            urls: Vec::new(),
             listeners: "  - address: 127.0.0.1:0\n    client_address: { trusted_proxies: [127.0.0.0/8], header: \
                         x-forwarded-for }\n    debug_headers: true\n"
                 .into(),
@@ -66,6 +68,13 @@ impl Setup {
     #[must_use]
     pub fn other(mut self, region: &str, gateway: SocketAddr) -> Self {
         self.others.push((region.into(), gateway));
+        self
+    }
+
+    /// With one more region, whose gateway the test provides at this URL.
+    #[must_use]
+    pub fn gateway(mut self, region: &str, url: impl Into<String>) -> Self {
+        self.urls.push((region.into(), url.into()));
         self
     }
 
@@ -162,6 +171,9 @@ impl Setup {
             text.push_str(&format!(
                 "      - {{ region: {region}, gateway: \"http://{address}\" }}\n"
             ));
+        }
+        for (region, url) in &self.urls {
+            text.push_str(&format!("      - {{ region: {region}, gateway: \"{url}\" }}\n"));
         }
         text.push_str("routes:\n  - { host: \"*\", path: /, service: shop }\n");
         text.push_str(&self.rest);

@@ -26,3 +26,4 @@ mod routing;
 mod service_tags;
 mod tidy;
 mod tls;
+mod upstream_tls;

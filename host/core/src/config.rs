@@ -286,9 +286,11 @@ pub struct Gateway {
     pub max_requests: Option<u32>,
 }
 
-/// Where a gateway listens: plain HTTP/1.1 over TCP.
+/// Where a gateway listens, and whether it speaks TLS there. HTTP/1.1 in either case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GatewayAddress {
+    /// Plain or over TLS.
+    pub scheme: Scheme,
     /// A DNS name or an IP address.
     pub host: GatewayHost,
     /// The TCP port.
@@ -296,17 +298,45 @@ pub struct GatewayAddress {
 }
 
 impl GatewayAddress {
-    /// The value of the Host header: the port only when it is not 80, and without the final dot of a name.
+    /// The value of the Host header: the port only when it is not that of the scheme, and without the final dot of a name.
     pub fn authority(&self) -> String {
         let host = match &self.host {
             GatewayHost::Name(name) => name.strip_suffix('.').unwrap_or(name).to_owned(),
             GatewayHost::Ip(IpAddr::V4(ip)) => ip.to_string(),
             GatewayHost::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
         };
-        if self.port == 80 {
+        if self.port == self.scheme.default_port() {
             host
         } else {
             format!("{host}:{}", self.port)
+        }
+    }
+}
+
+/// How a gateway is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Plain TCP.
+    #[default]
+    Http,
+    /// TLS over TCP.
+    Https,
+}
+
+impl Scheme {
+    /// As URLs have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port of URLs that name none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
         }
     }
 }
@@ -374,7 +404,8 @@ impl Default for OutlierDetection {
 /// Time bounds of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a TCP connection to a gateway.
+    /// For a TCP connection to a gateway, and as long again for the TLS handshake on it. Envoy's `connect_timeout` is for both
+    /// together.
     pub connect: Duration,
     /// From the head of the request to the head of the response, all attempts together. Envoy's route timeout goes on to
     /// the end of the response.

@@ -51,3 +51,4 @@ pub mod rank;
 pub mod reuse;
 pub mod route;
 pub mod slots;
+pub mod tls;

@@ -23,6 +23,7 @@ fn gateway(index: usize, point: Point, priority: u8, weight: u32) -> Gateway {
         region: format!("region-{index}").as_str().into(),
         point,
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000 + index as u16,
         },

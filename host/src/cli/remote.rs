@@ -5,7 +5,7 @@ use crate::admin::view::RolledBack;
 use crate::admin::view::endpoints::Endpoint;
 use crate::admin::view::regions::{Region, Regions};
 use crate::dns::Resolver;
-use crate::upstream::dial::{DialError, Dialer, Transport};
+use crate::upstream::dial::{DialError, Dialer, Opening, Transport};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
@@ -218,5 +218,8 @@ async fn dial(host: &str, port: u16) -> Result<Transport, DialError> {
         GatewayHost::Name(_) => Resolver::system(Handle::current()).addresses(&host).await,
     };
     let addresses: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    Ok(Dialer::tcp().dial_any(&addresses, &[], PATIENCE).await?.transport)
+    Ok(Dialer::tcp()
+        .dial_any(&addresses, Opening::default(), PATIENCE)
+        .await?
+        .transport)
 }

@@ -120,6 +120,10 @@ impl File {
         if let (Some(services), Some(sections), Some((routes, _))) = (&mut services, &self.services, &routes) {
             services::set_probe_hosts(services, sections, routes, mistakes);
         }
+        let upstream_tls = match (&services, &self.services) {
+            (Some(services), Some(sections)) => services::upstream_tls(services, sections, folder, mistakes),
+            _ => Default::default(),
+        };
         let here = match &self.here {
             Some(here) => here.settings(&places, mistakes).map(Some),
             None => Some(None),
@@ -155,6 +159,7 @@ impl File {
                 .map(|servers| servers.iter().map(|server| server.0).collect()),
             via: via?,
             plugins: plugins?,
+            upstream_tls,
             front_door: front_door?.map(Arc::new),
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),

@@ -47,7 +47,9 @@ pub use load::{load, load_with, parse, position};
 pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
-pub use settings::{AccessLog, Admin, Configuration, Fixed, GeoSettings, Listener, Plugin, PluginSource, Settings};
+pub use settings::{
+    AccessLog, Admin, Configuration, Fixed, GeoSettings, Listener, Plugin, PluginSource, Settings, UpstreamTls,
+};
 
 #[cfg(test)]
 mod tests;

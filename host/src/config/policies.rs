@@ -78,7 +78,7 @@ section! {
 section! {
     /// Time bounds of a request.
     TimeoutsSection {
-        /// For a connection to a gateway. Default: 400ms.
+        /// For a TCP connection to a gateway, and as long again for a TLS handshake. Default: 400ms.
         optional connect: Time<{ MS }, { 10 * MIN }>,
         /// From the head of the request to the head of the response, all attempts together; Envoy's route timeout goes on
         /// to the end of the response. Default: 15s.

@@ -8,7 +8,8 @@ use super::section::section;
 use super::shape::{Shape, shown, wanted};
 use super::suggest::{closest, question};
 use super::values::{Degrees, Whole, scalar};
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost};
+use crate::tls::is_server_name;
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme};
 use portolan_core::geo::Point;
 use portolan_geo::azure;
 use serde_json::{Value, json};
@@ -23,8 +24,9 @@ section! {
         required region: At<String>,
         /// Where it is; once for each name of your own. Azure's regions need none.
         optional location: At<Option<LocationSection>>,
-        /// Where the region takes the service's traffic: http://HOST, or http://HOST:PORT. A final dot of a name means that it
-        /// is not looked for under the search list's domains.
+        /// Where the region takes the service's traffic: http://HOST or https://HOST, perhaps with :PORT. A final dot of a name
+        /// means that it is not looked for under the search list's domains. The certificate of an https gateway must be for its
+        /// host, unless upstream.tls.server_name says otherwise.
         required gateway: At<GatewayUrl>,
         /// Failover level: regions with a higher number are used only when none with a lower one is available. Default: 0.
         optional priority: Whole<0, 255>,
@@ -158,16 +160,15 @@ impl Shape for GatewayUrl {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": r"^http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?$" })
+        json!({ "type": "string", "pattern": r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?$" })
     }
 }
 
 fn gateway(text: &str) -> Result<GatewayAddress, Cow<'static, str>> {
-    if text.starts_with("https://") {
-        return Err("https gateways are not supported by this version: use the gateway's http listener".into());
-    }
-    let rest = text
-        .strip_prefix("http://")
+    let schemes = [Scheme::Http, Scheme::Https].into_iter();
+    let (scheme, rest) = schemes
+        .filter_map(|scheme| Some((scheme, text.strip_prefix(scheme.as_str())?.strip_prefix("://")?)))
+        .next()
         .ok_or("wanted a URL such as http://gateway.example.net")?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains('@') {
@@ -182,7 +183,7 @@ fn gateway(text: &str) -> Result<GatewayAddress, Cow<'static, str>> {
         _ => (authority, None),
     };
     let port = match port {
-        None => 80,
+        None => scheme.default_port(),
         Some(port) => number(port)
             .filter(|port| *port > 0)
             .ok_or("a port is a number from 1 to 65535")?,
@@ -191,7 +192,12 @@ fn gateway(text: &str) -> Result<GatewayAddress, Cow<'static, str>> {
         Some(hint) => Cow::Owned(hint),
         None => "the host of a gateway is a DNS name or an address".into(),
     })?;
-    Ok(GatewayAddress { host, port })
+    if let (Scheme::Https, GatewayHost::Name(name)) = (scheme, &host)
+        && !is_server_name(name)
+    {
+        return Err("no certificate can be for this host".into());
+    }
+    Ok(GatewayAddress { scheme, host, port })
 }
 
 fn number(text: &str) -> Option<u16> {

@@ -10,17 +10,19 @@ use super::quantities::{H, Time};
 use super::regions::{Places, RegionSection};
 use super::residency::{self, ResidencySection};
 use super::section::section;
+use super::settings::UpstreamTls;
 use super::shape::{Shape, all, shown};
 use super::suggest::did_you_mean;
 use super::upstream::{self, UpstreamSection};
 use super::values::word;
 use http::HeaderValue;
 use portolan_core::config::{Gateway, Policy, Probe, Retry, Service, ServiceParts, Timeouts};
-use portolan_core::id::ServiceId;
+use portolan_core::id::{ServiceId, ServiceName};
 use portolan_core::route::Routes;
 use portolan_core::slots::Slots;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 section! {
     /// A service: its regions, and the policies to choose among them.
@@ -123,6 +125,22 @@ pub(super) fn set_probe_hosts(
             ),
         );
     }
+}
+
+/// TLS with the gateways of the services that have https gateways.
+pub(super) fn upstream_tls(
+    services: &[Service],
+    sections: &Named<ServiceSection>,
+    folder: &Path,
+    mistakes: &mut Mistakes<'_>,
+) -> BTreeMap<ServiceName, UpstreamTls> {
+    // All sections became services.
+    let services = services.iter().zip(&sections.0);
+    let tls = services.filter_map(|(service, (_, section))| {
+        let section = section.as_ref().and_then(|section| section.upstream.as_ref());
+        Some((service.name.clone(), upstream::tls(section, service, folder, mistakes)?))
+    });
+    tls.collect()
 }
 
 impl ServiceSection {

@@ -4,9 +4,9 @@ use super::error::Mistake;
 use super::publication::FrontDoorSettings;
 use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
-use crate::tls::ListenerTls;
+use crate::tls::{ListenerTls, PairFiles};
 use portolan_core::config::Config;
-use portolan_core::id::{PluginName, RegionName};
+use portolan_core::id::{PluginName, RegionName, ServiceName};
 use portolan_core::identity::ClientAddress;
 use portolan_core::networks::Networks;
 use std::collections::BTreeMap;
@@ -72,6 +72,8 @@ pub struct Settings {
     pub via: Option<Arc<str>>,
     /// The plugins that policies may name.
     pub plugins: BTreeMap<PluginName, Plugin>,
+    /// TLS with the gateways of the services that have https gateways.
+    pub upstream_tls: BTreeMap<ServiceName, UpstreamTls>,
     /// What is published to Azure Front Door. `None`: nothing.
     pub front_door: Option<Arc<FrontDoorSettings>>,
     /// How long readiness fails while connections are still accepted, after SIGTERM.
@@ -122,6 +124,28 @@ pub struct Listener {
     pub max_connections: u32,
     /// How long a connection is kept for its next request.
     pub keep_alive_timeout: Duration,
+}
+
+/// TLS with the gateways of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The file of the trusted authorities. `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// The name that certificates must be for, and that is sent as SNI. `None`: the host of each gateway.
+    pub server_name: Option<Arc<str>>,
+    /// The certificate for gateways that ask for one.
+    pub client: Option<PairFiles>,
+}
+
+impl UpstreamTls {
+    /// Its files.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let client = self
+            .client
+            .iter()
+            .flat_map(|files| [&files.certificate, &files.private_key]);
+        self.ca.iter().chain(client)
+    }
 }
 
 /// Where locations of addresses come from.

@@ -4,8 +4,12 @@ use super::compound::{At, OrOff};
 use super::error::Mistakes;
 use super::quantities::{H, S, Time};
 use super::section::section;
-use super::values::{Whole, words};
-use portolan_core::config::{Reuse, Upstream};
+use super::settings::UpstreamTls;
+use super::shape::shown;
+use super::values::{FilePath, Whole, words};
+use crate::tls::{PairFiles, is_server_name};
+use portolan_core::config::{Reuse, Scheme, Service, Upstream};
+use std::path::Path;
 
 section! {
     /// Connections to the gateways.
@@ -24,6 +28,23 @@ section! {
         /// v2: every connection begins with a header of version 2 of the PROXY protocol that names the client, and carries one
         /// request. Default: off.
         optional proxy_protocol: OrOff<ProxyVersion>,
+        /// TLS with https gateways. Their certificates are always verified.
+        optional tls: TlsSection,
+    }
+}
+
+section! {
+    /// TLS with https gateways. Their certificates are always verified.
+    TlsSection {
+        /// A file of the certificate authorities that are trusted, in PEM, instead of the system's. Watched for changes.
+        optional ca: FilePath,
+        /// The name, or the address, that the gateways' certificates must be for and that is sent as SNI. Default: the host of each gateway.
+        optional server_name: At<String>,
+        /// A file with the certificate that gateways get that ask for one, and its intermediate certificates, in PEM. Watched
+        /// for changes.
+        optional client_certificate: At<FilePath>,
+        /// A file with the private key of that certificate, in PEM. Watched for changes.
+        optional client_private_key: At<FilePath>,
     }
 }
 
@@ -76,5 +97,56 @@ pub(super) fn upstream(section: Option<&UpstreamSection>, mistakes: &mut Mistake
             Some(OrOff::Off) => None,
             None => default.max_requests_per_connection,
         },
+    }
+}
+
+/// TLS with the gateways of a service; `None` for one that has no https gateways.
+pub(super) fn tls(
+    section: Option<&UpstreamSection>,
+    service: &Service,
+    folder: &Path,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<UpstreamTls> {
+    let section = section.and_then(|section| section.tls.as_ref());
+    let tls = section.map_or_else(UpstreamTls::default, |section| section.settings(folder, mistakes));
+    let mut gateways = service.gateways().iter();
+    let is_used = gateways.any(|gateway| gateway.address.scheme == Scheme::Https);
+    if let Some(section) = section.filter(|_| !is_used) {
+        mistakes.warn(section.at, "no gateway of this service is an https:// URL");
+    }
+    is_used.then_some(tls)
+}
+
+impl TlsSection {
+    fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> UpstreamTls {
+        if let Some(name) = self.server_name.as_ref().filter(|name| !is_server_name(name)) {
+            mistakes.at(
+                name.id,
+                format!(
+                    "wanted a name or an address, without a port, brackets or wildcards, got {}",
+                    shown(name)
+                ),
+            );
+        }
+        let client = match (&self.client_certificate, &self.client_private_key) {
+            (Some(certificate), Some(private_key)) => Some(PairFiles {
+                certificate: certificate.within(folder),
+                private_key: private_key.within(folder),
+            }),
+            (Some(alone), None) => {
+                mistakes.at(alone.id, "client_private_key is missing, the key of this certificate");
+                None
+            }
+            (None, Some(alone)) => {
+                mistakes.at(alone.id, "client_certificate is missing, the certificate of this key");
+                None
+            }
+            (None, None) => None,
+        };
+        UpstreamTls {
+            ca: self.ca.as_ref().map(|path| path.within(folder)),
+            server_name: self.server_name.as_ref().map(|name| name.as_str().into()),
+            client,
+        }
     }
 }

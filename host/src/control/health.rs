@@ -4,6 +4,7 @@
 
 use super::overrides::Overrides;
 use super::probe::{Probed, Prober};
+use crate::tls::Origin;
 use crate::vitals::{Totals, Vitals};
 use portolan_core::config::Config;
 use portolan_core::health::probing::{ProbeFailure, ProbeResult};
@@ -25,13 +26,22 @@ const TICK: Duration = Duration::from_millis(100);
 /// The shortest time between two readings because of an alarm: a dead region raises one with every request.
 const ALARM_PAUSE: Duration = Duration::from_millis(2);
 
-/// The gateways of the current configuration with their counters.
+/// The gateways of the current configuration.
 #[derive(Clone, Debug)]
 pub struct Watched {
     /// The configuration.
     pub config: Arc<Config>,
-    /// The counters by service and slot. Gateways that remain keep theirs.
-    pub vitals: Vec<Vec<Arc<Vitals>>>,
+    /// By service and slot.
+    pub gateways: Vec<Vec<WatchedGateway>>,
+}
+
+/// A gateway of the current configuration.
+#[derive(Clone, Debug)]
+pub struct WatchedGateway {
+    /// Its counters. A gateway that remains keeps them.
+    pub vitals: Arc<Vitals>,
+    /// TLS with it, where it is spoken to over TLS: requests use the same.
+    pub tls: Option<Arc<Origin>>,
 }
 
 /// An operator's order to drain a region, or to end that.
@@ -135,9 +145,10 @@ struct Health<P, T> {
     publish: T,
 }
 
-/// A gateway's counters, and how far they were read.
+/// A gateway, and how far its counters were read.
 struct Gateway {
     vitals: Arc<Vitals>,
+    tls: Option<Arc<Origin>>,
     read: Totals,
 }
 
@@ -231,16 +242,20 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
     }
 
     fn begin_probe(&mut self, due: DueProbe) {
-        let Some(vitals) = self.vitals(due.gateway) else { return };
+        let Some(gateway) = self.gateway(due.gateway) else {
+            return;
+        };
+        let (vitals, tls) = (Arc::clone(&gateway.vitals), gateway.tls.clone());
         let (ticket, prober) = (due.ticket, Arc::clone(&self.prober));
-        let task = self.probes.spawn(async move { prober.probe(&due).await });
+        let task = self.probes.spawn(async move { prober.probe(&due, tls).await });
         self.tickets.insert(task.id(), (ticket, vitals));
     }
 
     fn publish_transition(&mut self, transition: Transition) {
-        let Some(vitals) = self.vitals(transition.gateway) else {
+        let Some(gateway) = self.gateway(transition.gateway) else {
             return;
         };
+        let vitals = Arc::clone(&gateway.vitals);
         if let Cause::Ejected(fault) = transition.cause {
             vitals.checks.ejected(fault);
         }
@@ -270,9 +285,8 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         self.isolated = view.is_isolated();
     }
 
-    fn vitals(&self, gateway: GatewayId) -> Option<Arc<Vitals>> {
-        let gateway = self.gateways.get(gateway.service.index())?.get(gateway.slot.index())?;
-        Some(Arc::clone(&gateway.vitals))
+    fn gateway(&self, gateway: GatewayId) -> Option<&Gateway> {
+        self.gateways.get(gateway.service.index())?.get(gateway.slot.index())
     }
 }
 
@@ -280,10 +294,11 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
 fn gateways(watched: &Watched, before: Vec<Vec<Gateway>>) -> Vec<Vec<Gateway>> {
     let before = before.into_iter().flatten();
     let read: HashMap<*const Vitals, Totals> = before.map(|it| (Arc::as_ptr(&it.vitals), it.read)).collect();
-    let gateway = |vitals: &Arc<Vitals>| Gateway {
-        read: read.get(&Arc::as_ptr(vitals)).copied().unwrap_or_default(),
-        vitals: Arc::clone(vitals),
+    let gateway = |watched: &WatchedGateway| Gateway {
+        read: read.get(&Arc::as_ptr(&watched.vitals)).copied().unwrap_or_default(),
+        vitals: Arc::clone(&watched.vitals),
+        tls: watched.tls.clone(),
     };
-    let services = watched.vitals.iter();
+    let services = watched.gateways.iter();
     services.map(|service| service.iter().map(gateway).collect()).collect()
 }

@@ -3,17 +3,18 @@
 use super::certificates::{LoadedTls, Purpose, TlsFileError, TlsFiles};
 use super::files::{Files, Stamps};
 use super::last_good::{Content, digest};
-use super::loaded::{Loaded, Plugins, plugin_regions};
+use super::loaded::{Loaded, Origins, Plugins, UpstreamOrigins, plugin_regions};
 use super::overrides::{RollBack, RollBacks};
 use super::source::Source;
-use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings};
+use super::upstream_tls::{self, OutOfDate, UpstreamTlsError};
+use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings, UpstreamTls};
 use crate::geo::{self, Geo, GeoError};
 use crate::plugin::{EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, embedded};
 use crate::service_tags::{ServiceTags, ServiceTagsError};
 use bytes::Bytes;
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::ServiceHealth;
-use portolan_core::id::{Generation, PluginName};
+use portolan_core::id::{Generation, PluginName, ServiceName};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -52,6 +53,9 @@ pub enum LoadError {
         /// Why not.
         error: io::Error,
     },
+    /// TLS with gateways cannot be set up.
+    #[error(transparent)]
+    UpstreamTls(#[from] UpstreamTlsError),
     /// No embedded plugin of that name.
     #[error("plugins.{name}.source: there is no embedded plugin {wanted}")]
     NotEmbedded {
@@ -84,6 +88,7 @@ impl LoadError {
             Self::Geo(GeoError::Places(_)) => key(&["geo", "database"]),
             Self::Geo(_) => key(&["geo", "asn_database"]),
             Self::ServiceTags(number, _) => key(&["listeners", &number.to_string(), "client_address", "service_tags"]),
+            Self::UpstreamTls(error) => error.key(),
             Self::Plugin(error) => key(&["plugins", error.plugin.as_str()]),
             Self::PluginFile { name, .. } | Self::NotEmbedded { name, .. } => {
                 key(&["plugins", name.as_str(), "source"])
@@ -167,10 +172,12 @@ pub(super) fn named_files(settings: &Settings) -> impl Iterator<Item = PathBuf> 
         .plugins
         .values()
         .filter_map(|plugin| plugin_file(&plugin.source));
+    let upstream = settings.upstream_tls.values().flat_map(UpstreamTls::files).cloned();
     geo::files(&settings.geo)
         .chain(service_tag_files(settings))
         .chain(plugins)
         .chain(tls_files(settings))
+        .chain(upstream)
 }
 
 /// The files of service tags, as often as they are named.
@@ -272,6 +279,13 @@ fn rest(
     let tls = TlsFiles::load(&settings, &source, tls, purpose);
     errors.extend(tls.errors.into_iter().map(LoadError::from));
     warnings.extend(tls.warnings);
+    let mut origins = UpstreamOrigins::new();
+    for name in settings.upstream_tls.keys() {
+        match upstream_tls::load(name, &settings, &source, OutOfDate::Rejected) {
+            Ok(loaded) => drop(origins.insert(name.clone(), loaded)),
+            Err(error) => errors.push(error.into()),
+        }
+    }
     let settings = Arc::new(settings);
     let (contents, stamps) = source.into_parts();
     match geo.filter(|_| errors.is_empty()) {
@@ -282,6 +296,7 @@ fn rest(
                 service_tags: Arc::new(service_tags),
                 plugins: Arc::new(plugins),
                 tls: tls.files,
+                origins: Arc::new(origins),
             },
             fixed,
             warnings,
@@ -316,6 +331,14 @@ pub(super) fn only_service_tags(settings: &Settings) -> Result<Part<ServiceTags>
 /// Loads the files of TLS listeners again, as they are. What cannot be used leaves what was active.
 pub(super) fn only_tls(settings: &Settings, before: &TlsFiles) -> LoadedTls {
     TlsFiles::load(settings, &Source::files(), before, Purpose::Rotation)
+}
+
+/// Loads TLS with the gateways of one service, as it is.
+pub(super) fn only_upstream_tls(name: &ServiceName, settings: &Settings) -> Result<Part<Origins>, UpstreamTlsError> {
+    let source = Source::files();
+    let loaded = upstream_tls::load(name, settings, &source, OutOfDate::Rejected)?;
+    let (contents, _) = source.into_parts();
+    Ok(Part { loaded, contents })
 }
 
 /// Loads one plugin, as it is.

@@ -5,15 +5,22 @@ use crate::config::Settings;
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionEntry, RegionTable};
 use crate::service_tags::ServiceTags;
-use portolan_core::config::Service;
+use crate::tls::Origin;
+use portolan_core::config::{Gateway, GatewayAddress, Service};
 use portolan_core::geo::Country;
 use portolan_core::health::ServiceHealth;
-use portolan_core::id::{Generation, PluginName};
-use std::collections::BTreeMap;
+use portolan_core::id::{Generation, PluginName, ServiceName};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The loaded plugins by name.
 pub type Plugins = BTreeMap<PluginName, Arc<PluginVersion>>;
+
+/// TLS with the https gateways of one service, by their addresses.
+pub type Origins = HashMap<GatewayAddress, Arc<Origin>>;
+
+/// The same of each service that has any.
+pub type UpstreamOrigins = BTreeMap<ServiceName, Origins>;
 
 /// A configuration and everything it names, loaded and checked.
 #[derive(Clone, Debug)]
@@ -28,6 +35,15 @@ pub struct Loaded {
     pub plugins: Arc<Plugins>,
     /// What its TLS listeners need.
     pub tls: TlsFiles,
+    /// TLS with its https gateways.
+    pub origins: Arc<UpstreamOrigins>,
+}
+
+impl Loaded {
+    /// TLS with a gateway of a service; `None` when it is a plain one.
+    pub(super) fn origin(&self, service: &Service, gateway: &Gateway) -> Option<&Arc<Origin>> {
+        self.origins.get(&service.name)?.get(&gateway.address)
+    }
 }
 
 /// A service's regions as its plugin sees them.

@@ -20,3 +20,4 @@ pub mod reload;
 mod source;
 pub mod start;
 pub mod status;
+mod upstream_tls;

@@ -1,8 +1,12 @@
 //! Probes of active health checks: each over a connection of its own, so that they also check that new ones are possible.
+//!
+//! They connect as requests do. With an https gateway every probe shakes hands, one of kind tcp too: a gateway whose certificate has
+//! expired takes no requests.
 
 mod request;
 
-use crate::upstream::dial::{DialError, Dialer};
+use crate::tls::Origin;
+use crate::upstream::dial::{self, DialError, Dialer};
 use http::header;
 use http::request::Parts;
 use portolan_core::config::{GatewayHost, Probe};
@@ -30,8 +34,8 @@ pub trait Resolve: Send + Sync + 'static {
 
 /// Makes probes.
 pub trait Prober: Send + Sync + 'static {
-    /// Makes a probe, and gives its results within its timeout.
-    fn probe(&self, due: &DueProbe) -> impl Future<Output = Probed> + Send;
+    /// Makes a probe, over TLS where that is given, and gives its results within its timeout.
+    fn probe(&self, due: &DueProbe, tls: Option<Arc<Origin>>) -> impl Future<Output = Probed> + Send;
 }
 
 /// The results of a probe, one for each address of the gateway.
@@ -66,31 +70,30 @@ impl<R: Resolve> Network<R> {
 
 impl<R: Resolve> Prober for Network<R> {
     /// All addresses of the host are asked at once.
-    async fn probe(&self, due: &DueProbe) -> Probed {
+    async fn probe(&self, due: &DueProbe, tls: Option<Arc<Origin>>) -> Probed {
         let begun = Instant::now();
         let addresses = timeout(due.timeout, self.resolver.addresses(&due.address.host)).await;
         let left = due.timeout.saturating_sub(begun.elapsed());
         let mut probes = JoinSet::new();
         for ip in addresses.unwrap_or_default() {
-            let (dialer, due) = (self.dialer.clone(), due.clone());
-            probes.spawn(async move { (ip, ask(&dialer, ip, &due, left).await) });
+            let (dialer, due, tls) = (self.dialer.clone(), due.clone(), tls.clone());
+            probes.spawn(async move { (ip, ask(&dialer, ip, &due, tls.as_deref(), left).await) });
         }
         Probed(probes.join_all().await)
     }
 }
 
-/// Probes one address of a gateway. Gives the time from the request to the answer, or to a TCP connection.
-async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, limit: Duration) -> ProbeResult {
+/// Probes one address of a gateway. Gives the time from the request to the answer, or to an open connection.
+async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, tls: Option<&Origin>, limit: Duration) -> ProbeResult {
     let address = SocketAddr::new(ip, due.address.port);
     let begun = Instant::now();
     let preface: &[u8] = if due.proxy_protocol { &LOCAL } else { &[] };
-    let transport = dialer
-        .dial(address, preface, limit)
-        .await
-        .map_err(|error| match error {
-            DialError::Refused(_) => ProbeFailure::Refused,
-            _ => ProbeFailure::Unreachable,
-        })?;
+    let mut transport = dialer.connect(address, preface, limit).await.map_err(failure)?;
+    if let Some(origin) = tls {
+        let left = limit.saturating_sub(begun.elapsed());
+        let secured = dial::handshake(transport, origin, address, left).await;
+        transport = secured.map_err(failure)?;
+    }
     let probe = match &due.probe {
         Probe::Tcp => return Ok(begun.elapsed()),
         Probe::Http(probe) => probe,
@@ -100,6 +103,16 @@ async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, limit: Duration) -> Pr
     match timeout(left, request::check(transport, &due.address, probe)).await {
         Ok(result) => result.map(|()| connected.elapsed()),
         Err(_) => Err(ProbeFailure::TimedOut),
+    }
+}
+
+fn failure(error: DialError) -> ProbeFailure {
+    match error {
+        DialError::Refused(_) => ProbeFailure::Refused,
+        // It accepted the connection.
+        DialError::HandshakeTimedOut(_) => ProbeFailure::TimedOut,
+        DialError::Tls(_, failure, _) => ProbeFailure::Tls(failure),
+        _ => ProbeFailure::Unreachable,
     }
 }
 

@@ -5,14 +5,15 @@
 
 use crate::config::Listener;
 use crate::control::certificates::Contexts;
-use crate::control::health::Watched;
-use crate::control::loaded::{Loaded, Plugins, plugin_regions};
+use crate::control::health::{Watched, WatchedGateway};
+use crate::control::loaded::{Loaded, Plugins, UpstreamOrigins, plugin_regions};
 use crate::control::overrides::Overrides;
 use crate::dns::Resolver;
 use crate::geo::Geo;
 use crate::service_tags::ServiceTags;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
+use crate::tls::Origin;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::{GatewayKey, OpenListeners, Vitals};
 use portolan_core::chart::{self, Chart};
@@ -37,6 +38,8 @@ pub enum Update {
     Plugins(Arc<Plugins>),
     /// New certificates of listeners.
     Tls(Arc<Contexts>),
+    /// New certificate authorities or client certificates for TLS with gateways.
+    UpstreamTls(Arc<UpstreamOrigins>),
     /// A new view of the gateways of this configuration.
     Health(Arc<Config>, Arc<HealthView>),
 }
@@ -100,7 +103,7 @@ impl Publisher {
             gateways: HashMap::new(),
             services: HashMap::new(),
         };
-        let joined = registry.join(&loaded.settings.routing);
+        let joined = registry.join(&loaded);
         let (watched, _) = watch::channel(watched(&loaded, &joined));
         let random_via = Arc::new(Via::random());
         let mut publisher = Self {
@@ -153,6 +156,11 @@ impl Publisher {
             }
             Update::Plugins(plugins) => self.loaded.plugins = plugins,
             Update::Tls(contexts) => self.tls = self.with_removed(&contexts),
+            Update::UpstreamTls(origins) => {
+                self.loaded.origins = origins;
+                self.joined = self.registry.join(&self.loaded);
+                self.watched.send_replace(watched(&self.loaded, &self.joined));
+            }
             // A view of the configuration before this one: the next one is on its way.
             Update::Health(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
             Update::Health(_, health) => self.health = health,
@@ -182,7 +190,7 @@ impl Publisher {
         // Assigned together, so that a panic leaves the parts consistent.
         let charts = charts(&loaded);
         self.registry.resolver.configure(loaded.settings.resolvers.clone());
-        self.joined = self.registry.join(&loaded.settings.routing);
+        self.joined = self.registry.join(&loaded);
         self.charts = charts;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
         self.listeners = listeners(&loaded);
@@ -259,11 +267,11 @@ impl Publisher {
 
 impl Registry {
     /// Finds or makes what the gateways and services of a configuration need, and forgets the rest.
-    fn join(&mut self, config: &Config) -> Vec<Joined> {
+    fn join(&mut self, loaded: &Loaded) -> Vec<Joined> {
         let (mut gateways, mut services) = (HashMap::new(), HashMap::new());
-        let joined = config.services().iter().map(|service| {
+        let joined = loaded.settings.routing.services().iter().map(|service| {
             let targets = service.gateways().iter().zip(keys(service)).map(|(gateway, key)| {
-                let target = self.target(gateway, &key, service);
+                let target = self.target(gateway, &key, service, loaded.origin(service, gateway));
                 gateways.insert(key, Arc::clone(&target));
                 target
             });
@@ -293,9 +301,15 @@ impl Registry {
     }
 
     /// The target of a gateway: the one before when nothing of it changed, with its connections; its counters always.
-    fn target(&self, gateway: &Gateway, key: &GatewayKey, service: &Service) -> Arc<GatewayTarget> {
+    fn target(
+        &self,
+        gateway: &Gateway,
+        key: &GatewayKey,
+        service: &Service,
+        tls: Option<&Arc<Origin>>,
+    ) -> Arc<GatewayTarget> {
         let before = self.gateways.get(key);
-        match before.filter(|target| target.fits(service)) {
+        match before.filter(|target| target.fits(service, tls.map(Arc::as_ref))) {
             Some(target) => {
                 target.judge_by(service);
                 Arc::clone(target)
@@ -304,7 +318,7 @@ impl Registry {
                 let vitals = before
                     .map(|target| Arc::clone(&target.vitals))
                     .unwrap_or_else(|| Arc::new(Vitals::new(key.clone(), self.workers, Arc::clone(&self.alarm))));
-                GatewayTarget::new(gateway, service, vitals, &self.resolver)
+                GatewayTarget::new(gateway, service, tls.cloned(), vitals, &self.resolver)
             }
         }
     }
@@ -365,15 +379,15 @@ fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {
 }
 
 fn watched(loaded: &Loaded, joined: &[Joined]) -> Watched {
-    let vitals = joined.iter().map(|service| {
-        service
-            .gateways
-            .iter()
-            .map(|target| Arc::clone(&target.vitals))
-            .collect()
-    });
+    let gateway = |target: &Arc<GatewayTarget>| WatchedGateway {
+        vitals: Arc::clone(&target.vitals),
+        tls: target.tls().cloned(),
+    };
+    let services = joined.iter();
     Watched {
         config: Arc::clone(&loaded.settings.routing),
-        vitals: vitals.collect(),
+        gateways: services
+            .map(|service| service.gateways.iter().map(gateway).collect())
+            .collect(),
     }
 }

@@ -13,7 +13,7 @@ use crate::control::last_good::LastGood;
 use crate::control::load::{
     self, Components, Load, LoadError, LoadErrors, Rejected, plugin_file, service_tag_files, tls_files,
 };
-use crate::control::loaded::Loaded;
+use crate::control::loaded::{Loaded, UpstreamOrigins};
 use crate::control::overrides::Overrides;
 use crate::control::publisher::Update;
 use crate::control::status::{Status, Subject};
@@ -24,7 +24,7 @@ use crate::table::Tables;
 use last_good_writer::LastGoodWriter;
 use plugins::Earlier;
 pub use plugins::{Reply, RollBackError};
-use portolan_core::id::PluginName;
+use portolan_core::id::{PluginName, ServiceName};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -97,6 +97,7 @@ struct Watched {
     service_tags: Files,
     plugins: BTreeMap<PluginName, Files>,
     tls: Files,
+    upstream_tls: BTreeMap<ServiceName, Files>,
 }
 
 /// A configuration that was rejected, and will be tried again.
@@ -110,7 +111,11 @@ struct Pending {
 impl Watched {
     fn new(path: Option<&PathBuf>, settings: &Settings, stamps: &Stamps) -> Self {
         let plugins = settings.plugins.iter();
+        let tls = settings.upstream_tls.iter();
         Self {
+            upstream_tls: tls
+                .map(|(name, tls)| (name.clone(), Files::new(tls.files().cloned(), stamps)))
+                .collect(),
             config: Files::new(path.cloned(), stamps),
             geo: Files::new(geo::files(&settings.geo), stamps),
             service_tags: Files::new(service_tag_files(settings), stamps),
@@ -216,6 +221,11 @@ impl Reloader {
         }
         if self.watched.tls.changed() {
             self.reload_tls().await;
+        }
+        let tls = self.watched.upstream_tls.iter_mut();
+        let changed = tls.filter_map(|(name, files)| files.changed().then(|| name.clone()));
+        for name in changed.collect::<Vec<_>>() {
+            self.reload_upstream_tls(name).await;
         }
         let plugins = self.watched.plugins.iter_mut();
         let changed = plugins.filter_map(|(name, files)| files.changed().then(|| name.clone()));
@@ -341,6 +351,22 @@ impl Reloader {
         let _ = self.updates.send(update);
         let errors = loaded.errors.into_iter().map(LoadError::from).collect();
         self.reject(&Subject::Tls, &LoadErrors(errors));
+    }
+
+    /// Loads the certificates for TLS with the gateways of a service, of which a file has changed.
+    async fn reload_upstream_tls(&mut self, name: ServiceName) {
+        let (service, settings) = (name.clone(), Arc::clone(&self.loaded.settings));
+        match off_thread(move || load::only_upstream_tls(&service, &settings)).await {
+            Ok(part) => {
+                let mut origins = UpstreamOrigins::clone(&self.loaded.origins);
+                origins.insert(name.clone(), part.loaded);
+                self.loaded.origins = Arc::new(origins);
+                let update = Update::UpstreamTls(Arc::clone(&self.loaded.origins));
+                self.publish(&Subject::UpstreamTls(name), update);
+                self.writer.keep(part.contents);
+            }
+            Err(error) => self.reject(&Subject::UpstreamTls(name), &error),
+        }
     }
 
     fn publish(&self, subject: &Subject, update: Update) {

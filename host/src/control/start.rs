@@ -4,10 +4,11 @@ use super::certificates::{Purpose, TlsFiles};
 use super::files::Stamps;
 use super::last_good::{Content, LastGood};
 use super::load::{self, Components, Load, LoadError, Rejected};
-use super::loaded::{Loaded, Plugins};
+use super::loaded::{Loaded, Plugins, UpstreamOrigins};
 use super::overrides::Overrides;
 use super::source::Source;
 use super::status::{Status, Subject};
+use super::upstream_tls::{self, OutOfDate};
 use crate::config::{ConfigErrors, Configuration};
 use crate::geo::Geo;
 use crate::plugin::{EngineError, PluginEngine};
@@ -208,6 +209,12 @@ fn rest(
         return Err(error.into());
     }
     warnings.extend(tls.warnings);
+    let mut origins = UpstreamOrigins::new();
+    for name in settings.upstream_tls.keys() {
+        let load = |source: &Source<'_>| upstream_tls::load(name, &settings, source, OutOfDate::Used);
+        let loaded = first(Subject::UpstreamTls(name.clone()), last_good, load)?;
+        origins.insert(name.clone(), gathered.add(loaded));
+    }
     let geo = match first(Subject::Geo, last_good, |source| load::geo(&settings, source)) {
         Ok(geo) => gathered.add(geo),
         Err(error) => {
@@ -237,6 +244,7 @@ fn rest(
         service_tags: Arc::new(service_tags),
         plugins: Arc::new(plugins),
         tls: tls.files,
+        origins: Arc::new(origins),
     };
     Ok(Load {
         loaded,

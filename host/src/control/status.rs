@@ -1,6 +1,6 @@
 //! The results of all loads since the start: for metrics, readiness and the administration API.
 
-use portolan_core::id::PluginName;
+use portolan_core::id::{PluginName, ServiceName};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -18,11 +18,20 @@ pub enum Kind {
     Plugin,
     /// Certificates, keys and certificate authorities of listeners.
     Tls,
+    /// Certificate authorities and client certificates for TLS with gateways.
+    UpstreamTls,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Config, Self::Geo, Self::ServiceTags, Self::Plugin, Self::Tls];
+    pub const ALL: [Self; 6] = [
+        Self::Config,
+        Self::Geo,
+        Self::ServiceTags,
+        Self::Plugin,
+        Self::Tls,
+        Self::UpstreamTls,
+    ];
 
     /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +41,7 @@ impl Kind {
             Self::ServiceTags => "service_tags",
             Self::Plugin => "plugin",
             Self::Tls => "tls",
+            Self::UpstreamTls => "upstream_tls",
         }
     }
 }
@@ -49,6 +59,8 @@ pub enum Subject {
     Plugin(PluginName),
     /// Certificates, keys and certificate authorities of listeners.
     Tls,
+    /// What TLS with the gateways of this service needs.
+    UpstreamTls(ServiceName),
 }
 
 impl Subject {
@@ -60,6 +72,7 @@ impl Subject {
             Self::ServiceTags => Kind::ServiceTags,
             Self::Plugin(_) => Kind::Plugin,
             Self::Tls => Kind::Tls,
+            Self::UpstreamTls(_) => Kind::UpstreamTls,
         }
     }
 
@@ -67,6 +80,7 @@ impl Subject {
         match self {
             Self::Config | Self::Geo | Self::ServiceTags | Self::Tls => "",
             Self::Plugin(name) => name.as_str(),
+            Self::UpstreamTls(name) => name.as_str(),
         }
     }
 }

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use portolan_core::candidates;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, ServiceParts};
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, ServiceParts};
 use portolan_core::decision::RankedBy;
 use portolan_core::geo::{Location, Place, PlaceId, Point};
 use portolan_core::health::ServiceHealth;
@@ -64,6 +64,7 @@ impl Scene {
             region: region.into(),
             point: Point::new(0.0, 0.0).expect("a point"),
             address: GatewayAddress {
+                scheme: Scheme::Http,
                 host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 port: 80,
             },

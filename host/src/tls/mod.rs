@@ -1,12 +1,17 @@
 //! TLS: certificates and keys from files, and the one provider of cryptography.
 //!
 //! What real files look like, and what of it the libraries drop without an error, is checked here: [`pem`] reads sections,
-//! [`certificate`] what a certificate says, [`pair`] whether a chain and a key belong together. No message and no `Debug` of
+//! [`certificate`] what a certificate says, [`pair`] whether a chain and a key belong together. [`origin`] is TLS with gateways,
+//! [`authorities`] whom they are verified by, [`failure`] what an error says of them. No message and no `Debug` of
 //! this module contains key material.
 
+mod authorities;
 mod certificate;
 mod certificates;
 mod client;
+mod client_stream;
+pub mod failure;
+mod origin;
 mod pair;
 mod pem;
 mod provider;
@@ -14,9 +19,12 @@ mod server;
 mod settings;
 mod tickets;
 
+pub use authorities::{Authorities, NoAuthorities};
 pub use certificate::KeyKind;
 pub use certificates::Certificates;
 pub use client::forwarded_client_certificate;
+pub use client_stream::ClientStream;
+pub use origin::{ClientTls, ClientTlsError, Origin, is_server_name};
 pub use pair::{Pair, PairError, PairWarning, Validity};
 pub use pem::{FileError, certificates, private_key, roots};
 pub use provider::provider;

@@ -44,6 +44,9 @@ pub enum UpstreamBodyError {
     /// The connection broke, or the body was malformed.
     #[error("the gateway cut its response short: {0}")]
     Cut(io::Error),
+    /// It ended with its connection, which ended without close_notify.
+    #[error("the gateway ended its TLS connection without close_notify, and its response may be cut short")]
+    Unclear,
     /// The idle timeout expired.
     #[error("the gateway stopped sending its response")]
     Stalled,
@@ -130,6 +133,14 @@ impl UpstreamBody {
                 self.connection = None;
                 Poll::Ready(Some(Err(UpstreamBodyError::Abandoned)))
             }
+            Poll::Ready(Some(Err(ExchangeError::Unclear))) => {
+                let error = UpstreamBodyError::Unclear;
+                self.connection = None;
+                self.report(UpstreamError::TlsNoCloseNotify, &error);
+                // It may well be whole.
+                self.observe(None);
+                Poll::Ready(Some(Err(error)))
+            }
             Poll::Ready(Some(Err(error))) => {
                 let kind = error.kind().unwrap_or(UpstreamError::Cut);
                 let error = UpstreamBodyError::Cut(io::Error::other(error));
@@ -168,11 +179,15 @@ impl UpstreamBody {
                 evidence = Evidence::Cancelled;
             }
         }
-        // During the attempt, the code that runs it reports the error.
+        self.report(kind, error);
+        self.observe(Some(evidence));
+    }
+
+    /// Reports an error. During the attempt, the code that runs it does.
+    fn report(&self, kind: UpstreamError, error: &UpstreamBodyError) {
         if let Some(in_flight) = self.in_flight.as_ref().filter(|_| self.evidence.is_some()) {
             in_flight.report(kind, error);
         }
-        self.observe(Some(evidence));
     }
 
     /// Observes the attempt, once.

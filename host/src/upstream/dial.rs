@@ -1,13 +1,15 @@
 //! The dialer: opens every outgoing connection, for traffic, probes and the command line.
 //!
 //! Resolving comes before (see [`Resolver`](crate::dns::Resolver)), HTTP after. How a connection is opened is a [`Connect`], so
-//! that tests can put gateways in memory behind everything above.
+//! that tests can put gateways in memory behind everything above. TLS belongs to it: a failed handshake is a failed connection.
 
+use crate::tls::{ClientStream, Origin, failure};
+use portolan_core::tls::TlsFailure;
 use rustix::io::Errno;
 use socket2::SockRef;
 use std::fmt::Debug;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -39,6 +41,8 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Transport>> + S
 pub enum Transport {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// TLS over TCP. Boxed: it is large, and plain connections move around as well.
+    Tls(Box<ClientStream>),
     /// In memory.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
@@ -49,13 +53,23 @@ impl Transport {
     ///
     /// # Errors
     /// `WouldBlock` when there is nothing; else the connection's error.
-    pub(super) fn peek(&self) -> io::Result<usize> {
+    pub(super) fn peek(&mut self) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]),
+            Self::Tcp(stream) => SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]),
+            Self::Tls(stream) => stream.peek(),
             #[cfg(test)]
             Self::Memory(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
+}
+
+/// What a connection begins with, before HTTP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening<'a> {
+    /// Goes before everything else, in plain text.
+    pub preface: &'a [u8],
+    /// TLS. `None`: a plain connection.
+    pub tls: Option<&'a Origin>,
 }
 
 /// Why there is no connection.
@@ -73,6 +87,12 @@ pub enum DialError {
     /// No connection in time.
     #[error("no connection to {0} in time")]
     TimedOut(SocketAddr),
+    /// A connection, and no TLS handshake in time.
+    #[error("no TLS handshake with {0} in time")]
+    HandshakeTimedOut(SocketAddr),
+    /// A connection, and no TLS on it.
+    #[error("no TLS with {0}: {1}")]
+    Tls(SocketAddr, TlsFailure, #[source] io::Error),
     /// An error of this process, not of the host.
     #[error("this process has no descriptors, ports or memory left")]
     Exhausted(#[source] io::Error),
@@ -110,11 +130,28 @@ impl Dialer {
         Self { connect }
     }
 
-    /// Connects to an address and writes `preface`, which goes before everything else, within `limit`.
+    /// Connects to an address within `limit`, and with TLS shakes hands within another `limit`.
+    ///
+    /// # Errors
+    /// When there is no connection in time.
+    pub async fn dial(
+        &self,
+        address: SocketAddr,
+        opening: Opening<'_>,
+        limit: Duration,
+    ) -> Result<Transport, DialError> {
+        let transport = self.connect(address, opening.preface, limit).await?;
+        match opening.tls {
+            None => Ok(transport),
+            Some(origin) => handshake(transport, origin, address, limit).await,
+        }
+    }
+
+    /// Connects to an address and writes `preface`, without TLS, within `limit`.
     ///
     /// # Errors
     /// When there is no connection within `limit`.
-    pub async fn dial(&self, address: SocketAddr, preface: &[u8], limit: Duration) -> Result<Transport, DialError> {
+    pub async fn connect(&self, address: SocketAddr, preface: &[u8], limit: Duration) -> Result<Transport, DialError> {
         match timeout(limit, self.open(address, preface)).await {
             Ok(Ok(transport)) => Ok(transport),
             Ok(Err(error)) if is_our_own(&error) => Err(DialError::Exhausted(error)),
@@ -133,18 +170,18 @@ impl Dialer {
     }
 
     /// Connects to one of several addresses, the first ones by preference: each further one is tried when one before it has
-    /// failed, or beside it when it is slow ([`ATTEMPT_DELAY`]). Each has `limit`.
+    /// failed, or beside it when it is slow ([`ATTEMPT_DELAY`]). Each has `limit`, and with TLS twice that.
     ///
     /// # Errors
     /// The last one's, when none accepts.
     pub async fn dial_any(
         &self,
         addresses: &[SocketAddr],
-        preface: &[u8],
+        opening: Opening<'_>,
         limit: Duration,
     ) -> Result<Dialed, DialError> {
         if let [address] = addresses {
-            let transport = self.dial(*address, preface, limit).await?;
+            let transport = self.dial(*address, opening, limit).await?;
             return Ok(Dialed::first(transport));
         }
         let mut waiting = (0..addresses.len()).fuse();
@@ -157,7 +194,7 @@ impl Dialer {
                 if (running.is_empty() || next_at.as_mut().poll(context).is_ready())
                     && let Some(index) = waiting.next()
                 {
-                    running.push((index, Box::pin(self.dial(addresses[index], preface, limit))));
+                    running.push((index, Box::pin(self.dial(addresses[index], opening, limit))));
                     next_at.as_mut().reset(Instant::now() + ATTEMPT_DELAY);
                 }
                 let ended = running.iter_mut().enumerate().find_map(|(place, (_, dialing))| {
@@ -206,6 +243,31 @@ impl Dialer {
     }
 }
 
+/// Shakes hands over an open connection within `limit`.
+///
+/// # Errors
+/// When the handshake fails or takes longer.
+pub async fn handshake(
+    transport: Transport,
+    origin: &Origin,
+    address: SocketAddr,
+    limit: Duration,
+) -> Result<Transport, DialError> {
+    let stream = match transport {
+        Transport::Tcp(stream) => stream,
+        // It is open already; gateways in memory have no TLS.
+        other => return Ok(other),
+    };
+    match timeout(limit, origin.connect(stream)).await {
+        Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            let failure = failure::of(&error).unwrap_or(TlsFailure::Handshake);
+            Err(DialError::Tls(address, failure, error))
+        }
+        Err(_) => Err(DialError::HandshakeTimedOut(address)),
+    }
+}
+
 impl Dialed {
     fn first(transport: Transport) -> Self {
         Self {
@@ -242,6 +304,7 @@ impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_read(context, buffer),
         }
@@ -252,14 +315,33 @@ impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(context, parts),
+            #[cfg(test)]
+            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(context),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_flush(context),
         }
@@ -268,6 +350,7 @@ impl AsyncWrite for Transport {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(context),
             #[cfg(test)]
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(context),
         }

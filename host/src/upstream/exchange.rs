@@ -54,7 +54,9 @@ impl AttemptError {
     /// The same for an attempt that had `limit` to connect, of the time that is configured.
     pub(super) fn within(self, limit: Duration, configured: Duration) -> Self {
         match self {
-            Self::Dial(DialError::TimedOut(_)) if !is_fair(limit, configured) => Self::OutOfTime,
+            Self::Dial(DialError::TimedOut(_) | DialError::HandshakeTimedOut(_)) if !is_fair(limit, configured) => {
+                Self::OutOfTime
+            }
             error => error,
         }
     }
@@ -76,11 +78,13 @@ impl AttemptError {
                 DialError::NoAddress => UpstreamError::NoAddress,
                 DialError::Refused(_) => UpstreamError::ConnectRefused,
                 DialError::Unreachable(..) => UpstreamError::ConnectFailed,
-                DialError::TimedOut(_) => UpstreamError::ConnectTimeout,
+                DialError::TimedOut(_) | DialError::HandshakeTimedOut(_) => UpstreamError::ConnectTimeout,
+                DialError::Tls(_, failure, _) => (*failure).into(),
                 DialError::Exhausted(_) => UpstreamError::LocalResources,
             }),
             Self::Spoilt(error) | Self::Exchange(error) => error.kind(),
             Self::Body(UpstreamBodyError::Cut(_)) => Some(UpstreamError::Cut),
+            Self::Body(UpstreamBodyError::Unclear) => Some(UpstreamError::TlsNoCloseNotify),
             Self::Body(UpstreamBodyError::Stalled) => Some(UpstreamError::BodyTimeout),
             Self::TimedOut => Some(UpstreamError::ResponseTimeout),
         }
@@ -92,8 +96,13 @@ impl AttemptError {
         if matches!(self, Self::Spoilt(_)) {
             return false;
         }
-        // A name without addresses says nothing of the gateway, which is used as soon as there are some.
-        let others = [UpstreamError::LocalResources, UpstreamError::NoAddress];
+        // A name without addresses says nothing of the gateway, which is used as soon as there are some. Some servers never
+        // send close_notify.
+        let others = [
+            UpstreamError::LocalResources,
+            UpstreamError::NoAddress,
+            UpstreamError::TlsNoCloseNotify,
+        ];
         self.kind().is_some_and(|kind| !others.contains(&kind))
     }
 }

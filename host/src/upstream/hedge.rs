@@ -122,9 +122,13 @@ where
     /// The observation for an attempt that has been waiting for a connection. It is no more than what the connection itself shows:
     /// nothing while it may still come about, or while the name has no address.
     fn unconnected(&self, slot: Slot, waited: Duration) -> Evidence {
-        let addresses = (self.target)(slot).map(|target| target.vitals.endpoints.candidates(0, clock::now()));
-        let is_resolved = addresses.is_some_and(|addresses| !addresses.is_empty());
-        if is_resolved && waited >= self.timeouts.connect {
+        let Some(target) = (self.target)(slot) else {
+            return Evidence::Cancelled;
+        };
+        let is_resolved = !target.vitals.endpoints.candidates(0, clock::now()).is_empty();
+        // A TLS handshake has as long again.
+        let limit = self.timeouts.connect * if target.tls().is_some() { 2 } else { 1 };
+        if is_resolved && waited >= limit {
             Evidence::ConnectFailed
         } else {
             Evidence::Cancelled

@@ -110,7 +110,7 @@ impl Drop for Link {
 mod tests {
     use super::*;
     use crate::vitals::{GatewayKey, Vitals};
-    use portolan_core::config::{GatewayAddress, GatewayHost};
+    use portolan_core::config::{GatewayAddress, GatewayHost, Scheme};
     use tokio::sync::Notify;
 
     #[test]
@@ -119,6 +119,7 @@ mod tests {
             service: "shop".into(),
             region: "westeurope".into(),
             address: GatewayAddress {
+                scheme: Scheme::Http,
                 host: GatewayHost::Name("gw.test".into()),
                 port: 80,
             },

@@ -1,7 +1,7 @@
 //! One worker's connections to the gateways, and the exchanges over them.
 
 use super::clock;
-use super::dial::{DialError, Dialer};
+use super::dial::{DialError, Dialer, Opening};
 use super::exchange::{AttemptError, Exchange};
 use super::http1::{Connection, ExchangeError, Persistence};
 use super::idle_pool::IdlePool;
@@ -51,7 +51,7 @@ pub(super) struct Terms<'a> {
     pub(super) began: Instant,
     /// The deadline for connecting.
     pub(super) deadline: Instant,
-    /// Time for each address to accept a connection.
+    /// Time for each address to accept a connection, and again for the TLS handshake.
     pub(super) connect: Duration,
     /// Time without a byte of the response's body.
     pub(super) idle: Duration,
@@ -220,7 +220,7 @@ impl Pool {
         })
     }
 
-    /// A new connection to one of the gateway's endpoints, each of which has `limit`. It begins with `preface`.
+    /// A new connection to one of the gateway's endpoints, each of which has `limit`, and with TLS as long again. It begins with `preface`.
     async fn connect(
         &self,
         target: &GatewayTarget,
@@ -237,7 +237,11 @@ impl Pool {
                 candidates = self.candidates();
             }
             let addresses: Vec<_> = candidates.iter().map(|endpoint| endpoint.address()).collect();
-            let dialed = self.dialer.dial_any(&addresses, preface, limit).await;
+            let opening = Opening {
+                preface,
+                tls: target.tls().map(Arc::as_ref),
+            };
+            let dialed = self.dialer.dial_any(&addresses, opening, limit).await;
             let now = clock::now();
             let failed = |endpoint: &Endpoint| endpoints.failed(endpoint.id(), EndpointFailure::Connect, now);
             match dialed {

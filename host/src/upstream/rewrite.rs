@@ -5,15 +5,12 @@
 //! `ProxyPassReverseCookieDomain`. What names anything else passes as it is.
 
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
-use portolan_core::config::{GatewayAddress, GatewayHost};
+use portolan_core::config::{GatewayAddress, GatewayHost, Scheme};
 use portolan_core::route::bare_host;
 use std::net::IpAddr;
 
 #[cfg(test)]
 mod tests;
-
-/// The scheme of gateways, and its port.
-const SCHEME: (&str, u16) = ("http", 80);
 
 /// `Refresh` is not registered, and all browsers know it.
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
@@ -21,6 +18,7 @@ const REFRESH: HeaderName = HeaderName::from_static("refresh");
 /// The name that a gateway is sent as Host, prepared when the routing table is built.
 #[derive(Debug)]
 pub(super) struct OwnName {
+    scheme: Scheme,
     /// An IPv6 address in brackets; a name without a final dot.
     host: Box<str>,
     /// The port as Host has it: none where it is that of the scheme.
@@ -39,12 +37,13 @@ pub(super) struct Requested<'a> {
 impl OwnName {
     pub(super) fn of(address: &GatewayAddress) -> Self {
         Self {
+            scheme: address.scheme,
             host: match &address.host {
                 GatewayHost::Name(name) => name.strip_suffix('.').unwrap_or(name).into(),
                 GatewayHost::Ip(IpAddr::V4(ip)) => ip.to_string().into(),
                 GatewayHost::Ip(IpAddr::V6(ip)) => format!("[{ip}]").into(),
             },
-            port: (address.port != SCHEME.1).then_some(address.port),
+            port: (address.port != address.scheme.default_port()).then_some(address.port),
         }
     }
 
@@ -68,7 +67,8 @@ impl OwnName {
         if !host.eq_ignore_ascii_case(self.host.as_bytes()) {
             return None;
         }
-        let explicit = port.filter(|port| scheme != Some(SCHEME.0) || *port != SCHEME.1);
+        let own = self.scheme;
+        let explicit = port.filter(|port| scheme != Some(own.as_str()) || *port != own.default_port());
         if explicit != self.port {
             return None;
         }
@@ -85,7 +85,7 @@ impl OwnName {
             // Relative to the scheme of the request.
             None => return Some([b"//", requested.authority.as_bytes(), rest].concat()),
             // As the gateway sees itself.
-            Some(scheme) if scheme == SCHEME.0 => requested.scheme,
+            Some(scheme) if scheme == own.as_str() => requested.scheme,
             // As the gateway was told that the client sees it.
             Some(scheme) if scheme == requested.scheme => scheme,
             // To another scheme, whose port is not known where the client's is not the default.

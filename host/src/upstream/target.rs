@@ -4,9 +4,10 @@ use super::http1::{Ends, Head};
 use super::request::Outbound;
 use super::rewrite::OwnName;
 use crate::dns::{Name, Resolver};
+use crate::tls::Origin;
 use crate::vitals::Vitals;
 use http::{HeaderValue, header};
-use portolan_core::config::{Gateway, GatewayHost, Service, Upstream};
+use portolan_core::config::{Gateway, GatewayHost, Scheme, Service, Upstream};
 use portolan_core::endpoint::EndpointLimits;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,24 +23,38 @@ pub struct GatewayTarget {
     pub(super) preserve_host: bool,
     /// How connections to it are used.
     pub(super) upstream: Upstream,
+    /// TLS with it, where it is spoken to over TLS.
+    tls: Option<Arc<Origin>>,
     /// Its own authority, to be found in responses.
     own_name: OwnName,
     name: Option<Arc<Name>>,
 }
 
 impl GatewayTarget {
-    /// Prepares a gateway of a service. Resolving its name starts.
-    pub fn new(gateway: &Gateway, service: &Service, vitals: Arc<Vitals>, resolver: &Resolver) -> Arc<Self> {
+    /// Prepares a gateway of a service. Resolving its name starts. `tls` is given for gateways that are spoken to over TLS.
+    pub fn new(
+        gateway: &Gateway,
+        service: &Service,
+        tls: Option<Arc<Origin>>,
+        vitals: Arc<Vitals>,
+        resolver: &Resolver,
+    ) -> Arc<Self> {
         let name = match &gateway.address.host {
             GatewayHost::Ip(_) => None,
             GatewayHost::Name(name) => Some(resolver.watch(name)),
         };
+        debug_assert_eq!(
+            tls.is_some(),
+            gateway.address.scheme == Scheme::Https,
+            "TLS where it is meant"
+        );
         let target = Arc::new(Self {
             vitals,
             // A name that is not a valid header value does not resolve either.
             authority: HeaderValue::try_from(gateway.address.authority()).unwrap_or(HeaderValue::from_static("")),
             preserve_host: service.preserve_host,
             upstream: service.upstream,
+            tls,
             own_name: OwnName::of(&gateway.address),
             name,
         });
@@ -69,9 +84,16 @@ impl GatewayTarget {
         self.vitals.endpoints.set(&addresses.collect::<Vec<_>>());
     }
 
-    /// Whether it is what [`new`](Self::new) would make of this service, but for what its endpoints are judged by.
-    pub fn fits(&self, service: &Service) -> bool {
-        self.preserve_host == service.preserve_host && self.upstream == service.upstream
+    /// Whether it is what [`new`](Self::new) would make of this service, but for what its endpoints are judged by. With other
+    /// trusted authorities or another client certificate it is another one: connections that were opened with the earlier
+    /// ones get no new requests.
+    pub fn fits(&self, service: &Service, tls: Option<&Origin>) -> bool {
+        self.preserve_host == service.preserve_host && self.upstream == service.upstream && self.tls.as_deref() == tls
+    }
+
+    /// TLS with it, where it is spoken to over TLS.
+    pub fn tls(&self) -> Option<&Arc<Origin>> {
+        self.tls.as_ref()
     }
 
     /// Its endpoints are judged as this service says from now on.

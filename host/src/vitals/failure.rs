@@ -1,5 +1,7 @@
 //! Why an attempt got no complete response, in metrics and logs.
 
+use portolan_core::tls::TlsFailure;
+
 /// The kinds of errors of the upstream side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamError {
@@ -23,11 +25,25 @@ pub enum UpstreamError {
     Cut,
     /// Nothing more of the response's body came for the idle timeout.
     BodyTimeout,
+    /// See [`TlsFailure::UnknownIssuer`].
+    TlsUnknownIssuer,
+    /// See [`TlsFailure::NameMismatch`].
+    TlsNameMismatch,
+    /// See [`TlsFailure::Expired`].
+    TlsExpired,
+    /// See [`TlsFailure::InvalidCertificate`].
+    TlsInvalidCertificate,
+    /// See [`TlsFailure::ClientCertificate`]. In TLS 1.3 after the request was sent.
+    TlsClientCertificate,
+    /// See [`TlsFailure::Handshake`].
+    TlsHandshake,
+    /// A response that ends with its connection ended without close_notify: it may be cut.
+    TlsNoCloseNotify,
 }
 
 impl UpstreamError {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::NoAddress,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -38,6 +54,13 @@ impl UpstreamError {
         Self::Malformed,
         Self::Cut,
         Self::BodyTimeout,
+        Self::TlsUnknownIssuer,
+        Self::TlsNameMismatch,
+        Self::TlsExpired,
+        Self::TlsInvalidCertificate,
+        Self::TlsClientCertificate,
+        Self::TlsHandshake,
+        Self::TlsNoCloseNotify,
     ];
 
     /// Its name in metrics and logs.
@@ -53,6 +76,26 @@ impl UpstreamError {
             Self::Malformed => "malformed",
             Self::Cut => "cut",
             Self::BodyTimeout => "body_timeout",
+            Self::TlsUnknownIssuer => "tls_unknown_issuer",
+            Self::TlsNameMismatch => "tls_name_mismatch",
+            Self::TlsExpired => "tls_certificate_expired",
+            Self::TlsInvalidCertificate => "tls_certificate_invalid",
+            Self::TlsClientCertificate => "tls_client_certificate",
+            Self::TlsHandshake => "tls_handshake",
+            Self::TlsNoCloseNotify => "tls_no_close_notify",
+        }
+    }
+}
+
+impl From<TlsFailure> for UpstreamError {
+    fn from(failure: TlsFailure) -> Self {
+        match failure {
+            TlsFailure::UnknownIssuer => Self::TlsUnknownIssuer,
+            TlsFailure::NameMismatch => Self::TlsNameMismatch,
+            TlsFailure::Expired => Self::TlsExpired,
+            TlsFailure::InvalidCertificate => Self::TlsInvalidCertificate,
+            TlsFailure::ClientCertificate => Self::TlsClientCertificate,
+            TlsFailure::Handshake => Self::TlsHandshake,
         }
     }
 }

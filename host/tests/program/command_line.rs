@@ -96,3 +96,30 @@ fn help_tells_of_signals_and_the_log() {
         assert!(help.contains(word), "{word} in {help}");
     }
 }
+
+/// Nothing would be trusted: no gateway over TLS could be used.
+#[test]
+fn https_gateways_need_certificate_authorities() {
+    let text = config(&Gateway::start(), "off", "").replace("http://", "https://");
+    let folder = folder(&text);
+    std::fs::write(folder.path().join("empty.pem"), "").expect("written");
+    for file in ["none.pem", "empty.pem"] {
+        for arguments in [
+            ["serve", "--config", "portolan.yaml"],
+            ["check", "--config", "portolan.yaml"],
+        ] {
+            let mut command = Command::new(PROGRAM);
+            command.current_dir(folder.path()).args(arguments);
+            command.env("SSL_CERT_FILE", file).env_remove("SSL_CERT_DIR");
+            let output = command.output().expect("a process");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{arguments:?}: {message}");
+            assert!(
+                message.contains("services.shop.regions: there are https gateways"),
+                "{message}"
+            );
+            assert!(message.contains("0 certificates found"), "{message}");
+            assert_eq!(message.contains("none.pem"), file == "none.pem", "{message}");
+        }
+    }
+}

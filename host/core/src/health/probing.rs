@@ -3,6 +3,7 @@
 use super::later;
 use crate::chance::spread;
 use crate::config::HealthCheck;
+use crate::tls::TlsFailure;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -33,17 +34,20 @@ pub enum ProbeFailure {
     Status(u16),
     /// An answer without the expected text in its body.
     Body,
+    /// The TLS handshake failed, or the gateway rejects this proxy's certificate.
+    Tls(TlsFailure),
 }
 
 impl ProbeFailure {
     /// The reasons in metrics and logs, in the order of [`ProbeFailure::index`].
-    pub const WORDS: [&str; 6] = [
+    pub const WORDS: [&str; 7] = [
         "unreachable",
         "refused",
         "protocol_error",
         "timeout",
         "bad_status",
         "bad_body",
+        "tls_error",
     ];
 
     /// The reason in metrics and logs.
@@ -51,7 +55,7 @@ impl ProbeFailure {
         Self::WORDS[self.index()]
     }
 
-    /// Its kind as a number, below 6.
+    /// Its kind as a number, below 7.
     pub fn index(self) -> usize {
         match self {
             Self::Unreachable => 0,
@@ -60,6 +64,7 @@ impl ProbeFailure {
             Self::TimedOut => 3,
             Self::Status(_) => 4,
             Self::Body => 5,
+            Self::Tls(_) => 6,
         }
     }
 
@@ -74,6 +79,7 @@ impl fmt::Display for ProbeFailure {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("the expected text is not in the body"),
+            Self::Tls(failure) => write!(f, "TLS: {failure}"),
             Self::Unreachable => f.write_str("unreachable"),
             Self::Refused => f.write_str("connection refused"),
             Self::Broken => f.write_str("connection broken or not HTTP"),

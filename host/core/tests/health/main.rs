@@ -15,6 +15,7 @@ use portolan_core::health::transition::Transition;
 use portolan_core::health::{Evidence, GatewayHealth, HealthView, State};
 use portolan_core::id::{GatewayId, ServiceId, Slot};
 use portolan_core::route::Routes;
+use portolan_core::tls::TlsFailure;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -119,6 +120,7 @@ fn gateway(index: usize) -> Gateway {
         region: region(index),
         point: Point::new(0.0, 0.0).expect("on the globe"),
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000 + index as u16,
         },
@@ -190,6 +192,7 @@ fn result() -> impl Strategy<Value = ProbeResult> {
         ProbeFailure::Broken,
         ProbeFailure::TimedOut,
         ProbeFailure::Status(503),
+        ProbeFailure::Tls(TlsFailure::Expired),
     ];
     prop_oneof![
         (1_u64..500).prop_map(|millis| Ok(Duration::from_millis(millis))),

@@ -13,7 +13,7 @@ use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::vitals::{GatewayKey, OpenListeners, Reason, Rejections, RequestOutcome, Vitals};
 use portolan_core::candidates;
 use portolan_core::chart;
-use portolan_core::config::{Config, Gateway, GatewayAddress, GatewayHost, Policy, Service, ServiceParts};
+use portolan_core::config::{Config, Gateway, GatewayAddress, GatewayHost, Policy, Scheme, Service, ServiceParts};
 use portolan_core::decision::{Decision, RankedBy};
 use portolan_core::geo::{Country, Location, Place, PlaceId, Point};
 use portolan_core::health::{Evidence, GatewayHealth, HealthView, ServiceHealth, State};
@@ -271,6 +271,7 @@ fn config() -> Config {
         region: region.into(),
         point: Point::new(latitude, longitude).expect("a point"),
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9001,
         },

@@ -128,7 +128,7 @@ fn the_schema_rejects_what_is_rejected() {
     for (from, to) in [
         ("listeners:", "listners:"),
         ("127.0.0.1:8080", "localhost:8080"),
-        ("http://gw-weu", "https://gw-weu"),
+        ("http://gw-weu", "ftp://gw-weu"),
         ("path: /", "path: api"),
         (", service: shop", ""),
         ("routes:", "workers: 0\nroutes:"),

@@ -112,9 +112,9 @@ fn gateways() {
     check(&[
         (
             "http://gw-weu.example.net",
-            "https://gw-weu.example.net",
+            "https://-gw.example.net",
             &[
-                r#"6:40: services.shop.regions[0].gateway: https gateways are not supported by this version: use the gateway's http listener, got "https://gw-weu.example.net""#,
+                r#"6:40: services.shop.regions[0].gateway: no certificate can be for this host, got "https://-gw.example.net""#,
             ],
         ),
         (

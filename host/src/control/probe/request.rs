@@ -1,5 +1,6 @@
 //! An HTTP probe: a request as the health check says, and a response as it expects.
 
+use crate::tls::failure;
 use crate::upstream::dial::Transport;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
@@ -9,6 +10,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portolan_core::config::{GatewayAddress, HttpProbe};
 use portolan_core::health::probing::ProbeFailure;
+use std::error::Error;
+use std::io;
 use std::pin::pin;
 
 /// The `User-Agent` of probes.
@@ -25,7 +28,13 @@ pub(super) async fn check(
 ) -> Result<(), ProbeFailure> {
     let request = request(address, probe)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await.map_err(broken)?;
-    let exchange = async { judge(sender.send_request(request).await.map_err(broken)?, probe).await };
+    let exchange = async {
+        judge(
+            sender.send_request(request).await.map_err(|error| unanswered(&error))?,
+            probe,
+        )
+        .await
+    };
     let mut exchange = pin!(exchange);
     tokio::select! {
         biased;
@@ -77,6 +86,18 @@ async fn find(mut body: Incoming, text: &[u8]) -> Result<(), ProbeFailure> {
         }
     }
     Err(ProbeFailure::Body)
+}
+
+/// There is no answer. In TLS 1.3 a gateway rejects a client certificate only now.
+fn unanswered(error: &hyper::Error) -> ProbeFailure {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(failure) = error.downcast_ref::<io::Error>().and_then(failure::of) {
+            return ProbeFailure::Tls(failure);
+        }
+        cause = error.source();
+    }
+    ProbeFailure::Broken
 }
 
 /// The connection ended without an answer, or with one that is not HTTP; or there is no such request.

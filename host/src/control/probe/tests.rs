@@ -2,7 +2,7 @@
 
 use super::*;
 use http::{HeaderName, HeaderValue, Method};
-use portolan_core::config::{GatewayAddress, HttpProbe};
+use portolan_core::config::{GatewayAddress, HttpProbe, Scheme};
 use portolan_core::id::{GatewayId, ServiceId, Slot};
 use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +27,7 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
             slot: Slot(0),
         },
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Name("gateway.example".into()),
             port,
         },
@@ -35,7 +36,7 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
         timeout: Duration::from_millis(300),
     };
     Network::new(Arc::new(At(addresses.to_vec())), Dialer::tcp())
-        .probe(&due)
+        .probe(&due, None)
         .await
         .result()
 }

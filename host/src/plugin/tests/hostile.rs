@@ -181,11 +181,12 @@ fn new_regions_are_a_fault_of_their_own() {
 
 /// A region somewhere.
 fn entry(latitude: f32, longitude: f32) -> RegionEntry {
-    use portolan_core::config::{Gateway, GatewayAddress, GatewayHost};
+    use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme};
     let gateway = Gateway {
         region: format!("at-{latitude}").as_str().into(),
         point: Point::new(latitude, longitude).unwrap(),
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Ip([127, 0, 0, 1].into()),
             port: 1,
         },

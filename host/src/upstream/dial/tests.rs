@@ -40,7 +40,11 @@ async fn dial(hosts: &[Host]) -> (Result<(usize, Vec<usize>), DialError>, u128) 
     let begun = Instant::now();
     let dialer = Dialer::new(Arc::new(Network(hosts.to_vec())));
     let dialed = dialer
-        .dial_any(&addresses.collect::<Vec<_>>(), &[], Duration::from_millis(400))
+        .dial_any(
+            &addresses.collect::<Vec<_>>(),
+            Opening::default(),
+            Duration::from_millis(400),
+        )
         .await;
     (dialed.map(|it| (it.index, it.failed)), begun.elapsed().as_millis())
 }

@@ -11,7 +11,7 @@ use crate::vitals::{GatewayKey, UpstreamError, Vitals};
 use http::header::HeaderValue;
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost, RetryOn, Service, ServiceParts};
+use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost, RetryOn, Scheme, Service, ServiceParts};
 use portolan_core::geo::Point;
 use portolan_core::identity::ClientAddress;
 use std::io;
@@ -187,6 +187,7 @@ impl Scene {
 
 fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
     let address = GatewayAddress {
+        scheme: Scheme::Http,
         host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port: index as u16,
     };
@@ -206,7 +207,7 @@ fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
     };
     let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
     let service = Service::new(ServiceParts::new("shop", vec![gateway.clone()])).expect("a service");
-    GatewayTarget::new(&gateway, &service, vitals, resolver)
+    GatewayTarget::new(&gateway, &service, None, vitals, resolver)
 }
 
 /// Runs a test on a worker's kind of runtime.

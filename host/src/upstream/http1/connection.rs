@@ -89,7 +89,7 @@ impl Connection {
     }
 
     /// How it stands, by asking the system: what comes just now is noticed too.
-    pub(in crate::upstream) fn look(&self) -> Idle {
+    pub(in crate::upstream) fn look(&mut self) -> Idle {
         match self.stream.peek() {
             Ok(1..) => Idle::Spoilt,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Open,
@@ -204,6 +204,10 @@ impl Connection {
                     return Poll::Ready(None);
                 }
                 (Ok(0), _) => None,
+                // Of TLS only.
+                (Err(error), Remaining::UntilClosed) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Some(Err(ExchangeError::Unclear)));
+                }
                 (Err(error), _) => Some(error),
             };
             return Poll::Ready(Some(Err(ExchangeError::Cut(error))));

@@ -7,7 +7,7 @@ use crate::upstream::request::Outbound;
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
@@ -29,6 +29,8 @@ pub(in crate::upstream) struct Upload {
     body: RequestBody,
     is_chunked: bool,
     is_begun: bool,
+    /// Whether what was written may be on its way in the transport: TLS has a buffer.
+    is_unflushed: bool,
     /// Whether something was written since [`Upload::has_moved`] was asked.
     has_moved: bool,
     state: State,
@@ -62,6 +64,7 @@ impl Upload {
         self.large = Bytes::new();
         self.is_chunked = request.framing() == Framing::Chunked;
         self.is_begun = false;
+        self.is_unflushed = false;
         self.has_moved = false;
         self.state = match body {
             RequestBody::Empty => State::Read,
@@ -95,7 +98,7 @@ impl Upload {
 
     /// Whether all of it was written.
     pub(in crate::upstream) fn is_done(&self) -> bool {
-        matches!(self.state, State::Read) && self.is_written()
+        matches!(self.state, State::Read) && self.is_written() && !self.is_unflushed
     }
 
     /// Whether the client's body failed: not an error of the gateway.
@@ -122,10 +125,16 @@ impl Upload {
         }
         loop {
             self.gather(context);
-            if matches!(self.state, State::Abandoned | State::Failed(_)) || self.is_written() {
+            if matches!(self.state, State::Abandoned | State::Failed(_)) {
                 return;
             }
-            match self.poll_write(socket, context) {
+            let is_written = self.is_written();
+            let polled = match is_written {
+                true => self.poll_flush(socket, context),
+                false => self.poll_write(socket, context),
+            };
+            match polled {
+                Poll::Ready(Ok(())) if is_written => return,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     self.state = State::Failed(Some(error));
@@ -134,6 +143,18 @@ impl Upload {
                 Poll::Pending => return,
             }
         }
+    }
+
+    fn poll_flush(
+        &mut self,
+        socket: &mut (impl AsyncWrite + Unpin),
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_unflushed {
+            ready!(Pin::new(socket).poll_flush(context))?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Takes from the body until there is enough to write.
@@ -198,22 +219,27 @@ impl Upload {
         socket: &mut (impl AsyncWrite + Unpin),
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let is_gathered = self.written < self.gathered.len();
-        let rest = if is_gathered {
-            &self.gathered[self.written..]
-        } else {
-            &self.large
+        let gathered = &self.gathered[self.written..];
+        // Both together where there are both: a head or the size of a chunk is no record of its own in TLS.
+        let written = match (gathered, &*self.large) {
+            (gathered, []) => Pin::new(socket).poll_write(context, gathered),
+            ([], large) => Pin::new(socket).poll_write(context, large),
+            (gathered, large) => {
+                let parts = [IoSlice::new(gathered), IoSlice::new(large)];
+                Pin::new(socket).poll_write_vectored(context, &parts)
+            }
         };
-        let count = ready!(Pin::new(socket).poll_write(context, rest))?;
+        let count = ready!(written)?;
         if count == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        let of_gathered = count.min(gathered.len());
         self.is_begun = true;
+        self.is_unflushed = true;
         self.has_moved = true;
-        if is_gathered {
-            self.written += count;
-        } else {
-            self.large.advance(count);
+        self.written += of_gathered;
+        if count > of_gathered {
+            self.large.advance(count - of_gathered);
             if self.large.is_empty() {
                 // An empty piece would still hold on to the memory of the whole.
                 self.large = Bytes::new();

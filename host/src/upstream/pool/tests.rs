@@ -12,7 +12,7 @@ use http::header::HeaderValue;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use portolan_core::chance::spread;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Service, ServiceParts, Upstream};
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts, Upstream};
 use portolan_core::geo::Point;
 use portolan_core::id::Slot;
 use portolan_core::identity::ClientAddress;
@@ -136,6 +136,7 @@ struct Scene {
 impl Scene {
     fn new(gateway: Arc<Closing>, upstream: Upstream) -> Rc<Self> {
         let address = GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 80,
         };
@@ -160,7 +161,7 @@ impl Scene {
         let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
         let resolver = Resolver::system(Handle::current());
         Rc::new(Self {
-            target: GatewayTarget::new(&configured, &service, vitals, &resolver),
+            target: GatewayTarget::new(&configured, &service, None, vitals, &resolver),
             connections: Connections::new(0, Dialer::new(Arc::new(Far(Arc::clone(&gateway))))),
             gateway,
         })

@@ -22,11 +22,15 @@ const PLAIN_ODD_PORT: Requested<'static> = Requested {
 const NO_HOST: Requested<'static> = Requested { authority: "", ..PLAIN };
 
 fn own(host: &str, port: u16) -> OwnName {
+    let scheme = match port {
+        443 | 8443 => Scheme::Https,
+        _ => Scheme::Http,
+    };
     let host = match host.parse() {
         Ok(ip) => GatewayHost::Ip(ip),
         Err(_) => GatewayHost::Name(host.into()),
     };
-    OwnName::of(&GatewayAddress { host, port })
+    OwnName::of(&GatewayAddress { scheme, host, port })
 }
 
 /// What becomes of a field of a gateway's response.
@@ -110,6 +114,62 @@ fn a_redirect_to_the_gateway_becomes_one_to_what_was_requested() {
         }
         let refresh = replaced(gateway, requested, "refresh", &format!("5; url={location}"));
         assert_eq!(refresh, format!("5; url={expected}"));
+    }
+}
+
+#[test]
+fn a_gateway_over_tls_names_itself_with_https() {
+    let (named, ported) = (("gw-weu.example.net", 443), ("gw-weu.example.net", 8443));
+    for (gateway, requested, location, expected) in [
+        (named, SHOP, "https://gw-weu.example.net/a", "https://shop.example/a"),
+        (
+            named,
+            SHOP,
+            "https://gw-weu.example.net:443/a",
+            "https://shop.example/a",
+        ),
+        (named, PLAIN, "https://gw-weu.example.net/a", "http://shop.example/a"),
+        (
+            named,
+            PLAIN_ODD_PORT,
+            "https://gw-weu.example.net/a",
+            "http://shop.example:8000/a",
+        ),
+        (
+            ported,
+            PLAIN,
+            "https://gw-weu.example.net:8443/a",
+            "http://shop.example/a",
+        ),
+        // It believed X-Forwarded-Proto.
+        (named, PLAIN, "http://gw-weu.example.net/a", "http://shop.example/a"),
+        // To http, from https.
+        (named, SHOP, "http://gw-weu.example.net/a", "http://shop.example/a"),
+        // Another server.
+        (
+            named,
+            SHOP,
+            "https://gw-weu.example.net:8443/",
+            "https://gw-weu.example.net:8443/",
+        ),
+        (
+            ported,
+            SHOP,
+            "https://gw-weu.example.net/",
+            "https://gw-weu.example.net/",
+        ),
+        (
+            named,
+            SHOP,
+            "http://gw-weu.example.net:80/",
+            "http://gw-weu.example.net:80/",
+        ),
+    ] {
+        assert_eq!(
+            replaced(gateway, requested, "location", location),
+            expected,
+            "{location}"
+        );
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use portolan_core::config::{GatewayAddress, GatewayHost, Service, ServiceParts};
+use portolan_core::config::{GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
 
 fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 80))
@@ -10,6 +10,7 @@ fn endpoints(last: &[u8]) -> Endpoints {
         service: "shop".into(),
         region: "westeurope".into(),
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Name("gw.test".into()),
             port: 80,
         },

@@ -7,7 +7,7 @@ use crate::upstream::request::Forwarding;
 use crate::upstream::via::Via;
 use crate::vitals::{GatewayKey, Vitals};
 use http::Request;
-use portolan_core::config::{GatewayAddress, GatewayHost, Upstream};
+use portolan_core::config::{GatewayAddress, GatewayHost, Scheme, Upstream};
 use portolan_core::identity::ClientAddress;
 use std::sync::Arc;
 use std::task::Waker;
@@ -21,6 +21,7 @@ const LARGE: usize = 1024 * 1024;
 /// Of a gateway that nothing else is known of.
 fn link() -> Link {
     let address = GatewayAddress {
+        scheme: Scheme::Http,
         host: GatewayHost::Name("gw.test".into()),
         port: 80,
     };
@@ -40,7 +41,7 @@ fn link() -> Link {
 async fn a_look_finds_what_has_just_come() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let stream = TcpStream::connect(listener.local_addr().expect("an address")).await;
-    let connection = Connection::new(Transport::Tcp(stream.expect("connected")), link());
+    let mut connection = Connection::new(Transport::Tcp(stream.expect("connected")), link());
     let (gateway, _) = listener.accept().await.expect("accepted");
     assert_eq!(connection.look(), Idle::Open);
     // Both without the runtime, which therefore has not seen any event.

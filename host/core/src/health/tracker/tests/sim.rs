@@ -94,6 +94,7 @@ pub(super) fn gateway(index: usize) -> Gateway {
         region: format!("region-{index}").as_str().into(),
         point: Point::new(0.0, index as f32).expect("on the globe"),
         address: GatewayAddress {
+            scheme: Scheme::Http,
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000 + index as u16,
         },
