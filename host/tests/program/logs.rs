@@ -37,7 +37,9 @@ fn start(access_log: &str, more: &str, stdout: Stdio, stderr: Stdio) -> (Serving
     );
     let folder = folder(&text.replace("127.0.0.1:0\" }]", &format!("{proxy}\" }}]")));
     let serving = Serving::start_with(folder.path(), stdout, stderr);
-    wait_until("it serves", || std::net::TcpStream::connect(proxy).is_ok());
+    // Sockets are bound one after the other.
+    let accepts = |address| std::net::TcpStream::connect(address).is_ok();
+    wait_until("it serves", || accepts(proxy) && accepts(admin));
     let addresses = Addresses {
         proxy,
         admin,
@@ -89,7 +91,7 @@ fn a_full_pipe_behind_standard_output_stops_nothing() {
 }
 
 #[test]
-fn the_access_log_is_reopened_and_other_user_signals_are_harmless() {
+fn the_access_log_is_reopened() {
     let gateway = Gateway::start();
     let folder = folder(&config(
         &gateway,
@@ -108,9 +110,6 @@ fn the_access_log_is_reopened_and_other_user_signals_are_harmless() {
     get(addresses.proxy, "/second");
     wait_until("the second line is written", || lines(&path) == 1);
     assert_eq!(lines(&moved), 1);
-    serving.signal(Signal::USR2);
-    serving.until_logged("SIGUSR2");
-    assert_eq!(get(addresses.proxy, "/third").0, 200);
 }
 
 /// The program itself is the gateway.
