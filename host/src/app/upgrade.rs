@@ -6,6 +6,7 @@
 //! nothing has changed.
 
 use crate::server::ListenerSet;
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -59,6 +60,10 @@ impl Inherited {
     pub(super) fn of(process: u32) -> io::Result<Self> {
         let before = UnixStream::connect_addr(&name(process)?)?;
         before.set_read_timeout(Some(PATIENCE))?;
+        // Names of abstract sockets are anybody's: another user could accept what comes to sockets of theirs.
+        if !is_trusted(socket_peercred(&before)?.uid.as_raw()) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let mut inherited = Self::default();
         loop {
             let mut kind = [0];
@@ -116,8 +121,7 @@ pub(super) async fn hand_over(
     loop {
         let (mut stream, _) = socket.accept().await?;
         let peer = stream.peer_cred()?;
-        let own = rustix::process::geteuid().as_raw();
-        if ![own, 0].contains(&peer.uid()) {
+        if !is_trusted(peer.uid()) {
             tracing::warn!(
                 uid = peer.uid(),
                 "another user's process asked for the listening sockets and got none"
@@ -150,6 +154,11 @@ pub(super) async fn hand_over(
             _ => tracing::error!(process, "the other process ended before it served; this one goes on"),
         }
     }
+}
+
+/// Whether a process of this user may hand over or take over: one of ours, or of root.
+fn is_trusted(user: u32) -> bool {
+    [rustix::process::geteuid().as_raw(), 0].contains(&user)
 }
 
 async fn send(stream: &tokio::net::UnixStream, kind: u8, socket: Option<&TcpListener>) -> io::Result<()> {
