@@ -1,8 +1,8 @@
 //! TLS: certificates and keys from files, and the one provider of cryptography.
 //!
-//! What real files look like, and what of it the libraries drop without an error, is checked here: [`pem`] reads sections,
-//! [`certificate`] what a certificate says, [`pair`] whether a chain and a key belong together. [`origin`] is TLS with gateways,
-//! [`authorities`] whom they are verified by, [`failure`] what an error says of them. No message and no `Debug` of
+//! What real files look like, and what of it the libraries drop without an error, is checked here: `pem` reads sections,
+//! `certificate` what a certificate says, `pair` whether a chain and a key belong together. `origin` is TLS with gateways,
+//! `authorities` whom they are verified by, `failure` what an error says of them. No message and no `Debug` of
 //! this module contains key material.
 
 mod authorities;
