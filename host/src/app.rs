@@ -9,7 +9,7 @@ mod upgrade;
 mod workers;
 
 use crate::admin::{Access, TokenError, Tokens};
-use crate::config::{AccessLog as AccessLogSettings, Admin, Configuration, Fixed, Listener};
+use crate::config::{AccessLog as AccessLogSettings, Admin, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::load::LoadError;
@@ -35,7 +35,6 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -137,7 +136,7 @@ impl App {
         let settings = Arc::clone(&loaded.settings);
         let workers = workers(&fixed);
 
-        let mut inherited = inherited(takeover, &settings.listeners);
+        let mut inherited = Inherited::of_other(takeover, &settings.listeners);
         let sockets = std::mem::take(&mut inherited.listeners);
         let listeners = Arc::new(ListenerSet::new(workers, takeover, sockets));
         let alarm = Arc::new(Notify::new());
@@ -339,13 +338,7 @@ impl App {
     /// When signals cannot be waited for.
     pub fn run_until_signalled(mut self, signals: &mut Signals) -> io::Result<()> {
         signals.obey_stop()?;
-        let mut replaced = self.replaced.clone();
-        let is_replaced = !self.obey(signals, async move {
-            // Without anybody to take over, only signals count.
-            if replaced.wait_for(|is_replaced| *is_replaced).await.is_err() {
-                std::future::pending().await
-            }
-        });
+        let is_replaced = !self.obey(signals, upgrade::replaced(self.replaced.clone()));
         if !is_replaced {
             notify::stopping();
         }
@@ -448,25 +441,6 @@ fn settle(control: &runtime::Runtime, resolver: &Resolver) -> io::Result<()> {
 fn workers(fixed: &Fixed) -> usize {
     let workers = fixed.workers.or_else(|| thread::available_parallelism().ok());
     workers.map_or(1, NonZeroUsize::get)
-}
-
-/// The sockets of the process that runs on the same listeners, if there is one that gives them.
-fn inherited(takeover: bool, listeners: &[Listener]) -> Inherited {
-    if !takeover {
-        return Inherited::default();
-    }
-    // The one that started this one, if it runs the same program: it may not have the locks of its predecessor yet.
-    if let Ok(inherited) = Inherited::of(parent_id()) {
-        return inherited;
-    }
-    let other = ListenerSet::other(listeners);
-    let Some((holder, process)) = other.and_then(|holder| Some((holder, holder.process()?))) else {
-        return Inherited::default();
-    };
-    Inherited::of(process).unwrap_or_else(|error| {
-        tracing::warn!(%error, "{holder} does not give its sockets: listeners are shared until it is stopped");
-        Inherited::default()
-    })
 }
 
 /// The sockets of administration: all of it, and where configured, what may be read only.

@@ -61,22 +61,17 @@ impl Handler for Worker {
         self.pins.pin().listener(listener).map(|it| it.keep_alive_timeout)
     }
 
-    fn terms(&self, id: &ListenerId) -> ListenerTerms {
+    fn terms(&self, id: &ListenerId, peer: IpAddr) -> ListenerTerms {
         let table = self.pins.pin();
         // The table knows every listener that has a socket, and the TLS of each that has it.
         let listener = table.listener(id);
         ListenerTerms {
             max_connections: listener.map_or(u32::MAX, |it| it.max_connections),
+            begins_with_proxy_header: listener.is_some_and(|it| it.proxies.contains(peer)),
             tls: listener
                 .filter(|it| it.tls.is_some())
                 .and_then(|_| table.tls.get(id).cloned()),
         }
-    }
-
-    fn begins_with_proxy_header(&self, listener: &ListenerId, peer: IpAddr) -> bool {
-        let table = self.pins.pin();
-        let listener = table.listener(listener);
-        listener.is_some_and(|it| it.proxies.contains(peer))
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::hex;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The field.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id that is kept.
 const MAX_LENGTH: usize = 128;

@@ -83,6 +83,13 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, HeaderError> {
     }
 }
 
+/// Whether these are the first bytes of a header, as far as they go: two at least, so that one letter is not taken for it. Without the
+/// empty lines that version 2 begins with, too: readers of HTTP pass over them (RFC 9112, section 2.2).
+pub fn is_begun(bytes: &[u8]) -> bool {
+    let beginnings = [v1::PREFIX, v2::SIGNATURE, v2::SIGNATURE.trim_ascii_start()];
+    bytes.len() > 1 && beginnings.into_iter().any(|beginning| begins(bytes, beginning))
+}
+
 /// Whether bytes begin like this, as far as they go.
 fn begins(bytes: &[u8], with: &[u8]) -> bool {
     let common = bytes.len().min(with.len());

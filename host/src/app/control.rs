@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -115,11 +116,13 @@ impl Control {
             replacing,
         }) = handover
         {
-            spawn_local(async move {
-                if let Err(error) = upgrade::hand_over(socket, listeners, admin, replacing).await {
-                    tracing::error!(%error, "this process cannot be taken over any more");
-                }
+            let task = supervisor.task("upgrade");
+            let given = Rc::new(upgrade::Given {
+                listeners,
+                admin,
+                replacing,
             });
+            spawn_local(async move { task.keep(async || upgrade::hand_over(&socket, &given).await).await });
         }
         let task = supervisor.task("front-door");
         let front_door = spawn_local(async move {
@@ -132,17 +135,11 @@ impl Control {
         for (socket, access) in admin {
             let task = supervisor.task(access.name());
             let (instance, access) = (Arc::clone(&instance), Arc::new(access));
-            let mut replaced = replaced.clone();
+            let replaced = upgrade::replaced(replaced.clone());
             spawn_local(async move {
-                let serve = task.keep(async || serve_admin(&socket, &access, &instance).await);
-                // A process that has taken over answers instead. When nobody may, the other side is gone, and this goes on.
-                let replaced = async {
-                    if replaced.wait_for(|is_replaced| *is_replaced).await.is_err() {
-                        std::future::pending().await
-                    }
-                };
+                // A process that has taken over answers instead.
                 tokio::select! {
-                    () = serve => {}
+                    () = task.keep(async || serve_admin(&socket, &access, &instance).await) => {}
                     () = replaced => {}
                 }
             });

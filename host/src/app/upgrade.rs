@@ -5,6 +5,7 @@
 //! so that no connection is refused or reset. When it serves, it says so, and the other one drains and ends. If it ends before,
 //! nothing has changed.
 
+use crate::config::Listener;
 use crate::server::ListenerSet;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
@@ -18,16 +19,20 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{self, UnixStream};
+use std::os::unix::net;
+use std::os::unix::process::parent_id;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::task::spawn_local;
 
 /// What the names of these sockets begin with.
 const PREFIX: &str = "portolan/upgrade/";
@@ -49,16 +54,35 @@ pub(super) struct Inherited {
     pub(super) listeners: Vec<TcpListener>,
     pub(super) admin: Vec<TcpListener>,
     /// Where that process waits for this one to serve.
-    before: Option<UnixStream>,
+    before: Option<net::UnixStream>,
 }
 
 impl Inherited {
+    /// The sockets of the process that runs on the same listeners, if there is one that gives them.
+    pub(super) fn of_other(takeover: bool, listeners: &[Listener]) -> Self {
+        if !takeover {
+            return Self::default();
+        }
+        // The one that started this one, if it runs the same program: it may not have the locks of its predecessor yet.
+        if let Ok(inherited) = Self::of(parent_id()) {
+            return inherited;
+        }
+        let other = ListenerSet::other(listeners);
+        let Some((holder, process)) = other.and_then(|holder| Some((holder, holder.process()?))) else {
+            return Self::default();
+        };
+        Self::of(process).unwrap_or_else(|error| {
+            tracing::warn!(%error, "{holder} does not give its sockets: listeners are shared until it is stopped");
+            Self::default()
+        })
+    }
+
     /// Gets the sockets of a process.
     ///
     /// # Errors
     /// When it does not give them: it is another version, or another user's.
-    pub(super) fn of(process: u32) -> io::Result<Self> {
-        let before = UnixStream::connect_addr(&name(process)?)?;
+    fn of(process: u32) -> io::Result<Self> {
+        let before = net::UnixStream::connect_addr(&name(process)?)?;
         before.set_read_timeout(Some(PATIENCE))?;
         // Names of abstract sockets are anybody's: another user could accept what comes to sockets of theirs.
         if !is_trusted(socket_peercred(&before)?.uid.as_raw()) {
@@ -110,50 +134,75 @@ impl Inherited {
     }
 }
 
-/// Gives this process's sockets to whoever takes over, and says through `replaced` when that one serves.
-pub(super) async fn hand_over(
-    socket: net::UnixListener,
-    listeners: Arc<ListenerSet>,
-    admin: Vec<TcpListener>,
-    replaced: watch::Sender<bool>,
-) -> io::Result<()> {
-    let socket = UnixListener::from_std(socket)?;
+/// What a process gets that takes over.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) listeners: Arc<ListenerSet>,
+    pub(super) admin: Vec<TcpListener>,
+    /// Whether one has taken over.
+    pub(super) replacing: watch::Sender<bool>,
+}
+
+/// Waits until another process has taken over; for ever where none may.
+pub(super) async fn replaced(mut replaced: watch::Receiver<bool>) {
+    if replaced.wait_for(|is_replaced| *is_replaced).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Gives this process's sockets to whoever takes over, until one of them serves. They do not wait for each other: one that hangs keeps
+/// nobody from the next upgrade.
+///
+/// # Errors
+/// When the system accepts no connections.
+pub(super) async fn hand_over(socket: &net::UnixListener, given: &Rc<Given>) -> io::Result<()> {
+    let socket = UnixListener::from_std(socket.try_clone()?)?;
+    let mut replaced = pin!(replaced(given.replacing.subscribe()));
     loop {
-        let (mut stream, _) = socket.accept().await?;
-        let peer = stream.peer_cred()?;
-        if !is_trusted(peer.uid()) {
-            tracing::warn!(
-                uid = peer.uid(),
-                "another user's process asked for the listening sockets and got none"
-            );
-            continue;
-        }
-        let process = peer.pid().unwrap_or_default();
-        tracing::info!(process, "another process takes over");
-        let sockets = listeners.sockets().into_iter().map(|socket| (LISTENER, socket));
-        let admin = admin
-            .iter()
-            .filter_map(|socket| Some((ADMIN, socket.try_clone().ok()?)));
-        let given = async {
-            for (kind, socket) in sockets.chain(admin) {
-                send(&stream, kind, Some(&socket)).await?;
+        tokio::select! {
+            accepted = socket.accept() => {
+                let (stream, _) = accepted?;
+                spawn_local(give(stream, Rc::clone(given)));
             }
-            send(&stream, END, None).await
-        };
-        let answer = match given.await {
-            Ok(()) => stream.read_u8().await,
-            Err(error) => Err(error),
-        };
-        match answer {
-            Ok(SERVING) => {
-                tracing::info!(process, "the other process serves; this one drains and ends");
-                // Nobody waits for it only when the program ends by itself.
-                let _ = replaced.send(true);
-                return Ok(());
-            }
-            _ => tracing::error!(process, "the other process ended before it served; this one goes on"),
+            () = &mut replaced => return Ok(()),
         }
     }
+}
+
+/// Gives the sockets to one process, and waits until it serves.
+async fn give(mut stream: UnixStream, given: Rc<Given>) {
+    let Ok(peer) = stream.peer_cred() else { return };
+    if !is_trusted(peer.uid()) {
+        let uid = peer.uid();
+        tracing::warn!(
+            uid,
+            "another user's process asked for the listening sockets and got none"
+        );
+        return;
+    }
+    let process = peer.pid().unwrap_or_default();
+    tracing::info!(process, "another process takes over");
+    let answer = match send_all(&stream, &given).await {
+        Ok(()) => stream.read_u8().await,
+        Err(error) => Err(error),
+    };
+    if matches!(answer, Ok(SERVING)) {
+        tracing::info!(process, "the other process serves; this one drains and ends");
+        // The control thread itself waits for it.
+        given.replacing.send_replace(true);
+    } else {
+        tracing::error!(process, "the other process ended before it served; this one goes on");
+    }
+}
+
+async fn send_all(stream: &UnixStream, given: &Given) -> io::Result<()> {
+    for socket in given.listeners.sockets() {
+        send(stream, LISTENER, Some(&socket)).await?;
+    }
+    for socket in &given.admin {
+        send(stream, ADMIN, Some(socket)).await?;
+    }
+    send(stream, END, None).await
 }
 
 /// Whether a process of this user may hand over or take over: one of ours, or of root.
@@ -161,7 +210,7 @@ fn is_trusted(user: u32) -> bool {
     [rustix::process::geteuid().as_raw(), 0].contains(&user)
 }
 
-async fn send(stream: &tokio::net::UnixStream, kind: u8, socket: Option<&TcpListener>) -> io::Result<()> {
+async fn send(stream: &UnixStream, kind: u8, socket: Option<&TcpListener>) -> io::Result<()> {
     let sockets: Vec<_> = socket.iter().map(|socket| socket.as_fd()).collect();
     let sent = stream.async_io(Interest::WRITABLE, || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -43,6 +43,16 @@ pub(super) struct WorkerThreads {
     pub(super) alive: mpsc::Sender<Infallible>,
 }
 
+/// Withdraws a worker's sockets when it is dropped: nobody accepts what would come to them.
+struct Withdrawal<'a>(&'a ListenerSet, usize);
+
+impl Drop for Withdrawal<'_> {
+    fn drop(&mut self) {
+        let Self(listeners, worker) = self;
+        listeners.withdraw(*worker);
+    }
+}
+
 /// Releases what a new table no longer has, also without requests: the previous table, and plugin instances.
 async fn retire(worker: Rc<Worker>, tables: Arc<Tables>) {
     let mut generations = tables.subscribe();
@@ -79,6 +89,8 @@ impl WorkerThreads {
                 Some(sockets) => sockets,
                 None => self.listeners.assignments(index).map_err(io::Error::other)?,
             };
+            // However it ends.
+            let _withdrawn = Withdrawal(&self.listeners, index);
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let mut tasks = LocalSet::new();
             let work = tasks.spawn_local(self.clone().work(index, sockets));

@@ -10,6 +10,7 @@ use super::tls_stream::TlsStream;
 use crate::arrival::TlsFacts;
 use crate::tls::{ServerTls, forwarded_client_certificate};
 use crate::vitals::{HandshakeFailure, ListenerVitals, TlsVersion};
+use portolan_core::proxy_protocol;
 use rustls::server::Acceptor;
 use rustls::{Error as TlsError, HandshakeKind, InvalidMessage, PeerIncompatible, PeerMisbehaved, ProtocolVersion};
 use std::cell::Cell;
@@ -226,12 +227,9 @@ async fn foreign(stream: &mut TcpStream) -> Result<Option<HandshakeFailure>, Fai
         Err(error) => return Err(Failed::of(error, None)),
     };
     let first = &first[..count];
-    let begins = |what: &[u8]| first.starts_with(&what[..what.len().min(first.len())]);
     Ok(match first {
         [HANDSHAKE, ..] => None,
-        _ if first.len() > 1 && (begins(b"PROXY ") || begins(b"\r\n\r\n\0\r\nQUIT\n")) => {
-            Some(HandshakeFailure::ProxyHeader)
-        }
+        _ if proxy_protocol::is_begun(first) => Some(HandshakeFailure::ProxyHeader),
         // A method, as far as it came.
         _ if first
             .iter()

@@ -59,8 +59,8 @@ struct Running {
     drain: Drain,
     vitals: Arc<ListenerVitals>,
     lock: ListenerLock,
-    /// Its sockets again, with the worker that each belongs to: for a worker that restarts, and for a process that takes over. As
-    /// long as there is one, the system keeps the queue of connections.
+    /// Its sockets again, with the worker that each belongs to, for a process that takes over. As long as there is one, the system
+    /// puts connections into its queue: those of a worker that ended are closed.
     sockets: Vec<(usize, TcpListener)>,
 }
 
@@ -160,20 +160,26 @@ impl ListenerSet {
         }
     }
 
-    /// Where a worker receives its sockets, from now on: a restarted worker gets those of every listener again.
+    /// A worker has ended: what comes goes to the others, until it is back.
+    pub fn withdraw(&self, worker: usize) {
+        let mut state = self.lock();
+        for running in &mut state.running {
+            running.sockets.retain(|(of, _)| *of != worker);
+        }
+        if let Some(own) = state.workers.get_mut(worker) {
+            *own = None;
+        }
+    }
+
+    /// Where a worker receives its sockets, from now on: a restarted worker gets one of every listener again.
     ///
     /// # Errors
     /// When an address cannot be listened on once more.
     pub fn assignments(&self, worker: usize) -> Result<Assignments, ListenError> {
         let mut state = self.lock();
         let (sender, receiver) = mpsc::unbounded_channel();
-        for running in &state.running {
-            let own = running.sockets.iter().filter(|(of, _)| *of == worker);
-            let mut kept = own.filter_map(|(_, socket)| socket.try_clone().ok()).peekable();
-            if kept.peek().is_none() {
-                running.assign(&sender, bind(running.address)?);
-            }
-            kept.for_each(|socket| running.assign(&sender, socket));
+        for running in &mut state.running {
+            running.assign(&sender, worker, bind(running.address)?);
         }
         if let Some(own) = state.workers.get_mut(worker) {
             *own = Some(sender);
@@ -258,14 +264,8 @@ impl ListenerSet {
                     for (number, socket) in sockets.into_iter().enumerate() {
                         // A process with more workers may have run before.
                         let worker = number % state.workers.len();
-                        match socket.try_clone() {
-                            Ok(again) => running.sockets.push((worker, again)),
-                            Err(error) => {
-                                tracing::warn!(%error, "a process that takes over will not get a socket of {address}")
-                            }
-                        }
                         if let Some(Some(receiver)) = state.workers.get(worker) {
-                            running.assign(receiver, socket);
+                            running.assign(receiver, worker, socket);
                         }
                     }
                     tracing::info!(listener = %running.vitals.id, %address, "listening");
@@ -327,13 +327,24 @@ impl Running {
         (&self.vitals.id, self.configured) == (&listener.id, listener.address)
     }
 
-    fn assign(&self, worker: &mpsc::UnboundedSender<Assignment>, socket: TcpListener) {
-        // A worker that has ended is either replaced, and gets a socket then, or the program ends.
-        let _ = worker.send(Assignment {
+    fn assign(&mut self, receiver: &mpsc::UnboundedSender<Assignment>, worker: usize, socket: TcpListener) {
+        let again = socket.try_clone();
+        let assignment = Assignment {
             socket,
             vitals: Arc::clone(&self.vitals),
             drain: self.drain.clone(),
-        });
+        };
+        // A worker that has ended is either replaced, and gets a socket then, or the program ends.
+        if receiver.send(assignment).is_err() {
+            return;
+        }
+        match again {
+            Ok(again) => self.sockets.push((worker, again)),
+            Err(error) => {
+                let address = self.address;
+                tracing::warn!(%error, %address, "a process that takes over will not get one of the sockets");
+            }
+        }
     }
 }
 
@@ -345,6 +356,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 mod tests {
     use super::*;
     use portolan_core::identity::ClientAddress;
+    use std::net::TcpStream;
 
     fn listener(name: &str) -> Listener {
         Listener {
@@ -386,6 +398,55 @@ mod tests {
         set.commit(set.prepare(&three).expect("a free port"), Instant::now());
         assert_eq!(addresses(&mut anew), set.addresses()[2..]);
         assert_eq!(addresses(&mut second), set.addresses()[2..]);
+    }
+
+    /// How many connections wait at these sockets.
+    fn waiting(sockets: &[TcpListener]) -> usize {
+        let accept = |socket: &TcpListener| std::iter::from_fn(|| socket.accept().ok()).count();
+        sockets.iter().map(accept).sum()
+    }
+
+    fn sockets(assignments: &mut Assignments) -> Vec<TcpListener> {
+        let assigned = std::iter::from_fn(|| assignments.try_recv());
+        assigned.map(|it| it.socket).collect()
+    }
+
+    #[test]
+    fn connections_go_to_other_workers_while_one_is_gone() {
+        let set = ListenerSet::new(2, false, Vec::new());
+        let [mut first, mut second] = [0, 1].map(|worker| set.assignments(worker).expect("nothing to bind"));
+        set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
+        let (gone, there) = (sockets(&mut first), sockets(&mut second));
+        drop((gone, first));
+        set.withdraw(0);
+        let clients: Vec<_> = (0..40)
+            .map(|_| TcpStream::connect(set.addresses()[0]).expect("accepted"))
+            .collect();
+        assert_eq!(waiting(&there), clients.len());
+    }
+
+    #[test]
+    fn what_waits_at_inherited_sockets_is_not_lost() {
+        let before = ListenerSet::new(2, false, Vec::new());
+        let [mut first, mut second] = [0, 1].map(|worker| before.assignments(worker).expect("nothing to bind"));
+        before.commit(before.prepare(&[listener("a")]).expect("a free port"), Instant::now());
+        let address = before.addresses()[0];
+        let clients: Vec<_> = (0..40)
+            .map(|_| TcpStream::connect(address).expect("accepted"))
+            .collect();
+
+        // With fewer workers, one of which gets both.
+        let after = ListenerSet::new(1, true, before.sockets());
+        let mut worker = after.assignments(0).expect("nothing to bind");
+        let same = Listener {
+            address,
+            ..listener("a")
+        };
+        after.commit(after.prepare(&[same]).expect("inherited"), Instant::now());
+        before.close();
+        drop((sockets(&mut first), sockets(&mut second)));
+        let inherited = sockets(&mut worker);
+        assert_eq!((inherited.len(), waiting(&inherited)), (2, clients.len()));
     }
 
     #[test]

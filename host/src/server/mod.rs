@@ -59,11 +59,8 @@ pub trait Handler: 'static {
     /// How long a client's connection to a listener may wait for its next request. `None`: as before, since the listener is gone.
     fn keep_alive_timeout(&self, listener: &ListenerId) -> Option<Duration>;
 
-    /// Whether connections to a listener from this address must begin with a PROXY protocol header.
-    fn begins_with_proxy_header(&self, listener: &ListenerId, peer: IpAddr) -> bool;
-
-    /// What a new connection of a listener is accepted by.
-    fn terms(&self, listener: &ListenerId) -> ListenerTerms;
+    /// What a new connection of a listener is accepted by, from this address.
+    fn terms(&self, listener: &ListenerId, peer: IpAddr) -> ListenerTerms;
 }
 
 /// What a new connection is accepted by.
@@ -71,6 +68,8 @@ pub trait Handler: 'static {
 pub struct ListenerTerms {
     /// How many connections the listener may have open, over all workers.
     pub max_connections: u32,
+    /// Whether it must begin with a PROXY protocol header.
+    pub begins_with_proxy_header: bool,
     /// Its TLS. `None` for a listener without.
     pub tls: Option<Arc<ServerTls>>,
 }

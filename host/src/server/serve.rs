@@ -134,7 +134,7 @@ impl<H: Handler> Server<H> {
 
     fn open(&self, mut stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
         let listener = &self.vitals.id;
-        let terms = self.handler.terms(listener);
+        let terms = self.handler.terms(listener, peer.ip());
         let Some(open) = self.vitals.try_open(terms.max_connections) else {
             // A client of TLS would not understand it. Otherwise this goes into an empty socket buffer at once; if it does
             // not, the connection is closed all the same.
@@ -144,7 +144,6 @@ impl<H: Handler> Server<H> {
             self.report_full(terms.max_connections);
             return;
         };
-        let begins_with_header = self.handler.begins_with_proxy_header(listener, peer.ip());
         let (entry, handler, vitals, gate) = (
             self.registry.enter(),
             Rc::clone(&self.handler),
@@ -153,7 +152,7 @@ impl<H: Handler> Server<H> {
         );
         tokio::task::spawn_local(async move {
             let mut header = None;
-            if begins_with_header {
+            if terms.begins_with_proxy_header {
                 // Rare, and large: it must not make every connection's future larger.
                 header = Box::pin(proxy_header::receive(&mut stream, peer, &entry, &vitals)).await;
                 if header.is_none() {

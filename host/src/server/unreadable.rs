@@ -2,13 +2,10 @@
 
 use crate::vitals::Reason;
 use http::StatusCode;
+use portolan_core::proxy_protocol;
 
 /// How a TLS client begins: a record of a handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
-
-/// How a proxy begins that sends the PROXY protocol, version 1 and 2 (its specification, sections 2.1 and 2.2). hyper has passed
-/// over the empty lines that version 2 begins with.
-const PROXY_PREAMBLES: [&[u8]; 2] = [b"PROXY ", b"\0\r\nQUIT\n"];
 
 /// A request whose head could not be read, so that no handler saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +37,7 @@ impl UnreadableRequest {
         // Hyper distinguishes the rest by its text only. The integration tests send one of each.
         let (reason, status) = match &*error.to_string() {
             _ if bytes.starts_with(TLS_HANDSHAKE) => (Reason::Tls, StatusCode::BAD_REQUEST),
-            _ if PROXY_PREAMBLES.iter().any(|preamble| bytes.starts_with(preamble)) => {
-                (Reason::ProxyProtocol, StatusCode::BAD_REQUEST)
-            }
+            _ if proxy_protocol::is_begun(bytes) => (Reason::ProxyProtocol, StatusCode::BAD_REQUEST),
             "URI too long" => (Reason::LongTarget, StatusCode::URI_TOO_LONG),
             _ if error.is_parse_too_large() => (Reason::LargeHead, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
             "invalid HTTP method parsed" => (Reason::Method, StatusCode::BAD_REQUEST),

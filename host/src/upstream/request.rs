@@ -11,7 +11,7 @@ use super::via::Via;
 use crate::arrival::Interim;
 use crate::hex;
 use crate::message::{self, NoPath};
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, X_REQUEST_ID};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -27,7 +27,6 @@ const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -263,7 +262,7 @@ impl<'a> Outbound<'a> {
         let before = client.forwarded_for.into_iter().chain(more).filter(|it| !it.is_empty());
         let elements = before.chain([forwarding.peer]).map(HeaderValue::as_bytes);
         to.list(b"x-forwarded-for", elements);
-        to.field(b"x-request-id", forwarding.request_id.as_bytes());
+        to.field(X_REQUEST_ID.as_str().as_bytes(), forwarding.request_id.as_bytes());
         if let Some(certificate) = forwarding.client_certificate {
             to.field(b"x-forwarded-client-cert", certificate.as_bytes());
         }

@@ -315,3 +315,26 @@ proptest! {
         prop_assert!(is_tcp);
     }
 }
+
+#[test]
+fn the_beginning_of_a_header_is_recognised() {
+    for bytes in [
+        &b"PR"[..],
+        b"PROXY TCP4 192.0.2.1",
+        b"\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21",
+        b"\0\r\nQUIT\n\x21",
+    ] {
+        assert!(is_begun(bytes), "{bytes:?}");
+    }
+    for bytes in [
+        &b""[..],
+        b"P",
+        b"PROPFIND / HTTP/1.1",
+        b"GET /",
+        b"\r\nGET /",
+        b"\x16\x03\x01",
+    ] {
+        assert!(!is_begun(bytes), "{bytes:?}");
+    }
+}

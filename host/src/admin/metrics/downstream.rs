@@ -1,0 +1,103 @@
+//! Listeners: connections, what is rejected, TLS handshakes.
+
+use crate::admin::backend::StatusSnapshot;
+use crate::telemetry::exposition::{Exposition, Kind};
+use crate::vitals::{HandshakeFailure, ListenerVitals, ProxyHeader, Reason, TlsVersion};
+use std::time::UNIX_EPOCH;
+
+pub(super) fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let mut family = text.family(
+        "portolan_rejected_requests_total",
+        Kind::Counter,
+        "Requests that Portolan answered with an error of its own, or could not read, by reason.",
+    );
+    for (reason, count) in Reason::ALL.into_iter().zip(snapshot.rejections.totals()) {
+        family.sample(&[("reason", reason.as_str())], count);
+    }
+    let mut connections = |name, kind, help, of: fn(&ListenerVitals) -> u64| {
+        let mut family = text.family(name, kind, help);
+        for listener in &snapshot.listeners {
+            family.sample(&[("listener", listener.id.as_str())], of(listener));
+        }
+    };
+    connections(
+        "portolan_downstream_connections",
+        Kind::Gauge,
+        "Connections of clients that are open.",
+        |listener| u64::from(listener.open()),
+    );
+    connections(
+        "portolan_downstream_accepted_connections_total",
+        Kind::Counter,
+        "Connections of clients that were accepted.",
+        ListenerVitals::accepted,
+    );
+    connections(
+        "portolan_downstream_rejected_connections_total",
+        Kind::Counter,
+        "Connections of clients beyond max_connections, which were answered with 503.",
+        ListenerVitals::rejected,
+    );
+    let mut family = text.family(
+        "portolan_proxy_protocol_headers_total",
+        Kind::Counter,
+        "Connections from proxies that must send a PROXY protocol header, by the header that came, or why they were closed.",
+    );
+    for listener in &snapshot.listeners {
+        for (kind, count) in ProxyHeader::ALL.into_iter().zip(listener.proxy_headers()) {
+            family.sample(&[("listener", listener.id.as_str()), ("result", kind.as_str())], count);
+        }
+    }
+    handshakes(text, snapshot);
+}
+
+/// Of the listeners with TLS.
+fn handshakes(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let listeners = || snapshot.listeners.iter().filter(|it| snapshot.tls.contains_key(&it.id));
+    let mut family = text.family(
+        "portolan_downstream_tls_handshakes_total",
+        Kind::Counter,
+        "TLS handshakes with clients that were completed, by version, and whether a session was resumed.",
+    );
+    for listener in listeners() {
+        for version in TlsVersion::ALL {
+            for (resumed, session) in [(false, "full"), (true, "resumed")] {
+                let labels = [
+                    ("listener", listener.id.as_str()),
+                    ("version", version.as_str()),
+                    ("session", session),
+                ];
+                family.sample(&labels, listener.handshakes.count(version, resumed));
+            }
+        }
+    }
+    let mut family = text.family(
+        "portolan_downstream_tls_handshake_failures_total",
+        Kind::Counter,
+        "TLS handshakes with clients that failed, by reason.",
+    );
+    for listener in listeners() {
+        for failure in HandshakeFailure::ALL {
+            let labels = [("listener", listener.id.as_str()), ("reason", failure.as_str())];
+            family.sample(&labels, listener.handshakes.failures(failure));
+        }
+    }
+    let mut family = text.family(
+        "portolan_downstream_tls_certificate_expiry_timestamp_seconds",
+        Kind::Gauge,
+        "When the certificates of listeners expire, in seconds since 1970, by their first name.",
+    );
+    for (listener, tls) in &*snapshot.tls {
+        for (index, pair) in tls.certificates.pairs().iter().enumerate() {
+            let expiry = pair.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let name = pair.names.first().map_or("", |name| &**name);
+            let index = index.to_string();
+            let labels = [
+                ("listener", listener.as_str()),
+                ("certificate", &*index),
+                ("name", name),
+            ];
+            family.sample(&labels, expiry.as_secs());
+        }
+    }
+}

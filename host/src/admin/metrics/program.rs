@@ -1,0 +1,171 @@
+//! The program itself: what it has loaded, its logs, its tasks, its process.
+
+use super::since_epoch;
+use crate::admin::backend::{Readiness, StatusSnapshot};
+use crate::telemetry::exposition::{Exposition, Kind};
+use crate::telemetry::process::Process;
+use std::time::SystemTime;
+
+pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    text.family(
+        "portolan_table_generation",
+        Kind::Gauge,
+        "Number of the active routing table.",
+    )
+    .sample(&[], snapshot.generation);
+    for (what, name, help) in [
+        (
+            "config",
+            "portolan_config_reloads_total",
+            "Configurations that were read, by result.",
+        ),
+        (
+            "geo",
+            "portolan_geo_reloads_total",
+            "Location databases that were read, by result.",
+        ),
+        (
+            "plugin",
+            "portolan_plugin_reloads_total",
+            "Plugins that were read, by result.",
+        ),
+        (
+            "tls",
+            "portolan_tls_reloads_total",
+            "Certificates and keys of listeners that were replaced and read, by result.",
+        ),
+    ] {
+        let mut family = text.family(name, Kind::Counter, help);
+        if let Some(load) = snapshot.loads.iter().find(|load| load.what == what) {
+            family.sample(&[("result", "accepted")], load.accepted);
+            family.sample(&[("result", "rejected")], load.rejected);
+        }
+    }
+    let mut family = text.family(
+        "portolan_load_failing",
+        Kind::Gauge,
+        "1 while the last one read was rejected and the one before is active.",
+    );
+    for load in &snapshot.loads {
+        family.sample(&[("what", load.what)], u8::from(load.standing_error.is_some()));
+    }
+    let mut family = text.family(
+        "portolan_load_restored",
+        Kind::Gauge,
+        "1 while the last good one of an earlier run is active, because what there was at the start was rejected.",
+    );
+    for load in &snapshot.loads {
+        family.sample(&[("what", load.what)], u8::from(load.restored.is_some()));
+    }
+    if let Some(state_writes) = snapshot.state_writes {
+        let mut family = text.family(
+            "portolan_last_good_writes_total",
+            Kind::Counter,
+            "How often what is active was saved for the next start, by result.",
+        );
+        family.sample(&[("result", "kept")], state_writes.kept);
+        family.sample(&[("result", "failed")], state_writes.failed);
+    }
+    if let Some(built) = snapshot.geo.built {
+        text.family(
+            "portolan_geo_database_build_timestamp_seconds",
+            Kind::Gauge,
+            "When the location database was built.",
+        )
+        .sample(&[], since_epoch(built));
+        text.family(
+            "portolan_geo_database_age_seconds",
+            Kind::Gauge,
+            "How old the location database is.",
+        )
+        .sample(
+            &[],
+            SystemTime::now().duration_since(built).unwrap_or_default().as_secs(),
+        );
+    }
+}
+
+pub(super) fn logs(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    for (name, help, lines) in [
+        (
+            "portolan_access_log_lines_total",
+            "Lines of the access log by outcome.",
+            snapshot.access_log,
+        ),
+        (
+            "portolan_event_log_lines_total",
+            "Lines of the event log by outcome.",
+            snapshot.event_log,
+        ),
+    ] {
+        let mut family = text.family(name, Kind::Counter, help);
+        if let Some(lines) = lines {
+            family.sample(&[("result", "written")], lines.written);
+            family.sample(&[("result", "dropped")], lines.dropped);
+            family.sample(&[("result", "failed")], lines.failed);
+        }
+    }
+}
+
+pub(super) fn tasks(text: &mut Exposition, snapshot: &StatusSnapshot, readiness: Readiness) {
+    text.family(
+        "portolan_ready",
+        Kind::Gauge,
+        "1 while this instance should get traffic, 0 from the beginning of the lame duck phase.",
+    )
+    .sample(&[], u8::from(readiness == Readiness::Ready));
+    let mut family = text.family(
+        "portolan_task_restarts_total",
+        Kind::Counter,
+        "Restarts of the program's tasks after a panic or an error.",
+    );
+    for task in &snapshot.tasks {
+        family.sample(&[("task", &task.name)], task.restarts);
+    }
+    let mut family = text.family(
+        "portolan_task_failed",
+        Kind::Gauge,
+        "1 while a task ends soon after every restart; then /livez answers 503.",
+    );
+    for task in &snapshot.tasks {
+        family.sample(&[("task", &task.name)], u8::from(task.failed));
+    }
+}
+
+/// The names are those of every Prometheus client library.
+pub(super) fn process(text: &mut Exposition, started: SystemTime, process: &Process) {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    text.family("portolan_build_info", Kind::Gauge, "1 for the version of this program.")
+        .sample(&version, 1);
+    text.family(
+        "process_cpu_seconds_total",
+        Kind::Counter,
+        "Processor time used, user and system.",
+    )
+    .sample(&[], process.cpu.as_secs_f64());
+    text.family("process_start_time_seconds", Kind::Gauge, "When the process started.")
+        .sample(&[], since_epoch(started));
+    for (name, help, value) in [
+        (
+            "process_resident_memory_bytes",
+            "Memory that is resident.",
+            process.resident_bytes,
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "Memory that is mapped.",
+            process.virtual_bytes,
+        ),
+        ("process_open_fds", "Open file descriptors.", process.open_files),
+        (
+            "process_max_fds",
+            "File descriptors that may be open.",
+            process.max_files,
+        ),
+        ("process_threads", "Threads.", process.threads),
+    ] {
+        if let Some(value) = value {
+            text.family(name, Kind::Gauge, help).sample(&[], value);
+        }
+    }
+}

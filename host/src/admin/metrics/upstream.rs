@@ -1,0 +1,152 @@
+//! Gateways: attempts, states, health checks, ejections.
+
+use super::{Counted, each, since_epoch};
+use crate::telemetry::exposition::{Exposition, Kind};
+use crate::telemetry::metrics::RESPONSE_BOUNDS;
+use crate::vitals::UpstreamError;
+use portolan_core::health::{GatewayHealth, State};
+use std::time::{Instant, SystemTime};
+
+pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_upstream_attempts_total",
+        Kind::Counter,
+        "Attempts by how they ended; overtaken and cancelled: another region answered first.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (evidence, count) in vitals.totals().iter() {
+            family.sample(
+                &[("service", service), ("region", region), ("outcome", evidence.as_str())],
+                count,
+            );
+        }
+    }
+    let mut family = text.family(
+        "portolan_upstream_errors_total",
+        Kind::Counter,
+        "Errors of attempts by kind. The causes are in the log.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (kind, count) in UpstreamError::ALL.into_iter().zip(vitals.errors()) {
+            let labels = [("service", service), ("region", region), ("kind", kind.as_str())];
+            family.sample(&labels, count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_upstream_unanswered_total",
+        Kind::Counter,
+        "Overtaken attempts that the gateway did not answer for long after that.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        family.sample(
+            &[("service", service), ("region", region)],
+            vitals.totals().unanswered(),
+        );
+    }
+    let mut family = text.family(
+        "portolan_upstream_disputed_failures_total",
+        Kind::Counter,
+        "Failed attempts that may be the requests' own fault: they failed in the same way in other regions.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        family.sample(&[("service", service), ("region", region)], vitals.totals().disputed());
+    }
+    let mut family = text.family("portolan_upstream_in_flight", Kind::Gauge, "Attempts in flight.");
+    for (service, region, vitals, _) in each(services) {
+        family.sample(&[("service", service), ("region", region)], vitals.in_flight());
+    }
+    let mut family = text.family(
+        "portolan_gateway_state",
+        Kind::Gauge,
+        "1 for the state a gateway is in.",
+    );
+    for (service, region, _, health) in each(services) {
+        for state in State::ALL {
+            let labels = [("service", service), ("region", region), ("state", state.as_str())];
+            family.sample(&labels, u8::from(state == health.state));
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_share",
+        Kind::Gauge,
+        "A gateway's share of its usual traffic, 0 to 1: less than 1 during slow start.",
+    );
+    for (service, region, _, health) in each(services) {
+        let share = f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE);
+        family.sample(&[("service", service), ("region", region)], share);
+    }
+    let mut family = text.family(
+        "portolan_gateway_probe_seconds",
+        Kind::Gauge,
+        "Round trip of the last probe that succeeded.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let Some(round_trip) = health.round_trip {
+            family.sample(&[("service", service), ("region", region)], round_trip.as_secs_f64());
+        }
+    }
+    checks(text, services);
+}
+
+/// Active health checks and outlier detection.
+fn checks(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family("portolan_probes_total", Kind::Counter, "Probes by result.");
+    for (service, region, vitals, _) in each(services) {
+        for (result, count) in vitals.checks.probes() {
+            family.sample(&[("service", service), ("region", region), ("result", result)], count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_probe_duration_seconds",
+        Kind::Histogram,
+        "Round trips of the probes that passed.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        let labels = [("service", service), ("region", region)];
+        family.histogram(&labels, &vitals.checks.probe_duration(), RESPONSE_BOUNDS);
+    }
+    let mut family = text.family(
+        "portolan_ejections_total",
+        Kind::Counter,
+        "Ejections of a gateway by outlier detection, by cause.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (cause, count) in vitals.checks.ejections() {
+            family.sample(&[("service", service), ("region", region), ("cause", cause)], count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_unhealthy",
+        Kind::Gauge,
+        "1 with the cause while a gateway is unhealthy.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let (State::Unhealthy, Some(cause)) = (health.state, health.why.cause) {
+            let labels = [("service", service), ("region", region), ("cause", cause.as_str())];
+            family.sample(&labels, 1);
+        }
+    }
+    let (now, time) = (Instant::now(), since_epoch(SystemTime::now()));
+    let mut family = text.family(
+        "portolan_gateway_state_since_timestamp_seconds",
+        Kind::Gauge,
+        "When a gateway got into its state.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let Some(since) = health.why.since {
+            let since = time - now.saturating_duration_since(since).as_secs_f64();
+            family.sample(&[("service", service), ("region", region)], since);
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_ejected_until_timestamp_seconds",
+        Kind::Gauge,
+        "When a gateway's ejection ends, unless probes end it earlier; only while it is ejected.",
+    );
+    for (service, region, _, health) in each(services) {
+        if let Some(until) = health.why.ejected_until {
+            let until = time + until.saturating_duration_since(now).as_secs_f64();
+            family.sample(&[("service", service), ("region", region)], until);
+        }
+    }
+}
