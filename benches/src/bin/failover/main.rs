@@ -13,6 +13,7 @@ mod table;
 use clap::Parser;
 use course::Pace;
 use fault::{BEYOND, Fault, SEQUENCE, TABLE};
+use portolan::telemetry::logging::{self, Format};
 use std::process::ExitCode;
 use std::time::Duration;
 use table::Verdict;
@@ -47,10 +48,14 @@ struct Arguments {
     /// Fourteen faults one after the other against one proxy
     #[arg(long, conflicts_with = "table")]
     sequence: bool,
+    /// Write the proxy's log to the standard error
+    #[arg(long)]
+    log: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let _log = arguments.log.then(|| logging::init(Format::Human).expect("the log is set up"));
     let pace = Pace {
         rate: arguments.rate.unwrap_or(if arguments.sequence { 300 } else { 200 }),
         calm: Duration::from_secs(arguments.calm),
