@@ -9,6 +9,7 @@ mod load;
 mod log;
 pub mod raw;
 mod steady;
+mod tls;
 mod world;
 
 pub use client::{Answer, Request, send};

@@ -2,6 +2,7 @@
 
 use crate::client::{Answer, Connection, Request};
 use crate::load::Load;
+use crate::tls;
 use portolan::app::App;
 use portolan::control::last_good::LastGood;
 use portolan::control::start::Start;
@@ -33,6 +34,7 @@ pub struct Setup {
     service: String,
     rest: String,
     keeps: bool,
+    tls: bool,
     folder: TempDir,
 }
 
@@ -60,8 +62,21 @@ impl Setup {
             service: "    health_check: { path: /healthz, interval: 100ms, timeout: 100ms }\n".into(),
             rest: String::new(),
             keeps: false,
+            tls: false,
             folder: tempfile::tempdir().expect("a folder"),
         }
+    }
+
+    /// With gateways that are spoken to over TLS.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        let (config, ca) = tls::server();
+        for (_, gateway) in &mut self.regions {
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            *gateway = Gateway::start_tls(gateway.region(), any, Arc::clone(&config)).expect("a free port");
+        }
+        self.tls = true;
+        self.file("gateways.pem", ca)
     }
 
     /// With one more region, whose gateway the test provides.
@@ -152,6 +167,10 @@ impl Setup {
             self.listeners, self.access_log
         );
         text.push_str(&self.service);
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.tls {
+            text.push_str("    upstream: { tls: { ca: gateways.pem } }\n");
+        }
         text.push_str("    regions:\n");
         for (keys, gateway) in &self.regions {
             let (region, address) = (gateway.region(), gateway.address());
@@ -160,7 +179,7 @@ impl Setup {
                 None => address.to_string(),
             };
             text.push_str(&format!(
-                "      - {{ region: {region}, gateway: \"http://{address}\"{keys} }}\n"
+                "      - {{ region: {region}, gateway: \"{scheme}://{address}\"{keys} }}\n"
             ));
         }
         for (region, address) in &self.others {

@@ -8,6 +8,7 @@ pub use behaviour::Behaviour;
 
 use answer::{GatewayStats, OnRequest, Script};
 use http::request::Parts;
+use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +17,7 @@ use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
 
 /// A demo gateway: a thread and a port of its own, as far as it is alive.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Gateway {
     address: SocketAddr,
     behaviour: watch::Sender<Behaviour>,
     stats: Arc<GatewayStats>,
+    tls: Option<Arc<ServerConfig>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -40,12 +43,25 @@ impl Gateway {
     /// # Errors
     /// When the port cannot be had.
     pub fn start(region: &str, address: SocketAddr) -> io::Result<Self> {
+        Self::start_with(region, address, None)
+    }
+
+    /// As [`start`](Self::start), over TLS.
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub fn start_tls(region: &str, address: SocketAddr, tls: Arc<ServerConfig>) -> io::Result<Self> {
+        Self::start_with(region, address, Some(tls))
+    }
+
+    fn start_with(region: &str, address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let (behaviour, _) = watch::channel(Behaviour::Serve);
         let mut gateway = Self {
             region: region.into(),
             address,
             behaviour,
             stats: Arc::default(),
+            tls,
             running: Mutex::new(None),
         };
         let (address, running) = gateway.spawn()?;
@@ -123,6 +139,7 @@ impl Gateway {
             region: Arc::clone(&self.region),
             behaviour: self.behaviour.subscribe(),
             stats: Arc::clone(&self.stats),
+            tls: self.tls.clone().map(TlsAcceptor::from),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()

@@ -21,6 +21,8 @@ pub(crate) struct Pace {
     pub(crate) fault: Duration,
     /// Time after the fault.
     pub(crate) after: Duration,
+    /// Whether the gateways are spoken to over TLS.
+    pub(crate) tls: bool,
 }
 
 /// The period of a region that fails and recovers again and again.
@@ -124,7 +126,8 @@ impl Stage {
         if holds_back {
             service.push_str("\nretry: { hold_back_body: 64KiB }");
         }
-        let world = Setup::three_regions().service(&service).start();
+        let setup = Setup::three_regions().service(&service);
+        let world = if pace.tls { setup.tls() } else { setup }.start();
         let arrivals = watch_arrivals(&world);
         world.until_healthy().await;
         let tables = Avoided::default();

@@ -94,7 +94,9 @@ const PARTIAL: Bar = Bar {
     impact: ms(2000),
     ..NO_GET_LOST
 };
+/// Requests on connections that are cut get 502.
 const ALL_DOWN: Bar = Bar {
+    known: ms(50),
     unavailable: ms(1000),
     back: ms(300),
     ..NONE

@@ -48,6 +48,9 @@ struct Arguments {
     /// Fourteen faults one after the other against one proxy
     #[arg(long, conflicts_with = "table")]
     sequence: bool,
+    /// Speak TLS with the gateways
+    #[arg(long)]
+    tls: bool,
     /// Write the proxy's log to the standard error
     #[arg(long)]
     log: bool,
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         calm: Duration::from_secs(arguments.calm),
         fault: Duration::from_secs(arguments.fault),
         after: Duration::from_secs(arguments.after),
+        tls: arguments.tls,
     };
     let beyond = BEYOND.iter().filter(|_| !arguments.table);
     let is_wanted = |fault: &&Fault| {

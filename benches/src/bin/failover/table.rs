@@ -30,8 +30,9 @@ pub(crate) enum Verdict {
 
 pub(crate) fn print_head(pace: &Pace) {
     println!(
-        "{} requests/s, 10 % POST, {} s of fault after {} s of calm; times in ms; load average {}",
+        "{} requests/s, 10 % POST{}, {} s of fault after {} s of calm; times in ms; load average {}",
         pace.rate,
+        if pace.tls { ", TLS" } else { "" },
         pace.fault.as_secs(),
         pace.calm.as_secs(),
         load_average()

@@ -17,6 +17,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
 
 /// What a gateway's connections have in common.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub(super) struct Script {
     pub(super) region: Arc<str>,
     pub(super) behaviour: watch::Receiver<Behaviour>,
     pub(super) stats: Arc<GatewayStats>,
+    pub(super) tls: Option<TlsAcceptor>,
 }
 
 /// The limit of a gateway with [`Behaviour::SmallHeads`]: uWSGI's default.

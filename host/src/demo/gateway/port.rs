@@ -8,6 +8,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use std::io;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -53,7 +54,7 @@ pub(super) async fn serve(listener: TcpListener, script: Script, mut stop: watch
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn_local(converse(stream, script.clone(), stop.clone()));
+                connections.spawn_local(accept(stream, script.clone(), stop.clone()));
             }
             // Out of descriptors, most likely: there will be some again.
             Err(_) => sleep(Duration::from_millis(10)).await,
@@ -78,9 +79,24 @@ async fn fill_up(listener: &TcpListener) -> io::Result<Vec<TcpStream>> {
     Ok(waiting)
 }
 
-/// Serves one connection to its end. Errors are for the client to notice.
-async fn converse(stream: TcpStream, script: Script, mut stop: watch::Receiver<bool>) {
+/// Serves one connection to its end, after the handshake where it is over TLS.
+async fn accept(stream: TcpStream, script: Script, stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
+    match script.tls.clone() {
+        None => converse(stream, |stream| stream, script, stop).await,
+        Some(acceptor) => {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                converse(stream, |stream| stream.get_ref().0, script, stop).await;
+            }
+        }
+    }
+}
+
+/// Errors are for the client to notice.
+async fn converse<S>(stream: S, tcp: fn(&S) -> &TcpStream, script: Script, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let behaviour = script.behaviour.clone();
     let service = service_fn(move |request| answer(script.clone(), request));
     let mut http = http1::Builder::new();
@@ -98,7 +114,7 @@ async fn converse(stream: TcpStream, script: Script, mut stop: watch::Receiver<b
         Some(Err(_)) if *behaviour.borrow() == Behaviour::Reset => {
             let stream = connection.into_parts().io.into_inner();
             // What is closed with no time to linger is reset.
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(tcp(&stream)).set_linger(Some(Duration::ZERO));
         }
         Some(_) => {}
     }
