@@ -17,6 +17,8 @@ const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 pub struct Proxy<'a> {
     /// Where it listens.
     pub listener: SocketAddr,
+    /// Where it listens for TLS, if it does, with the files of a certificate and its key.
+    pub tls: Option<(SocketAddr, &'a Path, &'a Path)>,
     /// Its administration.
     pub admin: SocketAddr,
     /// One gateway for each region; one to three.
@@ -42,9 +44,16 @@ impl Proxy<'_> {
             Some(interval) => format!("{{ path: /, interval: {interval} }}"),
             None => "off".to_owned(),
         };
+        const TRUST: &str = "client_address: { trusted_proxies: [127.0.0.0/8], header: x-forwarded-for }";
+        let tls = self.tls.map_or_else(String::new, |(address, certificate, key)| {
+            format!(
+                "  - address: {address}\n    {TRUST}\n    tls: {{ certificate: {}, private_key: {} }}\n",
+                certificate.display(),
+                key.display()
+            )
+        });
         let mut text = format!(
-            "listeners:\n  - address: {}\n    client_address: {{ trusted_proxies: [127.0.0.0/8], header: x-forwarded-for }}\n\
-             admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nservices:\n  bench:\n    policy: {policy}\n    \
+            "listeners:\n  - address: {}\n    {TRUST}\n{tls}admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nservices:\n  bench:\n    policy: {policy}\n    \
              health_check: {probe}\n    regions:\n",
             self.listener, self.admin
         );

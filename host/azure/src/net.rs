@@ -86,7 +86,7 @@ impl Net {
             return Err(TrustError::Nothing);
         }
         // Named, since another part of the program may bring a second provider along.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)

@@ -9,13 +9,13 @@
 //! ```
 
 use super::pem::{FileError, Problem};
-use super::provider::ring;
+use super::provider::aws_lc_rs;
 use arc_swap::ArcSwap;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::hkdf::{HKDF_SHA256, Salt};
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
 use sha2::{Digest, Sha256};
 use std::fmt;

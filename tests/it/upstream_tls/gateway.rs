@@ -1,7 +1,7 @@
 //! A gateway that speaks TLS, with scripted replies. It blocks.
 
 use super::authority::{Authority, Identity};
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
@@ -74,7 +74,7 @@ pub(super) fn config(identity: &Identity, clients: Clients<'_>, version: Option<
         Some(_) => &[&TLS13],
         None => &[&TLS12, &TLS13],
     };
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions);
     let builder = builder.expect("versions");
     let builder = match clients {

@@ -58,7 +58,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let _log = arguments.log.then(|| logging::init(Format::Human).expect("the log is set up"));
+    let _log = arguments
+        .log
+        .then(|| logging::init(Format::Human).expect("the log is set up"));
     let pace = Pace {
         rate: arguments.rate.unwrap_or(if arguments.sequence { 300 } else { 200 }),
         calm: Duration::from_secs(arguments.calm),

@@ -43,7 +43,7 @@ impl CertificateAuthority {
         let certificate = parameters.signed_by(&key, &self.issuer)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         // Named here, since another dependency may bring a second provider.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()

@@ -1,5 +1,6 @@
-//! The backend, and the proxies before it.
+//! The backend, and the proxies before it: each has a plain listener, and all but the relay one that speaks TLS.
 
+use crate::certificate::Files;
 use anyhow::{Context, Result};
 use portolan_yardstick::client::Response;
 use portolan_yardstick::process::{Ports, Server};
@@ -40,6 +41,8 @@ pub(crate) enum Kind {
 pub(crate) struct Contender {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    pub(crate) tls: Option<SocketAddr>,
     pub(crate) server: Server,
 }
 
@@ -47,6 +50,8 @@ pub(crate) struct Contender {
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) contenders: Vec<Contender>,
+    /// What all of them prove to be who they are with.
+    pub(crate) certificate: Files,
     _backend: Server,
     _folder: TempDir,
 }
@@ -58,6 +63,7 @@ impl Bench {
         let folder = temporary.path();
         // nginx's worker may run as another user.
         fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let certificate = Files::write(folder)?;
         let port = ports.take()?;
         // On three addresses, so that three regions are healthy.
         let backends: Vec<SocketAddr> = (1..=3)
@@ -74,9 +80,14 @@ impl Bench {
         let mut contenders = Vec::new();
         for (name, kind) in kinds {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.take()?));
+            let tls = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.take()?));
+            let has_tls = !matches!(kind, Kind::Relay);
             let mut command = match kind {
-                Kind::Nginx => nginx(folder, &name, &nginx_config(address, backends[0]))?,
-                Kind::HaProxy => haproxy(folder, address, backends[0])?,
+                Kind::Nginx => {
+                    let config = nginx_config(address, (tls, &certificate), backends[0]);
+                    nginx(folder, &name, &config)?
+                }
+                Kind::HaProxy => haproxy(folder, address, (tls, &certificate), backends[0])?,
                 Kind::Relay => {
                     let mut command = Command::new(std::env::current_exe()?);
                     command
@@ -88,6 +99,7 @@ impl Bench {
                 Kind::Portolan { binary, has_plugin } => {
                     let proxy = Proxy {
                         listener: address,
+                        tls: Some((tls, &certificate.certificate, &certificate.key)),
                         admin: (Ipv4Addr::LOCALHOST, ports.take()?).into(),
                         gateways: &backends,
                         has_plugin,
@@ -102,10 +114,16 @@ impl Bench {
             for body in [SMALL, LARGE] {
                 check(&mut server, address, body).with_context(|| name.clone())?;
             }
-            contenders.push(Contender { name, address, server });
+            contenders.push(Contender {
+                name,
+                address,
+                tls: has_tls.then_some(tls),
+                server,
+            });
         }
         Ok(Self {
             contenders,
+            certificate,
             _backend: backend,
             _folder: temporary,
         })
@@ -147,20 +165,29 @@ fn backend_config(folder: &Path, addresses: &[SocketAddr]) -> Result<String> {
     ))
 }
 
-fn nginx_config(listen: SocketAddr, backend: SocketAddr) -> String {
+/// Sessions are resumed by tickets, as by default.
+fn nginx_config(listen: SocketAddr, (tls, files): (SocketAddr, &Files), backend: SocketAddr) -> String {
+    let (certificate, key) = (files.certificate.display(), files.key.display());
     format!(
         "  upstream backend {{ server {backend}; keepalive 128; keepalive_requests 100000000; }}\n\
-         \x20 server {{\n    listen {listen};\n    location / {{\n\
+         \x20 server {{\n    listen {listen}; listen {tls} ssl;\n    ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate \
+         {certificate}; ssl_certificate_key {key};\n    location / {{\n\
          \x20     proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
          \x20     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;\n\
          \x20   }}\n  }}\n"
     )
 }
 
-fn haproxy(folder: &Path, listen: SocketAddr, backend: SocketAddr) -> Result<Command> {
+fn haproxy(
+    folder: &Path,
+    listen: SocketAddr,
+    (tls, files): (SocketAddr, &Files),
+    backend: SocketAddr,
+) -> Result<Command> {
+    let both = files.both.display();
     let text = format!(
         "global\n  nbthread 1\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n  \
-         option http-keep-alive\n  http-reuse always\nfrontend f\n  bind {listen}\n  option forwardfor\n  default_backend b\n\
+         option http-keep-alive\n  http-reuse always\nfrontend f\n  bind {listen}\n  bind {tls} ssl crt {both}\n  option forwardfor\n  default_backend b\n\
          backend b\n  server s {backend}\n"
     );
     let file = folder.join("haproxy.cfg");

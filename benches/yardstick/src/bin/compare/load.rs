@@ -1,10 +1,13 @@
-//! Load from wrk, and what it cost.
+//! Load from wrk, or of handshakes, and what it cost.
 
+use crate::certificate::Files;
 use crate::contender::{Contender, LARGE, SMALL};
+use crate::handshakes;
 use anyhow::{Context, Result, bail};
 use portolan_yardstick::cpu::cpu_time;
 use portolan_yardstick::proxy;
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,21 +16,51 @@ use std::time::Duration;
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     path: &'static str,
-    /// Whether each request has a connection of its own.
-    is_fresh: bool,
+    connections: Connections,
+}
+
+/// What the requests come on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connections {
+    /// Connections that stay open.
+    Kept,
+    /// One connection for each.
+    Fresh,
+    /// Connections over TLS that stay open.
+    TlsKept,
+    /// A connection over TLS for each, with a full handshake.
+    TlsFull,
+    /// A connection over TLS for each, which resumes a session.
+    TlsResumed,
 }
 
 /// All scenarios.
-pub(crate) const SCENARIOS: [Scenario; 4] = [
-    Scenario::new("small, keep-alive", SMALL.0, false),
-    Scenario::new("small, fresh connections", SMALL.0, true),
-    Scenario::new("64k, keep-alive", LARGE.0, false),
-    Scenario::new("64k, fresh connections", LARGE.0, true),
+pub(crate) const SCENARIOS: [Scenario; 8] = [
+    Scenario::new("small, keep-alive", SMALL.0, Connections::Kept),
+    Scenario::new("small, fresh connections", SMALL.0, Connections::Fresh),
+    Scenario::new("64k, keep-alive", LARGE.0, Connections::Kept),
+    Scenario::new("64k, fresh connections", LARGE.0, Connections::Fresh),
+    Scenario::new("tls small, keep-alive", SMALL.0, Connections::TlsKept),
+    Scenario::new("tls 64k, keep-alive", LARGE.0, Connections::TlsKept),
+    Scenario::new("tls small, full handshakes", SMALL.0, Connections::TlsFull),
+    Scenario::new("tls small, resumed handshakes", SMALL.0, Connections::TlsResumed),
 ];
 
 impl Scenario {
-    const fn new(name: &'static str, path: &'static str, is_fresh: bool) -> Self {
-        Self { name, path, is_fresh }
+    const fn new(name: &'static str, path: &'static str, connections: Connections) -> Self {
+        Self {
+            name,
+            path,
+            connections,
+        }
+    }
+
+    /// Where a contender is loaded. `None`: it does not take part.
+    pub(crate) fn address(&self, contender: &Contender) -> Option<SocketAddr> {
+        match self.connections {
+            Connections::Kept | Connections::Fresh => Some(contender.address),
+            _ => contender.tls,
+        }
     }
 }
 
@@ -46,26 +79,77 @@ pub(crate) struct Measured {
     pub(crate) p99_us: f64,
 }
 
-/// Loads a contender for some time.
-pub(crate) fn run(contender: &Contender, scenario: &Scenario, time: Duration, connections: u16) -> Result<Measured> {
-    let mut wrk = Command::new("wrk");
-    wrk.args(["-t1", "--latency", "-H", proxy::CLIENT])
-        .arg(format!("-c{connections}"))
-        .arg(format!("-d{}s", time.as_secs()));
-    if scenario.is_fresh {
-        wrk.args(["-H", "Connection: close"]);
+/// The client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load<'a> {
+    /// For how long.
+    pub(crate) time: Duration,
+    /// Connections at a time, without handshakes.
+    pub(crate) connections: u16,
+    /// What it trusts.
+    pub(crate) certificate: &'a Files,
+}
+
+impl Load<'_> {
+    /// Loads a contender at an address of it.
+    pub(crate) fn run(&self, contender: &Contender, address: SocketAddr, scenario: &Scenario) -> Result<Measured> {
+        let pid = contender.server.pid();
+        let lost = || format!("it ended:\n{}", contender.server.log());
+        let before = cpu_time(pid).with_context(lost)?;
+        let spent = || {
+            cpu_time(pid)
+                .with_context(lost)
+                .map(|after| after.saturating_sub(before))
+        };
+        match scenario.connections {
+            Connections::TlsFull => self.handshakes(address, scenario.path, false, spent),
+            Connections::TlsResumed => self.handshakes(address, scenario.path, true, spent),
+            _ => self.wrk(address, scenario, spent),
+        }
     }
-    wrk.arg(format!("http://{}{}", contender.address, scenario.path));
-    let pid = contender.server.pid();
-    let lost = || format!("it ended:\n{}", contender.server.log());
-    let before = cpu_time(pid).with_context(lost)?;
-    let output = wrk.output().context("failed to run wrk")?;
-    let cpu = cpu_time(pid).with_context(lost)?.saturating_sub(before);
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        bail!("wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+
+    fn handshakes(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        resumed: bool,
+        spent: impl Fn() -> Result<Duration>,
+    ) -> Result<Measured> {
+        let mut took = handshakes::run(address, self.certificate, path, resumed, self.time)?;
+        let cpu = spent()?;
+        took.sort_unstable();
+        let micros = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1e6;
+        let requests = took.len() as u64;
+        Ok(Measured {
+            requests,
+            cpu_us: cpu.as_secs_f64() * 1e6 / requests as f64,
+            rate: requests as f64 / self.time.as_secs_f64(),
+            p50_us: micros(50),
+            p99_us: micros(99),
+        })
     }
-    parse(&text, cpu)
+
+    fn wrk(&self, address: SocketAddr, scenario: &Scenario, spent: impl Fn() -> Result<Duration>) -> Result<Measured> {
+        let mut wrk = Command::new("wrk");
+        wrk.args(["-t1", "--latency", "-H", proxy::CLIENT])
+            .arg(format!("-c{}", self.connections))
+            .arg(format!("-d{}s", self.time.as_secs()));
+        let scheme = match scenario.connections {
+            Connections::Kept | Connections::Fresh => "http",
+            _ => "https",
+        };
+        if scenario.connections == Connections::Fresh {
+            wrk.args(["-H", "Connection: close"]);
+        }
+        wrk.arg(format!("{scheme}://{address}{}", scenario.path));
+        let output = wrk.output().context("failed to run wrk")?;
+        let cpu = spent()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            bail!("wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+        }
+        parse(&text, cpu)
+    }
 }
 
 fn parse(text: &str, cpu: Duration) -> Result<Measured> {

@@ -3,7 +3,9 @@
 //!
 //! `cargo build --release && cargo compare [NAME=BINARY ...]`; see `benches/README.md`.
 
+mod certificate;
 mod contender;
+mod handshakes;
 mod load;
 mod relay;
 mod report;
@@ -11,7 +13,7 @@ mod report;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use contender::{Bench, Kind};
-use load::{SCENARIOS, Scenario};
+use load::{Load, SCENARIOS, Scenario};
 use portolan_yardstick::process::Ports;
 use report::{Report, Sample};
 use std::net::SocketAddr;
@@ -39,13 +41,13 @@ struct Arguments {
     /// Seconds of load for each contender in each round
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Concurrent connections of the client
+    /// Concurrent connections of the client; handshakes have four
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
     /// First of the ports to listen on [default: whichever are free]
     #[arg(long, value_name = "PORT")]
     ports: Option<u16>,
-    /// Only scenarios whose name contains this: small or 64k, keep-alive or fresh
+    /// Only scenarios whose name contains this: small or 64k, keep-alive, fresh, tls, full or resumed
     #[arg(long, value_name = "TEXT")]
     scenario: Vec<String>,
     /// Only contenders whose name contains this; the Portolan of --binary always runs
@@ -113,7 +115,11 @@ fn compare(arguments: &Arguments) -> Result<()> {
         bail!("no scenario is called so: there are {}", names.join(", "));
     }
     let bench = Bench::start(kinds, &mut Ports::from(arguments.ports))?;
-    let seconds = Duration::from_secs(arguments.seconds);
+    let load = Load {
+        time: Duration::from_secs(arguments.seconds),
+        connections: arguments.connections,
+        certificate: &bench.certificate,
+    };
     let mut report = Report::new(arguments.rounds, arguments.seconds, arguments.connections);
     let mut order: Vec<usize> = (0..bench.contenders.len()).collect();
     for scenario in scenarios {
@@ -121,7 +127,11 @@ fn compare(arguments: &Arguments) -> Result<()> {
         for round in 0..=arguments.rounds {
             for index in &order {
                 let contender = &bench.contenders[*index];
-                let measured = load::run(contender, scenario, seconds, arguments.connections)
+                let Some(address) = scenario.address(contender) else {
+                    continue;
+                };
+                let measured = load
+                    .run(contender, address, scenario)
                     .with_context(|| format!("{}, {}", contender.name, scenario.name))?;
                 // The first round warms up.
                 if round > 0 {

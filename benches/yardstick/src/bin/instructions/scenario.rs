@@ -73,6 +73,7 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
         let listener = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.take()?));
         let proxy = Proxy {
             listener,
+            tls: None,
             admin: (Ipv4Addr::LOCALHOST, ports.take()?).into(),
             gateways: &[gateway],
             has_plugin,

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::hmac;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::{Url, form_urlencoded};
