@@ -6,6 +6,8 @@ use crate::plugin::PluginWorker;
 use crate::table::RoutingTable;
 use http::{HeaderMap, Method, Version};
 use portolan_core::access::Denied;
+use portolan_core::admission::{Limits, Priority};
+use portolan_core::config::{Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::decision::{Decision, Explanation};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use portolan_core::route::Asked;
@@ -39,6 +41,40 @@ pub struct Explained {
     pub denied: Option<Denied>,
     /// The path and query that gateways see, where they are not the client's.
     pub rewritten: Option<String>,
+    /// What applies on the way.
+    pub applied: Applied,
+}
+
+/// What applies to a request on its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// How failures are retried.
+    pub retry: Retry,
+    /// Whether that is not as for the service.
+    pub has_own_retry: bool,
+    /// Time bounds.
+    pub timeouts: Timeouts,
+    /// Whether they are not those of the service.
+    pub has_own_timeouts: bool,
+    /// The limits of the route.
+    pub limits: Limits,
+    /// The order in which overload sheds.
+    pub priority: Priority,
+}
+
+impl Applied {
+    /// What applies on the way to a service by a route that has these policies of its own, if any.
+    pub fn of(service: &Service, own: Option<&RoutePolicies>) -> Self {
+        let (retry, timeouts) = own.map_or((&service.retry, &service.timeouts), |own| (&own.retry, &own.timeouts));
+        Self {
+            retry: retry.clone(),
+            has_own_retry: *retry != service.retry,
+            timeouts: timeouts.clone(),
+            has_own_timeouts: *timeouts != service.timeouts,
+            limits: own.map(|own| own.limits).unwrap_or_default(),
+            priority: own.map(|own| own.priority).unwrap_or_default(),
+        }
+    }
 }
 
 /// Why there is no decision.
@@ -107,5 +143,6 @@ pub fn explain(
         explanation,
         denied: denied(table, routed, ip.to_canonical()).map(|(why, _)| why),
         rewritten: routed.route.rewritten(&question.path),
+        applied: Applied::of(routed.service, routed.own),
     })
 }

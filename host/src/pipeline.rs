@@ -15,6 +15,7 @@ use crate::worker::Worker;
 use http::header;
 use http::request::Parts;
 use http::{Request, Response, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use portolan_core::decision::Decision;
 use portolan_core::id::Slot;
@@ -163,10 +164,20 @@ async fn answer(
     let routed = table
         .route(head.authority, head.path, &asked)
         .ok_or(RequestError::NoRoute)?;
+    record.routed(Rc::clone(&table), routed.id);
     if let Some((why, country)) = decide::denied(&table, routed, provenance.client.addr) {
-        record.denied(Rc::clone(&table), routed.id, country);
+        record.located(country);
         return Err(RequestError::Denied(why));
     }
+
+    // Admit: nothing is done for a request that is shed.
+    if let Some(own) = routed.own
+        && !own.limits.admits_body(body.size_hint().exact())
+    {
+        return Err(RequestError::LargeBody);
+    }
+    table.admit(routed)?;
+    record.admitted(routed.route.policies());
 
     // Candidates, rank: natively, or as a plugin says.
     let inquiry = Inquiry {
@@ -181,7 +192,7 @@ async fn answer(
     };
     let Decided { decision, plugin_took } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();
-    record.decided(Rc::clone(&table), &decision, now, plugin_took);
+    record.decided(&decision, now, plugin_took);
 
     // Plan, forward.
     let inbound = Inbound {
@@ -280,9 +291,13 @@ async fn forward(
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
         via,
         rewrites_responses: routed.service.rewrite_responses,
+        rewritten_by: target.as_ref().map(|_| routed.route),
         interim: interim.as_ref(),
     };
-    let body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
+    let mut body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
+    if let Some(limit) = routed.own.and_then(|own| own.limits.request_body) {
+        body = body.at_most(limit);
+    }
     let outbound = Outbound::new(parts, head.authority, forwarding, body.framing(&parts.headers));
     record.traced(outbound.traceparent());
     let forwarder = Forwarder {

@@ -26,6 +26,7 @@ use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
 use portolan_core::proxy_protocol::Header;
+use portolan_core::route::PoliciesId;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,6 +51,13 @@ pub trait TableView {
 
     /// The plugin's name for a reason.
     fn plugin_reason(&self, id: ServiceId, reason: u16) -> Option<&str>;
+
+    /// A worker begins to work on a request, of a route that counts its own where one is given. [`TableView::leave`] has to be called
+    /// when it ends.
+    fn enter(&self, worker: usize, route: Option<PoliciesId>);
+
+    /// A worker ends to work on a request.
+    fn leave(&self, worker: usize, route: Option<PoliciesId>);
 }
 
 /// The record of a request so far. Recorded when it is dropped.
@@ -72,9 +80,10 @@ struct RequestData {
     country: Country,
     trace: Option<u128>,
     request_id: Option<RequestId>,
+    /// The service that its route leads to.
+    routed: Option<ServiceId>,
+    admitted: Option<Admitted>,
     decided: Option<Decided>,
-    /// Whose route denied it.
-    denied: Option<ServiceId>,
     attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
     answered_by: Option<Slot>,
     withheld: Option<GaveUp>,
@@ -97,11 +106,17 @@ struct Asked {
     proxy_header: Option<Rc<Header>>,
 }
 
+/// A request that is counted as one that is worked on.
+#[derive(Clone, Copy, Debug)]
+struct Admitted {
+    /// Its route, where that counts its own.
+    route: Option<PoliciesId>,
+}
+
 /// The recorded part of a decision.
 #[derive(Clone, Copy, Debug)]
 struct Decided {
     generation: Generation,
-    service: ServiceId,
     cause: Cause,
     took: Duration,
     plugin: Option<Duration>,
@@ -180,8 +195,9 @@ impl<L: TableView> RequestRecord<L> {
                 country: Country::UNKNOWN,
                 trace: None,
                 request_id: None,
+                routed: None,
+                admitted: None,
                 decided: None,
-                denied: None,
                 attempts: ArrayVec::new(),
                 answered_by: None,
                 withheld: None,
@@ -251,18 +267,30 @@ impl<L: TableView> RequestRecord<L> {
         }
     }
 
-    /// What was decided now by which table, and how much of the time since the request came the plugin took.
-    pub fn decided(&mut self, table: L, decision: &Decision, now: Instant, plugin: Option<Duration>) {
+    /// Its route leads to this service of a table.
+    pub fn routed(&mut self, table: L, service: ServiceId) {
+        self.data.routed = Some(service);
+        self.table = Some(table);
+    }
+
+    /// It is worked on from now on, as a request of its route where that counts its own.
+    pub fn admitted(&mut self, route: Option<PoliciesId>) {
+        if let Some(table) = &self.table {
+            table.enter(self.recorder.worker, route);
+            self.data.admitted = Some(Admitted { route });
+        }
+    }
+
+    /// What was decided now, and how much of the time since the request came the plugin took.
+    pub fn decided(&mut self, decision: &Decision, now: Instant, plugin: Option<Duration>) {
         self.data.client = decision.client;
         self.data.country = decision.location.place.country;
         self.data.decided = Some(Decided {
             generation: decision.generation,
-            service: decision.service,
             cause: decision.cause(),
             took: now.saturating_duration_since(self.data.begun),
             plugin,
         });
-        self.table = Some(table);
     }
 
     /// The result of forwarding it, with this many bytes of its body read.
@@ -299,11 +327,9 @@ impl<L: TableView> RequestRecord<L> {
         self.data.outcome = Some(outcome);
     }
 
-    /// The route to this service of a table denies it, whose client is in this country.
-    pub fn denied(&mut self, table: L, service: ServiceId, country: Country) {
+    /// Its client is in this country.
+    pub fn located(&mut self, country: Country) {
         self.data.country = country;
-        self.data.denied = Some(service);
-        self.table = Some(table);
     }
 
     /// No region's response is delivered. The reason is `None` where that is no error.
@@ -326,8 +352,10 @@ impl<L: TableView> Drop for RequestRecord<L> {
             recorder.rejections.count(recorder.worker, reason);
         }
         let total = data.begun.elapsed();
-        let service = data.decided.map(|decided| decided.service).or(data.denied);
-        let served = service.zip(table.as_ref());
+        if let (Some(Admitted { route }), Some(table)) = (data.admitted, &table) {
+            table.leave(recorder.worker, route);
+        }
+        let served = data.routed.zip(table.as_ref());
         let served = served.and_then(|(id, table)| Some((id, table, table.service(id)?)));
         match &served {
             Some((id, table, (_, vitals))) => {

@@ -9,6 +9,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Response, StatusCode};
 use portolan_core::access::Denied;
+use portolan_core::admission::Shed;
 use portolan_core::candidates::Exclusion;
 use portolan_core::plan::{GaveUp, Outcome};
 use std::fmt::Display;
@@ -20,12 +21,11 @@ mod body;
 #[cfg(test)]
 mod tests;
 
-/// Seconds after which a client may try again: spread, so that not all come back at once.
-const RETRY_AFTER: [HeaderValue; 3] = [
-    HeaderValue::from_static("1"),
-    HeaderValue::from_static("2"),
-    HeaderValue::from_static("3"),
-];
+/// Seconds after which a client may try again, from 1 to this: spread by chance, so that not all come back at once.
+const RETRY_AFTER: u64 = 3;
+
+/// The same for requests that are shed: there are many of them, and each that comes back at once is shed again.
+const RETRY_SHED_AFTER: u64 = 10;
 
 /// The methods that clients may use.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -45,6 +45,12 @@ pub enum RequestError {
     /// Its route denies the client.
     #[error("this client has no access")]
     Denied(Denied),
+    /// Its body is longer than its route allows.
+    #[error("the request's body is too large")]
+    LargeBody,
+    /// There are too many concurrent requests.
+    #[error(transparent)]
+    Shed(#[from] Shed),
     /// Its host has another certificate than the one of its connection.
     #[error("this connection is for another host: send the request on one of its own")]
     Misdirected,
@@ -89,10 +95,12 @@ impl RequestError {
     /// How it ends the request, for its record.
     pub fn outcome(&self) -> RequestOutcome {
         match self {
-            Self::NotForwarded(_) | Self::Loop | Self::Misdirected => RequestOutcome::Rejected,
+            Self::NotForwarded(_) | Self::Loop | Self::Misdirected | Self::LargeBody => RequestOutcome::Rejected,
             Self::NoRoute => RequestOutcome::NoRoute,
             Self::Denied(_) => RequestOutcome::Denied,
+            Self::Shed(_) => RequestOutcome::Shed,
             Self::NoRegion(why) => (*why).into(),
+            Self::Forward(ForwardError::ClientBody(ClientBodyError::TooLarge)) => RequestOutcome::Rejected,
             Self::Forward(ForwardError::ClientBody(_)) => RequestOutcome::ClientGone,
             Self::Forward(ForwardError::GaveUp { reason, .. }) => (*reason).into(),
         }
@@ -105,9 +113,10 @@ impl RequestError {
             | Self::NoRoute
             | Self::Denied(_)
             | Self::Misdirected
+            | Self::LargeBody
             | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
             Self::NoRegion(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
-            Self::NoRegion(_) | Self::Loop => Side::Internal,
+            Self::NoRegion(_) | Self::Loop | Self::Shed(_) => Side::Internal,
         }
     }
 
@@ -122,7 +131,11 @@ impl RequestError {
         let (title, id) = (status.canonical_reason().unwrap_or_default(), request_id.as_str());
         let mut response = plain(status, &format!("{title}: {self}\nrequest id: {id}\n"));
         if self.may_pass() {
-            let after = RETRY_AFTER[(roll % RETRY_AFTER.len() as u64) as usize].clone();
+            let most = match self {
+                Self::Shed(_) => RETRY_SHED_AFTER,
+                _ => RETRY_AFTER,
+            };
+            let after = HeaderValue::from(1 + roll % most);
             response.headers_mut().insert(header::RETRY_AFTER, after);
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -164,6 +177,10 @@ impl RequestError {
             Self::NoRoute => (StatusCode::NOT_FOUND, Keep, Reason::NoRoute),
             Self::Denied(why) => (StatusCode::FORBIDDEN, Keep, (*why).into()),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, Keep, Reason::Misdirected),
+            Self::LargeBody | Self::Forward(ForwardError::ClientBody(ClientBodyError::TooLarge)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Close, Reason::LargeBody)
+            }
+            Self::Shed(why) => (StatusCode::SERVICE_UNAVAILABLE, Keep, (*why).into()),
             Self::NoRegion(Exclusion::Residency) => {
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, Reason::Residency)
             }

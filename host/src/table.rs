@@ -11,13 +11,14 @@ use crate::record::TableView;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::ServerTls;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
-use crate::vitals::Vitals;
+use crate::vitals::{InFlight, Vitals};
 use arc_swap::ArcSwap;
+use portolan_core::admission::{Priority, Shed};
 use portolan_core::chart::Chart;
-use portolan_core::config::{Config, Retry, Service, Timeouts};
+use portolan_core::config::{Config, Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::health::{HealthView, ServiceHealth};
 use portolan_core::id::{Generation, ServiceId, Slot};
-use portolan_core::route::{Asked, RouteEntry};
+use portolan_core::route::{Asked, PoliciesId, RouteEntry};
 use portolan_core::slots::Slots;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,6 +48,10 @@ pub struct RoutingTable {
     pub health: Arc<HealthView>,
     /// What was joined for every service, in the same order.
     pub services: Vec<ServiceEntry>,
+    /// The requests that are worked on, whatever table they were decided by.
+    pub in_flight: Arc<InFlight>,
+    /// Those of the routes that limit them, in the order of the configuration's own policies of routes.
+    pub route_in_flight: Arc<[Option<Arc<InFlight>>]>,
 }
 
 /// What was joined for one service.
@@ -84,6 +89,8 @@ pub struct Routed<'a> {
     pub id: ServiceId,
     /// Its policies.
     pub service: &'a Service,
+    /// What the route has of its own.
+    pub own: Option<&'a RoutePolicies>,
     /// How failures are retried.
     pub retry: &'a Retry,
     /// Time bounds of a request.
@@ -111,19 +118,52 @@ impl RoutingTable {
         let route = self.config().routes().find(host, path, asked)?;
         let id = route.service();
         let service = self.config().service(id)?;
-        let (retry, timeouts) = match route.policies() {
-            None => (&service.retry, &service.timeouts),
-            Some(own) => self.config().policies(own).map(|own| (&own.retry, &own.timeouts))?,
+        let (own, retry, timeouts) = match route.policies() {
+            None => (None, &service.retry, &service.timeouts),
+            Some(id) => {
+                let own = self.config().policies(id)?;
+                (Some(own), &own.retry, &own.timeouts)
+            }
         };
         Some(Routed {
             route,
             id,
             service,
+            own,
             retry,
             timeouts,
             entry: self.services.get(id.index())?,
             health: self.health.service(id)?,
         })
+    }
+
+    /// Whether another request is worked on now.
+    ///
+    /// # Errors
+    /// When it is shed: the instance or the route has as many as it may.
+    #[inline]
+    pub fn admit(&self, routed: Routed<'_>) -> Result<(), Shed> {
+        match (&self.settings.overload, routed.own) {
+            (None, None) => Ok(()),
+            _ => self.admit_within_limits(routed),
+        }
+    }
+
+    fn admit_within_limits(&self, Routed { route, own, .. }: Routed<'_>) -> Result<(), Shed> {
+        if let Some(overload) = &self.settings.overload {
+            let priority = own.map_or(Priority::default(), |own| own.priority);
+            overload.admit(priority, self.in_flight.total())?;
+        }
+        let of_route = route.policies().and_then(|id| self.of_route(id));
+        match (own, of_route) {
+            (Some(own), Some(in_flight)) => own.limits.admit(|| in_flight.total()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The requests of a route that are worked on, where it limits them.
+    fn of_route(&self, id: PoliciesId) -> Option<&InFlight> {
+        self.route_in_flight.get(id.index())?.as_deref()
     }
 }
 
@@ -237,5 +277,19 @@ impl TableView for Pin {
 
     fn plugin_reason(&self, id: ServiceId, reason: u16) -> Option<&str> {
         self.services.get(id.index())?.plugin_reason(reason)
+    }
+
+    fn enter(&self, worker: usize, route: Option<PoliciesId>) {
+        self.in_flight.enter(worker);
+        if let Some(of_route) = route.and_then(|id| self.of_route(id)) {
+            of_route.enter(worker);
+        }
+    }
+
+    fn leave(&self, worker: usize, route: Option<PoliciesId>) {
+        self.in_flight.leave(worker);
+        if let Some(of_route) = route.and_then(|id| self.of_route(id)) {
+            of_route.leave(worker);
+        }
     }
 }

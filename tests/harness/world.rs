@@ -32,6 +32,7 @@ pub struct Setup {
     listeners: String,
     access_log: &'static str,
     service: String,
+    routes: String,
     rest: String,
     keeps: bool,
     tls: bool,
@@ -60,6 +61,7 @@ impl Setup {
                 .into(),
             access_log: "off",
             service: "    health_check: { path: /healthz, interval: 100ms, timeout: 100ms }\n".into(),
+            routes: String::new(),
             rest: String::new(),
             keeps: false,
             tls: false,
@@ -123,6 +125,13 @@ impl Setup {
     #[must_use]
     pub fn service(mut self, lines: &str) -> Self {
         self.service = lines.lines().map(|line| format!("    {line}\n")).collect();
+        self
+    }
+
+    /// With these items in the list of routes before the one for everything.
+    #[must_use]
+    pub fn routes(mut self, items: &str) -> Self {
+        self.routes = items.lines().map(|line| format!("  {line}\n")).collect();
         self
     }
 
@@ -194,7 +203,9 @@ impl Setup {
         for (region, url) in &self.urls {
             text.push_str(&format!("      - {{ region: {region}, gateway: \"{url}\" }}\n"));
         }
-        text.push_str("routes:\n  - { host: \"*\", path: /, service: shop }\n");
+        text.push_str("routes:\n");
+        text.push_str(&self.routes);
+        text.push_str("  - { host: \"*\", path: /, service: shop }\n");
         text.push_str(&self.rest);
         text
     }

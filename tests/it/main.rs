@@ -17,6 +17,7 @@ mod geo;
 mod harness;
 mod http;
 mod identity;
+mod limits;
 mod listeners;
 mod plugins;
 mod proxy_protocol;

@@ -8,9 +8,10 @@ mod retry;
 pub use health_check::{HealthCheck, HttpProbe, Probe};
 pub use retry::{Budget, Retry, RetryOn};
 
+use crate::admission::{Limits, Priority};
 use crate::geo::{Country, Point};
 use crate::id::{PluginName, RegionName, ServiceId, ServiceName, Slot};
-use crate::route::{PoliciesId, Routes};
+use crate::route::{PoliciesId, RouteKey, Routes};
 use crate::slots::Slots;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,10 +29,16 @@ pub struct Config {
 /// Policies of a route, in place of those of its service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoutePolicies {
+    /// Which route.
+    pub route: RouteKey,
     /// How failures are retried. The budget is that of the service.
     pub retry: Retry,
     /// Time bounds of a request.
     pub timeouts: Timeouts,
+    /// Its limits.
+    pub limits: Limits,
+    /// The order in which overload sheds.
+    pub priority: Priority,
 }
 
 impl Config {
@@ -59,7 +66,12 @@ impl Config {
 
     /// A route's own policies.
     pub fn policies(&self, id: PoliciesId) -> Option<&RoutePolicies> {
-        self.policies.get(usize::try_from(id.0).ok()?)
+        self.policies.get(id.index())
+    }
+
+    /// The policies of all routes that have their own. [`PoliciesId`] is the index.
+    pub fn route_policies(&self) -> &[RoutePolicies] {
+        &self.policies
     }
 
     /// The services in configured order. [`ServiceId`] is the index.

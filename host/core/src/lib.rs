@@ -17,6 +17,7 @@
 //! | [`proxy_protocol`] | whose connection a proxy passes on |
 //! | [`identity`] | who the client is |
 //! | [`access`] | who may use a route |
+//! | [`admission`] | which requests are shed |
 //! | [`route`] | which service a request is for |
 //! | [`chart`] | for every place, a service's regions by preference, prepared |
 //! | [`health`] | what is known of the gateways |
@@ -32,6 +33,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests begin at some moment"))]
 
 pub mod access;
+pub mod admission;
 pub mod budget;
 pub mod candidates;
 pub mod chance;

@@ -5,8 +5,12 @@
 //! matches, the next less specific host is tried.
 
 mod conditions;
+mod key;
+mod prefix;
 
 pub use conditions::{Asked, Conditions, Wanted};
+pub use key::RouteKey;
+pub use prefix::PrefixRewrite;
 
 use crate::access::Access;
 use crate::id::ServiceId;
@@ -85,6 +89,13 @@ pub struct Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoliciesId(pub u32);
 
+impl PoliciesId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl Route {
     /// A route for every request with this host and path.
     pub fn new(host: HostPattern, path: impl Into<Box<str>>, service: ServiceId) -> Self {
@@ -137,19 +148,15 @@ impl RouteEntry {
         self.rules.as_ref()?.policies
     }
 
+    /// What gateways see instead of its path. `None`: the same.
+    pub fn prefix_rewrite(&self) -> Option<PrefixRewrite<'_>> {
+        let to = self.rules.as_ref()?.prefix_rewrite.as_deref()?;
+        Some(PrefixRewrite { from: &self.prefix, to })
+    }
+
     /// The target (path and query) that gateways see instead of this one, which the route is for. `None`: the same.
     pub fn rewritten(&self, target: &str) -> Option<String> {
-        let to = self.rules.as_ref()?.prefix_rewrite.as_deref()?;
-        let bare = |prefix: &str| prefix.strip_suffix('/').unwrap_or(prefix).len();
-        // Nothing, or something that begins with a slash or with the query.
-        let rest = target.get(bare(&self.prefix)..)?;
-        let to = &to[..bare(to)];
-        let root = if to.is_empty() && !rest.starts_with('/') {
-            "/"
-        } else {
-            ""
-        };
-        Some([to, root, rest].concat())
+        self.prefix_rewrite()?.rewritten(target)
     }
 
     fn fits(&self, path: &str, asked: &Asked<'_>) -> bool {

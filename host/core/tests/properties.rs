@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests begin at some moment")]
 
+use portolan_core::admission::{Overload, Priority};
 use portolan_core::budget::RetryBudget;
 use portolan_core::candidates::{self, Candidates};
 use portolan_core::chart::Chart;
@@ -12,6 +13,7 @@ use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, GaveUp, Outcome, Verdict};
 use portolan_core::proximity::RoundTrips;
 use portolan_core::rank::{self, Proposal, Ranking};
+use portolan_core::route::PrefixRewrite;
 use portolan_core::slots::Slots;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -119,7 +121,59 @@ fn ranked(case: &Case) -> Ranking {
     rank::native(&case.service, &case.row, &case.candidates, &case.health, case.roll)
 }
 
+fn priority() -> impl Strategy<Value = Priority> {
+    prop::sample::select(Priority::ALL.to_vec())
+}
+
+/// A path of few and short segments, so that paths are often below each other.
+fn path() -> impl Strategy<Value = String> {
+    "(/[ab]{1,2}){0,3}/?".prop_map(|path| if path.is_empty() { "/".into() } else { path })
+}
+
 proptest! {
+    /// More load never admits what less load sheds, and a higher priority is never shed before a lower one.
+    #[test]
+    fn shedding_is_monotone_in_load_and_priority(
+        limit in 1_u32..,
+        (priority, other) in (priority(), priority()),
+        (load, more) in (any::<u32>(), any::<u32>()),
+    ) {
+        let overload = Overload::new(limit);
+        let is_shed = |priority, load: u32| overload.admit(priority, load).is_err();
+        let (low, high) = (priority.min(other), priority.max(other));
+        for load in [load, load % limit, limit - 1, limit] {
+            prop_assert!(!is_shed(low, load) || is_shed(low, load.saturating_add(more)));
+            prop_assert!(!is_shed(high, load) || is_shed(low, load));
+        }
+        // The first request is admitted, none beyond the limit, and all of it is for high priority.
+        prop_assert!(!is_shed(low, 0) && is_shed(high, limit) && !is_shed(Priority::High, limit - 1));
+    }
+
+    /// What a route rewrites is restored, unless it may be the clients' path already.
+    #[test]
+    fn a_rewritten_path_is_restored(from in path(), to in path(), rest in "(/[ab]{1,2}){0,2}(\\?x)?") {
+        let prefix = PrefixRewrite { from: &from, to: &to };
+        let asked = match from.strip_suffix('/') {
+            Some(bare) => format!("{bare}/{}", rest.trim_start_matches('/')),
+            None => format!("{from}{rest}"),
+        };
+        let seen = prefix.rewritten(&asked).expect("the route is for it");
+        prop_assert!(seen.starts_with('/'), "{}", seen);
+        match prefix.restored(seen.as_bytes()) {
+            Some(restored) => {
+                let restored = String::from_utf8(restored).expect("text");
+                // A slash at the end of the prefix alone is all that may differ.
+                let bare = |path: &str| path.replacen("/?", "?", 1).trim_end_matches('/').to_owned();
+                prop_assert_eq!(bare(&restored), bare(&asked), "as {}", seen);
+            }
+            // It is below both prefixes, and that of clients below that of gateways.
+            None => {
+                let bare = |prefix: &str| prefix.trim_end_matches('/').to_owned();
+                prop_assert!(from.starts_with(&bare(&to)) && seen.starts_with(&bare(&from)), "{}", seen);
+            }
+        }
+    }
+
     #[test]
     fn a_ranking_holds_every_eligible_region_once_and_then_the_last_resort(case in case()) {
         let ranking = ranked(&case);

@@ -8,7 +8,8 @@ use crate::front_door::Snapshot;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::vitals::{ListenerVitals, Rejections, Vitals};
+use crate::vitals::{InFlight, ListenerVitals, Rejections, Vitals};
+use portolan_core::admission::Overload;
 use portolan_core::chart::Chart;
 use portolan_core::config::Config;
 use portolan_core::geo::Place;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use thiserror::Error;
 
-pub use crate::explain::{ExplainError, Explained, Question};
+pub use crate::explain::{Applied, ExplainError, Explained, Question};
 
 /// The running instance, as the administration API accesses it.
 pub trait AdminBackend: Send + Sync + 'static {
@@ -125,6 +126,12 @@ pub struct StatusSnapshot {
     pub unrouted: Arc<ServiceVitals>,
     /// Requests that were rejected.
     pub rejections: Arc<Rejections>,
+    /// The requests that are worked on.
+    pub in_flight: Arc<InFlight>,
+    /// Those of the routes that limit them, in the order of the configuration's own policies of routes.
+    pub route_in_flight: Arc<[Option<Arc<InFlight>>]>,
+    /// How many may be; `None`: any number.
+    pub overload: Option<Overload>,
     /// The listeners that have sockets or connections.
     pub listeners: Vec<Arc<ListenerVitals>>,
     /// TLS of the listeners that have it.

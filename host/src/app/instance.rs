@@ -150,6 +150,9 @@ impl AdminBackend for RunningInstance {
                 .collect(),
             unrouted: Arc::clone(&self.unrouted),
             rejections: Arc::clone(&self.rejections),
+            in_flight: Arc::clone(&table.in_flight),
+            route_in_flight: Arc::clone(&table.route_in_flight),
+            overload: table.settings.overload,
             listeners: self.listeners.all(),
             tls: Arc::clone(&table.tls),
             geo: GeoStatus {

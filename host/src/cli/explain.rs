@@ -4,6 +4,7 @@ use super::offline;
 use super::output;
 use super::remote::{self, AdminClient};
 use crate::admin::view::explain::Explain;
+use crate::admin::view::policies::Policies;
 use crate::config;
 use crate::explain::Question;
 use anyhow::{Context, anyhow};
@@ -12,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The request to explain.
 #[derive(Debug, clap::Args)]
@@ -110,6 +112,9 @@ fn text(explain: &Explain) -> String {
     if let Some(rewritten) = &explain.rewritten {
         let _ = writeln!(text, "target    {rewritten}");
     }
+    if let Some(policies) = &explain.policies {
+        text.push_str(&applied(policies));
+    }
     let _ = writeln!(text, "chosen    {}", explain.chosen.as_deref().unwrap_or("no region"));
     let _ = writeln!(text, "reason    {}", explain.reason);
     let _ = writeln!(
@@ -130,4 +135,55 @@ fn text(explain: &Explain) -> String {
         );
     }
     text
+}
+
+/// What applies on the way, in the words of the configuration.
+fn applied(policies: &Policies) -> String {
+    let Policies {
+        retry,
+        timeouts,
+        limits,
+        priority,
+    } = policies;
+    let of = |whose: &str| if whose == "route" { " (of the route)" } else { "" };
+    let mut parts = vec![format!("attempts {}", retry.attempts)];
+    parts.push(format!("retry_on [{}]", retry.retry_on.join(", ")));
+    parts.extend(
+        retry
+            .per_try_timeout_ms
+            .map(|it| format!("per_try_timeout {}", time(it))),
+    );
+    parts.push(format!(
+        "hedge_after {}",
+        retry.hedge_after_ms.map_or("off".into(), time)
+    ));
+    if retry.non_idempotent {
+        parts.push("non_idempotent".into());
+    }
+    let mut text = format!("retry     {}{}\n", parts.join(", "), of(&retry.of));
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "timeouts  connect {}, request {}, idle {}{}",
+        time(timeouts.connect_ms),
+        time(timeouts.request_ms),
+        time(timeouts.idle_ms),
+        of(&timeouts.of)
+    );
+    let body = limits.request_body_bytes.map(|bytes| format!("request_body {bytes}B"));
+    let requests = limits
+        .concurrent_requests
+        .map(|count| format!("concurrent_requests {count}"));
+    let limits: Vec<_> = body.into_iter().chain(requests).collect();
+    if !limits.is_empty() {
+        let _ = writeln!(text, "limits    {}", limits.join(", "));
+    }
+    let _ = writeln!(text, "priority  {priority}");
+    text
+}
+
+fn time(millis: f64) -> String {
+    // What an instance answers may be anything.
+    let time = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
+    humantime::format_duration(time).to_string()
 }

@@ -4,11 +4,12 @@ use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::front_door::FrontDoorSection;
+use super::limits::OverloadSection;
 use super::listeners::{self, AdminSection, ListenerSection, NameServer};
 use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
 use super::regions::{LocationSection, Places};
-use super::routes::{self, RouteSection};
+use super::routes::{self, Assumed, RouteSection};
 use super::section::section;
 use super::services::{self, ServiceSection};
 use super::settings::{AccessLog, Admin, Configuration, Fixed, GeoSettings, Settings};
@@ -51,6 +52,8 @@ section! {
         required services: At<Named<ServiceSection>>,
         /// Routes to services. The most specific host wins, then the longest path, then the one with the most conditions.
         required routes: NonEmpty<RouteSection>,
+        /// Load shedding: how many requests are worked on at a time, and which are answered with 503 first. Default: no limit.
+        optional overload: OverloadSection,
         /// Routing plugins, used by policies.
         optional plugins: Named<PluginSection>,
         /// What is published to Azure Front Door. Default: nothing.
@@ -112,17 +115,20 @@ impl File {
             .services
             .as_ref()
             .and_then(|all| services::settings(all, self.plugins.as_ref(), &places, mistakes));
-        let has_systems = self.geo.as_ref().is_some_and(|geo| geo.asn_database.is_some());
         let routes = self
             .routes
             .as_ref()
-            .and_then(|all| routes::settings(all, self.services.as_ref(), has_systems, mistakes));
+            .and_then(|all| routes::settings(all, self.services.as_ref(), self.assumed(), mistakes));
         if let (Some(services), Some(sections), Some((routes, _))) = (&mut services, &self.services, &routes) {
             services::set_probe_hosts(services, sections, routes, mistakes);
         }
         let upstream_tls = match (&services, &self.services) {
             (Some(services), Some(sections)) => services::upstream_tls(services, sections, folder, mistakes),
             _ => Default::default(),
+        };
+        let overload = match &self.overload {
+            Some(section) => section.settings().map(Some),
+            None => Some(None),
         };
         let here = match &self.here {
             Some(here) => here.settings(&places, mistakes).map(Some),
@@ -163,6 +169,7 @@ impl File {
             front_door: front_door?.map(Arc::new),
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
+            overload: overload?,
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes, fallback).ok()?.with_policies(policies)),
             written: Value::Null,
@@ -172,6 +179,14 @@ impl File {
             settings,
             warnings: Vec::new(),
         })
+    }
+
+    /// What routes need elsewhere in the file.
+    fn assumed(&self) -> Assumed {
+        Assumed {
+            has_systems: self.geo.as_ref().is_some_and(|geo| geo.asn_database.is_some()),
+            has_overload: self.overload.is_some(),
+        }
     }
 
     fn warn_of_unused_plugins(&self, mistakes: &mut Mistakes<'_>) {

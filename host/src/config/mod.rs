@@ -20,6 +20,7 @@ mod front_door;
 #[path = "front_door/absent.rs"]
 mod front_door;
 mod health_checks;
+mod limits;
 mod listeners;
 mod load;
 mod names;

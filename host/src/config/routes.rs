@@ -5,6 +5,7 @@ use super::compound::{At, Named, OneOrMore};
 use super::conditions::{self, MethodWord, Values};
 use super::document::Node;
 use super::error::Mistakes;
+use super::limits::{LimitsSection, PriorityWord};
 use super::names::ascii_hint;
 use super::policies::{self, RetrySection, TimeoutsSection};
 use super::section::section;
@@ -12,9 +13,10 @@ use super::services::ServiceSection;
 use super::shape::{Shape, all, shown, wanted};
 use super::suggest::did_you_mean;
 use super::values::scalar;
+use portolan_core::admission::Priority;
 use portolan_core::config::RoutePolicies;
 use portolan_core::id::ServiceId;
-use portolan_core::route::{HostPattern, PoliciesId, Route, Routes, Rules};
+use portolan_core::route::{HostPattern, PoliciesId, Route, RouteKey, Routes, Rules};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
@@ -42,14 +44,27 @@ section! {
         optional retry: RetrySection,
         /// Time bounds of a request; what is left out is as for the service.
         optional timeouts: TimeoutsSection,
+        /// Limits on its requests.
+        optional limits: LimitsSection,
+        /// The order in which overload sheds: low first, then normal, then high. Default: normal.
+        optional priority: At<PriorityWord>,
     }
 }
 
-/// The routes; each can be reached. `has_systems`: whether the autonomous systems of clients are looked up.
+/// What routes need elsewhere in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assumed {
+    /// Whether the autonomous systems of clients are looked up.
+    pub(super) has_systems: bool,
+    /// Whether requests are shed by priority.
+    pub(super) has_overload: bool,
+}
+
+/// The routes; each can be reached.
 pub(super) fn settings(
     sections: &[RouteSection],
     services: Option<&At<Named<ServiceSection>>>,
-    has_systems: bool,
+    assumed: Assumed,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<(Routes, Vec<RoutePolicies>)> {
     let names: Vec<_> = services.iter().flat_map(|services| services.names()).collect();
@@ -67,18 +82,26 @@ pub(super) fn settings(
             mistakes,
         );
         let access = section.access.as_ref();
-        let access = access.map(|access| access.settings(has_systems, mistakes));
-        if let Some(conditions) = &conditions
-            && let Some(first) = seen.insert((host.clone(), path, conditions.clone()), section.at)
+        let access = access.map(|access| access.settings(assumed.has_systems, mistakes));
+        let key = conditions.map(|conditions| RouteKey {
+            host,
+            path: path.into(),
+            conditions,
+        });
+        if let Some(key) = &key
+            && let Some(first) = seen.insert(key.clone(), section.at)
         {
             let line = mistakes.line(first);
-            let requests = if conditions.is_empty() {
+            let requests = if key.conditions.is_empty() {
                 "host and path"
             } else {
                 "requests"
             };
             let message = format!("never reached: line {line} has a route for the same {requests}");
             mistakes.at(section.at, message);
+        }
+        if let Some(priority) = section.priority.as_ref().filter(|_| !assumed.has_overload) {
+            mistakes.warn(priority.id, "has no effect without overload.concurrent_requests");
         }
         let name = section.service.as_ref()?;
         let Some(service) = ids.get(name.as_str()) else {
@@ -88,15 +111,17 @@ pub(super) fn settings(
         };
         used.insert(*service);
         let leads = services.and_then(|services| services.0.get(service.index())?.1.as_ref());
-        let own = leads.and_then(|leads| section.policies(leads, mistakes));
+        let key = key?;
+        let own = leads.and_then(|leads| section.policies(&key, leads, mistakes));
         let id = own.map(|own| {
             owned.push(own);
             PoliciesId(owned.len() as u32 - 1)
         });
+        let RouteKey { host, path, conditions } = key;
         Some(Route {
             host,
-            path: path.into(),
-            conditions: conditions?,
+            path,
+            conditions,
             service: *service,
             rules: Rules {
                 access,
@@ -115,20 +140,36 @@ pub(super) fn settings(
 
 impl RouteSection {
     /// Its own policies on the way to a service.
-    fn policies(&self, service: &ServiceSection, mistakes: &mut Mistakes<'_>) -> Option<RoutePolicies> {
-        let own = self
-            .retry
-            .as_ref()
-            .map(|it| it.at)
-            .or(self.timeouts.as_ref().map(|it| it.at))?;
+    fn policies(
+        &self,
+        route: &RouteKey,
+        service: &ServiceSection,
+        mistakes: &mut Mistakes<'_>,
+    ) -> Option<RoutePolicies> {
+        let times = self.retry.as_ref().map(|it| it.at);
+        let times = times.or(self.timeouts.as_ref().map(|it| it.at));
+        if times.is_none() && self.limits.is_none() && self.priority.is_none() {
+            return None;
+        }
         if let Some(budget) = self.retry.as_ref().and_then(|retry| retry.budget.as_ref()) {
             mistakes.at_key(budget.at, "the retry budget is that of the service");
         }
         let (retry, timeouts) = service.times();
         let retry = policies::retry(self.retry.as_ref(), retry);
         let timeouts = policies::timeouts(self.timeouts.as_ref(), timeouts);
-        policies::check_times((&retry, &timeouts), self.retry.as_ref(), Some(own), mistakes);
-        Some(RoutePolicies { retry, timeouts })
+        if times.is_some() {
+            policies::check_times((&retry, &timeouts), self.retry.as_ref(), times, mistakes);
+        }
+        Some(RoutePolicies {
+            route: route.clone(),
+            retry,
+            timeouts,
+            limits: self.limits.as_ref().map(LimitsSection::settings).unwrap_or_default(),
+            priority: self
+                .priority
+                .as_ref()
+                .map_or_else(Priority::default, |word| word.value.into()),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use super::publication::FrontDoorSettings;
 use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
 use crate::tls::{ListenerTls, PairFiles};
+use portolan_core::admission::Overload;
 use portolan_core::config::Config;
 use portolan_core::id::{PluginName, RegionName, ServiceName};
 use portolan_core::identity::ClientAddress;
@@ -80,6 +81,8 @@ pub struct Settings {
     pub lame_duck: Duration,
     /// How long running requests then have to end.
     pub drain_time: Duration,
+    /// How many requests are worked on at a time. `None`: any number.
+    pub overload: Option<Overload>,
     /// What requests are decided by.
     pub routing: Arc<Config>,
     /// The file's values as they were written, for people to look at. The configuration of plugins is redacted.

@@ -15,11 +15,12 @@ use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::Origin;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
-use crate::vitals::{GatewayKey, OpenListeners, Vitals};
+use crate::vitals::{GatewayKey, InFlight, OpenListeners, Vitals};
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth, State};
 use portolan_core::id::{Generation, ServiceName};
+use portolan_core::route::RouteKey;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,6 +53,7 @@ pub struct Publisher {
     health: Arc<HealthView>,
     charts: Vec<Arc<Chart>>,
     joined: Vec<Joined>,
+    route_in_flight: Arc<[Option<Arc<InFlight>>]>,
     registry: Registry,
     generation: Generation,
     watched: watch::Sender<Watched>,
@@ -83,6 +85,9 @@ struct Registry {
     resolver: Arc<Resolver>,
     gateways: HashMap<GatewayKey, Arc<GatewayTarget>>,
     services: HashMap<ServiceName, (Arc<ServiceVitals>, Arc<SharedBudget>)>,
+    /// The requests that are worked on, of all routes and of those that limit them.
+    in_flight: Arc<InFlight>,
+    routes: HashMap<RouteKey, Arc<InFlight>>,
 }
 
 impl Publisher {
@@ -102,6 +107,8 @@ impl Publisher {
             resolver,
             gateways: HashMap::new(),
             services: HashMap::new(),
+            in_flight: Arc::new(InFlight::new(workers)),
+            routes: HashMap::new(),
         };
         let joined = registry.join(&loaded);
         let (watched, _) = watch::channel(watched(&loaded, &joined));
@@ -109,6 +116,7 @@ impl Publisher {
         let mut publisher = Self {
             health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
             charts: charts(&loaded),
+            route_in_flight: registry.route_in_flight(&loaded.settings.routing),
             listeners: listeners(&loaded),
             generation: Generation::default(),
             via: via(&loaded, &random_via),
@@ -191,6 +199,7 @@ impl Publisher {
         let charts = charts(&loaded);
         self.registry.resolver.configure(loaded.settings.resolvers.clone());
         self.joined = self.registry.join(&loaded);
+        self.route_in_flight = self.registry.route_in_flight(&loaded.settings.routing);
         self.charts = charts;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
         self.listeners = listeners(&loaded);
@@ -250,6 +259,8 @@ impl Publisher {
                     limited: service.gateways().iter().any(|gateway| gateway.max_requests.is_some()),
                 })
                 .collect(),
+            in_flight: Arc::clone(&self.registry.in_flight),
+            route_in_flight: Arc::clone(&self.route_in_flight),
         }
     }
 
@@ -287,6 +298,21 @@ impl Registry {
         let joined = joined.collect();
         (self.gateways, self.services) = (gateways, services);
         joined
+    }
+
+    /// The counts of the routes that limit their requests: the ones before for routes that had a limit before.
+    fn route_in_flight(&mut self, config: &Config) -> Arc<[Option<Arc<InFlight>>]> {
+        let mut routes = HashMap::new();
+        let counts = config.route_policies().iter().map(|own| {
+            own.limits.concurrent_requests?;
+            let before = self.routes.get(&own.route).map(Arc::clone);
+            let count = before.unwrap_or_else(|| Arc::new(InFlight::new(self.workers)));
+            routes.insert(own.route.clone(), Arc::clone(&count));
+            Some(count)
+        });
+        let counts = counts.collect();
+        self.routes = routes;
+        counts
     }
 
     /// The counters of a service, and its retry budget: the one before when its terms are the same.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
-use crate::vitals::GatewayKey;
+use crate::vitals::{GatewayKey, InFlight};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -42,6 +42,7 @@ struct Table {
     service: Service,
     vitals: ServiceVitals,
     gateways: Vec<Arc<Vitals>>,
+    in_flight: InFlight,
 }
 
 impl TableView for Rc<Table> {
@@ -55,6 +56,16 @@ impl TableView for Rc<Table> {
 
     fn plugin_reason(&self, _: ServiceId, reason: u16) -> Option<&str> {
         (reason == 3).then_some("sticky")
+    }
+
+    fn enter(&self, worker: usize, route: Option<PoliciesId>) {
+        assert_eq!(route, Some(PoliciesId(0)));
+        self.in_flight.enter(worker);
+    }
+
+    fn leave(&self, worker: usize, route: Option<PoliciesId>) {
+        assert_eq!(route, Some(PoliciesId(0)));
+        self.in_flight.leave(worker);
     }
 }
 
@@ -95,6 +106,7 @@ impl Scene {
             table: Rc::new(Table {
                 vitals: ServiceVitals::new("shop".into(), 1),
                 gateways: vitals.collect(),
+                in_flight: InFlight::new(1),
                 service,
             }),
             unrouted,
@@ -144,7 +156,9 @@ impl Scene {
             roll: 0,
         };
         let decided = record.begun() + Duration::from_nanos(800);
-        record.decided(Rc::clone(&self.table), &decision, decided, None);
+        record.routed(Rc::clone(&self.table), ServiceId(0));
+        record.admitted(Some(PoliciesId(0)));
+        record.decided(&decision, decided, None);
         record
     }
 
@@ -396,4 +410,27 @@ impl<E, I: Iterator<Item = Result<Frame<Bytes>, E>> + Unpin> Body for Frames<I> 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
         Poll::Ready(self.0.next())
     }
+}
+
+#[test]
+fn a_request_is_worked_on_until_its_response_has_ended() {
+    let scene = Scene::new();
+    let record = scene.decided(Method::GET, RankedBy::Policy);
+    assert_eq!(scene.table.in_flight.total(), 1);
+    let delivered = record.deliver(response(200, "body"));
+    assert_eq!(scene.table.in_flight.total(), 1, "the body is on its way");
+    drop(delivered);
+    assert_eq!(scene.table.in_flight.total(), 0);
+    // Not admitted, such as one that is shed.
+    let mut record = scene.begin(Method::GET);
+    record.routed(Rc::clone(&scene.table), ServiceId(0));
+    assert_eq!(scene.table.in_flight.total(), 0);
+    record.rejected(RequestOutcome::Shed, Some(Reason::RouteFull));
+    drop(record);
+    assert_eq!(scene.table.in_flight.total(), 0);
+    assert_eq!(scene.rejected(), [("route_full", 1)]);
+    assert_eq!(
+        told(scene.table.vitals.totals().outcomes),
+        [("client_gone", 1), ("shed", 1)]
+    );
 }

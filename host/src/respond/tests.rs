@@ -2,6 +2,7 @@
 
 use super::*;
 use http_body::Body as _;
+use portolan_core::admission::Priority;
 
 static ID: RequestId = RequestId::Made(*b"0123456789abcdef0000000000000000");
 
@@ -36,6 +37,29 @@ fn errors_that_may_be_over_in_a_moment_have_a_retry_after() {
     }
 }
 
+/// Each of them is shed again when it comes back too early: they come back over a longer time than others.
+#[test]
+fn requests_that_are_shed_come_back_one_after_the_other() {
+    for shed in [
+        Shed::RouteFull,
+        Shed::Overload(Priority::Low),
+        Shed::Overload(Priority::High),
+    ] {
+        let error = RequestError::from(shed);
+        let mut seconds: Vec<u64> = Vec::new();
+        for roll in 0..100 {
+            let response = error.response(&ID, roll);
+            assert_eq!(response.status(), 503);
+            assert!(!response.headers().contains_key(header::CONNECTION), "{error}");
+            let after = response.headers()[header::RETRY_AFTER].to_str().expect("text");
+            seconds.push(after.parse().expect("seconds"));
+        }
+        seconds.sort_unstable();
+        seconds.dedup();
+        assert_eq!(seconds, (1..=10).collect::<Vec<_>>(), "{error}");
+    }
+}
+
 /// What follows a request that could not be read to its end is not known to be a request.
 #[test]
 fn an_error_of_the_client_closes_its_connection() {
@@ -49,6 +73,11 @@ fn an_error_of_the_client_closes_its_connection() {
         (
             RequestError::Forward(ForwardError::ClientBody(ClientBodyError::TooSlow)),
             408,
+        ),
+        (RequestError::LargeBody, 413),
+        (
+            RequestError::Forward(ForwardError::ClientBody(ClientBodyError::TooLarge)),
+            413,
         ),
     ] {
         let response = error.response(&ID, 0);

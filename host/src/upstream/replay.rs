@@ -62,6 +62,8 @@ pub struct Tape {
     kept: Vec<Bytes>,
     kept_bytes: usize,
     read_bytes: u64,
+    /// It fails when it is longer than this.
+    limit: u64,
     max_bytes: usize,
     trailers: Option<HeaderMap>,
     /// Whether everything read is in `kept`.
@@ -110,6 +112,9 @@ pub enum ClientBodyError {
     /// It came too slowly.
     #[error("the client's body comes too slowly")]
     TooSlow,
+    /// It is longer than allowed.
+    #[error("the client's body is too large")]
+    TooLarge,
 }
 
 impl ReplayBody {
@@ -124,6 +129,7 @@ impl ReplayBody {
             kept: Vec::new(),
             kept_bytes: 0,
             read_bytes: 0,
+            limit: u64::MAX,
             max_bytes,
             trailers: None,
             is_kept: true,
@@ -135,6 +141,15 @@ impl ReplayBody {
             idle: IdleTimer::new(idle),
             progress: 0,
         })))
+    }
+
+    /// The same, that fails when it turns out to be longer than this many bytes. No more of them are sent on.
+    #[must_use]
+    pub fn at_most(self, limit: u64) -> Self {
+        if let Self::Streaming(tape) = &self {
+            tape.borrow_mut().limit = limit;
+        }
+        self
     }
 
     /// How it is delimited towards a gateway. `Content-Length: 0` is kept.
@@ -223,6 +238,10 @@ impl Tape {
         self.asks = false;
         match frame {
             Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                if length > self.limit - self.read_bytes {
+                    return Poll::Ready(Some(Err(self.fail(ClientBodyError::TooLarge))));
+                }
                 self.keep(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }

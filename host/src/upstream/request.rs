@@ -16,7 +16,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use portolan_core::identity::ClientAddress;
-use portolan_core::route::without_final_dot;
+use portolan_core::route::{RouteEntry, without_final_dot};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -53,8 +53,10 @@ pub struct Forwarding<'a> {
     pub request_id: &'a RequestId,
     /// Random numbers for a new trace.
     pub chance: [u64; 3],
-    /// Whether a gateway's own name is replaced in its responses.
+    /// Whether a gateway's own name is replaced in its responses, and the path prefix that it sees.
     pub rewrites_responses: bool,
+    /// The route, where it rewrites the path prefix.
+    pub rewritten_by: Option<&'a RouteEntry>,
     /// Where interim responses go. `None`: they are dropped.
     pub interim: Option<&'a Rc<dyn InterimSink>>,
 }
@@ -139,7 +141,7 @@ impl<'a> Outbound<'a> {
         self.forwarding.interim
     }
 
-    /// Whether a gateway's own name is replaced in its responses.
+    /// Whether a gateway's own name is replaced in its responses, and the path prefix that it sees.
     pub(super) fn rewrites_responses(&self) -> bool {
         self.forwarding.rewrites_responses
     }
@@ -156,6 +158,7 @@ impl<'a> Outbound<'a> {
             authority: by_proxy(X_FORWARDED_HOST)
                 .filter(|host| message::is_authority(host))
                 .unwrap_or(&self.authority),
+            prefix: self.forwarding.rewritten_by.and_then(RouteEntry::prefix_rewrite),
         }
     }
 

@@ -1,12 +1,14 @@
-//! A gateway's own name in the fields of its responses, replaced by what the client requested.
+//! A gateway's own name in the fields of its responses, and the path prefix that it sees, replaced by what the client requested.
 //!
 //! A gateway that gets its own name as Host makes URLs and cookies of it, which would lead clients past the proxy, or
-//! nowhere. nginx has `proxy_redirect` and `proxy_cookie_domain` for this, Apache `ProxyPassReverse` and
-//! `ProxyPassReverseCookieDomain`. What names anything else passes as it is.
+//! nowhere; and so would a path that the route has rewritten. nginx has `proxy_redirect`, `proxy_cookie_domain` and
+//! `proxy_cookie_path` for this, Apache `ProxyPassReverse`, `ProxyPassReverseCookieDomain` and `ProxyPassReverseCookiePath`. What
+//! names anything else passes as it is.
 
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use portolan_core::config::{GatewayAddress, GatewayHost, Scheme};
-use portolan_core::route::bare_host;
+use portolan_core::route::{PrefixRewrite, bare_host};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 #[cfg(test)]
@@ -32,6 +34,28 @@ pub(super) struct Requested<'a> {
     pub(super) scheme: &'a str,
     /// The host, perhaps with a port. Empty where the client sent none.
     pub(super) authority: &'a str,
+    /// How the route rewrites the path, where it does.
+    pub(super) prefix: Option<PrefixRewrite<'a>>,
+}
+
+impl Requested<'_> {
+    /// Whether an authority is the client's, in this scheme or without one.
+    fn is_named(&self, scheme: Option<&str>, authority: &[u8]) -> bool {
+        !self.authority.is_empty()
+            && scheme.is_none_or(|scheme| scheme == self.scheme)
+            && authority.eq_ignore_ascii_case(self.authority.as_bytes())
+    }
+
+    /// The path by which the client knows one that a gateway names behind an authority: nothing, or what begins with `/`, `?` or
+    /// `#`. `None` where it is the same.
+    fn restored(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let prefix = self.prefix?;
+        match path {
+            [b'/', ..] => prefix.restored(path),
+            [] | [b'?' | b'#', ..] => prefix.restored(&[b"/", path].concat()),
+            _ => None,
+        }
+    }
 }
 
 impl OwnName {
@@ -57,82 +81,108 @@ impl OwnName {
         change(headers, header::SET_COOKIE, |value| self.cookie(value, requested));
     }
 
-    /// A reference (RFC 3986, section 4.1) that names this gateway, with what the client requested in its place.
+    /// A reference (RFC 3986, section 4.1) that names this gateway, or a path as it sees it, with what the client requested in its
+    /// place.
     fn reference(&self, reference: &[u8], requested: Requested<'_>) -> Option<Vec<u8>> {
-        let (scheme, rest) = split_scheme(reference)?;
+        let Some((scheme, rest)) = split_scheme(reference) else {
+            // The path alone. Browsers take a backslash for a slash.
+            return match reference {
+                [b'/', b'\\', ..] => None,
+                [b'/', ..] => requested.restored(reference),
+                _ => None,
+            };
+        };
         let end = rest.iter().position(|byte| b"/?#\\".contains(byte));
-        let (authority, rest) = rest.split_at(end.unwrap_or(rest.len()));
-        let (host, port) = split_port(authority)?;
-        let host = host.strip_suffix(b".").unwrap_or(host);
-        if !host.eq_ignore_ascii_case(self.host.as_bytes()) {
-            return None;
+        let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
+        let restored = requested.restored(path);
+        if !self.is_named(scheme, authority) {
+            let restored = restored.filter(|_| requested.is_named(scheme, authority))?;
+            let before = reference.len() - path.len();
+            return Some([&reference[..before], &restored].concat());
         }
-        let own = self.scheme;
-        let explicit = port.filter(|port| scheme != Some(own.as_str()) || *port != own.default_port());
-        if explicit != self.port {
-            return None;
-        }
+        let path = restored.map_or(Cow::Borrowed(path), Cow::Owned);
         if requested.authority.is_empty() {
             // A path alone: one that begins with two slashes would be read as another host.
-            return match rest {
+            return match &*path {
                 [] => Some(b"/".to_vec()),
                 [b'/', b'/' | b'\\', ..] | [b'\\', ..] => None,
-                [b'/', ..] => Some(rest.to_vec()),
-                _ => Some([b"/", rest].concat()),
+                [b'/', ..] => Some(path.into_owned()),
+                _ => Some([b"/", &*path].concat()),
             };
         }
         let scheme = match scheme {
             // Relative to the scheme of the request.
-            None => return Some([b"//", requested.authority.as_bytes(), rest].concat()),
+            None => return Some([b"//", requested.authority.as_bytes(), &path].concat()),
             // As the gateway sees itself.
-            Some(scheme) if scheme == own.as_str() => requested.scheme,
+            Some(scheme) if scheme == self.scheme.as_str() => requested.scheme,
             // As the gateway was told that the client sees it.
             Some(scheme) if scheme == requested.scheme => scheme,
             // To another scheme, whose port is not known where the client's is not the default.
             Some(_) if bare_host(requested.authority).len() != requested.authority.len() => return None,
             Some(scheme) => scheme,
         };
-        Some([scheme.as_bytes(), b"://", requested.authority.as_bytes(), rest].concat())
+        Some([scheme.as_bytes(), b"://", requested.authority.as_bytes(), &path].concat())
+    }
+
+    /// Whether an authority is this gateway, in this scheme or without one.
+    fn is_named(&self, scheme: Option<&str>, authority: &[u8]) -> bool {
+        let Some((host, port)) = split_port(authority) else {
+            return false;
+        };
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let own = self.scheme;
+        let explicit = port.filter(|port| scheme != Some(own.as_str()) || *port != own.default_port());
+        host.eq_ignore_ascii_case(self.host.as_bytes()) && explicit == self.port
     }
 
     /// `5; url=http://…`, perhaps in quotes.
     fn refresh(&self, value: &[u8], requested: Requested<'_>) -> Option<Vec<u8>> {
         let at = find(value, b"url=")? + b"url=".len();
-        let blanks = value[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let at = at + blanks + usize::from(matches!(value.get(at + blanks), Some(b'"' | b'\'')));
-        let replaced = self.reference(&value[at..], requested)?;
-        Some([&value[..at], &replaced].concat())
+        let at = at + value[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let quote = value.get(at).filter(|byte| matches!(byte, b'"' | b'\''));
+        let (before, rest) = value.split_at(at + usize::from(quote.is_some()));
+        let end = quote.and_then(|quote| rest.iter().position(|byte| byte == quote));
+        let (reference, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let replaced = self.reference(reference, requested)?;
+        Some([before, &replaced, after].concat())
     }
 
-    /// The attribute `Domain` of a cookie (RFC 6265, section 4.1.2.3). Without a host to name, the attribute is removed: the
-    /// cookie is then for the host that the client requested.
+    /// The attributes `Domain` and `Path` of a cookie (RFC 6265, sections 4.1.2.3 and 4.1.2.4).
     fn cookie(&self, value: &[u8], requested: Requested<'_>) -> Option<Vec<u8>> {
-        let is_own = |attribute: &[u8]| {
-            let mut parts = attribute.splitn(2, |byte| *byte == b'=');
-            let is_domain = parts
-                .next()
-                .is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"domain"));
-            let domain = parts.next().filter(|_| is_domain).map(<[u8]>::trim_ascii);
-            let domain = domain.map(|domain| domain.strip_prefix(b".").unwrap_or(domain));
-            domain.is_some_and(|domain| domain.eq_ignore_ascii_case(self.host.as_bytes()))
-        };
         let mut attributes = value.split(|byte| *byte == b';');
-        if !attributes.clone().skip(1).any(is_own) {
+        let mut replaced = attributes.next().unwrap_or_default().to_vec();
+        let mut is_replaced = false;
+        for attribute in attributes {
+            let new = self.attribute(attribute, requested);
+            is_replaced |= new.is_some();
+            let new = new.map_or(Cow::Borrowed(attribute), Cow::Owned);
+            if !new.is_empty() {
+                replaced.push(b';');
+                replaced.extend_from_slice(&new);
+            }
+        }
+        is_replaced.then_some(replaced)
+    }
+
+    /// What an attribute of a cookie becomes. `None`: it stays. Nothing: it is removed, where it names this gateway and the client
+    /// requested no host; the cookie is then for the host that the client requested.
+    fn attribute(&self, attribute: &[u8], requested: Requested<'_>) -> Option<Vec<u8>> {
+        let equals = attribute.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (attribute[..equals].trim_ascii(), attribute[equals + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"path") {
+            let path = requested.prefix?.restored_cookie(value)?;
+            return Some([b" Path=", &*path].concat());
+        }
+        let domain = value.strip_prefix(b".").unwrap_or(value);
+        if !name.eq_ignore_ascii_case(b"domain") || !domain.eq_ignore_ascii_case(self.host.as_bytes()) {
             return None;
         }
         let host = bare_host(requested.authority);
         let names_host = !host.is_empty() && !host.starts_with('[') && host.parse::<IpAddr>().is_err();
-        let mut replaced = attributes.next().unwrap_or_default().to_vec();
-        for attribute in attributes {
-            if !is_own(attribute) {
-                replaced.push(b';');
-                replaced.extend_from_slice(attribute);
-            } else if names_host {
-                replaced.extend_from_slice(b"; Domain=");
-                replaced.extend_from_slice(host.as_bytes());
-            }
-        }
-        Some(replaced)
+        Some(match names_host {
+            true => [b" Domain=", host.as_bytes()].concat(),
+            false => Vec::new(),
+        })
     }
 }
 

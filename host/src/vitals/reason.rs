@@ -1,6 +1,7 @@
 //! Why a request is rejected.
 
 use portolan_core::access::Denied;
+use portolan_core::admission::{Priority, Shed};
 
 /// Why Portolan answers a request itself, with an error, or cannot read it. A fixed set: a label of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +56,16 @@ pub enum Reason {
     NotAllowed,
     /// The request's host has another certificate than the one of its connection.
     Misdirected,
+    /// The request's body is longer than its route allows.
+    LargeBody,
+    /// The instance works on as many requests as it may for those of low priority.
+    OverloadLow,
+    /// The same of normal priority.
+    OverloadNormal,
+    /// The same of high priority.
+    OverloadHigh,
+    /// The route has as many concurrent requests as it may.
+    RouteFull,
     /// Residency leaves no region.
     Residency,
     /// The regions that are left are draining.
@@ -81,7 +92,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
@@ -107,6 +118,11 @@ impl Reason {
         Self::DeniedSystem,
         Self::NotAllowed,
         Self::Misdirected,
+        Self::LargeBody,
+        Self::OverloadLow,
+        Self::OverloadNormal,
+        Self::OverloadHigh,
+        Self::RouteFull,
         Self::Residency,
         Self::Draining,
         Self::Full,
@@ -148,6 +164,11 @@ impl Reason {
             Self::DeniedSystem => Denied::System.as_str(),
             Self::NotAllowed => Denied::NotAllowed.as_str(),
             Self::Misdirected => "misdirected",
+            Self::LargeBody => "body_too_large",
+            Self::OverloadLow => "overload_low",
+            Self::OverloadNormal => "overload_normal",
+            Self::OverloadHigh => "overload_high",
+            Self::RouteFull => "route_full",
             Self::Residency => "residency",
             Self::Draining => "draining",
             Self::Full => "full",
@@ -170,6 +191,17 @@ impl From<Denied> for Reason {
             Denied::Country => Self::DeniedCountry,
             Denied::System => Self::DeniedSystem,
             Denied::NotAllowed => Self::NotAllowed,
+        }
+    }
+}
+
+impl From<Shed> for Reason {
+    fn from(shed: Shed) -> Self {
+        match shed {
+            Shed::Overload(Priority::Low) => Self::OverloadLow,
+            Shed::Overload(Priority::Normal) => Self::OverloadNormal,
+            Shed::Overload(Priority::High) => Self::OverloadHigh,
+            Shed::RouteFull => Self::RouteFull,
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum RequestOutcome {
     Rejected,
     /// Its route denies the client.
     Denied,
+    /// The instance or the route has as many concurrent requests as it may.
+    Shed,
     /// Residency leaves no region.
     Residency,
     /// All regions that residency allows are drained.
@@ -55,7 +57,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -68,6 +70,7 @@ impl RequestOutcome {
         Self::NoRoute,
         Self::Rejected,
         Self::Denied,
+        Self::Shed,
         Self::Residency,
         Self::Draining,
         Self::Full,
@@ -116,6 +119,7 @@ impl RequestOutcome {
             Self::NoRoute => "no_route",
             Self::Rejected => "rejected",
             Self::Denied => "denied",
+            Self::Shed => "shed",
             Self::Residency => Exclusion::Residency.as_str(),
             Self::Draining => Exclusion::Draining.as_str(),
             Self::Full => Exclusion::Full.as_str(),

@@ -19,6 +19,8 @@ pub enum Reply {
     Close,
     /// Writes nothing, and closes when the proxy does.
     Hang,
+    /// Writes this when it has the whole request and [`RawGateway::release`] was called.
+    Hold(Vec<u8>),
     /// Writes the first part when it has the whole request, and the second when the next request comes, before that is
     /// replied to.
     SayStray(Vec<u8>, Vec<u8>),
@@ -45,6 +47,7 @@ struct State {
     seen: Vec<Message>,
     connections: usize,
     closed: usize,
+    is_released: bool,
 }
 
 impl RawGateway {
@@ -106,6 +109,12 @@ impl RawGateway {
     /// Answers with these bytes from now on.
     pub fn says(&self, bytes: impl AsRef<[u8]>) {
         self.replies([Reply::Say(bytes.as_ref().to_vec())]);
+    }
+
+    /// Answers what it holds, and what comes to be held from now on.
+    pub fn release(&self) {
+        self.shared.change().is_released = true;
+        self.shared.changed.notify_all();
     }
 
     /// The requests that came since this was last asked.
@@ -185,6 +194,13 @@ impl Shared {
                 Reply::Hang => {
                     while wire.more() == Came::Bytes {}
                     return;
+                }
+                Reply::Hold(bytes) => {
+                    let released = self
+                        .changed
+                        .wait_timeout_while(self.change(), TIMEOUT, |state| !state.is_released);
+                    drop(released);
+                    wire.write(bytes);
                 }
                 Reply::SayStray(bytes, later) => {
                     wire.write(bytes);

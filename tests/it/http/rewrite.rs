@@ -97,3 +97,66 @@ fn responses_are_not_rewritten_where_that_is_switched_off() {
         of("http://shop.example", "shop.example")
     );
 }
+
+/// The route rewrites the prefix, and the gateway names what it sees.
+#[test]
+fn redirects_and_cookies_of_a_rewritten_path_lead_back_to_the_route() {
+    let routes =
+        "- { path: /api, service: shop, prefix_rewrite: /v2 }\n- { path: /top/, service: shop, prefix_rewrite: / }";
+    let scene = Scene::made(|setup| setup.service(PLAIN).routes(routes));
+    let own = scene.gateway.address();
+    let answer = |location: &str, path: &str| {
+        format!(
+            "HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-location: {location}\r\nrefresh: 0; url='{location}'\r\n\
+             set-cookie: id=1; Path={path}\r\nset-cookie: n=2\r\ncontent-length: 0\r\n\r\n"
+        )
+    };
+    for (asked, target, (location, path), (expected, expected_path)) in [
+        ("/api/a", "/v2/a", ("/v2/b?c=/v2", "/v2"), ("/api/b?c=/v2", "/api")),
+        (
+            "/api/a",
+            "/v2/a",
+            (&*format!("http://{own}/v2"), "/v2/"),
+            ("http://shop.example/api", "/api/"),
+        ),
+        (
+            "/api",
+            "/v2",
+            ("http://shop.example/v2/b", "/v1"),
+            ("http://shop.example/api/b", "/v1"),
+        ),
+        ("/top/a", "/a", ("/login", "/admin"), ("/top/login", "/top/admin")),
+        // It knows the clients' path, or means the whole host.
+        ("/top/a", "/a", ("/top/login", "/"), ("/top/login", "/")),
+        ("/top/a", "/a", ("//evil.example/", "/top"), ("//evil.example/", "/top")),
+        // Another route.
+        ("/v2/a", "/v2/a", ("/v2/b", "/v2"), ("/v2/b", "/v2")),
+    ] {
+        scene.gateway.says(answer(location, path));
+        let shown = scene.ask(format!("GET {asked} HTTP/1.1\r\nhost: shop.example\r\n\r\n"));
+        assert!(scene.seen().line().starts_with(&format!("GET {target} ")), "{asked}");
+        let fields = FIELDS.map(|name| shown.field(name).unwrap_or_default().to_owned());
+        let expected = [
+            expected.to_owned(),
+            expected.to_owned(),
+            format!("0; url='{expected}'"),
+            format!("id=1; Path={expected_path}"),
+        ];
+        assert_eq!(fields, expected, "{asked}");
+        assert_eq!(shown.fields("set-cookie").nth(1), Some("n=2"), "{}", shown.head);
+    }
+}
+
+#[test]
+fn a_rewritten_path_stays_where_responses_are_not_rewritten() {
+    let routes = "- { path: /api, service: shop, prefix_rewrite: /v2 }";
+    let scene = Scene::made(|setup| {
+        let service = format!("{PLAIN}\nrewrite_responses: false");
+        setup.service(&service).routes(routes)
+    });
+    scene
+        .gateway
+        .says("HTTP/1.1 302 Found\r\nlocation: /v2/b\r\ncontent-length: 0\r\n\r\n");
+    let shown = scene.ask("GET /api HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    assert_eq!(shown.field("location"), Some("/v2/b"));
+}

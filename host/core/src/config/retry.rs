@@ -96,6 +96,12 @@ impl RetryOn {
         }
     }
 
+    /// The statuses that are retried, in order.
+    pub fn statuses(&self) -> impl Iterator<Item = u16> {
+        (Self::LOWEST..=Self::HIGHEST)
+            .filter(|status| place(*status).is_some_and(|(word, bit)| self.statuses[word] & bit != 0))
+    }
+
     /// Whether responses with this status are retried.
     pub fn has_status(&self, status: StatusCode) -> bool {
         place(status.as_u16()).is_some_and(|(word, bit)| self.statuses[word] & bit != 0)

@@ -187,6 +187,24 @@ async function explain(event) {
   }
 }
 
+// What applies to a request on its way, in the words of the configuration.
+function applied({ retry, timeouts, limits, priority }) {
+  const of = (whose) => (whose === "route" ? " (of the route)" : "");
+  const time = (milliseconds) => (milliseconds >= 1000 ? `${milliseconds / 1000}s` : `${milliseconds}ms`);
+  const own = [
+    limits.request_body_bytes == null ? null : `request_body ${limits.request_body_bytes}B`,
+    limits.concurrent_requests == null ? null : `concurrent_requests ${limits.concurrent_requests}`,
+  ].filter((limit) => limit);
+  const hedge = retry.hedge_after_ms == null ? "off" : time(retry.hedge_after_ms);
+  const each = retry.per_try_timeout_ms == null ? "" : `, per_try_timeout ${time(retry.per_try_timeout_ms)}`;
+  return [
+    `retry: attempts ${retry.attempts}, retry_on [${retry.retry_on.join(", ")}]${each}, hedge_after ${hedge}${of(retry.of)}`,
+    `timeouts: connect ${time(timeouts.connect_ms)}, request ${time(timeouts.request_ms)}, idle ${time(timeouts.idle_ms)}${of(timeouts.of)}`,
+    own.length ? `limits: ${own.join(", ")}` : null,
+    `priority: ${priority}`,
+  ].filter((line) => line);
+}
+
 function explained(answer) {
   const regions = latest?.services.find((service) => service.service === answer.service)?.regions ?? [];
   const where = answer.client.country ? ` from ${answer.client.country}` : "";
@@ -200,6 +218,7 @@ function explained(answer) {
   return [
     make("p", { className: "reason" }, `${answer.client.address}${where} → `, make("b", {}, answer.chosen ?? "no region"), ` (${answer.service})`),
     make("p", { className: "note" }, make("code", {}, answer.reason)),
+    ...(answer.policies ? applied(answer.policies) : []).map((line) => make("p", { className: "note" }, line)),
     make("div", { className: "wide" }, make("table", {},
       make("thead", {}, make("tr", {}, ...["", "region", "standing"].map((title) => make("th", {}, title)),
         ...["round trip", "distance"].map((title) => make("th", { className: "number" }, title)))),

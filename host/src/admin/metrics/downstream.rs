@@ -3,6 +3,7 @@
 use crate::admin::backend::StatusSnapshot;
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::vitals::{HandshakeFailure, ListenerVitals, ProxyHeader, Reason, TlsVersion};
+use portolan_core::admission::Priority;
 use std::time::UNIX_EPOCH;
 
 pub(super) fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
@@ -14,6 +15,7 @@ pub(super) fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
     for (reason, count) in Reason::ALL.into_iter().zip(snapshot.rejections.totals()) {
         family.sample(&[("reason", reason.as_str())], count);
     }
+    in_flight(text, snapshot);
     let mut connections = |name, kind, help, of: fn(&ListenerVitals) -> u64| {
         let mut family = text.family(name, kind, help);
         for listener in &snapshot.listeners {
@@ -49,6 +51,48 @@ pub(super) fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
         }
     }
     handshakes(text, snapshot);
+}
+
+/// The requests that are worked on, and how many may be.
+fn in_flight(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let mut family = text.family(
+        "portolan_downstream_in_flight",
+        Kind::Gauge,
+        "Requests of clients that are worked on, until the end of their responses.",
+    );
+    family.sample(&[], snapshot.in_flight.total());
+    if let Some(overload) = &snapshot.overload {
+        let mut family = text.family(
+            "portolan_overload_limit",
+            Kind::Gauge,
+            "Requests of clients in flight at which those of a priority are shed.",
+        );
+        for priority in Priority::ALL {
+            family.sample(&[("priority", priority.as_str())], overload.limit(priority));
+        }
+    }
+    let routes = snapshot.config.route_policies().iter().zip(&*snapshot.route_in_flight);
+    let routes = routes.filter_map(|(own, in_flight)| {
+        let limit = own.limits.concurrent_requests?;
+        Some((own.route.to_string(), limit, in_flight.as_ref()?.total()))
+    });
+    let routes: Vec<_> = routes.collect();
+    let mut family = text.family(
+        "portolan_route_in_flight",
+        Kind::Gauge,
+        "Requests that are worked on, of the routes that limit them.",
+    );
+    for (route, _, in_flight) in &routes {
+        family.sample(&[("route", route)], *in_flight);
+    }
+    let mut family = text.family(
+        "portolan_route_concurrent_requests_limit",
+        Kind::Gauge,
+        "limits.concurrent_requests of a route.",
+    );
+    for (route, limit, _) in &routes {
+        family.sample(&[("route", route)], *limit);
+    }
 }
 
 /// Of the listeners with TLS.

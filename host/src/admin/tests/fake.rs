@@ -1,7 +1,7 @@
 //! An instance made up for the tests: two services, an unhealthy region, a plugin with a fault, a rejected configuration.
 
 use crate::admin::backend::{
-    AdminBackend, ExplainError, Explained, GeoStatus, LoadStatus, OrderError, Ordered, PluginStatus, Question,
+    AdminBackend, Applied, ExplainError, Explained, GeoStatus, LoadStatus, OrderError, Ordered, PluginStatus, Question,
     Readiness, ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::arrival::ListenerId;
@@ -10,10 +10,13 @@ use crate::control::status::StateWrites;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
-use crate::vitals::{GatewayKey, OpenListeners, Reason, Rejections, RequestOutcome, Vitals};
+use crate::vitals::{GatewayKey, InFlight, OpenListeners, Reason, Rejections, RequestOutcome, Vitals};
+use portolan_core::admission::{Limits, Overload, Priority};
 use portolan_core::candidates;
 use portolan_core::chart;
-use portolan_core::config::{Config, Gateway, GatewayAddress, GatewayHost, Policy, Scheme, Service, ServiceParts};
+use portolan_core::config::{
+    Config, Gateway, GatewayAddress, GatewayHost, Policy, RoutePolicies, Scheme, Service, ServiceParts,
+};
 use portolan_core::decision::{Decision, RankedBy};
 use portolan_core::geo::{Country, Location, Place, PlaceId, Point};
 use portolan_core::health::{Evidence, GatewayHealth, HealthView, ServiceHealth, State};
@@ -21,7 +24,7 @@ use portolan_core::id::{Generation, PluginName, RegionName, ServiceId};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use portolan_core::proximity::RoundTrips;
 use portolan_core::rank;
-use portolan_core::route::{Asked, HostPattern, Route, Routes};
+use portolan_core::route::{Asked, Conditions, HostPattern, PoliciesId, Route, RouteKey, Routes};
 use portolan_core::slots::Slots;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
@@ -88,6 +91,9 @@ impl Default for Fake {
             failed: AtomicBool::new(false),
             snapshot: StatusSnapshot {
                 rejections,
+                in_flight: in_flight(3),
+                route_in_flight: [Some(in_flight(2))].into(),
+                overload: Some(Overload::new(1000)),
                 listeners: vec![listener],
                 tls: Arc::default(),
                 started: SystemTime::now(),
@@ -155,6 +161,13 @@ impl Default for Fake {
     }
 }
 
+/// So many requests, of the second worker.
+fn in_flight(count: usize) -> Arc<InFlight> {
+    let in_flight = InFlight::new(2);
+    (0..count).for_each(|_| in_flight.enter(1));
+    Arc::new(in_flight)
+}
+
 fn task(failed: bool) -> TaskStatus {
     TaskStatus {
         name: "reloader".into(),
@@ -204,6 +217,7 @@ impl AdminBackend for Fake {
                 path: question.path.clone(),
             });
         };
+        let own = id.policies().and_then(|own| config.policies(own));
         let id = id.service();
         let service = config.service(id).expect("a service");
         let health = health.service(id).expect("its health");
@@ -232,6 +246,7 @@ impl AdminBackend for Fake {
             explanation,
             denied: None,
             rewritten: None,
+            applied: Applied::of(service, own),
         })
     }
 
@@ -291,8 +306,24 @@ fn config() -> Config {
         service("images", Policy::Distance),
     ];
     let host = HostPattern::parse("shop.example.net").expect("a pattern");
-    let routes = Routes::new([Route::new(host, "/", ServiceId(0))]);
-    Config::new(services, routes, None).expect("a configuration")
+    let own = RoutePolicies {
+        route: RouteKey {
+            host: host.clone(),
+            path: "/".into(),
+            conditions: Conditions::default(),
+        },
+        retry: services[0].retry.clone(),
+        timeouts: services[0].timeouts.clone(),
+        limits: Limits {
+            request_body: Some(1 << 20),
+            concurrent_requests: Some(200),
+        },
+        priority: Priority::High,
+    };
+    let mut route = Route::new(host, "/", ServiceId(0));
+    route.rules.policies = Some(PoliciesId(0));
+    let config = Config::new(services, Routes::new([route]), None).expect("a configuration");
+    config.with_policies(vec![own])
 }
 
 fn health() -> HealthView {

@@ -224,6 +224,12 @@ async fn a_decision_is_explained() {
         (explain.request.method.as_str(), explain.request.path.as_str()),
         ("POST", "/cart")
     );
+    let policies = explain.policies.as_ref().expect("policies");
+    assert_eq!((&*policies.retry.of, &*policies.priority), ("service", "high"));
+    assert_eq!(
+        (policies.limits.request_body_bytes, policies.limits.concurrent_requests),
+        (Some(1 << 20), Some(200))
+    );
     let [east, south, west] = explain.regions.as_slice() else {
         panic!("{explain:?}")
     };
@@ -407,6 +413,13 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
         ),
         (r#"portolan_rejected_requests_total{reason="no_route"}"#, 4.0),
         (r#"portolan_rejected_requests_total{reason="head_too_large"}"#, 0.0),
+        (r#"portolan_downstream_in_flight"#, 3.0),
+        (r#"portolan_overload_limit{priority="low"}"#, 800.0),
+        (r#"portolan_route_in_flight{route="shop.example.net/"}"#, 2.0),
+        (
+            r#"portolan_route_concurrent_requests_limit{route="shop.example.net/"}"#,
+            200.0,
+        ),
         (r#"portolan_downstream_connections{listener="public"}"#, 0.0),
         (
             r#"portolan_downstream_accepted_connections_total{listener="public"}"#,

@@ -1,6 +1,7 @@
 //! A decision in full.
 
 use super::Location;
+use super::policies::Policies;
 use crate::explain::{Explained, Question};
 use portolan_core::decision::{RankedBy, RegionExplanation};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub struct Explain {
     /// The path and query that gateways see, where they are not the client's.
     #[serde(default)]
     pub rewritten: Option<String>,
+    /// What applies on the way.
+    #[serde(default)]
+    pub policies: Option<Policies>,
     /// How its regions are ordered.
     pub policy: String,
     /// Who ordered them: `policy`, `plugin` or `fallback`.
@@ -91,6 +95,7 @@ impl Explain {
             explanation,
             denied,
             rewritten,
+            applied,
         } = explained;
         let place = decision.location.place;
         let first = explanation.regions.iter().find(|standing| standing.rank == Some(1));
@@ -110,6 +115,7 @@ impl Explain {
             service: explanation.service.clone(),
             denied: denied.map(|why| why.as_str().into()),
             rewritten: rewritten.clone(),
+            policies: Some(applied.into()),
             policy: explanation.policy.clone(),
             by: decision.by.as_str().into(),
             fault: match decision.by {

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod map;
 pub mod names;
 pub mod plugins;
+pub mod policies;
 pub mod ready;
 pub mod regions;
 

@@ -1,6 +1,7 @@
 //! Mistakes in routes and in who may use them.
 
 use super::mistakes::check;
+use super::{SMALL, configuration};
 
 const ROUTE: &str = r#"  - { host: "*", path: /, service: shop }"#;
 
@@ -104,6 +105,61 @@ fn policies_of_routes() {
             &[],
         ),
     ]);
+}
+
+#[test]
+fn limits_and_priorities() {
+    let overload = "routes:\n";
+    check(&[
+        (
+            ROUTE,
+            "  - { service: shop, limits: { request_boddy: 1MiB, concurrent_requests: 0 } }",
+            &[
+                "9:32: routes[0].limits.request_boddy: unknown key — did you mean request_body?",
+                "9:74: routes[0].limits.concurrent_requests: wanted a whole number from 1 to 1000000, got \"0\"",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, limits: { request_body: 10 } }",
+            &[
+                "9:46: routes[0].limits.request_body: wanted a size such as 64KiB or 16MiB (units B, KiB, MiB, GiB, kB, MB, GB), got \"10\"",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, priority: hihg }",
+            &["9:32: routes[0].priority: \"hihg\" is not possible — did you mean high?"],
+        ),
+        (
+            overload,
+            "overload: {}\nroutes:\n",
+            &["8:11: overload: concurrent_requests is missing"],
+        ),
+        (
+            overload,
+            "overload: { concurrent_requests: 0 }\nroutes:\n",
+            &["8:34: overload.concurrent_requests: wanted a whole number from 1 to 10000000, got \"0\""],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, priority: low, limits: { request_body: 0B, concurrent_requests: 1 } }\noverload: { concurrent_requests: 1 }",
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn a_priority_without_load_shedding_is_warned_of() {
+    let text = SMALL.replacen(ROUTE, "  - { service: shop, priority: low }", 1);
+    let warnings = configuration(&text).warnings;
+    let lines: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        ["9:22: routes[0].priority: has no effect without overload.concurrent_requests"]
+    );
+    let text = format!("{text}overload: {{ concurrent_requests: 100 }}\n");
+    assert_eq!(configuration(&text).warnings, []);
 }
 
 #[test]

@@ -190,6 +190,7 @@ impl Scene {
             request_id: &id,
             chance: [1; 3],
             rewrites_responses: true,
+            rewritten_by: None,
             interim: None,
         };
         let body = ReplayBody::Empty;

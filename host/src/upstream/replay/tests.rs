@@ -107,6 +107,34 @@ async fn a_body_over_the_limit_is_sent_once() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_gives_no_more_than_it_may() {
+    let request = format!("{CHUNKED}5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
+    with_body(&request, 100, async |body, _| {
+        let body = body.at_most(10);
+        let mut reader = body.reader();
+        let frame = poll_fn(|context| reader.poll_frame(context)).await;
+        assert_eq!(
+            frame.expect("a piece").expect("sound").into_data().expect("data"),
+            "hello"
+        );
+        assert_eq!(read(&mut reader).await, Err(ClientBodyError::TooLarge));
+        drop(reader);
+        // Nor when it is sent again.
+        assert_eq!(read(&mut body.reader()).await, Err(ClientBodyError::TooLarge));
+        assert_eq!(
+            (body.failure(), body.bytes_read()),
+            (Some(ClientBodyError::TooLarge), 5)
+        );
+    })
+    .await;
+    with_body(&request, 100, async |body, _| {
+        let whole = read(&mut body.at_most(11).reader()).await.expect("whole");
+        assert_eq!(whole.0, "hello world");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_stays_broken() {
     let request = format!("{CHUNKED}5\r\nhello\r\nx\r\n");
     with_body(&request, 100, async |body, _| {

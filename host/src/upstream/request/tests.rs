@@ -31,6 +31,7 @@ fn untrusted() -> Forwarding<'static> {
         request_id: &ID,
         chance: [0x0fed_cba9_8765_4321, 0, 0],
         rewrites_responses: true,
+        rewritten_by: None,
         interim: None,
     }
 }

@@ -5,6 +5,7 @@ use super::*;
 const SHOP: Requested<'static> = Requested {
     scheme: "https",
     authority: "shop.example",
+    prefix: None,
 };
 
 const PLAIN: Requested<'static> = Requested { scheme: "http", ..SHOP };
@@ -290,4 +291,92 @@ fn each_line_of_a_field_is_read_for_itself() {
         cookies,
         ["a=1; Domain=shop.example", "b=2", "c=\u{e4}; Domain=shop.example"].map(str::as_bytes)
     );
+}
+
+/// Behind a route for `/api` whose gateways see another prefix.
+fn behind(to: &str) -> Requested<'_> {
+    Requested {
+        prefix: Some(PrefixRewrite { from: "/api", to }),
+        ..SHOP
+    }
+}
+
+#[test]
+fn a_path_below_the_prefix_that_gateways_see_becomes_one_below_that_of_the_route() {
+    let gateway = ("gw.example", 80);
+    for (to, location, expected) in [
+        ("/v2", "/v2/a?b#c", "/api/a?b#c"),
+        ("/v2", "http://gw.example/v2/a", "https://shop.example/api/a"),
+        ("/v2", "//gw.example/v2", "//shop.example/api"),
+        // As it was told that the client sees it.
+        ("/v2", "https://shop.example/v2/a", "https://shop.example/api/a"),
+        ("/v2", "//SHOP.example/v2/a", "//SHOP.example/api/a"),
+        ("/", "/login", "/api/login"),
+        ("/", "http://gw.example", "https://shop.example/api/"),
+        ("/", "http://gw.example?a", "https://shop.example/api/?a"),
+        ("/", "http://gw.example//a", "https://shop.example/api//a"),
+        // Only the name is the gateway's.
+        ("/v2", "http://gw.example/v1/a", "https://shop.example/v1/a"),
+        ("/", "http://gw.example/api/a", "https://shop.example/api/a"),
+        ("/", "http://gw.example\\a", "https://shop.example\\a"),
+        // Not the gateway's, or not below its prefix.
+        ("/v2", "/v1/a", "/v1/a"),
+        ("/v2", "/v2a", "/v2a"),
+        ("/", "a", "a"),
+        ("/", "?a", "?a"),
+        ("/", "../a", "../a"),
+        ("/", "", ""),
+        ("/", "/api/a", "/api/a"),
+        ("/", "/\\evil.example/", "/\\evil.example/"),
+        ("/", "//evil.example/", "//evil.example/"),
+        ("/", "http://other.example/a", "http://other.example/a"),
+        ("/", "http://shop.example/a", "http://shop.example/a"),
+        ("/", "https://shop.example:8443/a", "https://shop.example:8443/a"),
+        ("/", "mailto:/a", "mailto:/a"),
+    ] {
+        for name in ["location", "content-location"] {
+            let replaced = replaced(gateway, behind(to), name, location);
+            assert_eq!(replaced, expected, "{location} from {to}");
+        }
+        for quote in ["", "'", "\""] {
+            let refresh = replaced(
+                gateway,
+                behind(to),
+                "refresh",
+                &format!("5; url={quote}{location}{quote}"),
+            );
+            assert_eq!(refresh, format!("5; url={quote}{expected}{quote}"), "from {to}");
+        }
+    }
+    let no_host = Requested {
+        authority: "",
+        ..behind("/")
+    };
+    assert_eq!(replaced(gateway, no_host, "location", "http://gw.example/a"), "/api/a");
+    assert_eq!(replaced(gateway, no_host, "location", "/a"), "/api/a");
+}
+
+#[test]
+fn the_path_of_a_cookie_becomes_one_below_that_of_the_route() {
+    let gateway = ("gw.example", 80);
+    for (to, cookie, expected) in [
+        ("/v2", "a=1; Path=/v2", "a=1; Path=/api"),
+        ("/v2", "a=1;path = /v2/b ;Secure", "a=1; Path=/api/b;Secure"),
+        ("/", "a=1; Path=/admin", "a=1; Path=/api/admin"),
+        (
+            "/v2",
+            "a=1; Domain=gw.example; Path=/v2; Secure",
+            "a=1; Domain=shop.example; Path=/api; Secure",
+        ),
+        // It is sent to the whole route already.
+        ("/", "a=1; Path=/", "a=1; Path=/"),
+        ("/v2", "a=1; Path=/", "a=1; Path=/"),
+        ("/v2", "a=1; Path=/v1", "a=1; Path=/v1"),
+        ("/v2", "Path=/v2; Secure", "Path=/v2; Secure"),
+        ("/v2", "a=1; Path", "a=1; Path"),
+        ("/v2", "a=1; Path=", "a=1; Path="),
+    ] {
+        let replaced = replaced(gateway, behind(to), "set-cookie", cookie);
+        assert_eq!(replaced, expected, "{cookie} from {to}");
+    }
 }

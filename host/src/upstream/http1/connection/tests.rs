@@ -76,6 +76,7 @@ async fn an_idle_connection_keeps_little_memory() {
         request_id: &id,
         chance: [1; 3],
         rewrites_responses: true,
+        rewritten_by: None,
         interim: None,
     };
     let outbound = Outbound::new(&parts, "a", forwarding, Framing::None);
