@@ -98,9 +98,8 @@ impl Limits {
 
     /// Whether a body of this length, as far as that is known, is admitted.
     pub fn admits_body(&self, length: Option<u64>) -> bool {
-        !self
-            .request_body
-            .is_some_and(|limit| length.is_some_and(|length| length > limit))
+        let is_within = |limit| length.is_none_or(|length| length <= limit);
+        self.request_body.is_none_or(is_within)
     }
 }
 

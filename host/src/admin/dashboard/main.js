@@ -2,9 +2,10 @@
 
 const PERIOD = 2000;
 const WINDOW = 3;
-const TONES = { healthy: "good", unknown: "off", degraded: "warn", unhealthy: "bad", draining: "off" };
+const TONES = { healthy: "good", unknown: "off", warming: "warn", unhealthy: "bad", draining: "off" };
 const FAILED = ["5xx", "cut_short"];
-const OURS = ["full", "draining", "not_repeatable", "none_left", "no_budget", "deadline", "internal"];
+const OURS = ["full", "draining", "shed", "not_repeatable", "not_in_retry_on", "attempts_exhausted", "retry_budget_exhausted",
+  "request_timeout", "unresponsive", "internal"];
 
 const histories = new Map();
 const chart = new Chart(byId("chart"));

@@ -10,8 +10,10 @@ use super::view::plugins::Plugins;
 use super::view::ready::Ready;
 use super::view::regions::Regions;
 use super::{Access, Tokens};
+use crate::vitals::RequestOutcome;
 use fake::Fake;
 use http::StatusCode;
+use portolan_core::health::State;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -363,6 +365,42 @@ async fn head_is_get_without_a_body() {
         assert!(head.body.is_empty() && !get.body.is_empty(), "{target}");
         assert!(head.headers.contains("content-length: "), "{target}: {head:?}");
     }
+}
+
+/// The words of a list or the keys of an object of the dashboard's script.
+fn words_of(name: &str) -> Vec<String> {
+    let script = include_str!("../dashboard/main.js");
+    let (_, after) = script.split_once(&format!("const {name} = ")).expect("it is there");
+    let (list, _) = after.split_once(';').expect("its end");
+    let entries = list.split(|letter| "[]{},".contains(letter));
+    let words = entries.map(|entry| entry.split(':').next().unwrap_or_default().trim().trim_matches('"'));
+    words.filter(|word| !word.is_empty()).map(Into::into).collect()
+}
+
+#[test]
+fn the_dashboard_knows_the_outcomes_and_states_by_their_names() {
+    let outcomes = RequestOutcome::ALL.map(RequestOutcome::as_str);
+    let (failed, ours) = (words_of("FAILED"), words_of("OURS"));
+    for word in failed.iter().chain(&ours) {
+        assert!(outcomes.contains(&&**word), "{word}");
+    }
+    // What a gateway failed to answer, or the proxy did not let it.
+    let failures = [
+        RequestOutcome::Full,
+        RequestOutcome::Draining,
+        RequestOutcome::Shed,
+        RequestOutcome::AttemptsExhausted,
+        RequestOutcome::RequestTimeout,
+        RequestOutcome::Unresponsive,
+        RequestOutcome::Internal,
+    ];
+    for outcome in failures.map(RequestOutcome::as_str) {
+        assert!(ours.iter().any(|word| word == outcome), "{outcome}");
+    }
+    let (mut tones, mut states) = (words_of("TONES"), State::ALL.map(State::as_str).map(String::from));
+    tones.sort_unstable();
+    states.sort_unstable();
+    assert_eq!(tones, states);
 }
 
 #[tokio::test]
