@@ -22,6 +22,10 @@ pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + 'static {
     /// When the connection was reset.
     fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>>;
 
+    /// Whether there may be bytes to be read, or the client has closed its side or reset the connection. Reads nothing; what waits to be
+    /// written is written meanwhile.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
     /// Makes dropping the stream reset the connection, so that its client does not take the end for an orderly one.
     fn reset_when_dropped(&self);
 
@@ -35,6 +39,11 @@ impl ClientStream for TcpStream {
         let mut byte = [0];
         let peeked = ready!(self.poll_peek(context, &mut ReadBuf::new(&mut byte)));
         Poll::Ready(peeked.map(|count| count == 0))
+    }
+
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // An error is for the one who reads.
+        self.poll_read_ready(context).map(drop)
     }
 
     fn reset_when_dropped(&self) {

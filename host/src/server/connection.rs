@@ -44,7 +44,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
     let activity = Rc::clone(&entry.activity);
     let limits = entry.limits();
     let interim = Rc::clone(&arrival.interim);
-    let socket = Socket::new(io, Rc::clone(&activity), interim, limits.write_timeout, entry.scratch());
+    let mut socket = Socket::new(io, Rc::clone(&activity), interim, limits.write_timeout, entry.scratch());
     // The registry's tick keeps the time; hyper's own would cost a timer per request.
     let mut builder = http1::Builder::new();
     builder
@@ -84,35 +84,36 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
             }))
         }
     };
-    let mut connection = builder.serve_connection(socket, service_fn(answer));
-    poll_fn(|context| {
-        activity.belongs_to(context.waker());
-        Poll::Ready(())
-    })
-    .await;
-    let ended = loop {
+    let (ended, socket, read) = loop {
+        // hyper has a buffer of 8 KiB from its first look at the socket on: not before anything comes, nor at rest.
+        if !until_readable(&mut socket, &activity).await {
+            break (None, socket, Bytes::new());
+        }
+        let mut connection = builder.serve_connection(socket, service_fn(answer));
         let ended = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
             Poll::Pending if activity.is_over() => Poll::Ready(Ended::Stopped),
             Poll::Pending if activity.takes_room() => Poll::Ready(Ended::NeedsRoom),
+            Poll::Pending if activity.rests() => Poll::Ready(Ended::Rests),
             polled => polled.map(Ended::Itself),
         });
-        match ended.await {
-            Ended::Itself(result) => break Some(result),
-            Ended::Stopped => break None,
+        let ended = ended.await;
+        let http1::Parts { io, read_buf, .. } = connection.into_parts();
+        match ended {
+            Ended::Itself(result) => break (Some(result), io, read_buf),
+            Ended::Stopped => break (None, io, read_buf),
             Ended::NeedsRoom => {
-                let http1::Parts { io, read_buf, .. } = connection.into_parts();
                 builder.max_headers(MAX_FIELDS);
-                connection = builder.serve_connection(io.with_room(read_buf), service_fn(answer));
+                socket = io.with_room(read_buf);
             }
+            Ended::Rests => socket = io.resumed(read_buf),
         }
     };
-    let parts = connection.into_parts();
     let last = Last::of(ended.as_ref(), ends_with_connection.get());
     let unreadable = match &ended {
         Some(Ok(())) => None,
         Some(Err(error)) => {
             tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed");
-            UnreadableRequest::of(error, &parts.read_buf)
+            UnreadableRequest::of(error, &read)
         }
         None => {
             tracing::debug!(peer = %arrival.peer, "downstream connection closed: timeout or drain");
@@ -122,7 +123,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
     if let Some(unreadable) = unreadable {
         handler.unreadable(&arrival, unreadable);
     }
-    let mut stream = parts.io.into_inner();
+    let mut stream = socket.into_inner();
     // Rare, and large: it must not make every connection's future larger.
     match last {
         Last::Close => {}
@@ -146,6 +147,20 @@ enum Ended {
     Stopped,
     /// A head has more fields than there is room for.
     NeedsRoom,
+    /// Nothing has come for a while.
+    Rests,
+}
+
+/// Waits until there may be something to read. `false`: the connection is to end before.
+async fn until_readable<S: ClientStream>(socket: &mut Socket<S>, activity: &Activity) -> bool {
+    poll_fn(|context| {
+        activity.belongs_to(context.waker());
+        match socket.poll_readable(context) {
+            Poll::Pending if activity.is_over() => Poll::Ready(false),
+            polled => polled.map(|()| true),
+        }
+    })
+    .await
 }
 
 /// What is done last on a connection.
@@ -248,3 +263,6 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

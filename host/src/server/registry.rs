@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 /// How long a connection whose handshake ended during a drain may take until its first request comes.
 const LATECOMER: Duration = Duration::from_secs(1);
 
+/// How long a connection waits for its next request before it rests.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// How many bytes of a head are read at a time.
 const SCRATCH: usize = 16 * 1024;
 
@@ -46,6 +49,8 @@ pub(super) struct Activity {
     close_mode: Cell<CloseMode>,
     /// Whether a head needs more room than usual.
     wants_room: Cell<bool>,
+    /// Whether bytes wait to be written that the client does not read.
+    stalled: Cell<bool>,
     /// Whether the next request's target is a URL without a path.
     without_path: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -62,6 +67,8 @@ enum Wait {
     Head,
     /// The next request.
     Next,
+    /// The next request, without anything that only a request needs.
+    Rest,
     /// The end of the client's data, which is ignored. It has a time limit of its own.
     End,
 }
@@ -112,6 +119,7 @@ impl ConnectionRegistry {
             half_closed: Cell::new(None),
             close_mode: Cell::new(CloseMode::No),
             wants_room: Cell::new(false),
+            stalled: Cell::new(false),
             without_path: Cell::new(false),
             task: RefCell::default(),
         });
@@ -140,7 +148,7 @@ impl ConnectionRegistry {
                 // One that came up after the idle ones were ended.
                 Wait::First if self.draining.get() => LATECOMER,
                 Wait::First | Wait::Head => self.limits.header_timeout,
-                Wait::Next => self.idle_timeout.get(),
+                Wait::Next | Wait::Rest => self.idle_timeout.get(),
                 Wait::End => continue,
             };
             // The first tick may come right after the wait began, so one tick is not counted.
@@ -148,6 +156,7 @@ impl ConnectionRegistry {
                 activity.end(CloseMode::IfIdle);
             }
             activity.waited.set(activity.waited.get() + passed);
+            activity.rest();
         }
     }
 
@@ -218,6 +227,24 @@ impl Activity {
     /// Whether a head needs more room than usual. Said once.
     pub(super) fn takes_room(&self) -> bool {
         self.wants_room.take()
+    }
+
+    /// Whether the connection waits for its next request only, and may let go of what it does not need for that.
+    pub(super) fn rests(&self) -> bool {
+        self.waits_for.get() == Wait::Rest && !self.runs_exchanges()
+    }
+
+    fn rest(&self) {
+        let is_long = self.waited.get() > REST_AFTER;
+        if is_long && self.waits_for.get() == Wait::Next && !self.stalled.get() {
+            self.waits_for.set(Wait::Rest);
+            self.wake();
+        }
+    }
+
+    /// The client does not read what is to be written, or reads again.
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        self.stalled.set(stalled);
     }
 
     /// A head began with OPTIONS of a URL without a path.

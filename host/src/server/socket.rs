@@ -66,11 +66,26 @@ impl<S: ClientStream> Socket<S> {
         }
     }
 
-    /// Begins anew with a hyper that has room for as many fields as are accepted. `before`: what the last one had read.
-    pub(super) fn with_room(mut self, before: Bytes) -> Self {
-        self.read = [&before[..], &self.read].concat().into();
-        self.is_roomy = true;
+    /// Begins anew with another hyper. `before`: what the last one had read.
+    pub(super) fn resumed(mut self, before: Bytes) -> Self {
+        if !before.is_empty() {
+            self.read = [&before[..], &self.read].concat().into();
+        }
         self
+    }
+
+    /// The same, with one that has room for as many fields as are accepted.
+    pub(super) fn with_room(mut self, before: Bytes) -> Self {
+        self.is_roomy = true;
+        self.resumed(before)
+    }
+
+    /// Whether there may be something to read.
+    pub(super) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.read.is_empty() {
+            true => self.stream.inner_mut().poll_readable(context),
+            false => Poll::Ready(()),
+        }
     }
 
     /// Whether a head needs more room than hyper has on its stack: room for more would cost every request of every
@@ -129,10 +144,13 @@ impl<S: ClientStream> Socket<S> {
     /// Lets a write through, and fails it when the client has stalled for too long.
     fn watched<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            if self.stalled.take().is_some() {
+                self.activity.set_stalled(false);
+            }
             self.activity.wrote();
             return written;
         }
+        self.activity.set_stalled(true);
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(

@@ -86,6 +86,19 @@ impl ClientStream for TlsStream {
         }
     }
 
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // What the socket has had no room for yet. An error is noticed by the one who reads.
+        let _ = Pin::new(&mut *self.0).poll_flush(context);
+        let (socket, session) = self.0.get_mut();
+        // A request may have come together with the end of the handshake.
+        match session.process_new_packets() {
+            Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {
+                socket.poll_read_ready(context).map(drop)
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+
     fn reset_when_dropped(&self) {
         self.0.get_ref().0.reset_when_dropped();
     }

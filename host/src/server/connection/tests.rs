@@ -1,0 +1,143 @@
+//! Connections at rest.
+
+use super::super::registry::ConnectionRegistry;
+use super::super::{Limits, ListenerTerms};
+use super::*;
+use crate::arrival::{Arrival, ListenerId};
+use http_body_util::Full;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{LocalSet, spawn_local, yield_now};
+
+const TICK: Duration = Duration::from_secs(1);
+
+/// Answers with the path.
+struct Paths;
+
+impl Handler for Paths {
+    type Body = Full<Bytes>;
+
+    async fn answer(self: Rc<Self>, _: Rc<Arrival>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        Response::new(Full::from(request.uri().path().to_owned()))
+    }
+
+    fn unreadable(&self, _: &Arrival, _: UnreadableRequest) {}
+
+    fn keep_alive_timeout(&self, _: &ListenerId) -> Option<Duration> {
+        None
+    }
+
+    fn terms(&self, _: &ListenerId, _: IpAddr) -> ListenerTerms {
+        unreachable!("the connection is accepted already")
+    }
+}
+
+/// A client, and the connection that serves it.
+struct Served {
+    client: TcpStream,
+    registry: Rc<ConnectionRegistry>,
+    activity: Rc<Activity>,
+}
+
+impl Served {
+    async fn begin() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).await.expect("connected");
+        let (stream, peer): (_, SocketAddr) = listener.accept().await.expect("accepted");
+        let registry = ConnectionRegistry::new(Limits::default());
+        let entry = registry.enter();
+        let activity = Rc::clone(&entry.activity);
+        let accepted = Accepted::plain(stream, ListenerId::new("web"), peer, address, None);
+        spawn_local(run(accepted, entry, Rc::new(Paths)));
+        Self {
+            client,
+            registry,
+            activity,
+        }
+    }
+
+    async fn get(&mut self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        self.client.write_all(request.as_bytes()).await.expect("written");
+        let mut text = String::new();
+        while !text.ends_with(path) {
+            let mut bytes = [0; 1024];
+            let count = self.client.read(&mut bytes).await.expect("read");
+            assert_ne!(count, 0, "{text}");
+            text.push_str(std::str::from_utf8(&bytes[..count]).expect("text"));
+        }
+        text
+    }
+
+    /// Time passes, and the connection's task runs until it waits again.
+    async fn pass(&self, ticks: u32) {
+        for _ in 0..ticks {
+            self.registry.tick(TICK);
+            for _ in 0..4 {
+                yield_now().await;
+            }
+        }
+    }
+}
+
+fn on_a_worker(test: impl Future<Output = ()> + 'static) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    LocalSet::new().block_on(&runtime.expect("a runtime"), test);
+}
+
+#[test]
+fn a_connection_rests_until_its_next_request_comes() {
+    on_a_worker(async {
+        let mut served = Served::begin().await;
+        for path in ["/first", "/second", "/third"] {
+            assert!(served.get(path).await.starts_with("HTTP/1.1 200 OK\r\n"));
+            assert!(!served.activity.rests(), "not at once");
+            served.pass(3).await;
+            assert!(served.activity.rests(), "{path}");
+        }
+        // A part of a head ends the rest and has its own time.
+        served.client.write_all(b"GET ").await.expect("written");
+        while served.activity.rests() {
+            yield_now().await;
+        }
+        served.pass(20).await;
+        let mut end = Vec::new();
+        served.client.read_to_end(&mut end).await.expect("closed");
+        assert!(served.activity.is_late_head());
+    });
+}
+
+#[test]
+fn a_connection_at_rest_ends_with_its_client_a_drain_and_the_idle_timeout() {
+    on_a_worker(async {
+        for end in ["client", "drain", "timeout"] {
+            let mut served = Served::begin().await;
+            served.get("/").await;
+            served.pass(3).await;
+            assert!(served.activity.rests());
+            match end {
+                "client" => served.client.shutdown().await.expect("open"),
+                "drain" => served.registry.end_idle(),
+                _ => served.pass(80).await,
+            }
+            let mut rest = Vec::new();
+            served.client.read_to_end(&mut rest).await.expect("closed in order");
+            assert_eq!(rest, b"", "{end}");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_reads_nothing_keeps_its_connection_from_rest() {
+    let registry = ConnectionRegistry::new(Limits::default());
+    let entry = registry.enter();
+    drop(entry.activity.begin());
+    entry.activity.set_stalled(true);
+    (0..3).for_each(|_| registry.tick(TICK));
+    assert!(!entry.activity.rests());
+    entry.activity.set_stalled(false);
+    registry.tick(TICK);
+    assert!(entry.activity.rests());
+}
