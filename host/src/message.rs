@@ -51,6 +51,44 @@ pub fn has_no_path(head: &[u8]) -> bool {
     authority.is_some_and(|authority| !authority.iter().any(|byte| b"/?\r\n".contains(byte)))
 }
 
+/// Why a request's head could not be read.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum Unreadable {
+    /// A method that is not a token, or none.
+    #[error("the request does not begin with a method")]
+    Method,
+    /// A target that is not a URI.
+    #[error("the request target is not a URI")]
+    Target,
+    /// A target longer than the parser accepts.
+    #[error("the request target is too long")]
+    LongTarget,
+    /// Neither HTTP/1.0 nor HTTP/1.1.
+    #[error("the version is neither HTTP/1.0 nor HTTP/1.1")]
+    Version,
+    /// HTTP/2 without TLS.
+    #[error("HTTP/2 is not served")]
+    Http2,
+    /// TLS.
+    #[error("this port expects HTTP without TLS")]
+    Tls,
+    /// A PROXY protocol header.
+    #[error("this port expects no PROXY protocol header")]
+    ProxyProtocol,
+    /// A line that is not a name, a colon and a value.
+    #[error("a header field is malformed")]
+    Field,
+    /// More bytes or fields than are accepted.
+    #[error("the header fields are too many or too large")]
+    LargeHead,
+    /// Not one number (RFC 9112, section 6.3).
+    #[error("Content-Length is not one number")]
+    ContentLength,
+    /// A coding that does not end in `chunked`, or one in HTTP/1.0 (RFC 9112, section 6.1).
+    #[error("the transfer coding is not chunked")]
+    TransferEncoding,
+}
+
 /// Why a request is not sent on.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum NotForwarded {

@@ -3,14 +3,14 @@
 use crate::arrival::{Arrival, Interim, ListenerId};
 use crate::config::Listener;
 use crate::decide::{self, Decided, Inquiry};
-use crate::message::{self, RequestHead};
+use crate::message::{self, RequestHead, Unreadable};
 use crate::record::{Loop, Recorded, RequestRecord};
 use crate::request_id::RequestId;
 use crate::respond::{self, Body, RequestError};
-use crate::server::{Handler, ListenerTerms, UnreadableRequest};
+use crate::server::{Handler, ListenerTerms};
 use crate::table::{Pin, Routed};
 use crate::upstream::{Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, UpstreamBody, Via};
-use crate::vitals::RequestOutcome;
+use crate::vitals::{Reason, RequestOutcome};
 use crate::worker::Worker;
 use http::header;
 use http::request::Parts;
@@ -46,16 +46,21 @@ impl Handler for Worker {
                     self.refuse(&error, &mut record)
                 }
             };
-            let response = match &arrival.tls {
-                Some(_) => self.secured(&arrival, response),
-                None => response,
-            };
-            record.deliver(response)
+            record.deliver(self.secured(&arrival, response))
         }
     }
 
-    fn unreadable(&self, arrival: &Arrival, unreadable: UnreadableRequest) {
-        RequestRecord::<Pin>::unreadable(&self.recorder, arrival.client(), unreadable.reason, unreadable.status);
+    fn unreadable(&self, arrival: &Arrival, why: Unreadable) -> Response<Self::Body> {
+        let mut record = RequestRecord::unread(&self.recorder, arrival.client());
+        let error = RequestError::from(why);
+        record.rejected(error.outcome(), error.reason());
+        let response = self.refuse(&error, &mut record);
+        record.deliver(self.secured(arrival, response))
+    }
+
+    fn head_timed_out(&self, arrival: &Arrival) {
+        let mut record = RequestRecord::<Pin>::unread(&self.recorder, arrival.client());
+        record.rejected(RequestOutcome::Rejected, Some(Reason::HeadTimeout));
     }
 
     fn keep_alive_timeout(&self, listener: &ListenerId) -> Option<Duration> {
@@ -77,8 +82,11 @@ impl Handler for Worker {
 }
 
 impl Worker {
-    /// A response over TLS, with what its listener has browsers do from now on.
+    /// A response; over TLS with what its listener has browsers do from now on.
     fn secured(&self, arrival: &Arrival, mut response: Response<Body>) -> Response<Body> {
+        if arrival.tls.is_none() {
+            return response;
+        }
         let table = self.pins.pin();
         let tls = table
             .listener(&arrival.listener)

@@ -171,11 +171,9 @@ impl<L: TableView> RequestRecord<L> {
         Self::new(recorder, asked, is_head, client, now)
     }
 
-    /// Records a request that could not be read and was answered with this status, or not at all.
-    pub fn unreadable(recorder: &Rc<Recorder>, client: ClientIdentity, reason: Reason, status: Option<StatusCode>) {
-        let mut record = Self::new(recorder, None, false, client, Instant::now());
-        record.data.status = status;
-        record.rejected(RequestOutcome::Rejected, Some(reason));
+    /// The record of a request whose head could not be read.
+    pub fn unread(recorder: &Rc<Recorder>, client: ClientIdentity) -> Self {
+        Self::new(recorder, None, false, client, Instant::now())
     }
 
     fn new(

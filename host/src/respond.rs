@@ -1,6 +1,6 @@
 //! Errors become responses here, and nowhere else.
 
-use crate::message::NotForwarded;
+use crate::message::{NotForwarded, Unreadable};
 use crate::request_id::RequestId;
 use crate::upstream::ForwardError;
 use crate::upstream::replay::ClientBodyError;
@@ -33,6 +33,9 @@ const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH
 /// Why a request is answered by the proxy itself.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum RequestError {
+    /// Its head could not be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// It must not be sent on.
     #[error(transparent)]
     NotForwarded(#[from] NotForwarded),
@@ -95,7 +98,9 @@ impl RequestError {
     /// How it ends the request, for its record.
     pub fn outcome(&self) -> RequestOutcome {
         match self {
-            Self::NotForwarded(_) | Self::Loop | Self::Misdirected | Self::LargeBody => RequestOutcome::Rejected,
+            Self::Unreadable(_) | Self::NotForwarded(_) | Self::Loop | Self::Misdirected | Self::LargeBody => {
+                RequestOutcome::Rejected
+            }
             Self::NoRoute => RequestOutcome::NoRoute,
             Self::Denied(_) => RequestOutcome::Denied,
             Self::Shed(_) => RequestOutcome::Shed,
@@ -109,7 +114,8 @@ impl RequestError {
     /// Whose side it is on.
     pub fn side(&self) -> Side {
         match self {
-            Self::NotForwarded(_)
+            Self::Unreadable(_)
+            | Self::NotForwarded(_)
             | Self::NoRoute
             | Self::Denied(_)
             | Self::Misdirected
@@ -161,6 +167,10 @@ impl RequestError {
         use Afterwards::{Close, Keep};
         use NotForwarded as No;
         let (status, afterwards, reason) = match self {
+            Self::Unreadable(why) => {
+                let (status, reason) = unreadable(*why);
+                (status, Close, reason)
+            }
             Self::NotForwarded(No::OptionsOfOurs) => return (StatusCode::OK, Keep, None),
             Self::NotForwarded(No::Connect) => (StatusCode::METHOD_NOT_ALLOWED, Close, Reason::Connect),
             Self::NotForwarded(No::Trace) => (StatusCode::METHOD_NOT_ALLOWED, Close, Reason::Trace),
@@ -207,6 +217,23 @@ impl RequestError {
             },
         };
         (status, afterwards, Some(reason))
+    }
+}
+
+/// The rows of the table for requests that could not be read.
+fn unreadable(why: Unreadable) -> (StatusCode, Reason) {
+    match why {
+        Unreadable::Method => (StatusCode::BAD_REQUEST, Reason::Method),
+        Unreadable::Target => (StatusCode::BAD_REQUEST, Reason::Target),
+        Unreadable::LongTarget => (StatusCode::URI_TOO_LONG, Reason::LongTarget),
+        Unreadable::Version => (StatusCode::BAD_REQUEST, Reason::Version),
+        Unreadable::Http2 => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, Reason::Http2),
+        Unreadable::Tls => (StatusCode::BAD_REQUEST, Reason::Tls),
+        Unreadable::ProxyProtocol => (StatusCode::BAD_REQUEST, Reason::ProxyProtocol),
+        Unreadable::Field => (StatusCode::BAD_REQUEST, Reason::Field),
+        Unreadable::LargeHead => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Reason::LargeHead),
+        Unreadable::ContentLength => (StatusCode::BAD_REQUEST, Reason::ContentLength),
+        Unreadable::TransferEncoding => (StatusCode::BAD_REQUEST, Reason::TransferEncoding),
     }
 }
 

@@ -6,17 +6,44 @@ mod gateway;
 
 pub use gateway::{RawGateway, Reply};
 
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Nothing takes longer than this.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A blocking stream of bytes.
+pub trait Stream: Read + Write {
+    /// Says that nothing more will be written.
+    fn end(&mut self);
+}
+
+impl Stream for TcpStream {
+    fn end(&mut self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+}
+
+/// A client's connection from this address.
+pub fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::new(from, 0).into()).expect("an own address");
+    socket.connect(&to.into()).expect("the address accepts connections");
+    prepared(socket.into())
+}
+
+fn prepared(stream: TcpStream) -> TcpStream {
+    stream.set_nodelay(true).expect("an open socket");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("an open socket");
+    stream
+}
+
 /// One end of a connection.
 #[derive(Debug)]
-pub struct Wire {
-    stream: TcpStream,
+pub struct Wire<S = TcpStream> {
+    stream: S,
     read: Vec<u8>,
 }
 
@@ -40,8 +67,13 @@ impl Wire {
     }
 
     fn new(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).expect("an open socket");
-        stream.set_read_timeout(Some(TIMEOUT)).expect("an open socket");
+        Self::over(prepared(stream))
+    }
+}
+
+impl<S: Stream> Wire<S> {
+    /// A connection over this stream.
+    pub fn over(stream: S) -> Self {
         Self {
             stream,
             read: Vec::new(),
@@ -50,12 +82,13 @@ impl Wire {
 
     /// Writes these bytes. The other side may have closed already.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let written = self.stream.write_all(bytes.as_ref());
+        let _ = written.and_then(|()| self.stream.flush());
     }
 
     /// Says that nothing more will be written.
-    pub fn end(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+    pub fn end(&mut self) {
+        self.stream.end();
     }
 
     /// The next response to a request of this method, interim ones passed over; `None` when the connection ends before.
@@ -75,6 +108,11 @@ impl Wire {
     /// Whether the other side closes, without another byte.
     pub fn is_closed(&mut self) -> bool {
         self.read.is_empty() && self.more() != Came::Bytes
+    }
+
+    /// Whether the other side closes in good order, without another byte.
+    pub fn ends(&mut self) -> bool {
+        self.read.is_empty() && self.more() == Came::End
     }
 
     /// The next head, interim ones included; `None` when the connection ends before.

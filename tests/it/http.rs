@@ -3,6 +3,7 @@
 
 mod answers;
 mod bodies;
+mod corpus;
 mod ends;
 mod fields;
 mod heads;
@@ -105,20 +106,3 @@ impl Scene {
 const GET: &str = "GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-
-/// Checks that requests are rejected with a status, that the gateway does not receive them, and that the data after them on
-/// their connections is not read as another request.
-#[track_caller]
-fn check_rejected(cases: &[(u16, &str, &[u8])]) {
-    let scene = Scene::new();
-    for (status, what, request) in cases {
-        let mut client = scene.client();
-        client.write(request);
-        client.write("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n");
-        let answer = client.response("GET").unwrap_or_else(|| panic!("{what}: no answer"));
-        assert_eq!(answer.status(), *status, "{what}: {}", answer.head);
-        assert!(client.is_closed(), "{what}: the connection stays");
-        let seen = scene.gateway.seen();
-        assert!(seen.is_empty(), "{what}: {seen:#?}");
-    }
-}

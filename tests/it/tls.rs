@@ -1,6 +1,6 @@
 //! TLS towards clients, with rustls as the client.
 
-mod client;
+pub(crate) mod client;
 
 use client::{Authority, der, setup};
 use portolan_tests::{Request, Setup, World};

@@ -364,8 +364,11 @@ async fn what_came_to_no_service_is_counted_too() {
 #[test]
 fn what_could_not_be_read_is_counted_and_logged() {
     let scene = Scene::new();
-    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    RequestRecord::<Rc<Table>>::unreadable(&scene.recorder, PEER, Reason::LargeHead, Some(status));
+    let mut record = RequestRecord::<Rc<Table>>::unread(&scene.recorder, PEER);
+    record.rejected(RequestOutcome::Rejected, Some(Reason::LargeHead));
+    let mut response = Response::new(Empty::<Bytes>::new());
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    drop(record.deliver(response));
     assert_eq!(scene.rejected(), [("head_too_large", 1)]);
     assert_eq!(told(scene.unrouted.totals().outcomes), [("rejected", 1)]);
     let lines = scene.lines();

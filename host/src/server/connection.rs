@@ -4,8 +4,8 @@ use super::Handler;
 use super::accepted::{Accepted, ClientStream};
 use super::registry::{Activity, Entry, Exchange};
 use super::socket::Socket;
-use super::unreadable::UnreadableRequest;
-use crate::message::NoPath;
+use super::unreadable;
+use crate::message::{NoPath, Unreadable};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
@@ -34,9 +34,6 @@ const LINGER_DRAINING: Duration = Duration::from_secs(1);
 
 /// Most fields of a request's head. Most have far fewer: see `Socket::needs_room`.
 const MAX_FIELDS: usize = 256;
-
-/// The response to an HTTP/2 preface, which hyper leaves to us.
-const NO_HTTP_2: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Runs a connection to its end.
 pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entry: Entry, handler: Rc<H>) {
@@ -108,20 +105,16 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
             Ended::Rests => socket = io.resumed(read_buf),
         }
     };
-    let last = Last::of(ended.as_ref(), ends_with_connection.get());
-    let unreadable = match &ended {
-        Some(Ok(())) => None,
-        Some(Err(error)) => {
-            tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed");
-            UnreadableRequest::of(error, &read)
-        }
+    let last = Last::of(ended.as_ref(), &read, ends_with_connection.get());
+    match &ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed"),
         None => {
             tracing::debug!(peer = %arrival.peer, "downstream connection closed: timeout or drain");
-            activity.is_late_head().then_some(UnreadableRequest::TIMEOUT)
+            if activity.is_late_head() {
+                handler.head_timed_out(&arrival);
+            }
         }
-    };
-    if let Some(unreadable) = unreadable {
-        handler.unreadable(&arrival, unreadable);
     }
     let mut stream = socket.into_inner();
     // Rare, and large: it must not make every connection's future larger.
@@ -131,9 +124,11 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
             activity.lingers();
             unless_over(&activity, Box::pin(linger(&mut stream, b"", &entry))).await;
         }
-        Last::NoHttp2 => {
+        Last::Answer(why) => {
             activity.lingers();
-            unless_over(&activity, Box::pin(linger(&mut stream, NO_HTTP_2, &entry))).await;
+            let response = handler.unreadable(&arrival, why);
+            let answer = Box::pin(unreadable::written(response, &read)).await;
+            unless_over(&activity, Box::pin(linger(&mut stream, &answer, &entry))).await;
         }
         Last::Reset => return stream.reset_when_dropped(),
     }
@@ -169,23 +164,26 @@ enum Last {
     Close,
     /// What its client still sends is read first.
     Linger,
-    /// Its client is told that HTTP/2 is not supported.
-    NoHttp2,
+    /// A request whose head could not be read is answered, then the same.
+    Answer(Unreadable),
     /// A client of HTTP/1.0 would take an orderly close for the end of its response.
     Reset,
 }
 
 impl Last {
-    /// By how hyper ended, or `None` when it was stopped. `ends_response` says whether the last response had no other end
-    /// than the connection's.
-    fn of(ended: Option<&hyper::Result<()>>, ends_response: bool) -> Self {
+    /// By how hyper ended, or `None` when it was stopped, and what it had read. `ends_response` says whether the last response
+    /// had no other end than the connection's.
+    fn of(ended: Option<&hyper::Result<()>>, read: &[u8], ends_response: bool) -> Self {
         match ended {
-            Some(Ok(())) => Self::Linger,
-            Some(Err(error)) if error.is_parse_version_h2() => Self::NoHttp2,
-            Some(Err(error)) if error.is_parse() => Self::Linger,
-            Some(Err(_)) | None if ends_response => Self::Reset,
-            Some(Err(_)) | None => Self::Close,
+            Some(Ok(())) => return Self::Linger,
+            Some(Err(error)) => {
+                if let Some(why) = unreadable::reason(error, read) {
+                    return Self::Answer(why);
+                }
+            }
+            None => {}
         }
+        if ends_response { Self::Reset } else { Self::Close }
     }
 }
 
@@ -215,14 +213,14 @@ async fn unless_panicking<B: Default>(mut response: Pin<Box<impl Future<Output =
     })
 }
 
-/// Writes what is left to write, then reads until the client closes and ignores what it reads, for a bounded time.
-async fn linger(stream: &mut impl ClientStream, rest: &[u8], entry: &Entry) {
+/// Writes an answer, if there is one, and closes our side; then reads until the client closes and ignores what it reads, for a bounded time.
+async fn linger(stream: &mut impl ClientStream, answer: &[u8], entry: &Entry) {
     let (total, silence) = LINGER;
     let total = if entry.is_draining() { LINGER_DRAINING } else { total };
     let scratch = entry.scratch();
     let exchange = async {
         // A client that is gone reads nothing any more.
-        if !rest.is_empty() && (stream.write_all(rest).await.is_err() || stream.flush().await.is_err()) {
+        if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
             return;
         }
         loop {

@@ -27,9 +27,9 @@ pub use drain::{Drain, DrainSwitch, Phase, drain};
 pub use listeners::{Assignments, ListenError, ListenerSet, Prepared};
 pub use lock::Holder;
 pub use serve::run;
-pub use unreadable::UnreadableRequest;
 
 use crate::arrival::{Arrival, ListenerId};
+use crate::message::Unreadable;
 use crate::tls::ServerTls;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -53,8 +53,11 @@ pub trait Handler: 'static {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
 
-    /// Learns of a request that could not be read.
-    fn unreadable(&self, arrival: &Arrival, unreadable: UnreadableRequest);
+    /// Answers a request whose head could not be read. Nothing follows on its connection.
+    fn unreadable(&self, arrival: &Arrival, why: Unreadable) -> Response<Self::Body>;
+
+    /// Learns of a request whose head did not come within its time. It is not answered.
+    fn head_timed_out(&self, arrival: &Arrival);
 
     /// How long a client's connection to a listener may wait for its next request. `None`: as before, since the listener is gone.
     fn keep_alive_timeout(&self, listener: &ListenerId) -> Option<Duration>;

@@ -49,8 +49,6 @@ pub(super) struct Activity {
     close_mode: Cell<CloseMode>,
     /// Whether a head needs more room than usual.
     wants_room: Cell<bool>,
-    /// Whether bytes wait to be written that the client does not read.
-    stalled: Cell<bool>,
     /// Whether the next request's target is a URL without a path.
     without_path: Cell<bool>,
     task: RefCell<Option<Waker>>,
@@ -65,6 +63,8 @@ enum Wait {
     First,
     /// The rest of a request's head.
     Head,
+    /// The end of the last response to be written, which has a time limit of its own.
+    Flush,
     /// The next request.
     Next,
     /// The next request, without anything that only a request needs.
@@ -119,7 +119,6 @@ impl ConnectionRegistry {
             half_closed: Cell::new(None),
             close_mode: Cell::new(CloseMode::No),
             wants_room: Cell::new(false),
-            stalled: Cell::new(false),
             without_path: Cell::new(false),
             task: RefCell::default(),
         });
@@ -149,7 +148,7 @@ impl ConnectionRegistry {
                 Wait::First if self.draining.get() => LATECOMER,
                 Wait::First | Wait::Head => self.limits.header_timeout,
                 Wait::Next | Wait::Rest => self.idle_timeout.get(),
-                Wait::End => continue,
+                Wait::Flush | Wait::End => continue,
             };
             // The first tick may come right after the wait began, so one tick is not counted.
             if activity.waited.get() >= limit {
@@ -168,7 +167,8 @@ impl ConnectionRegistry {
     /// Ends the connections on which no request has begun.
     pub(super) fn end_idle(&self) {
         for activity in self.connections.borrow().values() {
-            if !activity.runs_exchanges() && !matches!(activity.waits_for.get(), Wait::Handshake | Wait::Head) {
+            let waits = matches!(activity.waits_for.get(), Wait::Handshake | Wait::Head | Wait::Flush);
+            if !activity.runs_exchanges() && !waits {
                 activity.end(CloseMode::IfIdle);
             }
         }
@@ -197,7 +197,8 @@ impl Activity {
 
     /// Bytes came.
     pub(super) fn received(&self) {
-        if !self.runs_exchanges() && self.waits_for.get() != Wait::Head {
+        // During a flush it is the rest of a body that was not asked for.
+        if !self.runs_exchanges() && !matches!(self.waits_for.get(), Wait::Head | Wait::Flush) {
             self.waits_for.set(Wait::Head);
             self.waited.set(Duration::ZERO);
         }
@@ -236,15 +237,10 @@ impl Activity {
 
     fn rest(&self) {
         let is_long = self.waited.get() > REST_AFTER;
-        if is_long && self.waits_for.get() == Wait::Next && !self.stalled.get() {
+        if is_long && self.waits_for.get() == Wait::Next {
             self.waits_for.set(Wait::Rest);
             self.wake();
         }
-    }
-
-    /// The client does not read what is to be written, or reads again.
-    pub(super) fn set_stalled(&self, stalled: bool) {
-        self.stalled.set(stalled);
     }
 
     /// A head began with OPTIONS of a URL without a path.
@@ -298,6 +294,21 @@ impl Activity {
         self.exchanges.get() > 0
     }
 
+    /// Everything that was to be written has been.
+    #[inline]
+    pub(super) fn flushed(&self) {
+        if self.waits_for.get() == Wait::Flush {
+            self.waits_for.set(Wait::Next);
+            self.waited.set(Duration::ZERO);
+        }
+    }
+
+    /// Whether there is no response to be written, not even the rest of one.
+    #[inline]
+    pub(super) fn awaits_head(&self) -> bool {
+        !self.runs_exchanges() && self.waits_for.get() != Wait::Flush
+    }
+
     /// Whether the connection is to end now.
     pub(super) fn is_over(&self) -> bool {
         match self.close_mode.get() {
@@ -336,8 +347,7 @@ impl Drop for Exchange {
         let Self(activity) = self;
         activity.exchanges.set(activity.exchanges.get() - 1);
         if !activity.runs_exchanges() {
-            activity.waits_for.set(Wait::Next);
-            activity.waited.set(Duration::ZERO);
+            activity.waits_for.set(Wait::Flush);
         }
     }
 }

@@ -144,13 +144,10 @@ impl<S: ClientStream> Socket<S> {
     /// Lets a write through, and fails it when the client has stalled for too long.
     fn watched<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            if self.stalled.take().is_some() {
-                self.activity.set_stalled(false);
-            }
+            self.stalled = None;
             self.activity.wrote();
             return written;
         }
-        self.activity.set_stalled(true);
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(
@@ -200,6 +197,10 @@ impl<S: ClientStream> Read for Socket<S> {
 
 impl<S: ClientStream> Write for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.activity.awaits_head() {
+            // hyper answers a head that it could not read, without content: `connection` has another answer.
+            return Poll::Ready(Ok(bytes.len()));
+        }
         ready!(self.poll_interim(context))?;
         self.interim.block(true);
         self.lines = 0;
@@ -213,11 +214,14 @@ impl<S: ClientStream> Write for Socket<S> {
         self.interim.block(false);
         ready!(self.poll_interim(context))?;
         self.poll_client(context)?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.activity.flushed();
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    /// Our side is closed by `connection`, which may have something to write still. hyper does not after CONNECT.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -229,6 +233,9 @@ impl<S: ClientStream> Write for Socket<S> {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.activity.awaits_head() {
+            return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
+        }
         ready!(self.poll_interim(context))?;
         self.interim.block(true);
         self.lines = 0;

@@ -61,6 +61,7 @@ fn an_answer_may_take_as_long_as_it_takes_and_the_next_request_may_not() {
     let exchange = activity.begin();
     assert_eq!(ticks_until_over(&registry, || activity.is_over()), None);
     drop(exchange);
+    activity.flushed();
     assert_eq!(ticks_until_over(&registry, || activity.is_over()), Some(6));
     assert!(!activity.is_late_head());
 }
@@ -80,6 +81,7 @@ fn a_connection_is_idle_when_the_last_of_its_exchanges_has_ended() {
     registry.end_idle();
     assert!(!activity.is_over(), "a drain waits for it as well");
     drop(second);
+    activity.flushed();
     assert_eq!(ticks_until_over(&registry, || activity.is_over()), Some(6));
 }
 
@@ -168,4 +170,25 @@ fn a_handshake_that_ends_during_a_drain_is_given_a_moment_for_its_request() {
     registry.end_idle();
     entry.activity.end_handshake();
     assert_eq!(ticks_until_over(&registry, || entry.activity.is_over()), Some(2));
+}
+
+#[test]
+fn a_connection_is_not_idle_before_its_response_is_written() {
+    let registry = ConnectionRegistry::new(limits());
+    let entry = registry.enter();
+    let activity = &entry.activity;
+    activity.received();
+    drop(activity.begin());
+    assert!(!activity.awaits_head());
+    // The rest of a body that is not read.
+    activity.received();
+    registry.end_idle();
+    assert_eq!(
+        ticks_until_over(&registry, || activity.is_over()),
+        None,
+        "what a write may take is bounded elsewhere"
+    );
+    activity.flushed();
+    assert!(activity.awaits_head());
+    assert_eq!(ticks_until_over(&registry, || activity.is_over()), Some(6));
 }

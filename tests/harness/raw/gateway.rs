@@ -133,6 +133,17 @@ impl RawGateway {
         self.shared.change().connections
     }
 
+    /// Waits until so many requests have come since [`Self::seen`].
+    pub fn until_seen(&self, count: usize) {
+        let state = self.shared.change();
+        let seen = self
+            .shared
+            .changed
+            .wait_timeout_while(state, TIMEOUT, |state| state.seen.len() < count)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!seen.1.timed_out(), "{:?}", seen.0);
+    }
+
     /// Waits until so many of its connections are over.
     pub fn until_closed(&self, count: usize) {
         let state = self.shared.change();
@@ -162,6 +173,7 @@ impl Shared {
     fn next(&self, seen: Message) -> Reply {
         let mut state = self.change();
         state.seen.push(seen);
+        self.changed.notify_all();
         match state.replies.len() {
             1 => state.replies[0].clone(),
             _ => state.replies.pop_front().unwrap_or(Reply::Close),

@@ -11,98 +11,6 @@ fn post(fields: &str, body: &str) -> String {
     format!("POST /order HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n{body}")
 }
 
-#[test]
-fn content_arrives_as_it_was_sent() {
-    let scene = Scene::new();
-    for (what, request, body, length) in [
-        (
-            "nothing",
-            "POST /order HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-            "",
-            None,
-        ),
-        ("a length of 0", post("content-length: 0", ""), "", Some("0")),
-        ("a length", post("content-length: 5", "hello"), "hello", Some("5")),
-        (
-            "a length twice",
-            post("content-length: 5\r\ncontent-length: 5", "hello"),
-            "hello",
-            Some("5"),
-        ),
-        (
-            "a length with zeros",
-            post("content-length: 005", "hello"),
-            "hello",
-            Some("5"),
-        ),
-        ("no chunks", post("transfer-encoding: chunked", "0\r\n\r\n"), "", None),
-        (
-            "chunks",
-            post("transfer-encoding: chunked", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"),
-            "hello!",
-            None,
-        ),
-        (
-            "chunks by another name",
-            post("Transfer-Encoding:\tCHUNKED ", "5\r\nhello\r\n0\r\n\r\n"),
-            "hello",
-            None,
-        ),
-        (
-            "a chunk with an extension",
-            post("transfer-encoding: chunked", "5;a=\"b\"\r\nhello\r\n0\r\n\r\n"),
-            "hello",
-            None,
-        ),
-        (
-            "a size with zeros",
-            post("transfer-encoding: chunked", "005\r\nhello\r\n00\r\n\r\n"),
-            "hello",
-            None,
-        ),
-        (
-            "content with GET",
-            "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi".to_owned(),
-            "hi",
-            Some("2"),
-        ),
-    ] {
-        let answer = scene.ask(request);
-        assert_eq!(answer.status(), 200, "{what}: {}", answer.head);
-        let seen = scene.seen();
-        assert_eq!(String::from_utf8_lossy(&seen.body), body, "{what}");
-        assert!(seen.is_whole, "{what}");
-        assert_eq!(
-            seen.fields("content-length").collect::<Vec<_>>(),
-            Vec::from_iter(length),
-            "{what}"
-        );
-    }
-}
-
-/// RFC 9112, section 6.1: the coding is what counts, and the connection is not used again.
-#[test]
-fn a_length_with_a_coding_is_not_forwarded() {
-    let scene = Scene::new();
-    for fields in [
-        "content-length: 3\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ncontent-length: 3",
-    ] {
-        let mut client = scene.client();
-        client.write(post(fields, "5\r\nhello\r\n0\r\n\r\n"));
-        client.write("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n");
-        let answer = client.response("POST").expect("an answer");
-        assert_eq!(answer.status(), 200, "{}", answer.head);
-        assert!(client.is_closed(), "{fields}");
-        let seen = scene.seen();
-        assert_eq!(
-            (&*seen.body, seen.field("content-length")),
-            (&b"hello"[..], None),
-            "{fields}"
-        );
-    }
-}
-
 /// The client's errors are answered with 4xx, and do not count as failures of the gateway.
 #[tokio::test]
 async fn a_broken_body_is_the_clients_fault() {
@@ -113,48 +21,8 @@ async fn a_broken_body_is_the_clients_fault() {
         ("no last chunk", post("transfer-encoding: chunked", "5\r\nhello\r\n")),
         ("half a chunk", post("transfer-encoding: chunked", "5\r\nhel")),
         (
-            "half of the end",
-            post("transfer-encoding: chunked", "5\r\nhello\r\n0\r\n"),
-        ),
-        (
             "an invalid size",
             post("transfer-encoding: chunked", "x\r\nhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "a size with a sign",
-            post("transfer-encoding: chunked", "+5\r\nhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "a size in other notation",
-            post("transfer-encoding: chunked", "0x5\r\nhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "an empty size",
-            post("transfer-encoding: chunked", "\r\nhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "a size out of range",
-            post("transfer-encoding: chunked", "fffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "a chunk longer than its size",
-            post("transfer-encoding: chunked", "4\r\nhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "bare LF after a size",
-            post("transfer-encoding: chunked", "5\nhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "bare LF after a chunk",
-            post("transfer-encoding: chunked", "5\r\nhello\n0\r\n\r\n"),
-        ),
-        (
-            "bare CR after a size",
-            post("transfer-encoding: chunked", "5\rhello\r\n0\r\n\r\n"),
-        ),
-        (
-            "bare LF in an extension",
-            post("transfer-encoding: chunked", "5;a\nb\r\nhello\r\n0\r\n\r\n"),
         ),
     ];
     for (what, request) in &cases {

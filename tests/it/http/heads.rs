@@ -1,153 +1,9 @@
-//! Request heads: ambiguous or malformed ones are rejected.
+//! Request heads that are rejected: what their clients, the log and the metrics get. Which ones are is in `corpus`.
 
-use super::check_rejected;
+use super::{GET, OK, Scene};
 use crate::listeners::rejected;
 use portolan_tests::Setup;
 use portolan_tests::raw::Wire;
-
-#[test]
-fn ambiguous_framing_is_rejected() {
-    const CHUNKS: &str = "\r\n\r\n0\r\n\r\n";
-    let cases = [
-        (501, "chunked twice", "transfer-encoding: chunked, chunked"),
-        (
-            501,
-            "chunked twice in two lines",
-            "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
-        ),
-        (501, "another coding before", "transfer-encoding: gzip, chunked"),
-        (
-            501,
-            "another coding before in a line of its own",
-            "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
-        ),
-        (501, "an unknown coding before", "transfer-encoding: x, chunked"),
-        (501, "identity before", "transfer-encoding: identity, chunked"),
-        (501, "an empty element", "transfer-encoding: , chunked"),
-        (
-            501,
-            "an empty element in a line of its own",
-            "transfer-encoding:\r\ntransfer-encoding: chunked",
-        ),
-        (400, "an empty element at the end", "transfer-encoding: chunked,"),
-        (400, "identity", "transfer-encoding: identity"),
-        (400, "gzip", "transfer-encoding: gzip"),
-        (400, "chunked before another", "transfer-encoding: chunked, gzip"),
-        (400, "nothing", "transfer-encoding:"),
-        (400, "a quoted one", "transfer-encoding: \"chunked\""),
-        (400, "one with a parameter", "transfer-encoding: chunked;a=b"),
-        (400, "one with a vertical tab", "transfer-encoding: \x0bchunked"),
-        (400, "a length with a sign", "content-length: +5"),
-        (400, "a negative length", "content-length: -5"),
-        (400, "a hexadecimal length", "content-length: 0x5"),
-        (400, "a length of letters", "content-length: five"),
-        (400, "no length", "content-length:"),
-        (400, "a fraction", "content-length: 5.0"),
-        (400, "a space in a length", "content-length: 5 5"),
-        (400, "a list of lengths", "content-length: 5, 6"),
-        (400, "a list of equal lengths", "content-length: 5, 5"),
-        (400, "two lengths", "content-length: 5\r\ncontent-length: 6"),
-        (400, "a length beyond 2^63", "content-length: 9223372036854775808"),
-        (400, "a length beyond 2^64", "content-length: 18446744073709551616"),
-        (
-            400,
-            "a length of many digits",
-            "content-length: 99999999999999999999999999",
-        ),
-    ];
-    let cases: Vec<_> = cases
-        .into_iter()
-        .map(|(status, what, fields)| {
-            let request = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}{CHUNKS}");
-            (status, what, request)
-        })
-        .collect();
-    let cases: Vec<_> = cases
-        .iter()
-        .map(|(status, what, request)| (*status, *what, request.as_bytes()))
-        .collect();
-    check_rejected(&cases);
-    check_rejected(&[
-        (
-            400,
-            "a coding in HTTP/1.0",
-            b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-        ),
-        (
-            400,
-            "another coding in HTTP/1.0",
-            b"POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n0\r\n\r\n",
-        ),
-    ]);
-}
-
-#[test]
-fn malformed_fields_are_rejected() {
-    check_rejected(&[
-        (
-            400,
-            "a folded value",
-            b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n c\r\n\r\n",
-        ),
-        (
-            400,
-            "a folded value, with a tab",
-            b"GET / HTTP/1.1\r\nhost: a\r\nx: b\r\n\tc\r\n\r\n",
-        ),
-        (
-            400,
-            "a space before the first field",
-            b"GET / HTTP/1.1\r\n host: a\r\n\r\n",
-        ),
-        (400, "a space before the colon", b"GET / HTTP/1.1\r\nhost : a\r\n\r\n"),
-        (
-            400,
-            "a tab before the colon",
-            b"GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding\t: chunked\r\n\r\n",
-        ),
-        (400, "no name", b"GET / HTTP/1.1\r\nhost: a\r\n: b\r\n\r\n"),
-        (400, "no colon", b"GET / HTTP/1.1\r\nhost: a\r\nb\r\n\r\n"),
-        (
-            400,
-            "a name that is not a token",
-            b"GET / HTTP/1.1\r\nhost: a\r\nb{c}: d\r\n\r\n",
-        ),
-        (
-            400,
-            "a name beyond ASCII",
-            b"GET / HTTP/1.1\r\nhost: a\r\n\xc3\xa4: b\r\n\r\n",
-        ),
-        (400, "NUL in a name", b"GET / HTTP/1.1\r\nhost: a\r\nb\0c: d\r\n\r\n"),
-        (400, "NUL in a value", b"GET / HTTP/1.1\r\nhost: a\r\nb: c\0d\r\n\r\n"),
-        (400, "CR in a value", b"GET / HTTP/1.1\r\nhost: a\r\nb: c\rd\r\n\r\n"),
-        (
-            400,
-            "a bare CR for a line end",
-            b"GET / HTTP/1.1\r\nhost: a\rb: c\r\n\r\n",
-        ),
-        (
-            400,
-            "a control character in a value",
-            b"GET / HTTP/1.1\r\nhost: a\r\nb: c\x01d\r\n\r\n",
-        ),
-    ]);
-}
-
-#[test]
-fn heads_over_the_limits_are_rejected() {
-    let method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "M".repeat(33));
-    let long_method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "M".repeat(8_000));
-    let target = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(16 * 1024));
-    let field = format!("GET / HTTP/1.1\r\nhost: a\r\nb: {}\r\n\r\n", "c".repeat(70_000));
-    let fields = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "b: c\r\n".repeat(300));
-    check_rejected(&[
-        (501, "a method", method.as_bytes()),
-        (501, "a method far too long", long_method.as_bytes()),
-        (414, "a target", target.as_bytes()),
-        (431, "a field", field.as_bytes()),
-        (431, "too many fields", fields.as_bytes()),
-    ]);
-}
 
 /// The beginning of what `openssl s_client` sends first.
 const TLS_HELLO: &[u8] = b"\x16\x03\x01\x01\x26\x01\0\x01\x22\x03\x03 a random number of 32 bytes";
@@ -214,6 +70,8 @@ async fn a_rejected_head_is_logged_and_counted_with_its_reason() {
         client.write(request);
         let answer = client.response("GET").unwrap_or_else(|| panic!("{reason}: no answer"));
         assert_eq!(answer.status(), *status, "{reason}: {}", answer.head);
+        assert!(answer.is_whole && answer.closes(), "{reason}: {}", answer.head);
+        assert!(client.is_closed(), "{reason}");
         // Not ended on either side, the connection would wait for its client.
         drop(client);
         let lines = world.until_logged(index + 1).await;
@@ -222,6 +80,64 @@ async fn a_rejected_head_is_logged_and_counted_with_its_reason() {
         assert_eq!(line["status"], *status, "{line}");
         assert_eq!(line["outcome"], "rejected", "{line}");
         assert_eq!(line["client"], "127.0.0.1", "{line}");
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        let (error, id) = body
+            .split_once("\nrequest id: ")
+            .unwrap_or_else(|| panic!("{reason}: {body}"));
+        let status_line = answer.line().split_once(' ').expect("a status").1;
+        let (status, title) = status_line.split_once(' ').expect("a title");
+        assert!(error.starts_with(&format!("{title}: ")), "{status}: {body}");
+        assert_eq!(line["request_id"], id.trim_end(), "{line}");
+        for (name, value) in [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(answer.field(name), Some(value), "{reason}: {}", answer.head);
+        }
+        assert_eq!(answer.fields("date").count(), 1, "{reason}: {}", answer.head);
         assert_eq!(rejected(&world, reason).await, before + 1, "{reason}");
     }
+}
+
+/// It is answered when the response before has been written to its end.
+#[test]
+fn an_unreadable_head_after_another_request_is_answered_after_it() {
+    let scene = Scene::new();
+    let body = "x".repeat(3_000_000);
+    let replies = [
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()),
+        format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        ),
+        OK.to_owned(),
+    ];
+    for reply in replies {
+        scene.gateway.says(reply);
+        for request in [GET, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello"] {
+            let mut client = scene.client();
+            client.write(format!("{request}GET / HTTP/1.1\r\nbad field: x\r\n\r\n"));
+            // The response waits in buffers while the next head is there already.
+            scene.gateway.until_seen(1);
+            let whole = client.response("GET").expect("an answer");
+            assert_eq!((whole.status(), whole.is_whole), (200, true), "{}", whole.head);
+            assert!(matches!(whole.body.len(), 2 | 3_000_000), "{}", whole.body.len());
+            let rejected = client.response("GET").expect("another");
+            assert_eq!((rejected.status(), rejected.is_whole), (400, true), "{}", rejected.head);
+            assert!(rejected.body.starts_with(b"Bad Request: "), "{}", rejected.head);
+            assert!(client.is_closed());
+            scene.seen();
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_head_of_head_is_answered_without_content() {
+    let scene = Scene::new();
+    let mut client = scene.client();
+    client.write("HEAD / HTTP/1.1\r\nbad field: x\r\n\r\n");
+    let answer = client.response("HEAD").expect("an answer");
+    assert_eq!(answer.status(), 400, "{}", answer.head);
+    assert_ne!(answer.field("content-length"), Some("0"), "as long as that of GET");
+    assert!(client.is_closed());
 }

@@ -4,7 +4,7 @@ use portolan_tests::Setup;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// A certificate authority.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -25,16 +25,16 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).expect("signed"))
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// A certificate for these names, and its key.
-    pub(super) fn issue(&self, names: &[&str]) -> (String, String) {
+    pub(crate) fn issue(&self, names: &[&str]) -> (String, String) {
         self.issue_with(names, |_| {})
     }
 
-    pub(super) fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+    pub(crate) fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -45,11 +45,11 @@ impl Authority {
     }
 
     /// A client that trusts this authority. It resumes sessions.
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client_of(rustls::DEFAULT_VERSIONS, None)
     }
 
-    pub(super) fn client_of(
+    pub(crate) fn client_of(
         &self,
         versions: &[&'static rustls::SupportedProtocolVersion],
         own: Option<&(String, String)>,
@@ -75,46 +75,53 @@ impl Authority {
 
 /// A client of TLS.
 #[derive(Clone)]
-pub(super) struct Client(ClientConfig);
+pub(crate) struct Client(ClientConfig);
 
 /// A response with what its handshake settled.
 #[derive(Debug)]
-pub(super) struct Response {
-    pub(super) text: String,
-    pub(super) resumed: bool,
+pub(crate) struct Response {
+    pub(crate) text: String,
+    pub(crate) resumed: bool,
     /// The certificate that was served.
-    pub(super) certificate: CertificateDer<'static>,
+    pub(crate) certificate: CertificateDer<'static>,
     /// Whether the connection ended with close_notify.
-    pub(super) ended_well: bool,
+    pub(crate) ended_well: bool,
 }
 
 impl Response {
-    pub(super) fn status(&self) -> &str {
+    pub(crate) fn status(&self) -> &str {
         self.text.split(' ').nth(1).unwrap_or_default()
     }
 }
 
 impl Client {
     #[must_use]
-    pub(super) fn offering(mut self, protocols: &[&str]) -> Self {
+    pub(crate) fn offering(mut self, protocols: &[&str]) -> Self {
         self.0.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
         self
     }
 
     #[must_use]
-    pub(super) fn without_server_name(mut self) -> Self {
+    pub(crate) fn without_server_name(mut self) -> Self {
         self.0.enable_sni = false;
         self
     }
 
-    pub(super) async fn connect(&self, address: SocketAddr, name: &str) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(&self, address: SocketAddr, name: &str) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         TlsConnector::from(Arc::new(self.0.clone())).connect(name, stream).await
     }
 
+    /// The client's side of a blocking stream; its handshake runs with the first byte.
+    pub(crate) fn over<S: io::Read + io::Write>(&self, stream: S, name: &str) -> StreamOwned<ClientConnection, S> {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let session = ClientConnection::new(Arc::new(self.0.clone()), name).expect("a session");
+        StreamOwned::new(session, stream)
+    }
+
     /// Sends one request on a connection of its own, and reads to the end.
-    pub(super) async fn get(&self, address: SocketAddr, name: &str, host: &str) -> io::Result<Response> {
+    pub(crate) async fn get(&self, address: SocketAddr, name: &str, host: &str) -> io::Result<Response> {
         let mut stream = self.connect(address, name).await?;
         let request =
             format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\nx-forwarded-client-cert: By=me\r\n\r\n");
@@ -138,12 +145,12 @@ impl Client {
 }
 
 /// The first certificate of a PEM text.
-pub(super) fn der(pem: &str) -> CertificateDer<'static> {
+pub(crate) fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")
 }
 
 /// One region behind a TLS listener with these keys under `tls`, besides a pair.
-pub(super) fn setup(pair: &(String, String), keys: &str) -> Setup {
+pub(crate) fn setup(pair: &(String, String), keys: &str) -> Setup {
     Setup::regions(&["westeurope"])
         .file("tls.crt", &pair.0)
         .file("tls.key", &pair.1)

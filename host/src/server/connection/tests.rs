@@ -22,7 +22,11 @@ impl Handler for Paths {
         Response::new(Full::from(request.uri().path().to_owned()))
     }
 
-    fn unreadable(&self, _: &Arrival, _: UnreadableRequest) {}
+    fn unreadable(&self, _: &Arrival, _: Unreadable) -> Response<Full<Bytes>> {
+        Response::default()
+    }
+
+    fn head_timed_out(&self, _: &Arrival) {}
 
     fn keep_alive_timeout(&self, _: &ListenerId) -> Option<Duration> {
         None
@@ -134,10 +138,9 @@ fn a_client_that_reads_nothing_keeps_its_connection_from_rest() {
     let registry = ConnectionRegistry::new(Limits::default());
     let entry = registry.enter();
     drop(entry.activity.begin());
-    entry.activity.set_stalled(true);
     (0..3).for_each(|_| registry.tick(TICK));
     assert!(!entry.activity.rests());
-    entry.activity.set_stalled(false);
-    registry.tick(TICK);
+    entry.activity.flushed();
+    (0..3).for_each(|_| registry.tick(TICK));
     assert!(entry.activity.rests());
 }
