@@ -111,6 +111,28 @@ async fn an_oldest_version_of_1_3_ends_others() {
         .expect("answered");
 }
 
+/// As OpenSSL 3 sends it with `-tls1_1`: without signature algorithms.
+#[tokio::test]
+async fn a_client_of_tls_1_1_is_counted_by_its_version() {
+    let authority = Authority::new("Root");
+    let world = setup(&authority.issue(&["shop.example"]), "").start();
+    for version in [1, 2] {
+        let mut hello = vec![3, version];
+        hello.extend([7; 32]);
+        // No session; two cipher suites; no compression; the groups and the point formats.
+        hello.extend([0, 0, 4, 0xc0, 0x09, 0xc0, 0x13, 1, 0, 0, 14]);
+        hello.extend([0, 10, 0, 4, 0, 2, 0, 29, 0, 11, 0, 2, 1, 0]);
+        let length = u8::try_from(hello.len()).expect("short");
+        let mut stream = TcpStream::connect(world.proxy()).await.expect("connected");
+        let record = [&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &hello].concat();
+        stream.write_all(&record).await.expect("sent");
+        let mut alert = Vec::new();
+        stream.read_to_end(&mut alert).await.expect("an alert, and the end");
+        assert_eq!(alert.first(), Some(&21), "{alert:?}");
+        until_failures(&world, "version", u64::from(version)).await;
+    }
+}
+
 #[tokio::test]
 async fn protocols_are_agreed_upon_or_the_handshake_ends() {
     let authority = Authority::new("Root");

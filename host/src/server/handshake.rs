@@ -256,6 +256,8 @@ fn failure(error: &io::Error) -> HandshakeFailure {
         TlsError::NoApplicationProtocol => HandshakeFailure::Alpn,
         TlsError::PeerIncompatible(
             PeerIncompatible::SupportedVersionsExtensionRequired
+            // Which clients of TLS 1.1 and older do not send, and all others do. rustls looks for it first.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
             | PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::Tls13RequiredForQuic,
