@@ -17,7 +17,7 @@ section! {
     TlsSection {
         /// A certificate chain in PEM: the server's certificate, then the one that signed it, and so on.
         optional certificate: FilePath,
-        /// Its private key in PEM, without password: RSA with 2048 to 4096 bits, ECDSA P-256 or P-384, or Ed25519.
+        /// Its private key in PEM, without password: RSA with 2048 to 8192 bits, ECDSA P-256, P-384 or P-521, or Ed25519.
         optional private_key: FilePath,
         /// Several chains with their keys, chosen by the name that a client asks for (SNI). The first one is for clients
         /// that ask for no name, or for one that no certificate has.

@@ -109,8 +109,8 @@ pub enum PairError {
     },
     /// A key that the provider of cryptography does not load.
     #[error(
-        "{}: the private key cannot be loaded; the certificate's key is {kind}, and RSA with 2048 to 4096 bits, ECDSA P-256 \
-         and P-384, and Ed25519 are supported",
+        "{}: the private key cannot be loaded; the certificate's key is {kind}, and RSA with 2048 to 8192 bits, ECDSA P-256, \
+         P-384 and P-521, and Ed25519 are supported",
         key.display()
     )]
     Key {

@@ -67,6 +67,7 @@ fn keys_of_every_container_and_supported_kind_are_read() {
         ("p256.crt", "p256.key"),
         ("p256.crt", "p256.sec1.key"),
         ("p384.crt", "p384.key"),
+        ("p521.crt", "p521.key"),
     ] {
         let (certificate, key) = (fixture(certificate), fixture(key));
         let read = pair(&certificate, &key).unwrap_or_else(|error| panic!("{error}"));
@@ -201,7 +202,7 @@ fn a_key_that_cannot_be_used_is_named_by_kind_and_size() {
     for (name, expected) in [
         ("rsa1024", "RSA with 1024 bits"),
         ("rsa-pss", "RSA-PSS"),
-        ("p521", "ECDSA P-521"),
+        ("secp256k1", "1.3.132.0.10"),
         ("ed448", "1.3.101.113"),
     ] {
         let error = rejected(&fixture(&format!("{name}.crt")), &fixture(&format!("{name}.key")));

@@ -19,6 +19,7 @@ self rsa1024 -algorithm RSA -pkeyopt rsa_keygen_bits:1024
 self rsa-pss -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048
 self p521 -algorithm EC -pkeyopt ec_paramgen_curve:P-521
 self p384 -algorithm EC -pkeyopt ec_paramgen_curve:P-384
+self secp256k1 -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1
 self ed448 -algorithm ED448
 self p256 -algorithm EC -pkeyopt ec_paramgen_curve:P-256
 
