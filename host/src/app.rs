@@ -8,8 +8,8 @@ mod supervisor;
 mod upgrade;
 mod workers;
 
-use crate::admin::{Access, TokenError, Tokens};
-use crate::config::{AccessLog as AccessLogSettings, Admin, Configuration, Fixed};
+use crate::admin::{Access, AdminTls, Socket, SocketFile, TokenError, Tokens};
+use crate::config::{AccessLog as AccessLogSettings, Admin, AdminAddress, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::load::LoadError;
@@ -33,7 +33,7 @@ pub use signals::Signals;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -60,6 +60,14 @@ pub enum AppError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The administration cannot listen.
+    #[error("failed to listen on {address}: {error}")]
+    Admin {
+        /// Where.
+        address: AdminAddress,
+        /// Why not.
+        error: io::Error,
+    },
     /// A database or a plugin cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -92,7 +100,7 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> AppError {
 /// The running program.
 pub struct App {
     listeners: Arc<ListenerSet>,
-    admin: SocketAddr,
+    admin: AdminAddress,
     probes: Option<SocketAddr>,
     tables: Arc<Tables>,
     resolver: Arc<Resolver>,
@@ -108,6 +116,8 @@ pub struct App {
     /// Whether another process has taken over.
     replaced: watch::Receiver<bool>,
     upgrade: Upgrade,
+    /// Removed when the threads have ended, and their sockets with them.
+    _admin_file: Option<SocketFile>,
 }
 
 impl fmt::Debug for App {
@@ -132,6 +142,10 @@ impl App {
         let overrides = Arc::clone(&start.overrides);
         let engine = |configuration: &Configuration| PluginEngine::new(workers(&configuration.fixed));
         let (load, engine) = start.load(&status, engine)?;
+        for warning in &load.warnings {
+            tracing::warn!("{warning}");
+        }
+        let admin_tls = load.loaded.tls.admin().cloned();
         let (loaded, fixed) = (load.loaded.clone(), load.fixed.clone());
         let settings = Arc::clone(&loaded.settings);
         let workers = workers(&fixed);
@@ -153,10 +167,15 @@ impl App {
         );
         settle(&runtime, &resolver).map_err(system("the control thread"))?;
         let prepared = listeners.prepare(&settings.listeners)?;
-        let admin = administration(&fixed.admin, &mut inherited)?;
-        let addresses: Vec<_> = admin.iter().filter_map(|(it, _)| it.local_addr().ok()).collect();
-
+        let (admin_tls, tls) = admin_tls.map(watch::channel).unzip();
+        let tls = tls.map(AdminTls::new);
         let (replacing, replaced) = watch::channel(false);
+        let (admin, mut admin_file) = administration(&fixed.admin, &mut inherited, tls.clone(), replaced.clone())?;
+        let mut addresses = admin.iter().map(|(socket, _)| socket.address());
+        let admin_address = addresses.next().unwrap_or_else(|| Ok(fixed.admin.address.clone()));
+        let admin_address = admin_address.map_err(system("the administration"))?;
+        let probes = addresses.next().and_then(|address| address.ok()?.tcp());
+
         let handover = upgradable.then(upgrade::listen).flatten().map(|socket| Handover {
             socket,
             admin: admin.iter().filter_map(|(socket, _)| socket.try_clone().ok()).collect(),
@@ -201,6 +220,7 @@ impl App {
             unrouted,
             rejections,
             listeners: listeners.open().clone(),
+            admin_tls: tls,
             engine: engine.clone(),
             drain: drain.clone(),
             supervisor: supervisor.clone(),
@@ -227,6 +247,7 @@ impl App {
             listeners: Arc::clone(&listeners),
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
+            admin_tls,
         };
         let control = Control {
             supervisor,
@@ -249,12 +270,12 @@ impl App {
         let thread = thread::Builder::new().name("control".into());
         let thread = thread.spawn(move || control.run(runtime, &stopped));
         let thread = thread.map_err(system("the control thread"))?;
-        let (admin, probes) = (addresses[0], addresses.get(1).copied());
-        tracing::info!(listeners = ?listeners.addresses(), %admin, ?probes, workers, "serving");
+        tracing::info!(listeners = ?listeners.addresses(), admin = %admin_address, ?probes, workers, "serving");
         inherited.serving();
+        admin_file.iter_mut().for_each(SocketFile::keep);
         Ok(Self {
             listeners,
-            admin,
+            admin: admin_address,
             probes,
             tables,
             resolver,
@@ -268,6 +289,7 @@ impl App {
             control: Some((stop, thread)),
             replaced,
             upgrade: Upgrade::default(),
+            _admin_file: admin_file,
         })
     }
 
@@ -277,8 +299,8 @@ impl App {
     }
 
     /// Where the administration listens.
-    pub fn admin(&self) -> SocketAddr {
-        self.admin
+    pub fn admin(&self) -> &AdminAddress {
+        &self.admin
     }
 
     /// Where liveness, readiness and metrics can be read as well, when that is configured.
@@ -443,22 +465,41 @@ fn workers(fixed: &Fixed) -> usize {
     workers.map_or(1, NonZeroUsize::get)
 }
 
-/// The sockets of administration: all of it, and where configured, what may be read only.
-fn administration(admin: &Admin, inherited: &mut Inherited) -> Result<Vec<(TcpListener, Access)>, AppError> {
+/// The sockets of administration: all of it, and where configured, what may be read only. With the file of a Unix socket.
+fn administration(
+    admin: &Admin,
+    inherited: &mut Inherited,
+    tls: Option<AdminTls>,
+    replaced: watch::Receiver<bool>,
+) -> Result<(Vec<(Socket, Access)>, Option<SocketFile>), AppError> {
     let tokens = admin.token_file.as_ref();
     let tokens = tokens.map(|all| Tokens::read(all, admin.read_token_file.as_deref()));
-    let access = Access::whole(admin.address, &admin.hosts).with_tokens(tokens.transpose()?);
-    let whole = std::iter::once((admin.address, access));
-    let probes = admin.probes.map(|address| (address, Access::probes(&admin.hosts)));
-    let bound = whole.chain(probes).map(|(address, access)| {
-        let bound = inherited
-            .take_admin(address)
-            .map_or_else(|| TcpListener::bind(address), Ok);
-        let bound = bound.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-        let bound = bound.map_err(|error| ListenError { address, error })?;
-        Ok((bound, access))
-    });
-    bound.collect()
+    let access = match &admin.address {
+        AdminAddress::Tcp(address) => Access::whole(*address, &admin.hosts),
+        AdminAddress::Unix(_) => Access::unix(&admin.hosts),
+    };
+    let access = access.with_tokens(tokens.transpose()?).with_tls(tls);
+    let (socket, is_inherited) = admin_socket(&admin.address, admin.socket_mode, inherited)?;
+    let file = SocketFile::of(&admin.address, is_inherited, replaced);
+    let mut sockets = vec![(socket, access)];
+    if let Some(address) = admin.probes {
+        let (socket, _) = admin_socket(&AdminAddress::Tcp(address), 0, inherited)?;
+        sockets.push((socket, Access::probes(&admin.hosts)));
+    }
+    Ok((sockets, file))
+}
+
+/// A socket at an address, and whether it is that of the process that ran before.
+fn admin_socket(address: &AdminAddress, mode: u32, inherited: &mut Inherited) -> Result<(Socket, bool), AppError> {
+    let inherited = inherited.take_admin(address);
+    let is_inherited = inherited.is_some();
+    let bound = inherited.map_or_else(|| Socket::bind(address, mode), Ok);
+    let bound = bound.and_then(|socket| socket.set_nonblocking().map(|()| socket));
+    let bound = bound.map_err(|error| AppError::Admin {
+        address: address.clone(),
+        error,
+    })?;
+    Ok((bound, is_inherited))
 }
 
 fn access_log(settings: &AccessLogSettings, workers: usize) -> Result<Option<Arc<AccessLog>>, AppError> {

@@ -285,8 +285,9 @@ impl World {
 
     /// Asks the administration.
     pub async fn admin(&self, request: Request) -> Answer {
-        let request = request.header("host", &self.app.admin().to_string());
-        let mut connection = Connection::open(self.app.admin())
+        let address = self.app.admin().tcp().expect("an address");
+        let request = request.header("host", &address.to_string());
+        let mut connection = Connection::open(address)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         connection

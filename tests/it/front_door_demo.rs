@@ -75,7 +75,7 @@ async fn the_narrator_prints_a_failing_region() {
         told.bell.send_modify(|count| *count += 1);
     })
     .unwrap_or_else(|error| panic!("{error}"));
-    let (control, admin) = (demo.control(), demo.app().admin());
+    let (control, admin) = (demo.control(), demo.admin());
     let post = |path: &str| ask(control, Request::new(Method::POST, path));
 
     let led = lines.until(0, &["leader", "epoch 1"]).await;

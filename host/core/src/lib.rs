@@ -16,6 +16,7 @@
 //! | [`networks`] | sets of networks |
 //! | [`proxy_protocol`] | whose connection a proxy passes on |
 //! | [`identity`] | who the client is |
+//! | [`certificate`] | what a client proves by its certificate |
 //! | [`access`] | who may use a route |
 //! | [`admission`] | which requests are shed |
 //! | [`route`] | which service a request is for |
@@ -36,6 +37,7 @@ pub mod access;
 pub mod admission;
 pub mod budget;
 pub mod candidates;
+pub mod certificate;
 pub mod chance;
 pub mod chart;
 pub mod config;

@@ -1,5 +1,6 @@
 //! What a socket of the administration answers, and by which names it may be asked.
 
+use super::tls::AdminTls;
 use super::tokens::Tokens;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Access {
     any_host_reads: bool,
     /// The tokens that are asked for.
     tokens: Option<Arc<Tokens>>,
+    /// Its TLS. `None`: without.
+    tls: Option<AdminTls>,
 }
 
 /// How much is answered.
@@ -34,7 +37,26 @@ impl Access {
             hosts: hosts.to_vec(),
             any_host_reads: hosts.is_empty() && !address.ip().is_loopback(),
             tokens: None,
+            tls: None,
         }
+    }
+
+    /// All of the administration, on a Unix socket. Programs may name any host: there is no name of it that could be pointed
+    /// here, and no web page gets there by itself.
+    pub fn unix(hosts: &[Arc<str>]) -> Self {
+        Self {
+            scope: Scope::Whole,
+            hosts: hosts.to_vec(),
+            any_host_reads: true,
+            tokens: None,
+            tls: None,
+        }
+    }
+
+    /// The same over TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<AdminTls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The same for those who have one of these tokens.
@@ -53,6 +75,7 @@ impl Access {
             hosts: hosts.to_vec(),
             any_host_reads: false,
             tokens: None,
+            tls: None,
         }
     }
 
@@ -74,6 +97,10 @@ impl Access {
 
     pub(super) fn tokens(&self) -> Option<&Tokens> {
         self.tokens.as_deref()
+    }
+
+    pub(super) fn tls(&self) -> Option<&AdminTls> {
+        self.tls.as_ref()
     }
 
     /// Whether a host without its port is one of the configured names.

@@ -1,5 +1,6 @@
 //! The interface between the administration API and the running instance.
 
+use super::tls::AdminTls;
 use crate::control::certificates::Contexts;
 use crate::control::overrides;
 use crate::control::status::StateWrites;
@@ -16,7 +17,6 @@ use portolan_core::geo::Place;
 use portolan_core::health::HealthView;
 use portolan_core::id::{Generation, PluginName, RegionName};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -48,12 +48,12 @@ pub trait AdminBackend: Send + Sync + 'static {
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError>;
 
     /// Drains a region in all services, or ends that. Completes when the region's new state is active.
-    /// `from` is the operator's address.
-    fn drain(&self, region: RegionName, drained: bool, from: IpAddr) -> Ordered<'_, ()>;
+    /// `from` says who the operator is.
+    fn drain(&self, region: RegionName, drained: bool, from: String) -> Ordered<'_, ()>;
 
     /// Makes the version before the current one of a plugin active, until the configured one changes. Done when requests
-    /// are decided by it; the answer is its digest. `from` is the operator's address.
-    fn roll_back(&self, plugin: PluginName, from: IpAddr) -> Ordered<'_, String>;
+    /// are decided by it; the answer is its digest. `from` says who the operator is.
+    fn roll_back(&self, plugin: PluginName, from: String) -> Ordered<'_, String>;
 
     /// Ends the rollback of a plugin. Done when requests are decided by the configured version; the answer is its digest.
     fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String>;
@@ -136,6 +136,8 @@ pub struct StatusSnapshot {
     pub listeners: Vec<Arc<ListenerVitals>>,
     /// TLS of the listeners that have it.
     pub tls: Arc<Contexts>,
+    /// TLS of the administration, when it has some.
+    pub admin_tls: Option<AdminTls>,
     /// The location table.
     pub geo: GeoStatus,
     /// The loaded plugins, by name.

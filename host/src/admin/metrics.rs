@@ -33,6 +33,9 @@ pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
     program::loads(&mut text, snapshot);
     program::logs(&mut text, snapshot);
     program::tasks(&mut text, snapshot, readiness);
+    if let Some(tls) = &snapshot.admin_tls {
+        program::admin_tls(&mut text, tls);
+    }
     if let Some(notice) = &snapshot.front_door {
         notice.write_metrics(&mut text);
     }

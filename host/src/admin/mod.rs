@@ -9,6 +9,8 @@ mod guard;
 mod metrics;
 mod names;
 mod routes;
+mod socket;
+mod tls;
 mod tokens;
 pub mod view;
 
@@ -19,12 +21,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket::Accepted;
+pub use socket::{Listener, Socket, SocketFile, is_reachable};
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+pub use tls::AdminTls;
 pub use tokens::{TokenError, Tokens};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
 /// Connections at a time. Scrapers, probes and a few people need far fewer; more would only use up memory.
@@ -37,17 +41,17 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers on this listener until the task is dropped.
-pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn AdminBackend>) -> Infallible {
+pub async fn serve(listener: Listener, access: Arc<Access>, instance: Arc<dyn AdminBackend>) -> Infallible {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // Never closed, so there always comes a permit.
         let permit = Arc::clone(&permits).acquire_owned().await;
         match listener.accept().await {
-            Ok((stream, peer)) => {
+            Ok(accepted) => {
                 let (instance, access) = (Arc::clone(&instance), Arc::clone(&access));
                 tokio::spawn(async move {
                     let _permit = permit;
-                    converse(stream, instance, access, peer.ip().to_canonical()).await;
+                    open(accepted, instance, access).await;
                 });
             }
             Err(error) => {
@@ -58,13 +62,60 @@ pub async fn serve(listener: TcpListener, access: Arc<Access>, instance: Arc<dyn
     }
 }
 
-async fn converse(stream: TcpStream, instance: Arc<dyn AdminBackend>, access: Arc<Access>, from: IpAddr) {
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+struct Caller {
+    /// For logs, and for those who look at what was ordered.
+    name: String,
+    /// Whether a client certificate proves who it is.
+    has_certificate: bool,
+}
+
+impl Caller {
+    fn without_certificate(name: String) -> Self {
+        Self {
+            name,
+            has_certificate: false,
+        }
+    }
+}
+
+async fn open(accepted: Accepted, instance: Arc<dyn AdminBackend>, access: Arc<Access>) {
+    match (accepted, access.tls()) {
+        (Accepted::Tcp(stream, peer), Some(tls)) => {
+            let Some(stream) = tls.accept(stream, peer).await else {
+                return;
+            };
+            let subject = tls::client_subject(&stream);
+            let caller = Caller {
+                has_certificate: subject.is_some(),
+                name: subject.map_or_else(|| peer.to_string(), |subject| format!("{peer}, {subject}")),
+            };
+            converse(stream, instance, access, caller).await;
+        }
+        (Accepted::Tcp(stream, peer), None) => {
+            converse(stream, instance, access, Caller::without_certificate(peer.to_string())).await;
+        }
+        (Accepted::Unix(stream, user), _) => {
+            let name = user.map_or_else(|| "a local user".to_owned(), |user| format!("uid {user}"));
+            converse(stream, instance, access, Caller::without_certificate(name)).await;
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    instance: Arc<dyn AdminBackend>,
+    access: Arc<Access>,
+    caller: Caller,
+) {
+    let caller = Arc::new(caller);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (instance, access) = (Arc::clone(&instance), Arc::clone(&access));
+        let (instance, access, caller) = (Arc::clone(&instance), Arc::clone(&access), Arc::clone(&caller));
         async move {
             // Orders carry everything in their path: bodies are not read.
             let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(routes::answer(&*instance, &access, from, &head).await)
+            Ok::<_, Infallible>(routes::answer(&*instance, &access, &caller, &head).await)
         }
     });
     let connection = http1::Builder::new()

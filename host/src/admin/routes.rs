@@ -1,5 +1,6 @@
 //! The routes of the administration.
 
+use super::Caller;
 use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
 use super::backend::{AdminBackend, ExplainError, OrderError, Question, Readiness, StatusSnapshot};
@@ -18,7 +19,6 @@ use http::{HeaderMap, Method, StatusCode, request};
 use percent_encoding::percent_decode_str;
 use portolan_core::id::{PluginName, RegionName};
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 /// The page of the dashboard, in one piece. It fetches everything it shows from here.
 const DASHBOARD: &str = concat!(
@@ -143,11 +143,11 @@ fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8_lossy()
 }
 
-/// Answers one request. `from`: who asks.
+/// Answers one request.
 pub(super) async fn answer(
     instance: &dyn AdminBackend,
     access: &Access,
-    from: IpAddr,
+    caller: &Caller,
     request: &request::Parts,
 ) -> Answer {
     if let Err(rejection) = guard::check(&request.method, &request.headers, access) {
@@ -176,7 +176,9 @@ pub(super) async fn answer(
             .insert(header::ALLOW, HeaderValue::from_static(allowed));
         return answer;
     }
+    // A client certificate allows everything.
     if !resource.is_open()
+        && !caller.has_certificate
         && let Some(tokens) = access.tokens()
     {
         let authorization = request.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -205,8 +207,8 @@ pub(super) async fn answer(
         Resource::Config => json(&instance.configuration()),
         Resource::FrontDoor => front_door(instance),
         Resource::Explain => explain(instance, query),
-        Resource::Drain(region, drained) => drain(instance, region, drained, from).await,
-        Resource::RollBack(plugin) => replace(instance, plugin, Some(from)).await,
+        Resource::Drain(region, drained) => drain(instance, region, drained, &caller.name).await,
+        Resource::RollBack(plugin) => replace(instance, plugin, Some(&caller.name)).await,
         Resource::RollForward(plugin) => replace(instance, plugin, None).await,
     }
 }
@@ -341,7 +343,7 @@ fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>
     form_urlencoded::parse(query.as_bytes())
 }
 
-async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, from: IpAddr) -> Answer {
+async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, from: &str) -> Answer {
     let snapshot = instance.snapshot();
     let known = region_names(&snapshot);
     // What was drained before can be brought back, also while the configuration does not have it.
@@ -350,9 +352,9 @@ async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, f
             .known(known)
             .answer(StatusCode::NOT_FOUND);
     }
-    match instance.drain(region.clone(), drained, from).await {
+    match instance.drain(region.clone(), drained, from.to_owned()).await {
         Ok(()) => {
-            tracing::info!(%region, drained, %from, "region drained or undrained by an operator");
+            tracing::info!(%region, drained, from, "region drained or undrained by an operator");
             json(&Drained {
                 region: region.to_string(),
                 drained,
@@ -362,8 +364,8 @@ async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, f
     }
 }
 
-/// Rolls a plugin back, asked from this address, or ends that.
-async fn replace(instance: &dyn AdminBackend, plugin: PluginName, roll_back: Option<IpAddr>) -> Answer {
+/// Rolls a plugin back, ordered by this operator, or ends that.
+async fn replace(instance: &dyn AdminBackend, plugin: PluginName, roll_back: Option<&str>) -> Answer {
     let known = instance.snapshot().plugins.into_iter().map(|plugin| plugin.name);
     let known: Vec<_> = known.collect();
     if !known.contains(&plugin) {
@@ -372,13 +374,13 @@ async fn replace(instance: &dyn AdminBackend, plugin: PluginName, roll_back: Opt
             .answer(StatusCode::NOT_FOUND);
     }
     let replaced = match roll_back {
-        Some(from) => instance.roll_back(plugin.clone(), from).await,
+        Some(from) => instance.roll_back(plugin.clone(), from.to_owned()).await,
         None => instance.roll_forward(plugin.clone()).await,
     };
     match replaced {
         Ok(digest) => {
             match roll_back {
-                Some(from) => tracing::info!(%plugin, digest, %from, "plugin rolled back by an operator"),
+                Some(from) => tracing::info!(%plugin, digest, from, "plugin rolled back by an operator"),
                 None => tracing::info!(%plugin, digest, "rollback of a plugin ended by an operator"),
             }
             json(&RolledBack {

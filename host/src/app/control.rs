@@ -3,7 +3,7 @@
 use super::instance::RunningInstance;
 use super::supervisor::Supervisor;
 use super::upgrade;
-use crate::admin::{self, Access};
+use crate::admin::{self, Access, Listener, Socket};
 use crate::chance::Chance;
 use crate::control::front_door::{FrontDoorTask, HealthReporter};
 use crate::control::health::{self, News};
@@ -17,7 +17,7 @@ use crate::upstream::Dialer;
 use portolan_core::config::GatewayHost;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) struct Control {
     pub(super) health: Health,
     pub(super) front_door: FrontDoorTask,
     pub(super) drain: Drain,
-    pub(super) admin: Vec<(TcpListener, Access)>,
+    pub(super) admin: Vec<(Socket, Access)>,
     /// Where another process may ask for the sockets.
     pub(super) handover: Option<Handover>,
     pub(super) replaced: watch::Receiver<bool>,
@@ -54,7 +54,7 @@ pub(super) struct Control {
 /// What another process gets that takes over.
 pub(super) struct Handover {
     pub(super) socket: UnixListener,
-    pub(super) admin: Vec<TcpListener>,
+    pub(super) admin: Vec<Socket>,
     pub(super) replacing: watch::Sender<bool>,
 }
 
@@ -177,8 +177,8 @@ async fn hold_locks(listeners: Arc<ListenerSet>) {
     }
 }
 
-async fn serve_admin(socket: &TcpListener, access: &Arc<Access>, instance: &Arc<RunningInstance>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+async fn serve_admin(socket: &Socket, access: &Arc<Access>, instance: &Arc<RunningInstance>) -> io::Result<()> {
+    let listener = Listener::new(socket.try_clone()?)?;
     let instance: Arc<dyn admin::backend::AdminBackend> = Arc::clone(instance) as _;
     match admin::serve(listener, Arc::clone(access), instance).await {}
 }

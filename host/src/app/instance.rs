@@ -1,6 +1,7 @@
 //! The running program as the administration accesses it.
 
 use super::supervisor::Supervisor;
+use crate::admin::AdminTls;
 use crate::admin::backend::AdminBackend;
 use crate::admin::backend::{
     ExplainError, Explained, GeoStatus, LoadStatus, OrderError, Ordered, PluginStatus, Question, Readiness,
@@ -24,7 +25,6 @@ use crate::vitals::{OpenListeners, Rejections};
 use portolan_core::geo::Place;
 use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +41,7 @@ pub(super) struct RunningInstance {
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) rejections: Arc<Rejections>,
     pub(super) listeners: OpenListeners,
+    pub(super) admin_tls: Option<AdminTls>,
     pub(super) engine: PluginEngine,
     pub(super) drain: Drain,
     pub(super) supervisor: Supervisor,
@@ -155,6 +156,7 @@ impl AdminBackend for RunningInstance {
             overload: table.settings.overload,
             listeners: self.listeners.all(),
             tls: Arc::clone(&table.tls),
+            admin_tls: self.admin_tls.clone(),
             geo: GeoStatus {
                 database: info.database.clone(),
                 built: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(info.built)),
@@ -207,7 +209,7 @@ impl AdminBackend for RunningInstance {
         explain::explain(&self.tables.current(), question, &mut plugins)
     }
 
-    fn drain(&self, region: RegionName, drained: bool, from: IpAddr) -> Ordered<'_, ()> {
+    fn drain(&self, region: RegionName, drained: bool, from: String) -> Ordered<'_, ()> {
         Box::pin(async move {
             let (reply, replied) = oneshot::channel();
             let order = health::Order {
@@ -234,7 +236,7 @@ impl AdminBackend for RunningInstance {
         })
     }
 
-    fn roll_back(&self, plugin: PluginName, from: IpAddr) -> Ordered<'_, String> {
+    fn roll_back(&self, plugin: PluginName, from: String) -> Ordered<'_, String> {
         self.replace_plugin(|reply| Order::RollBack(plugin, from, reply))
     }
 

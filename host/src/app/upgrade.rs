@@ -5,7 +5,8 @@
 //! so that no connection is refused or reset. When it serves, it says so, and the other one drains and ends. If it ends before,
 //! nothing has changed.
 
-use crate::config::Listener;
+use crate::admin::{Socket, is_reachable};
+use crate::config::{AdminAddress, Listener};
 use crate::server::ListenerSet;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
@@ -15,8 +16,8 @@ use rustix::net::{
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net;
@@ -52,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Inherited {
     pub(super) listeners: Vec<TcpListener>,
-    pub(super) admin: Vec<TcpListener>,
+    pub(super) admin: Vec<Socket>,
     /// Where that process waits for this one to serve.
     before: Option<net::UnixStream>,
 }
@@ -106,10 +107,10 @@ impl Inherited {
                 RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
                 _ => None,
             });
-            let sockets = sockets.flatten().map(TcpListener::from);
+            let sockets = sockets.flatten();
             match kind[0] {
-                LISTENER => inherited.listeners.extend(sockets),
-                ADMIN => inherited.admin.extend(sockets),
+                LISTENER => inherited.listeners.extend(sockets.map(TcpListener::from)),
+                ADMIN => inherited.admin.extend(sockets.map(Socket::from)),
                 END => break,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
@@ -119,8 +120,8 @@ impl Inherited {
     }
 
     /// The administration's socket at this address, if there was one.
-    pub(super) fn take_admin(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let is_it = |socket: &TcpListener| socket.local_addr().is_ok_and(|it| it == address);
+    pub(super) fn take_admin(&mut self, address: &AdminAddress) -> Option<Socket> {
+        let is_it = |socket: &Socket| socket.address().is_ok_and(|it| it == *address) && is_reachable(address);
         let place = self.admin.iter().position(is_it)?;
         Some(self.admin.swap_remove(place))
     }
@@ -138,7 +139,7 @@ impl Inherited {
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) listeners: Arc<ListenerSet>,
-    pub(super) admin: Vec<TcpListener>,
+    pub(super) admin: Vec<Socket>,
     /// Whether one has taken over.
     pub(super) replacing: watch::Sender<bool>,
 }
@@ -197,10 +198,10 @@ async fn give(mut stream: UnixStream, given: Rc<Given>) {
 
 async fn send_all(stream: &UnixStream, given: &Given) -> io::Result<()> {
     for socket in given.listeners.sockets() {
-        send(stream, LISTENER, Some(&socket)).await?;
+        send(stream, LISTENER, Some(socket.as_fd())).await?;
     }
     for socket in &given.admin {
-        send(stream, ADMIN, Some(socket)).await?;
+        send(stream, ADMIN, Some(socket.as_fd())).await?;
     }
     send(stream, END, None).await
 }
@@ -210,8 +211,8 @@ fn is_trusted(user: u32) -> bool {
     [rustix::process::geteuid().as_raw(), 0].contains(&user)
 }
 
-async fn send(stream: &UnixStream, kind: u8, socket: Option<&TcpListener>) -> io::Result<()> {
-    let sockets: Vec<_> = socket.iter().map(|socket| socket.as_fd()).collect();
+async fn send(stream: &UnixStream, kind: u8, socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let sockets: Vec<_> = socket.into_iter().collect();
     let sent = stream.async_io(Interest::WRITABLE, || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);

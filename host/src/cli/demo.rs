@@ -100,7 +100,7 @@ fn start(_: &Arguments, ports: Ports, folder: &Path) -> Result<Demo, DemoError> 
 #[cfg(feature = "fake-azure")]
 fn front_door(demo: &Demo, colours: bool) -> String {
     let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let (admin, control) = (demo.app().admin().port(), demo.control().port());
+    let (admin, control) = (demo.admin().port(), demo.control().port());
     let config = demo.stage().config_path();
     let Pace {
         sustain,
@@ -131,7 +131,7 @@ fn welcome(demo: &Demo, colours: bool) -> String {
     let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let proxy = demo.app().listeners().first().copied();
     let port = proxy.map_or(0, |address| address.port());
-    let (admin, control) = (demo.app().admin().port(), demo.control().port());
+    let (admin, control) = (demo.admin().port(), demo.control().port());
     let mut text = format!(
         "\n{bold}Portolan demo{plain}\n\n  proxy     http://localhost:{port}/\n  dashboard http://localhost:{admin}/\n"
     );

@@ -1,8 +1,9 @@
 //! `portolan explain`.
 
+use super::admin_client::AdminClient;
 use super::offline;
 use super::output;
-use super::remote::{self, AdminClient};
+use super::remote;
 use crate::admin::view::explain::Explain;
 use crate::admin::view::policies::Policies;
 use crate::config;

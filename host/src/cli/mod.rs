@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin_client;
 mod check;
 mod demo;
 mod explain;
@@ -74,7 +75,10 @@ enum Command {
     )]
     Explain(explain::Arguments),
     /// The regions of a running instance
-    #[command(after_help = "Example:\n  portolan regions")]
+    #[command(
+        after_help = "Examples:\n  portolan regions\n  portolan regions --admin unix:/run/portolan/admin.sock\n  \
+        portolan regions --admin https://edge.example.net:9900 --ca ca.pem --token-file token"
+    )]
     Regions(remote::Arguments),
     /// Takes a region of a running instance out: no new requests, those that run are finished
     #[command(after_help = "Example:\n  portolan drain westeurope")]

@@ -31,9 +31,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut start = Start::read(&arguments.config, last_good.transpose()?)?;
     start.takeover = arguments.takeover;
     start.upgradable = true;
-    for warning in &start.configuration.warnings {
-        tracing::warn!("{}", warning);
-    }
     let app = App::begin(start).context("failed to start")?;
     notify::ready();
     app.run_until_signalled(&mut signals)

@@ -1,31 +1,30 @@
 //! The file as a whole.
 
+use super::admin::{self, AdminSection};
 use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::front_door::FrontDoorSection;
 use super::limits::OverloadSection;
-use super::listeners::{self, AdminSection, ListenerSection, NameServer};
+use super::listeners::{self, ListenerSection, NameServer};
 use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
 use super::regions::{LocationSection, Places};
 use super::routes::{self, Assumed, RouteSection};
 use super::section::section;
 use super::services::{self, ServiceSection};
-use super::settings::{AccessLog, Admin, Configuration, Fixed, GeoSettings, Settings};
+use super::settings::{AccessLog, Configuration, Fixed, GeoSettings, Settings};
 use super::shape::Shape;
 use super::values::{FilePath, Whole, word};
 use portolan_core::config::Config;
 use portolan_core::geo::Point;
 use portolan_core::id::RegionName;
 use serde_json::{Value, json};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 const DEFAULT_LAME_DUCK: Duration = Duration::from_secs(5);
 const DEFAULT_DRAIN_TIME: Duration = Duration::from_secs(30);
 
@@ -78,16 +77,6 @@ section! {
     }
 }
 
-fn default_admin() -> Admin {
-    Admin {
-        address: DEFAULT_ADMIN,
-        probes: None,
-        hosts: Vec::new(),
-        token_file: None,
-        read_token_file: None,
-    }
-}
-
 /// The JSON Schema (2020-12) of the configuration file, as text.
 pub fn schema() -> String {
     let mut schema = File::schema();
@@ -102,7 +91,7 @@ impl File {
         // Everything is read before the first `?`, so that everything is checked.
         let admin = match &self.admin {
             Some(section) => section.settings(folder, mistakes),
-            None => Some(default_admin()),
+            None => Some(admin::default()),
         };
         let listeners = self
             .listeners
@@ -145,8 +134,10 @@ impl File {
         self.warn_of_unused_plugins(mistakes);
 
         let (here, fallback) = here?.unwrap_or_default();
+        let admin = admin?;
+        let admin_tls = admin.tls.clone();
         let fixed = Fixed {
-            admin: admin?,
+            admin,
             workers: self.workers.and_then(|workers| NonZeroUsize::new(workers.0 as usize)),
             access_log: self
                 .access_log
@@ -166,6 +157,7 @@ impl File {
             via: via?,
             plugins: plugins?,
             upstream_tls,
+            admin_tls,
             front_door: front_door?.map(Arc::new),
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),

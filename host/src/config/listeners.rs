@@ -1,11 +1,12 @@
-//! Listeners, the administration's addresses, and the client's address.
+//! Listeners, and the client's address.
 
-use super::compound::{At, NonEmpty, OneOrMore, is_name};
+use super::admin::AdminSection;
+use super::compound::{At, NonEmpty, is_name};
 use super::document::Node;
 use super::error::Mistakes;
 use super::quantities::{H, S, Time};
 use super::section::section;
-use super::settings::{Admin, Listener};
+use super::settings::Listener;
 use super::shape::{Shape, all, shown, wanted};
 use super::tls::{Redirect, TlsSection};
 use super::values::{FilePath, Whole, scalar, words};
@@ -76,25 +77,6 @@ section! {
     }
 }
 
-section! {
-    /// Where administration, metrics and the dashboard listen.
-    AdminSection {
-        /// The address and port. Without token_file, every client that reaches it may drain regions: loopback only. With port 0,
-        /// the system chooses one.
-        required address: At<Address>,
-        /// A file with a token of 16 characters or more, which clients send as Authorization: Bearer. It allows everything. Read for
-        /// each request, so that it can be replaced. Required for an address beyond loopback.
-        optional token_file: FilePath,
-        /// A file with a token that allows reading only, such as for scrapers of /metrics. Default: none.
-        optional read_token_file: At<FilePath>,
-        /// A second address that answers /livez, /readyz and /metrics only, for orchestrators and scrapers. Default: none.
-        optional probes: At<Address>,
-        /// Host names by which both may be asked, besides addresses and localhost. Default: none for probes and on loopback;
-        /// any for reading an administration that others can reach.
-        optional hosts: OneOrMore<At<String>>,
-    }
-}
-
 words! {
     /// The header that carries the client's address.
     Header {
@@ -122,12 +104,9 @@ pub(super) fn settings(
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Vec<Listener>> {
     let mut taken = HashMap::new();
-    let addresses = sections
-        .iter()
-        .map(|section| &section.address)
-        .chain(admin.map(|admin| &admin.address))
-        .chain(admin.map(|admin| &admin.probes));
-    for address in addresses.flatten().filter(|address| address.0.port() != 0) {
+    let addresses = sections.iter().filter_map(|section| section.address);
+    let addresses = addresses.chain(admin.into_iter().flat_map(AdminSection::addresses));
+    for address in addresses.filter(|address| address.0.port() != 0) {
         if let Some(first) = taken.insert(address.0, address.id) {
             mistakes.at(
                 address.id,
@@ -274,45 +253,6 @@ impl ClientAddressSection {
             trusted: trusted?,
             header,
             pass_headers: passed.map(|name| name.0.as_str().into()).collect(),
-        })
-    }
-}
-
-impl AdminSection {
-    /// The settings, when they could be read.
-    pub(super) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Admin> {
-        if let (Some(address), None) = (&self.address, &self.token_file)
-            && !address.0.ip().is_loopback()
-        {
-            let message = "whoever reaches this address may drain regions: give it a token_file, or stay on loopback and let \
-                           probes and scrapers use admin.probes";
-            mistakes.at(address.id, message);
-        }
-        if let (Some(read), None) = (&self.read_token_file, &self.token_file) {
-            mistakes.at(
-                read.id,
-                "it separates reading from orders only beside a token_file: give both",
-            );
-        }
-        let hosts = self.hosts.iter().flat_map(|hosts| &hosts.0);
-        let hosts = all(hosts.map(|host| {
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            if !host.bytes().all(is_name) {
-                let message = format!(
-                    "{} is not a host name — without scheme, port and wildcards",
-                    shown(host)
-                );
-                mistakes.at(host.id, message);
-                return None;
-            }
-            Some(host.as_str().into())
-        }));
-        Some(Admin {
-            address: self.address.as_ref()?.0,
-            probes: self.probes.as_ref().map(|address| address.0),
-            hosts: hosts?,
-            token_file: self.token_file.as_ref().map(|file| file.within(folder)),
-            read_token_file: self.read_token_file.as_ref().map(|file| file.within(folder)),
         })
     }
 }

@@ -4,11 +4,12 @@
 //! settings. Mistakes are collected on the way and reported all at once, each with its position and what to do. What a
 //! section may contain is declared once; the JSON Schema for editors comes from the same declarations.
 //!
-//! In reading order: [`Configuration`], [`load`], the sections from the file's top to its details (`file`, `listeners`,
+//! In reading order: [`Configuration`], [`load`], the sections from the file's top to its details (`file`, `listeners`, `admin`,
 //! `services`, `routes`, `plugins`, `front_door`), and
 //! what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
 mod access;
+mod admin;
 mod compound;
 mod conditions;
 mod document;
@@ -49,7 +50,8 @@ pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
 pub use settings::{
-    AccessLog, Admin, Configuration, Fixed, GeoSettings, Listener, Plugin, PluginSource, Settings, UpstreamTls,
+    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoSettings, Listener, Plugin, PluginSource, Settings,
+    UpstreamTls,
 };
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use portolan_core::id::{PluginName, RegionName, ServiceName};
 use portolan_core::identity::ClientAddress;
 use portolan_core::networks::Networks;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub plugins: BTreeMap<PluginName, Plugin>,
     /// TLS with the gateways of the services that have https gateways.
     pub upstream_tls: BTreeMap<ServiceName, UpstreamTls>,
+    /// TLS of the administration: that of the start, see [`Fixed`]. Its files are loaded like those of listeners.
+    pub admin_tls: Option<ListenerTls>,
     /// What is published to Azure Front Door. `None`: nothing.
     pub front_door: Option<Arc<FrontDoorSettings>>,
     /// How long readiness fails while connections are still accepted, after SIGTERM.
@@ -93,15 +96,49 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// All of it.
-    pub address: SocketAddr,
+    pub address: AdminAddress,
+    /// The permissions of a Unix socket's file.
+    pub socket_mode: u32,
+    /// Its TLS. `None`: without. Whoever has a client certificate may do everything.
+    pub tls: Option<ListenerTls>,
     /// Liveness, readiness and metrics only.
     pub probes: Option<SocketAddr>,
     /// Host names that are answered besides addresses and localhost.
     pub hosts: Vec<Arc<str>>,
-    /// The file with the token that allows everything. Always there for an address that others can reach.
+    /// The file with the token that allows everything. Always there for an address that others can reach, unless client
+    /// certificates are required.
     pub token_file: Option<PathBuf>,
     /// The file with a token that allows reading.
     pub read_token_file: Option<PathBuf>,
+}
+
+/// Where all of the administration listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// An address and port.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl AdminAddress {
+    /// The address and port. `None` for a Unix socket.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// As the configuration has it: `127.0.0.1:9900` or `unix:/run/portolan/admin.sock`.
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// An address that accepts connections of clients: HTTP/1.1, with or without TLS.

@@ -169,7 +169,9 @@ drain_time: 5s
     assert_eq!(
         fixed.admin,
         Admin {
-            address: "10.0.0.1:9900".parse().unwrap(),
+            address: AdminAddress::Tcp("10.0.0.1:9900".parse().unwrap()),
+            socket_mode: 0o600,
+            tls: None,
             probes: Some("0.0.0.0:9901".parse().unwrap()),
             hosts: vec!["edge.example.net".into()],
             token_file: Some("conf/secrets/admin".into()),

@@ -1,11 +1,11 @@
-//! Certificates, keys and certificate authorities of TLS listeners: loaded from their files, and again when those are
-//! replaced.
+//! Certificates, keys and certificate authorities of TLS listeners and of the administration: loaded from their files, and
+//! again when those are replaced.
 //!
 //! Each pair stands for itself: one that cannot be used does not keep another from being replaced.
 
 use super::source::Source;
 use crate::arrival::ListenerId;
-use crate::config::{Listener, Mistake, Settings};
+use crate::config::{Mistake, Settings};
 use crate::tls::{
     FileError, ListenerTls, Pair, PairError, PairFiles, ServerTls, ServerTlsError, TicketSecrets, Validity, roots,
 };
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use portolan_core::route::HostPattern;
 use rustls::RootCertStore;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub struct TlsFiles {
     /// Keys of tickets for listeners without a file of them.
     random: Arc<TicketSecrets>,
     listeners: Arc<Contexts>,
+    admin: Option<Arc<ServerTls>>,
 }
 
 /// TLS of each listener that has it.
@@ -49,18 +51,48 @@ impl Default for TlsFiles {
             secrets: BTreeMap::new(),
             random: TicketSecrets::random(),
             listeners: Arc::default(),
+            admin: None,
         }
     }
 }
 
-/// Why TLS of a listener cannot be used.
+/// Why TLS of a listener or of the administration cannot be used.
 #[derive(Debug, Error)]
-#[error("listeners[{listener}].tls: {error}")]
+#[error("{user}: {error}")]
 pub struct TlsFileError {
-    /// Which listener, in configured order.
-    pub listener: usize,
+    /// Whose.
+    pub user: TlsUser,
     /// Why not.
     pub error: TlsProblem,
+}
+
+/// What has TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsUser {
+    /// A listener, by its place in the configuration.
+    Listener(usize),
+    /// The administration.
+    Admin,
+}
+
+impl TlsUser {
+    /// The key of its TLS in the configuration, from the outermost to the innermost.
+    pub(super) fn key(self) -> Vec<String> {
+        match self {
+            Self::Listener(index) => vec!["listeners".into(), index.to_string(), "tls".into()],
+            Self::Admin => vec!["admin".into(), "tls".into()],
+        }
+    }
+}
+
+/// The same as text: `listeners[0].tls`.
+impl fmt::Display for TlsUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(index) => write!(f, "listeners[{index}].tls"),
+            Self::Admin => f.write_str("admin.tls"),
+        }
+    }
 }
 
 /// What is wrong with TLS of a listener.
@@ -127,7 +159,29 @@ impl TlsFiles {
         &self.listeners
     }
 
-    /// Loads all files that the listeners name. `before` is what is active.
+    /// TLS of the administration, where it has some.
+    pub fn admin(&self) -> Option<&Arc<ServerTls>> {
+        self.admin.as_ref()
+    }
+
+    /// The same, and TLS of the administration as these have it.
+    pub(super) fn with_admin_of(self, other: &Self) -> Self {
+        let (mut pairs, mut roots) = (self.pairs, self.roots);
+        for (files, pair) in &other.pairs {
+            pairs.entry(files.clone()).or_insert_with(|| Arc::clone(pair));
+        }
+        for (path, store) in &other.roots {
+            roots.entry(path.clone()).or_insert_with(|| Arc::clone(store));
+        }
+        Self {
+            pairs,
+            roots,
+            admin: other.admin.clone(),
+            ..self
+        }
+    }
+
+    /// Loads all files that the listeners and the administration name. `before` is what is active.
     pub(super) fn load(settings: &Settings, source: &Source<'_>, before: &Self, purpose: Purpose) -> LoadedTls {
         let mut loader = Loader {
             source,
@@ -142,13 +196,17 @@ impl TlsFiles {
         };
         let mut contexts = Contexts::new();
         for (index, listener) in settings.listeners.iter().enumerate() {
+            let before = before.listeners.get(&listener.id);
             if let Some(tls) = &listener.tls
-                && let Some(context) = loader.context(index, listener, tls)
+                && let Some(context) = loader.context(TlsUser::Listener(index), tls, before)
             {
                 contexts.insert(listener.id.clone(), context);
             }
         }
+        let admin = settings.admin_tls.as_ref();
+        let admin = admin.and_then(|tls| loader.context(TlsUser::Admin, tls, before.admin.as_ref()));
         let Loader { mut loaded, errors, .. } = loader;
+        loaded.admin = admin;
         loaded.listeners = Arc::new(contexts);
         let warnings = loaded.warnings(settings);
         LoadedTls {
@@ -162,30 +220,33 @@ impl TlsFiles {
         let mut warnings = Vec::new();
         let (now, hosts) = (SystemTime::now(), settings.routing.routes().host_patterns());
         let hosts: Vec<_> = hosts.collect();
-        let mut warn = |index: usize, message: String| {
+        let mut warn = |user: TlsUser, message: String| {
             warnings.push(Mistake {
                 line: 0,
                 column: 0,
-                path: format!("listeners[{index}].tls"),
+                path: user.to_string(),
                 message,
             });
         };
-        for (index, listener) in settings.listeners.iter().enumerate() {
-            for files in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+        let listeners = settings.listeners.iter().enumerate();
+        let users = listeners.map(|(index, listener)| (TlsUser::Listener(index), listener.tls.as_ref()));
+        for (user, tls) in users.chain([(TlsUser::Admin, settings.admin_tls.as_ref())]) {
+            for files in tls.iter().flat_map(|tls| &tls.certificates) {
                 let Some(pair) = self.pairs.get(files) else { continue };
                 let file = files.certificate.display();
                 for warning in &pair.warnings {
-                    warn(index, format!("{file}: {warning}"));
+                    warn(user, format!("{file}: {warning}"));
                 }
                 if let Validity::ExpiresSoon(left) = pair.validity(now) {
                     let (days, at) = (
                         left.as_secs() / 86_400,
                         humantime::format_rfc3339_seconds(pair.not_after),
                     );
-                    warn(
-                        index,
-                        format!("{file}: the certificate expires in {days} days, at {at}"),
-                    );
+                    warn(user, format!("{file}: the certificate expires in {days} days, at {at}"));
+                }
+                if user == TlsUser::Admin {
+                    // Its names are not those of routes.
+                    continue;
                 }
                 let unused = pair
                     .names
@@ -193,7 +254,7 @@ impl TlsFiles {
                     .filter(|name| !hosts.iter().any(|host| leads(host, name)));
                 for name in unused {
                     warn(
-                        index,
+                        user,
                         format!("{file}: the certificate has the name {name}, and no route is for it"),
                     );
                 }
@@ -212,7 +273,7 @@ impl TlsFiles {
                 };
                 if !self.listeners.values().any(|tls| tls.certificates.covers(&name)) {
                     warn(
-                        index,
+                        TlsUser::Listener(index),
                         format!(
                             "a route is for the host {name}, and no certificate has that name: clients reject what they get"
                         ),
@@ -246,16 +307,17 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn context(&mut self, index: usize, listener: &Listener, tls: &ListenerTls) -> Option<Arc<ServerTls>> {
+    /// `active`: what was made of the same settings before.
+    fn context(&mut self, user: TlsUser, tls: &ListenerTls, active: Option<&Arc<ServerTls>>) -> Option<Arc<ServerTls>> {
         // All of it is read, so that all that is wrong is found.
-        let pairs: Vec<_> = tls.certificates.iter().map(|files| self.pair(index, files)).collect();
+        let pairs: Vec<_> = tls.certificates.iter().map(|files| self.pair(user, files)).collect();
         let roots = tls.clients.as_ref().map(|clients| {
             let path = &clients.ca;
             let loaded = self.loaded.roots.get(path).cloned().map_or_else(
                 || self.read(path).and_then(|bytes| Ok(Arc::new(roots(path, &bytes)?))),
                 Ok,
             );
-            let roots = self.or_before(index, loaded, |before| before.roots.get(path).cloned())?;
+            let roots = self.or_before(user, loaded, |before| before.roots.get(path).cloned())?;
             self.loaded.roots.insert(path.clone(), Arc::clone(&roots));
             Some(roots)
         });
@@ -269,7 +331,7 @@ impl Loader<'_> {
                     },
                     Ok,
                 );
-                let secrets = self.or_before(index, loaded, |before| before.secrets.get(path).cloned());
+                let secrets = self.or_before(user, loaded, |before| before.secrets.get(path).cloned());
                 secrets.inspect(|secrets| {
                     self.loaded.secrets.insert(path.clone(), Arc::clone(secrets));
                 })
@@ -282,15 +344,15 @@ impl Loader<'_> {
         let pairs = pairs.into_iter().collect::<Option<Vec<_>>>()?;
         let context = ServerTls::new(tls, pairs, roots, secrets?);
         let context = context.map(Arc::new).map_err(TlsProblem::from);
-        self.or_before(index, context, |before| before.listeners.get(&listener.id).cloned())
+        self.or_before(user, context, |_| active.cloned())
     }
 
-    fn pair(&mut self, index: usize, files: &PairFiles) -> Option<Arc<Pair>> {
+    fn pair(&mut self, user: TlsUser, files: &PairFiles) -> Option<Arc<Pair>> {
         if let Some(pair) = self.loaded.pairs.get(files) {
             return Some(Arc::clone(pair));
         }
         let loaded = self.valid_pair(files);
-        let pair = self.or_before(index, loaded, |before| before.pairs.get(files).cloned())?;
+        let pair = self.or_before(user, loaded, |before| before.pairs.get(files).cloned())?;
         self.loaded.pairs.insert(files.clone(), Arc::clone(&pair));
         Some(pair)
     }
@@ -345,14 +407,14 @@ impl Loader<'_> {
     /// What was loaded; in a rotation, what was active instead of what cannot be used.
     fn or_before<T>(
         &mut self,
-        listener: usize,
+        user: TlsUser,
         loaded: Result<T, TlsProblem>,
         before: impl FnOnce(&TlsFiles) -> Option<T>,
     ) -> Option<T> {
         match loaded {
             Ok(loaded) => Some(loaded),
             Err(error) => {
-                self.errors.push(TlsFileError { listener, error });
+                self.errors.push(TlsFileError { user, error });
                 before(self.before).filter(|_| self.purpose == Purpose::Rotation)
             }
         }

@@ -94,7 +94,7 @@ impl LoadError {
                 key(&["plugins", name.as_str(), "source"])
             }
             Self::RolledBack { name, .. } => key(&["plugins", name.as_str()]),
-            Self::Tls(error) => key(&["listeners", &error.listener.to_string(), "tls"]),
+            Self::Tls(error) => error.user.key(),
         }
     }
 }
@@ -186,10 +186,12 @@ pub(super) fn service_tag_files(settings: &Settings) -> impl Iterator<Item = Pat
     files.flatten().cloned()
 }
 
-/// The files that TLS listeners name.
+/// The files that TLS listeners and the administration name.
 pub(super) fn tls_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     let listeners = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    listeners.flat_map(|tls| tls.files().cloned())
+    listeners
+        .chain(&settings.admin_tls)
+        .flat_map(|tls| tls.files().cloned())
 }
 
 /// The file of a plugin, when it is in one.

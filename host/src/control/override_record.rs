@@ -3,22 +3,22 @@
 use super::moment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::SystemTime;
 
 /// The time and origin of an operator's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
     /// When.
     #[serde(with = "moment")]
     pub since: SystemTime,
-    /// The address that the administration was asked from.
-    pub from: IpAddr,
+    /// Who asked the administration: an address, with the subject of a client certificate where there was one, or the user of
+    /// a Unix socket.
+    pub from: String,
 }
 
 impl Ordered {
     /// Ordered now.
-    pub fn now(from: IpAddr) -> Self {
+    pub fn now(from: String) -> Self {
         Self {
             since: SystemTime::now(),
             from,

@@ -21,17 +21,17 @@ use crate::geo;
 use crate::plugin::{PluginEngine, PluginVersion};
 use crate::server::{ListenerSet, Prepared};
 use crate::table::Tables;
+use crate::tls::ServerTls;
 use last_good_writer::LastGoodWriter;
 use plugins::Earlier;
 pub use plugins::{Reply, RollBackError};
 use portolan_core::id::{PluginName, ServiceName};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(100);
@@ -41,9 +41,9 @@ const LOOK: Duration = Duration::from_millis(100);
 pub enum Order {
     /// Load everything again, changed or not: SIGHUP.
     Reload,
-    /// Make the version before the current one of a plugin active again, until the configured one changes. The address
-    /// is that of the operator.
-    RollBack(PluginName, IpAddr, Reply),
+    /// Make the version before the current one of a plugin active again, until the configured one changes. The text says
+    /// who the operator is.
+    RollBack(PluginName, String, Reply),
     /// Make the configured version of a plugin active again.
     RollForward(PluginName, Reply),
 }
@@ -67,6 +67,8 @@ pub struct Parts {
     pub tables: Arc<Tables>,
     /// Where the outcome of loads is recorded.
     pub status: Arc<Status>,
+    /// Where the administration finds its TLS, when it has some.
+    pub admin_tls: Option<watch::Sender<Arc<ServerTls>>>,
 }
 
 /// The task that looks, loads and sends the publisher what was accepted.
@@ -87,6 +89,7 @@ pub struct Reloader {
     listeners: Arc<ListenerSet>,
     tables: Arc<Tables>,
     status: Arc<Status>,
+    admin_tls: Option<watch::Sender<Arc<ServerTls>>>,
 }
 
 /// The files of what is active.
@@ -139,6 +142,7 @@ impl Reloader {
             listeners,
             tables,
             status,
+            admin_tls,
         } = parts;
         let Load {
             loaded,
@@ -164,6 +168,7 @@ impl Reloader {
             listeners,
             tables,
             status,
+            admin_tls,
         };
         if let Some(rejected) = rejected {
             reloader.wait_for(*rejected);
@@ -281,7 +286,7 @@ impl Reloader {
 
     async fn accept(&mut self, load: Load, prepared: Prepared) {
         let Load {
-            loaded,
+            mut loaded,
             fixed,
             warnings,
             components,
@@ -291,6 +296,13 @@ impl Reloader {
         } = load;
         for warning in warnings {
             tracing::warn!("{warning}");
+        }
+        if fixed.admin.tls != self.fixed.admin.tls {
+            // The administration goes on as it was started.
+            let mut settings = Settings::clone(&loaded.settings);
+            settings.admin_tls.clone_from(&self.fixed.admin.tls);
+            loaded.settings = Arc::new(settings);
+            loaded.tls = loaded.tls.with_admin_of(&self.loaded.tls);
         }
         let pending_restart = self.fixed.changed_keys(&fixed);
         for key in &pending_restart {
@@ -303,6 +315,7 @@ impl Reloader {
         self.activate(components);
         let drain_deadline = Instant::now() + loaded.settings.drain_time;
         self.loaded = loaded.clone();
+        self.renew_admin_tls();
         self.publish(&Subject::Config, Update::Loaded(loaded));
         self.listeners
             .commit_when_published(prepared, &self.tables, drain_deadline)
@@ -343,6 +356,7 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         self.loaded.tls = loaded.files;
+        self.renew_admin_tls();
         let update = Update::Tls(Arc::clone(self.loaded.tls.listeners()));
         if loaded.errors.is_empty() {
             return self.publish(&Subject::Tls, update);
@@ -366,6 +380,13 @@ impl Reloader {
                 self.writer.keep(part.contents);
             }
             Err(error) => self.reject(&Subject::UpstreamTls(name), &error),
+        }
+    }
+
+    /// Gives the administration what was loaded for it last.
+    fn renew_admin_tls(&self) {
+        if let (Some(sender), Some(context)) = (&self.admin_tls, self.loaded.tls.admin()) {
+            sender.send_replace(Arc::clone(context));
         }
     }
 

@@ -168,6 +168,12 @@ impl Demo {
         &self.app
     }
 
+    /// Where the administration is.
+    pub fn admin(&self) -> SocketAddr {
+        // The demo's configuration has no Unix socket.
+        self.app.admin().tcp().unwrap_or(on(0))
+    }
+
     /// What the switches switch.
     pub fn stage(&self) -> &Stage {
         &self.stage

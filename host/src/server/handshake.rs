@@ -3,6 +3,10 @@
 //! A full handshake costs as much as hundreds of requests. So that a flood of them does not keep requests waiting, a worker
 //! computes one at a time, and between two of them it looks at everything else that is ready: see [`HandshakeGate`].
 
+mod standalone;
+
+pub use standalone::{HandshakeError, accept_tls};
+
 use super::accepted::Accepted;
 use super::connection::unless_over;
 use super::registry::Entry;
@@ -149,14 +153,18 @@ pub(super) async fn accept(
     report(&failed, vitals, peer);
     if let Some(stream) = failed.stream {
         entry.activity.lingers();
-        let answer = if failed.failure == HandshakeFailure::PlainHttp {
-            PLAIN_HTTP
-        } else {
-            b""
-        };
-        unless_over(&entry.activity, pin!(linger(stream, answer))).await;
+        unless_over(&entry.activity, pin!(linger(stream, answer(failed.failure)))).await;
     }
     None
+}
+
+/// What a client gets that speaks something else.
+fn answer(failure: HandshakeFailure) -> &'static [u8] {
+    if failure == HandshakeFailure::PlainHttp {
+        PLAIN_HTTP
+    } else {
+        b""
+    }
 }
 
 async fn handshake(

@@ -24,6 +24,7 @@ mod tls_stream;
 mod unreadable;
 
 pub use drain::{Drain, DrainSwitch, Phase, drain};
+pub use handshake::{HandshakeError, accept_tls};
 pub use listeners::{Assignments, ListenError, ListenerSet, Prepared};
 pub use lock::Holder;
 pub use serve::run;

@@ -7,6 +7,11 @@ use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
+/// Whom a certificate is for, such as `CN=ops`. `None` when it cannot be parsed.
+pub fn certificate_subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    Certificate::parse(certificate).map(|parsed| parsed.subject())
+}
+
 /// The value of `X-Forwarded-Client-Cert` for a certificate: its SHA-256, subject, and the names and URIs of its
 /// subjectAltName, in the form of Envoy. `None` when it cannot be parsed.
 pub fn forwarded_client_certificate(certificate: &CertificateDer<'_>) -> Option<HeaderValue> {

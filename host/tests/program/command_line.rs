@@ -79,12 +79,22 @@ fn causes_come_once_and_with_the_file() {
 }
 
 #[test]
-fn an_administration_over_https_is_refused_clearly() {
+fn a_wrong_administration_is_refused_clearly() {
     let folder = folder("");
-    let message = error(folder.path(), &["regions", "--admin", "https://127.0.0.1:9900"]);
-    assert!(message.contains("https is not supported yet"), "{message}");
-    let message = error(folder.path(), &["regions", "--admin", "/9900"]);
-    assert!(message.contains("http://ADDRESS:PORT"), "{message}");
+    for admin in ["/9900", "ftp://127.0.0.1:9900", "unix:"] {
+        let message = error(folder.path(), &["regions", "--admin", admin]);
+        assert!(message.contains("unix:/PATH"), "{message}");
+    }
+    for (arguments, expected) in [
+        (&["--ca", "ca.pem"][..], "for https"),
+        (&["--admin", "unix:no.sock", "--ca", "ca.pem"], "for https"),
+        (&["--admin", "unix:no.sock"], "failed to connect to unix:no.sock"),
+        (&["--client-certificate", "a.pem"], "--client-private-key"),
+        (&["--admin", "https://127.0.0.1:1", "--ca", "none.pem"], "none.pem"),
+    ] {
+        let message = error(folder.path(), &[&["regions"], arguments].concat());
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The program as a process: its signals, its logs, its command line, its plugins and its restarts.
 
+mod administration;
 mod command_line;
 mod instances;
 mod logs;

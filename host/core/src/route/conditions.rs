@@ -1,5 +1,6 @@
 //! What a route asks of a request besides host and path.
 
+use crate::certificate::{ClientCertificate, WantedCertificate};
 use crate::identity::ClientAddress;
 use http::{HeaderMap, HeaderName, Method};
 
@@ -12,6 +13,8 @@ pub struct Asked<'a> {
     pub headers: &'a HeaderMap,
     /// Its query, without the question mark.
     pub query: &'a str,
+    /// What the client's verified certificate says. `None` without one.
+    pub certificate: Option<&'a ClientCertificate>,
     /// Who wrote the fields about the client: the policy of the listener, and whether the peer is a proxy that is believed. `None`
     /// where all of them count, as for a hypothetical request.
     pub trust: Option<(&'a ClientAddress, bool)>,
@@ -26,6 +29,8 @@ pub struct Conditions {
     pub headers: Box<[(HeaderName, Wanted)]>,
     /// All of these parameters of the query.
     pub query: Box<[(Box<str>, Wanted)]>,
+    /// A client certificate that says this. `None`: none is asked for.
+    pub certificate: Option<WantedCertificate>,
 }
 
 /// The value that a field or a parameter must have.
@@ -38,7 +43,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn fits(&self, value: &[u8]) -> bool {
+    pub(crate) fn fits(&self, value: &[u8]) -> bool {
         match self {
             Self::Any => true,
             Self::Exactly(wanted) => wanted.as_bytes() == value,
@@ -49,7 +54,7 @@ impl Wanted {
 impl Conditions {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.methods.is_empty() && self.headers.is_empty() && self.query.is_empty()
+        self.methods.is_empty() && self.headers.is_empty() && self.query.is_empty() && self.certificate.is_none()
     }
 
     /// Whether a request has all of it.
@@ -72,11 +77,17 @@ impl Conditions {
         (self.methods.is_empty() || self.methods.contains(asked.method))
             && self.headers.iter().all(has_field)
             && self.query.iter().all(has_parameter)
+            && self.certificate.as_ref().is_none_or(|wanted| asked.certificate.is_some_and(|own| wanted.fits(own)))
     }
 
-    /// How specific they are: with methods, then with more fields, then with more parameters, as in Kubernetes' Gateway API
-    /// (`HTTPRouteRule.matches`).
-    pub(super) fn specificity(&self) -> (bool, usize, usize) {
-        (!self.methods.is_empty(), self.headers.len(), self.query.len())
+    /// How specific they are: with a client certificate, which says who asks; then with methods, with more fields, with more
+    /// parameters, as in Kubernetes' Gateway API (`HTTPRouteRule.matches`).
+    pub(super) fn specificity(&self) -> (bool, bool, usize, usize) {
+        (
+            self.certificate.is_some(),
+            !self.methods.is_empty(),
+            self.headers.len(),
+            self.query.len(),
+        )
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::certificate::{ClientCertificate, WantedCertificate};
 use crate::identity::{ClientAddress, ClientHeader};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -16,6 +17,7 @@ fn check(routes: &Routes, host: &str, path: &str, expected: Option<u16>) {
         method: &Method::GET,
         headers: &headers,
         query: "",
+        certificate: None,
         trust: None,
     };
     let found = routes.find(host, path, &asked).map(RouteEntry::service);
@@ -153,6 +155,7 @@ fn found(routes: &Routes, method: Method, fields: &[(&'static str, &'static str)
         method: &method,
         headers: &headers,
         query,
+        certificate: None,
         trust: None,
     };
     routes.find("h", "/", &asked).map(|route| route.service().0)
@@ -183,6 +186,7 @@ fn all_conditions_of_a_route_must_hold() {
         methods: [Method::GET].into(),
         headers: [(HeaderName::from_static("x-a"), wanted("1"))].into(),
         query: [("q".into(), wanted("a b"))].into(),
+        certificate: None,
     };
     let routes = with(vec![all]);
     for query in ["q=a+b", "q=a%20b", "x&q=1&q=a+b", "%71=a+b"] {
@@ -194,6 +198,36 @@ fn all_conditions_of_a_route_must_hold() {
     assert_eq!(found(&routes, Method::HEAD, &[("x-a", "1")], "q=a+b"), None);
     assert_eq!(found(&routes, Method::GET, &[("x-a", "2")], "q=a+b"), None);
     assert_eq!(found(&routes, Method::GET, &[], "q=a+b"), None);
+}
+
+#[test]
+fn a_route_for_a_certificate_is_for_nobody_else_and_comes_first() {
+    let ops = Conditions {
+        certificate: Some(WantedCertificate {
+            subjects: [wanted("CN=ops")].into(),
+            ..WantedCertificate::default()
+        }),
+        ..Conditions::default()
+    };
+    let routes = with(vec![Conditions::default(), methods(&[Method::GET]), ops]);
+    let headers = HeaderMap::new();
+    let found = |subject: Option<&str>| {
+        let certificate = subject.map(|subject| ClientCertificate {
+            subject: subject.into(),
+            ..ClientCertificate::default()
+        });
+        let asked = Asked {
+            method: &Method::GET,
+            headers: &headers,
+            query: "",
+            certificate: certificate.as_ref(),
+            trust: None,
+        };
+        routes.find("h", "/", &asked).map(|route| route.service().0)
+    };
+    assert_eq!(found(None), Some(1));
+    assert_eq!(found(Some("CN=other")), Some(1));
+    assert_eq!(found(Some("CN=ops")), Some(2));
 }
 
 #[test]
@@ -231,6 +265,7 @@ fn fields_that_a_peer_must_not_write_are_absent() {
             method: &Method::GET,
             headers: fields,
             query: "",
+            certificate: None,
             trust: Some((&policy, is_trusted)),
         };
         routes.find("h", "/", &asked).map(|route| route.service().0)
@@ -270,6 +305,7 @@ fn prefixes_are_rewritten_in_whole_segments() {
             method: &Method::GET,
             headers: &headers,
             query: "",
+            certificate: None,
             trust: None,
         };
         let route = routes.find("h", path, &asked).expect("a route");

@@ -1,9 +1,11 @@
 //! The program itself: what it has loaded, its logs, its tasks, its process.
 
 use super::since_epoch;
+use crate::admin::AdminTls;
 use crate::admin::backend::{Readiness, StatusSnapshot};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::process::Process;
+use crate::vitals::HandshakeFailure;
 use std::time::SystemTime;
 
 pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
@@ -167,5 +169,25 @@ pub(super) fn process(text: &mut Exposition, started: SystemTime, process: &Proc
         if let Some(value) = value {
             text.family(name, Kind::Gauge, help).sample(&[], value);
         }
+    }
+}
+
+pub(super) fn admin_tls(text: &mut Exposition, tls: &AdminTls) {
+    let mut family = text.family(
+        "portolan_admin_tls_handshake_failures_total",
+        Kind::Counter,
+        "TLS handshakes with the administration that failed, by reason.",
+    );
+    for failure in HandshakeFailure::ALL {
+        family.sample(&[("reason", failure.as_str())], tls.handshakes.failures(failure));
+    }
+    let mut family = text.family(
+        "portolan_admin_tls_certificate_expiry_timestamp_seconds",
+        Kind::Gauge,
+        "When the certificate of the administration expires, in seconds since 1970, by its first name.",
+    );
+    for pair in tls.context().certificates.pairs() {
+        let name = pair.names.first().map_or("", |name| &**name);
+        family.sample(&[("name", name)], since_epoch(pair.not_after));
     }
 }

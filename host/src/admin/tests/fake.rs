@@ -95,6 +95,7 @@ impl Default for Fake {
                 route_in_flight: [Some(in_flight(2))].into(),
                 overload: Some(Overload::new(1000)),
                 listeners: vec![listener],
+                admin_tls: None,
                 tls: Arc::default(),
                 started: SystemTime::now(),
                 generation: Generation(7),
@@ -250,7 +251,7 @@ impl AdminBackend for Fake {
         })
     }
 
-    fn drain(&self, region: RegionName, drained: bool, _: IpAddr) -> Ordered<'_, ()> {
+    fn drain(&self, region: RegionName, drained: bool, _: String) -> Ordered<'_, ()> {
         self.orders
             .lock()
             .expect("not poisoned")
@@ -264,7 +265,7 @@ impl AdminBackend for Fake {
         )))))
     }
 
-    fn roll_back(&self, _: PluginName, _: IpAddr) -> Ordered<'_, String> {
+    fn roll_back(&self, _: PluginName, _: String) -> Ordered<'_, String> {
         let again = std::mem::replace(&mut *self.rolled_back.lock().expect("not poisoned"), true);
         Box::pin(std::future::ready(if again {
             Err(OrderError::Impossible(
@@ -397,7 +398,7 @@ fn count(shown: &ServiceStatus) {
 fn ordered() -> overrides::Ordered {
     overrides::Ordered {
         since: november(),
-        from: Ipv4Addr::LOCALHOST.into(),
+        from: "127.0.0.1".into(),
     }
 }
 

@@ -42,7 +42,7 @@ impl Admin {
         let address = listener.local_addr().expect("an address");
         let fake = Arc::new(Fake::default());
         tokio::spawn(super::serve(
-            listener,
+            super::Listener::Tcp(listener),
             Arc::new(access(address)),
             Arc::clone(&fake) as Arc<dyn super::backend::AdminBackend>,
         ));

@@ -41,7 +41,8 @@ impl From<Point> for Location {
 pub struct Ordered {
     /// When.
     pub since: String,
-    /// The address that the administration was asked from.
+    /// Who asked the administration: an address, with the subject of a client certificate where there was one, or the user of
+    /// a Unix socket.
     pub from: String,
 }
 
@@ -49,7 +50,7 @@ impl From<&overrides::Ordered> for Ordered {
     fn from(ordered: &overrides::Ordered) -> Self {
         Self {
             since: humantime::format_rfc3339_seconds(ordered.since).to_string(),
-            from: ordered.from.to_string(),
+            from: ordered.from.clone(),
         }
     }
 }

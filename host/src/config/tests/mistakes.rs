@@ -269,13 +269,68 @@ fn listeners() {
             "127.0.0.1:8080",
             "127.0.0.1:8080\nadmin: { address: 0.0.0.0:9900 }",
             &[
-                "3:19: admin.address: whoever reaches this address may drain regions: give it a token_file, or stay on loopback and let probes and scrapers use admin.probes",
+                "3:19: admin.address: whoever reaches this address may drain regions: give it a token_file or tls with client_ca, or stay on loopback or a Unix socket and let probes and scrapers use admin.probes",
             ],
         ),
         (
             "127.0.0.1:8080",
             "127.0.0.1:8080\nadmin: { address: 127.0.0.1:9900, read_token_file: token }",
             &["3:52: admin.read_token_file: it separates reading from orders only beside a token_file: give both"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: \"unix:\" }",
+            &[
+                r#"3:19: admin.address: wanted an address with a port, such as 127.0.0.1:9900, or a Unix socket, such as unix:/run/portolan/admin.sock, got "unix:""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: unix:/run/admin.sock, socket_mode: \"0666\", tls: { certificate: a, private_key: b } }",
+            &[
+                "3:54: admin.socket_mode: everybody on this machine may drain regions: end it with 0, or give a token_file",
+                "3:62: admin.tls: a Unix socket has no TLS: its connections do not leave this machine",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 127.0.0.1:9900, socket_mode: \"0660\" }",
+            &["3:48: admin.socket_mode: only the file of a Unix socket has permissions: address: unix:/PATH"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: unix:/run/admin.sock, socket_mode: rw, read_token_file: token }",
+            &[
+                r#"3:54: admin.socket_mode: wanted permissions in octal, such as "0660", got "rw""#,
+                "3:75: admin.read_token_file: it separates reading from orders only beside a token_file: give both",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 10.0.0.1:9900, tls: { certificate: a, private_key: b } }",
+            &[
+                "3:19: admin.address: whoever reaches this address may drain regions: give it a token_file or tls with client_ca, or stay on loopback or a Unix socket and let probes and scrapers use admin.probes",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 10.0.0.1:9900, tls: { certificate: a, private_key: b, client_ca: c } }",
+            &[],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 127.0.0.1:9900, tls: { certificate: a, private_key: b, client_ca: c, client_certificate: optional } }",
+            &[
+                "3:108: admin.tls.client_certificate: without a token_file, clients without a certificate may do everything: give one, or make it required",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 127.0.0.1:9900, tls: { certificate: a, client_certificate: required } }",
+            &[
+                "3:40: admin.tls: private_key is missing",
+                "3:79: admin.tls.client_certificate: only with client_ca are clients asked for a certificate",
+            ],
         ),
         (
             "127.0.0.1:8080",
@@ -404,7 +459,7 @@ fn the_rest_of_the_top_level() {
                 "9:13: access_log: file is missing",
                 "9:15: access_log.path: unknown key — possible here: file",
                 r#"10:6: geo: wanted a mapping with keys such as database, asn_database, got "embedded""#,
-                r#"11:8: admin: wanted a mapping with keys such as address, token_file, read_token_file, probes, …, got "9900""#,
+                r#"11:8: admin: wanted a mapping with keys such as address, socket_mode, tls, token_file, …, got "9900""#,
             ],
         ),
         (

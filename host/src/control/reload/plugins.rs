@@ -9,7 +9,6 @@ use crate::control::status::Subject;
 use crate::plugin::PluginVersion;
 use bytes::Bytes;
 use portolan_core::id::PluginName;
-use std::net::IpAddr;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -57,7 +56,7 @@ impl Reloader {
     pub(super) async fn roll_back(
         &mut self,
         name: PluginName,
-        from: IpAddr,
+        from: String,
     ) -> Result<Arc<PluginVersion>, RollBackError> {
         let Some(current) = self.components.get(&name) else {
             return Err(RollBackError::Unknown(name));
