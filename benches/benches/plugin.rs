@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use portolan::plugin::embedded;
 use portolan::plugin::{
-    Isolation, PluginEngine, PluginSettings, PluginVersion, PluginWorker, RegionTable, RouteRequest,
+    Isolation, PluginEngine, PluginSettings, PluginVersion, PluginWorker, RegionTable, RouteRequest, VisibleFields,
 };
 use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, ServiceId, Slot};
@@ -69,7 +69,7 @@ impl Bench {
             version: Version::HTTP_11,
             host: "shop.example.net",
             path: "/catalogue/items/4711",
-            headers: &self.headers,
+            fields: VisibleFields::all(&self.headers),
             client: (self.call << 8).to_be_bytes().into(),
             country: Country::parse("GB").unwrap_or_default(),
             point: Point::new(51.5 - step / 2_000.0, step / 1_000.0).ok(),

@@ -9,7 +9,7 @@ mod upgrade;
 mod workers;
 
 use crate::admin::{Access, AdminTls, Socket, SocketFile, TokenError, Tokens};
-use crate::config::{AccessLog as AccessLogSettings, Admin, AdminAddress, Configuration, Fixed};
+use crate::config::{self, AccessLog as AccessLogSettings, Admin, AdminAddress, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::load::LoadError;
@@ -141,7 +141,10 @@ impl App {
         let upgradable = start.upgradable;
         let overrides = Arc::clone(&start.overrides);
         let engine = |configuration: &Configuration| PluginEngine::new(workers(&configuration.fixed));
-        let (load, engine) = start.load(&status, engine)?;
+        let (mut load, engine) = start.load(&status, engine)?;
+        if let Some(path) = path.as_ref().filter(|_| load.is_current()) {
+            config::locate(path, &mut load.warnings);
+        }
         for warning in &load.warnings {
             tracing::warn!("{warning}");
         }
@@ -170,7 +173,10 @@ impl App {
         let (admin_tls, tls) = admin_tls.map(watch::channel).unzip();
         let tls = tls.map(AdminTls::new);
         let (replacing, replaced) = watch::channel(false);
-        let (admin, mut admin_file) = administration(&fixed.admin, &mut inherited, tls.clone(), replaced.clone())?;
+        let Administration {
+            sockets: admin,
+            file: mut admin_file,
+        } = administration(&fixed.admin, &mut inherited, tls.clone(), replaced.clone())?;
         let mut addresses = admin.iter().map(|(socket, _)| socket.address());
         let admin_address = addresses.next().unwrap_or_else(|| Ok(fixed.admin.address.clone()));
         let admin_address = admin_address.map_err(system("the administration"))?;
@@ -465,13 +471,20 @@ fn workers(fixed: &Fixed) -> usize {
     workers.map_or(1, NonZeroUsize::get)
 }
 
-/// The sockets of administration: all of it, and where configured, what may be read only. With the file of a Unix socket.
+/// What the administration listens on.
+struct Administration {
+    /// All of it, and where configured, what may be read only.
+    sockets: Vec<(Socket, Access)>,
+    /// The file of a Unix socket.
+    file: Option<SocketFile>,
+}
+
 fn administration(
     admin: &Admin,
     inherited: &mut Inherited,
     tls: Option<AdminTls>,
     replaced: watch::Receiver<bool>,
-) -> Result<(Vec<(Socket, Access)>, Option<SocketFile>), AppError> {
+) -> Result<Administration, AppError> {
     let tokens = admin.token_file.as_ref();
     let tokens = tokens.map(|all| Tokens::read(all, admin.read_token_file.as_deref()));
     let access = match &admin.address {
@@ -486,7 +499,7 @@ fn administration(
         let (socket, _) = admin_socket(&AdminAddress::Tcp(address), 0, inherited)?;
         sockets.push((socket, Access::probes(&admin.hosts)));
     }
-    Ok((sockets, file))
+    Ok(Administration { sockets, file })
 }
 
 /// A socket at an address, and whether it is that of the process that ran before.

@@ -4,7 +4,7 @@ mod interim;
 
 pub use interim::{Interim, InterimQueue};
 
-use crate::tls::Certificates;
+use crate::tls::{Certificates, VerifiedClient};
 use http::HeaderValue;
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use portolan_core::proxy_protocol::{Header, Origin};
@@ -78,8 +78,10 @@ pub struct TlsFacts {
     pub server_name: Option<Box<str>>,
     /// The certificates that there were to be chosen from.
     pub certificates: Arc<Certificates>,
-    /// The value of `X-Forwarded-Client-Cert`, where there was a certificate and gateways are to be told.
-    pub client_certificate: Option<HeaderValue>,
+    /// The client, where it has proved by a certificate who it is.
+    pub client: Option<Box<VerifiedClient>>,
+    /// Whether gateways are told of its certificate.
+    pub forwards_client_certificate: bool,
 }
 
 impl TlsFacts {
@@ -125,6 +127,11 @@ impl Arrival {
     pub fn secured(mut self, facts: TlsFacts) -> Self {
         self.tls = Some(Box::new(facts));
         self
+    }
+
+    /// The client, where it has proved by a certificate who it is.
+    pub fn verified_client(&self) -> Option<&VerifiedClient> {
+        self.tls.as_ref()?.client.as_deref()
     }
 
     /// The scheme of the requests on it, as the client sees it: `http` or `https`.

@@ -2,9 +2,9 @@
 //!
 //! The request path and `explain` call the same function.
 
-use crate::plugin::{PluginWorker, RouteRequest};
+use crate::plugin::{PluginWorker, RouteRequest, VisibleFields};
 use crate::table::{PluginEntry, Routed, RoutingTable};
-use http::{HeaderMap, Method, Version};
+use http::{Method, Version};
 use portolan_core::access::Denied;
 use portolan_core::candidates;
 use portolan_core::decision::{Decision, RankedBy};
@@ -28,8 +28,8 @@ pub struct Inquiry<'a> {
     pub authority: &'a str,
     /// For which path, without query.
     pub path: &'a str,
-    /// With which headers.
-    pub headers: &'a HeaderMap,
+    /// With which fields, as a plugin may see them.
+    pub fields: VisibleFields<'a>,
     /// The request's chance.
     pub roll: u64,
     /// The moment it came.
@@ -99,7 +99,7 @@ fn consult(
         version: inquiry.version,
         host: &host,
         path: inquiry.path,
-        headers: inquiry.headers,
+        fields: inquiry.fields,
         client: inquiry.client.addr,
         country: decision.location.place.country,
         point: decision.location.place.point,

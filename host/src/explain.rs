@@ -2,11 +2,13 @@
 
 use crate::chance::Chance;
 use crate::decide::{Inquiry, decide, denied, plugin_reason};
-use crate::plugin::PluginWorker;
+use crate::plugin::{PluginWorker, VisibleFields};
 use crate::table::RoutingTable;
+use crate::tls::VerifiedClient;
 use http::{HeaderMap, Method, Version};
 use portolan_core::access::Denied;
 use portolan_core::admission::{Limits, Priority};
+use portolan_core::certificate::{AltName, ClientCertificate};
 use portolan_core::config::{Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::decision::{Decision, Explanation};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
@@ -28,6 +30,17 @@ pub struct Question {
     pub method: Method,
     /// The headers.
     pub headers: HeaderMap,
+    /// What the client's certificate says, where it has one.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// A hypothetical certificate with a subject and names. `None` without either.
+pub fn certificate<'a>(subject: Option<&str>, names: impl IntoIterator<Item = &'a str>) -> Option<ClientCertificate> {
+    let names: Box<[_]> = names.into_iter().map(AltName::guess).collect();
+    (subject.is_some() || !names.is_empty()).then(|| ClientCertificate {
+        subject: subject.unwrap_or_default().into(),
+        names,
+    })
 }
 
 /// The decision about a [`Question`].
@@ -108,12 +121,15 @@ pub fn explain(
         path,
         method,
         headers,
+        certificate,
     } = question;
+    let client = certificate.clone().and_then(VerifiedClient::hypothetical);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let asked = Asked {
         method,
         headers,
         query,
+        certificate: certificate.as_ref(),
         trust: None,
     };
     let routed = table.route(host, path, &asked);
@@ -130,7 +146,10 @@ pub fn explain(
         version: Version::HTTP_11,
         authority: host,
         path,
-        headers,
+        fields: VisibleFields {
+            client_certificate: client.as_ref().map(|client| &client.forwarded),
+            ..VisibleFields::all(headers)
+        },
         roll: Chance::new().roll(),
         now: Instant::now(),
     };

@@ -4,6 +4,7 @@ use crate::arrival::{Arrival, Interim, ListenerId};
 use crate::config::Listener;
 use crate::decide::{self, Decided, Inquiry};
 use crate::message::{self, RequestHead, Unreadable};
+use crate::plugin::VisibleFields;
 use crate::record::{Loop, Recorded, RequestRecord};
 use crate::request_id::RequestId;
 use crate::respond::{self, Body, RequestError};
@@ -134,6 +135,7 @@ async fn answer(
         method: &parts.method,
         headers: &parts.headers,
         query: parts.uri.query().unwrap_or_default(),
+        certificate: arrival.verified_client().map(|client| &client.certificate),
         trust: None,
     };
     if head.has_via && table.via.is_in(&parts.headers) {
@@ -194,7 +196,11 @@ async fn answer(
         version: parts.version,
         authority: head.authority,
         path: head.path,
-        headers: &parts.headers,
+        fields: VisibleFields {
+            headers: &parts.headers,
+            trust: asked.trust,
+            client_certificate: arrival.verified_client().map(|client| &client.forwarded),
+        },
         roll: worker.chance.roll(),
         now: record.begun(),
     };
@@ -292,7 +298,11 @@ async fn forward(
         target: target.as_deref(),
         peer: &arrival.peer_text,
         scheme: arrival.scheme(),
-        client_certificate: arrival.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref()),
+        client_certificate: arrival
+            .tls
+            .as_ref()
+            .filter(|tls| tls.forwards_client_certificate)
+            .and_then(|tls| Some(&tls.client.as_ref()?.forwarded)),
         is_trusted: provenance.is_trusted,
         policy: &listener.client_address,
         request_id,

@@ -1,5 +1,6 @@
 //! TLS towards clients, with rustls as the client.
 
+mod certificates;
 pub(crate) mod client;
 
 use client::{Authority, der, setup};

@@ -8,7 +8,7 @@ mod conditions;
 mod key;
 mod prefix;
 
-pub use conditions::{Asked, Conditions, Wanted};
+pub use conditions::{Asked, Conditions, Wanted, WantedCertificate};
 pub use key::RouteKey;
 pub use prefix::PrefixRewrite;
 

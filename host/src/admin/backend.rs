@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use thiserror::Error;
 
-pub use crate::explain::{Applied, ExplainError, Explained, Question};
+pub use crate::explain::{Applied, ExplainError, Explained, Question, certificate};
 
 /// The running instance, as the administration API accesses it.
 pub trait AdminBackend: Send + Sync + 'static {

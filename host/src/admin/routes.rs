@@ -3,7 +3,7 @@
 use super::Caller;
 use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
-use super::backend::{AdminBackend, ExplainError, OrderError, Question, Readiness, StatusSnapshot};
+use super::backend::{AdminBackend, ExplainError, OrderError, Question, Readiness, StatusSnapshot, certificate};
 use super::guard;
 use super::metrics;
 use super::tokens::Grant;
@@ -45,7 +45,7 @@ const PATHS: [&str; 14] = [
     "GET /api/v1/plugins",
     "GET /api/v1/config",
     "GET /api/v1/front-door",
-    "GET /api/v1/explain?ip=&host=&path=&method=&header=",
+    "GET /api/v1/explain?ip=&host=&path=&method=&header=&certificate_subject=&certificate_san=",
     "POST /api/v1/regions/{region}/drain",
     "POST /api/v1/regions/{region}/undrain",
     "POST /api/v1/plugins/{plugin}/rollback",
@@ -297,6 +297,7 @@ fn explain(instance: &dyn AdminBackend, query: &str) -> Answer {
 fn question(query: &str) -> Result<Question, Failure> {
     let (mut ip, mut host, mut path, mut method) = (None, String::new(), "/".to_owned(), Method::GET);
     let mut headers = HeaderMap::new();
+    let (mut subject, mut names) = (None, Vec::new());
     for (key, value) in parameters(query) {
         match &*key {
             "ip" => {
@@ -319,8 +320,18 @@ fn question(query: &str) -> Result<Question, Failure> {
                     .ok_or_else(|| Failure::new(format!("header={value} is not a header; write name: value")))?;
                 headers.append(name, value);
             }
+            "certificate_subject" => subject = Some(value),
+            "certificate_san" => names.push(value),
             other => {
-                let known = ["ip", "host", "path", "method", "header"];
+                let known = [
+                    "ip",
+                    "host",
+                    "path",
+                    "method",
+                    "header",
+                    "certificate_subject",
+                    "certificate_san",
+                ];
                 return Err(Failure::new(format!("there is no parameter {other:?}")).known(known));
             }
         }
@@ -331,6 +342,7 @@ fn question(query: &str) -> Result<Question, Failure> {
         path,
         method,
         headers,
+        certificate: certificate(subject.as_deref(), names.iter().map(AsRef::as_ref)),
     })
 }
 

@@ -102,7 +102,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     }
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&address)?;
-    // Nobody can connect before it listens: the permissions count from the beginning.
+    // Before it listens, no connection is possible: the permissions count from the beginning.
     let listening = fs::set_permissions(path, Permissions::from_mode(mode)).and_then(|()| socket.listen(BACKLOG));
     if let Err(error) = listening {
         let _ = fs::remove_file(path);

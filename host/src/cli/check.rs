@@ -47,7 +47,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::FAILURE;
     }
     match offline::load(configuration) {
-        Ok((load, _)) => report(path, &load, arguments.offline),
+        Ok((mut load, _)) => {
+            config::locate(path, &mut load.warnings);
+            report(path, &load, arguments.offline)
+        }
         Err(error) => {
             complain(path, error);
             ExitCode::FAILURE

@@ -7,7 +7,7 @@ use super::remote;
 use crate::admin::view::explain::Explain;
 use crate::admin::view::policies::Policies;
 use crate::config;
-use crate::explain::Question;
+use crate::explain::{self, Question};
 use anyhow::{Context, anyhow};
 use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -34,6 +34,12 @@ pub(super) struct Arguments {
     /// A header, as often as needed
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The subject of the client's certificate, such as "CN=ops, O=Example"
+    #[arg(long, value_name = "SUBJECT")]
+    certificate_subject: Option<String>,
+    /// A name of the client's certificate (subjectAltName), as often as needed
+    #[arg(long, value_name = "NAME")]
+    certificate_san: Vec<String>,
     /// Decide by this configuration, with every region's health unknown, instead of asking the running instance
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -76,6 +82,10 @@ impl Arguments {
             path: self.path.clone(),
             method: self.method.clone(),
             headers: headers.collect::<anyhow::Result<HeaderMap>>()?,
+            certificate: explain::certificate(
+                self.certificate_subject.as_deref(),
+                self.certificate_san.iter().map(String::as_str),
+            ),
         })
     }
 
@@ -88,6 +98,12 @@ impl Arguments {
         query.append_pair("method", self.method.as_str());
         for header in &self.headers {
             query.append_pair("header", header);
+        }
+        if let Some(subject) = &self.certificate_subject {
+            query.append_pair("certificate_subject", subject);
+        }
+        for name in &self.certificate_san {
+            query.append_pair("certificate_san", name);
         }
         format!("/api/v1/explain?{}", query.finish())
     }

@@ -3,10 +3,11 @@
 use super::compound::{At, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
+use super::section::section;
 use super::shape::{Shape, all, shown, wanted};
 use super::values::scalar;
 use http::{HeaderName, Method};
-use portolan_core::route::{Conditions, Wanted};
+use portolan_core::route::{Conditions, Wanted, WantedCertificate};
 use serde_json::{Value, json};
 
 /// The conditions of a route.
@@ -14,6 +15,7 @@ pub(super) fn settings(
     methods: Option<&OneOrMore<MethodWord>>,
     headers: Option<&Values>,
     query: Option<&Values>,
+    certificate: Option<&CertificateSection>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Conditions> {
     let methods = methods.iter().flat_map(|methods| &methods.0);
@@ -39,11 +41,46 @@ pub(super) fn settings(
         methods: methods.map(|method| method.0.clone()).collect(),
         headers: headers?.into(),
         query: query.collect(),
+        certificate: certificate.map(|section| section.settings(mistakes)),
     })
 }
 
 fn field_is_host(name: &str) -> bool {
     name.eq_ignore_ascii_case("host")
+}
+
+section! {
+    /// What a client's certificate must say, which a listener with tls.client_ca has verified.
+    CertificateSection {
+        /// Its subject, or one of several, as X-Forwarded-Client-Cert has it: "CN=ops, O=Example". "*" is any.
+        optional subject: OneOrMore<String>,
+        /// A name of its subjectAltName, or one of several: a DNS name, a URI, an e-mail or IP address. "*" is any.
+        optional san: OneOrMore<String>,
+    }
+}
+
+impl CertificateSection {
+    fn settings(&self, mistakes: &mut Mistakes<'_>) -> WantedCertificate {
+        if self.subject.is_none() && self.san.is_none() {
+            mistakes.at(self.at, "wanted subject, san, or both; \"*\" is any");
+        }
+        let all = |values: &Option<OneOrMore<String>>| {
+            let values = values.iter().flat_map(|values| &values.0);
+            values.map(|value| wanted_value(value)).collect()
+        };
+        WantedCertificate {
+            subjects: all(&self.subject),
+            names: all(&self.san),
+        }
+    }
+}
+
+/// `*` is any value.
+fn wanted_value(text: &str) -> Wanted {
+    match text {
+        "*" => Wanted::Any,
+        text => Wanted::Exactly(text.into()),
+    }
 }
 
 /// A method. Methods are case-sensitive (RFC 9110, section 9.1).
@@ -89,14 +126,7 @@ impl Shape for Values {
                 id: entry.id(),
             };
             let value = String::read(entry, mistakes)?;
-            Some((
-                name,
-                if value == "*" {
-                    Wanted::Any
-                } else {
-                    Wanted::Exactly(value.into())
-                },
-            ))
+            Some((name, wanted_value(&value)))
         });
         Some(Self(read.collect()))
     }

@@ -93,10 +93,10 @@ impl File {
             Some(section) => section.settings(folder, mistakes),
             None => Some(admin::default()),
         };
-        let listeners = self
-            .listeners
-            .as_ref()
-            .and_then(|all| listeners::settings(all, self.admin.as_ref(), folder, mistakes));
+        let listeners = self.listeners.as_ref().and_then(|all| {
+            let admin = self.admin.iter().flat_map(AdminSection::addresses);
+            listeners::settings(all, admin, folder, mistakes)
+        });
         let via = listeners::pseudonym(self.via.as_ref(), mistakes);
         let plugins = plugins::settings(self.plugins.as_ref(), folder, mistakes);
         let places = services::places(self.services.as_ref(), mistakes);
@@ -175,9 +175,12 @@ impl File {
 
     /// What routes need elsewhere in the file.
     fn assumed(&self) -> Assumed {
+        let mut listeners = self.listeners.iter().flat_map(|listeners| listeners.iter());
         Assumed {
             has_systems: self.geo.as_ref().is_some_and(|geo| geo.asn_database.is_some()),
             has_overload: self.overload.is_some(),
+            has_certificates: listeners
+                .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())),
         }
     }
 

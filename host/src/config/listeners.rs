@@ -1,6 +1,5 @@
 //! Listeners, and the client's address.
 
-use super::admin::AdminSection;
 use super::compound::{At, NonEmpty, is_name};
 use super::document::Node;
 use super::error::Mistakes;
@@ -96,16 +95,16 @@ const DEFAULT_MAX_CONNECTIONS: u32 = 32 * 1024;
 /// 240 s and Front Door for 90 s, AWS's for 60 s.
 const DEFAULT_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(620);
 
-/// The listeners; no two of one address or name.
+/// The listeners; no two of one address or name, and none of an address of the administration.
 pub(super) fn settings(
     sections: &[ListenerSection],
-    admin: Option<&AdminSection>,
+    admin: impl IntoIterator<Item = At<Address>>,
     folder: &Path,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Vec<Listener>> {
     let mut taken = HashMap::new();
     let addresses = sections.iter().filter_map(|section| section.address);
-    let addresses = addresses.chain(admin.into_iter().flat_map(AdminSection::addresses));
+    let addresses = addresses.chain(admin);
     for address in addresses.filter(|address| address.0.port() != 0) {
         if let Some(first) = taken.insert(address.0, address.id) {
             mistakes.at(

@@ -99,17 +99,39 @@ fn redact_each(written: &mut Value, mapping: &str, place: &str) {
     }
 }
 
+/// Gives what has no line the one at which a file has its path; what the file does not have stays as it is.
+pub fn locate(file: &Path, mistakes: &mut [Mistake]) {
+    let mut without = mistakes.iter_mut().filter(|mistake| mistake.line == 0).peekable();
+    if without.peek().is_none() {
+        return;
+    }
+    let content = fs::read(file).unwrap_or_default();
+    let Some(document) = text(&content).ok().and_then(|text| Document::parse(text, false).ok()) else {
+        return;
+    };
+    for mistake in without {
+        let keys = mistake.path.split(['.', '[', ']']).filter(|key| !key.is_empty());
+        if let Some((line, column)) = position_in(&document, keys) {
+            (mistake.line, mistake.column) = (line, column);
+        }
+    }
+}
+
 /// The line and the column at which a file has this key, given from the outermost to the innermost, items of lists by their
 /// number from 0; `None` when it has not, or cannot be read.
 pub fn position(file: &Path, key: &[String]) -> Option<(usize, usize)> {
     let content = fs::read(file).ok()?;
     let document = Document::parse(text(&content).ok()?, false).ok()?;
+    position_in(&document, key.iter().map(String::as_str))
+}
+
+fn position_in<'a>(document: &Document, keys: impl Iterator<Item = &'a str>) -> Option<(usize, usize)> {
     let mut node = document.root();
-    for name in key {
+    for name in keys {
         node = match node.content() {
             Content::Map(entries) => {
                 let mut entries = entries.iter().map(|id| node.other(*id));
-                entries.find(|entry| entry.key() == Some(name.as_str()))?
+                entries.find(|entry| entry.key() == Some(name))?
             }
             Content::List(items) => node.other(*items.get(name.parse::<usize>().ok()?)?),
             Content::Scalar { .. } | Content::Broken => return None,

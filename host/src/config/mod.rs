@@ -45,7 +45,7 @@ mod values;
 
 pub use error::{ConfigErrors, Mistake};
 pub use file::schema;
-pub use load::{load, load_with, parse, position};
+pub use load::{load, load_with, locate, parse, position};
 pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;

@@ -2,7 +2,7 @@
 
 use super::access::AccessSection;
 use super::compound::{At, Named, OneOrMore};
-use super::conditions::{self, MethodWord, Values};
+use super::conditions::{self, CertificateSection, MethodWord, Values};
 use super::document::Node;
 use super::error::Mistakes;
 use super::limits::{LimitsSection, PriorityWord};
@@ -34,6 +34,8 @@ section! {
         optional headers: Values,
         /// Parameters that the query must have, and their values; "*" is any value.
         optional query: Values,
+        /// The client certificate that a request must come with. Needs a listener with tls.client_ca.
+        optional client_certificate: CertificateSection,
         /// The service, by its name in services.
         required service: At<String>,
         /// What gateways see instead of path: with path: /api and prefix_rewrite: /, /api/x becomes /x.
@@ -58,6 +60,8 @@ pub(super) struct Assumed {
     pub(super) has_systems: bool,
     /// Whether requests are shed by priority.
     pub(super) has_overload: bool,
+    /// Whether a listener asks clients for certificates.
+    pub(super) has_certificates: bool,
 }
 
 /// The routes; each can be reached.
@@ -79,8 +83,16 @@ pub(super) fn settings(
             section.methods.as_ref(),
             section.headers.as_ref(),
             section.query.as_ref(),
+            section.client_certificate.as_ref(),
             mistakes,
         );
+        if let Some(certificate) = section
+            .client_certificate
+            .as_ref()
+            .filter(|_| !assumed.has_certificates)
+        {
+            mistakes.at_key(certificate.at, "never reached: no listener has tls.client_ca");
+        }
         let access = section.access.as_ref();
         let access = access.map(|access| access.settings(assumed.has_systems, mistakes));
         let key = conditions.map(|conditions| RouteKey {

@@ -302,6 +302,7 @@ drain_time: 5s
         method: &Method::GET,
         headers: &headers,
         query: "",
+        certificate: None,
         trust: None,
     };
     for (path, service) in [("/api/x", 1), ("/", 0)] {

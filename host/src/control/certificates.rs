@@ -63,7 +63,7 @@ pub struct TlsFileError {
     /// Whose.
     pub user: TlsUser,
     /// Why not.
-    pub error: TlsProblem,
+    pub error: Box<TlsProblem>,
 }
 
 /// What has TLS.
@@ -414,6 +414,7 @@ impl Loader<'_> {
         match loaded {
             Ok(loaded) => Some(loaded),
             Err(error) => {
+                let error = Box::new(error);
                 self.errors.push(TlsFileError { user, error });
                 before(self.before).filter(|_| self.purpose == Purpose::Rotation)
             }

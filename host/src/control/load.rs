@@ -136,6 +136,13 @@ pub struct Load {
     pub(super) rejected: Option<Box<Rejected>>,
 }
 
+impl Load {
+    /// Whether it is of the configuration as the file has it, and not of the last good one.
+    pub fn is_current(&self) -> bool {
+        self.rejected.is_none()
+    }
+}
+
 /// The components of the active plugins, by name.
 pub(super) type Components = BTreeMap<PluginName, Component>;
 

@@ -7,7 +7,7 @@
 mod last_good_writer;
 mod plugins;
 
-use crate::config::{Fixed, Settings};
+use crate::config::{self, Fixed, Settings};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
 use crate::control::load::{
@@ -288,12 +288,15 @@ impl Reloader {
         let Load {
             mut loaded,
             fixed,
-            warnings,
+            mut warnings,
             components,
             contents,
             stamps,
             ..
         } = load;
+        if let Some(path) = &self.path {
+            config::locate(path, &mut warnings);
+        }
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -351,7 +354,10 @@ impl Reloader {
     /// Each certificate that can be used replaces the one before, and each that cannot leaves it.
     async fn reload_tls(&mut self) {
         let (settings, before) = (Arc::clone(&self.loaded.settings), self.loaded.tls.clone());
-        let loaded = off_thread(move || load::only_tls(&settings, &before)).await;
+        let mut loaded = off_thread(move || load::only_tls(&settings, &before)).await;
+        if let Some(path) = self.path.as_ref().filter(|_| self.pending.is_none()) {
+            config::locate(path, &mut loaded.warnings);
+        }
         for warning in loaded.warnings {
             tracing::warn!("{warning}");
         }

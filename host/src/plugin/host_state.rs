@@ -1,7 +1,7 @@
 //! The host's functions for guests: log lines, undeclared headers, counters.
 
 use super::contract::{HOST, Level};
-use super::fields::join_values;
+use super::fields::{VisibleFields, join_values};
 use super::limits::{Budget, MemoryLimit};
 use super::meters::Meter;
 use http::{HeaderMap, HeaderName};
@@ -55,8 +55,8 @@ impl PluginState {
     }
 
     /// Makes the headers of the current request available to `host.header`.
-    pub(super) fn lend(&mut self, headers: &HeaderMap) {
-        self.headers.copy(headers);
+    pub(super) fn lend(&mut self, fields: VisibleFields<'_>) {
+        self.headers.copy(fields);
     }
 
     /// Drops the headers: they keep the buffers alive that the request was read into.
@@ -189,9 +189,9 @@ struct Headers {
 }
 
 impl Headers {
-    fn copy(&mut self, headers: &HeaderMap) {
+    fn copy(&mut self, fields: VisibleFields<'_>) {
         self.map.clear();
-        for (name, value) in headers {
+        for (name, value) in fields.iter() {
             // Values are counted references; only names that are not standard are copied.
             self.map.append(name, value.clone());
         }
@@ -203,7 +203,7 @@ impl Headers {
             return None;
         }
         let mut joined = String::new();
-        join_values(&self.map, &name, &mut joined);
+        join_values(self.map.get_all(&name), &mut joined);
         Some(joined)
     }
 }
@@ -239,11 +239,11 @@ mod tests {
         map.append("x-a", "1".parse().unwrap());
         map.append("x-a", "2".parse().unwrap());
         map.append("x-b", "".parse().unwrap());
-        headers.copy(&map);
+        headers.copy(VisibleFields::all(&map));
         let get = |name| headers.get(name);
         assert_eq!((get("X-A").as_deref(), get("x-b").as_deref()), (Some("1, 2"), Some("")));
         assert_eq!((get("x-c"), get("not a name")), (None, None));
-        headers.copy(&HeaderMap::new());
+        headers.copy(VisibleFields::all(&HeaderMap::new()));
         assert_eq!(headers.get("x-a"), None);
     }
 }

@@ -3,6 +3,7 @@
 use super::answer::PluginAnswer;
 use super::contract::HOST;
 use super::error::{PluginFault, Problem};
+use super::fields::VisibleFields;
 use super::host_state::PluginState;
 use super::inspect::inspect;
 use super::instance::{Blueprint, Failure, PluginInstance, Started};
@@ -113,7 +114,7 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
     let mut fields = String::new();
     for number in 0..TRIALS {
         let sample = Sample::new(number, table, &setup);
-        plugin.borrow_mut().lend(&sample.headers);
+        plugin.borrow_mut().lend(VisibleFields::all(&sample.headers));
         if number > 0 {
             instance.begin();
         }
@@ -203,7 +204,7 @@ impl Sample {
             version: Version::HTTP_11,
             host: self.host,
             path: self.path,
-            headers: &self.headers,
+            fields: VisibleFields::all(&self.headers),
             client: self.client,
             country: self.country,
             point: self.point,

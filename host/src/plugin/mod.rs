@@ -57,6 +57,7 @@ mod tests;
 pub use answer::PluginAnswer;
 pub use engine::{EngineError, PluginEngine};
 pub use error::{PluginError, PluginFault, Problem};
+pub use fields::VisibleFields;
 pub use inspect::FILE as MAX_FILE;
 pub use meters::CounterReading;
 pub use regions::{RegionEntry, RegionTable};

@@ -1,8 +1,9 @@
 //! A request as the host knows it, and as the contract hands it over.
 
 use super::contract::{HttpMethod, Protocol, Request, inputs, pack};
+use super::fields::VisibleFields;
 use super::setup::Setup;
-use http::{HeaderMap, Method, Version};
+use http::{Method, Version};
 use portolan_core::geo::{Country, Point};
 use portolan_core::rank::Ranking;
 use std::net::IpAddr;
@@ -19,8 +20,8 @@ pub struct RouteRequest<'a> {
     pub host: &'a str,
     /// Its path, without query.
     pub path: &'a str,
-    /// Its headers.
-    pub headers: &'a HeaderMap,
+    /// Its fields.
+    pub fields: VisibleFields<'a>,
     /// The client's address.
     pub client: IpAddr,
     /// The client's country.
@@ -46,7 +47,7 @@ impl<'a> RouteRequest<'a> {
         let needs = |bit: u32| setup.needs & bit != 0;
         fields.clear();
         if needs(inputs::FIELDS) {
-            setup.write_fields(self.headers, fields);
+            setup.write_fields(self.fields, fields);
         }
         let point = self.point.filter(|_| needs(inputs::POINT));
         let (native_first4, native_next4) = pack(self.native.first_eight());

@@ -2,8 +2,8 @@
 
 use super::contract::{self, inputs};
 use super::error::Problem;
-use super::fields::join_values;
-use http::{HeaderMap, HeaderName};
+use super::fields::VisibleFields;
+use http::HeaderName;
 
 /// What a plugin asked for when it was configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,12 +60,12 @@ impl Setup {
     }
 
     /// Appends the values of the declared headers, one per line.
-    pub(super) fn write_fields(&self, headers: &HeaderMap, fields: &mut String) {
+    pub(super) fn write_fields(&self, request: VisibleFields<'_>, fields: &mut String) {
         for (line, name) in self.headers.iter().enumerate() {
             if line > 0 {
                 fields.push('\n');
             }
-            join_values(headers, name, fields);
+            request.join(name, fields);
         }
     }
 }
@@ -73,6 +73,7 @@ impl Setup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn rejected(setup: contract::Setup) -> String {
         Setup::check(setup).unwrap_err().to_string()
@@ -172,7 +173,7 @@ mod tests {
         headers.append("x-c", "2".parse().unwrap());
         headers.append("x-a", "ö".parse().unwrap());
         let mut fields = String::new();
-        setup.write_fields(&headers, &mut fields);
+        setup.write_fields(VisibleFields::all(&headers), &mut fields);
         assert_eq!(fields, "ö\n\n1, 2");
     }
 }

@@ -74,7 +74,7 @@ impl Client {
             version: Version::HTTP_11,
             host: "shop.example.net",
             path: self.path,
-            headers: &self.headers,
+            fields: VisibleFields::all(&self.headers),
             client: self.ip,
             country: Country::parse("GB").unwrap(),
             point: self.point,

@@ -198,7 +198,7 @@ impl ServicePlugin {
         let reads_headers = self.version.blueprint.reads_headers;
         self.plugin.borrow_mut().now = request.now;
         if reads_headers {
-            self.plugin.borrow_mut().lend(request.headers);
+            self.plugin.borrow_mut().lend(request.fields);
         }
         let decision = self.instance(request.now, chance).and_then(|instance| {
             instance.update(table)?;

@@ -12,7 +12,7 @@ use super::connection::unless_over;
 use super::registry::Entry;
 use super::tls_stream::TlsStream;
 use crate::arrival::TlsFacts;
-use crate::tls::{ServerTls, forwarded_client_certificate};
+use crate::tls::{ServerTls, VerifiedClient};
 use crate::vitals::{HandshakeFailure, ListenerVitals, TlsVersion};
 use portolan_core::proxy_protocol;
 use rustls::server::Acceptor;
@@ -219,9 +219,8 @@ fn facts(stream: &TlsStream, tls: &ServerTls) -> TlsFacts {
     TlsFacts {
         server_name: session.server_name().map(Into::into),
         certificates: tls.certificates.clone(),
-        client_certificate: client
-            .filter(|_| tls.forwards_client_certificate)
-            .and_then(forwarded_client_certificate),
+        client: client.and_then(VerifiedClient::of).map(Box::new),
+        forwards_client_certificate: tls.forwards_client_certificate,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! rustls checks certificates of others, and tells neither names nor times of one's own: hence a parser beside it.
 
+use portolan_core::certificate::AltName;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -90,28 +91,27 @@ impl<'a> Certificate<'a> {
         for name in &names.value.general_names {
             match name {
                 GeneralName::DNSName(name) => hosts.push(name.to_ascii_lowercase().into()),
-                GeneralName::IPAddress(bytes) => {
-                    let address = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-                    let address = address.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
-                    addresses.extend(address);
-                }
+                GeneralName::IPAddress(bytes) => addresses.extend(address(bytes)),
                 _ => {}
             }
         }
         (hosts, addresses)
     }
 
-    /// The URIs in its subjectAltName, such as those of SPIFFE.
-    pub(super) fn uris(&self) -> Vec<&str> {
+    /// All names in its subjectAltName that routes can ask for.
+    pub(super) fn alt_names(&self) -> Vec<AltName> {
         let Ok(Some(names)) = self.0.subject_alternative_name() else {
             return Vec::new();
         };
         let names = names.value.general_names.iter();
-        let uris = names.filter_map(|name| match name {
-            GeneralName::URI(uri) => Some(*uri),
+        let names = names.filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(AltName::Dns(name.to_ascii_lowercase().into())),
+            GeneralName::URI(uri) => Some(AltName::Uri((*uri).into())),
+            GeneralName::RFC822Name(address) => Some(AltName::Address((*address).into())),
+            GeneralName::IPAddress(bytes) => Some(AltName::Address(address(bytes)?.to_string().into())),
             _ => None,
         });
-        uris.collect()
+        names.collect()
     }
 
     /// The common name of its subject, in lower case.
@@ -159,6 +159,12 @@ impl<'a> Certificate<'a> {
     pub(super) fn key(&self) -> KeyKind {
         kind(self.0.public_key())
     }
+}
+
+/// An address as a certificate has it.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 fn kind(key: &SubjectPublicKeyInfo<'_>) -> KeyKind {

@@ -1,26 +1,59 @@
-//! The certificate of a client, as gateways are told of it.
+//! The certificate of a client, as routes, plugins and gateways are told of it.
 
 use super::certificate::Certificate;
 use crate::hex;
 use http::HeaderValue;
+use portolan_core::certificate::{AltName, ClientCertificate};
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+
+/// A client that has proved by a certificate who it is. Prepared once for each connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedClient {
+    /// What the certificate says.
+    pub certificate: ClientCertificate,
+    /// The value of `X-Forwarded-Client-Cert`.
+    pub forwarded: HeaderValue,
+}
+
+impl VerifiedClient {
+    /// The owner of a certificate that was verified in a handshake. `None` when it cannot be parsed.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let parsed = Certificate::parse(certificate)?;
+        let hash = hex::digits(&Sha256::digest(certificate));
+        Self::with_hash(
+            Some(&hash),
+            ClientCertificate {
+                subject: parsed.subject().into(),
+                names: parsed.alt_names().into(),
+            },
+        )
+    }
+
+    /// The owner of a hypothetical certificate.
+    pub fn hypothetical(certificate: ClientCertificate) -> Option<Self> {
+        Self::with_hash(None, certificate)
+    }
+
+    fn with_hash(hash: Option<&str>, certificate: ClientCertificate) -> Option<Self> {
+        let forwarded = forwarded(hash, &certificate)?;
+        Some(Self { certificate, forwarded })
+    }
+}
 
 /// Whom a certificate is for, such as `CN=ops`. `None` when it cannot be parsed.
 pub fn certificate_subject(certificate: &CertificateDer<'_>) -> Option<String> {
     Certificate::parse(certificate).map(|parsed| parsed.subject())
 }
 
-/// The value of `X-Forwarded-Client-Cert` for a certificate: its SHA-256, subject, and the names and URIs of its
-/// subjectAltName, in the form of Envoy. `None` when it cannot be parsed.
-pub fn forwarded_client_certificate(certificate: &CertificateDer<'_>) -> Option<HeaderValue> {
-    let parsed = Certificate::parse(certificate)?;
-    let mut value = format!("Hash={}", hex::digits(&Sha256::digest(certificate)));
-    let (names, uris) = (parsed.names().0, parsed.uris());
+/// The value of `X-Forwarded-Client-Cert` for a certificate: its SHA-256, subject, and the URIs and names of its
+/// subjectAltName, in the form of Envoy.
+fn forwarded(hash: Option<&str>, certificate: &ClientCertificate) -> Option<HeaderValue> {
+    let mut value = hash.map(|hash| format!("Hash={hash};")).unwrap_or_default();
     let mut add = |key: &str, text: &str| {
         // Whatever could end an element is within quotes.
-        let _ = write!(value, ";{key}=\"");
+        let _ = write!(value, "{key}=\"");
         for character in text.chars() {
             match character {
                 '"' | '\\' => value.extend(['\\', character]),
@@ -33,10 +66,19 @@ pub fn forwarded_client_certificate(certificate: &CertificateDer<'_>) -> Option<
                 }
             }
         }
-        value.push('"');
+        value.push_str("\";");
     };
-    add("Subject", &parsed.subject());
-    uris.iter().for_each(|uri| add("URI", uri));
-    names.iter().for_each(|name| add("DNS", name));
+    add("Subject", &certificate.subject);
+    for name in &certificate.names {
+        if let AltName::Uri(uri) = name {
+            add("URI", uri);
+        }
+    }
+    for name in &certificate.names {
+        if let AltName::Dns(name) = name {
+            add("DNS", name);
+        }
+    }
+    value.pop();
     HeaderValue::try_from(value).ok()
 }

@@ -22,7 +22,7 @@ mod tickets;
 pub use authorities::{Authorities, NoAuthorities};
 pub use certificate::KeyKind;
 pub use certificates::Certificates;
-pub use client::{certificate_subject, forwarded_client_certificate};
+pub use client::{VerifiedClient, certificate_subject};
 pub use client_stream::ClientStream;
 pub use origin::{ClientTls, ClientTlsError, Origin, is_server_name};
 pub use pair::{Pair, PairError, PairWarning, Validity};

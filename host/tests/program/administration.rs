@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 /// A configuration with this administration, and a listener on a port that the system chooses.
 fn with_admin(admin: &str) -> String {
@@ -163,8 +164,14 @@ impl Authority {
 
     /// Writes a certificate for 127.0.0.1 with this common name, and its key: `NAME.crt` and `NAME.key`.
     fn issue(&self, folder: &Path, name: &str) {
+        self.issue_until(folder, name, 365);
+    }
+
+    /// The same for so many days.
+    fn issue_until(&self, folder: &Path, name: &str, days: u64) {
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = (SystemTime::now() + Duration::from_secs(days * 86_400)).into();
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("signed");
         fs::write(folder.join(format!("{name}.key.new")), key.serialize_pem()).expect("written");
@@ -184,7 +191,7 @@ fn tls_folder(more: &str) -> (tempfile::TempDir, Authority) {
         Authority::new("Strangers"),
     );
     let folder = folder(&with_admin(&format!(
-        "{{ address: \"127.0.0.1:0\", tls: {{ certificate: admin.crt, private_key: admin.key, client_ca: clients.pem{more} }}"
+        "{{ address: \"127.0.0.1:0\", tls: {{ certificate: admin.crt, private_key: admin.key, client_ca: clients.pem{more}"
     )));
     servers.write(folder.path(), "servers.pem");
     clients.write(folder.path(), "clients.pem");
@@ -296,9 +303,19 @@ fn certificates_of_the_administration_are_replaced_while_it_runs() {
 
 #[test]
 fn check_reads_the_files_of_the_administration() {
-    let (folder, _) = tls_folder(" } }");
+    let (folder, servers) = tls_folder(" } }");
     let check = ["check", "--config", "portolan.yaml", "--offline"];
     succeeds(folder.path(), &check);
+    // What is valid and will soon not be is warned of, at its place.
+    servers.issue_until(folder.path(), "admin", 20);
+    let said = succeeds(folder.path(), &check);
+    assert!(
+        said.contains("portolan.yaml:9:39: admin.tls: admin.crt: the certificate expires in"),
+        "{said}"
+    );
+    let mut serving = Serving::start(folder.path());
+    let line = serving.until_logged("the certificate expires in");
+    assert!(line.contains("9:39: admin.tls: "), "{line}");
     fs::copy(folder.path().join("ops.key"), folder.path().join("admin.key")).expect("copied");
     fails(
         folder.path(),

@@ -122,9 +122,20 @@ impl Client {
 
     /// Sends one request on a connection of its own, and reads to the end.
     pub(crate) async fn get(&self, address: SocketAddr, name: &str, host: &str) -> io::Result<Response> {
+        self.get_with(address, name, host, "x-forwarded-client-cert: By=me\r\n")
+            .await
+    }
+
+    /// The same with these fields, a line for each.
+    pub(super) async fn get_with(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        host: &str,
+        fields: &str,
+    ) -> io::Result<Response> {
         let mut stream = self.connect(address, name).await?;
-        let request =
-            format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\nx-forwarded-client-cert: By=me\r\n\r\n");
+        let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{fields}\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes).await;

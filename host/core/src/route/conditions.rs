@@ -1,6 +1,6 @@
 //! What a route asks of a request besides host and path.
 
-use crate::certificate::{ClientCertificate, WantedCertificate};
+use crate::certificate::{AltName, ClientCertificate};
 use crate::identity::ClientAddress;
 use http::{HeaderMap, HeaderName, Method};
 
@@ -43,11 +43,33 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn fits(&self, value: &[u8]) -> bool {
+    fn fits(&self, value: &[u8]) -> bool {
         match self {
             Self::Any => true,
             Self::Exactly(wanted) => wanted.as_bytes() == value,
         }
+    }
+}
+
+/// What a client must prove by its certificate. An empty list asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WantedCertificate {
+    /// One of these subjects.
+    pub subjects: Box<[Wanted]>,
+    /// One name of the subjectAltName is one of these.
+    pub names: Box<[Wanted]>,
+}
+
+impl WantedCertificate {
+    fn fits(&self, certificate: &ClientCertificate) -> bool {
+        let is_subject = |wanted: &Wanted| wanted.fits(certificate.subject.as_bytes());
+        let is_name = |wanted: &Wanted, name: &AltName| match wanted {
+            Wanted::Any => true,
+            Wanted::Exactly(wanted) => name.is(wanted),
+        };
+        let has_name = |wanted: &Wanted| certificate.names.iter().any(|name| is_name(wanted, name));
+        (self.subjects.is_empty() || self.subjects.iter().any(is_subject))
+            && (self.names.is_empty() || self.names.iter().any(has_name))
     }
 }
 
@@ -77,7 +99,10 @@ impl Conditions {
         (self.methods.is_empty() || self.methods.contains(asked.method))
             && self.headers.iter().all(has_field)
             && self.query.iter().all(has_parameter)
-            && self.certificate.as_ref().is_none_or(|wanted| asked.certificate.is_some_and(|own| wanted.fits(own)))
+            && self
+                .certificate
+                .as_ref()
+                .is_none_or(|wanted| asked.certificate.is_some_and(|own| wanted.fits(own)))
     }
 
     /// How specific they are: with a client certificate, which says who asks; then with methods, with more fields, with more
@@ -89,5 +114,56 @@ impl Conditions {
             self.headers.len(),
             self.query.len(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(texts: &[&str]) -> Box<[Wanted]> {
+        let each = texts.iter().map(|text| match *text {
+            "*" => Wanted::Any,
+            text => Wanted::Exactly(text.into()),
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn subject_and_one_name_must_fit() {
+        let names = ["Web.Example.NET", "spiffe://prod/Web", "192.0.2.1", "ops@example.net"];
+        let certificate = ClientCertificate {
+            subject: "CN=web, O=Example".into(),
+            names: names.into_iter().map(AltName::guess).collect(),
+        };
+        let subject = "CN=web, O=Example";
+        for (subjects, names, fits) in [
+            (&[subject][..], &[][..], true),
+            (&["CN=other", subject], &[], true),
+            (&["*"], &["*"], true),
+            (&["CN=web"], &[], false),
+            (&["cn=web, o=example"], &[], false),
+            (&[], &["web.example.net"], true),
+            (&[], &["WEB.example.net"], true),
+            (&[], &["spiffe://prod/Web"], true),
+            (&[], &["spiffe://prod/web"], false),
+            (&[], &["192.0.2.1"], true),
+            (&[], &["ops@example.net"], true),
+            (&[], &["example.net", "other.example.net"], false),
+            (&[subject], &["other.example.net"], false),
+            (&["CN=other"], &["web.example.net"], false),
+        ] {
+            let asked = WantedCertificate {
+                subjects: wanted(subjects),
+                names: wanted(names),
+            };
+            assert_eq!(asked.fits(&certificate), fits, "{asked:?}");
+        }
+        let none = ClientCertificate::default();
+        let any_name = WantedCertificate {
+            names: wanted(&["*"]),
+            ..WantedCertificate::default()
+        };
+        assert!(!any_name.fits(&none), "a certificate without names");
     }
 }

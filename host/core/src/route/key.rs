@@ -32,6 +32,13 @@ impl Display for RouteKey {
         for (name, wanted) in &conditions.query {
             write!(formatter, " ?{name}={}", text(wanted))?;
         }
+        if let Some(certificate) = &conditions.certificate {
+            for (key, all) in [("subject", &certificate.subjects), ("san", &certificate.names)] {
+                for wanted in all {
+                    write!(formatter, " {key}=\"{}\"", text(wanted))?;
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -46,6 +53,7 @@ fn text(wanted: &Wanted) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::WantedCertificate;
     use http::{HeaderName, Method};
 
     #[test]
@@ -64,7 +72,19 @@ mod tests {
             methods: [Method::GET, Method::POST].into(),
             headers: [(HeaderName::from_static("x-beta"), Wanted::Exactly("on".into()))].into(),
             query: [("v".into(), Wanted::Any)].into(),
+            certificate: None,
         };
         assert_eq!(key("*", conditions).to_string(), "*/api GET,POST x-beta=on ?v=*");
+        let conditions = Conditions {
+            certificate: Some(WantedCertificate {
+                subjects: [Wanted::Exactly("CN=ops, O=Example".into())].into(),
+                names: [Wanted::Exactly("a.example".into()), Wanted::Any].into(),
+            }),
+            ..Conditions::default()
+        };
+        assert_eq!(
+            key("*", conditions).to_string(),
+            "*/api subject=\"CN=ops, O=Example\" san=\"a.example\" san=\"*\""
+        );
     }
 }

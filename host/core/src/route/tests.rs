@@ -1,5 +1,5 @@
 use super::*;
-use crate::certificate::{ClientCertificate, WantedCertificate};
+use crate::certificate::ClientCertificate;
 use crate::identity::{ClientAddress, ClientHeader};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 

@@ -210,6 +210,7 @@ impl AdminBackend for Fake {
             method: &question.method,
             headers: &question.headers,
             query: "",
+            certificate: question.certificate.as_ref(),
             trust: None,
         };
         let Some(id) = config.routes().find(&question.host, &question.path, &asked) else {

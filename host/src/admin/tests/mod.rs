@@ -210,8 +210,8 @@ async fn a_map_shows_which_place_goes_where() {
 #[tokio::test]
 async fn a_decision_is_explained() {
     let admin = Admin::start().await;
-    let target =
-        "/api/v1/explain?ip=81.2.69.142&host=shop.example.net&path=/cart&method=POST&header=Cookie:%20a=b&header=x-a:1";
+    let target = "/api/v1/explain?ip=81.2.69.142&host=shop.example.net&path=/cart&method=POST&header=Cookie:%20a=b&header=x-a:1\
+         &certificate_subject=CN%3Dops&certificate_san=a.example";
     let explain: Explain = Admin::read(&admin.get(target).await);
     assert_eq!(
         (explain.by.as_str(), explain.fault.as_deref()),
@@ -243,6 +243,8 @@ async fn a_decision_is_explained() {
         (asked.headers["cookie"].as_bytes(), asked.headers.len()),
         (&b"a=b"[..], 2)
     );
+    let certificate = asked.certificate.expect("a certificate");
+    assert_eq!((&*certificate.subject, certificate.names.len()), ("CN=ops", 1));
 }
 
 #[tokio::test]

@@ -329,7 +329,7 @@ fn listeners() {
             "127.0.0.1:8080\nadmin: { address: 127.0.0.1:9900, tls: { certificate: a, client_certificate: required } }",
             &[
                 "3:40: admin.tls: private_key is missing",
-                "3:79: admin.tls.client_certificate: only with client_ca are clients asked for a certificate",
+                "3:78: admin.tls.client_certificate: only with client_ca are clients asked for a certificate",
             ],
         ),
         (

@@ -39,6 +39,22 @@ fn conditions_of_routes() {
         ),
         (
             ROUTE,
+            "  - { service: shop, client_certificate: {} }",
+            &[
+                "9:22: routes[0].client_certificate: never reached: no listener has tls.client_ca",
+                "9:42: routes[0].client_certificate: wanted subject, san, or both; \"*\" is any",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, client_certificate: { subject: [CN=a, CN=b], sans: x } }",
+            &[
+                "9:22: routes[0].client_certificate: never reached: no listener has tls.client_ca",
+                "9:67: routes[0].client_certificate.sans: unknown key — did you mean san?",
+            ],
+        ),
+        (
+            ROUTE,
             "  - { service: shop, prefix_rewrite: v2 }",
             &["9:38: routes[0].prefix_rewrite: wanted a path that begins with /, without query, got \"v2\""],
         ),
