@@ -49,7 +49,7 @@ pub enum RequestError {
     #[error("this client has no access")]
     Denied(Denied),
     /// Its body is longer than its route allows.
-    #[error("the request's body is too large")]
+    #[error("the client's body is too large")]
     LargeBody,
     /// There are too many concurrent requests.
     #[error(transparent)]

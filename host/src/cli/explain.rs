@@ -187,7 +187,9 @@ fn applied(policies: &Policies) -> String {
         time(timeouts.idle_ms),
         of(&timeouts.of)
     );
-    let body = limits.request_body_bytes.map(|bytes| format!("request_body {bytes}B"));
+    let body = limits
+        .request_body_bytes
+        .map(|bytes| format!("request_body {}", size(bytes)));
     let requests = limits
         .concurrent_requests
         .map(|count| format!("concurrent_requests {count}"));
@@ -199,8 +201,60 @@ fn applied(policies: &Policies) -> String {
     text
 }
 
+/// In the largest unit that divides it.
+fn size(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units
+        .into_iter()
+        .find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "B"));
+    format!("{}{name}", bytes / unit)
+}
+
 fn time(millis: f64) -> String {
     // What an instance answers may be anything.
     let time = Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
     humantime::format_duration(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::view::policies::{Limits, Retry, Timeouts};
+
+    #[test]
+    fn what_applies_is_written_as_in_the_configuration() {
+        let policies = Policies {
+            retry: Retry {
+                of: "route".into(),
+                attempts: 2,
+                retry_on: vec!["reset".into(), "500-599".into()],
+                per_try_timeout_ms: Some(90_000.0),
+                hedge_after_ms: None,
+                non_idempotent: true,
+                max_replay_body_bytes: 0,
+                hold_back_body_bytes: 0,
+            },
+            timeouts: Timeouts {
+                of: "service".into(),
+                connect_ms: 0.5,
+                request_ms: 15_000.0,
+                // An instance may answer anything.
+                idle_ms: -1.0,
+            },
+            limits: Limits {
+                request_body_bytes: Some(10 << 20),
+                concurrent_requests: Some(200),
+            },
+            priority: "low".into(),
+        };
+        let expected = "retry     attempts 2, retry_on [reset, 500-599], per_try_timeout 1m 30s, hedge_after off, non_idempotent (of the route)\n\
+                        timeouts  connect 500us, request 15s, idle 0s\n\
+                        limits    request_body 10MiB, concurrent_requests 200\n\
+                        priority  low\n";
+        assert_eq!(applied(&policies), expected);
+        for (bytes, text) in [(0, "0B"), (1, "1B"), (1536, "1536B"), (2048, "2KiB"), (3 << 30, "3GiB")] {
+            assert_eq!(size(bytes), text);
+        }
+    }
 }
