@@ -22,11 +22,11 @@ async fn a_changed_resolv_conf_is_used_while_answers_are_good() {
     system.write("resolv.conf", "nameserver 127.0.0.1\n");
     let name = system.resolver().watch("gw.test");
     until(&name, &["192.0.2.1"]).await;
-    let asked = old.queries().len();
     system.write("new", "nameserver 127.0.0.2\nsearch a..b\n");
     std::fs::rename(system.path().join("new"), system.path().join("resolv.conf")).expect("renamed");
     until(&name, &["192.0.2.2"]).await;
-    assert_eq!(old.queries().len(), asked);
+    // Once for each family. The second question may come after the first answer.
+    assert!(old.queries().len() <= 2, "{:?}", old.queries());
 }
 
 #[tokio::test]
