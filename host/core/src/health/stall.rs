@@ -14,6 +14,10 @@ const GAPS: u32 = 8;
 const BASIS: u64 = 10;
 /// Fewer requests in flight may just be slow.
 const IN_FLIGHT: u32 = 3;
+/// With fewer answers than that, as after another region has failed, a stall is this long...
+const UNKNOWN: Duration = Duration::from_millis(400);
+/// ... and this many requests are in flight.
+const UNKNOWN_IN_FLIGHT: u32 = 10;
 
 /// Watches one gateway for a stall.
 #[derive(Clone, Debug)]
@@ -22,8 +26,10 @@ pub(super) struct StallWatch {
     /// When an attempt last ended, or nothing was in flight.
     progress: Instant,
     /// When a lack of progress becomes a stall, and when it has lasted so long that the requests may just be long. Both
-    /// are relative to `progress`. `None` with too little traffic.
-    span: Option<(Duration, Duration)>,
+    /// are relative to `progress`.
+    span: (Duration, Duration),
+    /// How many requests must be in flight.
+    least: u32,
     phase: Phase,
 }
 
@@ -42,7 +48,8 @@ impl StallWatch {
         Self {
             in_flight: 0,
             progress: now,
-            span: None,
+            span: (UNKNOWN, UNKNOWN),
+            least: UNKNOWN_IN_FLIGHT,
             phase: Phase::Watching,
         }
     }
@@ -55,11 +62,15 @@ impl StallWatch {
         }
         self.progress = now;
         self.phase = Phase::Watching;
-        self.span = (recent >= BASIS).then(|| {
+        let from = if recent >= BASIS {
             let gap = window / u32::try_from(recent).unwrap_or(u32::MAX);
-            let from = MIN.max(gap.saturating_mul(GAPS));
-            (from, from.saturating_add(window))
-        });
+            self.least = IN_FLIGHT;
+            MIN.max(gap.saturating_mul(GAPS))
+        } else {
+            self.least = UNKNOWN_IN_FLIGHT;
+            UNKNOWN
+        };
+        self.span = (from, from.saturating_add(window));
     }
 
     /// Whether a new stall begins.
@@ -98,7 +109,7 @@ impl StallWatch {
     }
 
     fn bounds(&self) -> Option<(Instant, Instant)> {
-        let (from, to) = self.span.filter(|_| self.in_flight >= IN_FLIGHT)?;
-        Some((later(self.progress, from), later(self.progress, to)))
+        let (from, to) = self.span;
+        (self.in_flight >= self.least).then(|| (later(self.progress, from), later(self.progress, to)))
     }
 }

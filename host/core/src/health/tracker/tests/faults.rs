@@ -62,6 +62,27 @@ fn slow_requests_alone_are_not_a_stall() {
     assert_eq!(sim.state(0), Healthy);
 }
 
+/// A region that gets its first requests when another one fails, and hangs too.
+#[test]
+fn a_region_that_hangs_from_its_first_request_on_is_ejected_before_its_probes_have_failed() {
+    let mut sim = Sim::new(&shop(3, |_| {}));
+    sim.rate = 0;
+    sim.run(Duration::from_secs(5));
+    sim.fates[0] = Fate::Hangs;
+    sim.rate = 200;
+    sim.wait_for(0, Unhealthy, millis(800));
+    let (_, transition) = sim.log.last().expect("a transition");
+    assert_eq!(transition.cause, Cause::Ejected(Fault::Stalled));
+
+    let mut sim = Sim::new(&shop(3, |_| {}));
+    sim.rate = 0;
+    sim.run(Duration::from_secs(5));
+    sim.fates[0] = Fate::Fooling;
+    sim.rate = 200;
+    sim.run(Duration::from_secs(4));
+    assert_eq!(sim.state(0), Healthy, "its probes pass");
+}
+
 /// One second of answers, while another region answers each of these requests in 5 ms, 400 ms after it came.
 fn overtaken(slot: usize) -> Sim {
     let mut sim = busy();
