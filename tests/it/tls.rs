@@ -351,7 +351,7 @@ async fn client_certificates_are_required_optional_or_rejected() {
                 client.get(world.proxy(), "shop.example", "shop.example").await
             };
             let response = get(Some(&own)).await.expect("answered");
-            let expected = r#"Subject=\"CN=Client \\\"1\\\"\";DNS=\"client.example\""#;
+            let expected = r#"Subject=\"CN=Client \\\\\\\"1\\\\\\\"\";DNS=\"client.example\""#;
             assert!(
                 response.text.contains(expected) && !response.text.contains("By=me"),
                 "{response:?}"

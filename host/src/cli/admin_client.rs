@@ -124,7 +124,12 @@ impl AdminClient {
                         DialError::Tls(_, failure, _) => hint(*failure),
                         _ => "",
                     };
-                    anyhow::Error::new(error).context(format!("{}{hint}", connecting()))
+                    let hint = if hint.is_empty() {
+                        " (--admin for another)"
+                    } else {
+                        hint
+                    };
+                    anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", self.admin))
                 })?;
                 self.exchange(transport, &format!("{host}:{port}"), method, path).await
             }
@@ -202,7 +207,7 @@ fn hint(failure: TlsFailure) -> &'static str {
     match failure {
         TlsFailure::UnknownIssuer => " (--ca FILE names the authority that issued its certificate)",
         TlsFailure::ClientCertificate => {
-            " (it asks for a certificate of another authority: --client-certificate FILE --client-private-key FILE)"
+            " (--client-certificate FILE and --client-private-key FILE show a certificate that it accepts)"
         }
         TlsFailure::NameMismatch => " (use one of the names that its certificate is for)",
         TlsFailure::Handshake => " (an administration without TLS is asked with http://)",

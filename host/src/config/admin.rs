@@ -56,7 +56,7 @@ section! {
     AdminTlsSection {
         /// A certificate chain in PEM: the server's certificate, then the one that signed it, and so on.
         required certificate: FilePath,
-        /// Its private key in PEM, without password: RSA with 2048 to 4096 bits, ECDSA P-256 or P-384, or Ed25519.
+        /// Its private key in PEM, without password: RSA with 2048 to 8192 bits, ECDSA P-256, P-384 or P-521, or Ed25519.
         required private_key: FilePath,
         /// Certificate authorities in PEM. Whoever has a certificate that one of them has issued may do everything.
         optional client_ca: FilePath,

@@ -52,7 +52,7 @@ fn field_is_host(name: &str) -> bool {
 section! {
     /// What a client's certificate must say, which a listener with tls.client_ca has verified.
     CertificateSection {
-        /// Its subject, or one of several, as X-Forwarded-Client-Cert has it: "CN=ops, O=Example". "*" is any.
+        /// Its subject, or one of several, as X-Forwarded-Client-Cert has it: "CN=ops, O=Example", with commas in values as \,. "*" is any.
         optional subject: OneOrMore<String>,
         /// A name of its subjectAltName, or one of several: a DNS name, a URI, an e-mail or IP address. "*" is any.
         optional san: OneOrMore<String>,

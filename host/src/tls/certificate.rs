@@ -2,6 +2,7 @@
 //!
 //! rustls checks certificates of others, and tells neither names nor times of one's own: hence a parser beside it.
 
+use crate::hex;
 use portolan_core::certificate::AltName;
 use std::fmt;
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
+use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::oid_registry as oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
@@ -62,6 +64,35 @@ impl<'a> Certificate<'a> {
     /// Whom it is for, for people.
     pub(super) fn subject(&self) -> String {
         self.0.subject().to_string()
+    }
+
+    /// The same so that different subjects are different texts: values are escaped as in RFC 4514 (section 2.4), their order is that of
+    /// the certificate. What is no text is in hexadecimal after `#`.
+    pub(super) fn distinguished_name(&self) -> String {
+        let mut text = String::new();
+        for (index, name) in self.0.subject().iter_rdn().enumerate() {
+            for (part, attribute) in name.iter().enumerate() {
+                text.push_str(match (index, part) {
+                    (0, 0) => "",
+                    (_, 0) => ", ",
+                    _ => " + ",
+                });
+                let kind = attribute.attr_type();
+                match oid2abbrev(kind, oid_registry()) {
+                    Ok(name) => text.push_str(name),
+                    Err(_) => text.push_str(&kind.to_id_string()),
+                }
+                text.push('=');
+                match attribute.as_str() {
+                    Ok(value) => escape(value, &mut text),
+                    Err(_) => {
+                        text.push('#');
+                        text.push_str(&hex::digits(attribute.as_slice()));
+                    }
+                }
+            }
+        }
+        text
     }
 
     /// Who signed it, for people.
@@ -158,6 +189,22 @@ impl<'a> Certificate<'a> {
     /// The kind of its key.
     pub(super) fn key(&self) -> KeyKind {
         kind(self.0.public_key())
+    }
+}
+
+fn escape(value: &str, text: &mut String) {
+    let last = value.chars().count().saturating_sub(1);
+    for (index, character) in value.chars().enumerate() {
+        let is_special = match character {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => true,
+            '#' => index == 0,
+            ' ' => index == 0 || index == last,
+            _ => false,
+        };
+        if is_special {
+            text.push('\\');
+        }
+        text.push(character);
     }
 }
 

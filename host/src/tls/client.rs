@@ -25,7 +25,7 @@ impl VerifiedClient {
         Self::with_hash(
             Some(&hash),
             ClientCertificate {
-                subject: parsed.subject().into(),
+                subject: parsed.distinguished_name().into(),
                 names: parsed.alt_names().into(),
             },
         )
@@ -44,7 +44,7 @@ impl VerifiedClient {
 
 /// Whom a certificate is for, such as `CN=ops`. `None` when it cannot be parsed.
 pub fn certificate_subject(certificate: &CertificateDer<'_>) -> Option<String> {
-    Certificate::parse(certificate).map(|parsed| parsed.subject())
+    Certificate::parse(certificate).map(|parsed| parsed.distinguished_name())
 }
 
 /// The value of `X-Forwarded-Client-Cert` for a certificate: its SHA-256, subject, and the URIs and names of its
@@ -81,4 +81,44 @@ fn forwarded(hash: Option<&str>, certificate: &ClientCertificate) -> Option<Head
     }
     value.pop();
     HeaderValue::try_from(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    fn subject(attributes: &[(DnType, &str)]) -> Box<str> {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, value) in attributes {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
+        let certificate = params
+            .self_signed(&KeyPair::generate().expect("a key"))
+            .expect("signed");
+        VerifiedClient::of(certificate.der())
+            .expect("a certificate")
+            .certificate
+            .subject
+    }
+
+    #[test]
+    fn no_value_of_a_subject_looks_like_another_attribute() {
+        use DnType::{CommonName, OrganizationName};
+        for (attributes, expected) in [
+            (
+                &[(OrganizationName, "Example"), (CommonName, "ops")][..],
+                "O=Example, CN=ops",
+            ),
+            (&[(OrganizationName, "Example, CN=ops")], r"O=Example\, CN=ops"),
+            (&[(CommonName, "a + CN=ops")], r"CN=a \+ CN=ops"),
+            (&[(CommonName, r"a\, CN=ops")], r"CN=a\\\, CN=ops"),
+            (&[(CommonName, " #a ")], r"CN=\ #a\ "),
+            (&[(CommonName, "#a")], r"CN=\#a"),
+            (&[(CommonName, "Ärzte \"1\"")], r#"CN=Ärzte \"1\""#),
+        ] {
+            assert_eq!(&*subject(attributes), expected);
+        }
+    }
 }
