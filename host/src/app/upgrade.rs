@@ -128,6 +128,9 @@ impl Inherited {
 
     /// Says that this process serves. The other one drains and ends.
     pub(super) fn serving(&mut self) {
+        // What is not used here is closed first: the other one looks whether anybody still has the sockets whose files it removes.
+        self.listeners.clear();
+        self.admin.clear();
         let Some(mut before) = self.before.take() else { return };
         if let Err(error) = before.write_all(&[SERVING]) {
             tracing::warn!(%error, "the process that was taken over from is gone already");
