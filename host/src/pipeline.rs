@@ -13,7 +13,7 @@ use crate::table::{Pin, Routed};
 use crate::upstream::{Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, UpstreamBody, Via};
 use crate::vitals::{Reason, RequestOutcome};
 use crate::worker::Worker;
-use http::header;
+use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use http_body::Body as _;
@@ -328,5 +328,12 @@ async fn forward(
     let forwarded = forwarder.forward(plan, &outbound, &body, now).await;
     record.forwarded(&forwarded, body.bytes_read());
     let slot = forwarded.attempts.last().map(|attempt| attempt.slot);
-    Ok((forwarded.result?, slot))
+    let mut response = forwarded.result?;
+    if body.is_unread() {
+        // An early answer. The connection ends with it, unless the rest comes meanwhile, and the client has to know
+        // (RFC 9112, section 9.6).
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok((response, slot))
 }

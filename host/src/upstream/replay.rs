@@ -185,6 +185,14 @@ impl ReplayBody {
         }
     }
 
+    /// Whether the client has not sent all of it yet, as far as it was read.
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Streaming(tape) => !tape.borrow().ended && !tape.borrow().source.is_end_stream(),
+        }
+    }
+
     /// The client's error, if any.
     pub fn failure(&self) -> Option<ClientBodyError> {
         match self {

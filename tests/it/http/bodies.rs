@@ -71,6 +71,7 @@ fn an_early_answer_is_forwarded() {
         client.write(post("content-length: 100000000", body));
         let answer = client.response("POST").expect("an answer");
         assert_eq!((answer.status(), &*answer.body), (413, &b"no!"[..]));
+        assert_eq!(answer.field("connection"), Some("close"));
         client.write("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n");
         client.end();
         assert!(client.is_closed());
