@@ -1,5 +1,6 @@
 //! Startup and shutdown: binds, loads, spawns; and stops everything in order.
 
+mod administration;
 mod control;
 mod instance;
 pub mod notify;
@@ -8,8 +9,8 @@ mod supervisor;
 mod upgrade;
 mod workers;
 
-use crate::admin::{Access, AdminTls, Socket, SocketFile, TokenError, Tokens};
-use crate::config::{self, AccessLog as AccessLogSettings, Admin, AdminAddress, Configuration, Fixed};
+use crate::admin::{AdminTls, SocketFile, TokenError};
+use crate::config::{self, AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::load::LoadError;
@@ -26,6 +27,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::Rejections;
+use administration::{Administration, administration};
 use control::{Control, Handover, Health};
 use instance::RunningInstance;
 use signals::Signal;
@@ -469,50 +471,6 @@ fn settle(control: &runtime::Runtime, resolver: &Resolver) -> io::Result<()> {
 fn workers(fixed: &Fixed) -> usize {
     let workers = fixed.workers.or_else(|| thread::available_parallelism().ok());
     workers.map_or(1, NonZeroUsize::get)
-}
-
-/// What the administration listens on.
-struct Administration {
-    /// All of it, and where configured, what may be read only.
-    sockets: Vec<(Socket, Access)>,
-    /// The file of a Unix socket.
-    file: Option<SocketFile>,
-}
-
-fn administration(
-    admin: &Admin,
-    inherited: &mut Inherited,
-    tls: Option<AdminTls>,
-    replaced: watch::Receiver<bool>,
-) -> Result<Administration, AppError> {
-    let tokens = admin.token_file.as_ref();
-    let tokens = tokens.map(|all| Tokens::read(all, admin.read_token_file.as_deref()));
-    let access = match &admin.address {
-        AdminAddress::Tcp(address) => Access::whole(*address, &admin.hosts),
-        AdminAddress::Unix(_) => Access::unix(&admin.hosts),
-    };
-    let access = access.with_tokens(tokens.transpose()?).with_tls(tls);
-    let (socket, is_inherited) = admin_socket(&admin.address, admin.socket_mode, inherited)?;
-    let file = SocketFile::of(&admin.address, is_inherited, replaced);
-    let mut sockets = vec![(socket, access)];
-    if let Some(address) = admin.probes {
-        let (socket, _) = admin_socket(&AdminAddress::Tcp(address), 0, inherited)?;
-        sockets.push((socket, Access::probes(&admin.hosts)));
-    }
-    Ok(Administration { sockets, file })
-}
-
-/// A socket at an address, and whether it is that of the process that ran before.
-fn admin_socket(address: &AdminAddress, mode: u32, inherited: &mut Inherited) -> Result<(Socket, bool), AppError> {
-    let inherited = inherited.take_admin(address);
-    let is_inherited = inherited.is_some();
-    let bound = inherited.map_or_else(|| Socket::bind(address, mode), Ok);
-    let bound = bound.and_then(|socket| socket.set_nonblocking().map(|()| socket));
-    let bound = bound.map_err(|error| AppError::Admin {
-        address: address.clone(),
-        error,
-    })?;
-    Ok((bound, is_inherited))
 }
 
 fn access_log(settings: &AccessLogSettings, workers: usize) -> Result<Option<Arc<AccessLog>>, AppError> {
