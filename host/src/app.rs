@@ -4,6 +4,7 @@ mod administration;
 mod control;
 mod instance;
 pub mod notify;
+pub mod open_files;
 mod signals;
 mod supervisor;
 mod upgrade;

@@ -40,13 +40,17 @@ impl Handler for Worker {
         let mut record = RequestRecord::begin(&self.recorder, &parts, arrival.client(), Instant::now());
         record.passed_on(arrival.proxy_header.as_ref());
         async move {
-            let response = match answer(&self, &arrival, (&parts, body), &mut record).await {
+            let mut body = Some(body);
+            let mut response = match answer(&self, &arrival, (&parts, &mut body), &mut record).await {
                 Ok(response) => response,
                 Err(error) => {
                     record.rejected(error.outcome(), error.reason());
                     self.refuse(&error, &mut record)
                 }
             };
+            if let Some(body) = body {
+                respond::unread::settle(body, &parts.headers, response.headers_mut()).await;
+            }
             record.deliver(self.secured(&arrival, response))
         }
     }
@@ -74,6 +78,9 @@ impl Handler for Worker {
         let listener = table.listener(id);
         ListenerTerms {
             max_connections: listener.map_or(u32::MAX, |it| it.max_connections),
+            max_connections_of_peer: listener
+                .filter(|it| !it.client_address.trusted.contains(peer))
+                .and_then(|it| it.max_connections_per_client),
             begins_with_proxy_header: listener.is_some_and(|it| it.proxies.contains(peer)),
             tls: listener
                 .filter(|it| it.tls.is_some())
@@ -120,7 +127,7 @@ struct Inbound<'a> {
 async fn answer(
     worker: &Worker,
     arrival: &Arrival,
-    (parts, body): (&Parts, Incoming),
+    (parts, body): (&Parts, &mut Option<Incoming>),
     record: &mut RequestRecord<Pin>,
 ) -> Result<Response<Body>, RequestError> {
     let head = message::check(parts)?;
@@ -181,8 +188,12 @@ async fn answer(
     }
 
     // Admit: nothing is done for a request that is shed.
+    let within_rate = table.within_rate(routed, provenance.client.addr, record.begun());
+    within_rate.map_err(RequestError::RateLimited)?;
     if let Some(own) = routed.own
-        && !own.limits.admits_body(body.size_hint().exact())
+        && !own
+            .limits
+            .admits_body(body.as_ref().and_then(|body| body.size_hint().exact()))
     {
         return Err(RequestError::LargeBody);
     }
@@ -247,7 +258,7 @@ async fn answer(
 async fn forward(
     worker: &Worker,
     inbound: &Inbound<'_>,
-    body: Incoming,
+    body: &mut Option<Incoming>,
     (routed, decision): (Routed<'_>, &Decision),
     record: &mut RequestRecord<Pin>,
     now: Instant,
@@ -312,7 +323,9 @@ async fn forward(
         rewritten_by: target.as_ref().map(|_| routed.route),
         interim: interim.as_ref(),
     };
-    let mut body = ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
+    // An answer before this line leaves the body where it is.
+    let replay = |body| ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
+    let mut body = body.take().map_or(ReplayBody::Empty, replay);
     if let Some(limit) = routed.own.and_then(|own| own.limits.request_body) {
         body = body.at_most(limit);
     }

@@ -13,6 +13,7 @@ use portolan_core::admission::Shed;
 use portolan_core::candidates::Exclusion;
 use portolan_core::plan::{GaveUp, Outcome};
 use std::fmt::Display;
+use std::time::Duration;
 use thiserror::Error;
 
 pub use body::Body;
@@ -20,6 +21,7 @@ pub use body::Body;
 mod body;
 #[cfg(test)]
 mod tests;
+pub mod unread;
 
 /// Seconds after which a client may try again, from 1 to this: spread by chance, so that not all come back at once.
 const RETRY_AFTER: u64 = 3;
@@ -51,6 +53,9 @@ pub enum RequestError {
     /// Its body is longer than its route allows.
     #[error("the client's body is too large")]
     LargeBody,
+    /// The client sends more requests than its route allows.
+    #[error("too many requests from this client")]
+    RateLimited(Duration),
     /// There are too many concurrent requests.
     #[error(transparent)]
     Shed(#[from] Shed),
@@ -103,6 +108,7 @@ impl RequestError {
             }
             Self::NoRoute => RequestOutcome::NoRoute,
             Self::Denied(_) => RequestOutcome::Denied,
+            Self::RateLimited(_) => RequestOutcome::RateLimited,
             Self::Shed(_) => RequestOutcome::Shed,
             Self::NoRegion(why) => (*why).into(),
             Self::Forward(ForwardError::ClientBody(ClientBodyError::TooLarge)) => RequestOutcome::Rejected,
@@ -120,6 +126,7 @@ impl RequestError {
             | Self::Denied(_)
             | Self::Misdirected
             | Self::LargeBody
+            | Self::RateLimited(_)
             | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
             Self::NoRegion(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
             Self::NoRegion(_) | Self::Loop | Self::Shed(_) => Side::Internal,
@@ -134,14 +141,9 @@ impl RequestError {
             response.headers_mut().insert(header::ALLOW, ALLOW);
             return response;
         }
-        let (title, id) = (status.canonical_reason().unwrap_or_default(), request_id.as_str());
-        let mut response = plain(status, &format!("{title}: {self}\nrequest id: {id}\n"));
-        if self.may_pass() {
-            let most = match self {
-                Self::Shed(_) => RETRY_SHED_AFTER,
-                _ => RETRY_AFTER,
-            };
-            let after = HeaderValue::from(1 + roll % most);
+        let mut response = self.problem(status, request_id);
+        if let Some(seconds) = self.retry_after(roll) {
+            let after = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, after);
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -153,6 +155,28 @@ impl RequestError {
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// What went wrong, as RFC 9457 has it. Nothing of what is behind the proxy is in it.
+    fn problem(&self, status: StatusCode, request_id: &RequestId) -> Response<Body> {
+        let problem = serde_json::json!({
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": self.to_string(),
+            "reason": self.reason().map(Reason::as_str),
+            "request_id": request_id.as_str(),
+        });
+        own(status, "application/problem+json", problem.to_string())
+    }
+
+    /// After how many seconds the client may try again, if that may help.
+    fn retry_after(&self, roll: u64) -> Option<u64> {
+        match self {
+            // Known exactly, and no other client waits for it.
+            Self::RateLimited(wait) => Some(wait.as_millis().div_ceil(1000).max(1) as u64),
+            Self::Shed(_) => Some(1 + roll % RETRY_SHED_AFTER),
+            _ => self.may_pass().then_some(1 + roll % RETRY_AFTER),
+        }
     }
 
     /// Whether it may be over within seconds: a gateway restarts, or has room again. Some clients send a request three times
@@ -190,6 +214,7 @@ impl RequestError {
             Self::LargeBody | Self::Forward(ForwardError::ClientBody(ClientBodyError::TooLarge)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Close, Reason::LargeBody)
             }
+            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, Keep, Reason::RateLimited),
             Self::Shed(why) => (StatusCode::SERVICE_UNAVAILABLE, Keep, (*why).into()),
             Self::NoRegion(Exclusion::Residency) => {
                 (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Keep, Reason::Residency)
@@ -273,13 +298,14 @@ pub fn to_https(authority: &str, target: Option<&PathAndQuery>, port: u16) -> Re
 
 /// A response of a line of text.
 pub fn plain(status: StatusCode, text: &str) -> Response<Body> {
-    let mut response = Response::new(Body::Full(text.to_owned().into()));
+    own(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn own(status: StatusCode, content_type: &'static str, content: String) -> Response<Body> {
+    let mut response = Response::new(Body::Full(content.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Some of these statuses may be cached otherwise (RFC 9110, section 15.1).
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

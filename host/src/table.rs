@@ -11,20 +11,23 @@ use crate::record::TableView;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::ServerTls;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
-use crate::vitals::{InFlight, Vitals};
+use crate::vitals::{InFlight, RouteCounts, Vitals};
 use arc_swap::ArcSwap;
 use portolan_core::admission::{Priority, Shed};
 use portolan_core::chart::Chart;
 use portolan_core::config::{Config, Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::health::{HealthView, ServiceHealth};
 use portolan_core::id::{Generation, ServiceId, Slot};
+use portolan_core::rate_limit::ClientNetwork;
 use portolan_core::route::{Asked, PoliciesId, RouteEntry};
 use portolan_core::slots::Slots;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// One immutable snapshot of everything that requests are decided by.
@@ -50,8 +53,8 @@ pub struct RoutingTable {
     pub services: Vec<ServiceEntry>,
     /// The requests that are worked on, whatever table they were decided by.
     pub in_flight: Arc<InFlight>,
-    /// Those of the routes that limit them, in the order of the configuration's own policies of routes.
-    pub route_in_flight: Arc<[Option<Arc<InFlight>>]>,
+    /// What is counted of the routes that have limits, in the order of the configuration's own policies of routes.
+    pub route_counts: Arc<[RouteCounts]>,
 }
 
 /// What was joined for one service.
@@ -161,9 +164,24 @@ impl RoutingTable {
         }
     }
 
+    /// Whether a client may send another request by this route now.
+    ///
+    /// # Errors
+    /// The time until it may.
+    #[inline]
+    pub fn within_rate(&self, routed: Routed<'_>, client: IpAddr, now: Instant) -> Result<(), Duration> {
+        let limited = routed.own.filter(|own| own.limits.rate.is_some());
+        let id = limited.and(routed.route.policies());
+        let counts = id.and_then(|id| self.route_counts.get(id.index()));
+        match counts.and_then(|counts| counts.rate.as_ref()) {
+            None => Ok(()),
+            Some(buckets) => buckets.take(ClientNetwork::of(client), now),
+        }
+    }
+
     /// The requests of a route that are worked on, where it limits them.
     fn of_route(&self, id: PoliciesId) -> Option<&InFlight> {
-        self.route_in_flight.get(id.index())?.as_deref()
+        self.route_counts.get(id.index())?.in_flight.as_deref()
     }
 }
 

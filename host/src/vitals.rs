@@ -14,19 +14,21 @@ mod in_flight;
 mod keep_alive;
 mod log_limit;
 mod proxy_header;
+mod rate_buckets;
 mod reason;
 mod request_outcome;
 
 pub use checks::Checks;
 pub use counter::{Counter, Durations, Histogram, Tally};
-pub use downstream::{ListenerVitals, OpenConnection, OpenListeners, Rejections};
+pub use downstream::{ConnectionLimit, ListenerVitals, OpenConnection, OpenListeners, Rejections};
 pub use endpoint::{Endpoint, EndpointId};
 pub use endpoints::{EndpointStatus, Endpoints};
 pub use failure::UpstreamError;
 pub use handshake::{HandshakeFailure, Handshakes, TlsVersion};
-pub use in_flight::InFlight;
+pub use in_flight::{InFlight, RouteCounts};
 pub use keep_alive::KeepAlive;
 pub use proxy_header::ProxyHeader;
+pub use rate_buckets::RateBuckets;
 pub use reason::Reason;
 pub use request_outcome::RequestOutcome;
 

@@ -10,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+use tokio::net::TcpSocket;
 
 /// Nothing takes longer than this.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -64,6 +65,20 @@ impl Wire {
     /// A client's connection.
     pub fn open(address: SocketAddr) -> Self {
         Self::new(TcpStream::connect(address).expect("the address accepts connections"))
+    }
+
+    /// A client's connection from this address.
+    pub async fn open_from(client: IpAddr, address: SocketAddr) -> Self {
+        let socket = match client {
+            IpAddr::V4(_) => TcpSocket::new_v4(),
+            IpAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket.expect("a socket");
+        socket.bind((client, 0).into()).expect("an address of this machine");
+        let stream = socket.connect(address).await.expect("the address accepts connections");
+        let stream = stream.into_std().expect("a socket");
+        stream.set_nonblocking(false).expect("a socket");
+        Self::new(stream)
     }
 
     fn new(stream: TcpStream) -> Self {

@@ -167,7 +167,11 @@ async fn a_request_has_an_id_at_gateways_in_logs_and_in_errors() {
     assert_eq!(made.len(), 32, "{made}");
     world.behave("westeurope", Behaviour::Dead);
     let refused = world.send(with("/")).await;
-    assert!(refused.text().contains("request id: 7b1f-42"), "{}", refused.text());
+    assert!(
+        refused.text().contains("\"request_id\":\"7b1f-42\""),
+        "{}",
+        refused.text()
+    );
     let lines = world.until_logged(3).await;
     // Lines are written when their responses have ended, in any order.
     let mut ids: Vec<_> = lines.iter().filter_map(|line| line["request_id"].as_str()).collect();

@@ -378,7 +378,7 @@ async fn a_body_that_is_too_large_after_the_answer_began_cuts_the_answer() {
 #[tokio::test]
 async fn explain_shows_what_applies_on_the_way() {
     let own = "- { path: /own, service: shop, retry: { attempts: 1, hedge_after: off, retry_on: [5xx] }, timeouts: { request: 30s }, \
-               limits: { request_body: 10MiB, concurrent_requests: 200 }, priority: low }";
+               limits: { request_body: 10MiB, concurrent_requests: 200, rate: { requests: 300, per: 1m } }, priority: low }";
     let scene = Scene::new(own, "overload: { concurrent_requests: 1000 }");
     let explain = async |path: &str| {
         let path = format!("/api/v1/explain?ip=192.0.2.1&host=a&path={path}");
@@ -389,7 +389,7 @@ async fn explain_shows_what_applies_on_the_way() {
         "retry": { "of": "route", "attempts": 1, "retry_on": ["connect-failure", "reset", "500-599"], "per_try_timeout_ms": null,
                    "hedge_after_ms": null, "non_idempotent": false, "max_replay_body_bytes": 65536, "hold_back_body_bytes": 0 },
         "timeouts": { "of": "route", "connect_ms": 400.0, "request_ms": 30000.0, "idle_ms": 60000.0 },
-        "limits": { "request_body_bytes": 10485760, "concurrent_requests": 200 },
+        "limits": { "request_body_bytes": 10485760, "concurrent_requests": 200, "rate": { "per_second": 5.0, "burst": 300 } },
         "priority": "low",
     });
     assert_eq!(shown, expected);
@@ -402,6 +402,129 @@ async fn explain_shows_what_applies_on_the_way() {
         (&shown["retry"]["hedge_after_ms"], &shown["priority"]),
         (&400.0.into(), &"normal".into())
     );
-    let none = serde_json::json!({ "request_body_bytes": null, "concurrent_requests": null });
+    let none = serde_json::json!({ "request_body_bytes": null, "concurrent_requests": null, "rate": null });
     assert_eq!(shown["limits"], none);
+}
+
+/// The scene with clients by X-Forwarded-For, whose trusted proxy is the test.
+fn clients(rate: &str) -> Scene {
+    let gateway = RawGateway::start();
+    gateway.replies([Reply::Say(OK.to_vec())]);
+    let routes = format!("- {{ path: /api, service: shop, limits: {{ rate: {rate} }} }}");
+    let setup = Setup::regions(&[]).other("westeurope", gateway.address());
+    let setup = setup.service("health_check: off").routes(&routes).logging();
+    Scene {
+        world: setup.start(),
+        gateway,
+    }
+}
+
+fn ask(client: &mut Wire, path: &str, address: &str) -> Message {
+    client.write(format!(
+        "GET {path} HTTP/1.1\r\nhost: shop.example\r\nx-forwarded-for: {address}\r\n\r\n"
+    ));
+    client.response("GET").expect("an answer")
+}
+
+#[tokio::test]
+async fn each_client_network_has_a_rate_of_its_own() {
+    let scene = clients("{ requests: 3, per: 1h }");
+    let mut wire = Wire::open(scene.world.proxy());
+    for _ in 0..3 {
+        assert_eq!(ask(&mut wire, "/api/x", "192.0.2.1").status(), 200);
+    }
+    let answer = ask(&mut wire, "/api/y", "192.0.2.1");
+    assert_eq!(answer.status(), 429, "{}", answer.head);
+    assert!(!answer.closes(), "{}", answer.head);
+    assert_eq!(answer.field("content-type"), Some("application/problem+json"));
+    // A request comes back every twenty minutes.
+    let after: u64 = answer.field("retry-after").expect("a time").parse().expect("seconds");
+    assert!((1190..=1200).contains(&after), "{after}");
+    // The neighbour, and the routes without a limit.
+    assert_eq!(ask(&mut wire, "/api/x", "192.0.2.2").status(), 200);
+    assert_eq!(ask(&mut wire, "/", "192.0.2.1").status(), 200);
+    // A subscriber's IPv6 addresses are one network.
+    let statuses = (0..4).map(|host| ask(&mut wire, "/api", &format!("2001:db8:1:2::{host}")).status());
+    assert_eq!(statuses.collect::<Vec<_>>(), [200, 200, 200, 429]);
+    assert_eq!(ask(&mut wire, "/api", "2001:db8:1:3::1").status(), 200);
+    assert_eq!(scene.rejected("rate_limited").await, "2");
+    let limited = "portolan_route_rate_limited_requests_total{route=\"*/api\"}";
+    assert_eq!(scene.metric(limited).await, "2");
+    let lines = scene.world.until_logged(11).await;
+    let limited: Vec<_> = lines.iter().filter(|line| line["status"] == 429).collect();
+    assert_eq!(limited.len(), 2);
+    for line in limited {
+        assert_eq!(
+            (&line["error"], &line["outcome"]),
+            (&"rate_limited".into(), &"rate_limited".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_buckets_of_a_limit_that_stays() {
+    let scene = clients("{ requests: 1, per: 1h }");
+    let mut wire = Wire::open(scene.world.proxy());
+    assert_eq!(ask(&mut wire, "/api", "192.0.2.1").status(), 200);
+    assert_eq!(ask(&mut wire, "/api", "192.0.2.1").status(), 429);
+    scene.change("path: /api,", "path: /api, priority: high,").await;
+    assert_eq!(ask(&mut wire, "/api", "192.0.2.1").status(), 429);
+    // Another limit begins with full buckets.
+    scene.change("requests: 1,", "requests: 2,").await;
+    assert_eq!(ask(&mut wire, "/api", "192.0.2.1").status(), 200);
+}
+
+/// What is answered without the body that is still coming ends its connection, and says so.
+#[tokio::test]
+async fn an_error_before_the_body_has_come_announces_the_end() {
+    let scene = clients("{ requests: 1, per: 1h, burst: 1 }");
+    let denied = |head: &str, body: &str| {
+        let mut client = Wire::open(scene.world.proxy());
+        client.write(format!(
+            "POST /api HTTP/1.1\r\nhost: shop.example\r\nx-forwarded-for: 192.0.2.9\r\n{head}\r\n\r\n{body}"
+        ));
+        let answer = client.response("POST").expect("an answer");
+        (client, answer)
+    };
+    assert_eq!(denied("content-length: 2", "ok").1.status(), 200);
+    // It has come.
+    let (mut client, answer) = denied("content-length: 2", "ok");
+    assert!(answer.status() == 429 && !answer.closes(), "{}", answer.head);
+    assert_eq!(ask(&mut client, "/", "192.0.2.9").status(), 200);
+    for head in [
+        "content-length: 3",
+        "transfer-encoding: chunked",
+        "content-length: 2\r\nexpect: 100-continue",
+    ] {
+        let (mut client, answer) = denied(head, "");
+        assert!(answer.status() == 429 && answer.closes(), "{head}: {}", answer.head);
+        assert!(client.is_closed(), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn each_client_has_so_many_connections() {
+    let items = "- { address: \"127.0.0.1:0\", name: public, max_connections_per_client: 2 }";
+    let setup = Setup::regions(&["westeurope"]).service("health_check: off");
+    let world = setup.listeners(items).start();
+    let client = || {
+        let mut client = Wire::open(world.proxy());
+        client.write(get("/"));
+        let status = client.response("GET").expect("an answer").status();
+        (client, status)
+    };
+    let (first, second, third) = (client(), client(), client());
+    assert_eq!((first.1, second.1, third.1), (200, 200, 503));
+    let metrics = world.admin(Request::get("/metrics")).await.text();
+    for (limit, count) in [("max_connections", 0), ("max_connections_per_client", 1)] {
+        let sample =
+            format!("portolan_downstream_rejected_connections_total{{listener=\"public\",limit=\"{limit}\"}} {count}");
+        assert!(metrics.contains(&sample), "{sample}: {metrics}");
+    }
+    // Another address of this machine.
+    let mut neighbour = Wire::open_from([127, 0, 0, 2].into(), world.proxy()).await;
+    neighbour.write(get("/"));
+    assert_eq!(neighbour.response("GET").expect("an answer").status(), 200);
+    drop(first);
+    world.poll("there is room again", || client().1 == 200).await;
 }

@@ -192,7 +192,7 @@ async fn connections_over_the_limit_are_rejected_and_counted() {
     for line in [
         "portolan_downstream_connections{listener=\"public\"} 1",
         "portolan_downstream_accepted_connections_total{listener=\"public\"} 1",
-        "portolan_downstream_rejected_connections_total{listener=\"public\"} 1",
+        "portolan_downstream_rejected_connections_total{listener=\"public\",limit=\"max_connections\"} 1",
     ] {
         assert!(metrics.lines().any(|it| it == line), "{line} in\n{metrics}");
     }

@@ -1,6 +1,7 @@
 //! Which requests are admitted: the limits of a route, and load shedding by priority when the instance has as many requests as it
 //! may.
 
+use crate::rate_limit::RateLimit;
 use thiserror::Error;
 
 /// How important the requests of a route are: the order in which overload sheds, the lowest first.
@@ -82,6 +83,17 @@ pub struct Limits {
     pub request_body: Option<u64>,
     /// Most concurrent requests, at least 1. `None`: any number.
     pub concurrent_requests: Option<u32>,
+    /// How many requests a client may send in a time. `None`: any number.
+    pub rate: Option<Rate>,
+}
+
+/// The rate limit of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// What each client network may send.
+    pub limit: RateLimit,
+    /// How many client networks are told apart at a time.
+    pub networks: u32,
 }
 
 impl Limits {
@@ -140,6 +152,7 @@ mod tests {
         let limits = Limits {
             request_body: Some(10),
             concurrent_requests: Some(2),
+            rate: None,
         };
         assert_eq!(limits.admit(|| 1), Ok(()));
         assert_eq!(limits.admit(|| 2), Err(Shed::RouteFull));

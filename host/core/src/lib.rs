@@ -19,6 +19,7 @@
 //! | [`certificate`] | what a client proves by its certificate |
 //! | [`access`] | who may use a route |
 //! | [`admission`] | which requests are shed |
+//! | [`rate_limit`] | how many requests a client may send in a time |
 //! | [`route`] | which service a request is for |
 //! | [`chart`] | for every place, a service's regions by preference, prepared |
 //! | [`health`] | what is known of the gateways |
@@ -52,6 +53,7 @@ pub mod plan;
 pub mod proximity;
 pub mod proxy_protocol;
 pub mod rank;
+pub mod rate_limit;
 pub mod reuse;
 pub mod route;
 pub mod slots;

@@ -9,7 +9,7 @@ use crate::front_door::Snapshot;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::vitals::{InFlight, ListenerVitals, Rejections, Vitals};
+use crate::vitals::{InFlight, ListenerVitals, Rejections, RouteCounts, Vitals};
 use portolan_core::admission::Overload;
 use portolan_core::chart::Chart;
 use portolan_core::config::Config;
@@ -128,8 +128,8 @@ pub struct StatusSnapshot {
     pub rejections: Arc<Rejections>,
     /// The requests that are worked on.
     pub in_flight: Arc<InFlight>,
-    /// Those of the routes that limit them, in the order of the configuration's own policies of routes.
-    pub route_in_flight: Arc<[Option<Arc<InFlight>>]>,
+    /// What is counted of the routes that have limits, in the order of the configuration's own policies of routes.
+    pub route_counts: Arc<[RouteCounts]>,
     /// How many may be; `None`: any number.
     pub overload: Option<Overload>,
     /// The listeners that have sockets or connections.

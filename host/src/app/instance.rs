@@ -152,7 +152,7 @@ impl AdminBackend for RunningInstance {
             unrouted: Arc::clone(&self.unrouted),
             rejections: Arc::clone(&self.rejections),
             in_flight: Arc::clone(&table.in_flight),
-            route_in_flight: Arc::clone(&table.route_in_flight),
+            route_counts: Arc::clone(&table.route_counts),
             overload: table.settings.overload,
             listeners: self.listeners.all(),
             tls: Arc::clone(&table.tls),

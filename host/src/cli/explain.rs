@@ -193,7 +193,11 @@ fn applied(policies: &Policies) -> String {
     let requests = limits
         .concurrent_requests
         .map(|count| format!("concurrent_requests {count}"));
-    let limits: Vec<_> = body.into_iter().chain(requests).collect();
+    let rate = limits.rate.as_ref().map(|rate| {
+        let per_second = (rate.per_second * 1000.0).round() / 1000.0;
+        format!("rate {per_second}/s, burst {} for each client network", rate.burst)
+    });
+    let limits: Vec<_> = body.into_iter().chain(requests).chain(rate).collect();
     if !limits.is_empty() {
         let _ = writeln!(text, "limits    {}", limits.join(", "));
     }
@@ -245,12 +249,16 @@ mod tests {
             limits: Limits {
                 request_body_bytes: Some(10 << 20),
                 concurrent_requests: Some(200),
+                rate: Some(crate::admin::view::policies::Rate {
+                    per_second: 50.0,
+                    burst: 100,
+                }),
             },
             priority: "low".into(),
         };
         let expected = "retry     attempts 2, retry_on [reset, 500-599], per_try_timeout 1m 30s, hedge_after off, non_idempotent (of the route)\n\
                         timeouts  connect 500us, request 15s, idle 0s\n\
-                        limits    request_body 10MiB, concurrent_requests 200\n\
+                        limits    request_body 10MiB, concurrent_requests 200, rate 50/s, burst 100 for each client network\n\
                         priority  low\n";
         assert_eq!(applied(&policies), expected);
         for (bytes, text) in [(0, "0B"), (1, "1B"), (1536, "1536B"), (2048, "2KiB"), (3 << 30, "3GiB")] {

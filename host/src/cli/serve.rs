@@ -1,6 +1,6 @@
 //! `portolan serve`.
 
-use crate::app::{App, Signals, notify};
+use crate::app::{App, Signals, notify, open_files};
 use crate::control::last_good::LastGood;
 use crate::control::start::Start;
 use crate::telemetry::logging::{self, Format};
@@ -25,6 +25,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let _log = logging::init(Format::Auto)?;
+    open_files::raise_limit();
     let mut signals = Signals::new().context("failed to wait for signals")?;
     let last_good = arguments.state_dir.as_ref();
     let last_good = last_good.map(|folder| LastGood::open(folder, arguments.takeover));
@@ -32,6 +33,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     start.takeover = arguments.takeover;
     start.upgradable = true;
     let app = App::begin(start).context("failed to start")?;
+    let listeners = &app.tables().current().listeners;
+    open_files::warn_of_few(listeners.iter().map(|it| u64::from(it.max_connections)).sum());
     notify::ready();
     app.run_until_signalled(&mut signals)
         .context("failed to wait for signals")?;

@@ -42,6 +42,10 @@ section! {
         optional debug_headers: bool,
         /// How many connections may be open at a time. Those beyond are answered with 503. Default: 32768.
         optional max_connections: Whole<1, 10_000_000>,
+        /// How many of them each client may have open: an IPv4 address, or the /64 of an IPv6 address. Those beyond are answered with
+        /// 503. Not for trusted_proxies, whose connections are of many clients; with the PROXY protocol for the client that it names.
+        /// Default: no limit.
+        optional max_connections_per_client: Whole<1, 10_000_000>,
         /// How long an idle connection of a client is kept for its next request. A load balancer in front should give up its
         /// connections earlier, or it sends requests on some that are just being closed. Default: 620s, 20 s more than those that
         /// wait longest.
@@ -190,6 +194,7 @@ impl ListenerSection {
             max_connections: self
                 .max_connections
                 .map_or(DEFAULT_MAX_CONNECTIONS, |count| count.0 as u32),
+            max_connections_per_client: self.max_connections_per_client.map(|count| count.0 as u32),
             keep_alive_timeout: self
                 .keep_alive_timeout
                 .map_or(DEFAULT_KEEP_ALIVE_TIMEOUT, |time| time.0),

@@ -176,7 +176,11 @@ impl RouteSection {
             route: route.clone(),
             retry,
             timeouts,
-            limits: self.limits.as_ref().map(LimitsSection::settings).unwrap_or_default(),
+            limits: self
+                .limits
+                .as_ref()
+                .map(|limits| limits.settings(mistakes))
+                .unwrap_or_default(),
             priority: self
                 .priority
                 .as_ref()

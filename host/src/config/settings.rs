@@ -162,6 +162,8 @@ pub struct Listener {
     pub debug_headers: bool,
     /// How many connections may be open at a time, at least 1.
     pub max_connections: u32,
+    /// How many of them each client may have open, at least 1. `None`: any number.
+    pub max_connections_per_client: Option<u32>,
     /// How long a connection is kept for its next request.
     pub keep_alive_timeout: Duration,
 }

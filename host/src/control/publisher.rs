@@ -15,13 +15,15 @@ use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::Origin;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
-use crate::vitals::{GatewayKey, InFlight, OpenListeners, Vitals};
+use crate::vitals::{GatewayKey, InFlight, OpenListeners, RateBuckets, RouteCounts, Vitals};
+use portolan_core::admission::Rate;
 use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth, State};
 use portolan_core::id::{Generation, ServiceName};
 use portolan_core::route::RouteKey;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
@@ -53,7 +55,7 @@ pub struct Publisher {
     health: Arc<HealthView>,
     charts: Vec<Arc<Chart>>,
     joined: Vec<Joined>,
-    route_in_flight: Arc<[Option<Arc<InFlight>>]>,
+    route_counts: Arc<[RouteCounts]>,
     registry: Registry,
     generation: Generation,
     watched: watch::Sender<Watched>,
@@ -87,7 +89,7 @@ struct Registry {
     services: HashMap<ServiceName, (Arc<ServiceVitals>, Arc<SharedBudget>)>,
     /// The requests that are worked on, of all routes and of those that limit them.
     in_flight: Arc<InFlight>,
-    routes: HashMap<RouteKey, Arc<InFlight>>,
+    routes: HashMap<RouteKey, RouteCounts>,
 }
 
 impl Publisher {
@@ -116,7 +118,7 @@ impl Publisher {
         let mut publisher = Self {
             health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
             charts: charts(&loaded),
-            route_in_flight: registry.route_in_flight(&loaded.settings.routing),
+            route_counts: registry.route_counts(&loaded.settings.routing),
             listeners: listeners(&loaded),
             generation: Generation::default(),
             via: via(&loaded, &random_via),
@@ -199,7 +201,7 @@ impl Publisher {
         let charts = charts(&loaded);
         self.registry.resolver.configure(loaded.settings.resolvers.clone());
         self.joined = self.registry.join(&loaded);
-        self.route_in_flight = self.registry.route_in_flight(&loaded.settings.routing);
+        self.route_counts = self.registry.route_counts(&loaded.settings.routing);
         self.charts = charts;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
         self.listeners = listeners(&loaded);
@@ -260,7 +262,7 @@ impl Publisher {
                 })
                 .collect(),
             in_flight: Arc::clone(&self.registry.in_flight),
-            route_in_flight: Arc::clone(&self.route_in_flight),
+            route_counts: Arc::clone(&self.route_counts),
         }
     }
 
@@ -274,6 +276,16 @@ impl Publisher {
             regions: Arc::new(plugin_regions(self.generation, service, health?)),
         })
     }
+}
+
+/// The buckets of a rate limit: the ones before when its terms are the same.
+fn buckets(terms: Rate, before: Option<Arc<RateBuckets>>) -> Arc<RateBuckets> {
+    let is_same = |buckets: &Arc<RateBuckets>| buckets.terms() == terms;
+    // std's hasher is keyed by the system's randomness.
+    let secret = || RandomState::new().hash_one(());
+    before
+        .filter(is_same)
+        .unwrap_or_else(|| Arc::new(RateBuckets::new(terms, secret())))
 }
 
 impl Registry {
@@ -300,19 +312,23 @@ impl Registry {
         joined
     }
 
-    /// The counts of the routes that limit their requests: the ones before for routes that had a limit before.
-    fn route_in_flight(&mut self, config: &Config) -> Arc<[Option<Arc<InFlight>>]> {
-        let mut routes = HashMap::new();
+    /// What is counted of the routes that have limits: the counts before for routes that had such a limit before.
+    fn route_counts(&mut self, config: &Config) -> Arc<[RouteCounts]> {
+        let before = std::mem::take(&mut self.routes);
         let counts = config.route_policies().iter().map(|own| {
-            own.limits.concurrent_requests?;
-            let before = self.routes.get(&own.route).map(Arc::clone);
-            let count = before.unwrap_or_else(|| Arc::new(InFlight::new(self.workers)));
-            routes.insert(own.route.clone(), Arc::clone(&count));
-            Some(count)
+            let RouteCounts { in_flight, rate } = before.get(&own.route).cloned().unwrap_or_default();
+            let in_flight = own.limits.concurrent_requests.map(|_| {
+                let known = in_flight.as_ref().map(Arc::clone);
+                known.unwrap_or_else(|| Arc::new(InFlight::new(self.workers)))
+            });
+            let counts = RouteCounts {
+                in_flight,
+                rate: own.limits.rate.map(|terms| buckets(terms, rate)),
+            };
+            self.routes.insert(own.route.clone(), counts.clone());
+            counts
         });
-        let counts = counts.collect();
-        self.routes = routes;
-        counts
+        counts.collect()
     }
 
     /// The counters of a service, and its retry budget: the one before when its terms are the same.

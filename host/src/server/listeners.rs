@@ -369,6 +369,7 @@ mod tests {
             client_address: ClientAddress::default(),
             debug_headers: false,
             max_connections: 1,
+            max_connections_per_client: None,
             keep_alive_timeout: std::time::Duration::from_secs(1),
         }
     }

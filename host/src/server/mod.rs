@@ -10,6 +10,7 @@
 mod accepted;
 mod connection;
 mod drain;
+mod full;
 mod handshake;
 mod listener;
 mod listeners;
@@ -72,6 +73,8 @@ pub trait Handler: 'static {
 pub struct ListenerTerms {
     /// How many connections the listener may have open, over all workers.
     pub max_connections: u32,
+    /// How many of them the peer may have open. `None`: any number.
+    pub max_connections_of_peer: Option<u32>,
     /// Whether it must begin with a PROXY protocol header.
     pub begins_with_proxy_header: bool,
     /// Its TLS. `None` for a listener without.

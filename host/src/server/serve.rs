@@ -2,19 +2,19 @@
 
 use super::accepted::Accepted;
 use super::drain::{Drain, ListenerDrain};
+use super::full::Full;
 use super::handshake::{self, HandshakeGate};
 use super::listeners::{Assignment, Assignments};
 use super::registry::ConnectionRegistry;
 use super::{Handler, Limits, connection, listener, proxy_header};
-use crate::vitals::ListenerVitals;
-use std::cell::Cell;
+use crate::vitals::{ConnectionLimit, ListenerVitals};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, sleep};
@@ -25,13 +25,6 @@ const DRAIN_LINGER: Duration = Duration::from_millis(250);
 
 /// How often waiting connections are looked at. Timeouts are kept to this precision, and cost the request path nothing.
 const TICK: Duration = Duration::from_millis(500);
-
-/// The answer to a connection over the limit.
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-/// Time between two messages of connections over the limit.
-const FULL_MESSAGES: Duration = Duration::from_secs(10);
 
 /// Serves the sockets that a worker is assigned until the program's drain is over. Must run on a local runtime.
 pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler: Rc<H>) {
@@ -52,7 +45,7 @@ pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler
             registry: ConnectionRegistry::new(Limits::default()),
             handler: Rc::clone(&handler),
             gate: Rc::clone(&gate),
-            unreported: Cell::default(),
+            full: Rc::default(),
         };
         serving.spawn_local(server.serve(socket));
     };
@@ -98,8 +91,7 @@ struct Server<H> {
     handler: Rc<H>,
     /// That of the worker.
     gate: Rc<HandshakeGate>,
-    /// Connections over the limit since the last message about them, and when that was.
-    unreported: Cell<(u64, Option<Instant>)>,
+    full: Rc<Full>,
 }
 
 impl<H: Handler> Server<H> {
@@ -133,25 +125,21 @@ impl<H: Handler> Server<H> {
     }
 
     fn open(&self, mut stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
-        let listener = &self.vitals.id;
-        let terms = self.handler.terms(listener, peer.ip());
-        let Some(open) = self.vitals.try_open(terms.max_connections) else {
-            // A client of TLS would not understand it. Otherwise this goes into an empty socket buffer at once; if it does
-            // not, the connection is closed all the same.
-            if terms.tls.is_none() {
-                let _ = stream.try_write(FULL);
-            }
-            self.report_full(terms.max_connections);
-            return;
+        let terms = self.handler.terms(&self.vitals.id, peer.ip());
+        let Some(mut open) = self.vitals.try_open(terms.max_connections) else {
+            return self
+                .full
+                .reject(&stream, &self.vitals.id, ConnectionLimit::Listener, &terms);
         };
-        let (entry, handler, vitals, gate) = (
+        let (entry, handler, vitals, gate, full) = (
             self.registry.enter(),
             Rc::clone(&self.handler),
             Arc::clone(&self.vitals),
             Rc::clone(&self.gate),
+            Rc::clone(&self.full),
         );
         tokio::task::spawn_local(async move {
-            let mut header = None;
+            let (mut header, mut limit) = (None, terms.max_connections_of_peer);
             if terms.begins_with_proxy_header {
                 // Rare, and large: it must not make every connection's future larger.
                 header = Box::pin(proxy_header::receive(&mut stream, peer, &entry, &vitals)).await;
@@ -159,7 +147,15 @@ impl<H: Handler> Server<H> {
                     return;
                 }
             }
+            let has_header = header.is_some();
             let accepted = Accepted::plain(stream, vitals.id.clone(), peer, address, header);
+            let client = accepted.arrival.peer.ip();
+            if has_header {
+                limit = handler.terms(&vitals.id, client).max_connections_of_peer;
+            }
+            if limit.is_some_and(|limit| !open.try_open_for(client, limit)) {
+                return full.reject(&accepted.io, &vitals.id, ConnectionLimit::Client, &terms);
+            }
             let Some(tls) = terms.tls else {
                 connection::run(accepted, entry, handler).await;
                 return drop(open);
@@ -178,21 +174,6 @@ impl<H: Handler> Server<H> {
             self.registry.set_idle_timeout(timeout);
         }
         self.registry.tick(TICK);
-    }
-
-    fn report_full(&self, max_connections: u32) {
-        let (count, last) = self.unreported.get();
-        let now = Instant::now();
-        if last.is_some_and(|last| now.duration_since(last) < FULL_MESSAGES) {
-            return self.unreported.set((count + 1, last));
-        }
-        self.unreported.set((0, Some(now)));
-        tracing::warn!(
-            listener = %self.vitals.id,
-            max_connections,
-            rejected = count + 1,
-            "connections rejected with 503: as many as allowed are open (max_connections)"
-        );
     }
 }
 

@@ -5,9 +5,12 @@ use super::log_limit::LogLimit;
 use super::proxy_header::{ProxyHeader, ProxyHeaders};
 use super::{Reason, Tally};
 use crate::arrival::ListenerId;
+use portolan_core::rate_limit::ClientNetwork;
 use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 /// Rejected requests by reason, of all listeners, since the program started.
@@ -61,7 +64,9 @@ pub struct ListenerVitals {
     pub id: ListenerId,
     open: AtomicU32,
     accepted: AtomicU64,
-    rejected: AtomicU64,
+    rejected: [AtomicU64; ConnectionLimit::ALL.len()],
+    /// Open connections by client, as far as their number is limited.
+    clients: Mutex<HashMap<ClientNetwork, u32>>,
     proxy_headers: ProxyHeaders,
     /// Its TLS handshakes.
     pub handshakes: Handshakes,
@@ -69,7 +74,33 @@ pub struct ListenerVitals {
 
 /// An open connection of a listener, counted until dropped.
 #[derive(Debug)]
-pub struct OpenConnection(Arc<ListenerVitals>);
+pub struct OpenConnection {
+    listener: Arc<ListenerVitals>,
+    /// Its client, if the number of that client's connections is limited.
+    client: Option<ClientNetwork>,
+}
+
+/// What limits the connections of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionLimit {
+    /// `max_connections`.
+    Listener,
+    /// `max_connections_per_client`.
+    Client,
+}
+
+impl ConnectionLimit {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::Listener, Self::Client];
+
+    /// Its key in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listener => "max_connections",
+            Self::Client => "max_connections_per_client",
+        }
+    }
+}
 
 impl ListenerVitals {
     fn new(id: ListenerId) -> Self {
@@ -77,7 +108,8 @@ impl ListenerVitals {
             id,
             open: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
+            rejected: Default::default(),
+            clients: Mutex::default(),
             proxy_headers: ProxyHeaders::new(Instant::now()),
             handshakes: Handshakes::default(),
         }
@@ -87,11 +119,22 @@ impl ListenerVitals {
     pub fn try_open(self: &Arc<Self>, limit: u32) -> Option<OpenConnection> {
         let below = |open: u32| (open < limit).then_some(open + 1);
         if self.open.fetch_update(Relaxed, Relaxed, below).is_err() {
-            self.rejected.fetch_add(1, Relaxed);
+            self.reject(ConnectionLimit::Listener);
             return None;
         }
         self.accepted.fetch_add(1, Relaxed);
-        Some(OpenConnection(Arc::clone(self)))
+        Some(OpenConnection {
+            listener: Arc::clone(self),
+            client: None,
+        })
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<ClientNetwork, u32>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reject(&self, limit: ConnectionLimit) {
+        self.rejected[limit as usize].fetch_add(1, Relaxed);
     }
 
     /// Connections that are open now.
@@ -104,9 +147,9 @@ impl ListenerVitals {
         self.accepted.load(Relaxed)
     }
 
-    /// Connections beyond the limit.
-    pub fn rejected(&self) -> u64 {
-        self.rejected.load(Relaxed)
+    /// Connections beyond a limit.
+    pub fn rejected(&self, limit: ConnectionLimit) -> u64 {
+        self.rejected[limit as usize].load(Relaxed)
     }
 
     /// Counts how a connection from a proxy began that must send a PROXY protocol header.
@@ -126,9 +169,34 @@ impl ListenerVitals {
     }
 }
 
+impl OpenConnection {
+    /// Counts it as one of its client. `false` when that has as many open as the limit, which is counted as a rejection.
+    pub fn try_open_for(&mut self, client: IpAddr, limit: u32) -> bool {
+        let client = ClientNetwork::of(client);
+        let mut clients = self.listener.clients();
+        let open = clients.entry(client).or_default();
+        if *open >= limit {
+            drop(clients);
+            self.listener.reject(ConnectionLimit::Client);
+            return false;
+        }
+        *open += 1;
+        drop(clients);
+        self.client = Some(client);
+        true
+    }
+}
+
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.listener.open.fetch_sub(1, Relaxed);
+        let Some(client) = self.client else { return };
+        if let Entry::Occupied(mut open) = self.listener.clients().entry(client) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
     }
 }
 
@@ -173,10 +241,30 @@ mod tests {
         let vitals = OpenListeners::default().open(&ListenerId::new("public"));
         let (first, second) = (vitals.try_open(2), vitals.try_open(2));
         assert!(first.is_some() && second.is_some() && vitals.try_open(2).is_none());
-        assert_eq!((vitals.open(), vitals.accepted(), vitals.rejected()), (2, 2, 1));
+        let rejected = vitals.rejected(ConnectionLimit::Listener);
+        assert_eq!((vitals.open(), vitals.accepted(), rejected), (2, 2, 1));
         drop(first);
         assert_eq!(vitals.open(), 1);
         assert!(vitals.try_open(2).is_some());
+    }
+
+    #[test]
+    fn each_client_has_so_many_connections() {
+        let vitals = OpenListeners::default().open(&ListenerId::new("public"));
+        let of = |address: &str| {
+            let mut open = vitals.try_open(100)?;
+            open.try_open_for(address.parse().expect("an address"), 2)
+                .then_some(open)
+        };
+        let (first, second) = (of("192.0.2.1"), of("192.0.2.1"));
+        assert!(first.is_some() && second.is_some() && of("192.0.2.1").is_none());
+        let other = of("192.0.2.2");
+        assert!(other.is_some());
+        assert_eq!(vitals.rejected(ConnectionLimit::Client), 1);
+        drop(first);
+        assert!(of("192.0.2.1").is_some());
+        drop((second, other));
+        assert!(vitals.clients().is_empty(), "nothing is kept of those that left");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How many requests are worked on at a time.
 
+use super::RateBuckets;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The requests that are worked on, counted by worker. Counting is a load and a store that no other thread contends for; reading the
@@ -42,6 +44,15 @@ impl InFlight {
             .iter()
             .fold(0, |sum, Shard(count)| sum.wrapping_add(count.load(Relaxed)))
     }
+}
+
+/// What is counted of a route that has limits.
+#[derive(Clone, Debug, Default)]
+pub struct RouteCounts {
+    /// Its requests that are worked on, where their number is limited.
+    pub in_flight: Option<Arc<InFlight>>,
+    /// The buckets of its clients, where it has a rate limit.
+    pub rate: Option<Arc<RateBuckets>>,
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ pub enum Reason {
     Misdirected,
     /// The request's body is longer than its route allows.
     LargeBody,
+    /// The client sends more requests than its route allows.
+    RateLimited,
     /// The instance works on as many requests as it may for those of low priority.
     OverloadLow,
     /// The same of normal priority.
@@ -92,7 +94,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
@@ -119,6 +121,7 @@ impl Reason {
         Self::NotAllowed,
         Self::Misdirected,
         Self::LargeBody,
+        Self::RateLimited,
         Self::OverloadLow,
         Self::OverloadNormal,
         Self::OverloadHigh,
@@ -165,6 +168,7 @@ impl Reason {
             Self::NotAllowed => Denied::NotAllowed.as_str(),
             Self::Misdirected => "misdirected",
             Self::LargeBody => "body_too_large",
+            Self::RateLimited => "rate_limited",
             Self::OverloadLow => "overload_low",
             Self::OverloadNormal => "overload_normal",
             Self::OverloadHigh => "overload_high",

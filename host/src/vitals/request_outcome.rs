@@ -31,6 +31,8 @@ pub enum RequestOutcome {
     Rejected,
     /// Its route denies the client.
     Denied,
+    /// The client sends more requests than its route allows.
+    RateLimited,
     /// The instance or the route has as many concurrent requests as it may.
     Shed,
     /// Residency leaves no region.
@@ -57,7 +59,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -70,6 +72,7 @@ impl RequestOutcome {
         Self::NoRoute,
         Self::Rejected,
         Self::Denied,
+        Self::RateLimited,
         Self::Shed,
         Self::Residency,
         Self::Draining,
@@ -119,6 +122,7 @@ impl RequestOutcome {
             Self::NoRoute => "no_route",
             Self::Rejected => "rejected",
             Self::Denied => "denied",
+            Self::RateLimited => "rate_limited",
             Self::Shed => "shed",
             Self::Residency => Exclusion::Residency.as_str(),
             Self::Draining => Exclusion::Draining.as_str(),

@@ -139,7 +139,7 @@ fn check_response(response: &Message, status: u16) -> Result<(), String> {
         return Err(format!("not {status}, or not whole: {head}"));
     }
     // Such a response is Portolan's own.
-    let says_why = String::from_utf8_lossy(&response.body).contains("\nrequest id: ");
+    let says_why = String::from_utf8_lossy(&response.body).contains("\"request_id\":");
     if status >= 400 && !(says_why && response.closes()) {
         return Err(format!("does not say why, or does not close: {head}"));
     }

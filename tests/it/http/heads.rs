@@ -80,16 +80,25 @@ async fn a_rejected_head_is_logged_and_counted_with_its_reason() {
         assert_eq!(line["status"], *status, "{line}");
         assert_eq!(line["outcome"], "rejected", "{line}");
         assert_eq!(line["client"], "127.0.0.1", "{line}");
-        let body = String::from_utf8_lossy(&answer.body).into_owned();
-        let (error, id) = body
-            .split_once("\nrequest id: ")
-            .unwrap_or_else(|| panic!("{reason}: {body}"));
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("a problem");
         let status_line = answer.line().split_once(' ').expect("a status").1;
-        let (status, title) = status_line.split_once(' ').expect("a title");
-        assert!(error.starts_with(&format!("{title}: ")), "{status}: {body}");
-        assert_eq!(line["request_id"], id.trim_end(), "{line}");
+        let (_, title) = status_line.split_once(' ').expect("a title");
+        assert_eq!(
+            (&body["title"], &body["status"]),
+            (&title.into(), &(*status).into()),
+            "{body}"
+        );
+        assert_eq!(
+            (&body["reason"], &body["request_id"]),
+            (&line["error"], &line["request_id"]),
+            "{body}"
+        );
+        assert!(
+            body["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+            "{body}"
+        );
         for (name, value) in [
-            ("content-type", "text/plain; charset=utf-8"),
+            ("content-type", "application/problem+json"),
             ("cache-control", "no-store"),
         ] {
             assert_eq!(answer.field(name), Some(value), "{reason}: {}", answer.head);
@@ -124,7 +133,12 @@ fn an_unreadable_head_after_another_request_is_answered_after_it() {
             assert!(matches!(whole.body.len(), 2 | 3_000_000), "{}", whole.body.len());
             let rejected = client.response("GET").expect("another");
             assert_eq!((rejected.status(), rejected.is_whole), (400, true), "{}", rejected.head);
-            assert!(rejected.body.starts_with(b"Bad Request: "), "{}", rejected.head);
+            assert_eq!(
+                rejected.field("content-type"),
+                Some("application/problem+json"),
+                "{}",
+                rejected.head
+            );
             assert!(client.is_closed());
             scene.seen();
         }

@@ -195,6 +195,7 @@ function applied({ retry, timeouts, limits, priority }) {
   const own = [
     limits.request_body_bytes == null ? null : `request_body ${limits.request_body_bytes}B`,
     limits.concurrent_requests == null ? null : `concurrent_requests ${limits.concurrent_requests}`,
+    limits.rate == null ? null : `rate ${Number(limits.rate.per_second.toFixed(3))}/s, burst ${limits.rate.burst} for each client network`,
   ].filter((limit) => limit);
   const hedge = retry.hedge_after_ms == null ? "off" : time(retry.hedge_after_ms);
   const each = retry.per_try_timeout_ms == null ? "" : `, per_try_timeout ${time(retry.per_try_timeout_ms)}`;

@@ -2,7 +2,7 @@
 
 use crate::admin::backend::StatusSnapshot;
 use crate::telemetry::exposition::{Exposition, Kind};
-use crate::vitals::{HandshakeFailure, ListenerVitals, ProxyHeader, Reason, TlsVersion};
+use crate::vitals::{ConnectionLimit, HandshakeFailure, ListenerVitals, ProxyHeader, RateBuckets, Reason, TlsVersion};
 use portolan_core::admission::Priority;
 use std::time::UNIX_EPOCH;
 
@@ -34,12 +34,17 @@ pub(super) fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
         "Connections of clients that were accepted.",
         ListenerVitals::accepted,
     );
-    connections(
+    let mut family = text.family(
         "portolan_downstream_rejected_connections_total",
         Kind::Counter,
-        "Connections of clients beyond max_connections, which were answered with 503.",
-        ListenerVitals::rejected,
+        "Connections of clients that were answered with 503, by the limit that they were beyond.",
     );
+    for listener in &snapshot.listeners {
+        for limit in ConnectionLimit::ALL {
+            let labels = [("listener", listener.id.as_str()), ("limit", limit.as_str())];
+            family.sample(&labels, listener.rejected(limit));
+        }
+    }
     let mut family = text.family(
         "portolan_proxy_protocol_headers_total",
         Kind::Counter,
@@ -71,10 +76,11 @@ fn in_flight(text: &mut Exposition, snapshot: &StatusSnapshot) {
             family.sample(&[("priority", priority.as_str())], overload.limit(priority));
         }
     }
-    let routes = snapshot.config.route_policies().iter().zip(&*snapshot.route_in_flight);
-    let routes = routes.filter_map(|(own, in_flight)| {
+    let routes = snapshot.config.route_policies().iter().zip(&*snapshot.route_counts);
+    rates(text, snapshot);
+    let routes = routes.filter_map(|(own, counts)| {
         let limit = own.limits.concurrent_requests?;
-        Some((own.route.to_string(), limit, in_flight.as_ref()?.total()))
+        Some((own.route.to_string(), limit, counts.in_flight.as_ref()?.total()))
     });
     let routes: Vec<_> = routes.collect();
     let mut family = text.family(
@@ -93,6 +99,29 @@ fn in_flight(text: &mut Exposition, snapshot: &StatusSnapshot) {
     for (route, limit, _) in &routes {
         family.sample(&[("route", route)], *limit);
     }
+}
+
+/// Of the routes with a rate limit.
+fn rates(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let routes = snapshot.config.route_policies().iter().zip(&*snapshot.route_counts);
+    let routes = routes.filter_map(|(own, counts)| Some((own.route.to_string(), counts.rate.as_ref()?)));
+    let routes: Vec<_> = routes.collect();
+    let mut counter = |name, help, of: fn(&RateBuckets) -> u64| {
+        let mut family = text.family(name, Kind::Counter, help);
+        for (route, buckets) in &routes {
+            family.sample(&[("route", route)], of(buckets));
+        }
+    };
+    counter(
+        "portolan_route_rate_limited_requests_total",
+        "Requests of clients that sent more than limits.rate of their route.",
+        RateBuckets::limited,
+    );
+    counter(
+        "portolan_route_rate_limit_evictions_total",
+        "Clients that began with a full bucket again because more networks than limits.rate.networks were sending.",
+        RateBuckets::evicted,
+    );
 }
 
 /// Of the listeners with TLS.

@@ -10,8 +10,10 @@ use crate::control::status::StateWrites;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
-use crate::vitals::{GatewayKey, InFlight, OpenListeners, Reason, Rejections, RequestOutcome, Vitals};
-use portolan_core::admission::{Limits, Overload, Priority};
+use crate::vitals::{
+    GatewayKey, InFlight, OpenListeners, RateBuckets, Reason, Rejections, RequestOutcome, RouteCounts, Vitals,
+};
+use portolan_core::admission::{Limits, Overload, Priority, Rate};
 use portolan_core::candidates;
 use portolan_core::chart;
 use portolan_core::config::{
@@ -24,13 +26,14 @@ use portolan_core::id::{Generation, PluginName, RegionName, ServiceId};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use portolan_core::proximity::RoundTrips;
 use portolan_core::rank;
+use portolan_core::rate_limit::{ClientNetwork, RateLimit};
 use portolan_core::route::{Asked, Conditions, HostPattern, PoliciesId, Route, RouteKey, Routes};
 use portolan_core::slots::Slots;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
 /// A chance by which eastus2, at a quarter of its share, is not held back.
@@ -92,7 +95,7 @@ impl Default for Fake {
             snapshot: StatusSnapshot {
                 rejections,
                 in_flight: in_flight(3),
-                route_in_flight: [Some(in_flight(2))].into(),
+                route_counts: [route_counts()].into(),
                 overload: Some(Overload::new(1000)),
                 listeners: vec![listener],
                 admin_tls: None,
@@ -163,6 +166,19 @@ impl Default for Fake {
 }
 
 /// So many requests, of the second worker.
+/// Two requests in flight, and one over a rate limit of one.
+fn route_counts() -> RouteCounts {
+    let limit = RateLimit::new(1, Duration::from_secs(60), 1).expect("a limit");
+    let rate = RateBuckets::new(Rate { limit, networks: 1024 }, 1);
+    let client = ClientNetwork::of(IpAddr::from([192, 0, 2, 1]));
+    let limited = [(); 2].map(|()| rate.take(client, Instant::now()).is_err());
+    assert_eq!(limited, [false, true]);
+    RouteCounts {
+        in_flight: Some(in_flight(2)),
+        rate: Some(Arc::new(rate)),
+    }
+}
+
 fn in_flight(count: usize) -> Arc<InFlight> {
     let in_flight = InFlight::new(2);
     (0..count).for_each(|_| in_flight.enter(1));
@@ -319,6 +335,7 @@ fn config() -> Config {
         limits: Limits {
             request_body: Some(1 << 20),
             concurrent_requests: Some(200),
+            rate: RateLimit::new(50, Duration::from_secs(1), 100).map(|limit| Rate { limit, networks: 1024 }),
         },
         priority: Priority::High,
     };

@@ -232,6 +232,8 @@ async fn a_decision_is_explained() {
         (policies.limits.request_body_bytes, policies.limits.concurrent_requests),
         (Some(1 << 20), Some(200))
     );
+    let rate = policies.limits.rate.as_ref().expect("a rate limit");
+    assert_eq!((rate.per_second, rate.burst), (50.0, 100));
     let [east, south, west] = explain.regions.as_slice() else {
         panic!("{explain:?}")
     };
@@ -460,13 +462,21 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
             r#"portolan_route_concurrent_requests_limit{route="shop.example.net/"}"#,
             200.0,
         ),
+        (
+            r#"portolan_route_rate_limited_requests_total{route="shop.example.net/"}"#,
+            1.0,
+        ),
+        (
+            r#"portolan_route_rate_limit_evictions_total{route="shop.example.net/"}"#,
+            0.0,
+        ),
         (r#"portolan_downstream_connections{listener="public"}"#, 0.0),
         (
             r#"portolan_downstream_accepted_connections_total{listener="public"}"#,
             1.0,
         ),
         (
-            r#"portolan_downstream_rejected_connections_total{listener="public"}"#,
+            r#"portolan_downstream_rejected_connections_total{listener="public",limit="max_connections"}"#,
             1.0,
         ),
         (

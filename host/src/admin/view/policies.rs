@@ -53,12 +53,23 @@ pub struct Timeouts {
 }
 
 /// The limits of a route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// The longest body of a request in bytes; `None`: any.
     pub request_body_bytes: Option<u64>,
     /// Most concurrent requests; `None`: any number.
     pub concurrent_requests: Option<u32>,
+    /// How many requests a client may send; `None`: any number.
+    pub rate: Option<Rate>,
+}
+
+/// The rate limit of a route, for each client network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Requests in a second, evenly.
+    pub per_second: f64,
+    /// Requests at once.
+    pub burst: u32,
 }
 
 impl From<&Applied> for Policies {
@@ -85,6 +96,10 @@ impl From<&Applied> for Policies {
             limits: Limits {
                 request_body_bytes: applied.limits.request_body,
                 concurrent_requests: applied.limits.concurrent_requests,
+                rate: applied.limits.rate.map(|rate| Rate {
+                    per_second: 1e6 / rate.limit.interval_micros() as f64,
+                    burst: rate.limit.burst(),
+                }),
             },
             priority: applied.priority.as_str().into(),
         }

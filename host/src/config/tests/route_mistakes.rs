@@ -137,6 +137,26 @@ fn limits_and_priorities() {
         ),
         (
             ROUTE,
+            "  - { service: shop, limits: { rate: { requests: 1, per: 1h, burst: 25 } } }",
+            &[
+                "9:50: routes[0].limits.rate.requests: an empty bucket would take longer than a day to become full: wanted a smaller burst, or more requests",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, limits: { rate: { per: 100ms } } }",
+            &[
+                "9:38: routes[0].limits.rate: requests is missing",
+                "9:45: routes[0].limits.rate.per: from 1s to 1h is possible, got \"100ms\"",
+            ],
+        ),
+        (
+            ROUTE,
+            "  - { service: shop, limits: { rate: { requests: 10, per: 1m, burst: 20, networks: 4096 } } }",
+            &[],
+        ),
+        (
+            ROUTE,
             "  - { service: shop, limits: { request_body: 10 } }",
             &[
                 "9:46: routes[0].limits.request_body: wanted a size such as 64KiB or 16MiB (units B, KiB, MiB, GiB, kB, MB, GB), got \"10\"",
