@@ -1,10 +1,11 @@
 //! Which network operator an address belongs to: autonomous systems by number and name.
 
-use crate::grain::Quantiser;
+use crate::layers::{Layer, LayerBuilder};
 use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Span};
 use crate::record::Record;
-use crate::runs::Runs;
+use crate::runs::{Run, Runs};
 use crate::special;
+use crate::v6::V6Table;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use thiserror::Error;
@@ -14,7 +15,7 @@ use thiserror::Error;
 pub struct AsnTable {
     // 0 stands for none: no operator has that number (RFC 7607).
     v4: Runs<u32>,
-    v6: Runs<u32>,
+    v6: V6Table<u32>,
     names: BTreeMap<u32, String>,
 }
 
@@ -57,7 +58,16 @@ impl AsnTable {
                 files: files.join(" and "),
             });
         }
-        Ok(Self { v4, v6, names })
+        // v4 addresses have 32 bits.
+        let v4 = v4.into_iter().map(|Run { start, value }| Run {
+            start: start as u64,
+            value,
+        });
+        Ok(Self {
+            v4: Runs::new(v4, u32::BITS),
+            v6: V6Table::new(&v6),
+            names,
+        })
     }
 
     /// The number of the system an address belongs to. A v6 address that carries a v4 one belongs where that does.
@@ -68,7 +78,7 @@ impl AsnTable {
         };
         let number = match ip {
             IpAddr::V4(v4) => self.v4.at(v4.to_bits().into()),
-            IpAddr::V6(v6) => self.v6.at((v6.to_bits() >> 64) as u64),
+            IpAddr::V6(v6) => self.v6.at(v6),
         };
         (number != 0).then_some(number)
     }
@@ -90,14 +100,9 @@ fn runs(
     databases: &[Database<'_>],
     family: Family,
     names: &mut BTreeMap<u32, String>,
-) -> Result<Runs<u32>, DatabaseError> {
-    // The upper 16 bits of a v4 address, or 24 of a v6 one, share a bucket of the index.
-    let bucket = match family {
-        Family::V4 => 16,
-        Family::V6 => 40,
-    };
+) -> Result<Layer<u32>, DatabaseError> {
     for database in databases {
-        let mut quantiser = Quantiser::new(0, 1);
+        let mut layer = LayerBuilder::new();
         let read = |record: &Record| {
             let number = record.at(&["autonomous_system_number"])?.number()?;
             let number = Some(number as u32).filter(|number| *number != 0)?;
@@ -109,13 +114,13 @@ fn runs(
         };
         database.walk(family, read, |Span { first, last }, number| {
             if let Some(number) = number {
-                quantiser.add(first, last, number);
+                layer.add(first, last, number);
             }
         })?;
-        let runs = quantiser.finish();
+        let runs = layer.finish();
         if !runs.is_empty() {
-            return Ok(Runs::new(runs, bucket));
+            return Ok(runs);
         }
     }
-    Ok(Runs::default())
+    Ok(Layer::new())
 }

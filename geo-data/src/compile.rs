@@ -1,15 +1,17 @@
 //! From databases of any vendor to a location table.
 
-use crate::grain::{Quantiser, overlay};
-use crate::info::GeoInfo;
-use crate::places::{Atlas, KeyId, PlaceKey, TooManyPlaces};
+use crate::countries;
+use crate::info::{Coverage, FileInfo, GeoInfo};
+use crate::layers::{Cover, Layer, LayerBuilder, MOST_RUNS, overlay};
+use crate::overlay::v4_table;
+use crate::places::{Atlas, Direction, KeyId, PlaceKey, TooManyPlaces};
 use crate::prefixes::{self, AzurePrefix};
 use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Span};
 use crate::record::{Record, Sighting};
 use crate::runs::Run;
 use crate::table::GeoTable;
-use crate::{countries, v4, v6};
-use portolan_core::geo::Point;
+use crate::v6::V6Table;
+use portolan_core::geo::PlaceId;
 use thiserror::Error;
 
 /// How to make a table of databases.
@@ -69,40 +71,53 @@ pub enum CompileError {
         /// How many there are.
         networks: u64,
     },
+    /// Its networks are more than any real database has.
+    #[error("{name} changes places more than {MOST_RUNS} times within one address family; is it a location database?")]
+    TooManyRuns {
+        /// The file.
+        name: String,
+    },
     /// More places than can be numbered.
     #[error(transparent)]
     TooManyPlaces(#[from] TooManyPlaces),
 }
 
 impl GeoTable {
-    /// Makes a table of one database, or of several that complete each other, such as one for v4 and one for v6: each
-    /// half of the address space is taken from the first that has it.
+    /// Makes a table of databases that lie over each other: every address has the place that the first of them with a
+    /// place for it gives.
     ///
     /// # Errors
-    /// When a file is no database, is corrupt, or tells too few places.
+    /// When a file is no database, is corrupt, or all together tell too few places.
     pub fn compile(files: &[DatabaseFile], options: &CompileOptions) -> Result<Self, CompileError> {
         let databases = files.iter().map(Database::open).collect::<Result<Vec<_>, _>>()?;
         let mut survey = Survey::default();
-        let v4 = survey.first(&databases, Family::V4)?;
-        let v6 = survey.first(&databases, Family::V6)?;
-        let mut info = info(&databases, files, options)?;
-        survey.pass(options.gate, files, &info)?;
-        info.networks = survey.usable;
+        let v4 = survey.layers(&databases, Family::V4)?;
+        let v6 = survey.layers(&databases, Family::V6)?;
+        let info = info(&databases, files, &survey, options)?;
+        pass(options.gate, files, &info)?;
 
-        let azure = |atlas: &mut Atlas, family, shift| {
-            prefixes::runs(&options.azure_prefixes, family, shift, |region| {
+        let mut atlas = survey.atlas;
+        let mut azure = |family| {
+            prefixes::layer(&options.azure_prefixes, family, |region| {
                 atlas.id(PlaceKey::Azure(region))
             })
         };
-        let v4 = overlay(&v4, &azure(&mut survey.atlas, Family::V4, v4::GRAIN));
-        let v6 = overlay(&v6, &azure(&mut survey.atlas, Family::V6, 0));
-        let (places, numbers) = survey.atlas.finish(v4.iter().chain(&v6).map(|run| run.value))?;
-        let renumber = |Run { start, value }| Run {
-            start,
-            value: numbers.of(value),
+        let v4 = overlay(v4, azure(Family::V4));
+        let v6 = overlay(v6, azure(Family::V6));
+        let (places, numbers) = atlas.finish(v4.iter().chain(&v6).map(|run| run.value))?;
+        let renumber = |layer: Layer<KeyId>| -> Layer<PlaceId> {
+            let runs = layer.into_iter().map(|Run { start, value }| Run {
+                start,
+                value: numbers.of(value),
+            });
+            runs.collect()
         };
-        let (v4, v6) = (v4.into_iter().map(renumber), v6.into_iter().map(renumber));
-        Ok(Self::new(places, v4, v6, info))
+        Ok(Self::new(
+            places,
+            v4_table(renumber(v4)),
+            V6Table::new(&renumber(v6)),
+            info,
+        ))
     }
 }
 
@@ -110,81 +125,110 @@ impl GeoTable {
 #[derive(Default)]
 struct Survey {
     atlas: Atlas,
-    networks: u64,
-    usable: u64,
+    /// Of every file, in their order.
+    v4: Vec<Coverage>,
+    v6: Vec<Coverage>,
 }
 
 impl Survey {
-    /// The runs of the first database that has anything of a family.
-    fn first(&mut self, databases: &[Database<'_>], family: Family) -> Result<Vec<Run<KeyId>>, DatabaseError> {
+    /// All databases, laid over each other.
+    fn layers(&mut self, databases: &[Database<'_>], family: Family) -> Result<Layer<KeyId>, CompileError> {
+        let mut above = Layer::new();
         for database in databases {
-            let runs = self.walk(database, family)?;
-            if !runs.is_empty() {
-                return Ok(runs);
+            let runs = self.walk(database, family, &above)?;
+            above = overlay(runs, above);
+            if above.len() > MOST_RUNS {
+                return Err(CompileError::TooManyRuns {
+                    name: database.name().to_owned(),
+                });
             }
         }
-        Ok(Vec::new())
+        Ok(above)
     }
 
-    fn walk(&mut self, database: &Database<'_>, family: Family) -> Result<Vec<Run<KeyId>>, DatabaseError> {
+    fn walk(
+        &mut self,
+        database: &Database<'_>,
+        family: Family,
+        above: &[Run<KeyId, u128>],
+    ) -> Result<Layer<KeyId>, DatabaseError> {
         // So that a v6 site of 2^16 subnets (RFC 6177) weighs as much in the middle of a cell as one v4 address.
-        let (shift, addresses_per_unit) = match family {
-            Family::V4 => (v4::GRAIN, 1.0),
-            Family::V6 => (v6::GRAIN, 1.0 / 65_536.0),
+        let addresses_per_unit = match family {
+            Family::V4 => 1.0,
+            Family::V6 => (-80_f64).exp2(),
         };
-        let mut quantiser = Quantiser::new(shift, 1);
-        let Self {
-            atlas,
-            networks,
-            usable,
-        } = self;
+        let mut layer = LayerBuilder::new();
+        let mut above = Cover::new(above);
+        let mut coverage = Coverage::default();
         // Both closures of the walk need it; they never run at the same time.
-        let atlas = std::cell::RefCell::new(atlas);
+        let atlas = std::cell::RefCell::new(&mut self.atlas);
         let read = |record: &Record| key(&mut atlas.borrow_mut(), record);
         database.walk(family, read, |Span { first, last }, key| {
-            *networks += 1;
-            let Some((id, point)) = key else { return };
-            *usable += 1;
-            quantiser.add(first, last, id);
-            if let Some(point) = point {
-                atlas
-                    .borrow_mut()
-                    .weigh(id, point, (last - first + 1) as f64 * addresses_per_unit);
+            coverage.networks += 1;
+            let Some((id, direction)) = key else { return };
+            coverage.placed += 1;
+            layer.add(first, last, id);
+            if above.hides(first, last) {
+                return;
+            }
+            coverage.given += 1;
+            if let Some(direction) = direction {
+                let addresses = (last - first) as f64 + 1.0;
+                atlas.borrow_mut().weigh(id, direction, addresses * addresses_per_unit);
             }
         })?;
-        Ok(quantiser.finish())
-    }
-
-    fn pass(&self, gate: Gate, files: &[DatabaseFile], info: &GeoInfo) -> Result<(), CompileError> {
-        let share = self.usable as f64 / self.networks.max(1) as f64;
-        if self.usable >= gate.min_usable && share >= gate.min_usable_share {
-            return Ok(());
+        match family {
+            Family::V4 => self.v4.push(coverage),
+            Family::V6 => self.v6.push(coverage),
         }
-        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
-        Err(CompileError::TooFewPlaces {
-            files: names.join(" and "),
-            database: info.database.clone(),
-            usable: self.usable,
-            networks: self.networks,
-        })
+        Ok(layer.finish())
     }
 }
 
-/// The key of a record, with its point if that counts towards the middle of a cell.
-fn key(atlas: &mut Atlas, record: &Record) -> Option<(KeyId, Option<Point>)> {
+/// Refuses databases that tell too little.
+fn pass(gate: Gate, files: &[DatabaseFile], info: &GeoInfo) -> Result<(), CompileError> {
+    let Coverage { networks, placed, .. } = info.v4() + info.v6();
+    let share = placed as f64 / networks.max(1) as f64;
+    if placed >= gate.min_usable && share >= gate.min_usable_share {
+        return Ok(());
+    }
+    let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+    Err(CompileError::TooFewPlaces {
+        files: names.join(" and "),
+        database: info.database.clone(),
+        usable: placed,
+        networks,
+    })
+}
+
+/// The key of a record, with its direction if that counts towards the middle of a cell.
+fn key(atlas: &mut Atlas, record: &Record) -> Option<(KeyId, Option<Direction>)> {
     let Sighting { country, point } = record.sighting()?;
     match point {
-        Some(point) => Some((atlas.id(PlaceKey::cell(point, country)), Some(point))),
+        Some(point) => Some((atlas.id(PlaceKey::cell(point, country)), Some(Direction::of(point)))),
         None => countries::find(country).map(|_| (atlas.id(PlaceKey::Country(country)), None)),
     }
 }
 
-fn info(databases: &[Database<'_>], files: &[DatabaseFile], options: &CompileOptions) -> Result<GeoInfo, CompileError> {
+fn info(
+    databases: &[Database<'_>],
+    files: &[DatabaseFile],
+    survey: &Survey,
+    options: &CompileOptions,
+) -> Result<GeoInfo, CompileError> {
     let first = databases.first().ok_or(CompileError::NoDatabase)?;
     let database = options
         .database
         .clone()
         .unwrap_or_else(|| first.database_type().to_owned());
+    let files = files.iter().zip(databases).zip(survey.v4.iter().zip(&survey.v6));
+    let files = files.map(|((file, database), (&v4, &v6))| FileInfo {
+        name: file.base_name(),
+        database: database.database_type().to_owned(),
+        built: database.build_epoch(),
+        v4,
+        v6,
+    });
     // The oldest part tells how old the whole is.
     let built = databases.iter().map(Database::build_epoch).min().unwrap_or_default();
     Ok(GeoInfo {
@@ -194,7 +238,6 @@ fn info(databases: &[Database<'_>], files: &[DatabaseFile], options: &CompileOpt
             .or_else(|| GeoInfo::attribution_of(&database)),
         built: options.built.unwrap_or(built),
         database,
-        files: files.iter().map(DatabaseFile::base_name).collect(),
-        networks: 0,
+        files: files.collect(),
     })
 }

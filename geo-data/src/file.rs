@@ -1,21 +1,24 @@
 //! Compiled tables as files.
 //!
 //! A file is a line of text with the version, then one zstd frame with its checksum. The frame holds, in this order:
-//! the [`GeoInfo`] as JSON; the places; the runs of v4 addresses; the runs of v6 addresses. Counts and distances are
+//! the [`GeoInfo`] as JSON; the places; the runs of v4 addresses; the runs of the upper 64 bits of v6
+//! addresses; the runs of whole v6 addresses where those do not suffice. Counts and distances are
 //! LEB128 varints.
 
 use crate::info::GeoInfo;
-use crate::packed::{Column, PackedRuns, pack_runs, put};
+use crate::packed::{Column, Grains, PackedRuns, pack_runs, pack_whole, put, take_whole};
 use crate::table::GeoTable;
-use crate::{v4, v6};
-use portolan_core::geo::{Country, Place, Point};
-use std::io::{self, Read, Write};
+use crate::v4::V4Table;
+use crate::v6::V6Table;
+use portolan_core::geo::{Country, Place, Point, Precision};
+use std::io::{self, Write};
 use thiserror::Error;
+use zstd::zstd_safe;
 
 /// The start of every version's first line.
 const MAGIC: &[u8] = b"portolan geo ";
 /// The rest of this version's first line.
-const VERSION: &[u8; 3] = b"01\n";
+const VERSION: &[u8; 3] = b"02\n";
 /// The strongest that needs no extra memory to read; the file is written once and read at every start.
 const ZSTD_LEVEL: i32 = 19;
 /// Far above any real table; a frame that unpacks to more was made to exhaust memory.
@@ -24,9 +27,6 @@ const MAX_UNPACKED: u64 = 512 << 20;
 /// Why a file is no table.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
     /// It is something else.
     #[error("not a compiled location table; make one with `portolan geo compile`")]
     NotATable,
@@ -49,12 +49,17 @@ impl GeoTable {
         bytes.starts_with(MAGIC)
     }
 
-    /// Writes the table. The same table gives the same bytes.
+    /// Writes the table, as small as it gets. The same table gives the same bytes.
     ///
     /// # Errors
     /// When the target does.
     pub fn write(&self, target: &mut impl Write) -> io::Result<()> {
-        let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        self.write_at(ZSTD_LEVEL, target)
+    }
+
+    /// Writes the table at a level of zstd, 1 being the fastest.
+    pub(crate) fn write_at(&self, level: i32, target: &mut impl Write) -> io::Result<()> {
+        let mut compressor = zstd::bulk::Compressor::new(level)?;
         compressor.include_checksum(true)?;
         let frame = compressor.compress(&pack(self)?)?;
         target.write_all(MAGIC)?;
@@ -66,14 +71,9 @@ impl GeoTable {
     ///
     /// # Errors
     /// When it is no table, a table of another version, or a damaged one.
-    pub fn read(mut source: impl Read) -> Result<Self, FileError> {
-        let mut head = [0; MAGIC.len() + VERSION.len()];
-        let line = source.read_exact(&mut head).map(|()| head.split_at(MAGIC.len()));
-        let version = match line {
-            Ok((MAGIC, version)) => version,
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
-            Ok(_) | Err(_) => return Err(FileError::NotATable),
-        };
+    pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
+        let line = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk());
+        let (version, frame) = line.ok_or(FileError::NotATable)?;
         if version != VERSION {
             let text = |version| String::from_utf8_lossy(version).trim().to_owned();
             return Err(FileError::Version {
@@ -81,11 +81,13 @@ impl GeoTable {
                 known: text(VERSION),
             });
         }
-        let mut unpacked = Vec::new();
-        let mut frame = zstd::Decoder::new(source)?.take(MAX_UNPACKED);
-        frame
-            .read_to_end(&mut unpacked)
-            .map_err(|_| FileError::Damaged("its checksum or compression is wrong"))?;
+        let length = zstd_safe::get_frame_content_size(frame).ok().flatten();
+        let length = length.filter(|length| *length <= MAX_UNPACKED).unwrap_or(0);
+        // An impossible length in the frame reserves addresses, but no memory before there is something to put there.
+        let unpacked = usize::try_from(length)
+            .ok()
+            .and_then(|length| zstd::bulk::decompress(frame, length).ok());
+        let unpacked = unpacked.ok_or(FileError::Damaged("its checksum or compression is wrong"))?;
         unpack(&mut Column(&unpacked)).ok_or(FileError::Damaged("its content makes no sense"))
     }
 }
@@ -105,10 +107,12 @@ fn pack(table: &GeoTable) -> io::Result<Vec<u8>> {
         out.extend(latitude.to_le_bytes());
         out.extend(longitude.to_le_bytes());
         out.extend(place.country.code().to_le_bytes());
+        out.push(place.precision.code());
     }
-    let (v4, v6) = table.runs();
-    pack_runs(&mut out, &v4, v4::GRAIN);
-    pack_runs(&mut out, &v6, v6::GRAIN);
+    pack_runs(&mut out, &table.v4().runs(), Grains::V4);
+    let v6 = table.v6().parts();
+    pack_runs(&mut out, &v6.upper, Grains::V6);
+    pack_whole(&mut out, &v6.whole);
     Ok(out)
 }
 
@@ -120,15 +124,20 @@ fn unpack(bytes: &mut Column<'_>) -> Option<GeoTable> {
     let mut places = vec![Place::default()];
     for _ in 0..bytes.varint()? {
         let (latitude, longitude) = (f32::from_le_bytes(bytes.array()?), f32::from_le_bytes(bytes.array()?));
+        let country = u16::from_le_bytes(bytes.array()?);
+        let [precision] = bytes.array()?;
         places.push(Place {
             point: Point::new(latitude, longitude).ok(),
-            country: Country::from_code(u16::from_le_bytes(bytes.array()?)),
+            country: Country::from_code(country),
+            precision: Precision::from_code(precision),
         });
     }
-    let mut v4 = PackedRuns::take(bytes, v4::GRAIN, u32::MAX.into(), places.len())?;
-    let mut v6 = PackedRuns::take(bytes, v6::GRAIN, u64::MAX, places.len())?;
-    let table = GeoTable::new(places, &mut v4, &mut v6, info);
-    (v4.is_sound() && v6.is_sound() && bytes.0.is_empty()).then_some(table)
+    let mut v4 = PackedRuns::take(bytes, Grains::V4, u32::MAX.into(), places.len())?;
+    let mut v6 = PackedRuns::take(bytes, Grains::V6, u64::MAX, places.len())?;
+    let whole = take_whole(bytes, places.len())?;
+    let (v4_table, v6_table) = (V4Table::new(&mut v4), V6Table::of_parts(&mut v6, whole));
+    let sound = v4.is_sound() && v6.is_sound() && bytes.0.is_empty();
+    sound.then(|| GeoTable::new(places, v4_table, v6_table, info))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a table was made of.
 
 use serde::{Deserialize, Serialize};
+use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// MaxMind's licence wants superseded GeoLite2 data destroyed within 30 days of a new release (EULA, section 6).
@@ -9,19 +10,84 @@ const GEOLITE2_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Where a table's data comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeoInfo {
-    /// The database it was made of, such as `GeoLite2-City`.
+    /// The database it was made of, such as `GeoLite2-City`; of several the first.
     pub database: String,
-    /// The names of its files, without their folders.
-    pub files: Vec<String>,
-    /// When that was built, in seconds since 1970.
+    /// Its files, the uppermost first.
+    pub files: Vec<FileInfo>,
+    /// When the oldest was built, in seconds since 1970.
     pub built: u64,
-    /// How many networks of it have a place.
-    pub networks: u64,
     /// What its licence wants to be said where locations are shown.
     pub attribution: Option<String>,
 }
 
+/// A file that a table was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// Its name, without its folder.
+    pub name: String,
+    /// What it calls itself, such as `GeoLite2-City`.
+    pub database: String,
+    /// When it was built, in seconds since 1970.
+    pub built: u64,
+    /// What it has of IPv4 addresses.
+    pub v4: Coverage,
+    /// What it has of IPv6 addresses.
+    pub v6: Coverage,
+}
+
+/// How many networks of one family a file has. Networks of private and reserved addresses are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// All that it has data for.
+    pub networks: u64,
+    /// Those with a country or a point.
+    pub placed: u64,
+    /// Those with a country or a point that the files over it do not hide wholly.
+    pub given: u64,
+}
+
+impl Add for Coverage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            networks: self.networks + other.networks,
+            placed: self.placed + other.placed,
+            given: self.given + other.given,
+        }
+    }
+}
+
+impl FileInfo {
+    /// Whether the table would be the same without it.
+    pub fn gave_nothing(&self) -> bool {
+        self.v4.given == 0 && self.v6.given == 0
+    }
+}
+
 impl GeoInfo {
+    /// What all files have of IPv4 addresses.
+    pub fn v4(&self) -> Coverage {
+        self.files
+            .iter()
+            .map(|file| file.v4)
+            .fold(Coverage::default(), Add::add)
+    }
+
+    /// What all files have of IPv6 addresses.
+    pub fn v6(&self) -> Coverage {
+        self.files
+            .iter()
+            .map(|file| file.v6)
+            .fold(Coverage::default(), Add::add)
+    }
+
+    /// How many networks of the files are in the table.
+    pub fn networks(&self) -> u64 {
+        let families = [self.v4(), self.v6()];
+        families.iter().map(|coverage| coverage.given).sum()
+    }
+
     /// How old the data is; nothing for data from the future.
     pub fn age(&self, now: SystemTime) -> Duration {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -55,7 +121,6 @@ mod tests {
             database: database.to_owned(),
             files: Vec::new(),
             built,
-            networks: 1,
             attribution: GeoInfo::attribution_of(database),
         }
     }

@@ -8,12 +8,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`table`] | the location table and its look-up |
-//! | `v4`, `v6`, `runs` | its two halves, and the sorted runs they are made of |
+//! | `v4`, `v6`, `runs` | its two halves, exact to the address, and the sorted runs they are made of |
 //! | [`special`] | addresses that have no place, or carry another address |
 //! | [`open`] | the embedded table, and tables from files |
 //! | [`compile`] | from databases to a table |
 //! | [`reader`], `record` | networks and records of MaxMind DB files, in any schema |
-//! | `grain`, `places` | majority by grain, and the cells that become places |
+//! | `layers`, `places` | runs of networks laid over each other, and the cells that become places |
+//! | [`overlay`] | networks that the configuration places |
 //! | [`mod@file`], `packed` | compiled tables on disk |
 //! | [`info`] | what a table was made of |
 //! | [`asn`] | autonomous systems by address |
@@ -27,9 +28,10 @@ pub mod azure;
 pub mod compile;
 pub mod countries;
 pub mod file;
-mod grain;
 pub mod info;
+mod layers;
 pub mod open;
+pub mod overlay;
 mod packed;
 mod places;
 pub mod prefixes;
@@ -43,6 +45,7 @@ mod v6;
 
 pub use asn::AsnTable;
 pub use compile::CompileOptions;
-pub use info::GeoInfo;
+pub use info::{Coverage, FileInfo, GeoInfo};
+pub use overlay::ConfiguredNetwork;
 pub use reader::DatabaseFile;
 pub use table::GeoTable;

@@ -2,7 +2,8 @@
 
 use crate::azure;
 use crate::countries;
-use portolan_core::geo::{Country, Place, PlaceId, Point};
+use crate::runs::Value;
+use portolan_core::geo::{Country, Place, PlaceId, Point, Precision};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -36,6 +37,17 @@ impl PlaceKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeyId(u32);
 
+/// A point as seen from the middle of the Earth, one unit away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Direction([f64; 3]);
+
+impl Direction {
+    pub(crate) fn of(point: Point) -> Self {
+        let [lat, lon] = [point.latitude(), point.longitude()].map(|degrees| f64::from(degrees).to_radians());
+        Self([lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()])
+    }
+}
+
 /// All keys met so far, with what is needed to find the middle of each.
 #[derive(Default)]
 pub(crate) struct Atlas {
@@ -46,8 +58,18 @@ pub(crate) struct Atlas {
 
 /// More places than a table can number.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("{0} cells and countries are more than the {max} a table can number", max = u16::MAX)]
+#[error("{0} cells, countries and configured networks are more than the {max} a table can number", max = MOST_PLACES)]
 pub struct TooManyPlaces(pub usize);
+
+/// The first number is the unknown place, and one is not used for any.
+const MOST_PLACES: usize = PlaceId::SEVERAL.0 as usize - 1;
+
+/// The number of the next place of a table, whose places they are.
+pub(crate) fn next_id(places: &[Place]) -> Result<PlaceId, TooManyPlaces> {
+    let id = u16::try_from(places.len()).map(PlaceId);
+    let id = id.ok().filter(|id| *id != PlaceId::SEVERAL);
+    id.ok_or(TooManyPlaces(places.len()))
+}
 
 impl Atlas {
     /// The number of a key, new or known.
@@ -58,17 +80,10 @@ impl Atlas {
         })
     }
 
-    /// Counts addresses at a point towards the middle of a cell.
-    pub(crate) fn weigh(&mut self, id: KeyId, point: Point, addresses: f64) {
-        if let Some(sum) = (id.0 as usize)
-            .checked_sub(1)
-            .and_then(|index| self.sums.get_mut(index))
-        {
-            let (lat, lon) = (
-                f64::from(point.latitude()).to_radians(),
-                f64::from(point.longitude()).to_radians(),
-            );
-            let direction = [lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()];
+    /// Counts addresses in a direction towards the middle of a cell.
+    pub(crate) fn weigh(&mut self, id: KeyId, Direction(direction): Direction, addresses: f64) {
+        let sum = (id.0 as usize).checked_sub(1);
+        if let Some(sum) = sum.and_then(|index| self.sums.get_mut(index)) {
             sum.iter_mut()
                 .zip(direction)
                 .for_each(|(sum, part)| *sum += addresses * part);
@@ -90,7 +105,7 @@ impl Atlas {
         let mut places = vec![Place::default()];
         let mut numbers = vec![PlaceId::UNKNOWN; uses.len()];
         for (key, id) in &keys {
-            numbers[*id] = PlaceId(u16::try_from(places.len()).map_err(|_| TooManyPlaces(keys.len()))?);
+            numbers[*id] = next_id(&places).map_err(|_| TooManyPlaces(keys.len()))?;
             places.push(place(*key, self.sums[id - 1]));
         }
         Ok((places, Numbers(numbers)))
@@ -111,17 +126,23 @@ fn place(key: PlaceKey, [x, y, z]: [f64; 3]) -> Place {
         PlaceKey::Cell(_, _, country) => {
             let (lat, lon) = (z.atan2(x.hypot(y)).to_degrees(), y.atan2(x).to_degrees());
             let point = Point::new(lat as f32, lon as f32).ok();
-            Place { point, country }
+            Place {
+                point,
+                country,
+                precision: Precision::Cell,
+            }
         }
         PlaceKey::Country(country) => Place {
             point: countries::find(country).map(|country| country.point),
             country,
+            precision: Precision::Country,
         },
         PlaceKey::Azure(region) => azure::regions()
             .get(usize::from(region))
             .map_or_else(Place::default, |region| Place {
                 point: Some(region.point),
                 country: region.country,
+                precision: Precision::Azure,
             }),
     }
 }

@@ -3,11 +3,9 @@
 //! Location databases place Azure's v6 ranges badly, and a caller inside a region should reach that very region.
 
 use crate::azure;
-use crate::grain::Quantiser;
-use crate::reader::Family;
-use crate::runs::Run;
+use crate::layers::{Layer, nested};
+use crate::reader::{Family, Span};
 use ipnet::IpNet;
-use std::net::IpAddr;
 use thiserror::Error;
 
 /// A network of an Azure region.
@@ -69,57 +67,17 @@ fn prefix(line: &str) -> Option<AzurePrefix> {
     })
 }
 
-/// The prefixes of a family as ascending runs of a grain; where prefixes are nested, the innermost counts. A region
-/// wins a grain that it fills at least half.
-pub(crate) fn runs<V: Copy + Default + Ord>(
+/// The prefixes of a family; where they are nested, the innermost counts.
+pub(crate) fn layer<V: Copy + Default + PartialEq>(
     prefixes: &[AzurePrefix],
     family: Family,
-    shift: u32,
     mut value: impl FnMut(u8) -> V,
-) -> Vec<Run<V>> {
-    let mut ranges: Vec<(u64, u64, u8)> = prefixes.iter().filter_map(|prefix| prefix.range(family)).collect();
-    // Outer ranges before inner ones, so that the stack holds what the current one is nested in.
-    ranges.sort_by_key(|&(first, last, region)| (first, std::cmp::Reverse(last), region));
-    let mut quantiser = Quantiser::new(shift, (1_u64 << shift) / 2);
-    let mut outer: Vec<(u64, u64, u8)> = Vec::new();
-    let mut next = 0;
-    let mut cover = |from: &mut u64, last: u64, region: u8| {
-        if *from <= last {
-            quantiser.add(*from, last, value(region));
-            *from = last + 1;
-        }
-    };
-    for range in ranges {
-        while let Some(&(_, last, region)) = outer.last().filter(|(_, last, _)| *last < range.0) {
-            cover(&mut next, last, region);
-            outer.pop();
-        }
-        if let Some(&(_, _, region)) = outer.last().filter(|_| next < range.0) {
-            cover(&mut next, range.0 - 1, region);
-        }
-        next = next.max(range.0);
-        outer.push(range);
-    }
-    while let Some((_, last, region)) = outer.pop() {
-        cover(&mut next, last, region);
-    }
-    quantiser.finish()
-}
-
-impl AzurePrefix {
-    /// The addresses of a family, as in [`Run::start`]; `None` for the other family.
-    fn range(&self, family: Family) -> Option<(u64, u64, u8)> {
-        let upper = |ip| match (family, ip) {
-            (Family::V4, IpAddr::V4(v4)) => Some(u64::from(v4.to_bits())),
-            (Family::V6, IpAddr::V6(v6)) => Some((v6.to_bits() >> 64) as u64),
-            _ => None,
-        };
-        Some((
-            upper(self.network.network())?,
-            upper(self.network.broadcast())?,
-            self.region,
-        ))
-    }
+) -> Layer<V> {
+    let prefixes = prefixes.iter().filter(|prefix| family.has(&prefix.network));
+    nested(prefixes.map(|prefix| {
+        let Span { first, last } = Span::of(prefix.network);
+        (first, last, value(prefix.region))
+    }))
 }
 
 #[cfg(test)]

@@ -104,11 +104,30 @@ pub(crate) enum Family {
     V6,
 }
 
-/// The addresses of one network: all 32 bits of v4 ones, the upper 64 bits of v6 ones.
+impl Family {
+    pub(crate) fn has(self, network: &IpNet) -> bool {
+        (self == Self::V4) == matches!(network, IpNet::V4(_))
+    }
+}
+
+/// The addresses of one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
+    pub(crate) first: u128,
+    pub(crate) last: u128,
+}
+
+impl Span {
+    pub(crate) fn of(network: IpNet) -> Self {
+        let bits = |ip| match ip {
+            IpAddr::V4(v4) => v4.to_bits().into(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        Self {
+            first: bits(network.network()),
+            last: bits(network.broadcast()),
+        }
+    }
 }
 
 impl<'a> Database<'a> {
@@ -129,6 +148,11 @@ impl<'a> Database<'a> {
                 source,
             }),
         }
+    }
+
+    /// The name of its file.
+    pub(crate) fn name(&self) -> &str {
+        self.name
     }
 
     /// What it calls itself, such as `GeoLite2-City`.
@@ -213,12 +237,5 @@ fn span(wanted: IpNet, address: IpAddr, prefix: u8) -> Option<Span> {
     } else {
         found
     };
-    let upper = |ip| match ip {
-        IpAddr::V4(v4) => u64::from(v4.to_bits()),
-        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
-    };
-    (matches!(found, IpNet::V4(_)) == matches!(wanted, IpNet::V4(_))).then(|| Span {
-        first: upper(smaller.network()),
-        last: upper(smaller.broadcast()),
-    })
+    (matches!(found, IpNet::V4(_)) == matches!(wanted, IpNet::V4(_))).then(|| Span::of(smaller))
 }

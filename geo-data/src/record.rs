@@ -157,8 +157,9 @@ impl<'de> Visitor<'de> for Lenient {
         Ok(Record::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Record, E> {
-        Ok(Record::Other)
+    // A writer that stores equal values once (mmdb-writer) stores a latitude of 0.0 as the `false` of an earlier flag.
+    fn visit_bool<E>(self, flag: bool) -> Result<Record, E> {
+        Ok(Record::Number(u8::from(flag).into()))
     }
 
     fn visit_bytes<E>(self, _: &[u8]) -> Result<Record, E> {

@@ -1,47 +1,78 @@
 //! Sorted runs of equal values with an index: one value for every stretch of addresses.
 
+use portolan_core::geo::PlaceId;
+
 /// A value that holds from `start` to the start of the next run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run<V> {
-    /// First address: all 32 bits of a v4 one, the upper 64 bits of a v6 one.
-    pub(crate) start: u64,
+pub(crate) struct Run<V, A = u64> {
+    /// First address: a v4 address, a v6 address (`u128`), or the upper 64 bits of one.
+    pub(crate) start: A,
     /// What holds from there.
     pub(crate) value: V,
 }
 
+/// What addresses can have. The default stands for nothing known.
+pub(crate) trait Value: Copy + Default + PartialEq {
+    /// Stands for several values in a table that cannot tell them apart by itself; no address has it.
+    const SEVERAL: Self;
+}
+
+impl Value for PlaceId {
+    const SEVERAL: Self = Self(u16::MAX);
+}
+
+impl Value for u32 {
+    /// No autonomous system has that number (RFC 7300).
+    const SEVERAL: Self = Self::MAX;
+}
+
+/// The upper 16 bits of an address choose a bucket of the index.
+const BUCKETS: usize = 1 << 16;
+/// Eight bits more choose a bucket below it, where there are any.
+const PART_BITS: u32 = 8;
+/// A bucket with more runs is divided. Eight steps find a run among so many, within a few cache lines.
+const DIVIDED: usize = 256;
+
 /// Runs in ascending order, ready to be searched.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Runs<V> {
     // Two columns: the search touches the starts only.
     starts: Box<[u64]>,
     values: Box<[V]>,
-    // How many starts lie before each bucket, from the bucket of the first start to the end of that of the last.
-    index: Box<[u32]>,
-    first_bucket: u64,
+    /// The buckets of the upper 16 bits, then those of every divided bucket; each group is followed by one that ends it.
+    index: Box<[Bucket]>,
+    /// The bits of an address below the upper 16.
     shift: u32,
 }
 
+/// Addresses whose upper bits are the same.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    /// How many runs start before it.
+    before: u32,
+    /// Where in the index its parts begin; 0 if it is not divided.
+    parts: u32,
+}
+
 impl<V: Copy + Default> Runs<V> {
-    /// Runs from their ascending list. Addresses that share all bits above `shift` share a bucket of the index.
-    pub(crate) fn new(runs: impl IntoIterator<Item = Run<V>>, shift: u32) -> Self {
-        let (mut starts, mut values, mut index) = (Vec::new(), Vec::new(), Vec::new());
-        let mut first_bucket = 0;
+    /// Runs from their ascending list, over addresses of `bits` bits.
+    pub(crate) fn new(runs: impl IntoIterator<Item = Run<V>>, bits: u32) -> Self {
+        let runs = runs.into_iter();
+        let most = runs.size_hint().1.unwrap_or_default();
+        let (mut starts, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
         for Run { start, value } in runs {
-            let bucket = start >> shift;
-            if starts.is_empty() {
-                first_bucket = bucket;
-            }
-            // Fills the buckets that were skipped, too: as many starts lie before them.
-            index.resize((bucket - first_bucket) as usize + 1, starts.len() as u32);
             starts.push(start);
             values.push(value);
         }
-        index.push(starts.len() as u32);
+        let shift = bits.saturating_sub(BUCKETS.ilog2());
+        let mut index = Vec::new();
+        if !starts.is_empty() {
+            divide(&mut index, &starts, 0, shift, BUCKETS);
+        }
         Self {
             starts: starts.into(),
             values: values.into(),
             index: index.into(),
-            first_bucket,
             shift,
         }
     }
@@ -60,12 +91,58 @@ impl<V: Copy + Default> Runs<V> {
     }
 
     fn run_before(&self, address: u64) -> Option<usize> {
-        let bucket = (address >> self.shift).checked_sub(self.first_bucket)? as usize;
-        let (Some(&from), Some(&to)) = (self.index.get(bucket), self.index.get(bucket + 1)) else {
-            return self.starts.len().checked_sub(1);
+        let mut shift = self.shift;
+        let mut bucket = (address >> shift) as usize;
+        let (from, to) = loop {
+            let (here, next) = (self.index.get(bucket)?, self.index.get(bucket + 1)?);
+            if here.parts == 0 {
+                break (here.before as usize, next.before as usize);
+            }
+            shift -= PART_BITS;
+            bucket = here.parts as usize + (address >> shift & ((1 << PART_BITS) - 1)) as usize;
         };
-        let (from, to) = (from as usize, to as usize);
         let starts = self.starts.get(from..to)?;
         (from + starts.partition_point(|start| *start <= address)).checked_sub(1)
     }
 }
+
+impl<V: Copy + Default> Default for Runs<V> {
+    fn default() -> Self {
+        Self::new([], u64::BITS)
+    }
+}
+
+/// Appends so many buckets for these starts, `before` of which there are others, and the parts of those with many.
+fn divide(index: &mut Vec<Bucket>, starts: &[u64], before: usize, shift: u32, buckets: usize) {
+    let first = index.len();
+    let mut next = 0;
+    for bucket in 0..buckets {
+        // There are never as many runs as 32 bits can count (see `layers::MOST_RUNS`).
+        index.push(Bucket {
+            before: (before + next) as u32,
+            parts: 0,
+        });
+        let within = |start: &u64| (start >> shift) as usize & (buckets - 1) == bucket;
+        next += starts
+            .get(next..)
+            .map_or(0, |rest| rest.iter().take_while(|start| within(start)).count());
+    }
+    index.push(Bucket {
+        before: (before + starts.len()) as u32,
+        parts: 0,
+    });
+    if shift < PART_BITS {
+        return;
+    }
+    for bucket in first..first + buckets {
+        let (from, to) = (index[bucket].before as usize, index[bucket + 1].before as usize);
+        if to - from > DIVIDED {
+            index[bucket].parts = index.len() as u32;
+            let starts = &starts[from - before..to - before];
+            divide(index, starts, from, shift - PART_BITS, 1 << PART_BITS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! The location table: an address in, its place out.
 
 use crate::info::GeoInfo;
-use crate::runs::Run;
 use crate::special;
 use crate::v4::V4Table;
 use crate::v6::V6Table;
@@ -9,12 +8,12 @@ use portolan_core::geo::{Location, Place, PlaceId};
 use std::fmt;
 use std::net::IpAddr;
 
-/// Where addresses are. A look-up reads two or three places in memory; it neither allocates nor decodes.
+/// Where addresses are. A look-up reads a few places in memory; it neither allocates nor decodes.
 #[derive(Clone)]
 pub struct GeoTable {
     places: Vec<Place>,
     v4: V4Table,
-    v6: V6Table,
+    v6: V6Table<PlaceId>,
     info: GeoInfo,
 }
 
@@ -46,24 +45,17 @@ impl GeoTable {
         &self.info
     }
 
-    /// A table of ascending runs, whose places are numbers of `places`.
-    pub(crate) fn new(
-        places: Vec<Place>,
-        v4: impl IntoIterator<Item = Run<PlaceId>>,
-        v6: impl IntoIterator<Item = Run<PlaceId>>,
-        info: GeoInfo,
-    ) -> Self {
-        Self {
-            places,
-            v4: V4Table::new(v4),
-            v6: V6Table::new(v6),
-            info,
-        }
+    /// A table whose places are numbers of `places`.
+    pub(crate) fn new(places: Vec<Place>, v4: V4Table, v6: V6Table<PlaceId>, info: GeoInfo) -> Self {
+        Self { places, v4, v6, info }
     }
 
-    /// Ascending runs of places: over whole v4 addresses, and over the upper 64 bits of v6 addresses.
-    pub(crate) fn runs(&self) -> (Vec<Run<PlaceId>>, Vec<Run<PlaceId>>) {
-        (self.v4.runs(), self.v6.runs())
+    pub(crate) fn v4(&self) -> &V4Table {
+        &self.v4
+    }
+
+    pub(crate) fn v6(&self) -> &V6Table<PlaceId> {
+        &self.v6
     }
 }
 

@@ -1,12 +1,15 @@
 use super::*;
-use crate::runs::Run;
+use crate::info::FileInfo;
+use crate::layers::{Layer, overlay};
+use crate::overlay::v4_table;
+use crate::runs::{Run, Value};
 use portolan_core::geo::PlaceId;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 prop_compose! {
     /// Runs of the given distances and places.
-    fn runs(grain: u32, limit: u64)(parts in prop::collection::vec((1_u64..limit, 0_u16..6), 0..40)) -> Vec<Run<PlaceId>> {
+    fn runs(grain: u32, limit: u128)(parts in prop::collection::vec((1_u128..limit, 0_u16..6), 0..40)) -> Layer<PlaceId> {
         let mut start = 0;
         let mut before = PlaceId::UNKNOWN;
         let mut runs = Vec::new();
@@ -22,25 +25,34 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn tables()(v4 in runs(v4::GRAIN, 400_000), coarse in runs(v6::GRAIN, 1 << 30), fine in runs(0, 1 << 30)) -> GeoTable {
-        table(&v4, &crate::grain::overlay(&coarse, &fine))
+    fn tables()(
+        v4 in runs(8, 400_000),
+        addresses in runs(0, 400),
+        coarse in runs(96, 1 << 26),
+        fine in runs(64, 1 << 34),
+        exact in runs(0, 1 << 66),
+    ) -> GeoTable {
+        table(overlay(v4, addresses), &overlay(overlay(coarse, fine), exact))
     }
 }
 
-fn table(v4: &[Run<PlaceId>], v6: &[Run<PlaceId>]) -> GeoTable {
+fn table(v4: Layer<PlaceId>, v6: &[Run<PlaceId, u128>]) -> GeoTable {
     let place = |number: u8| Place {
         point: Point::new(f32::from(number), -f32::from(number)).ok(),
         country: Country::parse("GB").unwrap(),
+        precision: Precision::from_code(number % 5),
     };
     let places = std::iter::once(Place::default()).chain((1..6).map(place)).collect();
     let info = GeoInfo {
         database: "Test".to_owned(),
-        files: vec!["test.mmdb".to_owned()],
+        files: vec![FileInfo {
+            name: "test.mmdb".to_owned(),
+            ..FileInfo::default()
+        }],
         built: 1,
-        networks: 2,
         attribution: None,
     };
-    GeoTable::new(places, v4.iter().copied(), v6.iter().copied(), info)
+    GeoTable::new(places, v4_table(v4), V6Table::new(v6), info)
 }
 
 fn written(table: &GeoTable) -> Vec<u8> {
@@ -50,7 +62,7 @@ fn written(table: &GeoTable) -> Vec<u8> {
 }
 
 /// The place of an address, by walking the runs.
-fn naive(runs: &[Run<PlaceId>], address: u64) -> PlaceId {
+fn naive(runs: &[Run<PlaceId, u128>], address: u128) -> PlaceId {
     runs.iter()
         .take_while(|run| run.start <= address)
         .last()
@@ -67,26 +79,29 @@ proptest! {
         let read = GeoTable::read(bytes.as_slice()).unwrap();
         prop_assert_eq!(read.places(), table.places());
         prop_assert_eq!(read.info(), table.info());
-        prop_assert_eq!(read.runs(), table.runs());
+        prop_assert_eq!(read.v4().runs(), table.v4().runs());
+        prop_assert_eq!(read.v6().parts(), table.v6().parts());
         prop_assert_eq!(written(&read), bytes);
     }
 
     #[test]
     fn look_ups_agree_with_walking_the_runs(
-        v4 in runs(v4::GRAIN, 400_000),
-        v6 in runs(7, 1 << 51),
-        probes: Vec<u64>,
+        coarse in runs(8, 400_000),
+        fine in runs(0, 60),
+        v6 in runs(53, 1 << 68),
+        probes: Vec<u128>,
     ) {
-        let table = table(&v4, &v6);
-        let near = |runs: &[Run<PlaceId>]| runs.iter().flat_map(|r| [r.start.wrapping_sub(1), r.start, r.start + 1]).collect::<Vec<_>>();
+        let v4 = overlay(coarse, fine);
+        let table = table(v4.clone(), &v6);
+        let near = |runs: &[Run<PlaceId, u128>]| runs.iter().flat_map(|r| [r.start.wrapping_sub(1), r.start, r.start + 1]).collect::<Vec<_>>();
         for probe in near(&v4).into_iter().chain(probes.iter().copied()) {
             let ip = Ipv4Addr::from_bits(probe as u32);
-            let expected = naive(&v4, u64::from(ip.to_bits()));
+            let expected = naive(&v4, ip.to_bits().into());
             prop_assert_eq!(table.locate(ip.into()).id, expected);
             prop_assert_eq!(table.locate(ip.to_ipv6_mapped().into()).id, expected);
         }
         for probe in near(&v6).into_iter().chain(probes) {
-            let ip = Ipv6Addr::from_bits(u128::from(probe) << 64 | u128::from(probe));
+            let ip = Ipv6Addr::from_bits(probe);
             if crate::special::unwrap(ip) == IpAddr::V6(ip) {
                 prop_assert_eq!(table.locate(ip.into()).id, naive(&v6, probe));
             }
@@ -100,7 +115,8 @@ proptest! {
         bytes[at] ^= 1 << bit;
         // A change that goes unnoticed must change nothing.
         if let Ok(read) = GeoTable::read(bytes.as_slice()) {
-            prop_assert_eq!(read.runs(), table.runs());
+            prop_assert_eq!(read.v4().runs(), table.v4().runs());
+        prop_assert_eq!(read.v6().parts(), table.v6().parts());
             prop_assert_eq!(read.places(), table.places());
         }
     }
@@ -132,7 +148,7 @@ proptest! {
 
 #[test]
 fn other_files_and_versions_are_told_apart() {
-    let mut bytes = written(&table(&[], &[]));
+    let mut bytes = written(&table(Vec::new(), &[]));
     assert!(GeoTable::is_compiled(&bytes));
     assert!(matches!(
         GeoTable::read(&b"PK\x03\x04 a longer file of another kind"[..]),
@@ -141,29 +157,38 @@ fn other_files_and_versions_are_told_apart() {
     assert!(matches!(GeoTable::read(&b""[..]), Err(FileError::NotATable)));
     bytes[MAGIC.len()..][..2].copy_from_slice(b"77");
     let error = GeoTable::read(bytes.as_slice()).unwrap_err().to_string();
-    assert!(error.contains("version 77") && error.contains("version 01"), "{error}");
+    assert!(error.contains("version 77") && error.contains("version 02"), "{error}");
 }
 
 #[test]
 fn runs_that_make_no_sense_are_refused() {
     let packed = |runs: &[Run<PlaceId>]| {
         let mut bytes = Vec::new();
-        pack_runs(&mut bytes, runs, v4::GRAIN);
+        pack_runs(&mut bytes, runs, Grains::V4);
         bytes
     };
     let run = |start, place| Run {
         start,
         value: PlaceId(place),
     };
-    let read = |bytes: &[u8]| {
-        let mut runs = PackedRuns::take(&mut Column(bytes), v4::GRAIN, u32::MAX.into(), 3)?;
+    let read = |bytes: &[u8], last| {
+        let mut runs = PackedRuns::take(&mut Column(bytes), Grains::V4, last, 3)?;
         let list: Vec<_> = runs.by_ref().collect();
         runs.is_sound().then_some(list)
     };
-    let sound = [run(0, 1), run(256, 2), run(513, 1)];
-    assert_eq!(read(&packed(&sound)), Some(sound.to_vec()));
-    assert_eq!(read(&packed(&[run(256, 3)])), None, "no such place");
-    assert_eq!(read(&packed(&[run(256, 1), run(256, 2)])), None, "two at one address");
-    assert_eq!(read(&packed(&[run(1 << 32, 1)])), None, "beyond the last address");
-    assert_eq!(read(&[1, 2, 0x80]), None, "cut short");
+    let v4 = |bytes: &[u8]| read(bytes, u32::MAX.into());
+    let sound = [run(0, 1), run(256, 2), run(513, 1), run(528, 2)];
+    assert_eq!(v4(&packed(&sound)), Some(sound.to_vec()));
+    assert_eq!(v4(&packed(&[run(256, 3)])), None, "no such place");
+    assert_eq!(v4(&packed(&[run(256, 1), run(256, 2)])), None, "two at one address");
+    assert_eq!(v4(&packed(&[run(1 << 32, 1)])), None, "beyond the last address");
+    assert_eq!(v4(&[1, 2, 0x80]), None, "cut short");
+    let several = [run(256, PlaceId::SEVERAL.0)];
+    assert_eq!(v4(&packed(&several)), None, "several places are apart only in v6");
+    let far = [several[0], run(1 << 63 | 1, 2), run(u64::MAX, 1)];
+    assert_eq!(
+        read(&packed(&far), u64::MAX),
+        Some(far.to_vec()),
+        "up to the last address"
+    );
 }

@@ -37,8 +37,8 @@ fn a_cell_is_where_most_of_its_addresses_are() {
         id,
         "the same cell"
     );
-    atlas.weigh(id, berlin, 900.0);
-    atlas.weigh(id, oranienburg, 100.0);
+    atlas.weigh(id, Direction::of(berlin), 900.0);
+    atlas.weigh(id, Direction::of(oranienburg), 100.0);
     let (places, numbers) = atlas.finish([id].into_iter()).unwrap();
     let place = places[numbers.of(id).index()];
     assert_eq!(place.country, country("DE"));
@@ -50,8 +50,8 @@ fn a_cell_is_where_most_of_its_addresses_are() {
 fn a_cell_at_the_date_line_stays_there() {
     let mut atlas = Atlas::default();
     let id = atlas.id(PlaceKey::cell(point(-17.0, 179.9), country("FJ")));
-    atlas.weigh(id, point(-17.0, 179.9), 1.0);
-    atlas.weigh(id, point(-17.0, 178.0), 1.0);
+    atlas.weigh(id, Direction::of(point(-17.0, 179.9)), 1.0);
+    atlas.weigh(id, Direction::of(point(-17.0, 178.0)), 1.0);
     let longitude = atlas.finish([id].into_iter()).unwrap().0[1].point.unwrap().longitude();
     assert!((178.9..179.0).contains(&longitude), "{longitude}");
 }

@@ -85,3 +85,12 @@ fn what_is_no_place() {
         assert_eq!(sighting(record), None, "{record}");
     }
 }
+
+/// mmdb-writer stores a latitude of 0.0 as the flag that it stored before.
+#[test]
+fn a_boolean_in_the_place_of_a_number_is_one() {
+    let equator = r#"{"country": {"iso_code": "GA"}, "location": {"latitude": false, "longitude": 9.5}}"#;
+    assert_eq!(sighting(equator), seen("GA", Some((0.0, 9.5))));
+    let first = r#"{"country": {"iso_code": "GA"}, "location": {"latitude": -2.5, "longitude": true}}"#;
+    assert_eq!(sighting(first), seen("GA", Some((-2.5, 1.0))));
+}

@@ -92,14 +92,10 @@ fn addresses_that_carry_another() {
 }
 
 #[test]
-fn no_v4_range_is_smaller_than_the_grain() {
-    assert!(V4.iter().all(|range| range.prefix_len() <= 24));
-    assert!(V4.is_sorted());
-    assert!(
-        V6.iter()
-            .all(|range| range.prefix_len() <= 64 && GLOBAL_V6.contains(range))
-    );
-    assert!(V6.is_sorted());
+fn ranges_are_ascending() {
+    assert!(V4.is_sorted_by_key(|range| range.network));
+    assert!(V6.iter().all(|range| GLOBAL_V6.contains(&range.network)));
+    assert!(V6.is_sorted_by_key(|range| range.network));
 }
 
 proptest! {
@@ -111,5 +107,53 @@ proptest! {
             let networks = if ip.is_ipv4() { v4_networks() } else { v6_networks() };
             prop_assert_eq!(networks.iter().filter(|network| network.contains(&ip)).count() == 1, has_place(ip));
         }
+    }
+}
+
+#[test]
+fn an_address_without_a_place_says_why() {
+    for (address, purpose) in [
+        ("10.1.2.3", "private (RFC 1918)"),
+        ("::ffff:192.168.0.1", "private (RFC 1918)"),
+        ("100.64.1.1", "shared by carriers (RFC 6598)"),
+        ("255.255.255.255", "reserved or broadcast (RFC 1112, RFC 919)"),
+        ("::1", "unspecified, loopback or IPv4-compatible (RFC 4291)"),
+        ("fd12::1", "unique local (RFC 4193)"),
+        ("fe80::1", "link-local (RFC 4291)"),
+        ("2001:db8::1", "documentation (RFC 3849)"),
+    ] {
+        assert_eq!(absence(ip(address)), Absence::Special(purpose), "{address}");
+    }
+    assert_eq!(absence(ip("4000::1")), Absence::Unassigned);
+    assert_eq!(absence(ip("fb00::1")), Absence::Unassigned);
+    assert_eq!(absence(ip("8.8.8.8")), Absence::NotInData);
+    assert_eq!(absence(ip("2a00::1")), Absence::NotInData);
+    assert_eq!(absence(ip("2002:808:808::1")), Absence::NotInData);
+}
+
+#[test]
+fn networks_that_are_unwrapped_are_known() {
+    for network in [
+        "::ffff:0:0/96",
+        "::ffff:10.0.0.0/104",
+        "64:ff9b::/96",
+        "2001::/32",
+        "2002:a00::/24",
+    ] {
+        assert!(is_unwrapped(&network.parse().unwrap()), "{network}");
+        let IpAddr::V6(first) = network.parse::<IpNet>().unwrap().network() else {
+            unreachable!("a v6 network");
+        };
+        assert!(unwrap(first).is_ipv4(), "{network}");
+    }
+    for network in [
+        "10.0.0.0/8",
+        "::/0",
+        "64:ff9b:1::/48",
+        "2001::/23",
+        "2000::/3",
+        "fd00::/8",
+    ] {
+        assert!(!is_unwrapped(&network.parse().unwrap()), "{network}");
     }
 }

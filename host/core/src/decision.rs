@@ -240,6 +240,7 @@ impl fmt::Display for Reason<'_> {
             Some(Place {
                 point: Some(point),
                 country,
+                ..
             }) => write!(
                 f,
                 "; client={country}; at={:.1},{:.1}",

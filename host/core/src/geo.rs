@@ -135,8 +135,41 @@ impl PlaceId {
 pub struct Place {
     /// The address-weighted middle of the cell; `None` only for [`PlaceId::UNKNOWN`].
     pub point: Option<Point>,
-    /// The country most of its addresses are in.
+    /// The country its addresses are in.
     pub country: Country,
+    /// How closely the point is known.
+    pub precision: Precision,
+}
+
+/// How closely a place is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// There is no place.
+    #[default]
+    Unknown,
+    /// A town or so; the point is the middle of all addresses within 2.5 degrees and in the same country.
+    Cell,
+    /// The country and no more; the point is the middle of its population.
+    Country,
+    /// A range of an Azure region.
+    Azure,
+    /// What the configuration says.
+    Configured,
+}
+
+impl Precision {
+    /// All of them, by their numbers.
+    const ALL: [Self; 5] = [Self::Unknown, Self::Cell, Self::Country, Self::Azure, Self::Configured];
+
+    /// Its number in files.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The inverse of [`Precision::code`]; unknown for any other number.
+    pub fn from_code(code: u8) -> Self {
+        Self::ALL.get(usize::from(code)).copied().unwrap_or_default()
+    }
 }
 
 /// What is known of where a client is.

@@ -109,7 +109,7 @@ prop_compose! {
         let health = ServiceHealth::new(states[..count].to_vec());
         let last_resort = chosen(passing) & health.unhealthy();
         let health = health.with_last_resort(last_resort);
-        let place = Place { point: Some(client), country };
+        let place = Place { point: Some(client), country, ..Place::default() };
         let chart = Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default());
         let row = chart.row(PlaceId(1)).to_vec();
         let candidates = candidates::gather(&service, &health, country, chosen(full));
@@ -237,7 +237,7 @@ proptest! {
             ..GatewayHealth::default()
         });
         let health = ServiceHealth::new(states.collect());
-        let place = Place { point: Some(client), country: Country::UNKNOWN };
+        let place = Place { point: Some(client), ..Place::default() };
         let chart = Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default());
         let candidates = candidates::gather(&service, &health, Country::UNKNOWN, Slots::EMPTY);
         let ranking = rank::native(&service, chart.row(PlaceId(1)), &candidates, &health, 0);
@@ -251,7 +251,7 @@ proptest! {
         let nearest = |points: &[Point]| {
             let gateways = points.iter().enumerate().map(|(index, at)| gateway(index, *at, 0, 1)).collect();
             let service = service(gateways, Policy::Distance, Vec::new());
-            let place = Place { point: Some(client), country: Country::UNKNOWN };
+            let place = Place { point: Some(client), ..Place::default() };
             let chart = Chart::draw(&service, &[place], None, &RoundTrips::default());
             points[chart.row(PlaceId(0))[0].index()].distance_km(client)
         };

@@ -160,7 +160,7 @@ impl AdminBackend for RunningInstance {
             geo: GeoStatus {
                 database: info.database.clone(),
                 built: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(info.built)),
-                networks: info.networks,
+                networks: info.networks(),
                 attribution: info.attribution.clone(),
             },
             plugins: self.plugins(&table),

@@ -28,8 +28,8 @@ pub(super) enum Command {
     },
     /// Compiles a MaxMind or DB-IP database into the table that is loaded at start, for a faster start
     Compile {
-        /// The database; two files when IPv4 and IPv6 come apart
-        #[arg(required = true, num_args = 1..=2, value_name = "DB")]
+        /// The databases, which lie over each other: the first that has a place for an address gives it
+        #[arg(required = true, value_name = "DB")]
         databases: Vec<PathBuf>,
         /// Where to write the table
         #[arg(long, short, value_name = "FILE")]
@@ -133,8 +133,12 @@ fn info(table: &GeoTable) -> anyhow::Result<()> {
     let mut text = format!(
         "database   {}\nfiles      {}\nage        {days} days\nnetworks   {}\nplaces     {}\n",
         info.database,
-        info.files.join(", "),
-        info.networks,
+        info.files
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
+        info.networks(),
         table.places().len() - 1
     );
     // Writing to a string cannot fail.

@@ -147,6 +147,7 @@ impl Scene {
                 place: Place {
                     point: None,
                     country: Country::parse("GB").expect("a country"),
+                    ..Place::default()
                 },
             },
             service: ServiceId(0),

@@ -369,6 +369,7 @@ fn places() -> Vec<Place> {
     let place = |country, latitude, longitude| Place {
         point: Some(Point::new(latitude, longitude).expect("a point")),
         country: Country::parse(country).expect("a country"),
+        ..Place::default()
     };
     vec![Place::default(), place("GB", 51.5, -0.1), place("SG", 1.3, 103.8)]
 }
