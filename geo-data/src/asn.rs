@@ -1,6 +1,6 @@
 //! Which network operator an address belongs to: autonomous systems by number and name.
 
-use crate::layers::{Layer, LayerBuilder};
+use crate::layers::{Layer, LayerBuilder, overlay};
 use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Span};
 use crate::record::Record;
 use crate::runs::{Run, Runs};
@@ -17,6 +17,7 @@ pub struct AsnTable {
     v4: Runs<u32>,
     v6: V6Table<u32>,
     names: BTreeMap<u32, String>,
+    networks: (u64, u64),
 }
 
 /// An autonomous system.
@@ -43,15 +44,15 @@ pub enum AsnError {
 }
 
 impl AsnTable {
-    /// Makes a table of one database, or of one for v4 and one for v6.
+    /// Makes a table of databases that lie over each other: of each network, the first one that knows it counts.
     ///
     /// # Errors
     /// When a file is no database, is corrupt, or names no autonomous system.
     pub fn compile(files: &[DatabaseFile]) -> Result<Self, AsnError> {
         let databases = files.iter().map(Database::open).collect::<Result<Vec<_>, _>>()?;
         let mut names = BTreeMap::new();
-        let v4 = runs(&databases, Family::V4, &mut names)?;
-        let v6 = runs(&databases, Family::V6, &mut names)?;
+        let (v4, v4_networks) = runs(&databases, Family::V4, &mut names)?;
+        let (v6, v6_networks) = runs(&databases, Family::V6, &mut names)?;
         if names.is_empty() {
             let files: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
             return Err(AsnError::NoNumbers {
@@ -67,7 +68,16 @@ impl AsnTable {
             v4: Runs::new(v4, u32::BITS),
             v6: V6Table::new(&v6),
             names,
+            networks: (v4_networks, v6_networks),
         })
+    }
+
+    /// How many networks of a family the databases have a system for.
+    pub fn networks(&self, family: Family) -> u64 {
+        match family {
+            Family::V4 => self.networks.0,
+            Family::V6 => self.networks.1,
+        }
     }
 
     /// The number of the system an address belongs to. A v6 address that carries a v4 one belongs where that does.
@@ -95,18 +105,18 @@ impl AsnTable {
     }
 }
 
-/// The runs of the first database that has any. Unlike places, numbers are kept as finely as they are given.
+/// All databases, laid over each other: of each network, the first one that knows it counts. With the number of their
+/// networks.
 fn runs(
     databases: &[Database<'_>],
     family: Family,
     names: &mut BTreeMap<u32, String>,
-) -> Result<Layer<u32>, DatabaseError> {
+) -> Result<(Layer<u32>, u64), DatabaseError> {
+    let (mut above, mut networks) = (Layer::new(), 0);
     for database in databases {
         let mut layer = LayerBuilder::new();
         let read = |record: &Record| {
-            let number = record.at(&["autonomous_system_number"])?.number()?;
-            let number = Some(number as u32).filter(|number| *number != 0)?;
-            let name = record.at(&["autonomous_system_organization"]).and_then(Record::text);
+            let (number, name) = record.system()?;
             names
                 .entry(number)
                 .or_insert_with(|| name.unwrap_or_default().to_owned());
@@ -114,13 +124,11 @@ fn runs(
         };
         database.walk(family, read, |Span { first, last }, number| {
             if let Some(number) = number {
+                networks += 1;
                 layer.add(first, last, number);
             }
         })?;
-        let runs = layer.finish();
-        if !runs.is_empty() {
-            return Ok(runs);
-        }
+        above = overlay(layer.finish(), above);
     }
-    Ok(Layer::new())
+    Ok((above, networks))
 }

@@ -7,11 +7,13 @@ use crate::overlay::v4_table;
 use crate::places::{Atlas, Direction, KeyId, PlaceKey, TooManyPlaces};
 use crate::prefixes::{self, AzurePrefix};
 use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Span};
-use crate::record::{Record, Sighting};
+use crate::record::Record;
 use crate::runs::Run;
+use crate::schema::{Keys, Sighting};
 use crate::table::GeoTable;
 use crate::v6::V6Table;
 use portolan_core::geo::PlaceId;
+use std::cell::{Cell, RefCell};
 use thiserror::Error;
 
 /// How to make a table of databases.
@@ -71,6 +73,17 @@ pub enum CompileError {
         /// How many there are.
         networks: u64,
     },
+    /// The files have no network of public addresses.
+    #[error(
+        "{files} ({database}) has no network of public addresses: private and reserved ones are left out; give those in \
+         the configuration (geo.networks)"
+    )]
+    NothingPublic {
+        /// The files.
+        files: String,
+        /// What they call themselves.
+        database: String,
+    },
     /// Its networks are more than any real database has.
     #[error("{name} changes places more than {MOST_RUNS} times within one address family; is it a location database?")]
     TooManyRuns {
@@ -126,8 +139,8 @@ impl GeoTable {
 struct Survey {
     atlas: Atlas,
     /// Of every file, in their order.
-    v4: Vec<Coverage>,
-    v6: Vec<Coverage>,
+    v4: Vec<(Coverage, Keys)>,
+    v6: Vec<(Coverage, Keys)>,
 }
 
 impl Survey {
@@ -161,10 +174,17 @@ impl Survey {
         let mut above = Cover::new(above);
         let mut coverage = Coverage::default();
         // Both closures of the walk need it; they never run at the same time.
-        let atlas = std::cell::RefCell::new(&mut self.atlas);
-        let read = |record: &Record| key(&mut atlas.borrow_mut(), record);
-        database.walk(family, read, |Span { first, last }, key| {
+        let atlas = RefCell::new(&mut self.atlas);
+        let keys = Cell::new(Keys::default());
+        let read = |record: &Record| {
+            let reading = record.reading();
+            keys.set(keys.get().or(reading.keys));
+            let key = key(&mut atlas.borrow_mut(), reading.sighting);
+            (key, reading.has_unreadable_point)
+        };
+        database.walk(family, read, |Span { first, last }, (key, unreadable)| {
             coverage.networks += 1;
+            coverage.unreadable += u64::from(unreadable);
             let Some((id, direction)) = key else { return };
             coverage.placed += 1;
             layer.add(first, last, id);
@@ -178,8 +198,8 @@ impl Survey {
             }
         })?;
         match family {
-            Family::V4 => self.v4.push(coverage),
-            Family::V6 => self.v6.push(coverage),
+            Family::V4 => self.v4.push((coverage, keys.get())),
+            Family::V6 => self.v6.push((coverage, keys.get())),
         }
         Ok(layer.finish())
     }
@@ -193,17 +213,21 @@ fn pass(gate: Gate, files: &[DatabaseFile], info: &GeoInfo) -> Result<(), Compil
         return Ok(());
     }
     let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+    let (files, database) = (names.join(" and "), info.database.clone());
+    if networks == 0 {
+        return Err(CompileError::NothingPublic { files, database });
+    }
     Err(CompileError::TooFewPlaces {
-        files: names.join(" and "),
-        database: info.database.clone(),
+        files,
+        database,
         usable: placed,
         networks,
     })
 }
 
 /// The key of a record, with its direction if that counts towards the middle of a cell.
-fn key(atlas: &mut Atlas, record: &Record) -> Option<(KeyId, Option<Direction>)> {
-    let Sighting { country, point } = record.sighting()?;
+fn key(atlas: &mut Atlas, sighting: Option<Sighting>) -> Option<(KeyId, Option<Direction>)> {
+    let Sighting { country, point } = sighting?;
     match point {
         Some(point) => Some((atlas.id(PlaceKey::cell(point, country)), Some(Direction::of(point)))),
         None => countries::find(country).map(|_| (atlas.id(PlaceKey::Country(country)), None)),
@@ -222,22 +246,22 @@ fn info(
         .clone()
         .unwrap_or_else(|| first.database_type().to_owned());
     let files = files.iter().zip(databases).zip(survey.v4.iter().zip(&survey.v6));
-    let files = files.map(|((file, database), (&v4, &v6))| FileInfo {
+    let files = files.map(|((file, database), (&(v4, v4_keys), &(v6, v6_keys)))| FileInfo {
         name: file.base_name(),
         database: database.database_type().to_owned(),
         built: database.build_epoch(),
+        schema: v4_keys.or(v6_keys).schema(),
         v4,
         v6,
     });
     // The oldest part tells how old the whole is.
     let built = databases.iter().map(Database::build_epoch).min().unwrap_or_default();
+    let files: Vec<_> = files.collect();
     Ok(GeoInfo {
-        attribution: options
-            .attribution
-            .clone()
-            .or_else(|| GeoInfo::attribution_of(&database)),
+        attribution: options.attribution.clone().or_else(|| GeoInfo::attribution_of(&files)),
         built: options.built.unwrap_or(built),
         database,
-        files: files.collect(),
+        files,
+        filled: None,
     })
 }

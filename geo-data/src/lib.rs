@@ -12,9 +12,10 @@
 //! | [`special`] | addresses that have no place, or carry another address |
 //! | [`open`] | the embedded table, and tables from files |
 //! | [`compile`] | from databases to a table |
-//! | [`reader`], `record` | networks and records of MaxMind DB files, in any schema |
+//! | [`input`], [`reader`], [`family`] | files as operators have them, and their networks of either family |
+//! | `record`, `schema` | records of MaxMind DB files, and what they mean in any schema |
 //! | `layers`, `places` | runs of networks laid over each other, and the cells that become places |
-//! | [`overlay`] | networks that the configuration places |
+//! | [`overlay`], `fill` | networks that the configuration places; a family that the databases lack |
 //! | [`mod@file`], `packed` | compiled tables on disk |
 //! | [`info`] | what a table was made of |
 //! | [`asn`] | autonomous systems by address |
@@ -27,8 +28,11 @@ pub mod asn;
 pub mod azure;
 pub mod compile;
 pub mod countries;
+pub mod family;
 pub mod file;
+mod fill;
 pub mod info;
+pub mod input;
 mod layers;
 pub mod open;
 pub mod overlay;
@@ -38,6 +42,7 @@ pub mod prefixes;
 pub mod reader;
 mod record;
 mod runs;
+mod schema;
 pub mod special;
 pub mod table;
 mod v4;
@@ -46,6 +51,7 @@ mod v6;
 pub use asn::AsnTable;
 pub use compile::CompileOptions;
 pub use info::{Coverage, FileInfo, GeoInfo};
+pub use input::DatabaseFile;
 pub use overlay::ConfiguredNetwork;
-pub use reader::DatabaseFile;
+pub use places::TooManyPlaces;
 pub use table::GeoTable;

@@ -65,3 +65,6 @@ impl GeoTable {
         Self::read(&compiled.bytes[..]).map_err(|source| OpenError::Compiled { name: name(), source })
     }
 }
+
+#[cfg(test)]
+mod tests;

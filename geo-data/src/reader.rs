@@ -1,113 +1,20 @@
 //! Walking over all networks of a MaxMind DB file, valid or not.
 
+pub(crate) use crate::family::Family;
+use crate::input::METADATA;
+pub use crate::input::{DatabaseError, DatabaseFile};
 use crate::record::Record;
 use crate::special;
-use bytes::Bytes;
 use ipnet::IpNet;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use memchr::memmem;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
-use std::{fs, io};
-use thiserror::Error;
-
-/// What the metadata of a database begins with.
-const METADATA: &[u8] = b"\xab\xcd\xefMaxMind.com";
-
-/// A database file in memory. Files are read, never mapped: one that is cut short in place would end the process.
-pub struct DatabaseFile {
-    /// Its name, for messages.
-    pub name: String,
-    /// Its content.
-    pub bytes: Bytes,
-}
-
-impl DatabaseFile {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn read(path: &Path) -> Result<Self, DatabaseError> {
-        let name = path.display().to_string();
-        match fs::read(path) {
-            Ok(bytes) => Ok(Self {
-                name,
-                bytes: bytes.into(),
-            }),
-            Err(source) => Err(DatabaseError::Io { name, source }),
-        }
-    }
-
-    /// Its name without its folder.
-    pub(crate) fn base_name(&self) -> String {
-        let base = Path::new(&self.name).file_name();
-        base.map_or_else(|| self.name.clone(), |base| base.to_string_lossy().into_owned())
-    }
-}
-
-/// A file that is no usable database.
-#[derive(Debug, Error)]
-pub enum DatabaseError {
-    /// It cannot be read.
-    #[error("cannot read {name}: {source}")]
-    Io {
-        /// The file.
-        name: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no MaxMind DB file, or not a whole one.
-    #[error("{name} is not a MaxMind DB file, or was cut short: {source}; download it again")]
-    NotADatabase {
-        /// The file.
-        name: String,
-        /// What the format says.
-        source: MaxMindDbError,
-    },
-    /// It opens, but some of it cannot be read.
-    #[error("{name} is corrupt: {source}; download it again")]
-    Corrupt {
-        /// The file.
-        name: String,
-        /// What the format says.
-        source: MaxMindDbError,
-    },
-    /// It is several databases, one behind the other.
-    #[error("{name} holds {count} databases, one behind the other; download it again")]
-    Repeated {
-        /// The file.
-        name: String,
-        /// How many there are.
-        count: usize,
-    },
-    /// Its search tree is no tree.
-    #[error("{name} is corrupt: its search tree has more leaves than its {nodes} nodes allow; download it again")]
-    Tangled {
-        /// The file.
-        name: String,
-        /// How many nodes it says it has.
-        nodes: u32,
-    },
-}
 
 /// An open database.
 pub(crate) struct Database<'a> {
     name: &'a str,
     reader: Reader<&'a [u8]>,
-}
-
-/// Half of the address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    pub(crate) fn has(self, network: &IpNet) -> bool {
-        (self == Self::V4) == matches!(network, IpNet::V4(_))
-    }
 }
 
 /// The addresses of one network.
@@ -143,10 +50,7 @@ impl<'a> Database<'a> {
         }
         match Reader::from_source(&file.bytes[..]) {
             Ok(reader) => Ok(Self { name, reader }),
-            Err(source) => Err(DatabaseError::NotADatabase {
-                name: name.to_owned(),
-                source,
-            }),
+            Err(error) => Err(file.not_a_database(error)),
         }
     }
 
@@ -194,22 +98,22 @@ impl<'a> Database<'a> {
             for leaf in self
                 .reader
                 .within(wanted, options)
-                .map_err(|source| self.corrupt(source))?
+                .map_err(|error| self.corrupt(error))?
             {
-                let leaf = leaf.map_err(|source| self.corrupt(source))?;
+                let leaf = leaf.map_err(|error| self.corrupt(error))?;
                 leaves_left = leaves_left.checked_sub(1).ok_or_else(|| DatabaseError::Tangled {
                     name: self.name.to_owned(),
                     nodes,
                 })?;
                 let Some(offset) = leaf.offset() else { continue };
-                let found = leaf.network().map_err(|source| self.corrupt(source))?;
+                let found = leaf.network().map_err(|error| self.corrupt(error))?;
                 let Some(span) = span(network, found.network(), found.prefix()) else {
                     continue;
                 };
                 let value = match known.get(&offset) {
                     Some(value) => *value,
                     None => {
-                        let record = leaf.decode::<Record>().map_err(|source| self.corrupt(source))?;
+                        let record = leaf.decode::<Record>().map_err(|error| self.corrupt(error))?;
                         let value = read(&record.unwrap_or(Record::Other));
                         known.insert(offset, value);
                         value
@@ -221,10 +125,10 @@ impl<'a> Database<'a> {
         Ok(())
     }
 
-    fn corrupt(&self, source: MaxMindDbError) -> DatabaseError {
+    fn corrupt(&self, error: MaxMindDbError) -> DatabaseError {
         DatabaseError::Corrupt {
             name: self.name.to_owned(),
-            source,
+            error,
         }
     }
 }

@@ -1,20 +1,8 @@
-//! Records of location databases, whatever their schema.
-//!
-//! MaxMind and DB-IP nest country and place in maps with doubles; the flat databases of ip-location-db have them at the
-//! top, as floats or as text, and write an empty string where nothing is known. One lenient reader takes them all.
+//! Records of MaxMind DB files as values, with the keys that some schema of a location database has (see
+//! [`schema`](crate::schema)).
 
-use crate::countries;
-use portolan_core::geo::{Country, Point};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
-
-/// Where a record says its addresses are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sighting {
-    pub(crate) country: Country,
-    /// `None` when only the country is known.
-    pub(crate) point: Option<Point>,
-}
 
 /// The parts of a record that Portolan reads, with everything else left out.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,36 +14,43 @@ pub(crate) enum Record {
 }
 
 /// The keys that are kept. The rest is mostly names in many languages.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 33] = [
+    "accuracy_radius",
+    "as",
+    "as_domain",
+    "as_name",
+    "as_number",
+    "as_org",
+    "as_organization",
+    "asn",
     "autonomous_system_number",
     "autonomous_system_organization",
-    "country",
-    "registered_country",
-    "iso_code",
-    "country_code",
-    "location",
-    "latitude",
-    "longitude",
-    "accuracy_radius",
     "city",
-    "subdivisions",
+    "city_name",
+    "country",
+    "country_code",
+    "country_iso",
+    "country_iso_code",
+    "country_short",
+    "iso_code",
+    "lat",
+    "latitude",
+    "lng",
+    "loc",
+    "location",
+    "lon",
+    "longitude",
+    "name",
+    "organization",
+    "region",
+    "region_name",
+    "registered_country",
+    "state",
     "state1",
+    "subdivisions",
 ];
 
-/// From this radius in kilometres on, a place without a city or state stands for a whole country in MaxMind's databases.
-const COUNTRY_RADIUS_KM: f64 = 500.0;
-
 impl Record {
-    /// Where it says its addresses are; `None` if it names neither a country nor a point.
-    pub(crate) fn sighting(&self) -> Option<Sighting> {
-        let country = self.country();
-        let point = self.point().filter(|_| !(self.is_country_level() && country.is_some()));
-        (country.is_some() || point.is_some()).then_some(Sighting {
-            country: country.unwrap_or_default(),
-            point,
-        })
-    }
-
     /// The value at a path of keys.
     pub(crate) fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |record, key| match record {
@@ -67,7 +62,7 @@ impl Record {
     /// A text that is not empty.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
-            Self::Text(text) if !text.is_empty() => Some(text),
+            Self::Text(text) if !self.is_blank() => Some(text),
             _ => None,
         }
     }
@@ -76,45 +71,14 @@ impl Record {
     pub(crate) fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
-            Self::Text(text) => text.parse().ok(),
+            Self::Text(text) => text.trim().parse().ok(),
             _ => None,
         }
     }
 
-    /// Where the addresses are used, or else where they are registered. Letters that no country has do not count.
-    fn country(&self) -> Option<Country> {
-        let paths: [&[&str]; 4] = [
-            &["country", "iso_code"],
-            &["country_code"],
-            &["country"],
-            &["registered_country", "iso_code"],
-        ];
-        let codes = paths.iter().filter_map(|path| self.at(path)?.text());
-        codes
-            .filter_map(Country::parse)
-            .find(|country| countries::find(*country).is_some())
-    }
-
-    fn point(&self) -> Option<Point> {
-        let location = self.at(&["location"]).unwrap_or(self);
-        let degrees = |key| location.at(&[key])?.number();
-        let (latitude, longitude) = (degrees("latitude")?, degrees("longitude")?);
-        // Nobody lives at 0, 0: it is what a missing place is turned into.
-        let known = latitude != 0.0 || longitude != 0.0;
-        known
-            .then(|| Point::new(latitude as f32, longitude as f32).ok())
-            .flatten()
-    }
-
-    /// Whether the point is a stand-in for a country. MaxMind puts two thirds of all American addresses on a lake in
-    /// Kansas, and says so by a large radius; flat files leave city and state empty.
-    fn is_country_level(&self) -> bool {
-        let unnamed = |key| self.at(&[key]).is_none();
-        let empty = |key| matches!(self.at(&[key]), Some(Self::Text(text)) if text.is_empty());
-        match self.at(&["location", "accuracy_radius"]).and_then(Self::number) {
-            Some(radius) => radius >= COUNTRY_RADIUS_KM && unnamed("city") && unnamed("subdivisions"),
-            None => empty("city") && empty("state1"),
-        }
+    /// Whether it is a text that stands for a missing value: nothing, or the dash that IP2Location writes.
+    pub(crate) fn is_blank(&self) -> bool {
+        matches!(self, Self::Text(text) if matches!(text.trim(), "" | "-"))
     }
 }
 
@@ -174,9 +138,9 @@ impl<'de> Visitor<'de> for Lenient {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Record, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<&str>()? {
-            match KEYS.iter().find(|known| **known == key) {
-                Some(key) => entries.push((*key, map.next_value()?)),
-                None => {
+            match KEYS.binary_search(&key) {
+                Ok(known) => entries.push((KEYS[known], map.next_value()?)),
+                Err(_) => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
@@ -186,4 +150,11 @@ impl<'de> Visitor<'de> for Lenient {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_can_be_searched() {
+        assert!(KEYS.is_sorted());
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::chance::Chance;
 use crate::decide::{Inquiry, decide, denied, plugin_reason};
+use crate::geo::describe::Described;
 use crate::plugin::{PluginWorker, VisibleFields};
 use crate::table::RoutingTable;
 use crate::tls::VerifiedClient;
@@ -50,6 +51,8 @@ pub struct Explained {
     pub decision: Decision,
     /// The decision with every region of the service.
     pub explanation: Explanation,
+    /// Where the client is, and how that is known.
+    pub place: Described,
     /// Why the route denies the client; `None` when it does not.
     pub denied: Option<Denied>,
     /// The path and query that gateways see, where they are not the client's.
@@ -157,9 +160,14 @@ pub fn explain(
     let round_trips = portolan_geo::azure::round_trips();
     let reason = plugin_reason(&decision, routed);
     let explanation = decision.explain(table.config(), routed.service, routed.health, round_trips, reason);
+    let mut place = table.geo.describe(ip.to_canonical(), &table.settings.geo.networks);
+    if decision.location.place.point.is_none() && table.config().fallback().is_some() {
+        place.place += "; assumed to be where this instance is";
+    }
     Ok(Explained {
         decision,
         explanation,
+        place,
         denied: denied(table, routed, ip.to_canonical()).map(|(why, _)| why),
         rewritten: routed.route.rewritten(&question.path),
         applied: Applied::of(routed.service, routed.own),

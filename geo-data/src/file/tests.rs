@@ -51,6 +51,7 @@ fn table(v4: Layer<PlaceId>, v6: &[Run<PlaceId, u128>]) -> GeoTable {
         }],
         built: 1,
         attribution: None,
+        filled: None,
     };
     GeoTable::new(places, v4_table(v4), V6Table::new(v6), info)
 }

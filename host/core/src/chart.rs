@@ -5,7 +5,7 @@
 
 use crate::config::{Config, Policy, Service};
 use crate::geo::{Place, PlaceId, Point};
-use crate::id::Slot;
+use crate::id::{RegionName, Slot};
 use crate::proximity::RoundTrips;
 use std::cmp::Ordering;
 
@@ -27,6 +27,28 @@ impl Chart {
             rows.extend(order(service, place.point.or(fallback), round_trips));
         }
         Self { width, rows }
+    }
+
+    /// Moves a region of the service to the front of those of its priority, for clients of a place that prefer it. Under
+    /// a policy that does not look at places, and for a region that the service does not have, nothing changes.
+    pub fn prefer(&mut self, service: &Service, place: PlaceId, region: &RegionName) {
+        let mut gateways = service.gateways().iter();
+        let (Some(index), false) = (
+            gateways.position(|gateway| gateway.region == *region),
+            service.policy == Policy::Priority,
+        ) else {
+            return;
+        };
+        let start = place.index() * self.width;
+        let Some(row) = self.rows.get_mut(start..start + self.width) else {
+            return;
+        };
+        let priority = |slot: Slot| service.gateway(slot).map(|gateway| gateway.priority);
+        let Some(at) = row.iter().position(|slot| slot.index() == index) else {
+            return;
+        };
+        let first = row.iter().position(|slot| priority(*slot) == priority(row[at]));
+        row[first.unwrap_or(at)..=at].rotate_right(1);
     }
 
     /// The order for a place. A place that is not in the chart gets the order of [`PlaceId::UNKNOWN`].

@@ -98,8 +98,9 @@ fn holds<T: Ord + Copy>(ranges: &[Range<T>], value: T) -> bool {
         .is_some_and(|range| value <= range.last)
 }
 
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
-fn canonical(network: IpNet) -> IpNet {
+/// The IPv4 network that a network of v4-mapped addresses maps, or else the same network: `::ffff:10.0.0.0/104` is
+/// `10.0.0.0/8`.
+pub fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else { return network };
     let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
     mapped

@@ -448,3 +448,32 @@ fn all_down_is_panic_and_drained_stays_drained() {
     assert!(candidates.panic);
     assert_eq!(candidates.eligible.iter().collect::<Vec<_>>(), [Slot(0), Slot(2)]);
 }
+
+#[test]
+fn a_preferred_region_comes_first_among_those_of_its_priority() {
+    let at = |longitude| Point::new(0.0, longitude).expect("on the globe");
+    let gateways = || {
+        vec![
+            gateway(0, at(0.0), 0, 1),
+            gateway(1, at(10.0), 0, 1),
+            gateway(2, at(20.0), 1, 1),
+            gateway(3, at(30.0), 1, 1),
+        ]
+    };
+    let row = |policy: Policy, region: &str| {
+        let service = service(gateways(), policy, Vec::new());
+        let place = Place {
+            point: Some(at(0.0)),
+            ..Place::default()
+        };
+        let mut chart = Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default());
+        let unknown = chart.row(PlaceId::UNKNOWN).to_vec();
+        chart.prefer(&service, PlaceId(1), &region.into());
+        assert_eq!(chart.row(PlaceId::UNKNOWN), unknown, "another place");
+        chart.row(PlaceId(1)).iter().map(|slot| slot.0).collect::<Vec<_>>()
+    };
+    assert_eq!(row(Policy::Distance, "region-1"), [1, 0, 2, 3]);
+    assert_eq!(row(Policy::Latency, "region-3"), [0, 1, 3, 2]);
+    assert_eq!(row(Policy::Distance, "elsewhere"), [0, 1, 2, 3]);
+    assert_eq!(row(Policy::Priority, "region-1"), [0, 1, 2, 3]);
+}

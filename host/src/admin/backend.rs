@@ -184,6 +184,16 @@ pub struct GeoStatus {
     pub built: Option<SystemTime>,
     /// How many networks of it have a place.
     pub networks: u64,
+    /// Of those, the IPv4 ones.
+    pub ipv4_networks: u64,
+    /// Of those, the IPv6 ones.
+    pub ipv6_networks: u64,
+    /// How many places the table has.
+    pub places: usize,
+    /// The family, `IPv4` or `IPv6`, that the databases have no place for, so that the embedded table is used.
+    pub filled: Option<&'static str>,
+    /// Whether a database is older than 30 days. The embedded table never counts as old.
+    pub stale: bool,
     /// What its licence asks to be shown.
     pub attribution: Option<String>,
 }

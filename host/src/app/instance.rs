@@ -25,8 +25,9 @@ use crate::vitals::{OpenListeners, Rejections};
 use portolan_core::geo::Place;
 use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
+use portolan_geo::family::Family;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
 
 /// What the administration reads, and the queues for its orders.
@@ -133,7 +134,7 @@ impl RunningInstance {
 impl AdminBackend for RunningInstance {
     fn snapshot(&self) -> StatusSnapshot {
         let table = self.tables.current();
-        let info = table.geo.places.info();
+        let info = table.geo.databases().info();
         StatusSnapshot {
             started: self.started,
             generation: table.generation,
@@ -159,9 +160,14 @@ impl AdminBackend for RunningInstance {
             admin_tls: self.admin_tls.clone(),
             geo: GeoStatus {
                 database: info.database.clone(),
-                built: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(info.built)),
+                built: Some(info.built_at()),
                 networks: info.networks(),
-                attribution: info.attribution.clone(),
+                ipv4_networks: info.v4().given,
+                ipv6_networks: info.v6().given,
+                places: table.geo.places.places().len().saturating_sub(1),
+                filled: info.filled.map(Family::as_str),
+                stale: !table.geo.is_embedded() && info.is_stale(SystemTime::now()),
+                attribution: table.geo.attribution(&table.settings.geo).map(Into::into),
             },
             plugins: self.plugins(&table),
             drains: self.overrides.drains(),

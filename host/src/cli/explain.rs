@@ -112,9 +112,12 @@ impl Arguments {
 fn text(explain: &Explain) -> String {
     let client = &explain.client;
     let country = client.country.as_deref().unwrap_or("unknown country");
-    let place = client.location.as_ref().map_or("no place".to_owned(), |it| {
-        format!("{:.1}, {:.1}", it.latitude, it.longitude)
-    });
+    let place = match (client.place.as_str(), &client.location) {
+        // An instance of an earlier version does not say it.
+        ("", Some(it)) => &format!("{:.1}, {:.1}", it.latitude, it.longitude),
+        ("", None) => "no location",
+        (place, _) => place,
+    };
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "client    {} ({country}, {place})", client.address);

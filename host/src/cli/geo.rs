@@ -1,14 +1,16 @@
 //! `portolan geo`.
 
+mod text;
+
 use super::output;
+use crate::config::{self, GeoSettings};
+use crate::geo::{Geo, GeoError};
 use anyhow::Context;
-use portolan_core::geo::Point;
-use portolan_core::id::RegionName;
-use portolan_geo::{AsnTable, DatabaseFile, GeoTable, azure, countries};
-use std::fmt::Write as _;
+use portolan_geo::GeoTable;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use text::Located;
 
 /// Where addresses are, and from which data.
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +22,9 @@ pub(super) enum Command {
         addresses: Vec<IpAddr>,
         #[command(flatten)]
         source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// What the location table is made from
     Info {
@@ -40,114 +45,81 @@ pub(super) enum Command {
 /// Which data.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// A database instead of the embedded table; twice when IPv4 and IPv6 come apart
+    /// A database instead of the embedded table, as often as needed: the first that knows an address counts
     #[arg(long, value_name = "DB")]
     database: Vec<PathBuf>,
-    /// A database of autonomous systems
+    /// A database of autonomous systems, as often as needed: the first that knows an address counts
     #[arg(long, value_name = "DB")]
-    asn_database: Option<PathBuf>,
+    asn_database: Vec<PathBuf>,
+    /// The databases and networks of this configuration
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["database", "asn_database"])]
+    config: Option<PathBuf>,
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Lookup { addresses, source } => lookup(addresses, source),
-        Command::Info { source } => info(&source.places()?),
-        Command::Compile { databases, out } => {
-            let table = GeoTable::open(databases)?;
-            // Written aside, so that a proxy that watches the file never sees half of it.
-            let aside = out.with_extension("new");
-            let mut file =
-                std::fs::File::create(&aside).with_context(|| format!("failed to create {}", aside.display()))?;
-            table
-                .write(&mut file)
-                .and_then(|()| std::fs::rename(&aside, out))
-                .with_context(|| format!("failed to write {}", out.display()))?;
-            let bytes = std::fs::metadata(out)
-                .with_context(|| format!("failed to read {}", out.display()))?
-                .len();
-            let places = table.places().len() - 1;
-            output::print(&format!("{}: {bytes} bytes, {places} places\n", out.display()))?;
+        Command::Lookup {
+            addresses,
+            source,
+            json,
+        } => lookup(addresses, &source.settings()?, *json),
+        Command::Info { source } => {
+            let settings = source.settings()?;
+            let geo = load(&settings)?;
+            output::print(&text::info(&geo, &settings, SystemTime::now()))?;
             Ok(())
         }
+        Command::Compile { databases, out } => compile(databases, out),
     }
 }
 
 impl Source {
-    fn places(&self) -> anyhow::Result<GeoTable> {
-        if self.database.is_empty() {
-            Ok(GeoTable::embedded())
-        } else {
-            Ok(GeoTable::open(&self.database)?)
-        }
-    }
-
-    fn systems(&self) -> anyhow::Result<Option<AsnTable>> {
-        let path = self.asn_database.as_ref();
-        path.map(|path| Ok(AsnTable::compile(&[DatabaseFile::read(path)?])?))
-            .transpose()
+    fn settings(&self) -> anyhow::Result<GeoSettings> {
+        Ok(match &self.config {
+            Some(path) => config::load(path)?.settings.geo,
+            None => GeoSettings {
+                databases: self.database.clone(),
+                asn_databases: self.asn_database.clone(),
+                ..GeoSettings::default()
+            },
+        })
     }
 }
 
-fn lookup(addresses: &[IpAddr], source: &Source) -> anyhow::Result<()> {
-    let (places, systems) = (source.places()?, source.systems()?);
-    for address in addresses {
-        let place = places.locate(*address).place;
-        let Some(point) = place.point else {
-            output::print(&format!(
-                "{address}  no location: private, reserved, or not in the data\n"
-            ))?;
-            continue;
-        };
-        let country = countries::find(place.country).map_or("country unknown", |country| country.name);
-        let mut line = format!(
-            "{address}  {} {country}, near {:.1}, {:.1}",
-            place.country,
-            point.latitude(),
-            point.longitude()
-        );
-        if let Some(system) = systems.as_ref().and_then(|systems| systems.describe(*address)) {
-            line += &format!("  AS{} {}", system.number, system.organization.unwrap_or_default());
+fn load(settings: &GeoSettings) -> Result<Geo, GeoError> {
+    Geo::load(settings, None, |path, _| std::fs::read(path).map(Into::into))
+}
+
+fn lookup(addresses: &[IpAddr], settings: &GeoSettings, json: bool) -> anyhow::Result<()> {
+    let geo = load(settings)?;
+    let located = addresses.iter().map(|address| Located::of(*address, &geo, settings));
+    if json {
+        let all: Vec<_> = located.collect();
+        output::print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+    } else {
+        for one in located {
+            output::print(&format!("{one}\n"))?;
         }
-        if let Some((region, km)) = nearest(point) {
-            line += &format!("  ({km:.0} km to {region})");
-        }
-        output::print(&format!("{line}\n"))?;
     }
-    if let Some(attribution) = &places.info().attribution {
+    if let Some(attribution) = geo.attribution(settings) {
         output::print_error(attribution);
     }
     Ok(())
 }
 
-/// The nearest Azure region and how far it is.
-fn nearest(point: Point) -> Option<(&'static RegionName, f64)> {
-    let regions = azure::regions()
-        .iter()
-        .map(|region| (&region.name, point.distance_km(region.point)));
-    regions.min_by(|a, b| a.1.total_cmp(&b.1))
-}
-
-fn info(table: &GeoTable) -> anyhow::Result<()> {
-    let info = table.info();
-    let days = info.age(SystemTime::now()).as_secs() / (24 * 60 * 60);
-    let mut text = format!(
-        "database   {}\nfiles      {}\nage        {days} days\nnetworks   {}\nplaces     {}\n",
-        info.database,
-        info.files
-            .iter()
-            .map(|file| file.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
-        info.networks(),
-        table.places().len() - 1
-    );
-    // Writing to a string cannot fail.
-    if let Some(attribution) = &info.attribution {
-        let _ = writeln!(text, "{attribution}");
-    }
-    if info.is_stale(SystemTime::now()) {
-        text += "warning: older than 30 days: its licence asks for a newer release (EULA, section 6)\n";
-    }
-    output::print(&text)?;
+fn compile(databases: &[PathBuf], out: &Path) -> anyhow::Result<()> {
+    let table = GeoTable::open(databases)?;
+    // Written aside, so that a proxy that watches the file never sees half of it.
+    let aside = out.with_extension("new");
+    let mut file = std::fs::File::create(&aside).with_context(|| format!("failed to create {}", aside.display()))?;
+    table
+        .write(&mut file)
+        .and_then(|()| std::fs::rename(&aside, out))
+        .with_context(|| format!("failed to write {}", out.display()))?;
+    let bytes = std::fs::metadata(out)
+        .with_context(|| format!("failed to read {}", out.display()))?
+        .len();
+    let places = table.places().len() - 1;
+    output::print(&format!("{}: {bytes} bytes, {places} places\n", out.display()))?;
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The file as a whole.
 
 use super::admin::{self, AdminSection};
-use super::compound::{At, Named, NonEmpty, OneOrMore};
+use super::compound::{At, Named, NonEmpty};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::front_door::FrontDoorSection;
+use super::geo::GeoSection;
 use super::limits::OverloadSection;
 use super::listeners::{self, ListenerSection, NameServer};
 use super::plugins::{self, PluginSection};
@@ -67,16 +68,6 @@ section! {
     }
 }
 
-section! {
-    /// Where locations of addresses come from.
-    GeoSection {
-        /// A City or Country database in MaxMind's format, or several that complete each other. Watched for changes.
-        optional database: OneOrMore<FilePath>,
-        /// A database of autonomous systems in MaxMind's format. Watched for changes.
-        optional asn_database: FilePath,
-    }
-}
-
 /// The JSON Schema (2020-12) of the configuration file, as text.
 pub fn schema() -> String {
     let mut schema = File::schema();
@@ -131,6 +122,10 @@ impl File {
             }
             None => Some(None),
         };
+        let geo = match &self.geo {
+            Some(section) => section.settings(folder, &places, mistakes),
+            None => Some(GeoSettings::default()),
+        };
         self.warn_of_unused_plugins(mistakes);
 
         let (here, fallback) = here?.unwrap_or_default();
@@ -149,7 +144,7 @@ impl File {
         let settings = Settings {
             listeners: listeners?,
             here,
-            geo: self.geo.as_ref().map(|geo| geo.settings(folder)).unwrap_or_default(),
+            geo: geo?,
             resolvers: self
                 .resolvers
                 .as_ref()
@@ -177,7 +172,7 @@ impl File {
     fn assumed(&self) -> Assumed {
         let mut listeners = self.listeners.iter().flat_map(|listeners| listeners.iter());
         Assumed {
-            has_systems: self.geo.as_ref().is_some_and(|geo| geo.asn_database.is_some()),
+            has_systems: self.geo.as_ref().is_some_and(GeoSection::has_systems),
             has_overload: self.overload.is_some(),
             has_certificates: listeners
                 .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())),
@@ -191,20 +186,6 @@ impl File {
             if !used.contains(&name.as_str()) {
                 mistakes.warn(name.id, "no service's policy names this plugin");
             }
-        }
-    }
-}
-
-impl GeoSection {
-    fn settings(&self, folder: &Path) -> GeoSettings {
-        GeoSettings {
-            databases: self
-                .database
-                .iter()
-                .flat_map(|list| &list.0)
-                .map(|path| path.within(folder))
-                .collect(),
-            asn_database: self.asn_database.as_ref().map(|path| path.within(folder)),
         }
     }
 }

@@ -20,6 +20,7 @@ mod front_door;
 #[cfg(not(feature = "azure"))]
 #[path = "front_door/absent.rs"]
 mod front_door;
+mod geo;
 mod health_checks;
 mod limits;
 mod listeners;
@@ -50,8 +51,8 @@ pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
 pub use settings::{
-    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoSettings, Listener, Plugin, PluginSource, Settings,
-    UpstreamTls,
+    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Listener, Plugin, PluginSource,
+    Settings, UpstreamTls,
 };
 
 #[cfg(test)]

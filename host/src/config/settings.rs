@@ -5,8 +5,10 @@ use super::publication::FrontDoorSettings;
 use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
 use crate::tls::{ListenerTls, PairFiles};
+use ipnet::IpNet;
 use portolan_core::admission::Overload;
 use portolan_core::config::Config;
+use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, RegionName, ServiceName};
 use portolan_core::identity::ClientAddress;
 use portolan_core::networks::Networks;
@@ -191,12 +193,38 @@ impl UpstreamTls {
 }
 
 /// Where locations of addresses come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GeoSettings {
-    /// MaxMind databases that complete each other, City or Country. None: the embedded table.
+    /// Databases in MaxMind's format, City or Country, the first one that knows a network counts. None: the embedded table.
     pub databases: Vec<PathBuf>,
-    /// A MaxMind database of autonomous systems.
-    pub asn_database: Option<PathBuf>,
+    /// Databases of autonomous systems in MaxMind's format, the first one that knows a network counts.
+    pub asn_databases: Vec<PathBuf>,
+    /// Networks that count before the databases. No two are the same.
+    pub networks: Vec<GeoNetwork>,
+    /// What the licence of the databases wants to be said. `None`: what their types imply.
+    pub attribution: Option<String>,
+    /// Whether databases may replace ones that cover more while the program runs.
+    pub allow_coverage_loss: bool,
+}
+
+impl GeoSettings {
+    /// The files.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.databases.iter().chain(&self.asn_databases)
+    }
+}
+
+/// A network whose place the configuration gives. At least one of the others is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeoNetwork {
+    /// The network, an IPv4 one where it maps one.
+    pub network: IpNet,
+    /// The country. `None`: as in the databases.
+    pub country: Option<Country>,
+    /// Where it is; by default, where the region is. `None`: the middle of the country.
+    pub point: Option<Point>,
+    /// The region that clients there prefer.
+    pub region: Option<RegionName>,
 }
 
 /// A routing plugin.

@@ -14,7 +14,7 @@ use super::*;
 use crate::config::Settings;
 use http::{HeaderMap, Method};
 use portolan_core::config::{GatewayHost, HttpProbe, Policy, Probe, Reuse, Upstream};
-use portolan_core::geo::Country;
+use portolan_core::geo::{Country, Point};
 use portolan_core::identity::ClientHeader;
 use portolan_core::route::Asked;
 use std::path::Path;
@@ -106,7 +106,15 @@ workers: 3
 here: on-prem-fra
 via: edge-weu.1
 resolvers: [10.0.0.10, "10.0.0.11:5353", "[fd00::53]:53", "fd00::54"]
-geo: { database: [v4.mmdb, /var/v6.mmdb], asn_database: ../asn.mmdb }
+geo:
+  database: [v4.mmdb, /var/v6.mmdb]
+  asn_database: ../asn.mmdb
+  attribution: By Acme
+  allow_coverage_loss: true
+  networks:
+    - { network: 10.1.0.0/16, country: sg, location: { latitude: 1.35, longitude: 103.8 }, region: southeastasia }
+    - { network: "::ffff:10.1.2.0/120", region: on-prem-fra }
+    - { network: "fd00::1", country: DE }
 services:
   storefront:
     policy: { plugin: ours }
@@ -184,9 +192,23 @@ drain_time: 5s
         settings.geo.databases,
         [Path::new("conf/v4.mmdb"), Path::new("/var/v6.mmdb")]
     );
+    assert_eq!(settings.geo.asn_databases, [Path::new("conf/../asn.mmdb")]);
+    assert_eq!(settings.geo.attribution.as_deref(), Some("By Acme"));
+    assert!(settings.geo.allow_coverage_loss);
+    let place = |network: &str, country: Option<&str>, point: Option<(f32, f32)>, region: Option<&str>| GeoNetwork {
+        network: network.parse().unwrap(),
+        country: country.and_then(Country::parse),
+        point: point.map(|(latitude, longitude)| Point::new(latitude, longitude).unwrap()),
+        region: region.map(Into::into),
+    };
     assert_eq!(
-        settings.geo.asn_database.as_deref(),
-        Some(Path::new("conf/../asn.mmdb"))
+        settings.geo.networks,
+        [
+            place("10.1.0.0/16", Some("SG"), Some((1.35, 103.8)), Some("southeastasia")),
+            // What it does not give is as in the network around it.
+            place("10.1.2.0/24", Some("SG"), Some((50.1, 8.7)), Some("on-prem-fra")),
+            place("fd00::1/128", Some("DE"), None, None),
+        ]
     );
     assert_eq!(fixed.access_log, AccessLog::File("conf/access.log".into()));
     assert_eq!(settings.lame_duck, Duration::ZERO);

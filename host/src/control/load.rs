@@ -8,7 +8,7 @@ use super::overrides::{RollBack, RollBacks};
 use super::source::Source;
 use super::upstream_tls::{self, OutOfDate, UpstreamTlsError};
 use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings, UpstreamTls};
-use crate::geo::{self, Geo, GeoError};
+use crate::geo::{Geo, GeoError, coverage};
 use crate::plugin::{EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, embedded};
 use crate::service_tags::{ServiceTags, ServiceTagsError};
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 use thiserror::Error;
 
 /// Why a configuration or something it names could not be loaded.
@@ -85,8 +86,7 @@ impl LoadError {
         let key = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
         match self {
             Self::Config(_) | Self::Engine(_) => Vec::new(),
-            Self::Geo(GeoError::Places(_)) => key(&["geo", "database"]),
-            Self::Geo(_) => key(&["geo", "asn_database"]),
+            Self::Geo(error) => key(&["geo", error.key()]),
             Self::ServiceTags(number, _) => key(&["listeners", &number.to_string(), "client_address", "service_tags"]),
             Self::UpstreamTls(error) => error.key(),
             Self::Plugin(error) => key(&["plugins", error.plugin.as_str()]),
@@ -180,7 +180,10 @@ pub(super) fn named_files(settings: &Settings) -> impl Iterator<Item = PathBuf> 
         .values()
         .filter_map(|plugin| plugin_file(&plugin.source));
     let upstream = settings.upstream_tls.values().flat_map(UpstreamTls::files).cloned();
-    geo::files(&settings.geo)
+    settings
+        .geo
+        .files()
+        .cloned()
         .chain(service_tag_files(settings))
         .chain(plugins)
         .chain(tls_files(settings))
@@ -227,7 +230,7 @@ impl Rejected {
     }
 }
 
-/// Loads a configuration file with everything it names, as it is.
+/// Loads a configuration file with everything it names, as it is, to replace what is active.
 ///
 /// # Errors
 /// All errors at once, and what was rejected.
@@ -235,11 +238,14 @@ pub(super) fn all(
     path: &Path,
     engine: &PluginEngine,
     roll_backs: &RollBacks,
-    tls: &TlsFiles,
+    before: &Loaded,
 ) -> Result<Load, Box<(LoadErrors, Rejected)>> {
     let source = Source::files();
     match settings(path, &source) {
-        Ok(configuration) => rest(configuration, engine, roll_backs, (tls, Purpose::Reload), source),
+        Ok(configuration) => {
+            let tls = (&before.tls, Purpose::Reload);
+            rest(configuration, engine, roll_backs, tls, Some(&before.geo), source)
+        }
         Err(errors) => {
             let rejected = Rejected {
                 settings: None,
@@ -256,7 +262,7 @@ pub(super) fn all(
 /// All errors at once.
 pub fn named(configuration: Configuration, engine: &PluginEngine) -> Result<Load, LoadErrors> {
     let tls = (&TlsFiles::default(), Purpose::Check);
-    rest(configuration, engine, &RollBacks::new(), tls, Source::files()).map_err(|rejected| rejected.0)
+    rest(configuration, engine, &RollBacks::new(), tls, None, Source::files()).map_err(|rejected| rejected.0)
 }
 
 fn rest(
@@ -264,6 +270,7 @@ fn rest(
     engine: &PluginEngine,
     roll_backs: &RollBacks,
     (tls, purpose): (&TlsFiles, Purpose),
+    before: Option<&Geo>,
     source: Source<'_>,
 ) -> Result<Load, Box<(LoadErrors, Rejected)>> {
     let Configuration {
@@ -272,7 +279,10 @@ fn rest(
         mut warnings,
     } = configuration;
     let mut errors = Vec::new();
-    let geo = geo(&settings, &source).map_err(|error| errors.push(error.into())).ok();
+    let geo = geo(&settings, before, &source)
+        .map_err(|error| errors.push(error.into()))
+        .ok();
+    warnings.extend(geo.iter().flat_map(|geo| geo_warnings(geo, &settings)));
     let service_tags = service_tags(&settings, &source);
     let service_tags = service_tags.map_err(|error| errors.push(error)).unwrap_or_default();
     let (mut plugins, mut components) = (Plugins::new(), Components::new());
@@ -321,10 +331,10 @@ fn rest(
     }
 }
 
-/// Loads the location databases, as they are.
-pub(super) fn only_geo(settings: &Settings) -> Result<Part<Geo>, GeoError> {
+/// Loads the location databases, as they are, to replace those before.
+pub(super) fn only_geo(settings: &Settings, before: &Geo) -> Result<Part<Geo>, GeoError> {
     let source = Source::files();
-    let loaded = geo(settings, &source)?;
+    let loaded = geo(settings, Some(before), &source)?;
     let (contents, _) = source.into_parts();
     Ok(Part { loaded, contents })
 }
@@ -368,9 +378,28 @@ pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Configuration
     config::load_with(path, |path, most| source.read(path, most))
 }
 
-/// Loads the location databases.
-pub(super) fn geo(settings: &Settings, source: &Source<'_>) -> Result<Geo, GeoError> {
-    Geo::load(&settings.geo, |path, most| source.read(path, most))
+/// Loads the location databases. They may not cover less than those before, unless the configuration allows it.
+pub(super) fn geo(settings: &Settings, before: Option<&Geo>, source: &Source<'_>) -> Result<Geo, GeoError> {
+    let geo = Geo::load(&settings.geo, before, |path, most| source.read(path, most))?;
+    if let Some(before) = before.filter(|_| !settings.geo.allow_coverage_loss) {
+        let services = settings.routing.services().iter();
+        let rules = services.flat_map(|service| service.residency());
+        let countries = rules.flat_map(|rule| rule.countries.iter().copied()).collect();
+        coverage::compare(before, &geo, &countries)?;
+    }
+    Ok(geo)
+}
+
+/// What to warn of about location databases.
+pub(super) fn geo_warnings(geo: &Geo, settings: &Settings) -> Vec<Mistake> {
+    let warnings = geo.warnings(&settings.geo, SystemTime::now()).into_iter();
+    let warnings = warnings.map(|warning| Mistake {
+        line: 0,
+        column: 0,
+        path: format!("geo.{}", warning.key),
+        message: warning.message,
+    });
+    warnings.collect()
 }
 
 /// Loads the service tags.

@@ -416,7 +416,12 @@ fn listeners(loaded: &Loaded) -> Arc<[Listener]> {
 
 fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {
     let round_trips = portolan_geo::azure::round_trips();
-    let charts = chart::draw_all(&loaded.settings.routing, loaded.geo.places.places(), round_trips);
+    let mut charts = chart::draw_all(&loaded.settings.routing, loaded.geo.places.places(), round_trips);
+    for (chart, service) in charts.iter_mut().zip(loaded.settings.routing.services()) {
+        for (place, region) in &loaded.geo.preferred {
+            chart.prefer(service, *place, region);
+        }
+    }
     charts.into_iter().map(Arc::new).collect()
 }
 

@@ -7,7 +7,7 @@
 mod last_good_writer;
 mod plugins;
 
-use crate::config::{self, Fixed, Settings};
+use crate::config::{self, Fixed, Mistake, Settings};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
 use crate::control::load::{
@@ -17,7 +17,6 @@ use crate::control::loaded::{Loaded, UpstreamOrigins};
 use crate::control::overrides::Overrides;
 use crate::control::publisher::Update;
 use crate::control::status::{Status, Subject};
-use crate::geo;
 use crate::plugin::{PluginEngine, PluginVersion};
 use crate::server::{ListenerSet, Prepared};
 use crate::table::Tables;
@@ -120,7 +119,7 @@ impl Watched {
                 .map(|(name, tls)| (name.clone(), Files::new(tls.files().cloned(), stamps)))
                 .collect(),
             config: Files::new(path.cloned(), stamps),
-            geo: Files::new(geo::files(&settings.geo), stamps),
+            geo: Files::new(settings.geo.files().cloned(), stamps),
             service_tags: Files::new(service_tag_files(settings), stamps),
             plugins: plugins
                 .map(|(name, plugin)| (name.clone(), Files::new(plugin_file(&plugin.source), stamps)))
@@ -255,12 +254,8 @@ impl Reloader {
     /// Reloads the configuration and everything it names. Whether it was accepted.
     async fn reload(&mut self) -> bool {
         let Some(path) = self.path.clone() else { return false };
-        let (engine, roll_backs, tls) = (
-            self.engine.clone(),
-            self.overrides.roll_backs(),
-            self.loaded.tls.clone(),
-        );
-        match off_thread(move || load::all(&path, &engine, &roll_backs, &tls)).await {
+        let (engine, roll_backs, before) = (self.engine.clone(), self.overrides.roll_backs(), self.loaded.clone());
+        match off_thread(move || load::all(&path, &engine, &roll_backs, &before)).await {
             Ok(load) => {
                 // Last, so that nothing is bound for a configuration that is rejected for something else.
                 match self.listeners.prepare(&load.loaded.settings.listeners) {
@@ -317,6 +312,7 @@ impl Reloader {
         self.earlier.retain(|name, _| loaded.plugins.contains_key(name));
         self.activate(components);
         let drain_deadline = Instant::now() + loaded.settings.drain_time;
+        loaded.geo.log_change(&self.loaded.geo);
         self.loaded = loaded.clone();
         self.renew_admin_tls();
         self.publish(&Subject::Config, Update::Loaded(loaded));
@@ -327,10 +323,13 @@ impl Reloader {
     }
 
     async fn reload_geo(&mut self) {
-        let settings = Arc::clone(&self.loaded.settings);
-        match off_thread(move || load::only_geo(&settings)).await {
+        let (settings, before) = (Arc::clone(&self.loaded.settings), Arc::clone(&self.loaded.geo));
+        match off_thread(move || load::only_geo(&settings, &before)).await {
             Ok(part) => {
-                self.loaded.geo = Arc::new(part.loaded);
+                let before = std::mem::replace(&mut self.loaded.geo, Arc::new(part.loaded));
+                let mut warnings = load::geo_warnings(&self.loaded.geo, &self.loaded.settings);
+                self.log_warnings(&mut warnings);
+                self.loaded.geo.log_change(&before);
                 self.publish(&Subject::Geo, Update::Geo(Arc::clone(&self.loaded.geo)));
                 self.writer.keep(part.contents);
             }
@@ -355,12 +354,7 @@ impl Reloader {
     async fn reload_tls(&mut self) {
         let (settings, before) = (Arc::clone(&self.loaded.settings), self.loaded.tls.clone());
         let mut loaded = off_thread(move || load::only_tls(&settings, &before)).await;
-        if let Some(path) = self.path.as_ref().filter(|_| self.pending.is_none()) {
-            config::locate(path, &mut loaded.warnings);
-        }
-        for warning in loaded.warnings {
-            tracing::warn!("{warning}");
-        }
+        self.log_warnings(&mut loaded.warnings);
         self.loaded.tls = loaded.files;
         self.renew_admin_tls();
         let update = Update::Tls(Arc::clone(self.loaded.tls.listeners()));
@@ -386,6 +380,16 @@ impl Reloader {
                 self.writer.keep(part.contents);
             }
             Err(error) => self.reject(&Subject::UpstreamTls(name), &error),
+        }
+    }
+
+    /// Logs warnings about files that the active configuration names.
+    fn log_warnings(&self, warnings: &mut [Mistake]) {
+        if let Some(path) = self.path.as_ref().filter(|_| self.pending.is_none()) {
+            config::locate(path, warnings);
+        }
+        for warning in warnings {
+            tracing::warn!("{warning}");
         }
     }
 

@@ -215,7 +215,7 @@ fn rest(
         let loaded = first(Subject::UpstreamTls(name.clone()), last_good, load)?;
         origins.insert(name.clone(), gathered.add(loaded));
     }
-    let geo = match first(Subject::Geo, last_good, |source| load::geo(&settings, source)) {
+    let geo = match first(Subject::Geo, last_good, |source| load::geo(&settings, None, source)) {
         Ok(geo) => gathered.add(geo),
         Err(error) => {
             tracing::error!("the embedded location table is used: {error}");
@@ -223,6 +223,7 @@ fn rest(
             Geo::embedded()
         }
     };
+    warnings.extend(load::geo_warnings(&geo, &settings));
     let service_tags = first(Subject::ServiceTags, last_good, |source| {
         load::service_tags(&settings, source)
     })?;

@@ -1,7 +1,7 @@
 //! The command line: what is printed, and how it fails.
 
 use crate::PROGRAM;
-use crate::serving::{Gateway, config, folder};
+use crate::serving::{Gateway, Serving, config, folder};
 use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -20,13 +20,23 @@ fn error(folder: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
-    let folder = folder(&config(&Gateway::start(), "off", ""));
+    let folder = folder(&config(&Gateway::start(), "off", "admin: { address: \"127.0.0.1:0\" }"));
+    let city = "../geo-data/fixtures/maxmind/test-data/GeoLite2-City-Test.mmdb";
+    let city = Path::new(env!("CARGO_MANIFEST_DIR")).join(city);
+    std::fs::copy(city, folder.path().join("city.mmdb")).expect("copied");
+    let mut instance = Serving::start(folder.path());
+    let serving = instance.until_serving();
     let explain = ["explain", "--config", "portolan.yaml", "--ip", "81.2.69.142"];
     for arguments in [
         &[explain.as_slice(), &["--json"]].concat()[..],
         &explain,
         &["geo", "info"],
         &["geo", "lookup", "81.2.69.142"],
+        &["geo", "lookup", "--json", "81.2.69.142"],
+        &["geo", "compile", "city.mmdb", "--out", "city.geo"],
+        &["check", "--offline", "--config", "portolan.yaml"],
+        &["--version"],
+        &["regions", "--admin", &format!("http://{}", serving.admin)],
         &["check", "--schema"],
         &["completions", "bash"],
         &["serve", "--help"],
@@ -40,6 +50,14 @@ fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {} {message}", output.status);
         assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+        // The same with standard error, as in `2>&1 | head`.
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(PROGRAM);
+        command.current_dir(folder.path()).args(arguments);
+        command.stdout(writer.try_clone().expect("a pipe")).stderr(writer);
+        let status = command.status().expect("a process");
+        assert!(status.success(), "{arguments:?}: {status}");
     }
 }
 

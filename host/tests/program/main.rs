@@ -2,6 +2,7 @@
 
 mod administration;
 mod command_line;
+mod geo;
 mod instances;
 mod logs;
 mod plugins;

@@ -68,7 +68,34 @@ pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
         family.sample(&[("result", "kept")], state_writes.kept);
         family.sample(&[("result", "failed")], state_writes.failed);
     }
-    if let Some(built) = snapshot.geo.built {
+    let geo = &snapshot.geo;
+    let mut family = text.family(
+        "portolan_geo_networks",
+        Kind::Gauge,
+        "Networks with a place that the location databases give, by family.",
+    );
+    family.sample(&[("family", "ipv4")], geo.ipv4_networks);
+    family.sample(&[("family", "ipv6")], geo.ipv6_networks);
+    text.family(
+        "portolan_geo_places",
+        Kind::Gauge,
+        "Places of the location table, those of geo.networks among them.",
+    )
+    .sample(&[], geo.places as u64);
+    let mut family = text.family(
+        "portolan_geo_family_filled",
+        Kind::Gauge,
+        "1 while the location databases have no place for a family, so that the embedded table is used for it.",
+    );
+    family.sample(&[("family", "ipv4")], u8::from(geo.filled == Some("IPv4")));
+    family.sample(&[("family", "ipv6")], u8::from(geo.filled == Some("IPv6")));
+    text.family(
+        "portolan_geo_database_stale",
+        Kind::Gauge,
+        "1 while a location database is older than 30 days. The embedded table never counts.",
+    )
+    .sample(&[], u8::from(geo.stale));
+    if let Some(built) = geo.built {
         text.family(
             "portolan_geo_database_build_timestamp_seconds",
             Kind::Gauge,

@@ -7,6 +7,7 @@ use crate::admin::backend::{
 use crate::arrival::ListenerId;
 use crate::control::overrides;
 use crate::control::status::StateWrites;
+use crate::geo::describe::Described;
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
@@ -110,6 +111,11 @@ impl Default for Fake {
                     database: "DB-IP City Lite".into(),
                     built: Some(november()),
                     networks: 2_072_014,
+                    ipv4_networks: 1_742_274,
+                    ipv6_networks: 329_740,
+                    places: 4_242,
+                    filled: Some("IPv6"),
+                    stale: true,
                     attribution: Some("IP Geolocation by DB-IP".into()),
                 },
                 plugins: vec![PluginStatus {
@@ -262,6 +268,10 @@ impl AdminBackend for Fake {
         Ok(Explained {
             decision,
             explanation,
+            place: Described {
+                precision: "cell",
+                place: "near 51.5, -0.1".into(),
+            },
             denied: None,
             rewritten: None,
             applied: Applied::of(service, own),

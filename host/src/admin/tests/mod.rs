@@ -532,6 +532,12 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
         (r#"portolan_task_failed{task="reloader"}"#, 0.0),
         ("portolan_ready", 1.0),
         ("portolan_table_generation", 7.0),
+        ("portolan_geo_database_stale", 1.0),
+        ("portolan_geo_places", 4_242.0),
+        (r#"portolan_geo_networks{family="ipv4"}"#, 1_742_274.0),
+        (r#"portolan_geo_networks{family="ipv6"}"#, 329_740.0),
+        (r#"portolan_geo_family_filled{family="ipv4"}"#, 0.0),
+        (r#"portolan_geo_family_filled{family="ipv6"}"#, 1.0),
     ] {
         assert_eq!(samples.get(sample), Some(&value), "{sample} in\n{}", answer.body);
     }

@@ -66,6 +66,12 @@ pub struct Client {
     pub country: Option<String>,
     /// The place of its cell in the location table; `None` when it has none.
     pub location: Option<Location>,
+    /// How closely it is known where the client is: `cell`, `country`, `azure`, `configured` or `unknown`.
+    #[serde(default)]
+    pub precision: String,
+    /// Where it is in words, or why that is not known.
+    #[serde(default)]
+    pub place: String,
 }
 
 /// One region of the service.
@@ -96,6 +102,7 @@ impl Explain {
             denied,
             rewritten,
             applied,
+            place: described,
         } = explained;
         let place = decision.location.place;
         let first = explanation.regions.iter().find(|standing| standing.rank == Some(1));
@@ -111,6 +118,8 @@ impl Explain {
                 source: decision.client.source.as_str().into(),
                 country: place.country.as_str().map(Into::into),
                 location: place.point.map(Into::into),
+                precision: described.precision.into(),
+                place: described.place.clone(),
             },
             service: explanation.service.clone(),
             denied: denied.map(|why| why.as_str().into()),

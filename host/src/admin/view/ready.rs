@@ -70,6 +70,21 @@ pub struct Geo {
     pub built: Option<String>,
     /// How many networks of it have a place.
     pub networks: u64,
+    /// Of those, the IPv4 ones.
+    #[serde(default)]
+    pub ipv4_networks: u64,
+    /// Of those, the IPv6 ones.
+    #[serde(default)]
+    pub ipv6_networks: u64,
+    /// How many places the table has.
+    #[serde(default)]
+    pub places: usize,
+    /// The family, `IPv4` or `IPv6`, that the databases have no place for, so that the embedded table is used.
+    #[serde(default)]
+    pub filled: Option<String>,
+    /// Whether a database is older than 30 days.
+    #[serde(default)]
+    pub stale: bool,
     /// What its licence asks to be shown.
     pub attribution: Option<String>,
 }
@@ -125,6 +140,11 @@ impl From<&GeoStatus> for Geo {
             database: geo.database.clone(),
             built: geo.built.map(timestamp),
             networks: geo.networks,
+            ipv4_networks: geo.ipv4_networks,
+            ipv6_networks: geo.ipv6_networks,
+            places: geo.places,
+            filled: geo.filled.map(Into::into),
+            stale: geo.stale,
             attribution: geo.attribution.clone(),
         }
     }

@@ -458,7 +458,7 @@ fn the_rest_of_the_top_level() {
                 "8:7: here: longitude is missing",
                 "9:13: access_log: file is missing",
                 "9:15: access_log.path: unknown key — possible here: file",
-                r#"10:6: geo: wanted a mapping with keys such as database, asn_database, got "embedded""#,
+                r#"10:6: geo: wanted a mapping with keys such as database, asn_database, networks, attribution, …, got "embedded""#,
                 r#"11:8: admin: wanted a mapping with keys such as address, socket_mode, tls, token_file, …, got "9900""#,
             ],
         ),
@@ -468,6 +468,40 @@ fn the_rest_of_the_top_level() {
             &[
                 "8:8: geo.databse: unknown key — did you mean database?",
                 r#"8:17: geo.databse: wanted text (in quotes), got "5""#,
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn networks_with_a_place() {
+    check(&[
+        (
+            "routes:",
+            "geo: { networks: [{ network: 10.0.0.0/8 }, { network: 10.0.0.1/8, region: westeurop }, { country: unknown }] }\nroutes:",
+            &[
+                "8:19: geo.networks[0]: wanted country, location, region, or several of them",
+                r#"8:55: geo.networks[1].network: "10.0.0.1/8" is one address of a network — did you mean 10.0.0.0/8?"#,
+                r#"8:75: geo.networks[1].region: unknown region "westeurop" — did you mean westeurope?"#,
+                "8:88: geo.networks[2]: network is missing",
+                "8:99: geo.networks[2].country: wanted a country: leave it out to have it from the databases",
+            ],
+        ),
+        (
+            "routes:",
+            "geo:\n  networks:\n  - { network: 10.0.0.0/8, country: SG }\n  - { network: \"::ffff:10.0.0.0/104\", country: DE }\nroutes:",
+            &["11:16: geo.networks[1].network: ::ffff:10.0.0.0/104 has a place on line 10 already"],
+        ),
+        (
+            "routes:",
+            "geo: { networks: [{ network: \"64:ff9b::/96\", country: SG, location: { latitude: 91, longitude: 0 } }] }\nroutes:",
+            &[r#"8:81: geo.networks[0].location.latitude: wanted degrees from -90 to 90, got "91""#],
+        ),
+        (
+            "routes:",
+            "geo: { networks: [{ network: \"64:ff9b::a00:0/104\", country: SG }] }\nroutes:",
+            &[
+                "8:30: geo.networks[0].network: its clients are looked up by the IPv4 addresses that these carry: give the IPv4 network",
             ],
         ),
     ]);
