@@ -1,5 +1,6 @@
 //! Which network operator an address belongs to: autonomous systems by number and name.
 
+use crate::info::{Coverage, FileInfo};
 use crate::layers::{Layer, LayerBuilder, overlay};
 use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Span};
 use crate::record::Record;
@@ -17,7 +18,7 @@ pub struct AsnTable {
     v4: Runs<u32>,
     v6: V6Table<u32>,
     names: BTreeMap<u32, String>,
-    networks: (u64, u64),
+    files: Vec<FileInfo>,
 }
 
 /// An autonomous system.
@@ -51,8 +52,25 @@ impl AsnTable {
     pub fn compile(files: &[DatabaseFile]) -> Result<Self, AsnError> {
         let databases = files.iter().map(Database::open).collect::<Result<Vec<_>, _>>()?;
         let mut names = BTreeMap::new();
-        let (v4, v4_networks) = runs(&databases, Family::V4, &mut names)?;
-        let (v6, v6_networks) = runs(&databases, Family::V6, &mut names)?;
+        let of_file = |(file, database): (&DatabaseFile, &Database<'_>)| FileInfo {
+            name: file.base_name(),
+            database: database.database_type().to_owned(),
+            built: database.build_epoch(),
+            ..FileInfo::default()
+        };
+        let mut infos: Vec<_> = files.iter().zip(&databases).map(of_file).collect();
+        let v4 = runs(
+            &databases,
+            Family::V4,
+            &mut names,
+            infos.iter_mut().map(|info| &mut info.v4),
+        )?;
+        let v6 = runs(
+            &databases,
+            Family::V6,
+            &mut names,
+            infos.iter_mut().map(|info| &mut info.v6),
+        )?;
         if names.is_empty() {
             let files: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
             return Err(AsnError::NoNumbers {
@@ -68,16 +86,22 @@ impl AsnTable {
             v4: Runs::new(v4, u32::BITS),
             v6: V6Table::new(&v6),
             names,
-            networks: (v4_networks, v6_networks),
+            files: infos,
         })
+    }
+
+    /// Its files, the uppermost first; [`Coverage::placed`] are the networks with a system.
+    pub fn files(&self) -> &[FileInfo] {
+        &self.files
     }
 
     /// How many networks of a family the databases have a system for.
     pub fn networks(&self, family: Family) -> u64 {
-        match family {
-            Family::V4 => self.networks.0,
-            Family::V6 => self.networks.1,
-        }
+        let coverage = |file: &FileInfo| match family {
+            Family::V4 => file.v4,
+            Family::V6 => file.v6,
+        };
+        self.files.iter().map(|file| coverage(file).placed).sum()
     }
 
     /// The number of the system an address belongs to. A v6 address that carries a v4 one belongs where that does.
@@ -105,30 +129,32 @@ impl AsnTable {
     }
 }
 
-/// All databases, laid over each other: of each network, the first one that knows it counts. With the number of their
-/// networks.
-fn runs(
+/// All databases, laid over each other, with what each has.
+fn runs<'a>(
     databases: &[Database<'_>],
     family: Family,
     names: &mut BTreeMap<u32, String>,
-) -> Result<(Layer<u32>, u64), DatabaseError> {
-    let (mut above, mut networks) = (Layer::new(), 0);
-    for database in databases {
+    coverages: impl Iterator<Item = &'a mut Coverage>,
+) -> Result<Layer<u32>, DatabaseError> {
+    let mut above = Layer::new();
+    for (database, coverage) in databases.iter().zip(coverages) {
         let mut layer = LayerBuilder::new();
         let read = |record: &Record| {
             let (number, name) = record.system()?;
-            names
-                .entry(number)
-                .or_insert_with(|| name.unwrap_or_default().to_owned());
+            let known = names.entry(number).or_default();
+            if known.is_empty() {
+                *known = name.unwrap_or_default().to_owned();
+            }
             Some(number)
         };
         database.walk(family, read, |Span { first, last }, number| {
+            coverage.networks += 1;
             if let Some(number) = number {
-                networks += 1;
+                coverage.placed += 1;
                 layer.add(first, last, number);
             }
         })?;
         above = overlay(layer.finish(), above);
     }
-    Ok((above, networks))
+    Ok(above)
 }

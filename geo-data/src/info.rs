@@ -168,7 +168,8 @@ impl FileInfo {
             && words.next().is_none()
     }
 
-    fn attribution(&self) -> Option<&'static str> {
+    /// What its licence wants to be said, where its type or, for a renamed one, its name tells.
+    pub fn attribution(&self) -> Option<&'static str> {
         self.vendor().map(|(_, text)| text)
     }
 

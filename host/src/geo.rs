@@ -242,3 +242,6 @@ fn contents<'a>(paths: &'a [PathBuf], read: impl Fn(&Path, u64) -> io::Result<By
     let loaded = loaded.collect();
     (contents, loaded)
 }
+
+#[cfg(test)]
+mod tests;

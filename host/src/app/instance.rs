@@ -166,7 +166,7 @@ impl AdminBackend for RunningInstance {
                 ipv6_networks: info.v6().given,
                 places: table.geo.places.places().len().saturating_sub(1),
                 filled: info.filled.map(Family::as_str),
-                stale: !table.geo.is_embedded() && info.is_stale(SystemTime::now()),
+                stale: table.geo.is_stale(SystemTime::now()),
                 attribution: table.geo.attribution(&table.settings.geo).map(Into::into),
             },
             plugins: self.plugins(&table),

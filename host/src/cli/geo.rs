@@ -4,7 +4,7 @@ mod text;
 
 use super::output;
 use crate::config::{self, GeoSettings};
-use crate::geo::{Geo, GeoError};
+use crate::geo::{Geo, GeoError, warnings};
 use anyhow::Context;
 use portolan_geo::GeoTable;
 use std::net::IpAddr;
@@ -62,10 +62,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             addresses,
             source,
             json,
-        } => lookup(addresses, &source.settings()?, *json),
+        } => lookup(addresses, source, *json),
         Command::Info { source } => {
             let settings = source.settings()?;
-            let geo = load(&settings)?;
+            let geo = load(&settings, source)?;
             output::print(&text::info(&geo, &settings, SystemTime::now()))?;
             Ok(())
         }
@@ -86,13 +86,21 @@ impl Source {
     }
 }
 
-fn load(settings: &GeoSettings) -> Result<Geo, GeoError> {
-    Geo::load(settings, None, |path, _| std::fs::read(path).map(Into::into))
+fn load(settings: &GeoSettings, source: &Source) -> anyhow::Result<Geo> {
+    let loaded = Geo::load(settings, None, |path, _| std::fs::read(path).map(Into::into));
+    loaded.map_err(|error| match error {
+        // Without a configuration there is no key of it to name.
+        GeoError::Places(error) if source.config.is_none() => anyhow::Error::from(error),
+        GeoError::SystemsFile(error) if source.config.is_none() => error.into(),
+        GeoError::Systems(error) if source.config.is_none() => error.into(),
+        error => error.into(),
+    })
 }
 
-fn lookup(addresses: &[IpAddr], settings: &GeoSettings, json: bool) -> anyhow::Result<()> {
-    let geo = load(settings)?;
-    let located = addresses.iter().map(|address| Located::of(*address, &geo, settings));
+fn lookup(addresses: &[IpAddr], source: &Source, json: bool) -> anyhow::Result<()> {
+    let settings = source.settings()?;
+    let geo = load(&settings, source)?;
+    let located = addresses.iter().map(|address| Located::of(*address, &geo, &settings));
     if json {
         let all: Vec<_> = located.collect();
         output::print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
@@ -101,7 +109,7 @@ fn lookup(addresses: &[IpAddr], settings: &GeoSettings, json: bool) -> anyhow::R
             output::print(&format!("{one}\n"))?;
         }
     }
-    if let Some(attribution) = geo.attribution(settings) {
+    if let Some(attribution) = geo.attribution(&settings) {
         output::print_error(attribution);
     }
     Ok(())
@@ -121,5 +129,8 @@ fn compile(databases: &[PathBuf], out: &Path) -> anyhow::Result<()> {
         .len();
     let places = table.places().len() - 1;
     output::print(&format!("{}: {bytes} bytes, {places} places\n", out.display()))?;
+    for warning in warnings::of_databases(table.info(), SystemTime::now()) {
+        output::print_error(&format!("warning: {warning}"));
+    }
     Ok(())
 }

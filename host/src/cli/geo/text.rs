@@ -108,6 +108,9 @@ pub(super) fn info(geo: &Geo, settings: &GeoSettings, now: SystemTime) -> String
     for file in &info.files {
         text += &of_file(file, now);
     }
+    for file in geo.systems.iter().flat_map(|systems| systems.files()) {
+        text += &of_file(file, now);
+    }
     if let Some(attribution) = geo.attribution(settings) {
         let _ = writeln!(text, "{attribution}");
     }
@@ -131,10 +134,16 @@ fn of_file(file: &FileInfo, now: SystemTime) -> String {
             given,
             unreadable,
         } = coverage;
-        let _ = write!(
-            text,
-            "  {family}     {networks} networks, {placed} with a place, {given} used"
-        );
+        let _ = match &file.schema {
+            Some(_) => write!(
+                text,
+                "  {family}     {networks} networks, {placed} with a place, {given} used"
+            ),
+            None => write!(
+                text,
+                "  {family}     {networks} networks, {placed} with an autonomous system"
+            ),
+        };
         if unreadable > 0 {
             let _ = write!(text, ", {unreadable} with a point that cannot be read");
         }
