@@ -4,11 +4,13 @@
 
 use crate::plugin::{PluginWorker, RouteRequest, VisibleFields};
 use crate::table::{PluginEntry, Routed, RoutingTable};
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
 use portolan_core::access::Denied;
+use portolan_core::affinity::Session;
 use portolan_core::candidates;
 use portolan_core::decision::{Decision, RankedBy};
 use portolan_core::geo::Country;
+use portolan_core::id::Slot;
 use portolan_core::identity::ClientIdentity;
 use portolan_core::{rank, route};
 use std::borrow::Cow;
@@ -30,6 +32,8 @@ pub struct Inquiry<'a> {
     pub path: &'a str,
     /// With which fields, as a plugin may see them.
     pub fields: VisibleFields<'a>,
+    /// The session that it belongs to, where the service has affinity.
+    pub session: Option<Session>,
     /// The request's chance.
     pub roll: u64,
     /// The moment it came.
@@ -66,15 +70,18 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
     let location = table.geo.locate(inquiry.client.addr);
     let candidates = candidates::gather(service, health, location.place.country, entry.full(service));
     let row = entry.chart.row(location.id);
+    // All requests of a session get the same answer from chance.
+    let roll = inquiry.session.map_or(inquiry.roll, Session::roll);
     let mut decision = Decision {
         generation: table.generation,
         client: inquiry.client,
         location,
         service: id,
         candidates,
-        ranking: rank::native(service, row, &candidates, health, inquiry.roll),
+        ranking: rank::native(service, row, &candidates, health, roll),
         by: RankedBy::Policy,
-        roll: inquiry.roll,
+        session: None,
+        roll,
     };
     let plugin = entry.plugin.as_ref().filter(|_| !candidates.eligible.is_empty());
     let plugin_took = plugin.map(|plugin| {
@@ -82,6 +89,10 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         consult(table, plugin, &mut decision, inquiry, plugins);
         begun.elapsed()
     });
+    if let Some(session) = inquiry.session {
+        let affine = session.prefer(service, &candidates, &mut decision.ranking);
+        decision.session = Some((session, affine));
+    }
     Decided { decision, plugin_took }
 }
 
@@ -105,7 +116,7 @@ fn consult(
         point: decision.location.place.point,
         asn: table.geo.system(inquiry.client.addr),
         // The upper half: the native ranking uses the whole, mixed.
-        roll: (inquiry.roll >> 32) as u32,
+        roll: (decision.roll >> 32) as u32,
         native: &decision.ranking,
         now: inquiry.now,
     };
@@ -119,6 +130,20 @@ fn consult(
         }
         Err(fault) => RankedBy::Fallback(fault.as_str()),
     };
+}
+
+/// The cookie that tells a client to which region its session belongs from now on, where it has to learn that. `answered` is the region
+/// whose response it gets.
+#[inline]
+pub fn affinity_cookie(
+    decision: &Decision,
+    routed: Routed<'_>,
+    answered: Slot,
+    is_secure: bool,
+) -> Option<HeaderValue> {
+    let ((session, _), affinity) = decision.session.zip(routed.entry.affinity.as_ref())?;
+    let slot = session.moves_to(affinity.terms().failover, &decision.candidates, answered)?;
+    affinity.cookie(session, slot, is_secure)
 }
 
 /// Hosts nearly always come in lower case.

@@ -153,6 +153,11 @@ pub fn explain(
             client_certificate: client.as_ref().map(|client| &client.forwarded),
             ..VisibleFields::all(headers)
         },
+        session: routed
+            .entry
+            .affinity
+            .as_ref()
+            .and_then(|affinity| affinity.session(headers, Chance::new().roll())),
         roll: Chance::new().roll(),
         now: Instant::now(),
     };

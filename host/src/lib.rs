@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod admin;
+pub mod affinity;
 pub mod app;
 pub mod arrival;
 pub mod chance;

@@ -212,6 +212,11 @@ async fn answer(
             trust: asked.trust,
             client_certificate: arrival.verified_client().map(|client| &client.forwarded),
         },
+        session: routed
+            .entry
+            .affinity
+            .as_ref()
+            .and_then(|affinity| affinity.session(&parts.headers, worker.chance.roll())),
         roll: worker.chance.roll(),
         now: record.begun(),
     };
@@ -347,6 +352,11 @@ async fn forward(
         // (RFC 9112, section 9.6).
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
+    }
+    if let Some(slot) = slot
+        && let Some(cookie) = decide::affinity_cookie(decision, routed, slot, arrival.scheme() == "https")
+    {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok((response, slot))
 }

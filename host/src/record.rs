@@ -390,6 +390,9 @@ impl Recorder {
     ) {
         let worker = self.worker;
         vitals.decided(worker, decided.cause.by);
+        if let Some(session) = decided.cause.session {
+            vitals.session(worker, session);
+        }
         vitals.took(worker, Stage::Decide, decided.took);
         if let Some(plugin) = decided.plugin {
             vitals.took(worker, Stage::Plugin, plugin);

@@ -3,6 +3,7 @@
 //! A request pins one table and keeps it to its end, so that all it sees belongs together. What can be joined while
 //! building is joined there: a request looks up, it does not search.
 
+use crate::affinity::ServiceAffinity;
 use crate::arrival::ListenerId;
 use crate::config::{Listener, Settings};
 use crate::geo::Geo;
@@ -70,6 +71,8 @@ pub struct ServiceEntry {
     pub vitals: Arc<ServiceVitals>,
     /// Its retry budget.
     pub budget: Arc<SharedBudget>,
+    /// How its requests belong together, when they do.
+    pub affinity: Option<Arc<ServiceAffinity>>,
     /// Whether any of its gateways has a request limit.
     pub limited: bool,
 }

@@ -10,7 +10,6 @@ use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
-use tokio::net::TcpSocket;
 
 /// Nothing takes longer than this.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -68,17 +67,8 @@ impl Wire {
     }
 
     /// A client's connection from this address.
-    pub async fn open_from(client: IpAddr, address: SocketAddr) -> Self {
-        let socket = match client {
-            IpAddr::V4(_) => TcpSocket::new_v4(),
-            IpAddr::V6(_) => TcpSocket::new_v6(),
-        };
-        let socket = socket.expect("a socket");
-        socket.bind((client, 0).into()).expect("an address of this machine");
-        let stream = socket.connect(address).await.expect("the address accepts connections");
-        let stream = stream.into_std().expect("a socket");
-        stream.set_nonblocking(false).expect("a socket");
-        Self::new(stream)
+    pub fn open_from(client: IpAddr, address: SocketAddr) -> Self {
+        Self::new(connect(client, address))
     }
 
     fn new(stream: TcpStream) -> Self {

@@ -52,6 +52,11 @@ fn proxy_protocol_headers() {
 }
 
 #[test]
+fn affinity_cookies() {
+    replay("affinity", fuzz::affinity);
+}
+
+#[test]
 fn service_tags() {
     replay("service_tags", fuzz::service_tags);
 }

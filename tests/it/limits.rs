@@ -522,7 +522,7 @@ async fn each_client_has_so_many_connections() {
         assert!(metrics.contains(&sample), "{sample}: {metrics}");
     }
     // Another address of this machine.
-    let mut neighbour = Wire::open_from([127, 0, 0, 2].into(), world.proxy()).await;
+    let mut neighbour = Wire::open_from([127, 0, 0, 2].into(), world.proxy());
     neighbour.write(get("/"));
     assert_eq!(neighbour.response("GET").expect("an answer").status(), 200);
     drop(first);

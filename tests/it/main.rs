@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod affinity;
 mod azure;
 mod dependencies;
 mod dns;

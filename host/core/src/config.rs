@@ -2,9 +2,11 @@
 //!
 //! Values of these types hold their invariants; the text they come from is read and checked by `portolan::config`.
 
+mod affinity;
 mod health_check;
 mod retry;
 
+pub use affinity::{Affinity, AffinityBy, AffinityCookie, Failover};
 pub use health_check::{HealthCheck, HttpProbe, Probe};
 pub use retry::{Budget, Retry, RetryOn};
 
@@ -142,6 +144,8 @@ pub struct Service {
     pub rewrite_responses: bool,
     /// Whether interim responses other than 100 and 101 are passed to clients of HTTP/1.1.
     pub pass_interim_responses: bool,
+    /// Session affinity. `None`: every request is decided by itself.
+    pub affinity: Option<Affinity>,
 }
 
 /// The parts of a [`Service`], named. [`Service::new`] checks them.
@@ -173,6 +177,8 @@ pub struct ServiceParts {
     pub rewrite_responses: bool,
     /// See [`Service::pass_interim_responses`].
     pub pass_interim_responses: bool,
+    /// See [`Service::affinity`].
+    pub affinity: Option<Affinity>,
 }
 
 impl ServiceParts {
@@ -192,6 +198,7 @@ impl ServiceParts {
             preserve_host: false,
             rewrite_responses: true,
             pass_interim_responses: false,
+            affinity: None,
         }
     }
 }
@@ -225,6 +232,7 @@ impl Service {
             preserve_host: parts.preserve_host,
             rewrite_responses: parts.rewrite_responses,
             pass_interim_responses: parts.pass_interim_responses,
+            affinity: parts.affinity,
         })
     }
 

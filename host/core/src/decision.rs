@@ -1,5 +1,6 @@
 //! Everything that was decided about a request, as one value with its explanation.
 
+use crate::affinity::{Affine, Session};
 use crate::candidates::{Candidates, Exclusion};
 use crate::config::{Config, Policy, Service};
 use crate::geo::{Location, Place};
@@ -28,6 +29,8 @@ pub struct Decision {
     pub ranking: Ranking,
     /// What ordered them.
     pub by: RankedBy,
+    /// Its session and what became of that, where the service has affinity.
+    pub session: Option<(Session, Affine)>,
     /// The random number it was made with.
     pub roll: u64,
 }
@@ -74,6 +77,8 @@ pub struct Cause {
     pub by: RankedBy,
     /// Which may answer.
     pub candidates: Candidates,
+    /// What became of its session, where the service has affinity.
+    pub session: Option<Affine>,
     /// Regions that come later in the order because they are in slow start.
     later: Slots,
 }
@@ -146,6 +151,7 @@ impl Decision {
         Cause {
             by: self.by,
             candidates: self.candidates,
+            session: self.session.map(|(_, affine)| affine),
             later: match self.ranking.first() {
                 Some(first) if !held_back.contains(first) => held_back,
                 _ => Slots::EMPTY,
@@ -226,7 +232,13 @@ struct Reason<'a> {
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            cause: Cause { by, candidates, later },
+            cause:
+                Cause {
+                    by,
+                    candidates,
+                    session,
+                    later,
+                },
             location,
             service,
             plugin_reason,
@@ -249,6 +261,9 @@ impl fmt::Display for Reason<'_> {
             )?,
             Some(Place { point: None, .. }) => f.write_str("; client=nowhere")?,
             None => {}
+        }
+        if let Some(session) = session {
+            write!(f, "; session={}", session.as_str())?;
         }
         if candidates.panic {
             f.write_str("; panic")?;

@@ -27,6 +27,7 @@
 //! | [`reuse`] | how long an idle connection may still be used |
 //! | [`candidates`] | which regions may answer, and why the others may not |
 //! | [`rank`] | their order |
+//! | [`affinity`] | which region a session stays with |
 //! | [`budget`] | how many extra attempts are affordable |
 //! | [`plan`] | what to try, and what to try after a failure |
 //! | [`decision`] | all of it as one value that explains itself |
@@ -36,6 +37,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod affinity;
 pub mod budget;
 pub mod candidates;
 pub mod certificate;

@@ -48,6 +48,21 @@ impl Ranking {
         eight
     }
 
+    /// Moves a region to the front, if it is in the order and neither held back behind others nor of the last resort. Whether it is
+    /// first now.
+    pub fn prefer(&mut self, slot: Slot) -> bool {
+        let held_back = |slot: &Slot| self.held_back.contains(*slot);
+        let is_behind = held_back(&slot) && !self.order.iter().all(held_back);
+        let at = self.order.iter().position(|ranked| *ranked == slot);
+        match at {
+            Some(at) if !is_behind && !self.last_resort.contains(slot) => {
+                self.order[..=at].rotate_right(1);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Moves these regions behind all others.
     fn hold_back(&mut self, slots: Slots) {
         self.held_back = slots;

@@ -11,6 +11,7 @@ use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
 use crate::telemetry::process::Process;
 use crate::vitals::{RequestOutcome, Vitals};
+use portolan_core::affinity::Affine;
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::{GatewayHealth, ServiceHealth};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -137,6 +138,17 @@ fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {
     for counted in services {
         for (by, count) in RANKED_BY.into_iter().zip(counted.totals.ranked) {
             family.sample(&[("service", counted.name()), ("by", by)], count);
+        }
+    }
+    let mut family = text.family(
+        "portolan_affinity_requests_total",
+        Kind::Counter,
+        "Requests that belong to a session: with its region first (kept), with another one first because that may not answer (moved), and \
+         the first ones of sessions (begun).",
+    );
+    for counted in services {
+        for (session, count) in Affine::ALL.into_iter().zip(counted.totals.sessions) {
+            family.sample(&[("service", counted.name()), ("session", session.as_str())], count);
         }
     }
     let retries = |counted: &Counted<'_>| Retry::ALL.into_iter().zip(counted.totals.retries);

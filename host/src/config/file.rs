@@ -54,6 +54,10 @@ section! {
         required routes: NonEmpty<RouteSection>,
         /// Load shedding: how many requests are worked on at a time, and which are answered with 503 first. Default: no limit.
         optional overload: OverloadSection,
+        /// Keys of affinity cookies, shared by instances that stand for one another: a line for each, of 32 random bytes in base64, such as
+        /// `openssl rand -base64 32` writes. The first one signs, all verify. Watched for changes. Default: a random one, which ends with
+        /// the process.
+        optional affinity_keys: At<FilePath>,
         /// Routing plugins, used by policies.
         optional plugins: Named<PluginSection>,
         /// What is published to Azure Front Door. Default: nothing.
@@ -127,6 +131,7 @@ impl File {
             None => Some(GeoSettings::default()),
         };
         self.warn_of_unused_plugins(mistakes);
+        self.warn_of_affinity_keys(mistakes);
 
         let (here, fallback) = here?.unwrap_or_default();
         let admin = admin?;
@@ -157,6 +162,7 @@ impl File {
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
             overload: overload?,
+            affinity_keys: self.affinity_keys.as_ref().map(|path| path.within(folder)),
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes, fallback).ok()?.with_policies(policies)),
             written: Value::Null,
@@ -166,6 +172,20 @@ impl File {
             settings,
             warnings: Vec::new(),
         })
+    }
+
+    fn warn_of_affinity_keys(&self, mistakes: &mut Mistakes<'_>) {
+        let services = self.services.iter().flat_map(|services| &services.0);
+        let mut sections = services.filter_map(|(_, service)| service.as_ref()?.affinity.as_ref());
+        let cookie = sections.find(|section| section.cookie.is_some());
+        match (cookie, &self.affinity_keys) {
+            (Some(section), None) => mistakes.warn(
+                section.at,
+                "its cookies are signed with a key of this process, which other instances and the next start do not know: set affinity_keys",
+            ),
+            (None, Some(keys)) => mistakes.warn(keys.id, "has no effect: no service has affinity by a cookie"),
+            _ => {}
+        }
     }
 
     /// What routes need elsewhere in the file.

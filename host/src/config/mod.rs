@@ -10,6 +10,7 @@
 
 mod access;
 mod admin;
+mod affinity;
 mod compound;
 mod conditions;
 mod document;
@@ -28,6 +29,7 @@ mod load;
 mod names;
 mod plugins;
 mod policies;
+mod prefix;
 mod publication;
 mod quantities;
 mod regions;

@@ -8,6 +8,7 @@ use super::error::Mistakes;
 use super::limits::{LimitsSection, PriorityWord};
 use super::names::ascii_hint;
 use super::policies::{self, RetrySection, TimeoutsSection};
+use super::prefix::Prefix;
 use super::section::section;
 use super::services::ServiceSection;
 use super::shape::{Shape, all, shown, wanted};
@@ -78,7 +79,7 @@ pub(super) fn settings(
     let mut seen = HashMap::new();
     let routes = all(sections.iter().map(|section| {
         let host = section.host.as_ref().map_or(HostPattern::Any, |host| host.0.clone());
-        let path = section.path.as_ref().map_or("/", |path| path.0.as_str());
+        let path = section.path.as_ref().map_or("/", |path| path.as_str());
         let conditions = conditions::settings(
             section.methods.as_ref(),
             section.headers.as_ref(),
@@ -137,7 +138,7 @@ pub(super) fn settings(
             service: *service,
             rules: Rules {
                 access,
-                prefix_rewrite: section.prefix_rewrite.as_ref().map(|prefix| prefix.0.as_str().into()),
+                prefix_rewrite: section.prefix_rewrite.as_ref().map(|prefix| prefix.as_str().into()),
                 policies: id,
             },
         })
@@ -212,23 +213,5 @@ impl Shape for Host {
 
     fn schema() -> Value {
         json!({ "type": "string", "pattern": r"^(\*|(\*\.)?[A-Za-z0-9._-]+|\[[^/]*\])$" })
-    }
-}
-
-/// A path prefix.
-#[derive(Clone, Debug)]
-pub(super) struct Prefix(String);
-
-impl Shape for Prefix {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let fits = |text: &&str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
-        match scalar(node).filter(fits).filter(|text| !text.contains(['?', '#'])) {
-            Some(path) => Some(Self(path.to_owned())),
-            None => wanted(node, "a path that begins with /, without query", mistakes),
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^/[!-~]*$" })
     }
 }

@@ -1,5 +1,6 @@
 //! Services.
 
+use super::affinity::AffinitySection;
 use super::compound::{At, Named, NonEmpty, OrOff};
 use super::document::{Content, Node};
 use super::error::Mistakes;
@@ -52,6 +53,8 @@ section! {
         /// Whether interim responses such as 103 (Early Hints) are passed to clients of HTTP/1.1. Some clients take one for the
         /// response. Default: false.
         optional pass_interim_responses: bool,
+        /// Session affinity. Default: every request is decided by itself.
+        optional affinity: AffinitySection,
         /// Which regions may serve clients of which countries.
         optional residency: Vec<ResidencySection>,
     }
@@ -167,6 +170,10 @@ impl ServiceSection {
         parts.health_check = health_checks::settings(self.health_check.as_ref(), mistakes);
         parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
         (parts.retry, parts.timeouts) = self.times();
+        let affinity = match &self.affinity {
+            Some(section) => section.settings(mistakes).map(Some),
+            None => Some(None),
+        };
         policies::check_times((&parts.retry, &parts.timeouts), self.retry.as_ref(), None, mistakes);
         parts.upstream = upstream::upstream(self.upstream.as_ref(), mistakes);
         if let Some(check) = &mut parts.health_check {
@@ -176,6 +183,7 @@ impl ServiceSection {
         parts.preserve_host = self.preserve_host.map_or(parts.preserve_host, |it| it.value);
         parts.pass_interim_responses = self.pass_interim_responses.unwrap_or(parts.pass_interim_responses);
         parts.rewrite_responses = self.rewrite_responses.unwrap_or(!parts.preserve_host);
+        parts.affinity = affinity?;
         parts.policy = policy?;
         parts.gateways = gateways?;
         parts.residency = residency?;

@@ -88,6 +88,8 @@ pub struct Settings {
     pub drain_time: Duration,
     /// How many requests are worked on at a time. `None`: any number.
     pub overload: Option<Overload>,
+    /// The file with the keys that affinity cookies are signed with. `None`: a random one of this process.
+    pub affinity_keys: Option<PathBuf>,
     /// What requests are decided by.
     pub routing: Arc<Config>,
     /// The file's values as they were written, for people to look at. The configuration of plugins is redacted.

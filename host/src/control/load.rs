@@ -7,10 +7,12 @@ use super::loaded::{Loaded, Origins, Plugins, UpstreamOrigins, plugin_regions};
 use super::overrides::{RollBack, RollBacks};
 use super::source::Source;
 use super::upstream_tls::{self, OutOfDate, UpstreamTlsError};
+use crate::affinity::AffinityKeys;
 use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings, UpstreamTls};
 use crate::geo::{Geo, GeoError, coverage};
 use crate::plugin::{EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, embedded};
 use crate::service_tags::{ServiceTags, ServiceTagsError};
+use crate::tls::FileError;
 use bytes::Bytes;
 use portolan_core::config::{Policy, Service};
 use portolan_core::health::ServiceHealth;
@@ -22,6 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 use thiserror::Error;
+
+/// The largest file of keys, in bytes.
+const MAX_KEYS: u64 = 64 * 1024;
 
 /// Why a configuration or something it names could not be loaded.
 #[derive(Debug, Error)]
@@ -57,6 +62,9 @@ pub enum LoadError {
     /// TLS with gateways cannot be set up.
     #[error(transparent)]
     UpstreamTls(#[from] UpstreamTlsError),
+    /// The keys of affinity cookies cannot be read.
+    #[error("affinity_keys: {0}")]
+    AffinityKeys(AffinityKeysError),
     /// No embedded plugin of that name.
     #[error("plugins.{name}.source: there is no embedded plugin {wanted}")]
     NotEmbedded {
@@ -86,6 +94,7 @@ impl LoadError {
         let key = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
         match self {
             Self::Config(_) | Self::Engine(_) => Vec::new(),
+            Self::AffinityKeys(_) => key(&["affinity_keys"]),
             Self::Geo(error) => key(&["geo", error.key()]),
             Self::ServiceTags(number, _) => key(&["listeners", &number.to_string(), "client_address", "service_tags"]),
             Self::UpstreamTls(error) => error.key(),
@@ -117,6 +126,22 @@ impl LoadErrors {
     fn of(error: impl Into<LoadError>) -> Self {
         Self(vec![error.into()])
     }
+}
+
+/// Why keys of affinity cookies cannot be used.
+#[derive(Debug, Error)]
+pub enum AffinityKeysError {
+    /// The file cannot be read.
+    #[error("failed to read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// It has something else in it.
+    #[error(transparent)]
+    Keys(#[from] FileError),
 }
 
 /// A configuration that was loaded with everything it names, and the files it was loaded from.
@@ -188,6 +213,7 @@ pub(super) fn named_files(settings: &Settings) -> impl Iterator<Item = PathBuf> 
         .chain(plugins)
         .chain(tls_files(settings))
         .chain(upstream)
+        .chain(settings.affinity_keys.clone())
 }
 
 /// The files of service tags, as often as they are named.
@@ -298,6 +324,8 @@ fn rest(
     let tls = TlsFiles::load(&settings, &source, tls, purpose);
     errors.extend(tls.errors.into_iter().map(LoadError::from));
     warnings.extend(tls.warnings);
+    let affinity_keys = affinity_keys(&settings, &source);
+    let affinity_keys = affinity_keys.map_err(|error| errors.push(error)).unwrap_or_default();
     let mut origins = UpstreamOrigins::new();
     for name in settings.upstream_tls.keys() {
         match upstream_tls::load(name, &settings, &source, OutOfDate::Rejected) {
@@ -316,6 +344,7 @@ fn rest(
                 plugins: Arc::new(plugins),
                 tls: tls.files,
                 origins: Arc::new(origins),
+                affinity_keys,
             },
             fixed,
             warnings,
@@ -400,6 +429,21 @@ pub(super) fn geo_warnings(geo: &Geo, settings: &Settings) -> Vec<Mistake> {
         message: warning.message,
     });
     warnings.collect()
+}
+
+/// Loads the keys of affinity cookies. They are secret: no last good ones are kept.
+pub(super) fn affinity_keys(settings: &Settings, source: &Source<'_>) -> Result<Option<Arc<AffinityKeys>>, LoadError> {
+    let Some(path) = &settings.affinity_keys else {
+        return Ok(None);
+    };
+    let bytes = source
+        .read_secret(path, MAX_KEYS)
+        .map_err(|error| AffinityKeysError::Read {
+            path: path.clone(),
+            error,
+        });
+    let keys = bytes.and_then(|bytes| Ok(AffinityKeys::parse(path, &bytes)?));
+    keys.map(Some).map_err(LoadError::AffinityKeys)
 }
 
 /// Loads the service tags.

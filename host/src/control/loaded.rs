@@ -1,6 +1,7 @@
 //! A configuration and everything it names, loaded.
 
 use super::certificates::TlsFiles;
+use crate::affinity::AffinityKeys;
 use crate::config::Settings;
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionEntry, RegionTable};
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub tls: TlsFiles,
     /// TLS with its https gateways.
     pub origins: Arc<UpstreamOrigins>,
+    /// The keys of its affinity cookies, where it names some.
+    pub affinity_keys: Option<Arc<AffinityKeys>>,
 }
 
 impl Loaded {

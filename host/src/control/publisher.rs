@@ -3,6 +3,7 @@
 //! One writer needs no lock and no read-modify-write, and readers never wait. Its inputs are valid by construction, so
 //! publishing cannot fail.
 
+use crate::affinity::{AffinityKeys, ServiceAffinity};
 use crate::config::Listener;
 use crate::control::certificates::Contexts;
 use crate::control::health::{Watched, WatchedGateway};
@@ -77,6 +78,7 @@ struct Joined {
     gateways: Arc<[Arc<GatewayTarget>]>,
     vitals: Arc<ServiceVitals>,
     budget: Arc<SharedBudget>,
+    affinity: Option<Arc<ServiceAffinity>>,
 }
 
 /// State that survives a reload: counters and resolved names of the gateways that remain.
@@ -90,6 +92,8 @@ struct Registry {
     /// The requests that are worked on, of all routes and of those that limit them.
     in_flight: Arc<InFlight>,
     routes: HashMap<RouteKey, RouteCounts>,
+    /// What affinity cookies are signed with where the configuration names no keys.
+    random_keys: Arc<AffinityKeys>,
 }
 
 impl Publisher {
@@ -111,6 +115,7 @@ impl Publisher {
             services: HashMap::new(),
             in_flight: Arc::new(InFlight::new(workers)),
             routes: HashMap::new(),
+            random_keys: AffinityKeys::random(),
         };
         let joined = registry.join(&loaded);
         let (watched, _) = watch::channel(watched(&loaded, &joined));
@@ -258,6 +263,7 @@ impl Publisher {
                     plugin: self.plugin(service, self.health.services().get(index)),
                     vitals: Arc::clone(&joined.vitals),
                     budget: Arc::clone(&joined.budget),
+                    affinity: joined.affinity.as_ref().map(Arc::clone),
                     limited: service.gateways().iter().any(|gateway| gateway.max_requests.is_some()),
                 })
                 .collect(),
@@ -301,10 +307,12 @@ impl Registry {
             let targets = targets.collect();
             let (vitals, budget) = self.own(service);
             services.insert(service.name.clone(), (Arc::clone(&vitals), Arc::clone(&budget)));
+            let keys = loaded.affinity_keys.as_ref().unwrap_or(&self.random_keys);
             Joined {
                 gateways: targets,
                 vitals,
                 budget,
+                affinity: ServiceAffinity::new(service, keys).map(Arc::new),
             }
         });
         let joined = joined.collect();

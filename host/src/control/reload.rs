@@ -118,7 +118,7 @@ impl Watched {
             upstream_tls: tls
                 .map(|(name, tls)| (name.clone(), Files::new(tls.files().cloned(), stamps)))
                 .collect(),
-            config: Files::new(path.cloned(), stamps),
+            config: Files::new(path.cloned().into_iter().chain(settings.affinity_keys.clone()), stamps),
             geo: Files::new(settings.geo.files().cloned(), stamps),
             service_tags: Files::new(service_tag_files(settings), stamps),
             plugins: plugins

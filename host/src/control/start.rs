@@ -203,6 +203,7 @@ fn rest(
     }
     // Keys are not kept: there is no last good content of them.
     let source = Source::files();
+    let affinity_keys = load::affinity_keys(&settings, &source)?;
     let tls = TlsFiles::load(&settings, &source, &TlsFiles::default(), Purpose::Start);
     gathered.stamps.add(source.into_parts().1);
     if let Some(error) = tls.errors.into_iter().next() {
@@ -246,6 +247,7 @@ fn rest(
         plugins: Arc::new(plugins),
         tls: tls.files,
         origins: Arc::new(origins),
+        affinity_keys,
     };
     Ok(Load {
         loaded,

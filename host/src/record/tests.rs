@@ -137,6 +137,7 @@ impl Scene {
         let mut record = self.begin(method);
         let health = ServiceHealth::unknown(2);
         let decision = Decision {
+            session: None,
             generation: Generation(7),
             client: ClientIdentity {
                 addr: IpAddr::V4(Ipv4Addr::new(81, 2, 69, 142)),

@@ -1,6 +1,7 @@
 //! The counters of every service. Those of its gateways are in [`crate::vitals`].
 
 use crate::vitals::{Counter, Durations, Histogram, RequestOutcome, Tally};
+use portolan_core::affinity::Affine;
 use portolan_core::decision::RankedBy;
 use portolan_core::id::ServiceName;
 use portolan_core::plan::GaveUp;
@@ -94,6 +95,7 @@ struct Shard {
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     retries: Tally<{ Retry::ALL.len() }>,
     ranked: Tally<{ RANKED_BY.len() }>,
+    sessions: Tally<{ Affine::ALL.len() }>,
     repaired: Counter,
     faults: [Fault; FAULTS],
     received: Counter,
@@ -117,6 +119,8 @@ pub struct ServiceTotals {
     pub retries: [u64; Retry::ALL.len()],
     /// Decisions by who ordered the candidates, in the order of [`RANKED_BY`].
     pub ranked: [u64; RANKED_BY.len()],
+    /// Requests that belong to a session, in the order of [`Affine::ALL`].
+    pub sessions: [u64; Affine::ALL.len()],
     /// Plugin answers of which something had to be dropped.
     pub repaired: u64,
     /// Plugin faults by name.
@@ -168,6 +172,13 @@ impl ServiceVitals {
         }
     }
 
+    /// Counts what became of a request's session.
+    pub fn session(&self, worker: usize, session: Affine) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.sessions.count(session as usize);
+        }
+    }
+
     /// Counts the bytes of a request's body and of its response's.
     pub fn carried(&self, worker: usize, received: u64, sent: u64) {
         if let Some(shard) = self.shards.get(worker) {
@@ -190,6 +201,7 @@ impl ServiceVitals {
             shard.outcomes.add_to(&mut totals.outcomes);
             shard.retries.add_to(&mut totals.retries);
             shard.ranked.add_to(&mut totals.ranked);
+            shard.sessions.add_to(&mut totals.sessions);
             totals.repaired += shard.repaired.get();
             totals.received += shard.received.get();
             totals.sent += shard.sent.get();

@@ -89,14 +89,12 @@ pub enum Problem {
     /// A certificate that cannot be trusted to issue others.
     #[error("certificate {0} of the file cannot be used as a certificate authority: {1}")]
     Root(usize, String),
-    /// A line that is no key of session tickets.
-    #[error(
-        "line {0} is not a ticket key: 32 random bytes in base64 are expected, such as `openssl rand -base64 32` writes"
-    )]
-    TicketKey(usize),
-    /// Too few or too many keys of session tickets.
+    /// A line that is no secret.
+    #[error("line {0} is not a key: 32 random bytes in base64 are expected, such as `openssl rand -base64 32` writes")]
+    Secret(usize),
+    /// Too few or too many secrets.
     #[error("the file has {0} keys: 1 to {1} are expected, one a line")]
-    TicketKeys(usize, usize),
+    Secrets(usize, usize),
 }
 
 /// The certificates of a PEM file, at least one, in the order of the file. Other sections are left out.

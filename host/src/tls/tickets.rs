@@ -8,14 +8,13 @@
 //! secret's identifier (8) | salt (16) | AES-256-GCM of { seconds since 1970 (8) | session } | tag (16)
 //! ```
 
-use super::pem::{FileError, Problem};
+use super::pem::FileError;
 use super::provider::aws_lc_rs;
+use super::secrets::{self, random_secret};
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::server::ProducesTickets;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -31,17 +30,11 @@ const SALT: usize = 16;
 const TIME: usize = 8;
 const TAG: usize = 16;
 
-/// The bytes of a secret.
-const SECRET: usize = 32;
-
-/// Most secrets of a file. All but the first only decrypt.
-const MOST: usize = 16;
-
 /// A secret that tickets are encrypted with.
 #[derive(Clone)]
 struct Secret {
     id: [u8; ID],
-    bytes: [u8; SECRET],
+    bytes: secrets::Secret,
 }
 
 impl fmt::Debug for Secret {
@@ -51,7 +44,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    fn new(bytes: [u8; SECRET]) -> Self {
+    fn new(bytes: secrets::Secret) -> Self {
         let digest = Sha256::new()
             .chain_update(b"portolan ticket id")
             .chain_update(bytes)
@@ -62,9 +55,7 @@ impl Secret {
     }
 
     fn random() -> Option<Self> {
-        let mut bytes = [0; SECRET];
-        SystemRandom::new().fill(&mut bytes).ok()?;
-        Some(Self::new(bytes))
+        random_secret().map(Self::new)
     }
 
     /// The key of one ticket.
@@ -99,21 +90,7 @@ impl TicketSecrets {
     /// # Errors
     /// When there is none, or a line is something else.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Arc<Self>, FileError> {
-        let failed = |problem| FileError {
-            file: file.to_owned(),
-            problem,
-        };
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
-        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"));
-        let secrets = lines.map(|(index, line)| match decode(line) {
-            Some(bytes) => Ok(Secret::new(bytes)),
-            None => Err(failed(Problem::TicketKey(index + 1))),
-        });
-        let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
-        if secrets.is_empty() || secrets.len() > MOST {
-            return Err(failed(Problem::TicketKeys(secrets.len(), MOST)));
-        }
+        let secrets: Vec<_> = secrets::secrets(file, bytes)?.into_iter().map(Secret::new).collect();
         Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(secrets),
             renewed: None,
@@ -203,10 +180,6 @@ impl ProducesTickets for Tickets {
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         self.open(cipher, SystemTime::now())
     }
-}
-
-fn decode(line: &[u8]) -> Option<[u8; SECRET]> {
-    BASE64.decode(line).ok()?.try_into().ok()
 }
 
 fn seconds(time: SystemTime) -> u64 {

@@ -11,6 +11,9 @@ mod checks;
 #[allow(dead_code, unreachable_pub, reason = "written for the proxy, which uses all of it")]
 #[path = "../../../host/src"]
 mod host {
+    pub(crate) mod affinity {
+        pub(crate) mod token;
+    }
     pub(crate) mod message;
     pub(crate) mod service_tags {
         pub(crate) mod file;
@@ -42,6 +45,7 @@ mod config {
     pub(crate) mod documents;
 }
 
+pub use checks::affinity::affinity;
 pub use checks::http1::{chunks, response};
 pub use checks::identity::identity;
 pub use checks::location::{location_table, maxmind};

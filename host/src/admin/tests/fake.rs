@@ -252,6 +252,7 @@ impl AdminBackend for Fake {
         let candidates = candidates::gather(service, health, location.place.country, Slots::EMPTY);
         let row = services[id.index()].chart.row(location.id);
         let decision = Decision {
+            session: None,
             generation: self.snapshot.generation,
             client: ClientIdentity {
                 addr: question.ip,

@@ -243,3 +243,43 @@ fn front_door_and_the_proxy_protocol() {
         ),
     ]);
 }
+
+#[test]
+fn affinity_is_by_a_cookie_or_a_field() {
+    let with = |lines: &str| {
+        let text = SMALL.replacen("    regions:\n", &format!("    affinity: {lines}\n    regions:\n"), 1);
+        assert!(text.contains("affinity"), "{text}");
+        text
+    };
+    let warned = |text: &str| {
+        let warnings = configuration(text).warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let without_keys = "its cookies are signed with a key of this process, which other instances and the next start do not know: set affinity_keys";
+    let warnings = warned(&with("{ cookie: {} }"));
+    assert!(
+        warnings.len() == 1 && warnings[0].ends_with(without_keys),
+        "{warnings:?}"
+    );
+    assert_eq!(
+        warned(&format!("{}affinity_keys: keys\n", with("{ cookie: {} }"))),
+        [""; 0]
+    );
+    assert_eq!(warned(&with("{ header: X-Tenant-Id }")), [""; 0]);
+    let warnings = warned(&format!("{}affinity_keys: keys\n", with("{ header: X-Tenant-Id }")));
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("has no effect"),
+        "{warnings:?}"
+    );
+    for (lines, mistake) in [
+        ("{}", "cookie or header is missing"),
+        ("{ cookie: {}, header: a }", "cookie or header, not both"),
+        ("{ header: a, failover: sticky }", "failover: sticky needs a cookie"),
+        ("{ header: \"a b\" }", "wanted the name of a field"),
+        ("{ cookie: { name: \"a=b\" } }", "wanted the name of a cookie"),
+        ("{ cookie: { path: x } }", "wanted a path that begins with /"),
+    ] {
+        let error = crate::config::parse(with(lines).as_bytes(), std::path::Path::new("p.yaml")).expect_err(lines);
+        assert!(error.to_string().contains(mistake), "{lines}: {error}");
+    }
+}

@@ -20,7 +20,7 @@ fn regions() {
             "    policy: weighted\n    regions: [{ region: eastus, gateway: \"http://gw\", weight: 0 }]\n    regoins:",
             &[
                 "6:14: services.shop.regions: with policy: weighted, at least one region needs a weight above 0",
-                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, residency",
+                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, affinity, residency",
             ],
         ),
         (

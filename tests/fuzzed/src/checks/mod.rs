@@ -1,5 +1,6 @@
 //! What must hold.
 
+pub(crate) mod affinity;
 pub(crate) mod http1;
 pub(crate) mod identity;
 pub(crate) mod location;
