@@ -102,6 +102,15 @@ impl Geo {
         }
     }
 
+    /// The embedded table instead of databases that cannot be used, with the networks of the configuration over it.
+    pub fn without_databases(settings: &GeoSettings) -> Self {
+        let mut geo = Self::embedded();
+        if let Err(error) = geo.lay_over(settings) {
+            tracing::error!("geo.networks: {error}");
+        }
+        geo
+    }
+
     /// Loads the databases that the settings name, or the embedded table when they name none. `read` gives the content of
     /// a file, which may have so many bytes. What `before` was made of the same content is used again.
     ///

@@ -111,3 +111,35 @@ async fn a_family_that_databases_lack_comes_from_the_embedded_table() {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
 }
+
+#[tokio::test]
+async fn networks_of_the_configuration_count_without_the_database_too() {
+    let geo = "geo:\n  database: city.mmdb\n  networks:\n  - { network: 10.1.0.0/16, country: DE, region: eastus2 }\n";
+    let world = Setup::regions(&["westeurope", "eastus2"])
+        .file("city.mmdb", "no database")
+        .with(geo)
+        .start();
+    world.until_rejected(Kind::Geo).await;
+    assert_eq!(world.region_for("10.1.2.3").await, "eastus2");
+}
+
+#[tokio::test]
+async fn a_restart_does_not_accept_databases_that_cover_less_than_the_last_good_ones() {
+    let world = Setup::regions(&["westeurope", "eastus2"])
+        .service("residency: [{ countries: [DE], regions: [eastus2] }]")
+        .file("city.mmdb", fixture("schemas/ipinfo-lite.mmdb"))
+        .with("geo: { database: city.mmdb }")
+        .keeping()
+        .start();
+    world.until_kept(1).await;
+    world.replace("city.mmdb", fixture("schemas/ip2location-columns.mmdb"));
+    world.until_rejected(Kind::Geo).await;
+    let world = world.restart().expect("started");
+    world.until_rejected(Kind::Geo).await;
+    let ready = world.admin(Request::get("/readyz")).await.text();
+    assert!(ready.contains("no place for any IPv6 address"), "{ready}");
+    assert_eq!(world.region_for("2a02:8070::1").await, "eastus2");
+    // The databases before are the last good ones still.
+    let database = world.app().tables().current().geo.databases().info().database.clone();
+    assert!(database.starts_with("ipinfo"), "{database}");
+}

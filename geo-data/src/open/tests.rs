@@ -126,7 +126,7 @@ fn a_gzipped_database_is_the_same_database() {
 }
 
 #[test]
-fn private_networks_are_said_to_be_left_out() {
+fn private_networks_are_reported_as_left_out() {
     let error = GeoTable::open(&[path("schemas/private")]).unwrap_err();
     assert!(
         matches!(error, OpenError::Compile(CompileError::NothingPublic { .. })),

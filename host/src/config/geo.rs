@@ -31,7 +31,7 @@ section! {
         /// What the licence of the databases wants to be said where locations are shown. Default: known for GeoLite2 and DB-IP,
         /// where a database still has the name its vendor gave it.
         optional attribution: At<String>,
-        /// Whether databases may replace ones that cover more while the program runs: a replacement that has nothing of IPv4 or
+        /// Whether databases may replace ones that cover more: a replacement that has nothing of IPv4 or
         /// of IPv6, or no network of a country that a residency rule names, where the one before had some, is rejected by
         /// default. Default: false.
         optional allow_coverage_loss: bool,

@@ -2,14 +2,15 @@
 
 use super::certificates::{LoadedTls, Purpose, TlsFileError, TlsFiles};
 use super::files::{Files, Stamps};
-use super::last_good::{Content, digest};
+use super::last_good::{Content, LastGood, digest};
 use super::loaded::{Loaded, Origins, Plugins, UpstreamOrigins, plugin_regions};
 use super::overrides::{RollBack, RollBacks};
 use super::source::Source;
 use super::upstream_tls::{self, OutOfDate, UpstreamTlsError};
 use crate::affinity::AffinityKeys;
 use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings, UpstreamTls};
-use crate::geo::{Geo, GeoError, coverage};
+use crate::geo::coverage::{self, CoverageLoss};
+use crate::geo::{Geo, GeoError};
 use crate::plugin::{EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, embedded};
 use crate::service_tags::{ServiceTags, ServiceTagsError};
 use crate::tls::FileError;
@@ -410,13 +411,33 @@ pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Configuration
 /// Loads the location databases. They may not cover less than those before, unless the configuration allows it.
 pub(super) fn geo(settings: &Settings, before: Option<&Geo>, source: &Source<'_>) -> Result<Geo, GeoError> {
     let geo = Geo::load(&settings.geo, before, |path, most| source.read(path, most))?;
-    if let Some(before) = before.filter(|_| !settings.geo.allow_coverage_loss) {
-        let services = settings.routing.services().iter();
-        let rules = services.flat_map(|service| service.residency());
-        let countries = rules.flat_map(|rule| rule.countries.iter().copied()).collect();
-        coverage::compare(before, &geo, &countries)?;
-    }
+    replaces(settings, before, &geo)?;
     Ok(geo)
+}
+
+/// The same at a start: those before are the last good ones.
+pub(super) fn first_geo(
+    settings: &Settings,
+    last_good: Option<&LastGood>,
+    source: &Source<'_>,
+) -> Result<Geo, GeoError> {
+    let load = |before, source: &Source<'_>| Geo::load(&settings.geo, before, |path, most| source.read(path, most));
+    let geo = load(None, source)?;
+    // Mostly of the same content, which is not compiled again.
+    let kept = last_good.and_then(|last_good| load(Some(&geo), &Source::kept(last_good)).ok());
+    replaces(settings, kept.as_ref(), &geo)?;
+    Ok(geo)
+}
+
+/// Checks that location databases may replace those before.
+fn replaces(settings: &Settings, before: Option<&Geo>, geo: &Geo) -> Result<(), CoverageLoss> {
+    let Some(before) = before.filter(|_| !settings.geo.allow_coverage_loss) else {
+        return Ok(());
+    };
+    let services = settings.routing.services().iter();
+    let rules = services.flat_map(|service| service.residency());
+    let countries = rules.flat_map(|rule| rule.countries.iter().copied()).collect();
+    coverage::compare(before, geo, &countries)
 }
 
 /// What to warn of about location databases.

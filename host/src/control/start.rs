@@ -216,12 +216,14 @@ fn rest(
         let loaded = first(Subject::UpstreamTls(name.clone()), last_good, load)?;
         origins.insert(name.clone(), gathered.add(loaded));
     }
-    let geo = match first(Subject::Geo, last_good, |source| load::geo(&settings, None, source)) {
+    let geo = match first(Subject::Geo, last_good, |source| {
+        load::first_geo(&settings, last_good, source)
+    }) {
         Ok(geo) => gathered.add(geo),
         Err(error) => {
             tracing::error!("the embedded location table is used: {error}");
             status.rejected(&Subject::Geo, error.to_string());
-            Geo::embedded()
+            Geo::without_databases(&settings.geo)
         }
     };
     warnings.extend(load::geo_warnings(&geo, &settings));
