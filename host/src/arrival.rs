@@ -1,7 +1,9 @@
 //! Where a connection arrived, and over what: settled once per connection, read by each of its requests.
 
+mod body;
 mod interim;
 
+pub use body::{ClientBody, UnreadBodies};
 pub use interim::{Interim, InterimQueue};
 
 use crate::tls::{Certificates, VerifiedClient};
@@ -62,6 +64,8 @@ pub struct Arrival {
     pub peer_text: HeaderValue,
     /// Interim responses to be written. At most one exchange runs at a time in HTTP/1.1.
     pub interim: Rc<InterimQueue>,
+    /// Where bodies go that are not read to their end. `None` in HTTP/1.1: the connection ends with them.
+    pub unread: Option<Rc<UnreadBodies>>,
 }
 
 /// The protocol of a connection.
@@ -69,6 +73,8 @@ pub struct Arrival {
 pub enum Protocol {
     /// HTTP/1.0 or HTTP/1.1, as each request says.
     Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 /// What a TLS handshake settled.
@@ -109,6 +115,7 @@ impl Arrival {
             tls: None,
             peer_text: text(peer),
             interim: Rc::default(),
+            unread: None,
         }
     }
 
@@ -126,6 +133,13 @@ impl Arrival {
     /// The same after a TLS handshake.
     pub fn secured(mut self, facts: TlsFacts) -> Self {
         self.tls = Some(Box::new(facts));
+        self
+    }
+
+    /// The same when HTTP/2 is spoken on it.
+    pub fn of_http2(mut self, unread: Rc<UnreadBodies>) -> Self {
+        self.protocol = Protocol::Http2;
+        self.unread = Some(unread);
         self
     }
 

@@ -131,6 +131,9 @@ pub enum NotForwarded {
     /// Max-Forwards that is not one number.
     #[error("Max-Forwards is not one number")]
     MaxForwards,
+    /// Host and `:authority` of HTTP/2 differ (RFC 9113, section 8.3.1).
+    #[error("the host is not the authority")]
+    Authority,
     /// A version without a meaning to us.
     #[error("the HTTP version is not served")]
     Version,
@@ -142,11 +145,14 @@ pub enum NotForwarded {
 /// When the request must not be sent on.
 pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
     check_method(&request.method)?;
-    if !matches!(request.version, Version::HTTP_10 | Version::HTTP_11) {
+    let is_http1 = matches!(request.version, Version::HTTP_10 | Version::HTTP_11);
+    if !is_http1 && request.version != Version::HTTP_2 {
         return Err(NotForwarded::Version);
     }
     let (host, has_via) = check_fields(request)?;
-    if host.is_none() && request.version != Version::HTTP_10 {
+    if !is_http1 {
+        check_http2(request, host)?;
+    } else if host.is_none() && request.version != Version::HTTP_10 {
         return Err(NotForwarded::NoHost);
     }
     let (authority, path) = target(request, host.unwrap_or_default())?;
@@ -201,6 +207,25 @@ fn check_fields(request: &Parts) -> Result<(Option<&str>, bool), NotForwarded> {
     host.map(|host| (Some(host), has_via)).ok_or(NotForwarded::Host)
 }
 
+/// Checks what only HTTP/2 allows. h2 has made sure that there is no field of a connection, no coding, and no control character.
+fn check_http2(request: &Parts, host: Option<&str>) -> Result<(), NotForwarded> {
+    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = lengths.next();
+    if lengths.any(|other| Some(other) != first) {
+        return Err(NotForwarded::ContentLength);
+    }
+    let port = match request.uri.scheme_str() {
+        Some("http") => ":80",
+        _ => ":443",
+    };
+    let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+    match (request.uri.authority(), host) {
+        (Some(authority), Some(host)) if bare(authority.as_str()) != bare(host) => Err(NotForwarded::Authority),
+        (None, None) => Err(NotForwarded::NoHost),
+        _ => Ok(()),
+    }
+}
+
 /// The authority and the path (RFC 9112, section 3.2). The authority of an absolute form wins over Host.
 fn target<'a>(request: &'a Parts, host: &'a str) -> Result<(&'a str, &'a str), NotForwarded> {
     let target = &request.uri;
@@ -214,6 +239,7 @@ fn target<'a>(request: &'a Parts, host: &'a str) -> Result<(&'a str, &'a str), N
     match (target.scheme_str(), target.authority()) {
         (None, None) if path.starts_with('/') => Ok((host, path)),
         (None, None) if path == "*" && request.method == Method::OPTIONS => Err(NotForwarded::OptionsOfOurs),
+        (Some(_), Some(_)) if path == "*" && request.method == Method::OPTIONS => Err(NotForwarded::OptionsOfOurs),
         (Some("http" | "https"), Some(authority)) if path.starts_with('/') => {
             let authority = authority.as_str();
             if is_authority(authority) {

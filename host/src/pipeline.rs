@@ -1,14 +1,14 @@
 //! The life of a request, in order.
 
-use crate::arrival::{Arrival, Interim, ListenerId};
-use crate::config::Listener;
+use crate::arrival::{Arrival, ClientBody, Interim, ListenerId};
+use crate::config::{Http2, Listener};
 use crate::decide::{self, Decided, Inquiry};
 use crate::message::{self, RequestHead, Unreadable};
 use crate::plugin::VisibleFields;
 use crate::record::{Loop, Recorded, RequestRecord};
 use crate::request_id::RequestId;
 use crate::respond::{self, Body, RequestError};
-use crate::server::{Handler, ListenerTerms};
+use crate::server::{Handler, Http2Settings, ListenerTerms};
 use crate::table::{Pin, Routed};
 use crate::upstream::{Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, UpstreamBody, Via};
 use crate::vitals::{Reason, RequestOutcome};
@@ -37,6 +37,7 @@ impl Handler for Worker {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static {
         let (parts, body) = request.into_parts();
+        let body = ClientBody::new(body, arrival.unread.clone());
         let mut record = RequestRecord::begin(&self.recorder, &parts, arrival.client(), Instant::now());
         record.passed_on(arrival.proxy_header.as_ref());
         async move {
@@ -45,7 +46,7 @@ impl Handler for Worker {
                 Ok(response) => response,
                 Err(error) => {
                     record.rejected(error.outcome(), error.reason());
-                    self.refuse(&error, &mut record)
+                    self.refuse(&error, Some(&parts), &mut record)
                 }
             };
             if let Some(body) = body {
@@ -59,7 +60,7 @@ impl Handler for Worker {
         let mut record = RequestRecord::unread(&self.recorder, arrival.client());
         let error = RequestError::from(why);
         record.rejected(error.outcome(), error.reason());
-        let response = self.refuse(&error, &mut record);
+        let response = self.refuse(&error, None, &mut record);
         record.deliver(self.secured(arrival, response))
     }
 
@@ -85,6 +86,7 @@ impl Handler for Worker {
             tls: listener
                 .filter(|it| it.tls.is_some())
                 .and_then(|_| table.tls.get(id).cloned()),
+            http2: listener.and_then(http2),
         }
     }
 }
@@ -106,11 +108,27 @@ impl Worker {
         response
     }
 
-    /// The response to a request that is answered with an error.
-    fn refuse(&self, error: &RequestError, record: &mut RequestRecord<Pin>) -> Response<Body> {
+    /// The response to a request that is answered with an error. `None` for a request that could not be read.
+    fn refuse(&self, error: &RequestError, parts: Option<&Parts>, record: &mut RequestRecord<Pin>) -> Response<Body> {
         let id = record.id_or(|| RequestId::made([self.chance.roll(), self.chance.roll()]));
+        if parts.is_some_and(respond::is_grpc) {
+            return error.grpc_response(id);
+        }
         error.response(id, self.chance.roll())
     }
+}
+
+/// HTTP/2 where a listener may serve it: with TLS, which offers it then, or without.
+fn http2(listener: &Listener) -> Option<Http2Settings> {
+    let serves = match listener.http2 {
+        Http2::Auto => listener.tls.is_some(),
+        Http2::PriorKnowledge => true,
+        Http2::Off => false,
+    };
+    serves.then_some(Http2Settings {
+        max_streams: listener.http2_max_streams,
+        stream_window: listener.http2_stream_window,
+    })
 }
 
 /// A request as its listener lets it be seen.
@@ -127,7 +145,7 @@ struct Inbound<'a> {
 async fn answer(
     worker: &Worker,
     arrival: &Arrival,
-    (parts, body): (&Parts, &mut Option<Incoming>),
+    (parts, body): (&Parts, &mut Option<ClientBody>),
     record: &mut RequestRecord<Pin>,
 ) -> Result<Response<Body>, RequestError> {
     let head = message::check(parts)?;
@@ -251,7 +269,7 @@ async fn answer(
         }
         Err(error) => {
             record.rejected(error.outcome(), error.reason());
-            let mut response = worker.refuse(&error, record);
+            let mut response = worker.refuse(&error, Some(parts), record);
             let word = error.reason().map_or("", |reason| reason.as_str());
             respond::explain(response.headers_mut(), None, &format_args!("{word}; {reason}"));
             Ok(response)
@@ -263,7 +281,7 @@ async fn answer(
 async fn forward(
     worker: &Worker,
     inbound: &Inbound<'_>,
-    body: &mut Option<Incoming>,
+    body: &mut Option<ClientBody>,
     (routed, decision): (Routed<'_>, &Decision),
     record: &mut RequestRecord<Pin>,
     now: Instant,

@@ -16,7 +16,7 @@ use crate::vitals::{Reason, Rejections, RequestOutcome, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri, Version};
 use line::{Line, Served};
 use portolan_core::config::Service;
 use portolan_core::decision::{Cause, Decision};
@@ -100,6 +100,7 @@ struct RequestData {
 #[derive(Debug)]
 struct Asked {
     method: Method,
+    version: Version,
     uri: Uri,
     host: Option<HeaderValue>,
     /// The PROXY protocol header of its connection.
@@ -162,6 +163,7 @@ impl<L: TableView> RequestRecord<L> {
         let asked = recorder.log.is_some().then(|| {
             Box::new(Asked {
                 method: request.method.clone(),
+                version: request.version,
                 uri: request.uri.clone(),
                 host: request.headers.get(header::HOST).cloned(),
                 proxy_header: None,

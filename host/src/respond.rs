@@ -17,8 +17,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use body::Body;
+pub use grpc::is_grpc;
 
 mod body;
+mod grpc;
 #[cfg(test)]
 mod tests;
 pub mod unread;
@@ -133,6 +135,11 @@ impl RequestError {
         }
     }
 
+    /// The response to a request of gRPC with this id.
+    pub fn grpc_response(&self, request_id: &RequestId) -> Response<Body> {
+        grpc::trailers_only(self, request_id)
+    }
+
     /// The response to the request with this id. `roll` is a random number.
     pub fn response(&self, request_id: &RequestId, roll: u64) -> Response<Body> {
         let (status, afterwards, _) = self.row();
@@ -204,7 +211,9 @@ impl RequestError {
             Self::NotForwarded(No::Expect) => (StatusCode::EXPECTATION_FAILED, Close, Reason::Expect),
             Self::NotForwarded(No::Version) => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, Close, Reason::Version),
             Self::NotForwarded(No::Target) => (StatusCode::BAD_REQUEST, Close, Reason::Target),
-            Self::NotForwarded(No::NoHost | No::Hosts | No::Host) => (StatusCode::BAD_REQUEST, Close, Reason::Host),
+            Self::NotForwarded(No::NoHost | No::Hosts | No::Host | No::Authority) => {
+                (StatusCode::BAD_REQUEST, Close, Reason::Host)
+            }
             Self::NotForwarded(No::ContentLength) => (StatusCode::BAD_REQUEST, Close, Reason::ContentLength),
             Self::NotForwarded(No::MaxForwards) => (StatusCode::BAD_REQUEST, Close, Reason::MaxForwards),
             Self::Loop => (StatusCode::LOOP_DETECTED, Keep, Reason::Loop),

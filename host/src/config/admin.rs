@@ -209,6 +209,7 @@ impl AdminTlsSection {
             }),
             min_version: MinVersion::Tls12,
             ticket_keys: None,
+            offers_http2: false,
             hsts: None,
         })
     }

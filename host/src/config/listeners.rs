@@ -3,13 +3,14 @@
 use super::compound::{At, NonEmpty, is_name};
 use super::document::Node;
 use super::error::Mistakes;
-use super::quantities::{H, S, Time};
+use super::quantities::{H, S, Size, Time};
 use super::section::section;
-use super::settings::Listener;
+use super::settings::{Http2, Listener};
 use super::shape::{Shape, all, shown, wanted};
 use super::tls::{Redirect, TlsSection};
-use super::values::{FilePath, Whole, scalar, words};
+use super::values::{FilePath, Whole, scalar, word, words};
 use crate::arrival::ListenerId;
+use crate::tls::ListenerTls;
 use http::HeaderName;
 use ipnet::IpNet;
 use portolan_core::identity::fields::{self, FieldKind};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 section! {
-    /// An address that accepts connections of clients: HTTP/1.1, with or without TLS.
+    /// An address that accepts connections of clients: HTTP/1.1 and HTTP/2, with or without TLS.
     ListenerSection {
         /// The address and port, such as 0.0.0.0:8080. With port 0, the system chooses one.
         required address: At<Address>,
@@ -50,6 +51,14 @@ section! {
         /// connections earlier, or it sends requests on some that are just being closed. Default: 620s, 20 s more than those that
         /// wait longest.
         optional keep_alive_timeout: Time<{ S }, { 24 * H }>,
+        /// HTTP/2: `auto`, with clients that offer it by ALPN, over TLS; `prior-knowledge`, without TLS, with clients that begin
+        /// with its preface; or `off`. Default: auto.
+        optional http2: At<Http2Shape>,
+        /// How many streams a connection of HTTP/2 may have open. Default: 128.
+        optional http2_max_streams: Whole<1, 10_000>,
+        /// How many bytes of a request's body may come over HTTP/2 before they are read. Large uploads over long distances are
+        /// faster with more; a connection may take as much memory as all its streams together. Default: 256KiB.
+        optional http2_stream_window: Size<65_536, { 16 * 1024 * 1024 }>,
     }
 }
 
@@ -98,6 +107,12 @@ const DEFAULT_MAX_CONNECTIONS: u32 = 32 * 1024;
 /// The default time for which idle connections of clients are kept. Google's load balancers keep theirs for 600 s, Azure's for
 /// 240 s and Front Door for 90 s, AWS's for 60 s.
 const DEFAULT_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(620);
+
+/// The default limit of open streams. nginx has 128, most others 100.
+const DEFAULT_MAX_STREAMS: u32 = 128;
+
+/// The default window of a stream.
+const DEFAULT_STREAM_WINDOW: u32 = 256 * 1024;
 
 /// The listeners; no two of one address or name, and none of an address of the administration.
 pub(super) fn settings(
@@ -151,10 +166,26 @@ pub(super) fn pseudonym(name: Option<&At<String>>, mistakes: &mut Mistakes<'_>) 
 
 impl ListenerSection {
     fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Listener> {
+        let http2 = self.http2.as_ref().map_or(Http2::Auto, |word| word.0);
         let tls = match &self.tls {
-            Some(section) => section.settings(folder, mistakes).map(Some),
+            Some(section) => section.settings(folder, mistakes).map(|tls| {
+                Some(ListenerTls {
+                    offers_http2: http2 == Http2::Auto,
+                    ..tls
+                })
+            }),
             None => Some(None),
         };
+        if let Some(word) = self
+            .http2
+            .as_ref()
+            .filter(|it| it.0 == Http2::PriorKnowledge && self.tls.is_some())
+        {
+            mistakes.at(
+                word.id,
+                "this listener has TLS, which agrees on HTTP/2 with each client: write auto",
+            );
+        }
         if let Some(redirect) = self.redirect.as_ref().filter(|_| self.tls.is_some()) {
             mistakes.at(
                 redirect.id,
@@ -198,6 +229,13 @@ impl ListenerSection {
             keep_alive_timeout: self
                 .keep_alive_timeout
                 .map_or(DEFAULT_KEEP_ALIVE_TIMEOUT, |time| time.0),
+            http2,
+            http2_max_streams: self
+                .http2_max_streams
+                .map_or(DEFAULT_MAX_STREAMS, |count| count.0 as u32),
+            http2_stream_window: self
+                .http2_stream_window
+                .map_or(DEFAULT_STREAM_WINDOW, |bytes| bytes.0 as u32),
         })
     }
 }
@@ -277,6 +315,26 @@ impl Shape for ClientHeaderShape {
 
     fn schema() -> Value {
         Header::schema()
+    }
+}
+
+/// `auto`, `prior-knowledge` or `off`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Http2Shape(Http2);
+
+impl Shape for Http2Shape {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let words = [
+            ("auto", Http2::Auto),
+            ("prior-knowledge", Http2::PriorKnowledge),
+            ("off", Http2::Off),
+            ("false", Http2::Off),
+        ];
+        word(node, &words, "one of auto, prior-knowledge, off", mistakes).map(Self)
+    }
+
+    fn schema() -> Value {
+        json!({ "enum": ["auto", "prior-knowledge", "off", false] })
     }
 }
 

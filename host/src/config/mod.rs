@@ -53,7 +53,7 @@ pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
 pub use settings::{
-    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Listener, Plugin, PluginSource,
+    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, Listener, Plugin, PluginSource,
     Settings, UpstreamTls,
 };
 

@@ -170,6 +170,23 @@ pub struct Listener {
     pub max_connections_per_client: Option<u32>,
     /// How long a connection is kept for its next request.
     pub keep_alive_timeout: Duration,
+    /// HTTP/2.
+    pub http2: Http2,
+    /// How many streams a connection of HTTP/2 may have open, at least 1.
+    pub http2_max_streams: u32,
+    /// How many bytes of a request's body may come over HTTP/2 before they are read.
+    pub http2_stream_window: u32,
+}
+
+/// How a listener speaks HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    /// When TLS agrees on it (ALPN).
+    Auto,
+    /// Without TLS, when the client begins with its preface.
+    PriorKnowledge,
+    /// Not at all.
+    Off,
 }
 
 /// TLS with the gateways of a service.

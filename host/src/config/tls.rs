@@ -115,6 +115,7 @@ impl TlsSection {
             clients,
             min_version: self.min_version.map_or(MinVersion::Tls12, |version| version.0),
             ticket_keys: self.ticket_keys.as_ref().map(|path| path.within(folder)),
+            offers_http2: false,
             hsts: self.hsts.as_ref().and_then(HstsSection::value),
         })
     }

@@ -3,6 +3,7 @@
 use super::passed_on::PassedOn;
 use super::{Attempt, RequestData};
 use crate::vitals::RequestOutcome;
+use http::Version;
 use portolan_core::config::Service;
 use portolan_core::decision::RankedBy;
 use portolan_core::id::Slot;
@@ -68,6 +69,7 @@ impl Serialize for Line<'_> {
             line.serialize_entry("country", country)?;
         }
         if let Some(asked) = &data.asked {
+            line.serialize_entry("protocol", protocol(asked.version))?;
             line.serialize_entry("method", asked.method.as_str())?;
             let authority = asked.uri.authority().map(|authority| authority.as_str());
             let host = asked.host.as_ref().and_then(|host| host.to_str().ok());
@@ -125,6 +127,15 @@ impl Serialize for Line<'_> {
         line.serialize_entry("received_bytes", &data.received)?;
         line.serialize_entry("sent_bytes", &data.sent)?;
         line.end()
+    }
+}
+
+/// A version as RFC 9110, section 7.6.3 has it in Via, with the protocol's name.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
     }
 }
 

@@ -1,8 +1,8 @@
 //! Bodies of requests that are answered without them.
 
+use crate::arrival::ClientBody;
 use http::header::{CONNECTION, EXPECT, HeaderMap, HeaderValue};
 use http_body::Body;
-use hyper::body::Incoming;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -13,7 +13,7 @@ const MOST: usize = 64 * 1024;
 /// Announces the end of a connection on which the rest of a request's body is still to come: nobody reads it, so nothing can follow it
 /// (RFC 9112, section 9.6). What has come already is read here, so that small bodies cost no connection.
 /// A client that expects 100 Continue gets none: it has not sent its body, and need not.
-pub async fn settle(body: Incoming, request: &HeaderMap, headers: &mut HeaderMap) {
+pub async fn settle(body: ClientBody, request: &HeaderMap, headers: &mut HeaderMap) {
     if body.is_end_stream() {
         return;
     }
@@ -24,7 +24,7 @@ pub async fn settle(body: Incoming, request: &HeaderMap, headers: &mut HeaderMap
 }
 
 /// Whether the whole body has come, and is not long.
-async fn has_come(mut body: Incoming) -> bool {
+async fn has_come(mut body: ClientBody) -> bool {
     let mut read = 0;
     poll_fn(|context| {
         loop {

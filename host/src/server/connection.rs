@@ -197,7 +197,9 @@ pub(super) async fn unless_over<T>(activity: &Activity, mut future: impl Future<
 }
 
 /// The output of a future, or an error in its place when it panics: one request's panic costs one request.
-async fn unless_panicking<B: Default>(mut response: Pin<Box<impl Future<Output = Response<B>>>>) -> Response<B> {
+pub(super) async fn unless_panicking<B: Default>(
+    mut response: Pin<Box<impl Future<Output = Response<B>>>>,
+) -> Response<B> {
     let polled = poll_fn(
         |context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
             Ok(polled) => polled.map(Some),
@@ -214,7 +216,7 @@ async fn unless_panicking<B: Default>(mut response: Pin<Box<impl Future<Output =
 }
 
 /// Writes an answer, if there is one, and closes our side; then reads until the client closes and ignores what it reads, for a bounded time.
-async fn linger(stream: &mut impl ClientStream, answer: &[u8], entry: &Entry) {
+pub(super) async fn linger(stream: &mut impl ClientStream, answer: &[u8], entry: &Entry) {
     let (total, silence) = LINGER;
     let total = if entry.is_draining() { LINGER_DRAINING } else { total };
     let scratch = entry.scratch();

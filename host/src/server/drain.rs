@@ -1,7 +1,7 @@
 //! Graceful shutdown: first it fails its health checks and accepts everything (lame duck), then it
 //! accepts nothing new and finishes what runs, and at the deadline it closes what is left.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The phase of the shutdown. Phases follow each other in this order.
@@ -85,6 +85,15 @@ pub(super) struct ListenerDrain {
 }
 
 impl ListenerDrain {
+    /// How much time is left of a drain that has begun.
+    pub(super) fn left(&self) -> Duration {
+        let left = [&self.own, &self.program].map(|drain| match drain.phase() {
+            Phase::Draining(deadline) => deadline.saturating_duration_since(Instant::now()),
+            Phase::Serving | Phase::LameDuck => Duration::MAX,
+        });
+        left[0].min(left[1])
+    }
+
     /// Waits until one of them begins.
     pub(super) async fn begun(&mut self) {
         tokio::select! {
@@ -105,7 +114,6 @@ impl ListenerDrain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn phases_follow_each_other_and_never_go_back() {

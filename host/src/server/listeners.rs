@@ -371,6 +371,9 @@ mod tests {
             max_connections: 1,
             max_connections_per_client: None,
             keep_alive_timeout: std::time::Duration::from_secs(1),
+            http2: crate::config::Http2::Off,
+            http2_max_streams: 1,
+            http2_stream_window: 65_536,
         }
     }
 

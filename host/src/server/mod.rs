@@ -5,13 +5,14 @@
 //!
 //! A connection passes these stages: `listener` accepts a socket, `proxy_header` receives what a trusted proxy says of it,
 //! `accepted` makes a stream of it and settles where it arrived, `handshake` makes one of TLS of that where the listener has it,
-//! `connection` reads requests from the stream and gives them to the [`Handler`].
+//! `connection` or, for HTTP/2, `http2` reads requests from the stream and gives them to the [`Handler`].
 
 mod accepted;
 mod connection;
 mod drain;
 mod full;
 mod handshake;
+mod http2;
 mod listener;
 mod listeners;
 mod lock;
@@ -79,6 +80,17 @@ pub struct ListenerTerms {
     pub begins_with_proxy_header: bool,
     /// Its TLS. `None` for a listener without.
     pub tls: Option<Arc<ServerTls>>,
+    /// HTTP/2, when TLS agrees on it or, without TLS, when clients may know it beforehand. `None`: it is not served.
+    pub http2: Option<Http2Settings>,
+}
+
+/// What clients of HTTP/2 are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Settings {
+    /// How many streams a connection may have open, at least 1.
+    pub max_streams: u32,
+    /// How many bytes of a request's body may come before they are read, at least 65535.
+    pub stream_window: u32,
 }
 
 /// The time and memory that a connection may take.

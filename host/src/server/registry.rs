@@ -29,6 +29,8 @@ pub(super) struct ConnectionRegistry {
     next: Cell<u64>,
     idle_timeout: Cell<Duration>,
     draining: Cell<bool>,
+    /// Whether connections end as soon as they are idle.
+    ends_idle: Cell<bool>,
     left: Notify,
     /// Where heads are read to, one at a time.
     scratch: Rc<RefCell<Box<[u8]>>>,
@@ -51,6 +53,8 @@ pub(super) struct Activity {
     wants_room: Cell<bool>,
     /// Whether the next request's target is a URL without a path.
     without_path: Cell<bool>,
+    /// Whether its client is to open no more streams.
+    goes_away: Cell<bool>,
     task: RefCell<Option<Waker>>,
 }
 
@@ -104,6 +108,7 @@ impl ConnectionRegistry {
             connections: RefCell::default(),
             next: Cell::new(0),
             draining: Cell::new(false),
+            ends_idle: Cell::new(false),
             left: Notify::new(),
             scratch: Rc::new(RefCell::new(vec![0; SCRATCH].into())),
         })
@@ -120,6 +125,7 @@ impl ConnectionRegistry {
             close_mode: Cell::new(CloseMode::No),
             wants_room: Cell::new(false),
             without_path: Cell::new(false),
+            goes_away: Cell::new(false),
             task: RefCell::default(),
         });
         self.connections.borrow_mut().insert(number, Rc::clone(&activity));
@@ -164,13 +170,22 @@ impl ConnectionRegistry {
         self.draining.set(true);
     }
 
-    /// Ends the connections on which no request has begun.
+    /// Ends the connections on which no request has begun. From now on, those with streams end when the last one does.
     pub(super) fn end_idle(&self) {
+        self.ends_idle.set(true);
         for activity in self.connections.borrow().values() {
             let waits = matches!(activity.waits_for.get(), Wait::Handshake | Wait::Head | Wait::Flush);
             if !activity.runs_exchanges() && !waits {
                 activity.end(CloseMode::IfIdle);
             }
+        }
+    }
+
+    /// Tells the clients of connections with streams to open no more of them.
+    pub(super) fn announce_end(&self) {
+        for activity in self.connections.borrow().values() {
+            activity.goes_away.set(true);
+            activity.wake();
         }
     }
 
@@ -202,6 +217,25 @@ impl Activity {
             self.waits_for.set(Wait::Head);
             self.waited.set(Duration::ZERO);
         }
+    }
+
+    /// Bytes came on a connection with streams, and no head has begun and not ended. `is_open`: they are the first ones that show
+    /// the protocol, and the first request may take its time.
+    pub(super) fn has_no_head(&self, is_open: bool) {
+        if is_open || self.waits_for.get() == Wait::Head {
+            self.waits_for.set(Wait::Next);
+            self.waited.set(Duration::ZERO);
+        }
+    }
+
+    /// Whether the client of a connection with streams is to open no more of them.
+    pub(super) fn goes_away(&self) -> bool {
+        self.goes_away.get()
+    }
+
+    /// Whether it ends now, whatever runs.
+    pub(super) fn is_cut(&self) -> bool {
+        self.close_mode.get() == CloseMode::Now
     }
 
     /// A TLS handshake comes before the first request.
@@ -335,7 +369,8 @@ impl Activity {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has the connection's task look at it.
+    pub(super) fn wake(&self) {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
@@ -361,6 +396,11 @@ impl Entry {
     /// Where heads are read to.
     pub(super) fn scratch(&self) -> Rc<RefCell<Box<[u8]>>> {
         Rc::clone(&self.registry.scratch)
+    }
+
+    /// Whether a connection with streams ends when no exchange runs.
+    pub(super) fn ends_idle(&self) -> bool {
+        self.registry.ends_idle.get()
     }
 
     /// Whether responses ask their clients to close.

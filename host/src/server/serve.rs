@@ -6,7 +6,7 @@ use super::full::Full;
 use super::handshake::{self, HandshakeGate};
 use super::listeners::{Assignment, Assignments};
 use super::registry::ConnectionRegistry;
-use super::{Handler, Limits, connection, listener, proxy_header};
+use super::{Handler, Limits, connection, http2, listener, proxy_header};
 use crate::vitals::{ConnectionLimit, ListenerVitals};
 use std::io;
 use std::net::SocketAddr;
@@ -114,8 +114,9 @@ impl<H: Handler> Server<H> {
         self.registry.begin_drain();
         listener::accept_waiting(&listener).for_each(|(stream, peer)| self.open(stream, peer, address));
         drop(listener);
+        let half = self.drain.left() / 2;
         tokio::select! {
-            () = finish(&self.registry, tick) => {}
+            () = finish(&self.registry, tick, half) => {}
             () = self.drain.over() => {
                 self.registry.end_all();
                 self.registry.empty().await;
@@ -157,13 +158,20 @@ impl<H: Handler> Server<H> {
                 return full.reject(&accepted.io, &vitals.id, ConnectionLimit::Client, &terms);
             }
             let Some(tls) = terms.tls else {
-                connection::run(accepted, entry, handler).await;
+                match terms.http2 {
+                    None => connection::run(accepted, entry, handler).await,
+                    Some(http2) => Box::pin(http2::run_known(accepted, entry, handler, http2, vitals)).await,
+                }
                 return drop(open);
             };
             // Boxed as well, and the handshake apart from the connection that follows, which lives longer.
             let handshake = Box::pin(handshake::accept(accepted, &tls, &gate, &vitals, &entry)).await;
-            if let Some(accepted) = handshake {
-                Box::pin(connection::run(accepted, entry, handler)).await;
+            match (handshake, terms.http2) {
+                (Some(accepted), Some(http2)) if accepted.io.is_http2() => {
+                    Box::pin(http2::run(accepted, entry, handler, http2, vitals)).await;
+                }
+                (Some(accepted), _) => Box::pin(connection::run(accepted, entry, handler)).await,
+                (None, _) => {}
             }
             drop(open);
         });
@@ -177,16 +185,22 @@ impl<H: Handler> Server<H> {
     }
 }
 
-/// Waits until the connections have finished what runs.
-async fn finish(registry: &ConnectionRegistry, mut tick: Interval) {
+/// Waits until the connections have finished what runs. After `half`, clients are told to open no more streams: earlier, some
+/// would give up those that run (httpx, undici, Java 17.0.15), and most connections end before, when they are idle.
+async fn finish(registry: &ConnectionRegistry, mut tick: Interval, half: Duration) {
     let mut linger = pin!(sleep(DRAIN_LINGER));
-    let mut lingers = true;
+    let mut announce = pin!(sleep(half.max(DRAIN_LINGER)));
+    let (mut lingers, mut is_announced) = (true, false);
     loop {
         tokio::select! {
             () = registry.empty() => return,
             () = &mut linger, if lingers => {
                 lingers = false;
                 registry.end_idle();
+            }
+            () = &mut announce, if !is_announced => {
+                is_announced = true;
+                registry.announce_end();
             }
             _ = tick.tick() => registry.tick(TICK),
         }

@@ -1,6 +1,7 @@
 //! A client's stream behind TLS.
 
 use super::accepted::ClientStream;
+use crate::tls::HTTP2;
 use rustls::ServerConnection;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
@@ -17,6 +18,11 @@ impl TlsStream {
     /// Boxed: a session has more than a kilobyte, and the stream is moved.
     pub(super) fn new(stream: Stream<TcpStream>) -> Self {
         Self(Box::new(stream))
+    }
+
+    /// Whether HTTP/2 was agreed on (ALPN).
+    pub(super) fn is_http2(&self) -> bool {
+        self.session().alpn_protocol() == Some(HTTP2)
     }
 
     pub(super) fn session(&self) -> &ServerConnection {

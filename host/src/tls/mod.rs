@@ -31,7 +31,7 @@ pub use pem::{FileError, certificates, private_key, roots};
 pub(crate) use provider::hmac;
 pub use provider::provider;
 pub use secrets::{Secret, random_secret, secrets};
-pub use server::{ServerTls, ServerTlsError};
+pub use server::{HTTP2, ServerTls, ServerTlsError};
 pub use settings::{ClientCertificates, ListenerTls, MinVersion, PairFiles};
 pub use tickets::TicketSecrets;
 

@@ -13,7 +13,11 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// What is offered by ALPN, ours first. A client that offers other protocols only is rejected; one that offers none goes on.
+/// HTTP/2 in ALPN.
+pub const HTTP2: &[u8] = b"h2";
+
+/// What is offered by ALPN, ours first, HTTP/2 before them. A client that offers other protocols only is rejected; one that offers
+/// none goes on.
 const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// TLS of a listener, ready for handshakes.
@@ -66,7 +70,8 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        let http2 = settings.offers_http2.then_some(HTTP2);
+        config.alpn_protocols = http2.into_iter().chain(PROTOCOLS).map(<[u8]>::to_vec).collect();
         config.ticketer = Arc::new(Tickets::new(secrets, binding));
         // Sessions are in tickets: nothing is stored here, and nothing locked.
         config.session_storage = Arc::new(NoServerSessionStorage {});

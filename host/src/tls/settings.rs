@@ -15,6 +15,8 @@ pub struct ListenerTls {
     pub min_version: MinVersion,
     /// Keys of session tickets, shared by several instances. `None`: random ones of this process.
     pub ticket_keys: Option<PathBuf>,
+    /// Whether HTTP/2 is offered.
+    pub offers_http2: bool,
     /// `Strict-Transport-Security` of every response. `None`: what gateways send.
     pub hsts: Option<HeaderValue>,
 }

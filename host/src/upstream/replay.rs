@@ -5,10 +5,10 @@
 
 use super::clock;
 use super::idle::IdleTimer;
+use crate::arrival::ClientBody;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -55,7 +55,7 @@ pub(super) enum RequestBody {
 /// A body and what is kept of it.
 #[derive(Debug)]
 pub struct Tape {
-    source: Incoming,
+    source: ClientBody,
     /// Its length, if the client sent it in the head.
     length: Option<u64>,
     /// The chunks read so far, up to the limit.
@@ -119,7 +119,7 @@ pub enum ClientBodyError {
 
 impl ReplayBody {
     /// A request's body, of which up to `max_bytes` are kept. `idle` is the idle timeout.
-    pub fn new(body: Incoming, max_bytes: usize, idle: Duration) -> Self {
+    pub fn new(body: ClientBody, max_bytes: usize, idle: Duration) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }

@@ -11,15 +11,15 @@ use http::header::{self, HeaderMap};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Via {
     pseudonym: Box<str>,
-    /// What is added to requests of HTTP/1.0 and HTTP/1.1.
-    entries: [Box<str>; 2],
+    /// What is added to requests of HTTP/1.0, HTTP/1.1 and HTTP/2.
+    entries: [Box<str>; 3],
 }
 
 impl Via {
     /// With this pseudonym, which must be a token.
     pub fn new(pseudonym: &str) -> Self {
         Self {
-            entries: [format!("1.0 {pseudonym}"), format!("1.1 {pseudonym}")].map(String::into_boxed_str),
+            entries: ["1.0", "1.1", "2.0"].map(|version| format!("{version} {pseudonym}").into_boxed_str()),
             pseudonym: pseudonym.into(),
         }
     }
@@ -36,8 +36,12 @@ impl Via {
 
     /// What is added to a request that came in this version.
     pub(super) fn entry(&self, version: Version) -> &str {
-        let [old, usual] = &self.entries;
-        if version == Version::HTTP_10 { old } else { usual }
+        let [old, usual, two] = &self.entries;
+        match version {
+            Version::HTTP_10 => old,
+            Version::HTTP_2 => two,
+            _ => usual,
+        }
     }
 
     /// Whether a request with these fields has passed this instance before.
@@ -87,5 +91,6 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(one.entry(Version::HTTP_10), format!("1.0 {}", one.pseudonym()));
         assert_eq!(one.entry(Version::HTTP_11), format!("1.1 {}", one.pseudonym()));
+        assert_eq!(one.entry(Version::HTTP_2), format!("2.0 {}", one.pseudonym()));
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted of the client side: connections by listener, and requests that were rejected.
 
 use super::handshake::Handshakes;
+use super::http2::Http2Vitals;
 use super::log_limit::LogLimit;
 use super::proxy_header::{ProxyHeader, ProxyHeaders};
 use super::{Reason, Tally};
@@ -57,7 +58,7 @@ impl Rejections {
     }
 }
 
-/// The connections of one listener, of all workers. Written once per connection, never per request.
+/// The connections of one listener, of all workers. Written once per connection, never per request of HTTP/1.1.
 #[derive(Debug)]
 pub struct ListenerVitals {
     /// Which listener.
@@ -70,6 +71,8 @@ pub struct ListenerVitals {
     proxy_headers: ProxyHeaders,
     /// Its TLS handshakes.
     pub handshakes: Handshakes,
+    /// Its connections of HTTP/2.
+    pub http2: Http2Vitals,
 }
 
 /// An open connection of a listener, counted until dropped.
@@ -112,6 +115,7 @@ impl ListenerVitals {
             clients: Mutex::default(),
             proxy_headers: ProxyHeaders::new(Instant::now()),
             handshakes: Handshakes::default(),
+            http2: Http2Vitals::default(),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::admin::backend::StatusSnapshot;
 use crate::telemetry::exposition::{Exposition, Kind};
-use crate::vitals::{ConnectionLimit, HandshakeFailure, ListenerVitals, ProxyHeader, RateBuckets, Reason, TlsVersion};
+use crate::vitals::{
+    ConnectionLimit, HandshakeFailure, Http2Error, Http2Vitals, ListenerVitals, ProxyHeader, RateBuckets, Reason, TlsVersion,
+};
 use portolan_core::admission::Priority;
 use std::time::UNIX_EPOCH;
 
@@ -55,6 +57,7 @@ pub(super) fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
             family.sample(&[("listener", listener.id.as_str()), ("result", kind.as_str())], count);
         }
     }
+    http2(text, snapshot);
     handshakes(text, snapshot);
 }
 
@@ -122,6 +125,37 @@ fn rates(text: &mut Exposition, snapshot: &StatusSnapshot) {
         "Clients that began with a full bucket again because more networks than limits.rate.networks were sending.",
         RateBuckets::evicted,
     );
+}
+
+/// HTTP/2, of all listeners.
+fn http2(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let mut counter = |name, help, of: fn(&Http2Vitals) -> u64| {
+        let mut family = text.family(name, Kind::Counter, help);
+        for listener in &snapshot.listeners {
+            family.sample(&[("listener", listener.id.as_str())], of(&listener.http2));
+        }
+    };
+    counter(
+        "portolan_downstream_http2_connections_total",
+        "Connections of clients over which HTTP/2 is spoken.",
+        Http2Vitals::connections,
+    );
+    counter(
+        "portolan_downstream_http2_requests_total",
+        "Requests that came over HTTP/2.",
+        Http2Vitals::streams,
+    );
+    let mut family = text.family(
+        "portolan_downstream_http2_errors_total",
+        Kind::Counter,
+        "Connections over which HTTP/2 was spoken that were closed because of what their clients sent, by reason.",
+    );
+    for listener in &snapshot.listeners {
+        for error in Http2Error::ALL {
+            let labels = [("listener", listener.id.as_str()), ("reason", error.as_str())];
+            family.sample(&labels, listener.http2.errors(error));
+        }
+    }
 }
 
 /// Of the listeners with TLS.
