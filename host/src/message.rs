@@ -214,6 +214,11 @@ fn check_http2(request: &Parts, host: Option<&str>) -> Result<(), NotForwarded> 
     if lengths.any(|other| Some(other) != first) {
         return Err(NotForwarded::ContentLength);
     }
+    // Of a path without a slash `http` makes one with a slash.
+    let target = request.uri.path_and_query().map_or("", |target| target.as_str());
+    if !target.starts_with('/') && target != "*" {
+        return Err(NotForwarded::Target);
+    }
     let port = match request.uri.scheme_str() {
         Some("http") => ":80",
         _ => ":443",

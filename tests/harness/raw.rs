@@ -3,6 +3,7 @@
 //! Both block. Neither is any wiser than it has to be to know where a message ends.
 
 mod gateway;
+pub mod http2;
 
 pub use gateway::{RawGateway, Reply};
 

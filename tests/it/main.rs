@@ -17,6 +17,7 @@ mod fuzz;
 mod geo;
 mod harness;
 mod http;
+mod http2;
 mod identity;
 mod limits;
 mod listeners;

@@ -99,6 +99,9 @@ listeners:
   - address: 0.0.0.0:8080
     client_address: { trusted_proxies: [127.0.0.0/8, "::1"], header: x-forwarded-for }
     debug_headers: true
+    http2: prior-knowledge
+    http2_max_streams: 10
+    http2_stream_window: 1MiB
   - { address: "[::]:8081", client_address: { trusted_proxies: [10.0.0.0/8], header: x-azure-socketip, front_door_id: ab-cd,
                                            pass_headers: [X-Real-IP] } }
 admin: { address: 10.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net], token_file: secrets/admin }
@@ -164,6 +167,12 @@ drain_time: 5s
             .contains("::1".parse().unwrap())
     );
     assert!(settings.listeners[0].debug_headers && !settings.listeners[1].debug_headers);
+    let http2 = |index: usize| {
+        let listener = &settings.listeners[index];
+        (listener.http2, listener.http2_max_streams, listener.http2_stream_window)
+    };
+    assert_eq!(http2(0), (Http2::PriorKnowledge, 10, 1 << 20));
+    assert_eq!(http2(1), (Http2::Auto, 128, 256 << 10));
     let front_door_id = Some("ab-cd".into());
     assert_eq!(
         settings.listeners[1].client_address.header,

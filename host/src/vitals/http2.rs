@@ -7,16 +7,10 @@ use std::time::Instant;
 /// Why a connection of HTTP/2 was closed. A fixed set: a label of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Http2Error {
-    /// Streams were reset as soon as they were opened (rapid reset, CVE-2023-44487).
-    Resets,
-    /// Frames made us reset streams (MadeYouReset, CVE-2025-8671).
-    ProvokedResets,
-    /// Data frames without data.
-    EmptyData,
-    /// A head in too many frames (CVE-2024-27316).
-    Continuations,
-    /// A head many times as large as allowed.
-    LargeHead,
+    /// More of something than h2 allows: streams reset as soon as they are opened (rapid reset, CVE-2023-44487), frames that made us
+    /// reset streams (MadeYouReset, CVE-2025-8671), a head in too many frames (CVE-2024-27316) or many times too large, data frames
+    /// without data. h2 does not say which.
+    Flood,
     /// PING, SETTINGS, PRIORITY, RST_STREAM and WINDOW_UPDATE without messages.
     ControlFrames,
     /// Any other violation of the protocol.
@@ -25,24 +19,12 @@ pub enum Http2Error {
 
 impl Http2Error {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
-        Self::Resets,
-        Self::ProvokedResets,
-        Self::EmptyData,
-        Self::Continuations,
-        Self::LargeHead,
-        Self::ControlFrames,
-        Self::Protocol,
-    ];
+    pub const ALL: [Self; 3] = [Self::Flood, Self::ControlFrames, Self::Protocol];
 
     /// Its name in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Resets => "reset_flood",
-            Self::ProvokedResets => "provoked_reset_flood",
-            Self::EmptyData => "empty_data_flood",
-            Self::Continuations => "continuation_flood",
-            Self::LargeHead => "head_too_large",
+            Self::Flood => "flood",
             Self::ControlFrames => "control_frame_flood",
             Self::Protocol => "protocol",
         }
@@ -51,12 +33,8 @@ impl Http2Error {
     /// What happened, for people.
     pub fn explanation(self) -> &'static str {
         match self {
-            Self::Resets => "the client resets streams as soon as it opens them",
-            Self::ProvokedResets => "the client sends frames for which streams have to be reset",
-            Self::EmptyData => "the client sends data frames without data",
-            Self::Continuations => "the client sends a head in too many frames",
-            Self::LargeHead => "the client sends a head many times as large as allowed",
-            Self::ControlFrames => "the client sends control frames and no messages",
+            Self::Flood => "the client floods it with resets, frames without data, or a head without end",
+            Self::ControlFrames => "the client floods it with control frames and sends no messages",
             Self::Protocol => "the client violates the protocol",
         }
     }

@@ -348,6 +348,20 @@ fn listeners() {
         ),
         (
             "127.0.0.1:8080",
+            "127.0.0.1:8080\n    http2: prior-knowledge\n    tls: { certificate: a, private_key: b }",
+            &["3:12: listeners[0].http2: this listener has TLS, which agrees on HTTP/2 with each client: write auto"],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    http2: h2c\n    http2_max_streams: 0\n    http2_stream_window: 32KiB",
+            &[
+                r#"3:12: listeners[0].http2: wanted one of auto, prior-knowledge, off, got "h2c""#,
+                r#"4:24: listeners[0].http2_max_streams: wanted a whole number from 1 to 10000, got "0""#,
+                r#"5:26: listeners[0].http2_stream_window: from 64KiB to 16MiB is possible, got "32KiB""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
             "127.0.0.1:8080\n    redirect: https:0",
             &[r#"3:15: listeners[0].redirect: wanted https, or https and a port, such as https:8443, got "https:0""#],
         ),

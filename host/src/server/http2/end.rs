@@ -85,24 +85,14 @@ fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     error.source()?.downcast_ref()
 }
 
-/// What was wrong; `None` when the client or the network ended the connection. h2 tells its own reasons apart by their text only:
-/// the integration tests cause each of them.
+/// What was wrong; `None` when the client or the network ended the connection.
 fn kind(error: &hyper::Error) -> Option<Http2Error> {
     let error = h2_error(error)?;
     if error.is_io() || error.is_remote() || !error.is_go_away() {
         return None;
     }
-    if error.reason() != Some(h2::Reason::ENHANCE_YOUR_CALM) {
-        return Some(Http2Error::Protocol);
-    }
-    let text = error.to_string();
-    let kinds = [
-        ("too_many_resets", Http2Error::Resets),
-        ("too_many_internal_resets", Http2Error::ProvokedResets),
-        ("too_many_data_frames", Http2Error::EmptyData),
-        ("too_many_continuations", Http2Error::Continuations),
-        ("header_list_way_too_large", Http2Error::LargeHead),
-    ];
-    let kind = kinds.into_iter().find(|(name, _)| text.contains(name));
-    Some(kind.map_or(Http2Error::Protocol, |(_, kind)| kind))
+    Some(match error.reason() {
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Http2Error::Flood,
+        _ => Http2Error::Protocol,
+    })
 }

@@ -60,6 +60,11 @@ impl<S: ClientStream> Io<S> {
         self.0.borrow().is_flooded
     }
 
+    /// Whether the client has begun to speak HTTP/2.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.borrow().watch.is_open()
+    }
+
     /// The stream, when hyper is gone.
     pub(super) fn into_inner(self) -> Option<S> {
         Some(Rc::into_inner(self.0)?.into_inner().stream)

@@ -98,7 +98,8 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
     let ended = poll_fn(|context| {
         activity.belongs_to(context.waker());
         unread.poll(context);
-        if activity.is_cut() {
+        // The rest of a preface or a head that is late is not waited for.
+        if activity.is_cut() || activity.is_late_head() || activity.is_over() && !io.is_open() {
             return Poll::Ready(None);
         }
         let is_done = streams.entry.ends_idle() && !activity.runs_exchanges();

@@ -3,6 +3,7 @@
 use super::*;
 use http::{Request, Response};
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
