@@ -138,12 +138,12 @@ async fn a_client_of_tls_1_1_is_counted_by_its_version() {
 async fn protocols_are_agreed_upon_or_the_handshake_ends() {
     let authority = Authority::new("Root");
     let world = setup(&authority.issue(&["shop.example"]), "").start();
-    for (offered, chosen) in [(&["h2", "http/1.1"][..], Some(&b"http/1.1"[..])), (&[], None)] {
+    for (offered, chosen) in [(&["spdy/3", "http/1.1"][..], Some(&b"http/1.1"[..])), (&[], None)] {
         let client = authority.client().offering(offered);
         let stream = client.connect(world.proxy(), "shop.example").await.expect("agreed");
         assert_eq!(stream.get_ref().1.alpn_protocol(), chosen);
     }
-    let client = authority.client().offering(&["h2"]);
+    let client = authority.client().offering(&["spdy/3"]);
     let error = client
         .connect(world.proxy(), "shop.example")
         .await

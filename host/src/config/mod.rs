@@ -53,8 +53,8 @@ pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
 pub use settings::{
-    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, Listener, Plugin, PluginSource,
-    Settings, UpstreamTls,
+    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, Listener, Plugin,
+    PluginSource, Settings, UpstreamTls,
 };
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl HandshakeFailure {
             Self::ProxyHeader => "a PROXY protocol header on a TLS listener without proxy_protocol",
             Self::NotTls => "the client does not speak TLS",
             Self::ServerName => "the name that the client asks for (SNI) is malformed",
-            Self::Alpn => "the client offers no protocol of ours (ALPN): http/1.1",
+            Self::Alpn => "the client offers no protocol of ours (ALPN): http/1.1 or, unless it is off, h2",
             Self::Version => "the client offers no version of TLS that is allowed",
             Self::Parameters => "no cipher, group or signature algorithm in common",
             Self::NoClientCertificate => "the client sent no certificate, and one is required",

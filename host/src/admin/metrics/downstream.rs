@@ -3,7 +3,8 @@
 use crate::admin::backend::StatusSnapshot;
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::vitals::{
-    ConnectionLimit, HandshakeFailure, Http2Error, Http2Vitals, ListenerVitals, ProxyHeader, RateBuckets, Reason, TlsVersion,
+    ConnectionLimit, HandshakeFailure, Http2Error, Http2Vitals, ListenerVitals, ProxyHeader, RateBuckets, Reason,
+    TlsVersion,
 };
 use portolan_core::admission::Priority;
 use std::time::UNIX_EPOCH;
