@@ -1,7 +1,8 @@
 //! The body of a client's request.
 //!
 //! Some requests are answered before all of their body was read: too large, denied, no route. In HTTP/2, a body that is
-//! dropped resets its stream, and some clients then lose the response that came before (curl, httpx). So what they still send is
+//! dropped resets its stream, and some clients then lose the response that came before (curl), or wait
+//! for it until they have sent everything (httpx). So what they still send is
 //! read for a while and ignored.
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 /// Most bytes that are read of a body that is ignored.
-const DISCARDED: usize = 1024 * 1024;
+const DISCARDED: usize = 16 * 1024 * 1024;
 
 /// How long a stream stays open for a body that is ignored.
 const LINGER: Duration = Duration::from_secs(1);
