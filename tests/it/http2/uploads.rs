@@ -100,7 +100,7 @@ async fn a_response_before_the_end_of_an_upload_is_seen() {
     scene.gateway.replies([Reply::Hang]);
     let mut client = scene.client().await;
     for (path, length, status) in [
-        ("/small", Some("3000000"), 413),
+        ("/small", Some("20000000"), 413),
         ("/small", None, 413),
         ("/closed", None, 403),
         ("/early", None, 409),
@@ -118,7 +118,7 @@ async fn a_response_before_the_end_of_an_upload_is_seen() {
             .send_request(post.body(()).expect("a request"), false)
             .expect("sent");
         let (answer, sent) = tokio::join!(answer, async {
-            let sent = upload(&mut sender, 3_000_000).await;
+            let sent = upload(&mut sender, 20_000_000).await;
             (sent, poll_fn(|context| sender.poll_reset(context)).await)
         });
         let answer = super::read(answer.expect("a response")).await.expect("all of it");
