@@ -1,17 +1,23 @@
 //! Compiled tables as files.
 //!
-//! A file is a line of text with the version, then one zstd frame with its checksum. The frame holds, in this order:
-//! the [`GeoInfo`] as JSON; the places; the runs of v4 addresses; the runs of the upper 64 bits of v6
-//! addresses; the runs of whole v6 addresses where those do not suffice. Counts and distances are
-//! LEB128 varints.
+//! A file is a line of text with the version, then three sections: a length in four bytes, and a zstd frame of that length
+//! with its checksum. In this order they hold:
+//!
+//! 1. the [`GeoInfo`] as JSON, the places, and the runs of whole v6 addresses, where the upper 64 bits do not suffice;
+//! 2. the runs of v4 addresses;
+//! 3. the runs of the upper 64 bits of v6 addresses.
+//!
+//! Counts are LEB128 varints. The last two sections are large, and are unpacked at the same time.
 
 use crate::info::GeoInfo;
-use crate::packed::{Column, Grains, PackedRuns, pack_runs, pack_whole, put, take_whole};
+use crate::packed::{Column, PackedRuns, pack_runs, pack_whole, put, take_whole};
+use crate::runs::Run;
 use crate::table::GeoTable;
 use crate::v4::V4Table;
 use crate::v6::V6Table;
-use portolan_core::geo::{Country, Place, Point, Precision};
+use portolan_core::geo::{Country, Place, PlaceId, Point, Precision};
 use std::io::{self, Write};
+use std::thread;
 use thiserror::Error;
 use zstd::zstd_safe;
 
@@ -21,8 +27,10 @@ const MAGIC: &[u8] = b"portolan geo ";
 const VERSION: &[u8; 3] = b"02\n";
 /// The strongest that needs no extra memory to read; the file is written once and read at every start.
 const ZSTD_LEVEL: i32 = 19;
-/// Far above any real table; a frame that unpacks to more was made to exhaust memory.
+/// Far above any real table; a section that unpacks to more was made to exhaust memory.
 const MAX_UNPACKED: u64 = 512 << 20;
+
+const SENSELESS: FileError = FileError::Damaged("its content makes no sense");
 
 /// Why a file is no table.
 #[derive(Debug, Error)]
@@ -61,10 +69,15 @@ impl GeoTable {
     pub(crate) fn write_at(&self, level: i32, target: &mut impl Write) -> io::Result<()> {
         let mut compressor = zstd::bulk::Compressor::new(level)?;
         compressor.include_checksum(true)?;
-        let frame = compressor.compress(&pack(self)?)?;
         target.write_all(MAGIC)?;
         target.write_all(VERSION)?;
-        target.write_all(&frame)
+        for section in pack(self)? {
+            let frame = compressor.compress(&section)?;
+            let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+            target.write_all(&length.to_le_bytes())?;
+            target.write_all(&frame)?;
+        }
+        Ok(())
     }
 
     /// Reads a table.
@@ -73,7 +86,7 @@ impl GeoTable {
     /// When it is no table, a table of another version, or a damaged one.
     pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
         let line = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk());
-        let (version, frame) = line.ok_or(FileError::NotATable)?;
+        let (version, sections) = line.ok_or(FileError::NotATable)?;
         if version != VERSION {
             let text = |version| String::from_utf8_lossy(version).trim().to_owned();
             return Err(FileError::Version {
@@ -81,42 +94,74 @@ impl GeoTable {
                 known: text(VERSION),
             });
         }
-        let length = zstd_safe::get_frame_content_size(frame).ok().flatten();
-        let length = length.filter(|length| *length <= MAX_UNPACKED).unwrap_or(0);
-        // An impossible length in the frame reserves addresses, but no memory before there is something to put there.
-        let unpacked = usize::try_from(length)
-            .ok()
-            .and_then(|length| zstd::bulk::decompress(frame, length).ok());
-        let unpacked = unpacked.ok_or(FileError::Damaged("its checksum or compression is wrong"))?;
-        unpack(&mut Column(&unpacked)).ok_or(FileError::Damaged("its content makes no sense"))
+        unpack(&mut Column(sections))
     }
 }
 
-fn pack(table: &GeoTable) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
+/// The content of the three sections.
+fn pack(table: &GeoTable) -> io::Result<[Vec<u8>; 3]> {
+    let mut head = Vec::new();
     let info = serde_json::to_vec(table.info())?;
-    put(&mut out, info.len() as u64);
-    out.extend(info);
+    put(&mut head, info.len() as u64);
+    head.extend(info);
     let places = table.places().iter().skip(1);
-    put(&mut out, places.len() as u64);
+    put(&mut head, places.len() as u64);
     for place in places {
         // Every place but the first has a point; one without would be read as having none.
         let (latitude, longitude) = place
             .point
             .map_or((f32::NAN, f32::NAN), |point| (point.latitude(), point.longitude()));
-        out.extend(latitude.to_le_bytes());
-        out.extend(longitude.to_le_bytes());
-        out.extend(place.country.code().to_le_bytes());
-        out.push(place.precision.code());
+        head.extend(latitude.to_le_bytes());
+        head.extend(longitude.to_le_bytes());
+        head.extend(place.country.code().to_le_bytes());
+        head.push(place.precision.code());
     }
-    pack_runs(&mut out, &table.v4().runs(), Grains::V4);
-    let v6 = table.v6().parts();
-    pack_runs(&mut out, &v6.upper, Grains::V6);
-    pack_whole(&mut out, &v6.whole);
-    Ok(out)
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    pack_runs::<4>(&mut v4, &table.v4().runs());
+    let parts = table.v6().parts();
+    pack_runs::<8>(&mut v6, &parts.upper);
+    pack_whole(&mut head, &parts.whole);
+    Ok([head, v4, v6])
 }
 
-fn unpack(bytes: &mut Column<'_>) -> Option<GeoTable> {
+fn unpack(bytes: &mut Column<'_>) -> Result<GeoTable, FileError> {
+    let [head, v4, v6] = [section(bytes)?, section(bytes)?, section(bytes)?];
+    let (info, places, whole) = unpack_head(&mut Column(&unpack_section(head)?)).ok_or(SENSELESS)?;
+    let known = places.len();
+    let v6 = || unpack_v6(v6, &whole, known);
+    let (v4, v6) = thread::scope(|scope| {
+        let beside = thread::Builder::new().spawn_scoped(scope, v6);
+        let v4 = unpack_v4(v4, known);
+        // Where there is no thread to be had, one after the other.
+        let v6 = beside.map_or_else(|_| v6(), |beside| beside.join().map_err(|_| SENSELESS)?);
+        (v4, v6)
+    });
+    if !bytes.0.is_empty() {
+        return Err(SENSELESS);
+    }
+    Ok(GeoTable::new(places, v4?, v6?, info))
+}
+
+/// The next section as it is packed.
+fn section<'a>(bytes: &mut Column<'a>) -> Result<&'a [u8], FileError> {
+    let length = bytes.array().map(u32::from_le_bytes);
+    let section = length.and_then(|length| bytes.take(length.into()));
+    section
+        .map(|section| section.0)
+        .ok_or(FileError::Damaged("it was cut short"))
+}
+
+fn unpack_section(frame: &[u8]) -> Result<Vec<u8>, FileError> {
+    let length = zstd_safe::get_frame_content_size(frame).ok().flatten();
+    let length = length.filter(|length| *length <= MAX_UNPACKED);
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let unpacked = length.and_then(|length| zstd::bulk::decompress(frame, length).ok());
+    unpacked.ok_or(FileError::Damaged("its checksum or compression is wrong"))
+}
+
+type Head = (GeoInfo, Vec<Place>, Vec<Run<PlaceId, u128>>);
+
+fn unpack_head(bytes: &mut Column<'_>) -> Option<Head> {
     let info: GeoInfo = {
         let length = bytes.varint()?;
         serde_json::from_slice(bytes.take(length)?.0).ok()?
@@ -132,12 +177,26 @@ fn unpack(bytes: &mut Column<'_>) -> Option<GeoTable> {
             precision: Precision::from_code(precision),
         });
     }
-    let mut v4 = PackedRuns::take(bytes, Grains::V4, u32::MAX.into(), places.len())?;
-    let mut v6 = PackedRuns::take(bytes, Grains::V6, u64::MAX, places.len())?;
     let whole = take_whole(bytes, places.len())?;
-    let (v4_table, v6_table) = (V4Table::new(&mut v4), V6Table::of_parts(&mut v6, whole));
-    let sound = v4.is_sound() && v6.is_sound() && bytes.0.is_empty();
-    sound.then(|| GeoTable::new(places, v4_table, v6_table, info))
+    bytes.0.is_empty().then_some((info, places, whole))
+}
+
+fn unpack_v6(section: &[u8], whole: &[Run<PlaceId, u128>], known_places: usize) -> Result<V6Table<PlaceId>, FileError> {
+    let content = unpack_section(section)?;
+    let content = &mut Column(&content);
+    let mut runs = PackedRuns::<8>::take(content, known_places).ok_or(SENSELESS)?;
+    let table = V6Table::of_parts(&mut runs, whole.iter().copied());
+    let is_sound = runs.is_sound() && content.0.is_empty();
+    is_sound.then_some(table).ok_or(SENSELESS)
+}
+
+fn unpack_v4(section: &[u8], known_places: usize) -> Result<V4Table, FileError> {
+    let content = unpack_section(section)?;
+    let content = &mut Column(&content);
+    let mut runs = PackedRuns::<4>::take(content, known_places).ok_or(SENSELESS)?;
+    let table = V4Table::new(&mut runs);
+    let is_sound = runs.is_sound() && content.0.is_empty();
+    is_sound.then_some(table).ok_or(SENSELESS)
 }
 
 #[cfg(test)]

@@ -1,51 +1,17 @@
-//! Runs as bytes: three columns (distances, lower and upper bytes of the place's number), because columns of one kind
-//! compress best.
+//! Runs as bytes. Every byte of a distance and of a place's number has a column of its own: most columns are nearly constant,
+//! so that they compress well, and nothing that is read depends on what was read before.
 
 use crate::runs::{Run, Value};
 use portolan_core::geo::PlaceId;
-use std::iter::Zip;
-use std::slice;
 
-/// Most runs start at a multiple of one of two powers of two: their distances are numbers of those.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grains(pub(crate) u32, pub(crate) u32);
-
-impl Grains {
-    /// v4: the /24, and a part of one.
-    pub(crate) const V4: Self = Self(8, 4);
-    /// The upper 64 bits of v6: the /32 and the /48.
-    pub(crate) const V6: Self = Self(32, 16);
-}
-
-// The lowest two bits of a distance say what it counts.
-const FIRST: u64 = 0;
-const SECOND: u64 = 1;
-const ADDRESSES: u64 = 2;
-/// The next number is the distance: it has no room for two more bits.
-const LONG: u64 = 3;
-
-/// Appends runs.
-pub(crate) fn pack_runs(out: &mut Vec<u8>, runs: &[Run<PlaceId>], grains: Grains) {
-    let mut distances = Vec::new();
-    let mut before = 0;
-    for run in runs {
-        let distance = run.start - before;
-        before = run.start;
-        let zeros = distance.trailing_zeros();
-        if zeros >= grains.0 {
-            put(&mut distances, distance >> grains.0 << 2 | FIRST);
-        } else if zeros >= grains.1 {
-            put(&mut distances, distance >> grains.1 << 2 | SECOND);
-        } else if distance.leading_zeros() >= 2 {
-            put(&mut distances, distance << 2 | ADDRESSES);
-        } else {
-            put(&mut distances, LONG);
-            put(&mut distances, distance);
-        }
-    }
+/// Appends runs whose addresses have so many bytes.
+pub(crate) fn pack_runs<const WIDTH: usize>(out: &mut Vec<u8>, runs: &[Run<PlaceId>]) {
     put(out, runs.len() as u64);
-    put(out, distances.len() as u64);
-    out.extend(distances);
+    for byte in 0..WIDTH {
+        let befores = std::iter::once(0).chain(runs.iter().map(|run| run.start));
+        let distances = runs.iter().zip(befores).map(|(run, before)| run.start - before);
+        out.extend(distances.map(|distance| distance.to_le_bytes()[byte]));
+    }
     let bytes = runs.iter().map(|run| run.value.0.to_le_bytes());
     out.extend(bytes.clone().map(|[lower, _]| lower));
     out.extend(bytes.map(|[_, upper]| upper));
@@ -76,68 +42,66 @@ pub(crate) fn take_whole(bytes: &mut Column<'_>, known_places: usize) -> Option<
 
 /// Runs as they are unpacked, without a list of them in between: there are millions. They end early where they are not
 /// ascending, go beyond the last address, or name a place that is not there.
-pub(crate) struct PackedRuns<'a> {
-    distances: Column<'a>,
-    places: Zip<slice::Iter<'a, u8>, slice::Iter<'a, u8>>,
-    grains: Grains,
-    last: u64,
+pub(crate) struct PackedRuns<'a, const WIDTH: usize> {
+    distances: [&'a [u8]; WIDTH],
+    places: [&'a [u8]; 2],
     known_places: usize,
-    before: Option<u64>,
+    count: usize,
+    next: usize,
+    before: u64,
 }
 
-impl<'a> PackedRuns<'a> {
-    /// Takes what [`pack_runs`] appended. Addresses go up to `last`, and places are numbered below `known_places`, except
-    /// for [`Value::SEVERAL`] in a table of the upper 64 bits.
-    pub(crate) fn take(bytes: &mut Column<'a>, grains: Grains, last: u64, known_places: usize) -> Option<Self> {
-        let (count, length) = (bytes.varint()?, bytes.varint()?);
-        let distances = bytes.take(length)?;
-        let (lower, upper) = (bytes.take(count)?, bytes.take(count)?);
-        let places = lower.0.iter().zip(upper.0);
+impl<'a, const WIDTH: usize> PackedRuns<'a, WIDTH> {
+    /// Takes what [`pack_runs`] appended. Places are numbered below `known_places`, except for [`Value::SEVERAL`] in a table
+    /// of the upper 64 bits.
+    pub(crate) fn take(bytes: &mut Column<'a>, known_places: usize) -> Option<Self> {
+        let count = bytes.varint()?;
+        let mut distances = [&[][..]; WIDTH];
+        for column in &mut distances {
+            *column = bytes.take(count)?.0;
+        }
         Some(Self {
             distances,
-            places,
-            grains,
-            last,
+            places: [bytes.take(count)?.0, bytes.take(count)?.0],
             known_places,
-            before: None,
+            count: usize::try_from(count).ok()?,
+            next: 0,
+            before: 0,
         })
     }
 
-    /// Whether all of them were unpacked, and nothing is left.
+    /// Whether all of them were unpacked.
     pub(crate) fn is_sound(&self) -> bool {
-        self.places.len() == 0 && self.distances.0.is_empty()
-    }
-
-    fn unpack(&mut self, place: PlaceId) -> Option<Run<PlaceId>> {
-        let number = self.distances.varint()?;
-        let distance = match number & 3 {
-            FIRST => (number >> 2).checked_mul(1 << self.grains.0)?,
-            SECOND => (number >> 2).checked_mul(1 << self.grains.1)?,
-            ADDRESSES => number >> 2,
-            _ => self.distances.varint()?,
-        };
-        let start = self.before.unwrap_or(0).checked_add(distance)?;
-        let ascending = self.before.is_none_or(|before| before < start);
-        let run = Run { start, value: place };
-        self.before = Some(start);
-        let known = place.index() < self.known_places || (place == PlaceId::SEVERAL && self.last == u64::MAX);
-        (ascending && start <= self.last && known).then_some(run)
+        self.next == self.count
     }
 }
 
-impl Iterator for PackedRuns<'_> {
+impl<const WIDTH: usize> Iterator for PackedRuns<'_, WIDTH> {
     type Item = Run<PlaceId>;
 
     fn next(&mut self) -> Option<Run<PlaceId>> {
-        let (&lower, &upper) = self.places.clone().next()?;
-        let run = self.unpack(PlaceId(u16::from_le_bytes([lower, upper])))?;
-        self.places.next();
-        Some(run)
+        let mut distance = [0; 8];
+        for (byte, column) in distance.iter_mut().zip(self.distances) {
+            *byte = *column.get(self.next)?;
+        }
+        let distance = u64::from_le_bytes(distance);
+        let start = self.before.checked_add(distance)?;
+        let [lower, upper] = self.places;
+        let value = PlaceId(u16::from_le_bytes([*lower.get(self.next)?, *upper.get(self.next)?]));
+        let is_ascending = distance > 0 || self.next == 0;
+        let is_address = WIDTH == 8 || start >> (8 * WIDTH) == 0;
+        let is_known = value.index() < self.known_places || (WIDTH == 8 && value == PlaceId::SEVERAL);
+        if !(is_ascending && is_address && is_known) {
+            return None;
+        }
+        self.next += 1;
+        self.before = start;
+        Some(Run { start, value })
     }
 
     /// They may end early.
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.places.len()))
+        (0, Some(self.count - self.next))
     }
 }
 
@@ -167,14 +131,8 @@ impl<'a> Column<'a> {
     }
 
     pub(crate) fn varint(&mut self) -> Option<u64> {
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        // Nearly all distances are this short.
-        if first < 0x80 {
-            return Some(first.into());
-        }
-        let mut number = u64::from(first & 0x7f);
-        for shift in (7..64).step_by(7) {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.0.split_first()?;
             self.0 = rest;
             number |= u64::from(byte & 0x7f) << shift;

@@ -35,9 +35,9 @@ const DIVIDED: usize = 256;
 
 /// Runs in ascending order, ready to be searched.
 #[derive(Clone, Debug)]
-pub(crate) struct Runs<V> {
+pub(crate) struct Runs<V, A = u64> {
     // Two columns: the search touches the starts only.
-    starts: Box<[u64]>,
+    starts: Box<[A]>,
     values: Box<[V]>,
     /// The buckets of the upper 16 bits, then those of every divided bucket; each group is followed by one that ends it.
     index: Box<[Bucket]>,
@@ -54,9 +54,9 @@ struct Bucket {
     parts: u32,
 }
 
-impl<V: Copy + Default> Runs<V> {
+impl<V: Copy + Default, A: Copy + Ord + Into<u64>> Runs<V, A> {
     /// Runs from their ascending list, over addresses of `bits` bits.
-    pub(crate) fn new(runs: impl IntoIterator<Item = Run<V>>, bits: u32) -> Self {
+    pub(crate) fn new(runs: impl IntoIterator<Item = Run<V, A>>, bits: u32) -> Self {
         let runs = runs.into_iter();
         let most = runs.size_hint().1.unwrap_or_default();
         let (mut starts, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
@@ -78,28 +78,29 @@ impl<V: Copy + Default> Runs<V> {
     }
 
     /// What holds at an address; the default before the first run.
-    pub(crate) fn at(&self, address: u64) -> V {
+    pub(crate) fn at(&self, address: A) -> V {
         self.run_before(address)
             .and_then(|run| self.values.get(run).copied())
             .unwrap_or_default()
     }
 
     /// The runs as they were given.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Run<V>> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Run<V, A>> {
         let columns = self.starts.iter().zip(&self.values);
         columns.map(|(&start, &value)| Run { start, value })
     }
 
-    fn run_before(&self, address: u64) -> Option<usize> {
+    fn run_before(&self, address: A) -> Option<usize> {
+        let bits: u64 = address.into();
         let mut shift = self.shift;
-        let mut bucket = (address >> shift) as usize;
+        let mut bucket = (bits >> shift) as usize;
         let (from, to) = loop {
             let (here, next) = (self.index.get(bucket)?, self.index.get(bucket + 1)?);
             if here.parts == 0 {
                 break (here.before as usize, next.before as usize);
             }
             shift -= PART_BITS;
-            bucket = here.parts as usize + (address >> shift & ((1 << PART_BITS) - 1)) as usize;
+            bucket = here.parts as usize + (bits >> shift & ((1 << PART_BITS) - 1)) as usize;
         };
         let starts = self.starts.get(from..to)?;
         (from + starts.partition_point(|start| *start <= address)).checked_sub(1)
@@ -113,7 +114,7 @@ impl<V: Copy + Default> Default for Runs<V> {
 }
 
 /// Appends so many buckets for these starts, `before` of which there are others, and the parts of those with many.
-fn divide(index: &mut Vec<Bucket>, starts: &[u64], before: usize, shift: u32, buckets: usize) {
+fn divide<A: Copy + Into<u64>>(index: &mut Vec<Bucket>, starts: &[A], before: usize, shift: u32, buckets: usize) {
     let first = index.len();
     let mut next = 0;
     for bucket in 0..buckets {
@@ -122,7 +123,7 @@ fn divide(index: &mut Vec<Bucket>, starts: &[u64], before: usize, shift: u32, bu
             before: (before + next) as u32,
             parts: 0,
         });
-        let within = |start: &u64| (start >> shift) as usize & (buckets - 1) == bucket;
+        let within = |start: &A| (Into::<u64>::into(*start) >> shift) as usize & (buckets - 1) == bucket;
         next += starts
             .get(next..)
             .map_or(0, |rest| rest.iter().take_while(|start| within(start)).count());

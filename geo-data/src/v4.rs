@@ -1,108 +1,80 @@
 //! The v4 half of a location table, exact to the address.
 
-use crate::runs::Run;
+use crate::runs::{Run, Runs, Value};
 use portolan_core::geo::PlaceId;
 use std::net::Ipv4Addr;
 
-/// Sixteen bits of an address choose a block. A bit for each of its 256 /24s says whether it has another value than the one
-/// before it, so that counting bits gives the position of its value. The few /24s that lie in several places (1 % of them)
-/// have lists of their own.
+/// Sixteen bits of an address choose a block, eight more a place in it: two array reads. A /16 that lies in one place shares
+/// one block with all others like it, which halves the table. The few /24s that lie in several places, 1 % of them, have
+/// [`Value::SEVERAL`] there, and runs of addresses beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct V4Table {
-    blocks: Box<[Block]>,
-    values: Box<[Entry]>,
-    split: Split,
+    /// For every /16, where its block begins in `places`.
+    blocks: Box<[u32; 1 << 16]>,
+    places: Box<[PlaceId]>,
+    /// The places in those /24s, each of which has a run at its beginning.
+    addresses: Runs<PlaceId, u32>,
 }
 
-/// A /16.
-#[derive(Clone, Copy, Debug, Default)]
-struct Block {
-    /// Which /24s begin a value; the first always does.
-    begins: [u64; 4],
-    /// How many begin in the words before each word.
-    before: [u8; 4],
-    /// Where its values begin.
-    first: u32,
-}
-
-/// The place of a /24, or the number of its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry(u32);
-
-impl Entry {
-    /// The numbers of lists have this bit.
-    const LIST: u32 = 1 << 31;
-
-    fn place(place: PlaceId) -> Self {
-        Self(place.0.into())
-    }
-}
-
-/// The /24s that lie in several places.
-#[derive(Clone, Debug, Default)]
-struct Split {
-    /// Where each list begins, and where the last one ends.
-    begins: Vec<u32>,
-    /// The last octets from which on the places beside them hold; every list starts with 0.
-    octets: Vec<u8>,
-    places: Vec<PlaceId>,
-}
-
-const BLOCKS: u64 = 1 << 16;
+const BLOCK: usize = 256;
 
 impl V4Table {
     /// The table of ascending runs. Before the first one, and beyond the end of the address space, nothing is known.
     pub(crate) fn new(runs: impl IntoIterator<Item = Run<PlaceId>>) -> Self {
+        // At most 2^16 blocks of 2^8 places: every position fits 32 bits.
+        let mut blocks = Box::new([0; 1 << 16]);
+        let mut places = vec![PlaceId::UNKNOWN; BLOCK];
+        let mut addresses = Vec::new();
+        // Where the block of a place that fills whole /16s begins; that of the unknown place is there from the start.
+        let mut whole = vec![None; 1 << 16];
+        whole[0] = Some(0);
         let mut runs = runs.into_iter().peekable();
-        let mut blocks = vec![Block::default(); BLOCKS as usize];
-        let mut values = Vec::new();
-        let mut split = Split::default();
         let mut current = PlaceId::UNKNOWN;
-        for (upper, block) in (0_u64..).zip(&mut blocks) {
-            let end = (upper + 1) << 16;
-            block.open(&mut values, current);
+        for (upper, block) in (0_u64..).zip(blocks.iter_mut()) {
+            let (begin, end) = (places.len(), (upper + 1) << 16);
             while let Some(run) = runs.next_if(|run| run.start < end) {
                 let network = run.start >> 8;
-                let before = current;
-                current = run.value;
-                let alone = runs.peek().is_none_or(|next| next.start >> 8 != network);
-                if run.start & 0xff == 0 && alone {
-                    block.put(&mut values, network as u8, Entry::place(current));
+                places.resize(begin + (network & 0xff) as usize, current);
+                let is_alone = runs.peek().is_none_or(|next| next.start >> 8 != network);
+                if run.start & 0xff == 0 && is_alone {
+                    current = run.value;
                     continue;
                 }
-                split.open();
-                split.put(0, before);
-                split.put(run.start as u8, current);
+                if run.start & 0xff != 0 {
+                    addresses.push(address(network << 8, current));
+                }
+                addresses.push(address(run.start, run.value));
+                current = run.value;
                 while let Some(run) = runs.next_if(|run| run.start >> 8 == network) {
+                    addresses.push(address(run.start, run.value));
                     current = run.value;
-                    split.put(run.start as u8, current);
                 }
-                block.put(&mut values, network as u8, split.close());
-                if network as u8 != u8::MAX {
-                    block.put(&mut values, network as u8 + 1, Entry::place(current));
-                }
+                places.push(PlaceId::SEVERAL);
             }
-            block.close();
+            if places.len() == begin {
+                *block = *whole[current.index()].get_or_insert_with(|| {
+                    places.resize(places.len() + BLOCK, current);
+                    (places.len() - BLOCK) as u32
+                });
+            } else {
+                *block = begin as u32;
+                places.resize(begin + BLOCK, current);
+            }
         }
-        split.begins.push(split.octets.len() as u32);
         Self {
-            blocks: blocks.into(),
-            values: values.into(),
-            split,
+            blocks,
+            places: places.into(),
+            addresses: Runs::new(addresses, u32::BITS),
         }
     }
 
     /// The place of an address.
     pub(crate) fn at(&self, ip: Ipv4Addr) -> PlaceId {
-        let [a, b, network, octet] = ip.octets();
-        let entry = self
-            .blocks
-            .get(usize::from(u16::from_be_bytes([a, b])))
-            .and_then(|block| self.values.get(block.position(network)));
-        match entry {
-            Some(Entry(place)) if place & Entry::LIST == 0 => PlaceId(*place as u16),
-            Some(Entry(list)) => self.split.at(list & !Entry::LIST, octet),
-            None => PlaceId::UNKNOWN,
+        let [a, b, c, _] = ip.octets();
+        let block = self.blocks[usize::from(u16::from_be_bytes([a, b]))] as usize;
+        match self.places.get(block + usize::from(c)) {
+            Some(&PlaceId::SEVERAL) => self.addresses.at(ip.to_bits()),
+            place => place.copied().unwrap_or_default(),
         }
     }
 
@@ -114,15 +86,21 @@ impl V4Table {
                 runs.push(Run { start, value });
             }
         };
-        for (upper, block) in (0_u64..).zip(&self.blocks) {
-            let networks = (0..=u8::MAX).filter(|network| block.begins(*network));
-            for (network, Entry(entry)) in networks.zip(self.values.iter().skip(block.first as usize)) {
-                let start = upper << 16 | u64::from(network) << 8;
-                if entry & Entry::LIST == 0 {
-                    put(start, PlaceId(*entry as u16));
-                } else {
-                    let places = self.split.list(entry & !Entry::LIST);
-                    places.for_each(|(octet, place)| put(start | u64::from(octet), place));
+        let mut addresses = self.addresses.iter().peekable();
+        let mut before = None;
+        for (upper, &block) in (0_u64..).zip(self.blocks.iter()) {
+            // Only a block of one place is shared, so nothing changes between two /16s that have the same.
+            if before.replace(block) == Some(block) {
+                continue;
+            }
+            for (lower, &place) in (0_u64..).zip(self.places.iter().skip(block as usize).take(BLOCK)) {
+                let start = upper << 16 | lower << 8;
+                if place != PlaceId::SEVERAL {
+                    put(start, place);
+                    continue;
+                }
+                while let Some(run) = addresses.next_if(|run| u64::from(run.start) < start + 256) {
+                    put(run.start.into(), run.value);
                 }
             }
         }
@@ -130,81 +108,10 @@ impl V4Table {
     }
 }
 
-impl Block {
-    /// Begins with the place that the block before it ended with.
-    fn open(&mut self, values: &mut Vec<Entry>, place: PlaceId) {
-        self.first = values.len() as u32;
-        self.begins[0] = 1;
-        values.push(Entry::place(place));
-    }
-
-    /// Another value from a /24 on, which is the same as the last one or follows it.
-    fn put(&mut self, values: &mut Vec<Entry>, network: u8, entry: Entry) {
-        if self.begins(network) {
-            values.pop();
-        }
-        self.begins[usize::from(network >> 6)] |= 1 << (network & 63);
-        values.push(entry);
-    }
-
-    fn close(&mut self) {
-        let mut count = 0;
-        for (before, word) in self.before.iter_mut().zip(self.begins) {
-            *before = count as u8;
-            count += word.count_ones();
-        }
-    }
-
-    fn begins(&self, network: u8) -> bool {
-        self.begins[usize::from(network >> 6)] >> (network & 63) & 1 == 1
-    }
-
-    /// The position of the value of a /24.
-    fn position(&self, network: u8) -> usize {
-        let word = usize::from(network >> 6);
-        let upto = self.begins[word] & (u64::MAX >> (63 - (network & 63)));
-        // The first /24 always begins a value, so at least one is counted.
-        (self.first + u32::from(self.before[word]) + upto.count_ones() - 1) as usize
-    }
-}
-
-impl Split {
-    fn open(&mut self) {
-        self.begins.push(self.octets.len() as u32);
-    }
-
-    fn put(&mut self, octet: u8, place: PlaceId) {
-        if octet == 0 && self.octets.len() > self.begins.last().map_or(0, |begin| *begin as usize) {
-            self.octets.pop();
-            self.places.pop();
-        }
-        self.octets.push(octet);
-        self.places.push(place);
-    }
-
-    /// The entry of the list that was opened last.
-    fn close(&self) -> Entry {
-        Entry(Entry::LIST | (self.begins.len() - 1) as u32)
-    }
-
-    fn range(&self, list: u32) -> std::ops::Range<usize> {
-        let at = |position: u32| self.begins.get(position as usize).map_or(0, |begin| *begin as usize);
-        at(list)..at(list + 1)
-    }
-
-    fn at(&self, list: u32, octet: u8) -> PlaceId {
-        let range = self.range(list);
-        let octets = self.octets.get(range.clone()).unwrap_or_default();
-        let place = (range.start + octets.partition_point(|from| *from <= octet)).checked_sub(1);
-        place
-            .and_then(|place| self.places.get(place).copied())
-            .unwrap_or_default()
-    }
-
-    fn list(&self, list: u32) -> impl Iterator<Item = (u8, PlaceId)> {
-        let range = self.range(list);
-        let columns = (self.octets.get(range.clone()), self.places.get(range));
-        let columns = (columns.0.unwrap_or_default(), columns.1.unwrap_or_default());
-        columns.0.iter().copied().zip(columns.1.iter().copied())
+/// A run of v4 addresses, which have 32 bits.
+fn address(start: u64, value: PlaceId) -> Run<PlaceId, u32> {
+    Run {
+        start: start as u32,
+        value,
     }
 }

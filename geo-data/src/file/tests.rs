@@ -2,8 +2,7 @@ use super::*;
 use crate::info::FileInfo;
 use crate::layers::{Layer, overlay};
 use crate::overlay::v4_table;
-use crate::runs::{Run, Value};
-use portolan_core::geo::PlaceId;
+use crate::runs::Value;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -131,8 +130,14 @@ proptest! {
 
 proptest! {
     #[test]
-    fn content_that_makes_no_sense_is_refused(content: Vec<u8>) {
-        prop_assert!(unpack(&mut Column(&content)).is_none());
+    fn content_that_makes_no_sense_is_refused(content in prop::collection::vec(any::<u8>(), 0..6)) {
+        prop_assert!(unpack_head(&mut Column(&content)).is_none());
+        let section = zstd::bulk::compress(&content, 1).unwrap();
+        // Nothing so short but a count of none is a list of runs.
+        let mut rest = Column(&content);
+        let none = rest.varint() == Some(0) && rest.0.is_empty();
+        prop_assert_eq!(unpack_v4(&section, 1).is_ok(), none);
+        prop_assert_eq!(unpack_v6(&section, &[], 1).is_ok(), none);
     }
 
     #[test]
@@ -163,33 +168,32 @@ fn other_files_and_versions_are_told_apart() {
 
 #[test]
 fn runs_that_make_no_sense_are_refused() {
-    let packed = |runs: &[Run<PlaceId>]| {
-        let mut bytes = Vec::new();
-        pack_runs(&mut bytes, runs, Grains::V4);
-        bytes
-    };
     let run = |start, place| Run {
         start,
         value: PlaceId(place),
     };
-    let read = |bytes: &[u8], last| {
-        let mut runs = PackedRuns::take(&mut Column(bytes), Grains::V4, last, 3)?;
+    fn read<const WIDTH: usize>(runs: &[Run<PlaceId>]) -> Option<Vec<Run<PlaceId>>> {
+        let mut bytes = Vec::new();
+        pack_runs::<WIDTH>(&mut bytes, runs);
+        let mut runs = PackedRuns::<WIDTH>::take(&mut Column(&bytes), 3)?;
         let list: Vec<_> = runs.by_ref().collect();
         runs.is_sound().then_some(list)
-    };
-    let v4 = |bytes: &[u8]| read(bytes, u32::MAX.into());
+    }
     let sound = [run(0, 1), run(256, 2), run(513, 1), run(528, 2)];
-    assert_eq!(v4(&packed(&sound)), Some(sound.to_vec()));
-    assert_eq!(v4(&packed(&[run(256, 3)])), None, "no such place");
-    assert_eq!(v4(&packed(&[run(256, 1), run(256, 2)])), None, "two at one address");
-    assert_eq!(v4(&packed(&[run(1 << 32, 1)])), None, "beyond the last address");
-    assert_eq!(v4(&[1, 2, 0x80]), None, "cut short");
-    let several = [run(256, PlaceId::SEVERAL.0)];
-    assert_eq!(v4(&packed(&several)), None, "several places are apart only in v6");
-    let far = [several[0], run(1 << 63 | 1, 2), run(u64::MAX, 1)];
+    assert_eq!(read::<4>(&sound), Some(sound.to_vec()));
+    assert_eq!(read::<4>(&[run(256, 3)]), None, "no such place");
+    assert_eq!(read::<4>(&[run(256, 1), run(256, 2)]), None, "two at one address");
     assert_eq!(
-        read(&packed(&far), u64::MAX),
-        Some(far.to_vec()),
-        "up to the last address"
+        read::<4>(&[run(u32::MAX.into(), 1), run(1 << 32, 1)]),
+        None,
+        "beyond the last address"
     );
+    assert!(
+        PackedRuns::<4>::take(&mut Column(&[1, 2, 0x80]), 3).is_none(),
+        "cut short"
+    );
+    let several = [run(256, PlaceId::SEVERAL.0)];
+    assert_eq!(read::<4>(&several), None, "several places are apart only in v6");
+    let far = [several[0], run(1 << 63 | 1, 2), run(u64::MAX, 1)];
+    assert_eq!(read::<8>(&far), Some(far.to_vec()), "up to the last address");
 }
