@@ -2,7 +2,7 @@
 
 use crate::info::{Coverage, FileInfo};
 use crate::layers::{Layer, LayerBuilder, overlay};
-use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Span};
+use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Known, Span};
 use crate::record::Record;
 use crate::runs::{Run, Runs};
 use crate::special;
@@ -147,7 +147,7 @@ fn runs<'a>(
             }
             Some(number)
         };
-        database.walk(family, read, |Span { first, last }, number| {
+        database.walk(family, &mut Known::default(), read, |Span { first, last }, number| {
             coverage.networks += 1;
             if let Some(number) = number {
                 coverage.placed += 1;

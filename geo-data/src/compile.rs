@@ -6,14 +6,13 @@ use crate::layers::{Cover, Layer, LayerBuilder, MOST_RUNS, overlay};
 use crate::overlay::v4_table;
 use crate::places::{Atlas, Direction, KeyId, PlaceKey, TooManyPlaces};
 use crate::prefixes::{self, AzurePrefix};
-use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Span};
+use crate::reader::{Database, DatabaseError, DatabaseFile, Family, Known, Span};
 use crate::record::Record;
 use crate::runs::Run;
 use crate::schema::{Keys, Sighting};
 use crate::table::GeoTable;
 use crate::v6::V6Table;
 use portolan_core::geo::PlaceId;
-use std::cell::{Cell, RefCell};
 use thiserror::Error;
 
 /// How to make a table of databases.
@@ -104,8 +103,11 @@ impl GeoTable {
     pub fn compile(files: &[DatabaseFile], options: &CompileOptions) -> Result<Self, CompileError> {
         let databases = files.iter().map(Database::open).collect::<Result<Vec<_>, _>>()?;
         let mut survey = Survey::default();
-        let v4 = survey.layers(&databases, Family::V4)?;
-        let v6 = survey.layers(&databases, Family::V6)?;
+        let mut records: Vec<_> = databases.iter().map(|_| Records::default()).collect();
+        let v4 = survey.layers(&databases, &mut records, Family::V4)?;
+        let v6 = survey.layers(&databases, &mut records, Family::V6)?;
+        survey.weigh(&records);
+        drop(records);
         let info = info(&databases, files, &survey, options)?;
         pass(options.gate, files, &info)?;
 
@@ -134,7 +136,7 @@ impl GeoTable {
     }
 }
 
-/// What was seen on the walk.
+/// What was seen on the walks.
 #[derive(Default)]
 struct Survey {
     atlas: Atlas,
@@ -143,12 +145,29 @@ struct Survey {
     v6: Vec<(Coverage, Keys)>,
 }
 
+/// What was made of the records of one database. Each is decoded once, and each point weighed once, for all of its networks.
+#[derive(Default)]
+struct Records {
+    /// The key of a record; the number of its point, from 1, or 0 if it has none; whether it has one that cannot be read.
+    known: Known<(KeyId, usize, bool)>,
+    points: Vec<(KeyId, Direction)>,
+    /// How many addresses there are at each point.
+    weights: Vec<f64>,
+    /// Where the records have what was read.
+    keys: Keys,
+}
+
 impl Survey {
     /// All databases, laid over each other.
-    fn layers(&mut self, databases: &[Database<'_>], family: Family) -> Result<Layer<KeyId>, CompileError> {
+    fn layers(
+        &mut self,
+        databases: &[Database<'_>],
+        records: &mut [Records],
+        family: Family,
+    ) -> Result<Layer<KeyId>, CompileError> {
         let mut above = Layer::new();
-        for database in databases {
-            let runs = self.walk(database, family, &above)?;
+        for (database, records) in databases.iter().zip(records) {
+            let runs = self.walk(database, records, family, &above)?;
             above = overlay(runs, above);
             if above.len() > MOST_RUNS {
                 return Err(CompileError::TooManyRuns {
@@ -162,46 +181,67 @@ impl Survey {
     fn walk(
         &mut self,
         database: &Database<'_>,
+        records: &mut Records,
         family: Family,
         above: &[Run<KeyId, u128>],
     ) -> Result<Layer<KeyId>, DatabaseError> {
-        // So that a v6 site of 2^16 subnets (RFC 6177) weighs as much in the middle of a cell as one v4 address.
-        let addresses_per_unit = match family {
-            Family::V4 => 1.0,
-            Family::V6 => (-80_f64).exp2(),
-        };
         let mut layer = LayerBuilder::new();
         let mut above = Cover::new(above);
         let mut coverage = Coverage::default();
-        // Both closures of the walk need it; they never run at the same time.
-        let atlas = RefCell::new(&mut self.atlas);
-        let keys = Cell::new(Keys::default());
+        let Records {
+            known,
+            points,
+            weights,
+            keys,
+        } = records;
         let read = |record: &Record| {
             let reading = record.reading();
-            keys.set(keys.get().or(reading.keys));
-            let key = key(&mut atlas.borrow_mut(), reading.sighting);
-            (key, reading.has_unreadable_point)
+            *keys = keys.or(reading.keys);
+            let (id, direction) = key(&mut self.atlas, reading.sighting).unwrap_or_default();
+            points.extend(direction.map(|direction| (id, direction)));
+            (id, direction.map_or(0, |_| points.len()), reading.has_unreadable_point)
         };
-        database.walk(family, read, |Span { first, last }, (key, unreadable)| {
+        database.walk(family, known, read, |Span { first, last }, (id, point, unreadable)| {
             coverage.networks += 1;
             coverage.unreadable += u64::from(unreadable);
-            let Some((id, direction)) = key else { return };
+            if id == KeyId::default() {
+                return;
+            }
             coverage.placed += 1;
             layer.add(first, last, id);
             if above.hides(first, last) {
                 return;
             }
             coverage.given += 1;
-            if let Some(direction) = direction {
-                let addresses = (last - first) as f64 + 1.0;
-                atlas.borrow_mut().weigh(id, direction, addresses * addresses_per_unit);
+            if point > 0 {
+                if weights.len() < point {
+                    weights.resize(point, 0.0);
+                }
+                weights[point - 1] += weight(family, first, last);
             }
         })?;
         match family {
-            Family::V4 => self.v4.push((coverage, keys.get())),
-            Family::V6 => self.v6.push((coverage, keys.get())),
+            Family::V4 => self.v4.push((coverage, *keys)),
+            Family::V6 => self.v6.push((coverage, *keys)),
         }
         Ok(layer.finish())
+    }
+
+    /// The middle of every cell.
+    fn weigh(&mut self, records: &[Records]) {
+        for Records { points, weights, .. } in records {
+            for ((id, direction), weight) in points.iter().zip(weights) {
+                self.atlas.weigh(*id, *direction, *weight);
+            }
+        }
+    }
+}
+
+/// How much a network counts towards the middle of a cell: a v6 site of 2^16 subnets (RFC 6177) as much as a v4 address.
+fn weight(family: Family, first: u128, last: u128) -> f64 {
+    match family {
+        Family::V4 => (last - first + 1) as u64 as f64,
+        Family::V6 => (((last - first) >> 64) as u64 as f64 + 1.0) / 65_536.0,
     }
 }
 

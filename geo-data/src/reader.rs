@@ -9,12 +9,53 @@ use ipnet::IpNet;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use memchr::memmem;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 
 /// An open database.
 pub(crate) struct Database<'a> {
     name: &'a str,
     reader: Reader<&'a [u8]>,
+}
+
+/// What was made of records, by where they are in the file.
+pub(crate) type Known<T> = HashMap<usize, T, Spread>;
+
+/// Spreads positions over a hash table, by a random multiplier (M. Dietzfelbinger et al., "A Reliable Randomized Algorithm
+/// for the Closest-Pair Problem", 1997): millions of networks are looked up.
+#[derive(Clone)]
+pub(crate) struct Spread(u64);
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self(RandomState::new().build_hasher().finish() | 1)
+    }
+}
+
+impl BuildHasher for Spread {
+    type Hasher = Position;
+
+    fn build_hasher(&self) -> Position {
+        Position(self.0)
+    }
+}
+
+/// The hash of one position.
+pub(crate) struct Position(u64);
+
+impl Hasher for Position {
+    fn write_usize(&mut self, position: usize) {
+        // The upper bits of the product depend on all bits of the position; the table looks at the lower ones first.
+        self.0 = self.0.wrapping_mul(position as u64).rotate_left(32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The addresses of one network.
@@ -70,10 +111,11 @@ impl<'a> Database<'a> {
     }
 
     /// Visits every network with data that can have a place, in ascending order, with what `read` makes of its record.
-    /// A record that many networks share is read once.
+    /// A record that many networks share is read once; `known` has what was made of those that were read before.
     pub(crate) fn walk<T: Copy>(
         &self,
         family: Family,
+        known: &mut Known<T>,
         mut read: impl FnMut(&Record) -> T,
         mut visit: impl FnMut(Span, T),
     ) -> Result<(), DatabaseError> {
@@ -89,7 +131,6 @@ impl<'a> Database<'a> {
         let options = WithinOptions::default()
             .include_aliased_networks()
             .include_networks_without_data();
-        let mut known = HashMap::new();
         for network in networks {
             // The reader has a type of its own for networks, which it shares only by way of text.
             let Ok(wanted) = network.to_string().parse() else {

@@ -116,22 +116,18 @@ impl<V: Copy + Default> Default for Runs<V> {
 /// Appends so many buckets for these starts, `before` of which there are others, and the parts of those with many.
 fn divide<A: Copy + Into<u64>>(index: &mut Vec<Bucket>, starts: &[A], before: usize, shift: u32, buckets: usize) {
     let first = index.len();
-    let mut next = 0;
-    for bucket in 0..buckets {
-        // There are never as many runs as 32 bits can count (see `layers::MOST_RUNS`).
-        index.push(Bucket {
-            before: (before + next) as u32,
-            parts: 0,
-        });
-        let within = |start: &A| (Into::<u64>::into(*start) >> shift) as usize & (buckets - 1) == bucket;
-        next += starts
-            .get(next..)
-            .map_or(0, |rest| rest.iter().take_while(|start| within(start)).count());
+    index.resize(first + buckets + 1, Bucket::default());
+    // How many runs start in each bucket, counted in the next one; then summed up. There are never as many as 32 bits can
+    // count (see `layers::MOST_RUNS`).
+    for start in starts {
+        let bucket = (Into::<u64>::into(*start) >> shift) as usize & (buckets - 1);
+        index[first + bucket + 1].before += 1;
     }
-    index.push(Bucket {
-        before: (before + starts.len()) as u32,
-        parts: 0,
-    });
+    let mut sum = before as u32;
+    for bucket in &mut index[first..] {
+        sum += bucket.before;
+        bucket.before = sum;
+    }
     if shift < PART_BITS {
         return;
     }
