@@ -15,6 +15,10 @@ use crate::v6::V6Table;
 use portolan_core::geo::PlaceId;
 use thiserror::Error;
 
+/// The number of the rules by which tables are made. It grows whenever the same databases give another table, also by reading
+/// their records in another way: then a table that was kept is made anew.
+pub(crate) const RULES: u32 = 1;
+
 /// How to make a table of databases.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {

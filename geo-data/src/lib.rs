@@ -17,6 +17,7 @@
 //! | `layers`, `places` | runs of networks laid over each other, and the cells that become places |
 //! | [`overlay`], `fill` | networks that the configuration places; a family that the databases lack |
 //! | [`mod@file`], `packed` | compiled tables on disk |
+//! | [`cache`] | a compiled table that is kept, so that large databases are compiled once |
 //! | [`info`] | what a table was made of |
 //! | [`asn`] | autonomous systems by address |
 //! | [`countries`] | countries, their continents and where their people are |
@@ -26,6 +27,7 @@
 
 pub mod asn;
 pub mod azure;
+pub mod cache;
 pub mod compile;
 pub mod countries;
 pub mod family;

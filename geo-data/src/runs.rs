@@ -84,6 +84,10 @@ impl<V: Copy + Default, A: Copy + Ord + Into<u64>> Runs<V, A> {
             .unwrap_or_default()
     }
 
+    pub(crate) fn memory(&self) -> usize {
+        size_of_val(&self.starts[..]) + size_of_val(&self.values[..]) + size_of_val(&self.index[..])
+    }
+
     /// The runs as they were given.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Run<V, A>> {
         let columns = self.starts.iter().zip(&self.values);

@@ -40,6 +40,11 @@ impl GeoTable {
         &self.places
     }
 
+    /// How many bytes of memory the table takes, about.
+    pub fn memory(&self) -> usize {
+        size_of_val(&self.places[..]) + self.v4.memory() + self.v6.memory()
+    }
+
     /// What the table was made of.
     pub fn info(&self) -> &GeoInfo {
         &self.info

@@ -78,6 +78,10 @@ impl V4Table {
         }
     }
 
+    pub(crate) fn memory(&self) -> usize {
+        size_of_val(&self.blocks[..]) + size_of_val(&self.places[..]) + self.addresses.memory()
+    }
+
     /// The runs of equal places, merged, in ascending order.
     pub(crate) fn runs(&self) -> Vec<Run<PlaceId>> {
         let mut runs: Vec<Run<PlaceId>> = Vec::new();

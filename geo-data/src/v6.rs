@@ -54,6 +54,10 @@ impl<V: Value> V6Table<V> {
         run.and_then(|run| self.values.get(run).copied()).unwrap_or_default()
     }
 
+    pub(crate) fn memory(&self) -> usize {
+        self.upper.memory() + size_of_val(&self.starts[..]) + size_of_val(&self.values[..])
+    }
+
     /// The runs in ascending order.
     pub(crate) fn parts(&self) -> V6Runs<V> {
         let whole = self.starts.iter().zip(&self.values);

@@ -12,6 +12,7 @@ use coverage::CoverageLoss;
 use portolan_core::geo::{Country, Location, PlaceId, Precision};
 use portolan_core::id::RegionName;
 use portolan_geo::asn::AsnError;
+use portolan_geo::cache::Cached;
 use portolan_geo::input::DatabaseError;
 use portolan_geo::open::OpenError;
 use portolan_geo::overlay::ConfiguredNetwork;
@@ -112,20 +113,22 @@ impl Geo {
     }
 
     /// Loads the databases that the settings name, or the embedded table when they name none. `read` gives the content of
-    /// a file, which may have so many bytes. What `before` was made of the same content is used again.
+    /// a file, which may have so many bytes. What `before` was made of the same content is used again; the table of large
+    /// databases is kept in the file `cache`.
     ///
     /// # Errors
     /// When a database cannot be read, or is not usable.
     pub fn load(
         settings: &GeoSettings,
         before: Option<&Self>,
+        cache: Option<&Path>,
         read: impl Fn(&Path, u64) -> io::Result<Bytes>,
     ) -> Result<Self, GeoError> {
         let (databases, files) = contents(&settings.databases, &read);
         let databases = match before.filter(|before| before.databases.files == files && !files.is_empty()) {
             Some(before) => before.databases.clone(),
             None => Databases {
-                table: places(databases)?,
+                table: places(databases, &files, cache)?,
                 files,
             },
         };
@@ -215,21 +218,40 @@ fn embedded() -> &'static Arc<GeoTable> {
 }
 
 /// The table of these files; of a family that they have nothing of, it has what the embedded one has.
-fn places(files: Contents<'_>) -> Result<Arc<GeoTable>, GeoError> {
+fn places(files: Contents<'_>, loaded: &[Loaded], cache: Option<&Path>) -> Result<Arc<GeoTable>, GeoError> {
     if files.is_empty() {
         return Ok(Arc::clone(embedded()));
     }
     let begun = Instant::now();
     let files = files.into_iter().map(|(path, read)| DatabaseFile::of(path, read));
     let files = files.collect::<Result<Vec<_>, _>>().map_err(OpenError::from)?;
-    let table = GeoTable::of_files(&files)?.filled_from(embedded())?;
-    if begun.elapsed() > SLOW_LOAD {
+    let table = match cache {
+        None => GeoTable::of_files(&files)?,
+        Some(cache) => cached(&files, loaded, cache)?,
+    };
+    let table = table.filled_from(embedded())?;
+    if cache.is_none() && begun.elapsed() > SLOW_LOAD {
         tracing::info!(
             seconds = begun.elapsed().as_secs_f32(),
             "loading the location databases took long; `portolan geo compile` makes a table of them that loads at once"
         );
     }
     Ok(Arc::new(table))
+}
+
+/// The table of these files, from the cache if it is there.
+fn cached(files: &[DatabaseFile], loaded: &[Loaded], cache: &Path) -> Result<GeoTable, OpenError> {
+    let digest = || {
+        let digests = loaded.iter().map(|file| file.sha256);
+        let all = digests.fold(Sha256::new(), |all, digest| all.chain_update(digest));
+        all.finalize().into()
+    };
+    let (table, cached) = GeoTable::of_files_cached(files, cache, digest)?;
+    if let Cached::Failed(error) = cached {
+        let file = cache.display();
+        tracing::warn!(%file, %error, "failed to write the compiled location table; it is compiled again at the next start");
+    }
+    Ok(table)
 }
 
 type Contents<'a> = Vec<(&'a PathBuf, io::Result<Bytes>)>;

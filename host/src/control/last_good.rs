@@ -26,6 +26,8 @@ use thiserror::Error;
 const LIST: &str = "last-good.json";
 /// The overrides.
 const OVERRIDES: &str = "overrides.json";
+/// The compiled location table.
+const LOCATION_CACHE: &str = "locations.cache";
 /// Locked by the process that writes, whose identifier it holds.
 const LOCK: &str = "lock";
 /// Suffix of files being written.
@@ -124,6 +126,11 @@ impl LastGood {
             folder: folder.to_owned(),
             lock: Arc::new(Mutex::new(lock)),
         })
+    }
+
+    /// Where the compiled location table is kept: a cache, which may be removed at any time.
+    pub(super) fn location_cache(&self) -> PathBuf {
+        self.folder.join(LOCATION_CACHE)
     }
 
     /// What was last good of a file, and since when; `None` when nothing is kept of it, or not in one piece.

@@ -266,8 +266,9 @@ pub(super) fn all(
     engine: &PluginEngine,
     roll_backs: &RollBacks,
     before: &Loaded,
+    location_cache: Option<PathBuf>,
 ) -> Result<Load, Box<(LoadErrors, Rejected)>> {
-    let source = Source::files();
+    let source = Source::files().with_location_cache(location_cache);
     match settings(path, &source) {
         Ok(configuration) => {
             let tls = (&before.tls, Purpose::Reload);
@@ -362,8 +363,8 @@ fn rest(
 }
 
 /// Loads the location databases, as they are, to replace those before.
-pub(super) fn only_geo(settings: &Settings, before: &Geo) -> Result<Part<Geo>, GeoError> {
-    let source = Source::files();
+pub(super) fn only_geo(settings: &Settings, before: &Geo, cache: Option<PathBuf>) -> Result<Part<Geo>, GeoError> {
+    let source = Source::files().with_location_cache(cache);
     let loaded = geo(settings, Some(before), &source)?;
     let (contents, _) = source.into_parts();
     Ok(Part { loaded, contents })
@@ -410,7 +411,9 @@ pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Configuration
 
 /// Loads the location databases. They may not cover less than those before, unless the configuration allows it.
 pub(super) fn geo(settings: &Settings, before: Option<&Geo>, source: &Source<'_>) -> Result<Geo, GeoError> {
-    let geo = Geo::load(&settings.geo, before, |path, most| source.read(path, most))?;
+    let geo = Geo::load(&settings.geo, before, source.location_cache(), |path, most| {
+        source.read(path, most)
+    })?;
     replaces(settings, before, &geo)?;
     Ok(geo)
 }

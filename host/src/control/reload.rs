@@ -84,6 +84,8 @@ pub struct Reloader {
     watched: Watched,
     pending: Option<Pending>,
     writer: LastGoodWriter,
+    /// Where the compiled location table is kept.
+    location_cache: Option<PathBuf>,
     updates: mpsc::UnboundedSender<Update>,
     listeners: Arc<ListenerSet>,
     tables: Arc<Tables>,
@@ -154,6 +156,7 @@ impl Reloader {
         } = first;
         let mut reloader = Self {
             watched: Watched::new(path.as_ref(), &loaded.settings, &stamps),
+            location_cache: last_good.as_ref().map(LastGood::location_cache),
             writer: LastGoodWriter::new(last_good, Arc::clone(&overrides), Arc::clone(&status)),
             path,
             engine,
@@ -255,7 +258,8 @@ impl Reloader {
     async fn reload(&mut self) -> bool {
         let Some(path) = self.path.clone() else { return false };
         let (engine, roll_backs, before) = (self.engine.clone(), self.overrides.roll_backs(), self.loaded.clone());
-        match off_thread(move || load::all(&path, &engine, &roll_backs, &before)).await {
+        let cache = self.location_cache.clone();
+        match off_thread(move || load::all(&path, &engine, &roll_backs, &before, cache)).await {
             Ok(load) => {
                 // Last, so that nothing is bound for a configuration that is rejected for something else.
                 match self.listeners.prepare(&load.loaded.settings.listeners) {
@@ -324,7 +328,8 @@ impl Reloader {
 
     async fn reload_geo(&mut self) {
         let (settings, before) = (Arc::clone(&self.loaded.settings), Arc::clone(&self.loaded.geo));
-        match off_thread(move || load::only_geo(&settings, &before)).await {
+        let cache = self.location_cache.clone();
+        match off_thread(move || load::only_geo(&settings, &before, cache)).await {
             Ok(part) => {
                 let before = std::mem::replace(&mut self.loaded.geo, Arc::new(part.loaded));
                 let mut warnings = load::geo_warnings(&self.loaded.geo, &self.loaded.settings);

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Where files are read from.
 pub(super) struct Source<'a> {
     last_good: Option<&'a LastGood>,
+    /// Where the compiled location table is kept.
+    location_cache: Option<PathBuf>,
     /// What was read.
     contents: RefCell<Vec<Content>>,
     /// Every file as it was before it was read, also those that could not be.
@@ -25,6 +27,7 @@ impl<'a> Source<'a> {
     pub(super) fn files() -> Self {
         Self {
             last_good: None,
+            location_cache: None,
             contents: RefCell::default(),
             stamps: RefCell::default(),
             since: Cell::new(SystemTime::UNIX_EPOCH),
@@ -37,6 +40,16 @@ impl<'a> Source<'a> {
             last_good: Some(last_good),
             ..Self::files()
         }
+    }
+
+    /// The same, with a file for the compiled location table.
+    pub(super) fn with_location_cache(self, location_cache: Option<PathBuf>) -> Self {
+        Self { location_cache, ..self }
+    }
+
+    /// Where the compiled location table is kept.
+    pub(super) fn location_cache(&self) -> Option<&Path> {
+        self.location_cache.as_deref()
     }
 
     /// What was read, and the files as they were before.

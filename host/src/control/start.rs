@@ -277,7 +277,8 @@ fn first<T, E: Display>(
     last_good: Option<&LastGood>,
     load: impl Fn(&Source<'_>) -> Result<T, E>,
 ) -> Result<First<T>, E> {
-    let now = Source::files();
+    let cache = last_good.map(LastGood::location_cache);
+    let now = Source::files().with_location_cache(cache.clone());
     let loaded = load(&now);
     let (contents, stamps) = now.into_parts();
     let error = match loaded {
@@ -292,7 +293,7 @@ fn first<T, E: Display>(
         Err(error) => error,
     };
     let Some(last_good) = last_good else { return Err(error) };
-    let kept = Source::kept(last_good);
+    let kept = Source::kept(last_good).with_location_cache(cache);
     match load(&kept) {
         Ok(value) => Ok(First {
             value,

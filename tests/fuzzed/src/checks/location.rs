@@ -4,17 +4,29 @@ use portolan_geo::{DatabaseFile, GeoTable};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
-/// How a compiled table begins.
-static HEAD: LazyLock<&[u8]> = LazyLock::new(|| {
+/// The first line of a compiled table.
+static LINE: LazyLock<&[u8]> = LazyLock::new(|| {
     let table = include_bytes!("../../../../geo-data/data/locations.geo");
-    let frame = table.windows(4).position(|four| four == [0x28, 0xb5, 0x2f, 0xfd]);
-    &table[..frame.expect("a zstd frame")]
+    let end = table.iter().position(|byte| *byte == b'\n');
+    &table[..=end.expect("a line")]
 });
 
-/// Any bytes as the content of a compiled table: they are compressed here, since no fuzzer finds its way through a checksum.
+/// Any bytes as the content of a compiled table: two bytes say how long the next of its three sections is, and the last one is
+/// what is left. They are compressed here, since no fuzzer finds its way through a checksum.
 pub fn location_table(data: &[u8]) {
-    let mut file = HEAD.to_vec();
-    file.extend(zstd::bulk::compress(data, 1).expect("memory takes everything"));
+    let mut file = LINE.to_vec();
+    let mut rest = data;
+    for section in 0..3 {
+        let (length, following) = match (section, rest) {
+            (0 | 1, [lower, upper, following @ ..]) => (usize::from(u16::from_le_bytes([*lower, *upper])), following),
+            _ => (rest.len(), rest),
+        };
+        let (content, following) = following.split_at(length.min(following.len()));
+        let frame = zstd::bulk::compress(content, 1).expect("memory takes everything");
+        file.extend(u32::try_from(frame.len()).expect("a small frame").to_le_bytes());
+        file.extend(frame);
+        rest = following;
+    }
     let Ok(table) = GeoTable::read(file.as_slice()) else {
         return;
     };
