@@ -169,6 +169,7 @@ fn databases_lie_over_each_other_network_by_network() {
         networks,
         placed: networks,
         given,
+        ..Coverage::default()
     };
     let files: Vec<_> = table
         .info()

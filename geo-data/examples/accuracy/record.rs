@@ -32,8 +32,8 @@ fn record(value: &Value) -> Option<Record> {
         value.as_f64().or_else(|| value.as_str()?.parse().ok())
     };
     let codes = ["/country/iso_code", "/country_code", "/registered_country/iso_code"];
-    let codes = codes.iter().filter_map(|path| Country::parse(text(path)?));
-    let country = codes.filter(|country| countries::find(*country).is_some()).next();
+    let mut codes = codes.iter().filter_map(|path| Country::parse(text(path)?));
+    let country = codes.find(|country| countries::find(*country).is_some());
     let point = |prefix: &str| {
         let latitude = number(&format!("{prefix}/latitude"))? as f32;
         let longitude = number(&format!("{prefix}/longitude"))? as f32;

@@ -87,7 +87,7 @@ impl Source {
 }
 
 fn load(settings: &GeoSettings, source: &Source) -> anyhow::Result<Geo> {
-    let loaded = Geo::load(settings, None, |path, _| std::fs::read(path).map(Into::into));
+    let loaded = Geo::load(settings, None, None, |path, _| std::fs::read(path).map(Into::into));
     loaded.map_err(|error| match error {
         // Without a configuration there is no key of it to name.
         GeoError::Places(error) if source.config.is_none() => anyhow::Error::from(error),

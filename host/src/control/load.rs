@@ -414,6 +414,9 @@ pub(super) fn geo(settings: &Settings, before: Option<&Geo>, source: &Source<'_>
     let geo = Geo::load(&settings.geo, before, source.location_cache(), |path, most| {
         source.read(path, most)
     })?;
+    let geo = Geo::load(&settings.geo, before, source.location_cache(), |path, most| {
+        source.read(path, most)
+    })?;
     replaces(settings, before, &geo)?;
     Ok(geo)
 }
