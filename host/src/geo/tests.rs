@@ -35,21 +35,21 @@ fn databases_with_the_same_content_are_used_again() {
         asn_databases: vec!["asn.mmdb".into()],
         ..GeoSettings::default()
     };
-    let before = Geo::load(&settings, None, read).expect("loaded");
+    let before = Geo::load(&settings, None, None, read).expect("loaded");
     settings.networks = vec![network("10.0.0.0/8", Some("SG"), None)];
-    let with_networks = Geo::load(&settings, Some(&before), read).expect("loaded");
+    let with_networks = Geo::load(&settings, Some(&before), None, read).expect("loaded");
     assert!(with_networks.has_same_databases(&before));
     let systems = |geo: &Geo| geo.systems.clone().expect("systems");
     assert!(Arc::ptr_eq(&systems(&with_networks), &systems(&before)));
     assert_eq!(before.locate(ip("10.1.1.1")).place.point, None);
     assert_eq!(with_networks.locate(ip("10.1.1.1")).place.country.to_string(), "SG");
     settings.networks.clear();
-    let without = Geo::load(&settings, Some(&with_networks), read).expect("loaded");
+    let without = Geo::load(&settings, Some(&with_networks), None, read).expect("loaded");
     assert_eq!(without.locate(ip("10.1.1.1")).place.point, None);
     // Another content under the same name is another database.
     settings.asn_databases.clear();
     content.set(&second);
-    let replaced = Geo::load(&settings, Some(&with_networks), read).expect("loaded");
+    let replaced = Geo::load(&settings, Some(&with_networks), None, read).expect("loaded");
     assert!(!replaced.has_same_databases(&before) && replaced.systems.is_none());
 }
 
@@ -60,7 +60,7 @@ fn a_network_without_a_country_is_in_the_one_that_the_databases_say() {
         ..GeoSettings::default()
     };
     let unread = |_: &Path, _| unreachable!("no file is named");
-    let geo = Geo::load(&settings, None, unread).expect("loaded");
+    let geo = Geo::load(&settings, None, None, unread).expect("loaded");
     let located = geo.locate(ip("81.2.69.142"));
     assert_eq!(located.place.country.to_string(), "GB");
     assert_eq!(located.place.point, Point::new(1.3, 103.8).ok());
@@ -74,11 +74,11 @@ fn the_attribution_of_the_configuration_is_that_of_its_databases() {
         attribution: Some("By Acme".into()),
         ..GeoSettings::default()
     };
-    let embedded = Geo::load(&settings, None, read).expect("loaded");
+    let embedded = Geo::load(&settings, None, None, read).expect("loaded");
     let text = embedded.attribution(&settings).expect("the embedded table's");
     assert!(text.contains("DB-IP"), "{text}");
     settings.databases = vec!["lite.mmdb".into()];
-    let lite = Geo::load(&settings, None, read).expect("loaded");
+    let lite = Geo::load(&settings, None, None, read).expect("loaded");
     assert_eq!(lite.attribution(&settings), Some("By Acme"));
     settings.attribution = None;
     assert!(
@@ -101,7 +101,7 @@ fn a_file_that_gives_nothing_is_warned_of() {
         databases: vec!["a.mmdb".into(), "b.mmdb".into()],
         ..GeoSettings::default()
     };
-    let geo = Geo::load(&settings, None, read).expect("loaded");
+    let geo = Geo::load(&settings, None, None, read).expect("loaded");
     let warnings = geo.warnings(&settings, SystemTime::UNIX_EPOCH);
     let messages: Vec<_> = warnings.iter().map(|warning| warning.message.as_str()).collect();
     assert_eq!(
