@@ -414,9 +414,6 @@ pub(super) fn geo(settings: &Settings, before: Option<&Geo>, source: &Source<'_>
     let geo = Geo::load(&settings.geo, before, source.location_cache(), |path, most| {
         source.read(path, most)
     })?;
-    let geo = Geo::load(&settings.geo, before, source.location_cache(), |path, most| {
-        source.read(path, most)
-    })?;
     replaces(settings, before, &geo)?;
     Ok(geo)
 }
@@ -427,7 +424,10 @@ pub(super) fn first_geo(
     last_good: Option<&LastGood>,
     source: &Source<'_>,
 ) -> Result<Geo, GeoError> {
-    let load = |before, source: &Source<'_>| Geo::load(&settings.geo, before, |path, most| source.read(path, most));
+    let load = |before, source: &Source<'_>| {
+        let cache = source.location_cache();
+        Geo::load(&settings.geo, before, cache, |path, most| source.read(path, most))
+    };
     let geo = load(None, source)?;
     // Mostly of the same content, which is not compiled again.
     let kept = last_good.and_then(|last_good| load(Some(&geo), &Source::kept(last_good)).ok());
