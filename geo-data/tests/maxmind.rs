@@ -294,7 +294,7 @@ fn a_download_that_was_cut_short_is_refused() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.starts_with("cannot read ") && error.contains("nowhere.mmdb"),
+        error.starts_with("failed to read ") && error.contains("nowhere.mmdb"),
         "{error}"
     );
 }
