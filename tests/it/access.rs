@@ -85,8 +85,8 @@ async fn a_denied_request_is_logged_with_its_reason_and_counted_for_its_service(
     let world = world("  - { path: /land, service: shop, access: { deny: [GB] } }\n").await;
     let answer = world.send(Request::get("/land").from(from::BRITAIN)).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    let text = answer.text();
-    assert!(text.starts_with("Forbidden: this client has no access\n"), "{text}");
+    let problem = answer.json();
+    assert_eq!(problem["detail"], "this client has no access", "{problem}");
     let line = world.until_logged(1).await.remove(0);
     let expected = serde_json::json!({ "status": 403, "outcome": "denied", "error": "denied_country", "service": "shop",
                                        "client": from::BRITAIN, "country": "GB" });
