@@ -7,6 +7,8 @@ use portolan_core::candidates;
 use portolan_core::chart::Chart;
 use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
 use portolan_core::health::ServiceHealth;
+use portolan_core::learned::orders::{Priors, gathered};
+use portolan_core::learned::{Estimate, Evidence, Orders, Prefix, Terms};
 use portolan_core::rank;
 use portolan_core::slots::Slots;
 use portolan_geo::{GeoTable, azure};
@@ -75,5 +77,53 @@ fn decide(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, locate, decide);
+/// Learned orders of 65,536 prefixes: what a request pays for looking its own up, and what preparing all of them takes.
+fn learned(criterion: &mut Criterion) {
+    let table = GeoTable::embedded();
+    let service = service(10);
+    let chart = Chart::draw(&service, table.places(), None, azure::round_trips());
+    let mut evidence = Evidence::new(65_536, 86_400, 1);
+    let regions = [0, 1].map(|slot| service.gateways()[slot].region.clone());
+    let regions = regions.map(|region| evidence.own.region(&region).expect("room"));
+    let prefix = |index: u32| Ipv4Addr::from_bits((index << 8).wrapping_add(0x0b00_0000));
+    for index in 0..65_536 {
+        let prefix = Prefix::of(prefix(index).into()).expect("global");
+        for (region, ms) in regions.into_iter().zip([900.0, 1.0]) {
+            let estimate = Estimate::of(ms).times(20).expect("some");
+            evidence.own.add(prefix, region, estimate, 0);
+        }
+    }
+    let prepare = || {
+        let known = gathered(&evidence, 0);
+        let mut priors = Priors::new(azure::round_trips(), None);
+        let locate = |addr| table.locate(addr);
+        Orders::prepare(&service, &chart, &known, &mut priors, locate, Terms::default())
+    };
+    let orders = prepare();
+    println!("{} prefixes have an order of their own", orders.len());
+    let mut any = addresses();
+    criterion.bench_function("learned/without an order", |bench| {
+        bench.iter(|| {
+            orders
+                .of(
+                    Ipv4Addr::from_bits(any.next().unwrap_or_default() | 0xc000_0000).into(),
+                    true,
+                    0,
+                )
+                .is_some()
+        });
+    });
+    let mut any = addresses();
+    criterion.bench_function("learned/with an order", |bench| {
+        bench.iter(|| {
+            orders
+                .of(prefix(any.next().unwrap_or_default() >> 16).into(), true, 0)
+                .is_some()
+        });
+    });
+    let mut criterion = std::mem::take(criterion).sample_size(10);
+    criterion.bench_function("learned/prepare 65536 prefixes", |bench| bench.iter(prepare));
+}
+
+criterion_group!(benches, locate, decide, learned);
 criterion_main!(benches);

@@ -14,6 +14,7 @@ use crate::admin::{AdminTls, SocketFile, TokenError};
 use crate::config::{self, AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
+use crate::control::learned::LearnedTask;
 use crate::control::load::LoadError;
 use crate::control::publisher::Publisher;
 use crate::control::reload::{self, Reloader};
@@ -21,6 +22,7 @@ use crate::control::start::Start;
 use crate::control::status::Status;
 use crate::dns::Resolver;
 use crate::front_door::SnapshotCell;
+use crate::learned::Learned;
 use crate::plugin::PluginEngine;
 use crate::server::{self, DrainSwitch, ListenError, ListenerSet};
 use crate::table::Tables;
@@ -195,7 +197,8 @@ impl App {
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let rejections = Arc::new(Rejections::new(workers));
         let board = Arc::new(SnapshotCell::default());
-        let (reporter, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board));
+        let learned = Arc::new(Learned::default());
+        let (reporter, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board), Arc::clone(&learned));
         let supervisor = Supervisor::default();
         let (alive, workers_alive) = mpsc::channel(1);
         let worker_threads = WorkerThreads {
@@ -226,6 +229,7 @@ impl App {
             overrides: Arc::clone(&overrides),
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
+            learned: Arc::clone(&learned),
             unrouted,
             rejections,
             listeners: listeners.open().clone(),
@@ -247,6 +251,13 @@ impl App {
             reporter,
             updates: updates.clone(),
         };
+        let learned = LearnedTask::new(
+            Arc::clone(&tables),
+            learned,
+            Arc::clone(&listeners),
+            updates.clone(),
+            last_good.clone(),
+        );
         let parts = reload::Parts {
             path,
             last_good,
@@ -267,6 +278,7 @@ impl App {
             orders: order_inbox,
             health,
             front_door,
+            learned,
             drain,
             admin,
             handover,

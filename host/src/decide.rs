@@ -3,15 +3,17 @@
 //! The request path and `explain` call the same function.
 
 use crate::plugin::{PluginWorker, RouteRequest, VisibleFields};
-use crate::table::{PluginEntry, Routed, RoutingTable};
+use crate::table::{PluginEntry, Routed, RoutingTable, ServiceEntry};
 use http::{HeaderValue, Method, Version};
 use portolan_core::access::Denied;
 use portolan_core::affinity::Session;
 use portolan_core::candidates;
 use portolan_core::decision::{Decision, RankedBy};
-use portolan_core::geo::Country;
+use portolan_core::geo::{Country, PlaceId};
 use portolan_core::id::Slot;
 use portolan_core::identity::ClientIdentity;
+use portolan_core::learned::PrefixOrder;
+use portolan_core::slots::Slots;
 use portolan_core::{rank, route};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -68,8 +70,13 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         ..
     } = routed;
     let location = table.geo.locate(inquiry.client.addr);
-    let candidates = candidates::gather(service, health, location.place.country, entry.full(service));
-    let row = entry.chart.row(location.id);
+    // Most services have neither limits nor learned orders: one branch for both.
+    let (full, (row, by)) = if entry.is_plain() {
+        (Slots::EMPTY, (entry.chart.row(location.id), RankedBy::Policy))
+    } else {
+        (entry.full(service), preferred(entry, location.id, inquiry))
+    };
+    let candidates = candidates::gather(service, health, location.place.country, full);
     // All requests of a session get the same answer from chance.
     let roll = inquiry.session.map_or(inquiry.roll, Session::roll);
     let mut decision = Decision {
@@ -79,7 +86,7 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         service: id,
         candidates,
         ranking: rank::native(service, row, &candidates, health, roll),
-        by: RankedBy::Policy,
+        by,
         session: None,
         roll,
     };
@@ -94,6 +101,18 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         decision.session = Some((session, affine));
     }
     Decided { decision, plugin_took }
+}
+
+/// The regions by preference where there may be learned orders. Only requests that change nothing may explore, and none
+/// whose session would stay where it went.
+fn preferred<'a>(entry: &'a ServiceEntry, place: PlaceId, inquiry: &Inquiry<'_>) -> (&'a [Slot], RankedBy) {
+    let may_explore = matches!(*inquiry.method, Method::GET | Method::HEAD) && inquiry.session.is_none();
+    let learned = entry.learned();
+    match learned.and_then(|orders| orders.of(inquiry.client.addr, may_explore, inquiry.roll)) {
+        None => (entry.chart.row(place), RankedBy::Policy),
+        Some(PrefixOrder { row, is_explored: true }) => (row, RankedBy::Explored),
+        Some(PrefixOrder { row, .. }) => (row, RankedBy::Learned),
+    }
 }
 
 /// The plugin's order, or the native one and why the plugin had none.
@@ -159,6 +178,6 @@ fn lower_case(host: &str) -> Cow<'_, str> {
 pub fn plugin_reason<'a>(decision: &Decision, routed: Routed<'a>) -> Option<&'a str> {
     match decision.by {
         RankedBy::Plugin { reason, .. } => routed.entry.plugin_reason(reason),
-        RankedBy::Policy | RankedBy::Fallback(_) => None,
+        RankedBy::Policy | RankedBy::Learned | RankedBy::Explored | RankedBy::Fallback(_) => None,
     }
 }

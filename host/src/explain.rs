@@ -13,6 +13,7 @@ use portolan_core::certificate::{AltName, ClientCertificate};
 use portolan_core::config::{Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::decision::{Decision, Explanation};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
+use portolan_core::learned::Known;
 use portolan_core::route::Asked;
 use std::net::IpAddr;
 use std::time::Instant;
@@ -59,6 +60,8 @@ pub struct Explained {
     pub rewritten: Option<String>,
     /// What applies on the way.
     pub applied: Applied,
+    /// What connections from the client's prefix measured, by region. None where round trips are not learned.
+    pub learned: Vec<Known>,
 }
 
 /// What applies to a request on its way.
@@ -176,5 +179,6 @@ pub fn explain(
         denied: denied(table, routed, ip.to_canonical()).map(|(why, _)| why),
         rewritten: routed.route.rewritten(&question.path),
         applied: Applied::of(routed.service, routed.own),
+        learned: Vec::new(),
     })
 }

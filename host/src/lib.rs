@@ -22,6 +22,7 @@ pub mod front_door;
 pub mod front_door;
 pub mod geo;
 mod hex;
+pub mod learned;
 pub mod message;
 pub mod pipeline;
 pub mod plugin;

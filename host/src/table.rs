@@ -19,6 +19,7 @@ use portolan_core::chart::Chart;
 use portolan_core::config::{Config, Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::health::{HealthView, ServiceHealth};
 use portolan_core::id::{Generation, ServiceId, Slot};
+use portolan_core::learned::Orders;
 use portolan_core::rate_limit::ClientNetwork;
 use portolan_core::route::{Asked, PoliciesId, RouteEntry};
 use portolan_core::slots::Slots;
@@ -73,8 +74,17 @@ pub struct ServiceEntry {
     pub budget: Arc<SharedBudget>,
     /// How its requests belong together, when they do.
     pub affinity: Option<Arc<ServiceAffinity>>,
+    /// What few services have; `None` for all others.
+    pub special: Option<Special>,
+}
+
+/// What few services have, behind one branch of each request.
+#[derive(Clone, Debug)]
+pub struct Special {
     /// Whether any of its gateways has a request limit.
     pub limited: bool,
+    /// The orders of prefixes where learned round trips change them.
+    pub learned: Option<Arc<Orders>>,
 }
 
 /// A service's plugin and the regions as it is given them.
@@ -205,9 +215,20 @@ impl ServiceEntry {
         self.plugin.as_ref()?.version.reason(reason)
     }
 
+    /// Whether it has neither limits nor learned orders.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.special.is_none()
+    }
+
+    /// The orders of prefixes where learned round trips change them.
+    pub fn learned(&self) -> Option<&Orders> {
+        self.special.as_ref()?.learned.as_deref()
+    }
+
     /// The regions that have as many requests in flight as they may.
     pub fn full(&self, service: &Service) -> Slots {
-        if !self.limited {
+        if !self.special.as_ref().is_some_and(|special| special.limited) {
             return Slots::EMPTY;
         }
         let full = |slot: &Slot| {

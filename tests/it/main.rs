@@ -19,6 +19,7 @@ mod harness;
 mod http;
 mod http2;
 mod identity;
+mod learned;
 mod limits;
 mod listeners;
 mod plugins;

@@ -40,6 +40,10 @@ pub struct Decision {
 pub enum RankedBy {
     /// The service's own policy.
     Policy,
+    /// The same by learned round trips, where geography would order them otherwise.
+    Learned,
+    /// The same, and the first region is one of which nothing is known yet.
+    Explored,
     /// Its plugin.
     Plugin {
         /// The plugin's reason code, 0 when it returns none.
@@ -52,10 +56,12 @@ pub enum RankedBy {
 }
 
 impl RankedBy {
-    /// `policy`, `plugin` or `fallback`: the bounded label of metrics.
+    /// `policy`, `learned`, `explored`, `plugin` or `fallback`: the bounded label of metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "policy",
+            Self::Learned => "learned",
+            Self::Explored => "explored",
             Self::Plugin { .. } => "plugin",
             Self::Fallback(_) => "fallback",
         }
@@ -65,7 +71,7 @@ impl RankedBy {
     pub fn plugin_reason(self) -> Option<u16> {
         match self {
             Self::Plugin { reason, .. } => Some(reason),
-            Self::Policy | Self::Fallback(_) => None,
+            Self::Policy | Self::Learned | Self::Explored | Self::Fallback(_) => None,
         }
     }
 }
@@ -245,6 +251,9 @@ impl fmt::Display for Reason<'_> {
         } = self;
         match by {
             RankedBy::Policy => f.write_str(policy_word(&service.policy))?,
+            RankedBy::Learned | RankedBy::Explored => {
+                write!(f, "{}; {}", policy_word(&service.policy), by.as_str())?;
+            }
             RankedBy::Plugin { .. } => write!(f, "plugin; because={}", plugin_reason.unwrap_or("none"))?,
             RankedBy::Fallback(fault) => write!(f, "fallback; fault={fault}")?,
         }

@@ -22,6 +22,7 @@
 //! | [`rate_limit`] | how many requests a client may send in a time |
 //! | [`route`] | which service a request is for |
 //! | [`chart`] | for every place, a service's regions by preference, prepared |
+//! | [`learned`] | for client prefixes, another order where measured round trips say so |
 //! | [`health`] | what is known of the gateways |
 //! | [`endpoint`] | which of a gateway's addresses get new connections |
 //! | [`reuse`] | how long an idle connection may still be used |
@@ -50,6 +51,7 @@ pub mod geo;
 pub mod health;
 pub mod id;
 pub mod identity;
+pub mod learned;
 pub mod networks;
 pub mod plan;
 pub mod proximity;

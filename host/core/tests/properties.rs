@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests begin at some moment")]
 
+mod learned;
+
 use portolan_core::admission::{Overload, Priority};
 use portolan_core::budget::RetryBudget;
 use portolan_core::candidates::{self, Candidates};

@@ -6,6 +6,8 @@ use crate::control::overrides;
 use crate::control::status::StateWrites;
 use crate::dns::Name;
 use crate::front_door::Snapshot;
+use crate::learned::LearnedStatus;
+use crate::learned::report::{Report, ReportError, Reported};
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
@@ -46,6 +48,12 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// # Errors
     /// When there is no such request or no route for it.
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError>;
+
+    /// Adds round trips that others measured.
+    ///
+    /// # Errors
+    /// When one of them is wrong, or none are learned: then none is added.
+    fn report(&self, report: &Report) -> Result<Reported, ReportError>;
 
     /// Drains a region in all services, or ends that. Completes when the region's new state is active.
     /// `from` says who the operator is.
@@ -160,6 +168,8 @@ pub struct StatusSnapshot {
     pub tasks: Vec<TaskStatus>,
     /// The Front Door status; `None` when it is not configured.
     pub front_door: Option<Arc<Snapshot>>,
+    /// Learned round trips; `None` when they are not learned.
+    pub learned: Option<LearnedStatus>,
 }
 
 /// What belongs to a service.
@@ -173,6 +183,8 @@ pub struct ServiceStatus {
     pub names: Vec<Option<Arc<Name>>>,
     /// Its regions by preference, for every place.
     pub chart: Arc<Chart>,
+    /// How many client prefixes have an order of their own, because of learned round trips.
+    pub learned_orders: usize,
 }
 
 /// The location table.

@@ -1,6 +1,7 @@
 //! `GET /metrics`. Labels come from the configuration and from fixed lists of words only, so that their number is bounded.
 
 mod downstream;
+mod learned;
 mod program;
 mod upstream;
 
@@ -39,6 +40,9 @@ pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
     }
     if let Some(notice) = &snapshot.front_door {
         notice.write_metrics(&mut text);
+    }
+    if let Some(status) = &snapshot.learned {
+        learned::learned(&mut text, status, &services);
     }
     program::process(&mut text, snapshot.started, &Process::read());
     text.into_text()

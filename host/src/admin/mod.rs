@@ -6,6 +6,7 @@ mod answer;
 pub mod backend;
 mod connections;
 mod guard;
+mod learned;
 mod metrics;
 mod names;
 mod routes;
@@ -113,9 +114,9 @@ async fn converse(
     let service = service_fn(move |request: Request<Incoming>| {
         let (instance, access, caller) = (Arc::clone(&instance), Arc::clone(&access), Arc::clone(&caller));
         async move {
-            // Orders carry everything in their path: bodies are not read.
-            let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(routes::answer(&*instance, &access, &caller, &head).await)
+            // Orders carry everything in their path: no other body is read than that of a report.
+            let (head, body) = request.into_parts();
+            Ok::<_, Infallible>(routes::answer(&*instance, &access, &caller, &head, body).await)
         }
     });
     let connection = http1::Builder::new()

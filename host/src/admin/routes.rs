@@ -5,6 +5,7 @@ use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
 use super::backend::{AdminBackend, ExplainError, OrderError, Question, Readiness, StatusSnapshot, certificate};
 use super::guard;
+use super::learned;
 use super::metrics;
 use super::tokens::Grant;
 use super::view::explain::Explain;
@@ -16,6 +17,7 @@ use super::view::{Drained, RolledBack};
 use crate::telemetry::exposition;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, request};
+use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use portolan_core::id::{PluginName, RegionName};
 use std::borrow::Cow;
@@ -35,7 +37,7 @@ const DASHBOARD: &str = concat!(
 );
 
 /// The resources, as listed by the error for unknown paths.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 15] = [
     "GET /",
     "GET /livez",
     "GET /readyz",
@@ -50,6 +52,7 @@ const PATHS: [&str; 14] = [
     "POST /api/v1/regions/{region}/undrain",
     "POST /api/v1/plugins/{plugin}/rollback",
     "POST /api/v1/plugins/{plugin}/rollforward",
+    "POST /api/v1/round-trips",
 ];
 
 /// What can be asked for where only probes and scrapers ask.
@@ -71,6 +74,7 @@ enum Resource {
     Drain(RegionName, bool),
     RollBack(PluginName),
     RollForward(PluginName),
+    RoundTrips,
 }
 
 impl Resource {
@@ -88,6 +92,7 @@ impl Resource {
             [Some("api"), Some("v1"), Some("config"), None, ..] => Some(Self::Config),
             [Some("api"), Some("v1"), Some("front-door"), None, ..] => Some(Self::FrontDoor),
             [Some("api"), Some("v1"), Some("explain"), None, ..] => Some(Self::Explain),
+            [Some("api"), Some("v1"), Some("round-trips"), None, ..] => Some(Self::RoundTrips),
             [
                 Some("api"),
                 Some("v1"),
@@ -135,7 +140,10 @@ impl Resource {
     }
 
     fn is_order(&self) -> bool {
-        matches!(self, Self::Drain(..) | Self::RollBack(_) | Self::RollForward(_))
+        matches!(
+            self,
+            Self::Drain(..) | Self::RollBack(_) | Self::RollForward(_) | Self::RoundTrips
+        )
     }
 }
 
@@ -149,6 +157,7 @@ pub(super) async fn answer(
     access: &Access,
     caller: &Caller,
     request: &request::Parts,
+    body: Incoming,
 ) -> Answer {
     if let Err(rejection) = guard::check(&request.method, &request.headers, access) {
         return Failure::new(rejection).answer(StatusCode::FORBIDDEN);
@@ -210,6 +219,7 @@ pub(super) async fn answer(
         Resource::Drain(region, drained) => drain(instance, region, drained, &caller.name).await,
         Resource::RollBack(plugin) => replace(instance, plugin, Some(&caller.name)).await,
         Resource::RollForward(plugin) => replace(instance, plugin, None).await,
+        Resource::RoundTrips => learned::report(instance, body).await,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::admin::{self, Access, Listener, Socket};
 use crate::chance::Chance;
 use crate::control::front_door::{FrontDoorTask, HealthReporter};
 use crate::control::health::{self, News};
+use crate::control::learned::LearnedTask;
 use crate::control::probe::{Network, Resolve};
 use crate::control::publisher::{Publisher, Update};
 use crate::control::reload::{self, Reloader};
@@ -42,6 +43,7 @@ pub(super) struct Control {
     pub(super) orders: mpsc::Receiver<reload::Order>,
     pub(super) health: Health,
     pub(super) front_door: FrontDoorTask,
+    pub(super) learned: LearnedTask,
     pub(super) drain: Drain,
     pub(super) admin: Vec<(Socket, Access)>,
     /// Where another process may ask for the sockets.
@@ -84,6 +86,7 @@ impl Control {
             mut orders,
             health,
             mut front_door,
+            mut learned,
             drain,
             admin,
             handover,
@@ -124,6 +127,14 @@ impl Control {
             });
             spawn_local(async move { task.keep(async || upgrade::hand_over(&socket, &given).await).await });
         }
+        let (task, of_learned) = (supervisor.task("learned"), drain.clone());
+        let learned = spawn_local(async move {
+            task.keep(async || {
+                learned.run(of_learned.clone()).await;
+                DONE
+            })
+            .await;
+        });
         let task = supervisor.task("front-door");
         let front_door = spawn_local(async move {
             task.keep(async || {
@@ -147,6 +158,8 @@ impl Control {
         stop.notified().await;
         // The drain ends it; it releases its lease first.
         let _ = front_door.await;
+        // It keeps what it has learned.
+        let _ = learned.await;
     }
 }
 

@@ -15,6 +15,8 @@ use crate::control::reload::{Order, Reply, RollBackError};
 use crate::control::status::{Kind, Loads, Status};
 use crate::explain;
 use crate::front_door::SnapshotCell;
+use crate::learned::report::{Report, ReportError, Reported};
+use crate::learned::{Learned, Sample, Source};
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::server::{Drain, Phase};
 use crate::table::{RoutingTable, ServiceEntry, Tables};
@@ -25,7 +27,9 @@ use crate::vitals::{OpenListeners, Rejections};
 use portolan_core::geo::Place;
 use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
+use portolan_core::learned::Orders;
 use portolan_geo::family::Family;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +43,7 @@ pub(super) struct RunningInstance {
     pub(super) overrides: Arc<Overrides>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<SnapshotCell>,
+    pub(super) learned: Arc<Learned>,
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) rejections: Arc<Rejections>,
     pub(super) listeners: OpenListeners,
@@ -148,6 +153,7 @@ impl AdminBackend for RunningInstance {
                     gateways: entry.gateways.iter().map(|target| Arc::clone(&target.vitals)).collect(),
                     names: entry.gateways.iter().map(|target| target.name().cloned()).collect(),
                     chart: Arc::clone(&entry.chart),
+                    learned_orders: entry.learned().map_or(0, Orders::len),
                 })
                 .collect(),
             unrouted: Arc::clone(&self.unrouted),
@@ -179,6 +185,7 @@ impl AdminBackend for RunningInstance {
             plugin_counters: self.engine.counters(),
             tasks: self.tasks(),
             front_door: self.front_door.load(),
+            learned: self.learned.status(),
         }
     }
 
@@ -212,7 +219,29 @@ impl AdminBackend for RunningInstance {
     fn explain(&self, question: &Question) -> Result<Explained, ExplainError> {
         // Plugin instances of its own, so that the workers' are not used.
         let mut plugins = PluginWorker::new(self.engine.clone(), 0, Chance::new().roll());
-        explain::explain(&self.tables.current(), question, &mut plugins)
+        let explained = explain::explain(&self.tables.current(), question, &mut plugins)?;
+        Ok(Explained {
+            learned: self.learned.of(explained.decision.client.addr),
+            ..explained
+        })
+    }
+
+    fn report(&self, report: &Report) -> Result<Reported, ReportError> {
+        if !self.learned.is_on() {
+            return Err(ReportError::Off);
+        }
+        let table = self.tables.current();
+        let services = table.config().services();
+        let samples = report.samples(|region| services.iter().any(|service| service.slot_of(region).is_some()))?;
+        let mut by_region: BTreeMap<RegionName, Vec<Sample>> = BTreeMap::new();
+        for (region, sample) in samples {
+            by_region.entry(region).or_default().push(sample);
+        }
+        let added = by_region.into_iter();
+        let accepted = added.map(|(region, samples)| self.learned.add(&region, samples, Source::Report));
+        Ok(Reported {
+            accepted: accepted.sum(),
+        })
     }
 
     fn drain(&self, region: RegionName, drained: bool, from: String) -> Ordered<'_, ()> {

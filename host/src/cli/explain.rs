@@ -4,7 +4,7 @@ use super::admin_client::AdminClient;
 use super::offline;
 use super::output;
 use super::remote;
-use crate::admin::view::explain::Explain;
+use crate::admin::view::explain::{Candidate, Explain};
 use crate::admin::view::policies::Policies;
 use crate::config;
 use crate::explain::{self, Question};
@@ -152,6 +152,28 @@ fn text(explain: &Explain) -> String {
             number(region.distance_km, "km"),
             number(region.round_trip_ms, "ms"),
             region.excluded.as_deref().unwrap_or("")
+        );
+    }
+    text.push_str(&learned(&explain.regions));
+    text
+}
+
+/// What connections from the client's prefix measured, where anything did.
+fn learned(regions: &[Candidate]) -> String {
+    let measured = regions
+        .iter()
+        .filter_map(|region| Some((region, region.learned.as_ref()?)));
+    let mut text = String::new();
+    for (region, learned) in measured {
+        if text.is_empty() {
+            text.push_str("\nlearned region         measured  estimate  connections\n");
+        }
+        let estimate = region.round_trip_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<20} {:>7.0} ms {:>9}  {:>11.1}",
+            region.region, learned.round_trip_ms, estimate, learned.connections
         );
     }
     text

@@ -130,6 +130,13 @@ impl File {
             Some(section) => section.settings(folder, &places, mistakes),
             None => Some(GeoSettings::default()),
         };
+        let learned = match self.geo.as_ref().and_then(|geo| geo.learned.as_ref()) {
+            Some(section) => {
+                let has_region = self.here.as_ref().and_then(At::region).is_some();
+                section.settings(has_region, mistakes).map(Some)
+            }
+            None => Some(None),
+        };
         self.warn_of_unused_plugins(mistakes);
         self.warn_of_affinity_keys(mistakes);
 
@@ -150,6 +157,7 @@ impl File {
             listeners: listeners?,
             here,
             geo: geo?,
+            learned: learned?.map(Arc::new),
             resolvers: self
                 .resolvers
                 .as_ref()

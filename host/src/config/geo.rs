@@ -2,6 +2,7 @@
 
 use super::compound::{At, OneOrMore};
 use super::error::Mistakes;
+use super::learned::LearnedSection;
 use super::listeners::Network;
 use super::regions::{LocationSection, Places};
 use super::residency::CountryCode;
@@ -35,6 +36,8 @@ section! {
         /// of IPv6, or no network of a country that a residency rule names, where the one before had some, is rejected by
         /// default. Default: false.
         optional allow_coverage_loss: bool,
+        /// Round trips that are learned from connections, for policy latency. Default: off.
+        optional learned: LearnedSection,
     }
 }
 

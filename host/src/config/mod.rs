@@ -23,6 +23,7 @@ mod front_door;
 mod front_door;
 mod geo;
 mod health_checks;
+mod learned;
 mod limits;
 mod listeners;
 mod load;
@@ -53,8 +54,8 @@ pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
 pub use settings::{
-    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, Listener, Plugin,
-    PluginSource, Settings, UpstreamTls,
+    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
+    Plugin, PluginSource, Settings, UpstreamTls,
 };
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ pub struct Settings {
     pub here: Option<RegionName>,
     /// Where locations of addresses come from.
     pub geo: GeoSettings,
+    /// How round trips are learned. `None`: they are not.
+    pub learned: Option<Arc<LearnedSettings>>,
     /// The name servers, in the order in which they are asked. `None`: those of the system.
     pub resolvers: Option<Arc<[SocketAddr]>>,
     /// The pseudonym of this instance in `Via`, a token. `None`: a random one.
@@ -244,6 +246,19 @@ pub struct GeoNetwork {
     pub point: Option<Point>,
     /// The region that clients there prefer.
     pub region: Option<RegionName>,
+}
+
+/// How round trips are learned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnedSettings {
+    /// How many client prefixes are remembered, at least 8.
+    pub max_prefixes: usize,
+    /// The time in which evidence loses half of its weight, at least a minute.
+    pub half_life: Duration,
+    /// The share of requests that may explore, 0 to 0.1.
+    pub explore: f64,
+    /// Networks that are not learned.
+    pub exclude: Networks,
 }
 
 /// A routing plugin.

@@ -114,6 +114,7 @@ geo:
   asn_database: ../asn.mmdb
   attribution: By Acme
   allow_coverage_loss: true
+  learned: { max_prefixes: 1000, half_life: 1h30m, explore: 2%, exclude: [172.224.0.0/12, 192.0.2.7] }
   networks:
     - { network: 10.1.0.0/16, country: sg, location: { latitude: 1.35, longitude: 103.8 }, region: southeastasia }
     - { network: "::ffff:10.1.2.0/120", region: on-prem-fra }
@@ -219,6 +220,13 @@ drain_time: 5s
             place("fd00::1/128", Some("DE"), None, None),
         ]
     );
+    let learned = settings.learned.as_deref().unwrap();
+    assert_eq!(
+        (learned.max_prefixes, learned.half_life),
+        (1000, Duration::from_secs(5400))
+    );
+    assert_eq!(learned.explore, 0.02);
+    assert!(learned.exclude.contains("172.225.1.1".parse().unwrap()) && !learned.exclude.is_empty());
     assert_eq!(fixed.access_log, AccessLog::File("conf/access.log".into()));
     assert_eq!(settings.lame_duck, Duration::ZERO);
     assert_eq!(settings.drain_time, Duration::from_secs(5));

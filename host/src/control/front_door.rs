@@ -2,11 +2,13 @@
 //! snapshot of both. Requests read the snapshot, and nothing else of it.
 
 mod alert_log;
+mod exchange;
 mod local_health;
 mod publishing;
 
 use crate::config::FrontDoorSettings;
 use crate::front_door::{Snapshot, SnapshotCell};
+use crate::learned::Learned;
 use crate::server::Drain;
 use crate::table::{RoutingTable, Tables};
 use crate::vitals::Vitals;
@@ -25,8 +27,9 @@ use tokio::time::{Instant, sleep};
 /// Answers are prepared anew at least this often: their times are kept to this precision.
 const TICK: Duration = Duration::from_millis(200);
 
-/// The task, and the reporter that feeds it the causes of health changes.
-pub fn task(tables: Arc<Tables>, cell: Arc<SnapshotCell>) -> (HealthReporter, FrontDoorTask) {
+/// The task, and the reporter that feeds it the causes of health changes. Learned round trips are exchanged through the
+/// publisher's store.
+pub fn task(tables: Arc<Tables>, cell: Arc<SnapshotCell>, learned: Arc<Learned>) -> (HealthReporter, FrontDoorTask) {
     let (reports, observations) = mpsc::unbounded_channel();
     let task = FrontDoorTask {
         tables,
@@ -34,7 +37,7 @@ pub fn task(tables: Arc<Tables>, cell: Arc<SnapshotCell>) -> (HealthReporter, Fr
         observations,
         local_health: LocalHealth::default(),
         probes: None,
-        publishing: Publishing::default(),
+        publishing: Publishing::new(learned),
         alert_log: AlertLog::default(),
     };
     (HealthReporter(reports), task)
@@ -86,7 +89,7 @@ impl FrontDoorTask {
                 () = drain.begun() => break,
             }
         }
-        std::mem::take(&mut self.publishing).stop().await;
+        self.publishing.stop().await;
     }
 
     /// Takes in the table and stores a new snapshot. Returns when to do so again at the latest; `None` when Front Door is not

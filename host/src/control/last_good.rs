@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +28,8 @@ const LIST: &str = "last-good.json";
 const OVERRIDES: &str = "overrides.json";
 /// The compiled location table.
 const LOCATION_CACHE: &str = "locations.cache";
+/// Learned round trips.
+const ROUND_TRIPS: &str = "round-trips.json";
 /// Locked by the process that writes, whose identifier it holds.
 const LOCK: &str = "lock";
 /// Suffix of files being written.
@@ -159,6 +161,30 @@ impl LastGood {
     /// The overrides of the last run.
     pub(super) fn overrides(&self) -> Record {
         self.parse(OVERRIDES)
+    }
+
+    /// The learned round trips of the last run, as they were written: `None` when there are none. At most so many bytes are
+    /// read.
+    pub(super) fn round_trips(&self, most: u64) -> Option<Vec<u8>> {
+        let path = self.folder.join(ROUND_TRIPS);
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Some(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::error!(file = %path.display(), %error, "failed to read learned round trips");
+                None
+            }
+        }
+    }
+
+    /// These are the learned round trips now.
+    ///
+    /// # Errors
+    /// When they cannot be written; then what was kept before still is.
+    pub(super) fn keep_round_trips(&self, bytes: &[u8]) -> Result<(), StateError> {
+        self.write(|| self.put(ROUND_TRIPS, bytes))
     }
 
     /// These contents are active now, and no others.

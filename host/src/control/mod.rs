@@ -9,6 +9,7 @@ pub mod front_door;
 pub mod front_door;
 pub mod health;
 pub mod last_good;
+pub mod learned;
 pub mod load;
 pub mod loaded;
 mod moment;

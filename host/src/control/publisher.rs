@@ -12,7 +12,7 @@ use crate::control::overrides::Overrides;
 use crate::dns::Resolver;
 use crate::geo::Geo;
 use crate::service_tags::ServiceTags;
-use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Tables};
+use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Special, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::Origin;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
@@ -22,6 +22,7 @@ use portolan_core::chart::{self, Chart};
 use portolan_core::config::{Config, Gateway, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth, State};
 use portolan_core::id::{Generation, ServiceName};
+use portolan_core::learned::Orders;
 use portolan_core::route::RouteKey;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -46,7 +47,12 @@ pub enum Update {
     UpstreamTls(Arc<UpstreamOrigins>),
     /// A new view of the gateways of this configuration.
     Health(Arc<Config>, Arc<HealthView>),
+    /// New learned orders of the services of this configuration.
+    Learned(Arc<Config>, LearnedOrders),
 }
+
+/// Learned orders by service, in configured order; none of services that no prefix has any of.
+pub type LearnedOrders = Vec<Option<Arc<Orders>>>;
 
 /// Owns the parts of the current table.
 #[derive(Debug)]
@@ -55,6 +61,7 @@ pub struct Publisher {
     overrides: Arc<Overrides>,
     health: Arc<HealthView>,
     charts: Vec<Arc<Chart>>,
+    learned: LearnedOrders,
     joined: Vec<Joined>,
     route_counts: Arc<[RouteCounts]>,
     registry: Registry,
@@ -123,6 +130,7 @@ impl Publisher {
         let mut publisher = Self {
             health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
             charts: charts(&loaded),
+            learned: Vec::new(),
             route_counts: registry.route_counts(&loaded.settings.routing),
             listeners: listeners(&loaded),
             generation: Generation::default(),
@@ -179,6 +187,8 @@ impl Publisher {
             // A view of the configuration before this one: the next one is on its way.
             Update::Health(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
             Update::Health(_, health) => self.health = health,
+            Update::Learned(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
+            Update::Learned(_, learned) => self.learned = learned,
         }
     }
 
@@ -208,6 +218,8 @@ impl Publisher {
         self.joined = self.registry.join(&loaded);
         self.route_counts = self.registry.route_counts(&loaded.settings.routing);
         self.charts = charts;
+        // Of other services. They are prepared again at once.
+        self.learned = Vec::new();
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
         self.listeners = listeners(&loaded);
         self.tls = self.with_removed(loaded.tls.listeners());
@@ -264,12 +276,18 @@ impl Publisher {
                     vitals: Arc::clone(&joined.vitals),
                     budget: Arc::clone(&joined.budget),
                     affinity: joined.affinity.as_ref().map(Arc::clone),
-                    limited: service.gateways().iter().any(|gateway| gateway.max_requests.is_some()),
+                    special: self.special(index, service),
                 })
                 .collect(),
             in_flight: Arc::clone(&self.registry.in_flight),
             route_counts: Arc::clone(&self.route_counts),
         }
+    }
+
+    fn special(&self, index: usize, service: &Service) -> Option<Special> {
+        let limited = service.gateways().iter().any(|gateway| gateway.max_requests.is_some());
+        let learned = self.learned.get(index).cloned().flatten();
+        (limited || learned.is_some()).then_some(Special { limited, learned })
     }
 
     fn plugin(&self, service: &Service, health: Option<&ServiceHealth>) -> Option<PluginEntry> {

@@ -223,7 +223,10 @@ async fn a_request_that_failed_over_is_told_whole() {
     assert_eq!(scene.endings_of(1), [("2xx", 1)]);
     assert!(scene.endings_of(0).is_empty());
     let totals = scene.table.vitals.totals();
-    assert_eq!((totals.ranked, totals.retries), ([0, 1, 0], [1, 0, 0, 0, 0, 0, 0]));
+    assert_eq!(
+        (totals.ranked, totals.retries),
+        ([0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0])
+    );
     assert_eq!((totals.received, totals.sent), (5, 5));
     let durations = Stage::ALL.map(|stage| totals.stages[stage as usize].count());
     assert_eq!(durations, [1, 0, 1, 1]);

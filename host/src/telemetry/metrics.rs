@@ -75,7 +75,7 @@ impl Retry {
 }
 
 /// The words for who ordered the candidates, those of [`RankedBy::as_str`].
-pub const RANKED_BY: [&str; 3] = ["policy", "plugin", "fallback"];
+pub const RANKED_BY: [&str; 5] = ["policy", "plugin", "fallback", "learned", "explored"];
 
 /// Plugin faults with counters of their own; a plugin host has fewer.
 const FAULTS: usize = 16;
@@ -161,6 +161,8 @@ impl ServiceVitals {
         let Some(shard) = self.shards.get(worker) else { return };
         match by {
             RankedBy::Policy => shard.ranked.count(0),
+            RankedBy::Learned => shard.ranked.count(3),
+            RankedBy::Explored => shard.ranked.count(4),
             RankedBy::Plugin { repaired, .. } => {
                 shard.ranked.count(1);
                 shard.repaired.add(u64::from(repaired));
@@ -269,7 +271,7 @@ mod tests {
             "there is no third worker"
         );
         assert_eq!(totals.outcomes.iter().sum::<u64>(), 3);
-        assert_eq!(totals.ranked, [1, 1, 4]);
+        assert_eq!(totals.ranked, [1, 1, 4, 0, 0]);
         assert_eq!(totals.repaired, 1);
         assert_eq!(totals.faults, [("deadline", 1), ("trap", 3)]);
         assert_eq!(totals.retries, [1; 7]);
@@ -298,7 +300,14 @@ mod tests {
             reason: 0,
             repaired: false,
         };
-        let all = [RankedBy::Policy, plugin, RankedBy::Fallback("trap")];
+        let fallback = RankedBy::Fallback("trap");
+        let all = [
+            RankedBy::Policy,
+            plugin,
+            fallback,
+            RankedBy::Learned,
+            RankedBy::Explored,
+        ];
         assert_eq!(all.map(RankedBy::as_str), RANKED_BY);
         for (index, retry) in Retry::ALL.into_iter().enumerate() {
             assert_eq!(retry.index(), index);

@@ -262,6 +262,8 @@ impl Known {
                 };
                 self.votes.insert(vantage, kept);
             }
+            // Not read here.
+            (Blob::RoundTrips(_), _) => {}
             (Blob::Leader, found) => {
                 let ledger = found.and_then(|found| serde_json::from_slice(&found.bytes).ok());
                 self.ledger = Arc::new(ledger.unwrap_or_default());

@@ -19,6 +19,8 @@ pub enum Blob {
     Leader,
     /// The vote of a vantage, written by that vantage only.
     Vote(VantageName),
+    /// The round trips that a vantage has learned, written by that vantage only. What it holds is the program's concern.
+    RoundTrips(VantageName),
 }
 
 impl fmt::Display for Blob {
@@ -26,6 +28,7 @@ impl fmt::Display for Blob {
         match self {
             Self::Leader => f.write_str("leader"),
             Self::Vote(vantage) => write!(f, "votes/{vantage}"),
+            Self::RoundTrips(vantage) => write!(f, "round-trips/{vantage}"),
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::arrival::ListenerId;
 use crate::control::overrides;
 use crate::control::status::StateWrites;
 use crate::geo::describe::Described;
+use crate::learned::LearnedStatus;
+use crate::learned::report::{Report, ReportError, Reported};
 use crate::plugin::CounterReading;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
@@ -25,6 +27,7 @@ use portolan_core::geo::{Country, Location, Place, PlaceId, Point};
 use portolan_core::health::{Evidence, GatewayHealth, HealthView, ServiceHealth, State};
 use portolan_core::id::{Generation, PluginName, RegionName, ServiceId};
 use portolan_core::identity::{ClientIdentity, IdentitySource};
+use portolan_core::learned::{Estimate, Known};
 use portolan_core::proximity::RoundTrips;
 use portolan_core::rank;
 use portolan_core::rate_limit::{ClientNetwork, RateLimit};
@@ -80,6 +83,7 @@ impl Default for Fake {
                     .collect(),
                 names: service.gateways().iter().map(|_| None).collect(),
                 chart: Arc::new(chart),
+                learned_orders: 1,
             });
         let services: Vec<_> = services.collect();
         count(services.first().expect("a service"));
@@ -163,6 +167,14 @@ impl Default for Fake {
                 }],
                 tasks: vec![task(false)],
                 front_door: None,
+                learned: Some(LearnedStatus {
+                    prefixes: 3,
+                    max_prefixes: 64,
+                    bytes: 9216,
+                    evictions: 2,
+                    samples: [5, 7],
+                    others: vec![("asia".into(), 11)],
+                }),
             },
             asked: Mutex::default(),
             orders: Mutex::default(),
@@ -276,6 +288,17 @@ impl AdminBackend for Fake {
             denied: None,
             rewritten: None,
             applied: Applied::of(service, own),
+            learned: vec![Known {
+                region: "westeurope".into(),
+                estimate: Estimate::of(42.0),
+            }],
+        })
+    }
+
+    fn report(&self, report: &Report) -> Result<Reported, ReportError> {
+        let samples = report.samples(|region| region.as_str() == "westeurope")?;
+        Ok(Reported {
+            accepted: samples.len() as u64,
         })
     }
 

@@ -4,6 +4,7 @@ use super::Location;
 use super::policies::Policies;
 use crate::explain::{Explained, Question};
 use portolan_core::decision::{RankedBy, RegionExplanation};
+use portolan_core::learned::{Estimate, Known};
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/explain`.
@@ -28,7 +29,7 @@ pub struct Explain {
     pub policies: Option<Policies>,
     /// How its regions are ordered.
     pub policy: String,
-    /// Who ordered them: `policy`, `plugin` or `fallback`.
+    /// Who ordered them: `policy`, `learned`, `explored`, `plugin` or `fallback`.
     pub by: String,
     /// Why the plugin could not, when it could not.
     pub fault: Option<String>,
@@ -89,8 +90,22 @@ pub struct Candidate {
     pub distance_km: Option<f64>,
     /// Estimated round trip in milliseconds.
     pub round_trip_ms: Option<f64>,
+    /// What connections from the client's prefix measured.
+    #[serde(default)]
+    pub learned: Option<Learned>,
     /// Its failover level, 0 first.
     pub priority: u8,
+}
+
+/// What connections measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The median of their smallest round trips in milliseconds.
+    pub round_trip_ms: f64,
+    /// How many connections it rests on; old ones count for less.
+    pub connections: f64,
+    /// Most connections are within this factor of the median.
+    pub factor: f64,
 }
 
 impl Explain {
@@ -103,6 +118,7 @@ impl Explain {
             rewritten,
             applied,
             place: described,
+            learned,
         } = explained;
         let place = decision.location.place;
         let first = explanation.regions.iter().find(|standing| standing.rank == Some(1));
@@ -129,19 +145,24 @@ impl Explain {
             by: decision.by.as_str().into(),
             fault: match decision.by {
                 RankedBy::Fallback(fault) => Some(fault.into()),
-                RankedBy::Policy | RankedBy::Plugin { .. } => None,
+                RankedBy::Policy | RankedBy::Learned | RankedBy::Explored | RankedBy::Plugin { .. } => None,
             },
             reason: explanation.reason.clone(),
             panic: decision.candidates.panic,
             roll: decision.roll,
             chosen: first.map(|standing| standing.region.to_string()),
-            regions: explanation.regions.iter().map(Candidate::from).collect(),
+            regions: explanation
+                .regions
+                .iter()
+                .map(|standing| Candidate::of(standing, learned))
+                .collect(),
         }
     }
 }
 
-impl From<&RegionExplanation> for Candidate {
-    fn from(standing: &RegionExplanation) -> Self {
+impl Candidate {
+    fn of(standing: &RegionExplanation, learned: &[Known]) -> Self {
+        let known = learned.iter().find(|known| known.region == standing.region);
         Self {
             region: standing.region.to_string(),
             rank: standing.rank,
@@ -149,7 +170,18 @@ impl From<&RegionExplanation> for Candidate {
             state: standing.health.state.as_str().into(),
             distance_km: standing.distance_km.map(tenths),
             round_trip_ms: standing.round_trip_ms.map(tenths),
+            learned: known.map(|known| Learned::from(known.estimate)),
             priority: standing.priority,
+        }
+    }
+}
+
+impl From<Estimate> for Learned {
+    fn from(estimate: Estimate) -> Self {
+        Self {
+            round_trip_ms: tenths(estimate.ms()),
+            connections: tenths(f64::from(estimate.weight())),
+            factor: tenths(f64::from(estimate.deviation()).exp()),
         }
     }
 }

@@ -85,7 +85,7 @@ impl Plugin {
     }
 
     fn add(&mut self, totals: &ServiceTotals) {
-        let [_, by_plugin, _] = totals.ranked;
+        let [_, by_plugin, ..] = totals.ranked;
         self.answers += by_plugin;
         self.repaired += totals.repaired;
         for (fault, count) in &totals.faults {

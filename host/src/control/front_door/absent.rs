@@ -1,6 +1,7 @@
 //! Built without Azure: a task that does nothing.
 
 use crate::front_door::SnapshotCell;
+use crate::learned::Learned;
 use crate::server::Drain;
 use crate::table::Tables;
 use crate::vitals::Vitals;
@@ -8,7 +9,7 @@ use portolan_core::health::transition::Transition;
 use std::sync::Arc;
 
 /// A task and a reporter that do nothing.
-pub fn task(_: Arc<Tables>, _: Arc<SnapshotCell>) -> (HealthReporter, FrontDoorTask) {
+pub fn task(_: Arc<Tables>, _: Arc<SnapshotCell>, _: Arc<Learned>) -> (HealthReporter, FrontDoorTask) {
     (HealthReporter, FrontDoorTask)
 }
 

@@ -1,6 +1,8 @@
 //! Runs the publisher: starts it, restarts it when its settings change, tries again when it cannot start, stops it in order.
 //! Two never run at a time: the next is prepared when the one before has ended.
 
+use super::exchange::Exchange;
+use crate::learned::Learned;
 use portolan_azure::health::LocalView;
 use portolan_azure::probe::QuorumVerdict;
 use portolan_azure::publisher::status::Status;
@@ -22,6 +24,7 @@ pub(super) struct Publishing {
     health: watch::Sender<LocalView>,
     settings: Option<Arc<Settings>>,
     state: State,
+    learned: Arc<Learned>,
     /// Why it last could not run.
     down: Option<String>,
 }
@@ -32,23 +35,23 @@ enum State {
     None,
     /// The one before ends, then the next is prepared, if there is to be one.
     Preparing(JoinHandle<Option<Result<Parts, StartError>>>),
-    Running(Publisher, watch::Receiver<Arc<Votes>>),
+    Running(Publisher, watch::Receiver<Arc<Votes>>, Exchange),
     /// It could not run, and is tried again then.
     Down(Instant),
 }
 
-impl Default for Publishing {
-    fn default() -> Self {
+impl Publishing {
+    /// None, until the configuration wants one. What is learned is exchanged through its store.
+    pub(super) fn new(learned: Arc<Learned>) -> Self {
         Self {
             health: watch::Sender::default(),
             settings: None,
             state: State::None,
+            learned,
             down: None,
         }
     }
-}
 
-impl Publishing {
     /// Follows the configuration. `None`: no Front Door is configured.
     pub(super) fn configure(&mut self, settings: Option<&Settings>) {
         if self.settings.as_deref() != settings {
@@ -75,7 +78,7 @@ impl Publishing {
                 let prepared = prepared.await;
                 self.prepared(prepared.map_err(|error| error.to_string()));
             }
-            State::Running(_, votes) => {
+            State::Running(_, votes, _) => {
                 if votes.changed().await.is_err() {
                     self.fail("a task of it has ended".into());
                 }
@@ -97,14 +100,14 @@ impl Publishing {
             return QuorumVerdict::Alone;
         }
         match &self.state {
-            State::Running(_, votes) => votes.borrow().verdict(region, now, stale_after),
+            State::Running(_, votes, _) => votes.borrow().verdict(region, now, stale_after),
             State::None | State::Preparing(_) | State::Down(_) => QuorumVerdict::Unknown,
         }
     }
 
     /// The publisher's status. `None`: no Front Door is configured.
     pub(super) fn status(&mut self) -> Option<Status> {
-        if let State::Running(publisher, _) = &self.state {
+        if let State::Running(publisher, ..) = &self.state {
             let status = publisher.status();
             if !status.ended {
                 return Some(status);
@@ -116,9 +119,10 @@ impl Publishing {
     }
 
     /// Stops it: a change under way goes on, and its lease is released.
-    pub(super) async fn stop(self) {
-        match self.state {
-            State::Running(publisher, _) => {
+    pub(super) async fn stop(&mut self) {
+        match std::mem::replace(&mut self.state, State::None) {
+            State::Running(publisher, _, exchange) => {
+                drop(exchange);
                 publisher.stop().await;
                 tracing::info!("the Front Door publisher has stopped");
             }
@@ -141,7 +145,7 @@ impl Publishing {
         }
         self.state = State::Preparing(tokio::spawn(async move {
             match before {
-                State::Running(publisher, _) => publisher.stop().await,
+                State::Running(publisher, ..) => publisher.stop().await,
                 State::Preparing(prepared) => drop(prepared.await),
                 State::None | State::Down(_) => {}
             }
@@ -156,8 +160,10 @@ impl Publishing {
         self.state = State::None;
         let started = match (prepared, self.wanted()) {
             (Ok(Some(Ok(parts))), Some(settings)) => {
+                let exchange = Exchange::start(settings, Arc::clone(&parts.store), Arc::clone(&self.learned));
                 let settings = Settings::clone(settings);
-                Publisher::start(settings, parts, self.health.subscribe()).map_err(|error| error.to_string())
+                let publisher = Publisher::start(settings, parts, self.health.subscribe());
+                publisher.map(|it| (it, exchange)).map_err(|error| error.to_string())
             }
             (Ok(Some(Err(error))), Some(_)) => Err(error.to_string()),
             (Err(error), Some(_)) => Err(error),
@@ -167,7 +173,7 @@ impl Publishing {
             }
         };
         match started {
-            Ok(publisher) => {
+            Ok((publisher, exchange)) => {
                 let status = publisher.status();
                 let settings = &status.settings;
                 tracing::info!(
@@ -177,7 +183,7 @@ impl Publishing {
                     "the Front Door publisher runs"
                 );
                 let votes = publisher.votes();
-                self.state = State::Running(publisher, votes);
+                self.state = State::Running(publisher, votes, exchange);
                 self.down = None;
             }
             Err(why) => self.fail(why),
