@@ -100,7 +100,10 @@ impl LearnedTask {
                 () = drain.begun() => break,
             }
         }
-        self.keep().await;
+        // Nothing is kept of what was turned off a moment ago.
+        if self.tables.current().settings.learned.is_some() {
+            self.keep().await;
+        }
     }
 
     /// Does what is due.
@@ -235,7 +238,7 @@ fn orders(table: &RoutingTable, learned: &Learned, terms: Terms) -> LearnedOrder
     let config = table.config();
     let services = config.services().iter().zip(&table.services);
     let orders = services.map(|(service, entry)| {
-        if !Orders::fit(&service.policy) {
+        if !Orders::fit(service) {
             return None;
         }
         let mut priors = Priors::new(portolan_geo::azure::round_trips(), config.fallback());

@@ -40,9 +40,9 @@ pub struct PrefixOrder<'a> {
 }
 
 impl Orders {
-    /// Whether a policy orders regions by round trips, and may follow evidence.
-    pub fn fit(policy: &Policy) -> bool {
-        matches!(policy, Policy::Latency | Policy::Plugin(_))
+    /// Whether the regions of a service are ordered by round trips from the client, and may follow evidence.
+    pub fn fit(service: &Service) -> bool {
+        matches!(service.policy, Policy::Latency | Policy::Plugin(_))
     }
 
     /// Prepares the orders of a service. `locate` says where a prefix is.

@@ -1,7 +1,7 @@
 use super::order::{LEAST_EVIDENCE, order};
 use super::*;
 use crate::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
-use crate::geo::{Country, Location, Place, PlaceId, Point};
+use crate::geo::{Location, Place, PlaceId, Point};
 use crate::id::{RegionName, Slot};
 use crate::proximity::RoundTrips;
 use orders::{Priors, gathered};
@@ -137,7 +137,7 @@ impl Scene {
         let service = Service::new(ServiceParts::new("shop", gateways)).expect("valid");
         let place = Place {
             point: Some(points[0]),
-            country: Country::UNKNOWN,
+            ..Place::default()
         };
         Self {
             chart: crate::chart::Chart::draw(&service, &[Place::default(), place], None, &RoundTrips::default()),

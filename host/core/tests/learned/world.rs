@@ -4,7 +4,7 @@
 use portolan_core::chance::spread;
 use portolan_core::chart::Chart;
 use portolan_core::config::*;
-use portolan_core::geo::{Country, Location, Place, PlaceId, Point};
+use portolan_core::geo::{Location, Place, PlaceId, Point};
 use portolan_core::id::{RegionName, Slot};
 use portolan_core::learned::orders::{Priors, gathered};
 use portolan_core::learned::{Estimate, Evidence, Orders, Prefix, Terms};
@@ -152,7 +152,7 @@ pub(crate) fn simulate(terrain: Terrain) -> Gain {
             let said = dice.point();
             places.push(Place {
                 point: Some(said),
-                country: Country::UNKNOWN,
+                ..Place::default()
             });
             let is_absurd = dice.roll() % 100 < terrain.absurd_percent;
             // Half of them are elsewhere, the others' way to the nearest region is a detour.
