@@ -5,11 +5,10 @@ use crate::learned::{Learned, now, stored};
 use portolan_azure::names::VantageName;
 use portolan_azure::settings::Settings;
 use portolan_azure::store::{Blob, Store, StoreError};
-use portolan_azure::store_time::StoreTime;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 /// How often: routes change in minutes at most, and evidence in hours.
@@ -35,7 +34,6 @@ impl Exchange {
             patience: settings.timing.request_timeout,
             store,
             learned,
-            known: BTreeMap::new(),
             complaints: BTreeMap::new(),
         };
         Self(tokio::spawn(async move {
@@ -55,8 +53,6 @@ struct Exchanging {
     patience: Duration,
     store: Arc<dyn Store>,
     learned: Arc<Learned>,
-    /// When the blobs that were read had been written.
-    known: BTreeMap<VantageName, StoreTime>,
     /// What was last logged of a vantage, so that it is logged once.
     complaints: BTreeMap<VantageName, String>,
 }
@@ -65,8 +61,6 @@ impl Exchanging {
     /// Writes what this instance has learned and reads what others have.
     async fn exchange(&mut self) {
         let Some(bytes) = self.learned.export().filter(|_| !self.others.is_empty()) else {
-            // Turned on again, everything is read again.
-            self.known.clear();
             return;
         };
         let blob = Blob::RoundTrips(self.own.clone());
@@ -87,18 +81,15 @@ impl Exchanging {
         let read = within(self.patience, read).map_err(|error| error.to_string())?;
         let name: Arc<str> = other.as_str().into();
         let Some(found) = read.found else {
-            self.known.remove(other);
             self.learned.replace(&name, None);
             return Ok(());
         };
-        if self.known.get(other) == Some(&found.modified) {
-            return Ok(());
-        }
-        let foreign = stored::read(&found.bytes, now());
-        self.known.insert(other.clone(), found.modified);
-        let (foreign, result) = match foreign {
-            Ok(foreign) => (Some(foreign), Ok(())),
-            Err(error) => (None, Err(format!("its blob is ignored: {error}"))),
+        // Read again although it may be the same: the store's times are whole seconds.
+        let foreign = spawn_blocking(move || stored::read(&found.bytes, now())).await;
+        let (foreign, result) = match foreign.map_err(|error| error.to_string()) {
+            Ok(Ok(foreign)) => (Some(foreign), Ok(())),
+            Ok(Err(error)) => (None, Err(format!("its blob is ignored: {error}"))),
+            Err(error) => (None, Err(error)),
         };
         self.learned.replace(&name, foreign);
         result
@@ -162,7 +153,6 @@ mod tests {
             patience: Duration::from_secs(1),
             store: Arc::clone(store) as Arc<dyn Store>,
             learned: Arc::clone(learned),
-            known: BTreeMap::new(),
             complaints: BTreeMap::new(),
         }
     }

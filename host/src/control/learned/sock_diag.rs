@@ -171,10 +171,12 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).expect("bound");
             let address = listener.local_addr().expect("an address");
-            let clients: Vec<_> = (0..300)
-                .map(|_| TcpStream::connect(address).expect("connected"))
-                .collect();
-            let accepted: Vec<_> = clients.iter().map(|_| listener.accept().expect("accepted").0).collect();
+            // More than fit into one datagram of the answer.
+            let pairs = (0..300).map(|_| {
+                let client = TcpStream::connect(address).expect("connected");
+                (client, listener.accept().expect("accepted").0)
+            });
+            let (clients, accepted): (Vec<_>, Vec<_>) = pairs.unzip();
             let listed = match connections(address.port()) {
                 Ok(listed) => listed,
                 Err(error) => return println!("skipped: no sock_diag here: {error}"),
