@@ -169,7 +169,8 @@ impl LearnedTask {
         let prepared = &self.prepared;
         let is_moved = !prepared.geo.as_ref().is_some_and(|geo| Arc::ptr_eq(geo, &table.geo));
         let is_new = prepared.version != version || prepared.faded.is_none_or(|faded| now >= faded);
-        if !is_moved && !(is_new && prepared.next.is_none_or(|next| now >= next)) {
+        let is_due = prepared.next.is_none_or(|next| now >= next);
+        if !(is_moved || is_new && is_due) {
             return;
         }
         let (of, learned) = (Arc::clone(table), Arc::clone(&self.learned));

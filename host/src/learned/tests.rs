@@ -109,7 +109,7 @@ fn all_that_can_be_held_can_be_stored() {
     const MAX: usize = portolan_core::learned::table::MAX_REGIONS;
     let records: Vec<_> = (0..stored::MAX_RECORDS)
         .map(|index| Record {
-            prefix: Prefix::from_bits(1 << 48 | 0x2001_0000_0000 + index as u64).expect("global"),
+            prefix: Prefix::from_bits((1 << 48) + 0x2001_0000_0000 + index as u64).expect("global"),
             region: portolan_core::learned::RegionId((index % MAX) as u16),
             estimate: Estimate::from_parts(127.987_65, 9_999.99, 1.234_567_8).expect("in range"),
             seen: u64::from(u32::MAX),
