@@ -245,10 +245,15 @@ async fn round_trips_of_real_connections_are_learned_by_prefix() {
         report(&world, client, &[("southeastasia", 5.0)]).await;
     }
     let mut connections = Vec::new();
-    for client in [FAR, NEAR] {
-        for _ in 0..6 {
+    // The near one first: when the far one's are seen, so have its been.
+    for client in [NEAR, FAR] {
+        for round in 0..6 {
             let (stream, region) = connection(&world, client).await;
-            assert_eq!(region, "westeurope", "{client}");
+            // Three connections are enough to change the order of the far one.
+            assert!(
+                region == "westeurope" || client == FAR && round >= 3,
+                "{client}: {region}"
+            );
             connections.push(stream);
         }
     }
