@@ -156,7 +156,7 @@ pub(crate) fn simulate(terrain: Terrain) -> Gain {
             });
             let is_absurd = dice.roll() % 100 < terrain.absurd_percent;
             // Half of them are elsewhere, the others' way to the nearest region is a detour.
-            let is_elsewhere = is_absurd && dice.roll() % 2 == 0;
+            let is_elsewhere = is_absurd && dice.roll().is_multiple_of(2);
             let at = if is_elsewhere { dice.point() } else { said };
             Client {
                 prefix: Prefix::of(IpAddr::V4(Ipv4Addr::from_bits((11 << 24) + (index << 8)))).expect("global"),
