@@ -25,6 +25,7 @@ fn service(count: usize) -> Service {
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000,
         },
+        public: None,
         priority: 0,
         weight: 1,
         max_requests: None,

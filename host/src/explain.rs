@@ -4,14 +4,16 @@ use crate::chance::Chance;
 use crate::decide::{Inquiry, decide, denied, plugin_reason};
 use crate::geo::describe::Described;
 use crate::plugin::{PluginWorker, VisibleFields};
+use crate::steer::Steered;
 use crate::table::RoutingTable;
 use crate::tls::VerifiedClient;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, Method, Request, Version};
 use portolan_core::access::Denied;
 use portolan_core::admission::{Limits, Priority};
 use portolan_core::certificate::{AltName, ClientCertificate};
 use portolan_core::config::{Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::decision::{Decision, Explanation};
+use portolan_core::id::Slot;
 use portolan_core::identity::{ClientIdentity, IdentitySource};
 use portolan_core::learned::Known;
 use portolan_core::route::Asked;
@@ -62,6 +64,8 @@ pub struct Explained {
     pub applied: Applied,
     /// What connections from the client's prefix measured, by region. None where round trips are not learned.
     pub learned: Vec<Known>,
+    /// How the client is sent to a region directly; `None` where its service does not do that.
+    pub steered: Option<Steered>,
 }
 
 /// What applies to a request on its way.
@@ -167,11 +171,20 @@ pub fn explain(
     let decision = decide(table, routed, &inquiry, plugins).decision;
     let round_trips = portolan_geo::azure::round_trips();
     let reason = plugin_reason(&decision, routed);
+    let measured = |slot| routed.entry.gateway(slot)?.vitals.round_trip.measured(inquiry.now);
+    let round_trips: (_, &dyn Fn(Slot) -> _) = (round_trips, &measured);
     let explanation = decision.explain(table.config(), routed.service, routed.health, round_trips, reason);
     let mut place = table.geo.describe(ip.to_canonical(), &table.settings.geo.networks);
     if decision.location.place.point.is_none() && table.config().fallback().is_some() {
         place.place += "; assumed to be where this instance is";
     }
+    let steered = routed.entry.steering.as_ref().and_then(|steering| {
+        let mut request = Request::new(());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = question.path.parse().ok()?;
+        *request.headers_mut() = headers.clone();
+        Some(steering.explain(&decision, &request.into_parts().0, host))
+    });
     Ok(Explained {
         decision,
         explanation,
@@ -180,5 +193,6 @@ pub fn explain(
         rewritten: routed.route.rewritten(&question.path),
         applied: Applied::of(routed.service, routed.own),
         learned: Vec::new(),
+        steered,
     })
 }

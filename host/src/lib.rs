@@ -31,6 +31,7 @@ pub mod request_id;
 pub mod respond;
 pub mod server;
 pub mod service_tags;
+pub mod steer;
 pub mod table;
 pub mod telemetry;
 pub mod tls;

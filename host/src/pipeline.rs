@@ -242,6 +242,19 @@ async fn answer(
     let now = Instant::now();
     record.decided(&decision, now, plugin_took);
 
+    // Steer.
+    if let Some(steering) = &routed.entry.steering
+        && body.is_end_stream()
+        && let Some((mut response, slot)) = steering.redirect(&decision, parts, head.authority)
+    {
+        record.redirected(slot, now);
+        if listener.debug_headers {
+            let reason = decision.reason(routed.service, decide::plugin_reason(&decision, routed));
+            respond::explain(response.headers_mut(), region_of(routed, Some(slot)), &reason);
+        }
+        return Ok(response);
+    }
+
     // Plan, forward.
     let inbound = Inbound {
         parts,
@@ -255,26 +268,40 @@ async fn answer(
     let forwarded = forward(worker, &inbound, body, (routed, &decision), record, now).await;
 
     // Respond, record.
-    if !listener.debug_headers {
+    if !listener.debug_headers && routed.entry.steering.is_none() {
         return forwarded.map(|(response, _)| (*response).map(Body::Upstream));
     }
-    let reason = decision.reason(routed.service, decide::plugin_reason(&decision, routed));
-    match forwarded {
-        Ok((response, slot)) => {
-            let mut response = (*response).map(Body::Upstream);
-            let region = slot.and_then(|slot| routed.service.gateway(slot));
-            let region = region.map(|gateway| gateway.region.as_str());
-            respond::explain(response.headers_mut(), region, &reason);
-            Ok(response)
-        }
+    let (mut response, slot, error) = match forwarded {
+        Ok((response, slot)) => ((*response).map(Body::Upstream), slot, None),
         Err(error) => {
             record.rejected(error.outcome(), error.reason());
-            let mut response = worker.refuse(&error, Some(parts), record);
-            let word = error.reason().map_or("", |reason| reason.as_str());
-            respond::explain(response.headers_mut(), None, &format_args!("{word}; {reason}"));
-            Ok(response)
+            (worker.refuse(&error, Some(parts), record), None, Some(error))
+        }
+    };
+    if let Some(steering) = &routed.entry.steering
+        && arrival.tls.is_some()
+        && let Some(said) = steering.advertise(response.headers_mut(), slot)
+        && let Some(target) = slot.and_then(|slot| routed.entry.gateway(slot))
+    {
+        target.vitals.advertised(worker.connections.worker(), said);
+    }
+    if listener.debug_headers {
+        let reason = decision.reason(routed.service, decide::plugin_reason(&decision, routed));
+        match error {
+            None => respond::explain(response.headers_mut(), region_of(routed, slot), &reason),
+            Some(error) => {
+                let word = error.reason().map_or("", |reason| reason.as_str());
+                respond::explain(response.headers_mut(), None, &format_args!("{word}; {reason}"));
+            }
         }
     }
+    Ok(response)
+}
+
+/// The name of the region of a slot.
+fn region_of(routed: Routed<'_>, slot: Option<Slot>) -> Option<&str> {
+    let gateway = routed.service.gateway(slot?)?;
+    Some(gateway.region.as_str())
 }
 
 /// Sends a request on as it was decided. Gives the response and the region that it came from.

@@ -327,6 +327,12 @@ impl<L: TableView> RequestRecord<L> {
         self.data.outcome = Some(outcome);
     }
 
+    /// The client is redirected to this region.
+    pub fn redirected(&mut self, slot: Slot, now: Instant) {
+        self.answered(slot, now);
+        self.ended(RequestOutcome::Redirected);
+    }
+
     /// Its client is in this country.
     pub fn located(&mut self, country: Country) {
         self.data.country = country;

@@ -9,6 +9,7 @@ use crate::config::{Listener, Settings};
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::record::TableView;
+use crate::steer::Steering;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::ServerTls;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
@@ -76,6 +77,8 @@ pub struct ServiceEntry {
     pub affinity: Option<Arc<ServiceAffinity>>,
     /// What few services have; `None` for all others.
     pub special: Option<Special>,
+    /// How its clients are sent to regions directly, where they are.
+    pub steering: Option<Arc<Steering>>,
 }
 
 /// What few services have, behind one branch of each request.

@@ -18,6 +18,7 @@ mod proxy_header;
 mod rate_buckets;
 mod reason;
 mod request_outcome;
+mod round_trip;
 
 pub use checks::Checks;
 pub use counter::{Counter, Durations, Histogram, Tally};
@@ -33,11 +34,13 @@ pub use proxy_header::ProxyHeader;
 pub use rate_buckets::RateBuckets;
 pub use reason::Reason;
 pub use request_outcome::RequestOutcome;
+pub use round_trip::RoundTrip;
 
 use log_limit::LogLimit;
 use portolan_core::config::GatewayAddress;
 use portolan_core::health::Evidence;
 use portolan_core::id::{RegionName, ServiceName};
+use portolan_core::steer::Advertisement;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -65,6 +68,8 @@ pub struct Vitals {
     pub endpoints: Endpoints,
     /// How it treats idle connections.
     pub keep_alive: KeepAlive,
+    /// The round trip to it.
+    pub round_trip: RoundTrip,
     shards: Box<[Shard]>,
     alarm: Arc<Notify>,
     /// By [`UpstreamError`].
@@ -81,6 +86,8 @@ struct Shard {
     unanswered: Counter,
     late: Counter,
     disputed: Counter,
+    /// Responses that advertised its public endpoint, and those that told clients not to use any.
+    alt_svc: Tally<2>,
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     first_byte: Histogram,
     in_flight: AtomicU32,
@@ -128,6 +135,7 @@ impl Vitals {
         Self {
             endpoints: Endpoints::new(key.clone(), workers),
             keep_alive: KeepAlive::new(now),
+            round_trip: RoundTrip::default(),
             key,
             checks: Checks::default(),
             shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
@@ -256,6 +264,26 @@ impl Vitals {
             totals.head_nanos = totals.head_nanos.wrapping_add(nanos);
         }
         totals
+    }
+
+    /// A response said this of its public endpoint.
+    pub fn advertised(&self, worker: usize, said: Advertisement) {
+        if let Some(shard) = self.shards.get(worker) {
+            match said {
+                Advertisement::Advertised => shard.alt_svc.count(0),
+                Advertisement::Cleared => shard.alt_svc.count(1),
+                Advertisement::Withheld => {}
+            }
+        }
+    }
+
+    /// How many responses advertised its public endpoint, and how many told clients not to use any, of all workers.
+    pub fn alt_svc(&self) -> [(&'static str, u64); 2] {
+        let mut counts = [0; 2];
+        for shard in &self.shards {
+            shard.alt_svc.add_to(&mut counts);
+        }
+        [("advertised", counts[0]), ("cleared", counts[1])]
     }
 
     /// The requests it answered by how they ended, of all workers.

@@ -3,9 +3,10 @@
 //! It is drawn once per configuration and location table, a few thousand rows of one byte per region, so that a request
 //! reads an order instead of computing distances.
 
-use crate::config::{Config, Policy, Service};
+use crate::config::{Config, LatencyFrom, Policy, Service};
 use crate::geo::{Place, PlaceId, Point};
 use crate::id::{RegionName, Slot};
+use crate::nearest::{Cost, reorder};
 use crate::proximity::RoundTrips;
 use std::cmp::Ordering;
 
@@ -18,11 +19,14 @@ pub struct Chart {
 
 impl Chart {
     /// Draws the chart of a service over the places of a location table. A place without a point is assumed to be at
-    /// `fallback`; without that, all regions are equally near and the configured order decides.
+    /// `fallback`; without that, all regions are equally near and the configured order decides. With
+    /// [`LatencyFrom::Here`] there is one order for all places, that of `fallback`, until it is
+    /// [reordered](Chart::reordered).
     pub fn draw(service: &Service, places: &[Place], fallback: Option<Point>, round_trips: &RoundTrips) -> Self {
         let width = service.gateways().len();
         let mut rows = Vec::with_capacity(width * places.len().max(1));
         let unknown = [Place::default()];
+        let places = if is_for_all(service) { &[] } else { places };
         for place in if places.is_empty() { &unknown } else { places } {
             rows.extend(order(service, place.point.or(fallback), round_trips));
         }
@@ -51,6 +55,16 @@ impl Chart {
         row[first.unwrap_or(at)..=at].rotate_right(1);
     }
 
+    /// The chart with its one order changed by what regions cost from here now. `None` when nothing changes.
+    pub fn reordered(&self, service: &Service, cost: impl Fn(Slot) -> Cost) -> Option<Self> {
+        let priority = |slot: &Slot| service.gateway(*slot).map(|gateway| gateway.priority);
+        let mut chart = self.clone();
+        for equals in chart.rows.chunk_by_mut(|a, b| priority(a) == priority(b)) {
+            reorder(equals, &cost);
+        }
+        (is_for_all(service) && chart != *self).then_some(chart)
+    }
+
     /// The order for a place. A place that is not in the chart gets the order of [`PlaceId::UNKNOWN`].
     pub fn row(&self, place: PlaceId) -> &[Slot] {
         let start = place.index() * self.width;
@@ -59,6 +73,12 @@ impl Chart {
             .or_else(|| self.rows.get(..self.width))
             .unwrap_or(&[])
     }
+}
+
+/// Whether the client's place does not matter, so that one order is for all.
+pub fn is_for_all(service: &Service) -> bool {
+    let by_latency = matches!(service.policy, Policy::Latency | Policy::Weighted | Policy::Plugin(_));
+    by_latency && service.latency_from == LatencyFrom::Here
 }
 
 /// Draws the chart of every service, in configured order.

@@ -15,6 +15,7 @@ use crate::geo::{Country, Point};
 use crate::id::{PluginName, RegionName, ServiceId, ServiceName, Slot};
 use crate::route::{PoliciesId, RouteKey, Routes};
 use crate::slots::Slots;
+use crate::steer::Steer;
 use std::net::IpAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -123,6 +124,10 @@ pub struct Service {
     pub name: ServiceName,
     /// How the regions that may answer are ordered.
     pub policy: Policy,
+    /// Where round trips are counted from, by policies that order by them.
+    pub latency_from: LatencyFrom,
+    /// Whether clients are sent to the regions' own endpoints.
+    pub steer: Steer,
     gateways: Vec<Gateway>,
     residency: Vec<Residency>,
     /// Active health checks. `None`: health comes from traffic only.
@@ -155,6 +160,10 @@ pub struct ServiceParts {
     pub name: ServiceName,
     /// See [`Service::policy`].
     pub policy: Policy,
+    /// See [`Service::latency_from`].
+    pub latency_from: LatencyFrom,
+    /// See [`Service::steer`].
+    pub steer: Steer,
     /// One gateway per region, 1 to 64.
     pub gateways: Vec<Gateway>,
     /// Which countries' clients must stay in which regions.
@@ -187,6 +196,8 @@ impl ServiceParts {
         Self {
             name: name.into(),
             policy: Policy::Latency,
+            latency_from: LatencyFrom::default(),
+            steer: Steer::default(),
             gateways,
             residency: Vec::new(),
             health_check: Some(HealthCheck::default()),
@@ -221,6 +232,8 @@ impl Service {
         Ok(Self {
             name: parts.name,
             policy: parts.policy,
+            latency_from: parts.latency_from,
+            steer: parts.steer,
             gateways: parts.gateways,
             residency: parts.residency,
             health_check: parts.health_check,
@@ -289,6 +302,17 @@ pub enum Policy {
     Plugin(PluginName),
 }
 
+/// Where round trips are counted from, by policies that order by them: [`Policy::Latency`], [`Policy::Weighted`] after the
+/// draw, and [`Policy::Plugin`] for the order that the plugin is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LatencyFrom {
+    /// From the client, estimated by where it is.
+    #[default]
+    Client,
+    /// From this instance, measured: see [`nearest`](crate::nearest).
+    Here,
+}
+
 /// The endpoint of a service in one region.
 #[derive(Clone, Debug)]
 pub struct Gateway {
@@ -298,6 +322,8 @@ pub struct Gateway {
     pub point: Point,
     /// Where to connect.
     pub address: GatewayAddress,
+    /// The endpoint that clients reach directly, where [`Service::steer`] sends them.
+    pub public: Option<GatewayAddress>,
     /// Failover level, 0 first.
     pub priority: u8,
     /// Weight within its priority under [`Policy::Weighted`], 0 to 65535. A weight of 0 makes it a fallback only.

@@ -2,13 +2,16 @@
 
 use crate::affinity::{Affine, Session};
 use crate::candidates::{Candidates, Exclusion};
+use crate::chart;
 use crate::config::{Config, Policy, Service};
 use crate::geo::{Location, Place};
 use crate::health::{GatewayHealth, ServiceHealth};
-use crate::id::{Generation, RegionName, ServiceId};
+use crate::id::{Generation, RegionName, ServiceId, Slot};
 use crate::identity::ClientIdentity;
+use crate::nearest::Cost;
 use crate::proximity::RoundTrips;
 use crate::rank::Ranking;
+use crate::round_trip::Measured;
 use crate::slots::Slots;
 use std::fmt;
 
@@ -108,6 +111,8 @@ pub struct Explanation {
     pub service: String,
     /// How its regions are ordered.
     pub policy: String,
+    /// Whether they are ordered by the round trips from this instance, and not by those from the client.
+    pub is_from_here: bool,
     /// One line: why the first region is first.
     pub reason: String,
     /// The regions, best first, the excluded ones last.
@@ -127,8 +132,10 @@ pub struct RegionExplanation {
     pub health: GatewayHealth,
     /// Kilometres from the client, when its place is known.
     pub distance_km: Option<f64>,
-    /// Estimated round trip in milliseconds, when the client's place is known.
+    /// Estimated round trip from the client in milliseconds, when its place is known.
     pub round_trip_ms: Option<f64>,
+    /// The round trip from this instance, as the policy counts it with [`LatencyFrom::Here`](crate::config::LatencyFrom::Here).
+    pub from_here: Cost,
     /// Its failover level.
     pub priority: u8,
 }
@@ -165,13 +172,13 @@ impl Decision {
         }
     }
 
-    /// The decision in readable form.
+    /// The decision in readable form. `measured`: the round trips from this instance.
     pub fn explain(
         &self,
         config: &Config,
         service: &Service,
         health: &ServiceHealth,
-        round_trips: &RoundTrips,
+        (round_trips, measured): (&RoundTrips, &dyn Fn(Slot) -> Option<Measured>),
         plugin_reason: Option<&str>,
     ) -> Explanation {
         let from = self.location.place.point.or(config.fallback());
@@ -195,6 +202,7 @@ impl Decision {
                     round_trip_ms: vantage
                         .as_ref()
                         .map(|vantage| vantage.to(&gateway.region, gateway.point)),
+                    from_here: Cost::of(gateway, measured(slot), config.fallback(), round_trips),
                     priority: gateway.priority,
                 })
             })
@@ -202,18 +210,20 @@ impl Decision {
         regions.sort_by_key(|region| region.rank.unwrap_or(usize::MAX));
         Explanation {
             service: service.name.to_string(),
-            policy: policy_name(&service.policy),
+            policy: policy_name(service),
+            is_from_here: chart::is_for_all(service),
             reason: self.reason(service, plugin_reason).to_string(),
             regions,
         }
     }
 }
 
-/// The word for a policy in the configuration, with the plugin's name.
-pub fn policy_name(policy: &Policy) -> String {
-    match policy {
-        Policy::Plugin(name) => format!("plugin {name}"),
-        _ => policy_word(policy).into(),
+/// The word for a service's policy in the configuration, with the plugin's name and where round trips are counted from.
+pub fn policy_name(service: &Service) -> String {
+    let from = if chart::is_for_all(service) { " from here" } else { "" };
+    match &service.policy {
+        Policy::Plugin(name) => format!("plugin {name}{from}"),
+        policy => format!("{}{from}", policy_word(policy)),
     }
 }
 
@@ -256,6 +266,9 @@ impl fmt::Display for Reason<'_> {
             }
             RankedBy::Plugin { .. } => write!(f, "plugin; because={}", plugin_reason.unwrap_or("none"))?,
             RankedBy::Fallback(fault) => write!(f, "fallback; fault={fault}")?,
+        }
+        if chart::is_for_all(service) {
+            f.write_str("; from=here")?;
         }
         match location.map(|location| location.place) {
             Some(Place {

@@ -12,6 +12,8 @@
 //! | [`slots`] | sets of a service's regions as one machine word |
 //! | [`geo`] | points, countries, places on the globe |
 //! | [`proximity`] | how close a region is to a place |
+//! | [`round_trip`] | how close a gateway is to this instance, as measured |
+//! | [`nearest`] | the order of regions by that |
 //! | [`config`] | services, gateways, policies, validated |
 //! | [`networks`] | sets of networks |
 //! | [`proxy_protocol`] | whose connection a proxy passes on |
@@ -30,6 +32,7 @@
 //! | [`rank`] | their order |
 //! | [`affinity`] | which region a session stays with |
 //! | [`budget`] | how many extra attempts are affordable |
+//! | [`steer`] | whether a client is sent to a region's own endpoint |
 //! | [`plan`] | what to try, and what to try after a failure |
 //! | [`decision`] | all of it as one value that explains itself |
 
@@ -52,6 +55,7 @@ pub mod health;
 pub mod id;
 pub mod identity;
 pub mod learned;
+pub mod nearest;
 pub mod networks;
 pub mod plan;
 pub mod proximity;
@@ -59,6 +63,8 @@ pub mod proxy_protocol;
 pub mod rank;
 pub mod rate_limit;
 pub mod reuse;
+pub mod round_trip;
 pub mod route;
 pub mod slots;
+pub mod steer;
 pub mod tls;

@@ -15,6 +15,7 @@ pub use prefix::PrefixRewrite;
 use crate::access::Access;
 use crate::id::ServiceId;
 use std::cmp::Ordering;
+use std::fmt;
 use thiserror::Error;
 
 /// Which hosts a route is for.
@@ -56,6 +57,16 @@ impl HostPattern {
         }
         let name = name.to_ascii_lowercase().into_boxed_str();
         Ok(if below { Self::Below(name) } else { Self::Exact(name) })
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Below(host) => write!(f, "*.{host}"),
+            Self::Any => f.write_str("*"),
+        }
     }
 }
 
@@ -227,6 +238,17 @@ impl Routes {
         let below = self.below.iter().map(|host| HostPattern::Below(host.host.clone()));
         let any = (!self.any.is_empty()).then_some(HostPattern::Any);
         exact.chain(below).chain(any)
+    }
+
+    /// All routes with their hosts as they are written.
+    pub fn entries(&self) -> impl Iterator<Item = (HostPattern, &RouteEntry)> {
+        let exact = self.exact.iter();
+        let exact = exact.flat_map(|it| it.paths.iter().map(|path| (HostPattern::Exact(it.host.clone()), path)));
+        let below = self.below.iter();
+        let below = below.flat_map(|it| it.paths.iter().map(|path| (HostPattern::Below(it.host.clone()), path)));
+        exact
+            .chain(below)
+            .chain(self.any.iter().map(|path| (HostPattern::Any, path)))
     }
 
     /// Every service some route leads to, with repetitions.

@@ -31,6 +31,7 @@ fn gateway(index: usize, point: Point, priority: u8, weight: u32) -> Gateway {
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000 + index as u16,
         },
+        public: None,
         priority,
         weight,
         max_requests: None,

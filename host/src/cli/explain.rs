@@ -4,7 +4,7 @@ use super::admin_client::AdminClient;
 use super::offline;
 use super::output;
 use super::remote;
-use crate::admin::view::explain::{Candidate, Explain};
+use crate::admin::view::explain::{Candidate, Explain, Steer};
 use crate::admin::view::policies::Policies;
 use crate::config;
 use crate::explain::{self, Question};
@@ -135,22 +135,26 @@ fn text(explain: &Explain) -> String {
     if let Some(policies) = &explain.policies {
         text.push_str(&applied(policies));
     }
+    if let Some(steer) = &explain.steer {
+        let _ = writeln!(text, "steer     {}", steered(steer));
+    }
     let _ = writeln!(text, "chosen    {}", explain.chosen.as_deref().unwrap_or("no region"));
     let _ = writeln!(text, "reason    {}", explain.reason);
     let _ = writeln!(
         text,
-        "\nrank  region               state       distance  estimate  excluded"
+        "\nrank  region               state       distance  from client  from here             excluded"
     );
     let number = |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value:.0} {unit}"));
     for region in &explain.regions {
         let _ = writeln!(
             text,
-            "{:<5} {:<20} {:<10} {:>9} {:>9}  {}",
+            "{:<5} {:<20} {:<10} {:>9} {:>12}  {:<20}  {}",
             region.rank.map_or("-".to_owned(), |rank| rank.to_string()),
             region.region,
             region.state,
             number(region.distance_km, "km"),
             number(region.round_trip_ms, "ms"),
+            from_here(region),
             region.excluded.as_deref().unwrap_or("")
         );
     }
@@ -177,6 +181,32 @@ fn learned(regions: &[Candidate]) -> String {
         );
     }
     text
+}
+
+/// The round trip from the instance, and what it is.
+fn from_here(region: &Candidate) -> String {
+    match (region.from_here_ms, &region.from_here) {
+        (Some(millis), Some(source)) => format!("{millis:.1} ms ({source})"),
+        _ => "-".into(),
+    }
+}
+
+/// How the client is sent to a region directly.
+fn steered(steer: &Steer) -> String {
+    let Steer {
+        by,
+        location,
+        proxied,
+        alt_svc,
+    } = steer;
+    match (location, proxied) {
+        (Some(location), _) => format!("{by}: 307 to {location}"),
+        (None, Some(why)) => format!("{by}: through this proxy ({why})"),
+        (None, None) => match alt_svc {
+            Some(value) => format!("{by}: over TLS, Alt-Svc: {value}"),
+            None => format!("{by}: nothing is advertised now"),
+        },
+    }
 }
 
 /// What applies on the way, in the words of the configuration.

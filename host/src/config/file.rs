@@ -105,6 +105,9 @@ impl File {
             .and_then(|all| routes::settings(all, self.services.as_ref(), self.assumed(), mistakes));
         if let (Some(services), Some(sections), Some((routes, _))) = (&mut services, &self.services, &routes) {
             services::set_probe_hosts(services, sections, routes, mistakes);
+            let listeners = self.listeners.iter().flat_map(|all| all.iter());
+            let listeners: Vec<_> = listeners.filter_map(|it| Some(it.address?.0)).collect();
+            services::check_steering(sections, routes, &listeners, mistakes);
         }
         let upstream_tls = match (&services, &self.services) {
             (Some(services), Some(sections)) => services::upstream_tls(services, sections, folder, mistakes),

@@ -28,6 +28,8 @@ section! {
         /// means that it is not looked for under the search list's domains. The certificate of an https gateway must be for its
         /// host, unless upstream.tls.server_name says otherwise.
         required gateway: At<GatewayUrl>,
+        /// Where clients reach the region directly, where the service's steer sends them: https://HOST, perhaps with :PORT.
+        optional public: At<GatewayUrl>,
         /// Failover level: regions with a higher number are used only when none with a lower one is available. Default: 0.
         optional priority: Whole<0, 255>,
         /// Weight under policy weighted; 0 for a fallback only. Default: 100.
@@ -58,6 +60,7 @@ impl RegionSection {
             region: name.as_str().into(),
             point: point?,
             address: self.gateway.as_ref()?.0.clone(),
+            public: self.public.as_ref().map(|public| public.0.clone()),
             priority: self.priority.map_or(0, |priority| priority.0 as u8),
             weight: self.weight.map_or(DEFAULT_WEIGHT, |weight| weight.0 as u32),
             max_requests: self.max_requests.map(|count| count.0 as u32),

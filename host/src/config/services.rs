@@ -2,9 +2,9 @@
 
 use super::affinity::AffinitySection;
 use super::compound::{At, Named, NonEmpty, OrOff};
-use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::health_checks::{self, HealthCheckSection};
+use super::ordering::PolicyShape;
 use super::plugins::{PluginSection, is_embedded};
 use super::policies::{self, OutlierDetectionSection, RetrySection, TimeoutsSection};
 use super::quantities::{H, Time};
@@ -12,17 +12,17 @@ use super::regions::{Places, RegionSection};
 use super::residency::{self, ResidencySection};
 use super::section::section;
 use super::settings::UpstreamTls;
-use super::shape::{Shape, all, shown};
+use super::shape::{all, shown};
+use super::steer::{self, SteerShape};
 use super::suggest::did_you_mean;
 use super::upstream::{self, UpstreamSection};
-use super::values::word;
 use http::HeaderValue;
 use portolan_core::config::{Gateway, Policy, Probe, Retry, Service, ServiceParts, Timeouts};
 use portolan_core::id::{ServiceId, ServiceName};
 use portolan_core::route::Routes;
 use portolan_core::slots::Slots;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::path::Path;
 
 section! {
@@ -30,9 +30,12 @@ section! {
     ServiceSection {
         /// The regions, with a gateway each; 1 to 64.
         required regions: At<NonEmpty<RegionSection>>,
-        /// How eligible regions are ordered: latency, distance, priority, weighted, or a plugin.
+        /// How eligible regions are ordered: latency, distance, priority, weighted, or a plugin; or { latency: { from: here } }.
         /// Default: latency.
         optional policy: At<PolicyShape>,
+        /// Whether clients are sent to the regions' public endpoints: proxy (they are not), redirect (GET and HEAD, with 307), or
+        /// alt-svc (answers advertise them, RFC 7838). Default: proxy.
+        optional steer: At<SteerShape>,
         /// Active health checks of every region, or off: then only outlier detection decides.
         optional health_check: OrOff<HealthCheckSection>,
         /// Outlier detection: health from traffic.
@@ -130,6 +133,23 @@ pub(super) fn set_probe_hosts(
     }
 }
 
+/// Clients that are sent to regions directly must not come back.
+pub(super) fn check_steering(
+    sections: &Named<ServiceSection>,
+    routes: &Routes,
+    listeners: &[SocketAddr],
+    mistakes: &mut Mistakes<'_>,
+) {
+    for ((_, section), id) in sections.0.iter().zip((0..).map(ServiceId)) {
+        let section = section
+            .as_ref()
+            .and_then(|it| Some((it.steer.as_ref()?, it.regions.as_ref()?)));
+        if let Some((steer, regions)) = section {
+            steer::check_routes((id, steer), regions, (routes, listeners), mistakes);
+        }
+    }
+}
+
 /// TLS with the gateways of the services that have https gateways.
 pub(super) fn upstream_tls(
     services: &[Service],
@@ -149,10 +169,7 @@ pub(super) fn upstream_tls(
 impl ServiceSection {
     /// The plugin its policy names.
     pub(super) fn plugin(&self) -> Option<&str> {
-        match &self.policy.as_ref()?.value {
-            PolicyShape::BuiltIn(_) => None,
-            PolicyShape::Plugin(section) => section.plugin.as_ref().map(|name| name.as_str()),
-        }
+        self.policy.as_ref()?.plugin().map(|name| name.as_str())
     }
 
     fn service(
@@ -165,6 +182,10 @@ impl ServiceSection {
         let policy = self.policy(plugins, mistakes);
         let gateways = self.gateways(policy.as_ref(), places, mistakes);
         let regions = self.regions.as_ref().map_or(&[][..], |regions| &regions.value);
+        if let Some(steer) = &self.steer {
+            let is_checked = !matches!(self.health_check, Some(OrOff::Off));
+            steer::check_regions(steer, is_checked, regions, mistakes);
+        }
         let residency = residency::settings(self.residency.as_deref().unwrap_or_default(), regions, places, mistakes);
         let mut parts = ServiceParts::new(name, Vec::new());
         parts.health_check = health_checks::settings(self.health_check.as_ref(), mistakes);
@@ -184,6 +205,8 @@ impl ServiceSection {
         parts.pass_interim_responses = self.pass_interim_responses.unwrap_or(parts.pass_interim_responses);
         parts.rewrite_responses = self.rewrite_responses.unwrap_or(!parts.preserve_host);
         parts.affinity = affinity?;
+        parts.latency_from = self.policy.as_ref().map(|it| it.built_in().1).unwrap_or_default();
+        parts.steer = self.steer.as_ref().map(|it| it.0.clone()).unwrap_or_default();
         parts.policy = policy?;
         parts.gateways = gateways?;
         parts.residency = residency?;
@@ -198,12 +221,13 @@ impl ServiceSection {
     }
 
     fn policy(&self, plugins: Option<&Named<PluginSection>>, mistakes: &mut Mistakes<'_>) -> Option<Policy> {
-        let section = match self.policy.as_ref().map(|policy| &policy.value) {
-            None => return Some(Policy::Latency),
-            Some(PolicyShape::BuiltIn(policy)) => return Some(policy.clone()),
-            Some(PolicyShape::Plugin(section)) => section,
+        let Some(shape) = &self.policy else {
+            return Some(Policy::Latency);
         };
-        let name = section.plugin.as_ref()?;
+        if let (Some(policy), _) = shape.built_in() {
+            return Some(policy);
+        }
+        let name = shape.plugin()?;
         let known: Vec<_> = plugins.iter().flat_map(|plugins| plugins.names()).collect();
         if known.contains(&name.as_str()) {
             return Some(Policy::Plugin(name.as_str().into()));
@@ -259,42 +283,5 @@ impl ServiceSection {
             );
         }
         Some(gateways)
-    }
-}
-
-/// A policy: a word, or `{ plugin: NAME }`.
-#[derive(Debug)]
-pub(super) enum PolicyShape {
-    BuiltIn(Policy),
-    Plugin(PluginPolicy),
-}
-
-section! {
-    /// By a plugin.
-    PluginPolicy {
-        /// The plugin, by its name in plugins.
-        required plugin: At<String>,
-    }
-}
-
-impl Shape for PolicyShape {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        match node.content() {
-            Content::Map(_) => PluginPolicy::read(node, mistakes).map(Self::Plugin),
-            _ => {
-                let words = [
-                    ("latency", &Policy::Latency),
-                    ("distance", &Policy::Distance),
-                    ("priority", &Policy::Priority),
-                    ("weighted", &Policy::Weighted),
-                ];
-                let otherwise = "latency, distance, priority, weighted or { plugin: NAME }";
-                Some(Self::BuiltIn(word(node, &words, otherwise, mistakes)?.clone()))
-            }
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "anyOf": [{ "enum": ["latency", "distance", "priority", "weighted"] }, PluginPolicy::schema()] })
     }
 }

@@ -208,8 +208,13 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
             Ok((id, probed)) => {
                 let result = probed.result();
                 if let Some((_, vitals)) = self.tickets.get(&id) {
-                    for (address, result) in probed.0 {
-                        vitals.endpoints.probed(address, result.is_ok(), now.into_std());
+                    if let Some(took) = probed.connected() {
+                        vitals.round_trip.probed(took, now.into_std());
+                    }
+                    for asked in probed.0 {
+                        vitals
+                            .endpoints
+                            .probed(asked.address, asked.result.is_ok(), now.into_std());
                     }
                 }
                 (id, result)

@@ -542,7 +542,7 @@ pub(super) fn tried(
     let users = services.filter(|it| it.policy == Policy::Plugin(name.clone()));
     let unknown = |service: &Service| ServiceHealth::unknown(service.gateways().len());
     let tables: Vec<_> = users
-        .map(|it| plugin_regions(Generation::default(), it, &unknown(it)))
+        .map(|it| plugin_regions(Generation::default(), it, &unknown(it), &[]))
         .collect();
     engine.load(name, component, &settings.plugins[name].deployment, &tables)
 }

@@ -9,8 +9,9 @@ use crate::service_tags::ServiceTags;
 use crate::tls::Origin;
 use portolan_core::config::{Gateway, GatewayAddress, Service};
 use portolan_core::geo::Country;
-use portolan_core::health::ServiceHealth;
+use portolan_core::health::{GatewayHealth, ServiceHealth};
 use portolan_core::id::{Generation, PluginName, ServiceName};
+use portolan_core::round_trip::Measured;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -49,15 +50,27 @@ impl Loaded {
     }
 }
 
-/// A service's regions as its plugin sees them.
-pub(super) fn plugin_regions(generation: Generation, service: &Service, health: &ServiceHealth) -> RegionTable {
+/// A service's regions as its plugin sees them. `measured`: the round trips from here, where those are counted; else those of
+/// probes are given.
+pub(super) fn plugin_regions(
+    generation: Generation,
+    service: &Service,
+    health: &ServiceHealth,
+    measured: &[Option<Measured>],
+) -> RegionTable {
     let regions = service
         .gateways()
         .iter()
         .zip(health.gateways())
-        .map(|(gateway, health)| {
+        .enumerate()
+        .map(|(slot, (gateway, health))| {
             let country = portolan_geo::azure::find(gateway.region.as_str()).map_or(Country::UNKNOWN, |it| it.country);
-            RegionEntry::new(gateway, country, *health)
+            let measured = measured.get(slot).copied().flatten();
+            let health = GatewayHealth {
+                round_trip: measured.map(|it| it.round_trip).or(health.round_trip),
+                ..*health
+            };
+            RegionEntry::new(gateway, country, health)
         });
     RegionTable::new(generation, service.name.clone(), regions.collect())
 }

@@ -1,6 +1,7 @@
 //! The control tasks: slow, infrequent work off the request path.
 
 pub mod certificates;
+mod charts;
 pub mod files;
 #[cfg(feature = "azure")]
 pub mod front_door;

@@ -6,7 +6,7 @@
 mod request;
 
 use crate::tls::Origin;
-use crate::upstream::dial::{self, DialError, Dialer};
+use crate::upstream::dial::{self, DialError, Dialer, Transport};
 use http::header;
 use http::request::Parts;
 use portolan_core::config::{GatewayHost, Probe};
@@ -40,12 +40,28 @@ pub trait Prober: Send + Sync + 'static {
 
 /// The results of a probe, one for each address of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Probed(pub Vec<(IpAddr, ProbeResult)>);
+pub struct Probed(pub Vec<Asked>);
+
+/// The result for one address of a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The address.
+    pub address: IpAddr,
+    /// How long the connection took to open, if it did.
+    pub connected: Option<Duration>,
+    /// The result.
+    pub result: ProbeResult,
+}
 
 impl Probed {
+    /// The shortest time that a connection to one of its addresses took to open, whatever the answer was.
+    pub fn connected(&self) -> Option<Duration> {
+        self.0.iter().filter_map(|asked| asked.connected).min()
+    }
+
     /// The result for the gateway as a whole: it is well when one of its addresses is.
     pub fn result(&self) -> ProbeResult {
-        let results = self.0.iter().map(|(_, result)| *result);
+        let results = self.0.iter().map(|asked| asked.result);
         let passed = results.clone().filter_map(Result::ok).min();
         let failed = results.filter_map(Result::err);
         // An answer says more than a failed connection.
@@ -77,18 +93,39 @@ impl<R: Resolve> Prober for Network<R> {
         let mut probes = JoinSet::new();
         for ip in addresses.unwrap_or_default() {
             let (dialer, due, tls) = (self.dialer.clone(), due.clone(), tls.clone());
-            probes.spawn(async move { (ip, ask(&dialer, ip, &due, tls.as_deref(), left).await) });
+            probes.spawn(async move { ask(&dialer, ip, &due, tls.as_deref(), left).await });
         }
         Probed(probes.join_all().await)
     }
 }
 
-/// Probes one address of a gateway. Gives the time from the request to the answer, or to an open connection.
-async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, tls: Option<&Origin>, limit: Duration) -> ProbeResult {
+/// Probes one address of a gateway.
+async fn ask(dialer: &Dialer, ip: IpAddr, due: &DueProbe, tls: Option<&Origin>, limit: Duration) -> Asked {
     let address = SocketAddr::new(ip, due.address.port);
     let begun = Instant::now();
     let preface: &[u8] = if due.proxy_protocol { &LOCAL } else { &[] };
-    let mut transport = dialer.connect(address, preface, limit).await.map_err(failure)?;
+    let (connected, result) = match dialer.connect(address, preface, limit).await {
+        Ok(connected) => (
+            Some(connected.round_trip),
+            exchange(connected.transport, address, due, tls, (begun, limit)).await,
+        ),
+        Err(error) => (None, Err(failure(error))),
+    };
+    Asked {
+        address: ip,
+        connected,
+        result,
+    }
+}
+
+/// The probe over an open connection. Gives the time from the request to the answer, or to an open connection.
+async fn exchange(
+    mut transport: Transport,
+    address: SocketAddr,
+    due: &DueProbe,
+    tls: Option<&Origin>,
+    (begun, limit): (Instant, Duration),
+) -> ProbeResult {
     if let Some(origin) = tls {
         let left = limit.saturating_sub(begun.elapsed());
         let secured = dial::handshake(transport, origin, address, left).await;

@@ -6,29 +6,36 @@
 use crate::affinity::{AffinityKeys, ServiceAffinity};
 use crate::config::Listener;
 use crate::control::certificates::Contexts;
+use crate::control::charts;
 use crate::control::health::{Watched, WatchedGateway};
 use crate::control::loaded::{Loaded, Plugins, UpstreamOrigins, plugin_regions};
 use crate::control::overrides::Overrides;
 use crate::dns::Resolver;
 use crate::geo::Geo;
 use crate::service_tags::ServiceTags;
+use crate::steer::Steering;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Special, Tables};
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::Origin;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::{GatewayKey, InFlight, OpenListeners, RateBuckets, RouteCounts, Vitals};
 use portolan_core::admission::Rate;
-use portolan_core::chart::{self, Chart};
+use portolan_core::chart::Chart;
 use portolan_core::config::{Config, Gateway, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth, State};
 use portolan_core::id::{Generation, ServiceName};
 use portolan_core::learned::Orders;
+use portolan_core::round_trip::Measured;
 use portolan_core::route::RouteKey;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::sleep;
+
+/// How often the round trips from here are looked at, where a service is ordered by them.
+const MEASURE: Duration = Duration::from_millis(100);
 
 /// An update of the routing table.
 #[derive(Debug)]
@@ -86,6 +93,8 @@ struct Joined {
     vitals: Arc<ServiceVitals>,
     budget: Arc<SharedBudget>,
     affinity: Option<Arc<ServiceAffinity>>,
+    /// The round trips from here that plugins are given, by slot. Empty where they are not counted from here.
+    measured: Vec<Option<Measured>>,
 }
 
 /// State that survives a reload: counters and resolved names of the gateways that remain.
@@ -129,7 +138,7 @@ impl Publisher {
         let random_via = Arc::new(Via::random());
         let mut publisher = Self {
             health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
-            charts: charts(&loaded),
+            charts: charts::drawn(&loaded),
             learned: Vec::new(),
             route_counts: registry.route_counts(&loaded.settings.routing),
             listeners: listeners(&loaded),
@@ -154,16 +163,51 @@ impl Publisher {
         self.watched.subscribe()
     }
 
-    /// Publishes a table whenever updates come, until their senders are gone. Updates that came together are published
-    /// together.
+    /// Publishes a table whenever updates come or round trips from here change an order, until the senders of updates are
+    /// gone. Updates that came together are published together.
     pub async fn run(&mut self, updates: &mut mpsc::UnboundedReceiver<Update>, tables: &Tables) {
-        while let Some(update) = updates.recv().await {
-            self.fold(update);
-            while let Ok(update) = updates.try_recv() {
+        loop {
+            let update = tokio::select! {
+                biased;
+                update = updates.recv() => match update {
+                    None => return,
+                    update => update,
+                },
+                () = sleep(MEASURE), if charts::are_measured(&self.loaded) => None,
+            };
+            let is_updated = update.is_some();
+            if let Some(update) = update {
                 self.fold(update);
+                while let Ok(update) = updates.try_recv() {
+                    self.fold(update);
+                }
             }
-            tables.publish(self.next_table());
+            if self.measure(Instant::now()) || is_updated {
+                tables.publish(self.next_table());
+            }
         }
+    }
+
+    /// Orders the regions of services by the round trips from here as they are now. Returns whether anything changed that a
+    /// table shows.
+    fn measure(&mut self, now: Instant) -> bool {
+        let mut changed = false;
+        let services = self.loaded.settings.routing.services().iter();
+        for ((service, joined), chart) in services.zip(&mut self.joined).zip(&mut self.charts) {
+            let gateways = joined.gateways.iter();
+            let measured: Vec<_> = gateways.map(|it| it.vitals.round_trip.measured(now)).collect();
+            let here = self.loaded.settings.routing.fallback();
+            if let Some(next) = charts::reordered(chart, service, here, &measured) {
+                *chart = Arc::new(next);
+                changed = true;
+            }
+            // Plugins are given them.
+            if charts::differ(service, &joined.measured, &measured) {
+                joined.measured = measured;
+                changed = true;
+            }
+        }
+        changed
     }
 
     fn fold(&mut self, update: Update) {
@@ -171,7 +215,7 @@ impl Publisher {
             Update::Loaded(loaded) => self.reload(loaded),
             Update::Geo(geo) => {
                 self.loaded.geo = geo;
-                self.charts = charts(&self.loaded);
+                self.charts = charts::carried(charts::drawn(&self.loaded), &self.loaded, &self.loaded, &self.charts);
             }
             Update::ServiceTags(tags) => {
                 self.loaded.service_tags = tags;
@@ -213,7 +257,7 @@ impl Publisher {
             known.unwrap_or_else(|| unobserved(&key, &self.overrides))
         }));
         // Assigned together, so that a panic leaves the parts consistent.
-        let charts = charts(&loaded);
+        let charts = charts::carried(charts::drawn(&loaded), &loaded, &self.loaded, &self.charts);
         self.registry.resolver.configure(loaded.settings.resolvers.clone());
         self.joined = self.registry.join(&loaded);
         self.route_counts = self.registry.route_counts(&loaded.settings.routing);
@@ -272,11 +316,17 @@ impl Publisher {
                 .map(|((index, service), (joined, chart))| ServiceEntry {
                     chart: Arc::clone(chart),
                     gateways: Arc::clone(&joined.gateways),
-                    plugin: self.plugin(service, self.health.services().get(index)),
+                    plugin: self.plugin(service, self.health.services().get(index), &joined.measured),
                     vitals: Arc::clone(&joined.vitals),
                     budget: Arc::clone(&joined.budget),
                     affinity: joined.affinity.as_ref().map(Arc::clone),
                     special: self.special(index, service),
+                    steering: self
+                        .health
+                        .services()
+                        .get(index)
+                        .and_then(|health| Steering::of(service, health))
+                        .map(Arc::new),
                 })
                 .collect(),
             in_flight: Arc::clone(&self.registry.in_flight),
@@ -290,14 +340,19 @@ impl Publisher {
         (limited || learned.is_some()).then_some(Special { limited, learned })
     }
 
-    fn plugin(&self, service: &Service, health: Option<&ServiceHealth>) -> Option<PluginEntry> {
+    fn plugin(
+        &self,
+        service: &Service,
+        health: Option<&ServiceHealth>,
+        measured: &[Option<Measured>],
+    ) -> Option<PluginEntry> {
         let Policy::Plugin(name) = &service.policy else {
             return None;
         };
         let version = Arc::clone(self.loaded.plugins.get(name)?);
         Some(PluginEntry {
             version,
-            regions: Arc::new(plugin_regions(self.generation, service, health?)),
+            regions: Arc::new(plugin_regions(self.generation, service, health?, measured)),
         })
     }
 }
@@ -331,6 +386,7 @@ impl Registry {
                 vitals,
                 budget,
                 affinity: ServiceAffinity::new(service, keys).map(Arc::new),
+                measured: Vec::new(),
             }
         });
         let joined = joined.collect();
@@ -438,17 +494,6 @@ fn listeners(loaded: &Loaded) -> Arc<[Listener]> {
         listener
     });
     listeners.collect()
-}
-
-fn charts(loaded: &Loaded) -> Vec<Arc<Chart>> {
-    let round_trips = portolan_geo::azure::round_trips();
-    let mut charts = chart::draw_all(&loaded.settings.routing, loaded.geo.places.places(), round_trips);
-    for (chart, service) in charts.iter_mut().zip(loaded.settings.routing.services()) {
-        for (place, region) in &loaded.geo.preferred {
-            chart.prefer(service, *place, region);
-        }
-    }
-    charts.into_iter().map(Arc::new).collect()
 }
 
 fn watched(loaded: &Loaded, joined: &[Joined]) -> Watched {

@@ -79,6 +79,7 @@ impl Scene {
                 host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 port: 80,
             },
+            public: None,
             priority: 0,
             weight: 100,
             max_requests: None,

@@ -98,6 +98,15 @@ pub enum DialError {
     Exhausted(#[source] io::Error),
 }
 
+/// An open connection.
+#[derive(Debug)]
+pub struct Connected {
+    /// The connection.
+    pub transport: Transport,
+    /// From the first packet until the other end's network stack accepted it: a round trip.
+    pub round_trip: Duration,
+}
+
 /// A connection to one of several addresses.
 #[derive(Debug)]
 pub struct Dialed {
@@ -105,6 +114,8 @@ pub struct Dialed {
     pub index: usize,
     /// The connection.
     pub transport: Transport,
+    /// See [`Connected::round_trip`].
+    pub round_trip: Duration,
     /// The places of the addresses before it that failed, or were slower although they were tried earlier.
     pub failed: Vec<usize>,
 }
@@ -113,7 +124,7 @@ pub struct Dialed {
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// A connection that is being opened within its time limit.
-type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Transport, DialError>> + Send + 'a>>;
+type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Connected, DialError>> + Send + 'a>>;
 
 /// Connections over TCP.
 #[derive(Clone, Copy, Debug)]
@@ -139,21 +150,22 @@ impl Dialer {
         address: SocketAddr,
         opening: Opening<'_>,
         limit: Duration,
-    ) -> Result<Transport, DialError> {
-        let transport = self.connect(address, opening.preface, limit).await?;
-        match opening.tls {
-            None => Ok(transport),
-            Some(origin) => handshake(transport, origin, address, limit).await,
-        }
+    ) -> Result<Connected, DialError> {
+        let Connected { transport, round_trip } = self.connect(address, opening.preface, limit).await?;
+        let transport = match opening.tls {
+            None => transport,
+            Some(origin) => handshake(transport, origin, address, limit).await?,
+        };
+        Ok(Connected { transport, round_trip })
     }
 
     /// Connects to an address and writes `preface`, without TLS, within `limit`.
     ///
     /// # Errors
     /// When there is no connection within `limit`.
-    pub async fn connect(&self, address: SocketAddr, preface: &[u8], limit: Duration) -> Result<Transport, DialError> {
+    pub async fn connect(&self, address: SocketAddr, preface: &[u8], limit: Duration) -> Result<Connected, DialError> {
         match timeout(limit, self.open(address, preface)).await {
-            Ok(Ok(transport)) => Ok(transport),
+            Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) if is_our_own(&error) => Err(DialError::Exhausted(error)),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(DialError::Refused(address)),
             Ok(Err(error)) => Err(DialError::Unreachable(address, error)),
@@ -161,12 +173,14 @@ impl Dialer {
         }
     }
 
-    async fn open(&self, address: SocketAddr, preface: &[u8]) -> io::Result<Transport> {
+    async fn open(&self, address: SocketAddr, preface: &[u8]) -> io::Result<Connected> {
+        let begun = Instant::now();
         let mut transport = self.connect.connect(address).await?;
+        let round_trip = begun.elapsed();
         if !preface.is_empty() {
             transport.write_all(preface).await?;
         }
-        Ok(transport)
+        Ok(Connected { transport, round_trip })
     }
 
     /// Connects to one of several addresses, the first ones by preference: each further one is tried when one before it has
@@ -181,8 +195,13 @@ impl Dialer {
         limit: Duration,
     ) -> Result<Dialed, DialError> {
         if let [address] = addresses {
-            let transport = self.dial(*address, opening, limit).await?;
-            return Ok(Dialed::first(transport));
+            let Connected { transport, round_trip } = self.dial(*address, opening, limit).await?;
+            return Ok(Dialed {
+                index: 0,
+                transport,
+                round_trip,
+                failed: Vec::new(),
+            });
         }
         let mut waiting = (0..addresses.len()).fuse();
         let mut running: Vec<(usize, Dialing<'_>)> = Vec::new();
@@ -215,10 +234,10 @@ impl Dialer {
                 };
                 let (index, _) = running.swap_remove(place);
                 match result {
-                    Ok(transport) => {
+                    Ok(connected) => {
                         // Those that were begun earlier are slow; those after it may be as fast.
                         failed.extend(running.iter().map(|it| it.0).filter(|slow| *slow < index));
-                        dialed = Ok((index, transport));
+                        dialed = Ok((index, connected));
                         return Poll::Ready(());
                     }
                     Err(error) => {
@@ -235,9 +254,10 @@ impl Dialer {
             }
         })
         .await;
-        dialed.map(|(index, transport)| Dialed {
+        dialed.map(|(index, connected)| Dialed {
             index,
-            transport,
+            transport: connected.transport,
+            round_trip: connected.round_trip,
             failed,
         })
     }
@@ -265,16 +285,6 @@ pub async fn handshake(
             Err(DialError::Tls(address, failure, error))
         }
         Err(_) => Err(DialError::HandshakeTimedOut(address)),
-    }
-}
-
-impl Dialed {
-    fn first(transport: Transport) -> Self {
-        Self {
-            index: 0,
-            transport,
-            failed: Vec::new(),
-        }
     }
 }
 

@@ -88,7 +88,7 @@ impl Connections {
     }
 
     /// The worker's number.
-    pub(super) fn worker(&self) -> usize {
+    pub fn worker(&self) -> usize {
         self.worker
     }
 
@@ -247,6 +247,7 @@ impl Pool {
             match dialed {
                 Ok(dialed) => {
                     dialed.failed.iter().for_each(|index| failed(&candidates[*index]));
+                    self.vitals.round_trip.connected(dialed.round_trip, now);
                     let endpoint = candidates.swap_remove(dialed.index);
                     if !endpoint.is_removed() {
                         endpoints.opened();

@@ -19,6 +19,8 @@ pub enum RequestOutcome {
     ServerError,
     /// The gateway's response broke off after its head was delivered.
     CutShort,
+    /// The client was redirected to the public endpoint of a region, which counts it.
+    Redirected,
     /// The client closed the connection before it had the whole response.
     ClientGone,
     /// A probe of Front Door, answered from what was prepared.
@@ -66,6 +68,7 @@ impl RequestOutcome {
         Self::ClientError,
         Self::ServerError,
         Self::CutShort,
+        Self::Redirected,
         Self::ClientGone,
         Self::Probe,
         Self::ToHttps,
@@ -97,7 +100,8 @@ impl RequestOutcome {
         }
     }
 
-    /// Whether it happened after a gateway had answered, so that it counts for that gateway.
+    /// Whether it happened after a gateway had answered, or a region was chosen to answer directly, so that it counts for that
+    /// gateway.
     pub fn is_of_gateway(self) -> bool {
         self as usize <= Self::ClientGone as usize
     }
@@ -116,6 +120,7 @@ impl RequestOutcome {
             Self::ClientError => "4xx",
             Self::ServerError => "5xx",
             Self::CutShort => "cut_short",
+            Self::Redirected => "redirected",
             Self::ClientGone => "client_gone",
             Self::Probe => "probe",
             Self::ToHttps => "https_redirect",

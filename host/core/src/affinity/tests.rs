@@ -20,6 +20,7 @@ fn gateway(region: &str) -> Gateway {
         priority: 0,
         weight: 1,
         max_requests: None,
+        public: None,
     }
 }
 

@@ -5,7 +5,7 @@ use super::order::{self, Comparison, Terms};
 use super::prefix::Prefix;
 use crate::chance::spread;
 use crate::chart::{self, Chart};
-use crate::config::{Policy, Service};
+use crate::config::{LatencyFrom, Policy, Service};
 use crate::geo::{Location, PlaceId, Point};
 use crate::id::Slot;
 use crate::proximity::RoundTrips;
@@ -42,7 +42,7 @@ pub struct PrefixOrder<'a> {
 impl Orders {
     /// Whether the regions of a service are ordered by round trips from the client, and may follow evidence.
     pub fn fit(service: &Service) -> bool {
-        matches!(service.policy, Policy::Latency | Policy::Plugin(_))
+        matches!(service.policy, Policy::Latency | Policy::Plugin(_)) && service.latency_from == LatencyFrom::Client
     }
 
     /// Prepares the orders of a service. `locate` says where a prefix is.

@@ -114,6 +114,7 @@ fn gateway(region: &RegionName, point: Point) -> Gateway {
         priority: 0,
         weight: 1,
         max_requests: None,
+        public: None,
     }
 }
 

@@ -124,6 +124,7 @@ fn gateway(index: usize) -> Gateway {
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000 + index as u16,
         },
+        public: None,
         priority: 0,
         weight: 1,
         max_requests: None,

@@ -5,6 +5,7 @@ use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::RESPONSE_BOUNDS;
 use crate::vitals::UpstreamError;
 use portolan_core::health::{GatewayHealth, State};
+use portolan_core::steer::Steer;
 use std::time::{Instant, SystemTime};
 
 pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
@@ -83,6 +84,51 @@ pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
     for (service, region, _, health) in each(services) {
         if let Some(round_trip) = health.round_trip {
             family.sample(&[("service", service), ("region", region)], round_trip.as_secs_f64());
+        }
+    }
+    let now = Instant::now();
+    let mut family = text.family(
+        "portolan_gateway_round_trip_seconds",
+        Kind::Gauge,
+        "Round trip from this instance to a gateway, as the handshakes of its connections show it.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        if let Some(measured) = vitals.round_trip.measured(now) {
+            family.sample(
+                &[("service", service), ("region", region)],
+                measured.round_trip.as_secs_f64(),
+            );
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_round_trip_deviation_seconds",
+        Kind::Gauge,
+        "Standard deviation of that.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        if let Some(measured) = vitals.round_trip.measured(now) {
+            family.sample(
+                &[("service", service), ("region", region)],
+                measured.deviation.as_secs_f64(),
+            );
+        }
+    }
+    let mut family = text.family(
+        "portolan_alt_svc_total",
+        Kind::Counter,
+        "Responses that advertised the public endpoint of a region, and those that told clients not to use any.",
+    );
+    for counted in services
+        .iter()
+        .filter(|it| matches!(it.service.steer, Steer::AltSvc(_)))
+    {
+        for (region, vitals, _) in counted.gateways() {
+            for (value, count) in vitals.alt_svc() {
+                family.sample(
+                    &[("service", counted.name()), ("region", region), ("value", value)],
+                    count,
+                );
+            }
         }
     }
     checks(text, services);

@@ -277,7 +277,7 @@ impl AdminBackend for Fake {
             by: RankedBy::Fallback("trap"),
             roll: ROLL,
         };
-        let explanation = decision.explain(config, service, health, &RoundTrips::default(), None);
+        let explanation = decision.explain(config, service, health, (&RoundTrips::default(), &|_| None), None);
         Ok(Explained {
             decision,
             explanation,
@@ -288,6 +288,7 @@ impl AdminBackend for Fake {
             denied: None,
             rewritten: None,
             applied: Applied::of(service, own),
+            steered: None,
             learned: vec![Known {
                 region: "westeurope".into(),
                 estimate: Estimate::of(42.0),
@@ -342,6 +343,7 @@ fn config() -> Config {
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9001,
         },
+        public: None,
         priority: 0,
         weight: 100,
         max_requests: (region == "southeastasia").then_some(1),

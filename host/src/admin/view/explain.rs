@@ -3,6 +3,7 @@
 use super::Location;
 use super::policies::Policies;
 use crate::explain::{Explained, Question};
+use crate::steer::Steered;
 use portolan_core::decision::{RankedBy, RegionExplanation};
 use portolan_core::learned::{Estimate, Known};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,12 @@ pub struct Explain {
     /// What applies on the way.
     #[serde(default)]
     pub policies: Option<Policies>,
+    /// How the client is sent to a region directly; `None` where its service does not do that.
+    #[serde(default)]
+    pub steer: Option<Steer>,
+    /// Which round trips count: `client` or `here`.
+    #[serde(default)]
+    pub from: Option<String>,
     /// How its regions are ordered.
     pub policy: String,
     /// Who ordered them: `policy`, `learned`, `explored`, `plugin` or `fallback`.
@@ -88,11 +95,17 @@ pub struct Candidate {
     pub state: String,
     /// Kilometres from the client.
     pub distance_km: Option<f64>,
-    /// Estimated round trip in milliseconds.
+    /// Estimated round trip from the client in milliseconds.
     pub round_trip_ms: Option<f64>,
     /// What connections from the client's prefix measured.
     #[serde(default)]
     pub learned: Option<Learned>,
+    /// Round trip from this instance in milliseconds.
+    #[serde(default)]
+    pub from_here_ms: Option<f64>,
+    /// What that is: `measured`, `floor` (measured, and less than the distance takes), `estimated` or `unknown`.
+    #[serde(default)]
+    pub from_here: Option<String>,
     /// Its failover level, 0 first.
     pub priority: u8,
 }
@@ -108,6 +121,38 @@ pub struct Learned {
     pub factor: f64,
 }
 
+/// How the client is sent to a region directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steer {
+    /// `redirect` or `alt-svc`.
+    pub by: String,
+    /// Where the client is redirected to.
+    pub location: Option<String>,
+    /// Why it is not, although its service redirects.
+    pub proxied: Option<String>,
+    /// `Alt-Svc` in the response, where it is sent over TLS.
+    pub alt_svc: Option<String>,
+}
+
+impl From<&Steered> for Steer {
+    fn from(steered: &Steered) -> Self {
+        let by = match steered {
+            Steered::Redirected(_) | Steered::Proxied(_) => "redirect",
+            Steered::AltSvc(_) => "alt-svc",
+        };
+        let mut steer = Self {
+            by: by.into(),
+            ..Self::default()
+        };
+        match steered.clone() {
+            Steered::Redirected(location) => steer.location = Some(location),
+            Steered::Proxied(why) => steer.proxied = Some(why.into()),
+            Steered::AltSvc(value) => steer.alt_svc = value,
+        }
+        steer
+    }
+}
+
 impl Explain {
     /// The decision about a question, for the wire.
     pub fn of(question: &Question, explained: &Explained) -> Self {
@@ -119,6 +164,7 @@ impl Explain {
             applied,
             place: described,
             learned,
+            steered,
         } = explained;
         let place = decision.location.place;
         let first = explanation.regions.iter().find(|standing| standing.rank == Some(1));
@@ -141,6 +187,8 @@ impl Explain {
             denied: denied.map(|why| why.as_str().into()),
             rewritten: rewritten.clone(),
             policies: Some(applied.into()),
+            steer: steered.as_ref().map(Steer::from),
+            from: Some(if explanation.is_from_here { "here" } else { "client" }.into()),
             policy: explanation.policy.clone(),
             by: decision.by.as_str().into(),
             fault: match decision.by {
@@ -171,6 +219,8 @@ impl Candidate {
             distance_km: standing.distance_km.map(tenths),
             round_trip_ms: standing.round_trip_ms.map(tenths),
             learned: known.map(|known| Learned::from(known.estimate)),
+            from_here_ms: Some(standing.from_here.millis).filter(|it| it.is_finite()).map(tenths),
+            from_here: Some(standing.from_here.source.as_str().into()),
             priority: standing.priority,
         }
     }

@@ -7,9 +7,12 @@ use crate::admin::backend::{ServiceStatus, StatusSnapshot};
 use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry};
 use crate::vitals::{Durations, RequestOutcome, Vitals};
 use portolan_core::candidates::Exclusion;
+use portolan_core::chart::is_for_all;
 use portolan_core::config::{Gateway, Service};
 use portolan_core::decision::policy_name;
+use portolan_core::geo::Point;
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
+use portolan_core::nearest::Cost;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -74,6 +77,12 @@ pub struct Region {
     pub excluded: Option<String>,
     /// Milliseconds of the last probe that succeeded.
     pub probe_ms: Option<f64>,
+    /// The round trip from this instance to its gateway.
+    #[serde(default)]
+    pub round_trip: RoundTrip,
+    /// Where clients reach it directly.
+    #[serde(default)]
+    pub public: Option<String>,
     /// Attempts in flight.
     pub in_flight: u32,
     /// Requests since the start that it answered, by outcome.
@@ -82,6 +91,35 @@ pub struct Region {
     pub attempts: Counts,
     /// Times from the beginning of an attempt to the head of its response, since the start.
     pub first_byte: Times,
+}
+
+/// The round trip from this instance to a gateway, in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RoundTrip {
+    /// As its connections show it.
+    pub measured_ms: Option<f64>,
+    /// The standard deviation of that.
+    pub deviation_ms: Option<f64>,
+    /// As its distance lets expect it, where it is known where this instance is.
+    pub estimated_ms: Option<f64>,
+    /// Which one the policy counts: `measured`, `floor` (the distance, which what was measured is too short for), `estimated`,
+    /// `unknown`; `None`: neither.
+    pub counts: Option<String>,
+}
+
+impl RoundTrip {
+    fn of(service: &Service, gateway: &Gateway, vitals: &Vitals, here: Option<Point>) -> Self {
+        let measured = vitals.round_trip.measured(Instant::now());
+        let round_trips = portolan_geo::azure::round_trips();
+        let cost = |measured| Cost::of(gateway, measured, here, round_trips);
+        let estimated = cost(None).millis;
+        Self {
+            measured_ms: measured.map(|it| millis(it.round_trip)),
+            deviation_ms: measured.map(|it| millis(it.deviation)),
+            estimated_ms: Some(estimated).filter(|it| it.is_finite()),
+            counts: is_for_all(service).then(|| cost(measured).source.as_str().into()),
+        }
+    }
 }
 
 /// Why a region is in its state.
@@ -136,7 +174,7 @@ impl ServiceRegions {
         let names = shown.names.iter().map(|name| name.as_deref().map(ResolvedName::of));
         Self {
             service: service.name.to_string(),
-            policy: policy_name(&service.policy),
+            policy: policy_name(service),
             panic,
             unanswered: counts(RequestOutcome::ALL.map(RequestOutcome::as_str), totals.outcomes),
             decisions: counts(RANKED_BY, totals.ranked),
@@ -146,6 +184,7 @@ impl ServiceRegions {
                 .map(|(((gateway, vitals), health), name)| Region {
                     name,
                     drained: snapshot.drains.get(&gateway.region).map(Ordered::from),
+                    round_trip: RoundTrip::of(service, gateway, vitals, snapshot.config.fallback()),
                     ..Region::of(gateway, vitals, *health, panic)
                 })
                 .collect(),
@@ -171,6 +210,11 @@ impl Region {
             share: f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE),
             excluded: exclusion(gateway, health.state, in_flight, panic).map(|why| why.as_str().into()),
             probe_ms: health.round_trip.map(millis),
+            round_trip: RoundTrip::default(),
+            public: gateway
+                .public
+                .as_ref()
+                .map(|public| format!("{}://{}", public.scheme.as_str(), public.authority())),
             in_flight,
             answered: counts(RequestOutcome::ALL.map(RequestOutcome::as_str), vitals.outcomes()),
             attempts: vitals

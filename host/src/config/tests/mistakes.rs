@@ -28,7 +28,7 @@ pub(super) fn check(cases: &[(&str, &str, &[&str])]) {
 #[test]
 fn five_mistakes_are_five_lines() {
     let text = EXAMPLE
-        .replacen("policy: latency", "polcy: latency", 1)
+        .replacen("policy: { latency:", "polcy: { latency:", 1)
         .replacen("region: westeurope,", "region: westeurop,", 1)
         .replacen("interval: 1s", "interval: 1", 1)
         .replacen("attempts: 3", "attempts: 0", 1)
@@ -97,7 +97,7 @@ fn keys_and_shapes() {
             "    regions:",
             "    balance: 1\n    regions:",
             &[
-                "5:5: services.shop.balance: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, affinity, residency",
+                "5:5: services.shop.balance: unknown key — possible here: regions, policy, steer, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, affinity, residency",
             ],
         ),
         (
@@ -138,7 +138,7 @@ fn keys_and_shapes() {
             "shop:\n",
             "shop: latency\n  other:\n",
             &[
-                r#"4:9: services.shop: wanted a mapping with keys such as regions, policy, health_check, outlier_detection, …, got "latency""#,
+                r#"4:9: services.shop: wanted a mapping with keys such as regions, policy, steer, health_check, …, got "latency""#,
             ],
         ),
         (

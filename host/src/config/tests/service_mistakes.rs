@@ -2,6 +2,7 @@
 
 use super::SMALL;
 use super::mistakes::{check, messages};
+use std::path::Path;
 
 /// The messages when the small file's service has one more key.
 #[track_caller]
@@ -20,7 +21,7 @@ fn regions() {
             "    policy: weighted\n    regions: [{ region: eastus, gateway: \"http://gw\", weight: 0 }]\n    regoins:",
             &[
                 "6:14: services.shop.regions: with policy: weighted, at least one region needs a weight above 0",
-                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, affinity, residency",
+                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, steer, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, affinity, residency",
             ],
         ),
         (
@@ -225,8 +226,28 @@ fn policies_of_a_service() {
             &[
                 "5:15: services.shop.policy.plgin: unknown key — did you mean plugin?",
                 r#"5:22: services.shop.policy.plgin: unknown plugin "mine" — define it under plugins"#,
-                "5:28: services.shop.policy.percent: unknown key — possible here: plugin",
+                "5:28: services.shop.policy.percent: unknown key — possible here: plugin, from, latency, weighted",
             ],
+        ),
+        (
+            "policy: {}",
+            &["5:13: services.shop.policy: one of plugin, latency, weighted is needed"],
+        ),
+        (
+            "policy: { from: here }",
+            &["5:13: services.shop.policy: one of plugin, latency, weighted is needed"],
+        ),
+        (
+            "policy: { latency: { from: hear } }",
+            &[r#"5:32: services.shop.policy.latency.from: wanted one of client, here, got "hear""#],
+        ),
+        (
+            "policy: { latency: {}, weighted: {} }",
+            &["5:13: services.shop.policy: only one of plugin, latency, weighted is possible"],
+        ),
+        (
+            "policy: { weighted: {}, from: here }",
+            &["5:29: services.shop.policy.from: belongs one level deeper: { latency: { from: … } }"],
         ),
         (
             "health_check: { interval: 5, timeout: 0s, healthy_threshold: 0, unhealthy_threshold: 1.5 }",
@@ -375,4 +396,129 @@ fn policies_of_a_service() {
             &["5:16: services.shop.residency: wanted a list, got a mapping"],
         ),
     ]);
+}
+
+#[test]
+fn steering() {
+    let missing =
+        "public is missing: with steer: redirect, clients are sent there, such as public: \"https://weu.example.net\"";
+    check_service(&[
+        (
+            "steer: away",
+            &[r#"5:12: services.shop.steer: wanted proxy, redirect, alt-svc or { alt-svc: { … } }, got "away""#],
+        ),
+        (
+            "steer: {}",
+            &["5:12: services.shop.steer: wanted { alt-svc: { … } }, got a mapping"],
+        ),
+        (
+            "steer: { alt-svc: { max_age: 1500ms, protocols: [] } }",
+            &[
+                "5:34: services.shop.steer.alt-svc.max_age: whole seconds are possible, got 1500ms",
+                "5:53: services.shop.steer.alt-svc.protocols: at least one is needed",
+            ],
+        ),
+        (
+            "steer: redirect",
+            &[
+                &format!("7:9: services.shop.regions[0]: {missing}"),
+                &format!("8:9: services.shop.regions[1]: {missing}"),
+            ],
+        ),
+    ]);
+}
+
+/// The small file with this steering, public endpoints, and routes.
+fn steered(steer: &str, public: [&str; 2], routes: &str) -> String {
+    let text = SMALL.replacen("    regions:", &format!("    steer: {steer}\n    regions:"), 1);
+    let gateways = ["gw-weu.example.net", "gw-eus2.example.net"];
+    let text = gateways.iter().zip(public).fold(text, |text, (gateway, public)| {
+        text.replacen(
+            &format!("{gateway}\""),
+            &format!("{gateway}\", public: \"{public}\""),
+            1,
+        )
+    });
+    let (before, _) = text.split_once("routes:").expect("routes");
+    format!("{before}routes:\n{routes}")
+}
+
+#[test]
+fn public_endpoints_that_lead_back() {
+    let all = "  - { service: shop }\n";
+    let other = ["https://weu.example.net", "https://eus.example.net"];
+    assert_eq!(messages(&steered("redirect", other, all)), [""; 0]);
+    let route = "  - { host: weu.example.net, service: shop }\n";
+    let [message] = &messages(&steered("redirect", other, route))[..] else {
+        panic!("one message")
+    };
+    assert!(
+        message
+            .ends_with("regions[0].public: a route is for weu.example.net: clients would be sent to this proxy again"),
+        "{message}"
+    );
+    let ours = ["http://127.0.0.1:8080", "https://eus.example.net"];
+    let [message] = &messages(&steered("redirect", ours, all))[..] else {
+        panic!("one message")
+    };
+    assert!(message.contains("this is a listener of this proxy"), "{message}");
+    let plain = ["http://weu.example.net", "https://eus.example.net"];
+    let [message] = &messages(&steered("alt-svc", plain, all))[..] else {
+        panic!("one message")
+    };
+    assert!(message.contains("reached over TLS"), "{message}");
+}
+
+#[test]
+fn steering_that_is_probably_not_meant_is_warned_of() {
+    let public = ["https://weu.example.net", "https://eus.example.net"];
+    let warnings = |text: &str| {
+        let configuration = crate::config::parse(text.as_bytes(), Path::new("x.yaml")).expect("no errors");
+        configuration
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let of = |steer: &str, routes: &str| warnings(&steered(steer, public, routes));
+    assert_eq!(of("redirect", "  - { service: shop }\n"), [""; 0]);
+    for (steer, routes, expected) in [
+        (
+            "redirect",
+            "  - { path: /a, service: shop, prefix_rewrite: / }\n",
+            "ask for the path as it was",
+        ),
+        (
+            "redirect",
+            "  - { host: \"*.example.net\", service: shop }\n",
+            "if weu.example.net leads to this proxy",
+        ),
+        (
+            "redirect\n    health_check: off",
+            "  - { service: shop }\n",
+            "with health_check: off",
+        ),
+    ] {
+        let warnings = of(steer, routes);
+        assert!(
+            warnings.iter().any(|it| it.contains(expected)),
+            "{expected}: {warnings:?}"
+        );
+    }
+    let bare = SMALL.replacen("    regions:", "    steer: alt-svc\n    regions:", 1);
+    assert!(
+        warnings(&bare)[0].contains("public is missing"),
+        "{:?}",
+        warnings(&bare)
+    );
+    let shared = bare.replacen(
+        "services:\n",
+        "services:\n  other: { regions: [ { region: eastus, gateway: \"http://gw\" } ] }\n",
+        1,
+    ) + "  - { path: /other, service: other }\n";
+    let warnings = warnings(&shared);
+    assert!(
+        warnings.iter().any(|it| it.contains("* has routes to other services")),
+        "{warnings:?}"
+    );
 }

@@ -190,6 +190,7 @@ fn entry(latitude: f32, longitude: f32) -> RegionEntry {
             host: GatewayHost::Ip([127, 0, 0, 1].into()),
             port: 1,
         },
+        public: None,
         priority: 0,
         weight: 100,
         max_requests: None,

@@ -197,6 +197,7 @@ fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
         region: region.as_str().into(),
         point: Point::new(0.0, 0.0).expect("on the globe"),
         address: address.clone(),
+        public: None,
         priority: 0,
         weight: 100,
         max_requests: None,

@@ -144,6 +144,7 @@ impl Scene {
             region: "westeurope".into(),
             point: Point::new(0.0, 0.0).expect("on the globe"),
             address: address.clone(),
+            public: None,
             priority: 0,
             weight: 100,
             max_requests: None,

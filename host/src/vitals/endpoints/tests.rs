@@ -20,6 +20,7 @@ fn endpoints(last: &[u8]) -> Endpoints {
         region: "westeurope".into(),
         point: portolan_core::geo::Point::new(0.0, 0.0).expect("on the globe"),
         address: endpoints.key.address.clone(),
+        public: None,
         priority: 0,
         weight: 100,
         max_requests: None,

@@ -98,6 +98,7 @@ pub(super) fn gateway(index: usize) -> Gateway {
             host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             port: 9000 + index as u16,
         },
+        public: None,
         priority: 0,
         weight: 100,
         max_requests: None,
