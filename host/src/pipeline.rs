@@ -244,7 +244,7 @@ async fn answer(
 
     // Steer.
     if let Some(steering) = &routed.entry.steering
-        && body.is_end_stream()
+        && body.as_ref().is_none_or(|body| body.is_end_stream())
         && let Some((mut response, slot)) = steering.redirect(&decision, parts, head.authority)
     {
         record.redirected(slot, now);

@@ -6,11 +6,11 @@ use crate::respond::{self, Body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
-use portolan_core::config::{GatewayAddress, Service};
+use portolan_core::config::{AltSvc, GatewayAddress, Service, Steer};
 use portolan_core::decision::Decision;
 use portolan_core::health::{ServiceHealth, State};
 use portolan_core::id::Slot;
-use portolan_core::steer::{Advertisement, AltSvc, Steer, advertisement, redirected_to};
+use portolan_core::steer::{Advertisement, advertisement, redirected_to};
 
 /// `Alt-Svc` (RFC 7838).
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
@@ -195,8 +195,7 @@ fn split(authority: &str) -> (&str, Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portolan_core::config::{GatewayHost, Scheme};
-    use portolan_core::steer::AlpnId;
+    use portolan_core::config::{AlpnId, GatewayHost, Scheme};
     use std::time::Duration;
 
     fn public(host: &str, port: u16) -> GatewayAddress {

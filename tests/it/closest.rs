@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// The variable with the file of delays, in the network namespace.
 const DELAYS: &str = "PORTOLAN_TEST_DELAYS";

@@ -5,17 +5,18 @@
 mod affinity;
 mod health_check;
 mod retry;
+mod steer;
 
 pub use affinity::{Affinity, AffinityBy, AffinityCookie, Failover};
 pub use health_check::{HealthCheck, HttpProbe, Probe};
 pub use retry::{Budget, Retry, RetryOn};
+pub use steer::{AlpnId, AltSvc, Steer};
 
 use crate::admission::{Limits, Priority};
 use crate::geo::{Country, Point};
 use crate::id::{PluginName, RegionName, ServiceId, ServiceName, Slot};
 use crate::route::{PoliciesId, RouteKey, Routes};
 use crate::slots::Slots;
-use crate::steer::Steer;
 use std::net::IpAddr;
 use std::time::Duration;
 use thiserror::Error;

@@ -17,7 +17,7 @@ use super::steer::{self, SteerShape};
 use super::suggest::did_you_mean;
 use super::upstream::{self, UpstreamSection};
 use http::HeaderValue;
-use portolan_core::config::{Gateway, Policy, Probe, Retry, Service, ServiceParts, Timeouts};
+use portolan_core::config::{Gateway, LatencyFrom, Policy, Probe, Retry, Service, ServiceParts, Timeouts};
 use portolan_core::id::{ServiceId, ServiceName};
 use portolan_core::route::Routes;
 use portolan_core::slots::Slots;
@@ -206,6 +206,12 @@ impl ServiceSection {
         parts.rewrite_responses = self.rewrite_responses.unwrap_or(!parts.preserve_host);
         parts.affinity = affinity?;
         parts.latency_from = self.policy.as_ref().map(|it| it.built_in().1).unwrap_or_default();
+        if let Some(policy) = self.policy.as_ref().filter(|_| parts.latency_from == LatencyFrom::Here)
+            && parts.health_check.is_none()
+        {
+            let message = "from: here with health_check: off: only regions that get traffic are measured";
+            mistakes.warn(policy.id, message);
+        }
         parts.steer = self.steer.as_ref().map(|it| it.0.clone()).unwrap_or_default();
         parts.policy = policy?;
         parts.gateways = gateways?;

@@ -61,7 +61,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,

@@ -107,7 +107,7 @@ function regionRow(service, region, index) {
   const drained = region.state === "draining";
   const number = (...children) => make("td", { className: "number" }, ...children);
   return make("tr", { className: region.excluded ? "excluded" : "", style: { "--tint": tint(index) } },
-    make("td", {}, make("span", { className: "swatch" }), region.region, make("small", {}, region.gateway)),
+    make("td", {}, make("span", { className: "swatch" }), region.region, make("small", {}, region.gateway, away(region.round_trip))),
     make("td", {}, make("span", { className: `pill ${TONES[region.state] ?? "off"}` }, region.state),
       region.excluded && region.excluded !== region.state ? ` ${region.excluded}` : null),
     make("td", {}, make("span", { className: "bar" }, make("i", { style: { width: `${share}%` } })), `${share} %`),
@@ -117,6 +117,10 @@ function regionRow(service, region, index) {
     number(milliseconds(at(0.95))),
     number(String(region.in_flight)),
     number(make("button", { type: "button", onclick: () => order(region.region, drained) }, drained ? "Bring back" : "Drain")));
+}
+
+function away(trip) {
+  return trip?.measured_ms == null ? "" : ` · ${trip.measured_ms.toFixed(1)} ms away`;
 }
 
 async function order(region, drained) {

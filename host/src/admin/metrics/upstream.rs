@@ -4,8 +4,8 @@ use super::{Counted, each, since_epoch};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::RESPONSE_BOUNDS;
 use crate::vitals::UpstreamError;
+use portolan_core::config::Steer;
 use portolan_core::health::{GatewayHealth, State};
-use portolan_core::steer::Steer;
 use std::time::{Instant, SystemTime};
 
 pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {

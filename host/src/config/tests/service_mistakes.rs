@@ -505,6 +505,12 @@ fn steering_that_is_probably_not_meant_is_warned_of() {
             "{expected}: {warnings:?}"
         );
     }
+    let unprobed = "    policy: { latency: { from: here } }\n    health_check: off\n    regions:";
+    let found = warnings(&SMALL.replacen("    regions:", unprobed, 1));
+    assert!(
+        found[0].contains("only regions that get traffic are measured"),
+        "{found:?}"
+    );
     let bare = SMALL.replacen("    regions:", "    steer: alt-svc\n    regions:", 1);
     assert!(
         warnings(&bare)[0].contains("public is missing"),
