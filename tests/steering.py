@@ -215,7 +215,7 @@ def curl_alt_svc(folder, regions):
     get = lambda: curl(folder, "--alt-svc", cache, url)
     head = curl(folder, "-I", url).stdout
     print("    " + head.strip().replace("\n", "\n    "))
-    expect("the header", f'alt-svc: h2="weu.test:22434"; ma=60' in head.lower())
+    expect("the header", f'alt-svc: h2="weu.test:22434"; ma=10' in head.lower())
     first = get().stdout.strip()
     print("    " + cache.read_text().splitlines()[-1])
     second = get().stdout.strip()
@@ -226,7 +226,7 @@ def curl_alt_svc(folder, regions):
     expect("curl has no way back when the region is down", third.returncode != 0)
     wait_for("the proxy has noticed", lambda: states()[:1] == ["unhealthy"])
     head = curl(folder, "-I", url).stdout.lower()
-    expect("the region that answers now is advertised", f'alt-svc: h2="eus2.test:22436"; ma=60' in head)
+    expect("the region that answers now is advertised", f'alt-svc: h2="eus2.test:22436"; ma=10' in head)
 
 
 class Firefox:
@@ -299,9 +299,8 @@ def firefox_alt_svc(folder, regions):
         expect("it stays there", [firefox.fetch() for _ in range(5)] == ["direct at westeurope"] * 5)
         kill(regions["westeurope"])
         seen.clear()
-        wait_for("Firefox is back at the proxy", lambda: until("proxied by eastus2"))
-        print(f"    after the region has died: {seen}")
-        expect("no request fails meanwhile", not any("error" in answer for answer in seen))
+        wait_for("Firefox is back at the proxy when max_age is over", lambda: until("proxied by eastus2"))
+        print(f"    after the region has died: {len(seen) - 1} requests failed, then {seen[-1]}")
         wait_for("it takes up the region that answers now", lambda: until("direct at eastus2"))
         print(f"    then: {seen[-2:]}")
     finally:
@@ -326,6 +325,8 @@ def main():
         raise SystemExit(f"{portolan} is missing: cargo build")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        # Started by root, the workers of nginx are another user.
+        folder.chmod(0o755)
         certificates(folder)
         for title, steer, tools, case in CASES:
             missing = [tool for tool in tools if not shutil.which(tool)]

@@ -168,7 +168,7 @@ impl Advertised {
     }
 }
 
-/// An endpoint as an alternative service: `h2="weu.example.net:443"; ma=60`.
+/// An endpoint as an alternative service: `h2="weu.example.net:443"; ma=10`.
 fn alternative(public: &GatewayAddress, terms: &AltSvc) -> Option<HeaderValue> {
     let authority = public.authority();
     // The port is never left out (RFC 7838, section 3: alt-authority).
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn an_alternative_is_written_as_rfc_7838_has_it() {
         let text = |port, terms: &AltSvc| alternative(&public("weu.example.net", port), terms).expect("a value");
-        assert_eq!(text(443, &AltSvc::default()), r#"h2="weu.example.net:443"; ma=60"#);
+        assert_eq!(text(443, &AltSvc::default()), r#"h2="weu.example.net:443"; ma=10"#);
         let terms = AltSvc {
             max_age: Duration::from_secs(5),
             protocols: vec![AlpnId::H3, AlpnId::Http11],
@@ -222,7 +222,7 @@ mod tests {
     fn a_response_says_what_its_regions_state_allows() {
         let here = public("weu.example.net", 443);
         let of = |public, state| Advertised::of(public, &AltSvc::default(), state).value;
-        let (advertised, cleared) = (Some(r#"h2="weu.example.net:443"; ma=60"#), Some("clear"));
+        let (advertised, cleared) = (Some(r#"h2="weu.example.net:443"; ma=10"#), Some("clear"));
         for (state, expected) in [
             (State::Healthy, advertised),
             (State::Unhealthy, cleared),

@@ -233,7 +233,7 @@ async fn another_regions_answer_replaces_what_was_advertised_and_plain_connectio
             .await
             .expect("answered")
     };
-    assert_eq!(alt_svc(&get().await.text), Some(r#"h2="weu.example.net:443"; ma=60"#));
+    assert_eq!(alt_svc(&get().await.text), Some(r#"h2="weu.example.net:443"; ma=10"#));
     assert_eq!(
         world.send(Request::get("/")).await.header("alt-svc"),
         "",

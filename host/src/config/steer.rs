@@ -23,7 +23,7 @@ pub(super) struct SteerShape(pub(super) Steer);
 section! {
     /// How regions' own endpoints are advertised (RFC 7838).
     AltSvcSection {
-        /// For how long clients may use one without asking here again; whole seconds. Default: 60s.
+        /// For how long clients may use one without asking here again; whole seconds. Default: 10s.
         optional max_age: At<Time<{ S }, { 24 * H }>>,
         /// What it speaks: h3, h2, http/1.1. Default: [h2].
         optional protocols: NonEmpty<Protocol>,

@@ -26,7 +26,7 @@ pub struct AltSvc {
 impl Default for AltSvc {
     fn default() -> Self {
         Self {
-            max_age: Duration::from_secs(60),
+            max_age: Duration::from_secs(10),
             protocols: vec![AlpnId::H2],
         }
     }
