@@ -122,7 +122,9 @@ async fn the_measured_fastest_region_is_chosen_and_a_change_is_followed() {
     ] {
         // A probe that is under way has the delay before.
         let before = probes(&world, changed) + 1;
-        std::fs::write(&delays, after).expect("written");
+        // As a whole: it is read all the time.
+        std::fs::write(format!("{delays}.new"), after).expect("written");
+        std::fs::rename(format!("{delays}.new"), &delays).expect("renamed");
         world.until("the change is followed", |_| first(&world) == region).await;
         let intervals = probes(&world, changed) - before;
         println!("after {intervals} probes, {region} is first");

@@ -20,6 +20,7 @@ fn service(name: &str, regions: &[&str], by: AffinityBy) -> Service {
             host: GatewayHost::Name((*region).into()),
             port: 80,
         },
+        public: None,
         priority: 0,
         weight: 1,
         max_requests: None,

@@ -17,6 +17,7 @@ fn gateway(region: &str) -> Gateway {
             host: GatewayHost::Name(region.into()),
             port: 80,
         },
+        public: None,
         priority: 0,
         weight: 1,
         max_requests: None,
