@@ -336,6 +336,7 @@ fn service(rules: &[(u8, u8)]) -> Service {
             priority: 0,
             weight: 1,
             max_requests: None,
+            public: None,
         }
     });
     let residency = rules.iter().map(|(countries, regions)| Residency {

@@ -24,7 +24,6 @@ fn service(name: &str, regions: &[&str], by: AffinityBy) -> Service {
         priority: 0,
         weight: 1,
         max_requests: None,
-        public: None,
     });
     let mut parts = ServiceParts::new(name, gateways.collect());
     parts.affinity = Some(Affinity {

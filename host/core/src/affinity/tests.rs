@@ -21,7 +21,6 @@ fn gateway(region: &str) -> Gateway {
         priority: 0,
         weight: 1,
         max_requests: None,
-        public: None,
     }
 }
 

@@ -120,6 +120,7 @@ fn service() -> Service {
         priority: 0,
         weight: 1,
         max_requests: None,
+        public: None,
     });
     Service::new(ServiceParts::new("shop", gateways.to_vec())).expect("valid")
 }
