@@ -11,16 +11,18 @@ use portolan_core::geo::{Country, PlaceId};
 use std::collections::BTreeSet;
 
 impl GeoTable {
-    /// This table, with what another one has of a family that the files of this one have no place for. Then
+    /// This table, with what another one has of a family that the files of this one have no place for; the other one is asked for only
+    /// then, since unpacking it takes time. Then
     /// [`GeoInfo::filled`](crate::GeoInfo::filled) is that family.
     ///
     /// # Errors
     /// When there are more places than a table can number.
-    pub fn filled_from(self, other: &Self) -> Result<Self, TooManyPlaces> {
+    pub fn filled_from<'a>(self, other: impl FnOnce() -> &'a Self) -> Result<Self, TooManyPlaces> {
         let missing = |family: &Family| self.info().coverage(*family).placed == 0;
         let Some(family) = Family::ALL.into_iter().find(missing) else {
             return Ok(self);
         };
+        let other = other();
         let mut places = self.places().to_vec();
         let first = places::next_id(&places)?.0;
         // The unknown place is the same in both.

@@ -229,7 +229,7 @@ fn places(files: Contents<'_>, loaded: &[Loaded], cache: Option<&Path>) -> Resul
         None => GeoTable::of_files(&files)?,
         Some(cache) => cached(&files, loaded, cache)?,
     };
-    let table = table.filled_from(embedded())?;
+    let table = table.filled_from(|| embedded())?;
     if cache.is_none() && begun.elapsed() > SLOW_LOAD {
         tracing::info!(
             seconds = begun.elapsed().as_secs_f32(),

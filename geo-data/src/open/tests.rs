@@ -81,7 +81,7 @@ fn databases_of_ip2location() {
 #[test]
 fn a_family_without_a_place_is_filled_in() {
     let embedded = GeoTable::embedded();
-    let filled = table("schemas/ip2location-columns").filled_from(&embedded).unwrap();
+    let filled = table("schemas/ip2location-columns").filled_from(|| &embedded).unwrap();
     assert_eq!(filled.info().filled, Some(Family::V6));
     is_at(&filled, "81.2.69.142", "GB", Some((51.5, -0.1)));
     assert_eq!(
@@ -94,7 +94,7 @@ fn a_family_without_a_place_is_filled_in() {
         assert_eq!(own, other, "{address}");
         assert!(own.point.is_some(), "{address}");
     }
-    let both = table("schemas/ipinfo-lite").filled_from(&embedded).unwrap();
+    let both = table("schemas/ipinfo-lite").filled_from(|| &embedded).unwrap();
     assert_eq!(both.info().filled, None);
     assert_eq!(both.locate(ip("2001:4860:4860::8888")).place, Default::default());
 }
