@@ -19,6 +19,7 @@ mod rate_buckets;
 mod reason;
 mod request_outcome;
 mod round_trip;
+mod upstream_http2;
 
 pub use checks::Checks;
 pub use counter::{Counter, Durations, Histogram, Tally};
@@ -35,6 +36,7 @@ pub use rate_buckets::RateBuckets;
 pub use reason::Reason;
 pub use request_outcome::RequestOutcome;
 pub use round_trip::RoundTrip;
+pub use upstream_http2::{Http2Counts, Http2Event, UpstreamHttp2};
 
 use log_limit::LogLimit;
 use portolan_core::config::GatewayAddress;
@@ -70,6 +72,8 @@ pub struct Vitals {
     pub keep_alive: KeepAlive,
     /// The round trip to it.
     pub round_trip: RoundTrip,
+    /// Connections of HTTP/2 to it, and their streams.
+    pub http2: UpstreamHttp2,
     shards: Box<[Shard]>,
     alarm: Arc<Notify>,
     /// By [`UpstreamError`].
@@ -136,6 +140,7 @@ impl Vitals {
             endpoints: Endpoints::new(key.clone(), workers),
             keep_alive: KeepAlive::new(now),
             round_trip: RoundTrip::default(),
+            http2: UpstreamHttp2::new(workers),
             key,
             checks: Checks::default(),
             shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),

@@ -32,4 +32,5 @@ mod service_tags;
 mod steer;
 mod tidy;
 mod tls;
+mod upstream_http2;
 mod upstream_tls;

@@ -474,6 +474,8 @@ impl Default for Timeouts {
 /// How connections to the gateways are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upstream {
+    /// The version of HTTP.
+    pub protocol: Protocol,
     /// Which requests are sent over connections that were used before.
     pub reuse: Reuse,
     /// A connection is closed when it has been idle for this long.
@@ -485,6 +487,17 @@ pub struct Upstream {
     /// Whether every connection begins with a header of version 2 of the PROXY protocol, which names the client. `reuse` is `Never`
     /// then.
     pub proxy_protocol: bool,
+}
+
+/// The version of HTTP that gateways are spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// What a gateway chooses by ALPN; HTTP/1.1 without TLS.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: by ALPN over TLS, by prior knowledge without it (RFC 9113, section 3.3).
+    Http2,
 }
 
 /// Which requests are sent over connections that were used before. The words are those of HAProxy's `http-reuse`.
@@ -501,6 +514,7 @@ pub enum Reuse {
 impl Default for Upstream {
     fn default() -> Self {
         Self {
+            protocol: Protocol::Http1,
             reuse: Reuse::Always,
             idle_timeout: Duration::from_secs(60),
             max_connection_age: Some(Duration::from_secs(600)),

@@ -15,18 +15,21 @@ pub enum TlsFailure {
     InvalidCertificate,
     /// The gateway rejects this proxy's certificate, or requires one.
     ClientCertificate,
+    /// The gateway does not agree to the version of HTTP that is asked for.
+    Protocol,
     /// Anything else: no TLS on that port, no common version or algorithm, a connection that ended.
     Handshake,
 }
 
 impl TlsFailure {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::UnknownIssuer,
         Self::NameMismatch,
         Self::Expired,
         Self::InvalidCertificate,
         Self::ClientCertificate,
+        Self::Protocol,
         Self::Handshake,
     ];
 }
@@ -41,6 +44,7 @@ impl fmt::Display for TlsFailure {
             Self::Expired => "its certificate has expired or is not valid yet",
             Self::InvalidCertificate => "its certificate is invalid",
             Self::ClientCertificate => "it requires a client certificate or rejects the one it got",
+            Self::Protocol => "it does not agree to the version of HTTP that upstream.protocol asks for (ALPN)",
             Self::Handshake => "the TLS handshake failed",
         })
     }

@@ -211,7 +211,7 @@ fn hint(failure: TlsFailure) -> &'static str {
         }
         TlsFailure::NameMismatch => " (use one of the names that its certificate is for)",
         TlsFailure::Handshake => " (an administration without TLS is asked with http://)",
-        TlsFailure::Expired | TlsFailure::InvalidCertificate => "",
+        TlsFailure::Expired | TlsFailure::InvalidCertificate | TlsFailure::Protocol => "",
     }
 }
 

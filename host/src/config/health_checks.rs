@@ -8,7 +8,7 @@ use super::quantities::{H, MS, Time};
 use super::section::section;
 use super::values::{Whole, words};
 use http::Method;
-use portolan_core::config::{HealthCheck, HttpProbe, Probe};
+use portolan_core::config::{HealthCheck, HttpProbe, Probe, Protocol};
 use request::{ProbeFields, ProbeHost, ProbePath, Statuses};
 
 section! {
@@ -89,6 +89,7 @@ pub(super) fn settings(
     Some(HealthCheck {
         // As the connections of requests do: set with them.
         proxy_protocol: false,
+        protocol: Protocol::Http1,
         probe: section.probe(mistakes),
         port: section.port.map(|port| port.0 as u16),
         interval,

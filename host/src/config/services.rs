@@ -199,6 +199,7 @@ impl ServiceSection {
         parts.upstream = upstream::upstream(self.upstream.as_ref(), mistakes);
         if let Some(check) = &mut parts.health_check {
             check.proxy_protocol = parts.upstream.proxy_protocol;
+            check.protocol = parts.upstream.protocol;
         }
         parts.slow_start = self.slow_start.map_or(parts.slow_start, |time| time.0);
         parts.preserve_host = self.preserve_host.map_or(parts.preserve_host, |it| it.value);

@@ -13,7 +13,7 @@ mod upstream_tls;
 use super::*;
 use crate::config::Settings;
 use http::{HeaderMap, Method};
-use portolan_core::config::{GatewayHost, HttpProbe, Policy, Probe, Reuse, Upstream};
+use portolan_core::config::{GatewayHost, HttpProbe, Policy, Probe, Protocol, Reuse, Upstream};
 use portolan_core::geo::{Country, Point};
 use portolan_core::identity::ClientHeader;
 use portolan_core::route::Asked;
@@ -132,7 +132,7 @@ services:
     retry: { attempts: 4, per_try_timeout: 250ms, non_idempotent: true, max_replay_body: 1MiB,
              budget: { percent: 30, min_per_second: 0 } }
     timeouts: { connect: 100ms, request: 1h, idle: 2m }
-    upstream: { reuse: safe, idle_timeout: 4s, max_connection_age: off, max_requests_per_connection: 100 }
+    upstream: { protocol: auto, reuse: safe, idle_timeout: 4s, max_connection_age: off, max_requests_per_connection: 100 }
     slow_start: 0s
     preserve_host: true
     rewrite_responses: true
@@ -321,11 +321,12 @@ drain_time: 5s
         (Duration::from_secs(3600), Duration::ZERO)
     );
     let upstream = Upstream {
+        protocol: Protocol::Auto,
         reuse: Reuse::Safe,
         idle_timeout: Duration::from_secs(4),
         max_connection_age: None,
         max_requests_per_connection: Some(100),
-        proxy_protocol: false,
+        ..Upstream::default()
     };
     assert_eq!((storefront.upstream, quiet.upstream), (upstream, Upstream::default()));
     assert!(storefront.preserve_host && !quiet.preserve_host);

@@ -8,12 +8,16 @@ use super::settings::UpstreamTls;
 use super::shape::shown;
 use super::values::{FilePath, Whole, words};
 use crate::tls::{PairFiles, is_server_name};
-use portolan_core::config::{Reuse, Scheme, Service, Upstream};
+use portolan_core::config::{Protocol, Reuse, Scheme, Service, Upstream};
 use std::path::Path;
 
 section! {
     /// Connections to the gateways.
     UpstreamSection {
+        /// The version of HTTP. h1: HTTP/1.1. h2: HTTP/2, over TLS by ALPN and without it by prior knowledge; a gateway that does
+        /// not speak it is a failed connection. auto: what an https gateway chooses by ALPN; HTTP/1.1 for http gateways. gRPC
+        /// needs HTTP/2. Default: h1.
+        optional protocol: At<ProtocolWord>,
         /// Which requests are sent over connections that were used before (HAProxy: http-reuse). always: all, but those that
         /// cannot be repeated only while the gateway is known not to close the connection soon. safe: only those that can be
         /// repeated. never: none. Default: always.
@@ -49,6 +53,18 @@ section! {
 }
 
 words! {
+    /// The version of HTTP.
+    ProtocolWord {
+        /// What a gateway chooses.
+        Auto = "auto",
+        /// HTTP/1.1.
+        Http1 = "h1",
+        /// HTTP/2.
+        Http2 = "h2",
+    }
+}
+
+words! {
     /// Which requests are sent over connections that were used before.
     ReuseWord {
         /// All.
@@ -78,8 +94,18 @@ pub(super) fn upstream(section: Option<&UpstreamSection>, mistakes: &mut Mistake
             "with proxy_protocol a connection is one client's and carries one request: only never is possible";
         mistakes.at(reuse.id, message);
     }
+    let protocol = section.protocol.filter(|word| word.value != ProtocolWord::Http1);
+    if let Some(protocol) = protocol.filter(|_| proxy_protocol) {
+        let message = "with proxy_protocol a connection is one client's and carries one request: only h1 is possible";
+        mistakes.at(protocol.id, message);
+    }
     let usual = if proxy_protocol { Reuse::Never } else { default.reuse };
     Upstream {
+        protocol: section.protocol.map_or(default.protocol, |word| match word.value {
+            ProtocolWord::Auto => Protocol::Auto,
+            ProtocolWord::Http1 => Protocol::Http1,
+            ProtocolWord::Http2 => Protocol::Http2,
+        }),
         proxy_protocol,
         reuse: section.reuse.map_or(usual, |word| match word.value {
             ReuseWord::Always => Reuse::Always,

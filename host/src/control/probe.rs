@@ -5,11 +5,11 @@
 
 mod request;
 
-use crate::tls::Origin;
+use crate::tls::{Offer, Origin};
 use crate::upstream::dial::{self, DialError, Dialer, Transport};
 use http::header;
 use http::request::Parts;
-use portolan_core::config::{GatewayHost, Probe};
+use portolan_core::config::{GatewayHost, Probe, Protocol};
 use portolan_core::health::probing::{ProbeFailure, ProbeResult};
 use portolan_core::health::tracker::DueProbe;
 use portolan_core::proxy_protocol::LOCAL;
@@ -128,7 +128,7 @@ async fn exchange(
 ) -> ProbeResult {
     if let Some(origin) = tls {
         let left = limit.saturating_sub(begun.elapsed());
-        let secured = dial::handshake(transport, origin, address, left).await;
+        let secured = dial::handshake(transport, origin, offer(due.protocol), address, left).await;
         transport = secured.map_err(failure)?;
     }
     let probe = match &due.probe {
@@ -137,9 +137,19 @@ async fn exchange(
     };
     let connected = Instant::now();
     let left = limit.saturating_sub(begun.elapsed());
-    match timeout(left, request::check(transport, &due.address, probe)).await {
+    let is_http2 = due.protocol == Protocol::Http2 || transport.is_http2();
+    match timeout(left, request::check(transport, is_http2, &due.address, probe)).await {
         Ok(result) => result.map(|()| connected.elapsed()),
         Err(_) => Err(ProbeFailure::TimedOut),
+    }
+}
+
+/// What is offered to a gateway of this protocol.
+fn offer(protocol: Protocol) -> Offer {
+    match protocol {
+        Protocol::Http1 => Offer::Http1,
+        Protocol::Http2 => Offer::Http2,
+        Protocol::Auto => Offer::Both,
     }
 }
 

@@ -20,6 +20,11 @@ impl ClientStream {
         Self(stream)
     }
 
+    /// Whether HTTP/2 was agreed on.
+    pub fn is_http2(&self) -> bool {
+        self.0.get_ref().1.alpn_protocol() == Some(b"h2")
+    }
+
     /// How much there is to read: asks the system, while a read asks only after an event. `Ok(0)` is the end. No content is
     /// taken; what TLS sends for itself, such as tickets, is processed.
     ///

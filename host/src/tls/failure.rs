@@ -34,6 +34,7 @@ fn kind(error: &Error) -> TlsFailure {
             | AlertDescription::UnknownCA
             | AlertDescription::CertificateRequired,
         ) => TlsFailure::ClientCertificate,
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol) => TlsFailure::Protocol,
         _ => TlsFailure::Handshake,
     }
 }
@@ -56,6 +57,10 @@ mod tests {
             (
                 Error::AlertReceived(AlertDescription::UnknownCA),
                 TlsFailure::ClientCertificate,
+            ),
+            (
+                Error::AlertReceived(AlertDescription::NoApplicationProtocol),
+                TlsFailure::Protocol,
             ),
             (
                 Error::AlertReceived(AlertDescription::AccessDenied),

@@ -25,7 +25,7 @@ pub use certificate::KeyKind;
 pub use certificates::Certificates;
 pub use client::{VerifiedClient, certificate_subject};
 pub use client_stream::ClientStream;
-pub use origin::{ClientTls, ClientTlsError, Origin, is_server_name};
+pub use origin::{ClientTls, ClientTlsError, Offer, Origin, is_server_name};
 pub use pair::{Pair, PairError, PairWarning, Validity};
 pub use pem::{FileError, certificates, private_key, roots};
 pub(crate) use provider::hmac;

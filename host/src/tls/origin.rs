@@ -16,9 +16,32 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// What is offered by ALPN. Servers that know none of it go on without a protocol, which is HTTP/1.1 as well; those that
-/// have only others end the handshake.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+/// What is offered by ALPN (RFC 7301). Servers that know none of it go on without a protocol, which is HTTP/1.1 as well; those
+/// that have only others end the handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// Both, HTTP/2 first.
+    Both,
+}
+
+impl Offer {
+    /// All of them, in the order of their discriminants.
+    const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Both];
+
+    fn protocols(self) -> Vec<Vec<u8>> {
+        let protocols: &[&[u8]] = match self {
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+            Self::Both => &[b"h2", b"http/1.1"],
+        };
+        protocols.iter().map(|protocol| protocol.to_vec()).collect()
+    }
+}
 
 /// rustls keeps up to 8 tickets for each name, and a gateway has one.
 const SESSIONS: usize = 8;
@@ -29,7 +52,8 @@ const SESSIONS: usize = 8;
 /// certificate and the same name.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    connector: Connector,
+    /// By [`Offer`].
+    connectors: [Connector; Offer::ALL.len()],
     name: ServerName<'static>,
     /// Of everything that the handshake depends on, but the name.
     digest: [u8; 32],
@@ -89,14 +113,13 @@ impl ClientTls {
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_webpki_verifier(verifier);
-        let mut config = match identity {
+        let config = match identity {
             Some(identity) => {
                 let identity = SingleCertAndKey::from(CertifiedKey::clone(&identity.certified));
                 config.with_client_cert_resolver(Arc::new(identity))
             }
             None => config.with_no_client_auth(),
         };
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Self {
             config,
             // A name that is none was rejected with the configuration.
@@ -111,11 +134,15 @@ impl ClientTls {
             GatewayHost::Ip(ip) => Some(ServerName::IpAddress((*ip).into())),
             GatewayHost::Name(name) => ServerName::try_from(name.to_string()).ok(),
         };
-        let mut config = self.config.clone();
         // Sessions of one gateway are of no use to another, even where both have one name.
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let resumption = Resumption::in_memory_sessions(SESSIONS);
         Some(Origin {
-            connector: Connector(Arc::new(config).into()),
+            connectors: Offer::ALL.map(|offer| {
+                let mut config = self.config.clone();
+                config.resumption = resumption.clone();
+                config.alpn_protocols = offer.protocols();
+                Connector(Arc::new(config).into())
+            }),
             name: self.server_name.clone().or_else(own)?,
             digest: self.digest,
         })
@@ -127,8 +154,8 @@ impl Origin {
     ///
     /// # Errors
     /// When the handshake fails; see [`failure`](super::failure::of).
-    pub async fn connect(&self, stream: TcpStream) -> io::Result<ClientStream> {
-        let Connector(connector) = &self.connector;
+    pub async fn connect(&self, stream: TcpStream, offer: Offer) -> io::Result<ClientStream> {
+        let Connector(connector) = &self.connectors[offer as usize];
         let stream = connector.connect(self.name.clone(), stream).await?;
         Ok(ClientStream::new(stream))
     }

@@ -1,8 +1,9 @@
 //! The body of a gateway's response, as it is streamed to the client.
 
-use super::http1::{Connection, ExchangeError};
+use super::error::ExchangeError;
 use super::idle::IdleTimer;
 use super::in_flight::InFlight;
+use super::incoming::Incoming;
 use crate::vitals::UpstreamError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -29,7 +30,7 @@ pub struct UpstreamBody {
     /// Held-back data, sent first.
     held: VecDeque<Frame<Bytes>>,
     /// `None` after the end of the body.
-    connection: Option<Box<Connection>>,
+    connection: Option<Incoming>,
     /// `None` after the attempt was observed.
     in_flight: Option<InFlight>,
     /// What is observed at the end of the body when it is whole. `None` while the attempt goes on, and when its status was
@@ -56,7 +57,7 @@ pub enum UpstreamBodyError {
 }
 
 impl UpstreamBody {
-    pub(super) fn new(connection: Option<Box<Connection>>, in_flight: Option<InFlight>, idle: Duration) -> Self {
+    pub(super) fn new(connection: Option<Incoming>, in_flight: Option<InFlight>, idle: Duration) -> Self {
         let is_ended = connection.as_ref().is_none_or(|connection| connection.is_ended());
         let mut body = Self {
             held: VecDeque::new(),
@@ -173,8 +174,8 @@ impl UpstreamBody {
         let connection = self.connection.take();
         let mut evidence = evidence;
         if let (Some(connection), Some(in_flight)) = (&connection, &self.in_flight) {
-            in_flight.failed(connection.link.endpoint());
-            if connection.link.endpoint().is_removed() {
+            in_flight.failed(connection.endpoint());
+            if connection.endpoint().is_removed() {
                 // An address that the gateway does not have any more shows nothing of it.
                 evidence = Evidence::Cancelled;
             }

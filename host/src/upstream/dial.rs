@@ -3,7 +3,7 @@
 //! Resolving comes before (see [`Resolver`](crate::dns::Resolver)), HTTP after. How a connection is opened is a [`Connect`], so
 //! that tests can put gateways in memory behind everything above. TLS belongs to it: a failed handshake is a failed connection.
 
-use crate::tls::{ClientStream, Origin, failure};
+use crate::tls::{ClientStream, Offer, Origin, failure};
 use portolan_core::tls::TlsFailure;
 use rustix::io::Errno;
 use socket2::SockRef;
@@ -49,6 +49,14 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Whether HTTP/2 was agreed on by ALPN.
+    pub fn is_http2(&self) -> bool {
+        match self {
+            Self::Tls(stream) => stream.is_http2(),
+            _ => false,
+        }
+    }
+
     /// What there is to read: asks the system, while a read asks only after an event. `Ok(0)` is the end. Nothing is taken.
     ///
     /// # Errors
@@ -70,6 +78,8 @@ pub struct Opening<'a> {
     pub preface: &'a [u8],
     /// TLS. `None`: a plain connection.
     pub tls: Option<&'a Origin>,
+    /// The versions of HTTP that are offered by TLS. With [`Offer::Http2`] alone there is no connection without it.
+    pub offer: Offer,
 }
 
 /// Why there is no connection.
@@ -93,9 +103,34 @@ pub enum DialError {
     /// A connection, and no TLS on it.
     #[error("no TLS with {0}: {1}")]
     Tls(SocketAddr, TlsFailure, #[source] io::Error),
+    /// A connection on which HTTP/2 was begun, and not its answer.
+    #[error("{0} accepted the connection and does not speak HTTP/2 on it")]
+    NotHttp2(SocketAddr, #[source] io::Error),
+    /// The same, and nothing came in time.
+    #[error("{0} accepted the connection and did not begin to speak HTTP/2 in time")]
+    Http2TimedOut(SocketAddr),
     /// An error of this process, not of the host.
     #[error("this process has no descriptors, ports or memory left")]
     Exhausted(#[source] io::Error),
+}
+
+impl DialError {
+    /// The same error for another request that waited for the same connection. Its cause is left as text.
+    #[must_use]
+    pub(super) fn again(&self) -> Self {
+        let cause = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            Self::NoAddress => Self::NoAddress,
+            Self::Refused(address) => Self::Refused(*address),
+            Self::Unreachable(address, error) => Self::Unreachable(*address, cause(error)),
+            Self::TimedOut(address) => Self::TimedOut(*address),
+            Self::HandshakeTimedOut(address) => Self::HandshakeTimedOut(*address),
+            Self::Tls(address, failure, error) => Self::Tls(*address, *failure, cause(error)),
+            Self::NotHttp2(address, error) => Self::NotHttp2(*address, cause(error)),
+            Self::Http2TimedOut(address) => Self::Http2TimedOut(*address),
+            Self::Exhausted(error) => Self::Exhausted(cause(error)),
+        }
+    }
 }
 
 /// An open connection.
@@ -154,7 +189,7 @@ impl Dialer {
         let Connected { transport, round_trip } = self.connect(address, opening.preface, limit).await?;
         let transport = match opening.tls {
             None => transport,
-            Some(origin) => handshake(transport, origin, address, limit).await?,
+            Some(origin) => handshake(transport, origin, opening.offer, address, limit).await?,
         };
         Ok(Connected { transport, round_trip })
     }
@@ -270,6 +305,7 @@ impl Dialer {
 pub async fn handshake(
     transport: Transport,
     origin: &Origin,
+    offer: Offer,
     address: SocketAddr,
     limit: Duration,
 ) -> Result<Transport, DialError> {
@@ -278,7 +314,12 @@ pub async fn handshake(
         // It is open already; gateways in memory have no TLS.
         other => return Ok(other),
     };
-    match timeout(limit, origin.connect(stream)).await {
+    match timeout(limit, origin.connect(stream, offer)).await {
+        // It knows nothing of ALPN.
+        Ok(Ok(stream)) if offer == Offer::Http2 && !stream.is_http2() => {
+            let error = io::Error::other("no protocol was agreed on");
+            Err(DialError::Tls(address, TlsFailure::Protocol, error))
+        }
         Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => {
             let failure = failure::of(&error).unwrap_or(TlsFailure::Handshake);

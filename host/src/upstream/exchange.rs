@@ -2,7 +2,7 @@
 
 use super::body::{UpstreamBody, UpstreamBodyError};
 use super::dial::DialError;
-use super::http1::ExchangeError;
+use super::error::ExchangeError;
 use crate::vitals::UpstreamError;
 use http::Response;
 use portolan_core::plan::Outcome;
@@ -54,7 +54,9 @@ impl AttemptError {
     /// The same for an attempt that had `limit` to connect, of the time that is configured.
     pub(super) fn within(self, limit: Duration, configured: Duration) -> Self {
         match self {
-            Self::Dial(DialError::TimedOut(_) | DialError::HandshakeTimedOut(_)) if !is_fair(limit, configured) => {
+            Self::Dial(DialError::TimedOut(_) | DialError::HandshakeTimedOut(_) | DialError::Http2TimedOut(_))
+                if !is_fair(limit, configured) =>
+            {
                 Self::OutOfTime
             }
             error => error,
@@ -64,7 +66,8 @@ impl AttemptError {
     /// The outcome for the attempt plan.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::NoGateway | Self::Dial(_) | Self::Stale | Self::Exchange(ExchangeError::Unsent) => Outcome::NotSent,
+            Self::NoGateway | Self::Dial(_) | Self::Stale => Outcome::NotSent,
+            Self::Exchange(error) if error.is_unprocessed() => Outcome::NotSent,
             Self::TimedOut | Self::OutOfTime | Self::Body(UpstreamBodyError::Stalled) => Outcome::TimedOut,
             Self::Spoilt(_) | Self::Exchange(_) | Self::Body(_) => Outcome::Broken,
         }
@@ -78,7 +81,10 @@ impl AttemptError {
                 DialError::NoAddress => UpstreamError::NoAddress,
                 DialError::Refused(_) => UpstreamError::ConnectRefused,
                 DialError::Unreachable(..) => UpstreamError::ConnectFailed,
-                DialError::TimedOut(_) | DialError::HandshakeTimedOut(_) => UpstreamError::ConnectTimeout,
+                DialError::TimedOut(_) | DialError::HandshakeTimedOut(_) | DialError::Http2TimedOut(_) => {
+                    UpstreamError::ConnectTimeout
+                }
+                DialError::NotHttp2(..) => UpstreamError::NotHttp2,
                 DialError::Tls(_, failure, _) => (*failure).into(),
                 DialError::Exhausted(_) => UpstreamError::LocalResources,
             }),

@@ -126,8 +126,8 @@ where
             return Evidence::Cancelled;
         };
         let is_resolved = !target.vitals.endpoints.candidates(0, clock::now()).is_empty();
-        // A TLS handshake has as long again.
-        let limit = self.timeouts.connect * if target.tls().is_some() { 2 } else { 1 };
+        // TLS and HTTP/2 have as long again.
+        let limit = self.timeouts.connect * target.connect_steps();
         if is_resolved && waited >= limit {
             Evidence::ConnectFailed
         } else {

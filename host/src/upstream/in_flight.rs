@@ -2,19 +2,32 @@
 
 use super::clock;
 use super::dial::Dialer;
-use super::http1::Connection;
+use super::http2::StreamPool;
 use super::idle_pool::IdlePool;
+use super::incoming::Incoming;
 use super::target::GatewayTarget;
 use crate::chance::Chance;
 use crate::vitals::{Endpoint, UpstreamError, Vitals};
 use portolan_core::endpoint::EndpointFailure;
 use portolan_core::health::Evidence;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The version of HTTP that a gateway speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    /// The first connection will show it.
+    Unknown,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
 
 /// The connections to one gateway.
 #[derive(Debug)]
@@ -24,6 +37,12 @@ pub(super) struct Pool {
     pub(super) worker: usize,
     pub(super) dialer: Dialer,
     pub(super) idle: IdlePool,
+    /// Connections of HTTP/2.
+    pub(super) streams: Rc<StreamPool>,
+    /// The version of HTTP that the gateway speaks.
+    pub(super) spoken: Cell<Spoken>,
+    /// Told when the first connection shows it.
+    pub(super) deciding: RefCell<Option<Rc<Notify>>>,
     /// For the jitter of connections' limits.
     pub(super) chance: Rc<Chance>,
     /// Counts new connections: equally loaded endpoints take turns.
@@ -91,8 +110,12 @@ impl InFlight {
     }
 
     /// Keeps a connection for the next request, if it may be used again.
-    pub(super) fn give_back(&self, connection: Box<Connection>) {
-        self.0.idle.give_back(connection, &self.0.vitals.keep_alive);
+    pub(super) fn give_back(&self, connection: Incoming) {
+        match connection {
+            Incoming::Http1(connection) => self.0.idle.give_back(connection, &self.0.vitals.keep_alive),
+            // The connection was never taken away: only the stream is over.
+            Incoming::Http2(stream) => drop(stream),
+        }
     }
 }
 

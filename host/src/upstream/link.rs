@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// a round trip, such a connection is not used for what cannot be repeated.
 const STRAY: Duration = Duration::from_millis(50);
 
+/// Nothing is concluded from a response that has not come for less than this.
+const LONG: Duration = Duration::from_millis(250);
+
 /// A connection apart from its protocol. Counted as open until it is dropped.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -79,6 +82,22 @@ impl Link {
         self.requests_left = self.requests_left.saturating_sub(1);
         self.idle_since = now;
         self.requests_left > 0 && self.may_stay(now)
+    }
+
+    /// It begins to carry a request beside others. Returns whether it may carry another.
+    pub(super) fn carries_another(&mut self) -> bool {
+        self.requests_left = self.requests_left.saturating_sub(1);
+        self.requests_left > 0
+    }
+
+    /// It carries none any more.
+    pub(super) fn rests(&mut self, now: Instant) {
+        self.idle_since = now;
+    }
+
+    /// How long a response takes at most, as far as is known: twice the shortest time that one took.
+    pub(super) fn usual_wait(&self) -> Duration {
+        (self.round_trip.unwrap_or_default() * 2).max(LONG)
     }
 
     /// Whether it may carry another request, as far as its age and its endpoint are concerned.

@@ -3,16 +3,20 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`target`] | a gateway as requests use it, prepared when the routing table is built |
-//! | [`dial`] | opening connections |
+//! | [`dial`], `connecting` | opening connections; which version of HTTP a gateway speaks |
 //! | [`forward`], `hedge` | runs an attempt plan; hedged requests |
 //! | [`budget`] | the retry budget |
 //! | [`pool`], `in_flight` | one worker's connections, and exchanges over them |
+//! | `multiplexed` | exchanges over HTTP/2 |
 //! | `idle_pool`, `link` | idle connections, and which of them a request may take |
-//! | `exchange`, [`body`] | a response, its body as it is streamed to the client, and errors |
+//! | `exchange`, [`body`], `terms` | a response, its body as it is streamed to the client, and errors |
 //! | `waiting` | attempts that are over before their answer: overtaken or given up |
 //! | `progress`, `blame` | what is known of running attempts; whose fault failures may be |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
 //! | `http1` | HTTP/1.1: a request written, a response read |
+//! | `http2` | HTTP/2: connections that carry many streams, and which of them a request takes |
+//! | `incoming` | a connection of HTTP/1.1, or a stream of HTTP/2, that carries an exchange |
+//! | `head`, `malformed`, `error` | the head of a response, what is wrong with it, and why there is none, whatever protocol carries it |
 //! | `fields` | hop-by-hop fields, trailers |
 //! | `rewrite` | a gateway's own name in its responses |
 //! | `interim` | where interim responses go |
@@ -22,23 +26,31 @@ mod blame;
 pub mod body;
 pub mod budget;
 mod clock;
+mod connecting;
 pub mod dial;
+mod error;
 mod exchange;
 mod fields;
 pub mod forward;
+mod head;
 mod hedge;
 mod http1;
+mod http2;
 mod idle;
 mod idle_pool;
 mod in_flight;
+mod incoming;
 mod interim;
 mod link;
+mod malformed;
+mod multiplexed;
 pub mod pool;
 mod progress;
 pub mod replay;
 pub mod request;
 mod rewrite;
 pub mod target;
+mod terms;
 mod via;
 mod waiting;
 

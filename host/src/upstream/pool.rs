@@ -1,21 +1,24 @@
 //! One worker's connections to the gateways, and the exchanges over them.
 
 use super::clock;
-use super::dial::{DialError, Dialer, Opening};
+use super::connecting::Opened;
+use super::dial::Dialer;
+use super::error::ExchangeError;
 use super::exchange::{AttemptError, Exchange};
-use super::http1::{Connection, ExchangeError, Persistence};
+use super::head::Head;
+use super::http1::Persistence;
+use super::http2::StreamPool;
 use super::idle_pool::IdlePool;
-use super::in_flight::Pool;
-use super::link::Link;
-use super::progress::AttemptProgress;
+use super::in_flight::{Pool, Spoken};
+use super::multiplexed::{Errand, Reached};
 use super::replay::ReplayBody;
 use super::request::Outbound;
 use super::target::GatewayTarget;
+use super::terms::Terms;
 use super::waiting::Waiting;
 use crate::chance::Chance;
-use crate::vitals::{Endpoint, Stale, Vitals};
+use crate::vitals::{Stale, Vitals};
 use portolan_core::config::Reuse;
-use portolan_core::endpoint::EndpointFailure;
 use portolan_core::reuse::SHORTEST;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,9 +29,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::task::unconstrained;
 use tokio::time::interval;
-
-/// How often a connection is tried when the gateway's addresses change meanwhile.
-const TRIES: u32 = 3;
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -42,23 +42,6 @@ pub struct Connections {
     chance: Rc<Chance>,
     /// By the address of the target. The pool holds the target, so that the address is not reused.
     pools: RefCell<BTreeMap<*const GatewayTarget, Rc<Pool>>>,
-}
-
-/// The terms of an exchange.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Terms<'a> {
-    /// When the attempt began.
-    pub(super) began: Instant,
-    /// The deadline for connecting.
-    pub(super) deadline: Instant,
-    /// Time for each address to accept a connection, and again for the TLS handshake.
-    pub(super) connect: Duration,
-    /// Time without a byte of the response's body.
-    pub(super) idle: Duration,
-    /// Whether the request may be sent again although it may have arrived.
-    pub(super) may_repeat: bool,
-    /// How far the attempt is.
-    pub(super) progress: AttemptProgress<'a>,
 }
 
 impl Connections {
@@ -102,6 +85,9 @@ impl Connections {
                 worker: self.worker,
                 dialer: self.dialer.clone(),
                 idle: IdlePool::new(target.upstream),
+                streams: StreamPool::new(target.upstream),
+                spoken: Cell::new(Spoken::at_first(target)),
+                deciding: RefCell::default(),
                 chance: Rc::clone(&self.chance),
                 turn: Cell::new(self.worker),
                 waiting: Cell::new(0),
@@ -117,7 +103,7 @@ impl Connections {
             let Vitals {
                 keep_alive, endpoints, ..
             } = &*pool.vitals;
-            let oldest = pool.idle.sweep(keep_alive, now, context);
+            let oldest = pool.idle.sweep(keep_alive, now, context).max(pool.streams.sweep(now));
             if oldest >= SHORTEST {
                 keep_alive.open(oldest, now);
             }
@@ -149,27 +135,50 @@ impl Pool {
             tokio::task::yield_now().await;
         }
         let mut waiting = Waiting::new(in_flight, request.method(), terms.began, terms.progress);
+        let errand = Errand {
+            target,
+            request,
+            body,
+            terms: &terms,
+            may_repeat,
+        };
+        let mut fresh = None;
+        if self.spoken.get() != Spoken::Http1 {
+            match Box::pin(self.over_http2(errand, None, &mut waiting)).await? {
+                Reached::Head(head) => return Ok(self.answered(target, request, waiting, *head, terms.idle)),
+                Reached::Http1(connection) => fresh = connection,
+            }
+        }
         let mut closed_after = None;
-        if let Some(connection) = self.idle.take(may_repeat, &self.vitals.keep_alive, terms.began) {
+        if fresh.is_none()
+            && let Some(connection) = self.idle.take(may_repeat, &self.vitals.keep_alive, terms.began)
+        {
             let exchange = waiting
                 .on(connection)
                 .exchange(request, host, Persistence::Usual, body.reader());
             match exchange.await {
-                Ok(mut head) => {
+                Ok(head) => {
                     self.vitals.keep_alive.reused(terms.began);
-                    target.rewrite(&mut head, request);
-                    return Ok(waiting.answered(head, terms.idle));
+                    return Ok(self.answered(target, request, waiting, head, terms.idle));
                 }
                 Err(error) => closed_after = self.stale(&waiting, error, body, &terms)?,
             }
         }
-        let now = clock::now();
-        terms.progress.connecting(now);
-        let limit = terms.deadline.saturating_duration_since(now).min(terms.connect);
-        // Rare and large: boxed, so that it does not enlarge the future of every request.
-        let connection = Box::pin(self.connect(target, request.proxy_header(), limit)).await;
-        let connection = connection.map_err(|error| error.within(limit, terms.connect))?;
-        terms.progress.connected(clock::now());
+        let connection = match fresh {
+            Some(connection) => connection,
+            // Rare and large: boxed, so that it does not enlarge the future of every request.
+            None => match Box::pin(self.open_one(errand)).await? {
+                Opened::Http1(connection) => connection,
+                // The gateway speaks HTTP/2 from now on.
+                Opened::Http2(connection) => {
+                    let reached = Box::pin(self.over_http2(errand, Some(connection), &mut waiting)).await?;
+                    return match reached {
+                        Reached::Head(head) => Ok(self.answered(target, request, waiting, *head, terms.idle)),
+                        Reached::Http1(_) => Err(ExchangeError::Unsent.into()),
+                    };
+                }
+            },
+        };
         let persistence = match target.upstream.reuse {
             Reuse::Never => Persistence::Close,
             Reuse::Always | Reuse::Safe => Persistence::Ask,
@@ -177,12 +186,25 @@ impl Pool {
         let exchange = waiting
             .on(connection)
             .exchange(request, host, persistence, body.reader());
-        let mut head = exchange.await.map_err(|error| waiting.failed(error))?;
+        let head = exchange.await.map_err(|error| waiting.failed(error))?;
         if let Some(age) = closed_after {
             self.vitals.keep_alive.closed(age, clock::now());
         }
+        Ok(self.answered(target, request, waiting, head, terms.idle))
+    }
+
+    /// The head of a response came.
+    #[inline]
+    fn answered(
+        &self,
+        target: &GatewayTarget,
+        request: &Outbound<'_>,
+        waiting: Waiting<'_>,
+        mut head: Head,
+        idle: Duration,
+    ) -> Exchange {
         target.rewrite(&mut head, request);
-        Ok(waiting.answered(head, terms.idle))
+        waiting.answered(head, idle)
     }
 
     /// An exchange failed over a connection that had been used before. When it was closed or spoilt before, and the request
@@ -218,62 +240,6 @@ impl Pool {
             true => AttemptError::Stale,
             false => AttemptError::Spoilt(error),
         })
-    }
-
-    /// A new connection to one of the gateway's endpoints, each of which has `limit`, and with TLS as long again. It begins with `preface`.
-    async fn connect(
-        &self,
-        target: &GatewayTarget,
-        preface: &[u8],
-        limit: Duration,
-    ) -> Result<Box<Connection>, AttemptError> {
-        let endpoints = &self.vitals.endpoints;
-        let mut failure = DialError::NoAddress;
-        for _ in 0..TRIES {
-            let mut candidates = self.candidates();
-            if candidates.is_empty() {
-                // Until the first answer nothing is known of the gateway. The attempt has a time limit.
-                target.settled().await;
-                candidates = self.candidates();
-            }
-            let addresses: Vec<_> = candidates.iter().map(|endpoint| endpoint.address()).collect();
-            let opening = Opening {
-                preface,
-                tls: target.tls().map(Arc::as_ref),
-            };
-            let dialed = self.dialer.dial_any(&addresses, opening, limit).await;
-            let now = clock::now();
-            let failed = |endpoint: &Endpoint| endpoints.failed(endpoint.id(), EndpointFailure::Connect, now);
-            match dialed {
-                Ok(dialed) => {
-                    dialed.failed.iter().for_each(|index| failed(&candidates[*index]));
-                    self.vitals.round_trip.connected(dialed.round_trip, now);
-                    let endpoint = candidates.swap_remove(dialed.index);
-                    if !endpoint.is_removed() {
-                        endpoints.opened();
-                        let link = Link::new(endpoint, self.worker, &target.upstream, self.chance.roll(), now);
-                        return Ok(Box::new(Connection::new(dialed.transport, link)));
-                    }
-                }
-                Err(error) => {
-                    if !matches!(error, DialError::Exhausted(_)) {
-                        candidates.iter().for_each(|endpoint| failed(endpoint));
-                    }
-                    failure = error;
-                    if !candidates.iter().any(|endpoint| endpoint.is_removed()) {
-                        break;
-                    }
-                }
-            }
-            // The addresses have changed meanwhile.
-        }
-        Err(failure.into())
-    }
-
-    fn candidates(&self) -> Vec<Arc<Endpoint>> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        self.vitals.endpoints.candidates(turn, clock::now())
     }
 }
 

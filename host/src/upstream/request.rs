@@ -94,6 +94,12 @@ pub(super) trait FieldSink {
     /// A field.
     fn field(&mut self, name: &[u8], value: &[u8]);
 
+    /// A field as the client sent it.
+    #[inline]
+    fn copy(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.field(name.as_str().as_bytes(), value.as_bytes());
+    }
+
     /// A field whose value is a list.
     fn list<'v>(&mut self, name: &[u8], elements: impl Iterator<Item = &'v [u8]>);
 }
@@ -212,7 +218,7 @@ impl<'a> Outbound<'a> {
     pub(super) fn fields(&self, to: &mut impl FieldSink) {
         for (name, value) in &self.request.headers {
             if !self.is_dropped(name) {
-                to.field(name.as_str().as_bytes(), value.as_bytes());
+                to.copy(name, value);
             }
         }
         self.forwarding_fields(to);

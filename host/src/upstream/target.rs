@@ -1,13 +1,14 @@
 //! A gateway as requests use it, prepared when the routing table is built.
 
-use super::http1::{Ends, Head};
+use super::head::{Ends, Head};
 use super::request::Outbound;
 use super::rewrite::OwnName;
 use crate::dns::{Name, Resolver};
 use crate::tls::Origin;
 use crate::vitals::Vitals;
+use http::uri::Authority;
 use http::{HeaderValue, header};
-use portolan_core::config::{Gateway, GatewayHost, Scheme, Service, Upstream};
+use portolan_core::config::{Gateway, GatewayHost, Protocol, Scheme, Service, Upstream};
 use portolan_core::endpoint::EndpointLimits;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct GatewayTarget {
     pub vitals: Arc<Vitals>,
     /// Its own authority, for Host.
     pub(super) authority: HeaderValue,
+    /// The same for `:authority`.
+    pub(super) uri_authority: Option<Authority>,
     /// Whether the client's Host is sent instead.
     pub(super) preserve_host: bool,
     /// How connections to it are used.
@@ -52,6 +55,7 @@ impl GatewayTarget {
             vitals,
             // A name that is not a valid header value does not resolve either.
             authority: HeaderValue::try_from(gateway.address.authority()).unwrap_or(HeaderValue::from_static("")),
+            uri_authority: Authority::try_from(gateway.address.authority()).ok(),
             preserve_host: service.preserve_host,
             upstream: service.upstream,
             tls,
@@ -94,6 +98,11 @@ impl GatewayTarget {
     /// TLS with it, where it is spoken to over TLS.
     pub fn tls(&self) -> Option<&Arc<Origin>> {
         self.tls.as_ref()
+    }
+
+    /// How many time-outs for connecting a connection may take: for TCP, for TLS, for HTTP/2.
+    pub(super) fn connect_steps(&self) -> u32 {
+        1 + u32::from(self.tls.is_some()) + u32::from(self.upstream.protocol != Protocol::Http1)
     }
 
     /// Its endpoints are judged as this service says from now on.

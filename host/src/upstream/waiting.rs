@@ -7,9 +7,13 @@
 
 use super::body::UpstreamBody;
 use super::clock;
+use super::error::ExchangeError;
 use super::exchange::{AttemptError, Exchange};
-use super::http1::{Connection, ExchangeError, Head};
+use super::head::Head;
+use super::http1::Connection;
+use super::http2::Stream;
 use super::in_flight::InFlight;
+use super::incoming::Incoming;
 use super::link::Link;
 use super::progress::AttemptProgress;
 use http::{Method, Response};
@@ -36,7 +40,7 @@ pub(super) struct Waiting<'a> {
     /// `None` after the response.
     in_flight: Option<InFlight>,
     /// `None` before there is a connection.
-    connection: Option<Box<Connection>>,
+    connection: Option<Incoming>,
     method: &'a Method,
     began: Instant,
     progress: AttemptProgress<'a>,
@@ -56,18 +60,32 @@ impl<'a> Waiting<'a> {
     /// Sends it over this connection; a previous one is closed.
     pub(super) fn on(&mut self, connection: Box<Connection>) -> &mut Connection {
         self.progress.sent_to(connection.link.endpoint().id());
-        self.connection.insert(connection)
+        match self.connection.insert(Incoming::Http1(connection)) {
+            Incoming::Http1(connection) => connection,
+            Incoming::Http2(_) => unreachable!("it was inserted as one of HTTP/1.1"),
+        }
     }
 
-    /// The connection apart from its protocol.
+    /// Sends it over this stream, and waits for the head of its response; a previous one is reset.
+    pub(super) async fn over(&mut self, stream: Stream) -> Result<Head, ExchangeError> {
+        self.progress.sent_to(stream.endpoint().id());
+        let method = self.method;
+        let stream = self.connection.insert(Incoming::Http2(Box::new(stream)));
+        poll_fn(|context| stream.poll_head(method, context)).await
+    }
+
+    /// The connection of HTTP/1.1 apart from its protocol.
     pub(super) fn link(&self) -> Option<&Link> {
-        self.connection.as_ref().map(|connection| &connection.link)
+        match &self.connection {
+            Some(Incoming::Http1(connection)) => Some(&connection.link),
+            _ => None,
+        }
     }
 
     /// The exchange over it failed.
     pub(super) fn failed(&self, error: ExchangeError) -> AttemptError {
-        if let (Some(link), Some(in_flight), Some(_)) = (self.link(), &self.in_flight, error.kind()) {
-            in_flight.failed(link.endpoint());
+        if let (Some(connection), Some(in_flight), Some(_)) = (&self.connection, &self.in_flight, error.kind()) {
+            in_flight.failed(connection.endpoint());
         }
         error.into()
     }
@@ -80,10 +98,8 @@ impl<'a> Waiting<'a> {
             let now = clock::now();
             let after = now.saturating_duration_since(self.began);
             in_flight.answered(after);
-            connection
-                .link
-                .answered(now, after, head.is_bodiless, head.idle_timeout);
-            let endpoint = connection.link.endpoint();
+            connection.answered(now, after, &head);
+            let endpoint = connection.endpoint();
             if Evidence::of_status(head.status) == Evidence::GatewayError {
                 in_flight.failed(endpoint);
             } else if endpoint.is_failing() {
@@ -110,6 +126,7 @@ impl Drop for Waiting<'_> {
             (_, true) => Over::GivenUp,
             _ => return,
         };
+        connection.doubt();
         let waiting = in_flight.waiting().get();
         if connection.is_sent() && waiting < MAX_WAITING {
             in_flight.waiting().set(waiting + 1);
@@ -128,14 +145,14 @@ enum Over {
 }
 
 /// Waits for a response that is discarded.
-async fn wait(mut connection: Box<Connection>, in_flight: InFlight, method: Method, began: Instant, over: Over) {
+async fn wait(mut connection: Incoming, in_flight: InFlight, method: Method, began: Instant, over: Over) {
     let so_far = clock::now().saturating_duration_since(began);
     let grace = match over {
         Over::Overtaken => GRACE.max(so_far.saturating_mul(GRACE_RATIO)),
         Over::GivenUp => LATE,
     };
     let head = timeout(grace, poll_fn(|context| connection.poll_head(&method, context))).await;
-    let endpoint = connection.link.endpoint();
+    let endpoint = connection.endpoint();
     match (over, head) {
         (Over::Overtaken, Err(_)) => in_flight.unanswered(endpoint),
         (Over::GivenUp, Ok(Ok(_))) => in_flight.answered_late(endpoint, clock::now().saturating_duration_since(began)),

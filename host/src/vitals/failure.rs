@@ -35,15 +35,21 @@ pub enum UpstreamError {
     TlsInvalidCertificate,
     /// See [`TlsFailure::ClientCertificate`]. In TLS 1.3 after the request was sent.
     TlsClientCertificate,
+    /// See [`TlsFailure::Protocol`].
+    TlsProtocol,
     /// See [`TlsFailure::Handshake`].
     TlsHandshake,
     /// A response that ends with its connection ended without close_notify: it may be cut.
     TlsNoCloseNotify,
+    /// The gateway accepted a connection and does not speak HTTP/2 on it.
+    NotHttp2,
+    /// The gateway refused a stream, on each connection that was tried.
+    StreamRefused,
 }
 
 impl UpstreamError {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::NoAddress,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -59,8 +65,11 @@ impl UpstreamError {
         Self::TlsExpired,
         Self::TlsInvalidCertificate,
         Self::TlsClientCertificate,
+        Self::TlsProtocol,
         Self::TlsHandshake,
         Self::TlsNoCloseNotify,
+        Self::NotHttp2,
+        Self::StreamRefused,
     ];
 
     /// Its name in metrics and logs.
@@ -81,8 +90,11 @@ impl UpstreamError {
             Self::TlsExpired => "tls_certificate_expired",
             Self::TlsInvalidCertificate => "tls_certificate_invalid",
             Self::TlsClientCertificate => "tls_client_certificate",
+            Self::TlsProtocol => "tls_protocol",
             Self::TlsHandshake => "tls_handshake",
             Self::TlsNoCloseNotify => "tls_no_close_notify",
+            Self::NotHttp2 => "not_http2",
+            Self::StreamRefused => "stream_refused",
         }
     }
 }
@@ -95,6 +107,7 @@ impl From<TlsFailure> for UpstreamError {
             TlsFailure::Expired => Self::TlsExpired,
             TlsFailure::InvalidCertificate => Self::TlsInvalidCertificate,
             TlsFailure::ClientCertificate => Self::TlsClientCertificate,
+            TlsFailure::Protocol => Self::TlsProtocol,
             TlsFailure::Handshake => Self::TlsHandshake,
         }
     }

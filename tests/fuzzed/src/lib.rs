@@ -24,7 +24,9 @@ mod host {
 #[path = "../../../host/src/upstream"]
 mod upstream {
     mod fields;
+    mod head;
     mod interim;
+    mod malformed;
     mod http1 {
         pub(super) mod chunks;
         pub(super) mod response;

@@ -1,7 +1,7 @@
 //! Reading and writing messages as a connection does.
 
+use super::head::{Ends, Interims};
 use super::http1::chunks::{Chunks, Piece};
-use super::http1::response::Ends;
 use super::http1::{chunks, response};
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode};
@@ -29,7 +29,7 @@ pub(crate) struct Message {
 
 /// Reads a response that comes in parts of at most `step` bytes, as a connection does.
 pub(crate) fn read_response(mut rest: &[u8], method: &Method, step: usize) -> Outcome {
-    let (mut read, mut interim) = (BytesMut::new(), response::Interims::default());
+    let (mut read, mut interim) = (BytesMut::new(), Interims::default());
     let head = loop {
         match response::parse(&mut read, method, &mut interim) {
             Ok(Some(head)) => break head,

@@ -1,5 +1,6 @@
 //! Active health checks: what probes ask for, and which answers are healthy.
 
+use super::Protocol;
 use http::{HeaderMap, HeaderValue, Method};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub struct HealthCheck {
     pub port: Option<u16>,
     /// Whether connections begin with a PROXY protocol header, as those of requests do.
     pub proxy_protocol: bool,
+    /// The version of HTTP, as that of requests.
+    pub protocol: Protocol,
     /// Time from the beginning of one probe to the beginning of the next, which also waits for the end of the one before.
     pub interval: Duration,
     /// A probe without an answer fails after this time. It may be longer than the interval, as in Envoy and Kubernetes:
@@ -30,6 +33,7 @@ impl Default for HealthCheck {
             probe: Probe::Http(Box::default()),
             port: None,
             proxy_protocol: false,
+            protocol: Protocol::Http1,
             interval: Duration::from_secs(1),
             timeout: Duration::from_millis(500),
             healthy_threshold: 2,

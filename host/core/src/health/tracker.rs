@@ -11,7 +11,7 @@ use super::tracked::Tracked;
 use super::traffic::Traffic;
 use super::transition::{Cause, Transition};
 use super::{HealthView, ServiceHealth};
-use crate::config::{Config, GatewayAddress, Probe};
+use crate::config::{Config, GatewayAddress, Probe, Protocol};
 use crate::id::{GatewayId, RegionName, ServiceId, Slot};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -42,6 +42,8 @@ pub struct DueProbe {
     pub probe: Probe,
     /// Whether the connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// The version of HTTP.
+    pub protocol: Protocol,
     /// The probe fails after this time.
     pub timeout: Duration,
 }
@@ -203,6 +205,7 @@ impl Tracker {
                 },
                 probe: check.probe.clone(),
                 proxy_protocol: check.proxy_protocol,
+                protocol: check.protocol,
                 timeout: check.timeout,
             });
         }

@@ -3,7 +3,7 @@
 use super::{Counted, each, since_epoch};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::RESPONSE_BOUNDS;
-use crate::vitals::UpstreamError;
+use crate::vitals::{Http2Event, UpstreamError};
 use portolan_core::config::Steer;
 use portolan_core::health::{GatewayHealth, State};
 use std::time::{Instant, SystemTime};
@@ -131,7 +131,55 @@ pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
             }
         }
     }
+    http2(text, services);
     checks(text, services);
+}
+
+/// Connections of HTTP/2 and their streams.
+fn http2(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_upstream_http2_connections",
+        Kind::Gauge,
+        "Open connections of HTTP/2 to a gateway.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        let counts = vitals.http2.counts();
+        family.sample(&[("service", service), ("region", region)], counts.connections.0);
+    }
+    let mut family = text.family(
+        "portolan_upstream_http2_connections_opened_total",
+        Kind::Counter,
+        "Connections of HTTP/2 that were opened to a gateway.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        let counts = vitals.http2.counts();
+        family.sample(&[("service", service), ("region", region)], counts.connections.1);
+    }
+    let mut family = text.family("portolan_upstream_http2_streams", Kind::Gauge, "Open streams on them.");
+    for (service, region, vitals, _) in each(services) {
+        let counts = vitals.http2.counts();
+        family.sample(&[("service", service), ("region", region)], counts.streams.0);
+    }
+    let mut family = text.family(
+        "portolan_upstream_http2_streams_opened_total",
+        Kind::Counter,
+        "Streams that were opened on them.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        let counts = vitals.http2.counts();
+        family.sample(&[("service", service), ("region", region)], counts.streams.1);
+    }
+    let mut family = text.family(
+        "portolan_upstream_http2_events_total",
+        Kind::Counter,
+        "What a gateway did on them: go_away, stream_refused, ping_timeout (it was given up), protocol_error (it was closed).",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (event, count) in Http2Event::ALL.into_iter().zip(vitals.http2.counts().events) {
+            let labels = [("service", service), ("region", region), ("event", event.as_str())];
+            family.sample(&labels, count);
+        }
+    }
 }
 
 /// Active health checks and outlier detection.

@@ -211,7 +211,14 @@ fn front_door_and_the_proxy_protocol() {
         ),
         (
             "    regions:",
-            "    upstream: { reuse: never, proxy_protocol: v2 }\n    regions:",
+            "    upstream: { protocol: h2, proxy_protocol: v2 }\n    regions:",
+            &[
+                "5:27: services.shop.upstream.protocol: with proxy_protocol a connection is one client's and carries one request: only h1 is possible",
+            ],
+        ),
+        (
+            "    regions:",
+            "    upstream: { protocol: h1, reuse: never, proxy_protocol: v2 }\n    regions:",
             &[],
         ),
         (

@@ -358,6 +358,10 @@ fn policies_of_a_service() {
             ],
         ),
         (
+            "upstream: { protocol: http2 }",
+            &[r#"5:27: services.shop.upstream.protocol: wanted one of auto, h1, h2, got "http2""#],
+        ),
+        (
             "upstream: { reuse: sometimes, idle_timeout: 0s, max_connection_age: never, max_requests_per_connection: 0 }",
             &[
                 r#"5:24: services.shop.upstream.reuse: wanted one of always, safe, never, got "sometimes""#,

@@ -3,11 +3,12 @@
 use crate::tls::failure;
 use crate::upstream::dial::Transport;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Request, Response, Uri, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use portolan_core::config::{GatewayAddress, HttpProbe};
 use portolan_core::health::probing::ProbeFailure;
 use std::error::Error;
@@ -23,18 +24,31 @@ const MAX_BODY: usize = 64 * 1024;
 /// Sends the probe's request over a fresh connection, and checks the response.
 pub(super) async fn check(
     transport: Transport,
+    is_http2: bool,
     address: &GatewayAddress,
     probe: &HttpProbe,
 ) -> Result<(), ProbeFailure> {
-    let request = request(address, probe)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await.map_err(broken)?;
-    let exchange = async {
-        judge(
-            sender.send_request(request).await.map_err(|error| unanswered(&error))?,
-            probe,
-        )
-        .await
-    };
+    let io = TokioIo::new(transport);
+    if is_http2 {
+        let request = over_http2(request(address, probe)?, address)?;
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(broken)?;
+        return exchange(sender.send_request(request), connection, probe).await;
+    }
+    let mut request = request(address, probe)?;
+    // The probe's own fields may say something else.
+    let close = HeaderValue::from_static("close");
+    request.headers_mut().entry(header::CONNECTION).or_insert(close);
+    let (mut sender, connection) = http1::handshake(io).await.map_err(broken)?;
+    exchange(sender.send_request(request), connection, probe).await
+}
+
+/// Waits for the response while the connection is driven.
+async fn exchange(
+    response: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    connection: impl Future<Output = hyper::Result<()>>,
+    probe: &HttpProbe,
+) -> Result<(), ProbeFailure> {
+    let exchange = async { judge(response.await.map_err(|error| unanswered(&error))?, probe).await };
     let mut exchange = pin!(exchange);
     tokio::select! {
         biased;
@@ -54,8 +68,25 @@ fn request(address: &GatewayAddress, probe: &HttpProbe) -> Result<Request<Empty<
     fields.insert(header::HOST, host);
     fields.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     fields.extend(probe.fields.clone());
+    Ok(request)
+}
+
+/// The host is the authority; there are no fields of the connection.
+fn over_http2(
+    mut request: Request<Empty<Bytes>>,
+    address: &GatewayAddress,
+) -> Result<Request<Empty<Bytes>>, ProbeFailure> {
+    let host = request.headers_mut().remove(header::HOST).ok_or(ProbeFailure::Broken)?;
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(match address.scheme {
+        portolan_core::config::Scheme::Http => Scheme::HTTP,
+        portolan_core::config::Scheme::Https => Scheme::HTTPS,
+    });
+    parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(broken)?);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(broken)?;
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(header::CONNECTION);
     Ok(request)
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use http::{HeaderName, HeaderValue, Method};
-use portolan_core::config::{GatewayAddress, HttpProbe, Scheme};
+use portolan_core::config::{GatewayAddress, HttpProbe, Protocol, Scheme};
 use portolan_core::id::{GatewayId, ServiceId, Slot};
 use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,6 +33,7 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
         },
         probe,
         proxy_protocol: false,
+        protocol: Protocol::Http1,
         timeout: Duration::from_millis(300),
     };
     Network::new(Arc::new(At(addresses.to_vec())), Dialer::tcp())

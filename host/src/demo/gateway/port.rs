@@ -2,16 +2,19 @@
 
 use super::Behaviour;
 use super::answer::{Script, answer};
-use hyper::server::conn::http1;
+use crate::tls::HTTP2;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
 /// Connections that may wait to be accepted.
@@ -83,12 +86,82 @@ async fn fill_up(listener: &TcpListener) -> io::Result<Vec<TcpStream>> {
 async fn accept(stream: TcpStream, script: Script, stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     match script.tls.clone() {
+        None if is_http2(&stream).await => streams(stream, |stream| stream, script, stop).await,
         None => converse(stream, |stream| stream, script, stop).await,
         Some(acceptor) => {
-            if let Ok(stream) = acceptor.accept(stream).await {
-                converse(stream, |stream| stream.get_ref().0, script, stop).await;
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            match stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+                true => streams(stream, |stream| stream.get_ref().0, script, stop).await,
+                false => converse(stream, |stream| stream.get_ref().0, script, stop).await,
             }
         }
+    }
+}
+
+/// Whether a client speaks HTTP/2 without having asked.
+async fn is_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; 1];
+    matches!(stream.peek(&mut first).await, Ok(1) if first == *b"P") && {
+        let mut first = [0; 3];
+        // POST and PUT begin with the same letter.
+        loop {
+            match stream.peek(&mut first).await {
+                Ok(3) => break first == *b"PRI",
+                Ok(1..) => tokio::task::yield_now().await,
+                _ => break false,
+            }
+        }
+    }
+}
+
+/// Serves a connection of HTTP/2. What breaks it off breaks all of it off.
+async fn streams<S>(stream: S, tcp: fn(&S) -> &TcpStream, script: Script, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let behaviour = script.behaviour.clone();
+    let socket = SockRef::from(tcp(&stream)).try_clone();
+    let broken = Rc::new(Notify::new());
+    let service = service_fn({
+        let broken = Rc::clone(&broken);
+        move |request| {
+            let (script, broken) = (script.clone(), Rc::clone(&broken));
+            async move {
+                let answered = answer(script, request).await;
+                if answered.is_err() {
+                    broken.notify_one();
+                    // Nothing is said of this stream before.
+                    std::future::pending::<()>().await;
+                }
+                answered
+            }
+        }
+    });
+    let mut connection = http2::Builder::new(Local).serve_connection(TokioIo::new(stream), service);
+    let stopped = tokio::select! {
+        _ = &mut connection => false,
+        () = broken.notified() => false,
+        _ = stop.wait_for(|stop| *stop) => true,
+    };
+    if stopped {
+        std::pin::Pin::new(&mut connection).graceful_shutdown();
+        let _ = connection.await;
+    } else if let Ok(socket) = socket
+        && *behaviour.borrow() == Behaviour::Reset
+    {
+        let _ = socket.set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Runs streams on this thread.
+#[derive(Clone)]
+struct Local;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
+    fn execute(&self, future: F) {
+        spawn_local(future);
     }
 }
 

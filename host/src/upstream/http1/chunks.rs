@@ -3,8 +3,8 @@
 //! Reading is strict: a line that does not end in CR LF, or a size that is not a hexadecimal number, might
 //! be read differently by another recipient (request smuggling).
 
-use super::response::Malformed;
 use crate::upstream::fields;
+use crate::upstream::malformed::Malformed;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use httparse::Status;

@@ -5,11 +5,13 @@
 
 use super::chunks::{Chunks, Piece};
 use super::encode::Persistence;
-use super::error::ExchangeError;
-use super::response::{self, Ends, Head, Interims, Malformed};
+use super::response;
 use super::upload::Upload;
 use crate::upstream::dial::Transport;
+use crate::upstream::error::ExchangeError;
+use crate::upstream::head::{Ends, Head, Interims};
 use crate::upstream::link::Link;
+use crate::upstream::malformed::Malformed;
 use crate::upstream::replay::RequestBody;
 use crate::upstream::request::Outbound;
 use bytes::{Bytes, BytesMut};

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`connection`] | one connection: an exchange at a time, polled by its user |
 //! | [`encode`] | the head of a request |
-//! | `error` | errors |
 //! | `upload` | the request as it is written |
 //! | [`response`] | the head of a response, parsed and checked |
 //! | `chunks` | the chunked coding |
@@ -12,11 +11,8 @@
 mod chunks;
 mod connection;
 pub(super) mod encode;
-mod error;
 mod response;
 mod upload;
 
 pub(super) use connection::{Connection, Idle};
 pub(super) use encode::Persistence;
-pub(super) use error::ExchangeError;
-pub(super) use response::{Ends, Head};

@@ -4,7 +4,8 @@
 //! malformed.
 
 use crate::upstream::fields::{self, ResponseField};
-use crate::upstream::interim::InterimSink;
+use crate::upstream::head::{Ends, Head, Interims, MAX_HEAD, MAX_INTERIM};
+use crate::upstream::malformed::Malformed;
 use arrayvec::ArrayVec;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -13,96 +14,14 @@ use httparse::Status;
 use hyper::ext::ReasonPhrase;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::rc::{Rc, Weak};
+use std::rc::Weak;
 use std::time::Duration;
-use thiserror::Error;
 
 #[cfg(test)]
 mod tests;
 
 /// Most fields of a head.
 const MAX_FIELDS: usize = 256;
-
-/// Most interim responses before the final one.
-const MAX_INTERIM: u8 = 16;
-
-/// Most bytes of a head.
-const MAX_HEAD: usize = u16::MAX as usize;
-
-/// The interim responses of an exchange: how many there were, and where they go.
-#[derive(Debug, Default)]
-pub(in crate::upstream) struct Interims {
-    count: u8,
-    /// `None` where they are dropped. Gone when the exchange has a response: the connection may outlive it.
-    to: Option<Weak<dyn InterimSink>>,
-}
-
-impl Interims {
-    pub(in crate::upstream) fn new(to: Option<&Rc<dyn InterimSink>>) -> Self {
-        Self {
-            count: 0,
-            to: to.map(Rc::downgrade),
-        }
-    }
-}
-
-/// A response's head, ready for the client.
-#[derive(Debug)]
-pub(in crate::upstream) struct Head {
-    pub(in crate::upstream) status: StatusCode,
-    /// The reason phrase, where it is not the usual one.
-    pub(in crate::upstream) reason: Option<ReasonPhrase>,
-    pub(in crate::upstream) headers: HeaderMap,
-    pub(in crate::upstream) ends: Ends,
-    /// Whether the gateway keeps the connection open afterwards.
-    pub(in crate::upstream) keeps_open: bool,
-    /// Whether it has no body whatever its fields say.
-    pub(in crate::upstream) is_bodiless: bool,
-    /// How long the gateway keeps an idle connection open, if it says so.
-    pub(in crate::upstream) idle_timeout: Option<Duration>,
-    /// Whether it has fields that may have to be rewritten: see [`fields::of_response`].
-    pub(in crate::upstream) is_rewritable: bool,
-}
-
-/// How the body of a response is delimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Ends {
-    /// By its length in bytes; 0 without a body.
-    Length(u64),
-    /// By the chunked coding.
-    Chunked,
-    /// By the end of the connection.
-    Closed,
-}
-
-/// Why a response is malformed.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub(in crate::upstream) enum Malformed {
-    #[error("not HTTP: {0}")]
-    Syntax(#[from] httparse::Error),
-    #[error("the head is too large")]
-    TooLarge,
-    #[error("invalid content-length")]
-    Length,
-    #[error("transfer-encoding leaves the end of the body in doubt")]
-    Coding,
-    #[error("status 101 without an upgrade having been asked for")]
-    Switching,
-    #[error("malformed chunks")]
-    Chunks,
-    #[error("a line does not end in CR LF")]
-    LineEnd,
-    #[error("too many interim responses")]
-    Interim,
-}
-
-impl Malformed {
-    /// Whether the response does not begin with a status line. On a connection that was used before, this is the rest of the
-    /// exchange before it: a body after a response that has none.
-    pub(in crate::upstream) fn is_no_status_line(self) -> bool {
-        matches!(self, Self::Syntax(httparse::Error::Version | httparse::Error::Status))
-    }
-}
 
 /// The next head in what was read, if it is all there. It answers a request of this method. Interim responses before it are
 /// counted, and passed on or dropped.

@@ -1,7 +1,7 @@
 //! Connections that gateways close while they are idle, in paused time: gateways in memory, with a way between.
 
 use super::super::dial::{Connect, Connecting, Transport};
-use super::super::progress::Progress;
+use super::super::progress::{AttemptProgress, Progress};
 use super::super::request::{Forwarding, Outbound};
 use super::*;
 use crate::dns::Resolver;

@@ -1,7 +1,9 @@
 //! What heads of responses become, and which are none.
 
 use super::*;
+use crate::upstream::interim::InterimSink;
 use proptest::prelude::*;
+use std::rc::Rc;
 
 fn parse_all(text: &str, method: &Method) -> Result<Option<Head>, Malformed> {
     parse(&mut BytesMut::from(text), method, &mut Interims::default())
