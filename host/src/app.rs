@@ -11,7 +11,7 @@ mod upgrade;
 mod workers;
 
 use crate::admin::{AdminTls, SocketFile, TokenError};
-use crate::config::{self, AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
+use crate::config::{AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::learned::LearnedTask;
@@ -147,9 +147,7 @@ impl App {
         let overrides = Arc::clone(&start.overrides);
         let engine = |configuration: &Configuration| PluginEngine::new(workers(&configuration.fixed));
         let (mut load, engine) = start.load(&status, engine)?;
-        if let Some(path) = path.as_ref().filter(|_| load.is_current()) {
-            config::locate(path, &mut load.warnings);
-        }
+        load.loaded.settings.sources.locate(&mut load.warnings);
         for warning in &load.warnings {
             tracing::warn!("{warning}");
         }

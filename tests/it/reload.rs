@@ -6,6 +6,7 @@ use portolan_core::id::Generation;
 use portolan_tests::{Request, Setup, World, from};
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -339,4 +340,88 @@ async fn settings_that_need_a_restart_are_reported_until_they_are_reverted() {
         })
         .await;
     assert_eq!(pending().await, serde_json::json!([]));
+}
+
+/// A service with the one gateway of a world, and a route to it.
+fn part(world: &World, name: &str) -> String {
+    let table = world.app().tables().current();
+    let address = table.config().services()[0].gateways()[0].address.authority();
+    format!(
+        "services:\n  {name}:\n    health_check: off\n    regions: [{{ region: westeurope, gateway: \"http://{address}\" }}]\n\
+         routes: [{{ host: {name}.example, service: {name} }}]\n"
+    )
+}
+
+async fn until_services(world: &World, expected: &[&str]) {
+    let what = format!("the services are {expected:?}");
+    let names = |table: &portolan::table::RoutingTable| {
+        let services = table.config().services().iter();
+        services.map(|it| it.name.to_string()).collect::<Vec<_>>() == expected
+    };
+    world.until(&what, names).await;
+}
+
+#[tokio::test]
+async fn included_files_are_watched_and_new_ones_too() {
+    let world = World::start();
+    let folder = world.folder().join("conf.d");
+    std::fs::create_dir(&folder).expect("made");
+    world.reconfigure(|text| format!("{text}include: [conf.d/*.yaml]\n"));
+    world
+        .until("the pattern is active", |table| {
+            !table.settings.sources.included().is_empty()
+        })
+        .await;
+
+    // A new file, and one that is replaced.
+    world.replace("conf.d/a.yaml", part(&world, "blog"));
+    until_services(&world, &["shop", "blog"]).await;
+    let host = Request::get("/").header("host", "blog.example");
+    assert_eq!(world.send(host).await.status, 200);
+    world.replace("conf.d/a.yaml", part(&world, "wiki"));
+    until_services(&world, &["shop", "wiki"]).await;
+
+    // As Kubernetes mounts a ConfigMap: files are links to a folder that a link names, which is replaced.
+    for (version, name) in [("..1", "docs"), ("..2", "help")] {
+        std::fs::create_dir(folder.join(version)).expect("made");
+        std::fs::write(folder.join(version).join("b.yaml"), part(&world, name)).expect("written");
+    }
+    let link = |version: &str| {
+        symlink(version, folder.join("..new")).expect("linked");
+        std::fs::rename(folder.join("..new"), folder.join("..data")).expect("renamed");
+    };
+    link("..1");
+    symlink("..data/b.yaml", folder.join("b.yaml")).expect("linked");
+    until_services(&world, &["shop", "wiki", "docs"]).await;
+    link("..2");
+    until_services(&world, &["shop", "wiki", "help"]).await;
+
+    // A part that is rejected leaves all as it is, says where, and is tried again when it changes.
+    world.replace("conf.d/a.yaml", part(&world, "shop"));
+    world.until_rejected(Kind::Config).await;
+    let ready = world.admin(Request::get("/readyz")).await.text();
+    assert!(
+        ready.contains("conf.d/a.yaml:2:3: services.shop: given twice"),
+        "{ready}"
+    );
+    until_services(&world, &["shop", "wiki", "help"]).await;
+    std::fs::remove_file(folder.join("a.yaml")).expect("removed");
+    until_services(&world, &["shop", "help"]).await;
+}
+
+#[tokio::test]
+async fn the_last_good_configuration_has_its_included_files() {
+    let setup = Setup::three_regions().keeping().with("include: \"*.part\"\n");
+    std::fs::write(setup.folder().join("z.part"), "").expect("written");
+    let world = setup.start();
+    world.until_kept(1).await;
+    world.replace("a.part", part(&world, "blog"));
+    until_services(&world, &["shop", "blog"]).await;
+    world.until_kept(2).await;
+    world.replace("a.part", "services: [");
+    std::fs::remove_file(world.folder().join("z.part")).expect("removed");
+    let world = world.restart().expect("the last good one");
+    until_services(&world, &["shop", "blog"]).await;
+    world.replace("a.part", part(&world, "wiki"));
+    until_services(&world, &["shop", "wiki"]).await;
 }

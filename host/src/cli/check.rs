@@ -1,116 +1,133 @@
 //! `portolan check`.
 
+mod report;
+
+use super::config_file::ConfigFile;
 use super::offline::{self, OfflineError};
 use super::output::{self, PrintError};
 use crate::admin::Tokens;
-use crate::config::{self, Mistake};
-use crate::control::load::Load;
-use std::fmt::Display;
-use std::path::Path;
-use std::path::PathBuf;
+use crate::config::{self, Mistake, Sources};
+use crate::control::load::{Load, LoadError};
+use report::{Counts, Report};
 use std::process::ExitCode;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The configuration file
-    #[arg(long, short, value_name = "FILE", required_unless_present = "schema")]
-    config: Option<PathBuf>,
+    /// The configuration file; - is the standard input
+    #[arg(value_name = "FILE", required_unless_present_any = ["config", "schema"])]
+    file: Option<ConfigFile>,
+    /// The same
+    #[arg(long, short, value_name = "FILE", conflicts_with = "file")]
+    config: Option<ConfigFile>,
     /// Leave the network out: do not look up the names of gateways
     #[arg(long)]
     offline: bool,
+    /// Print JSON: errors and warnings, each with severity, file, line, column, path and message
+    #[arg(long)]
+    json: bool,
     /// Print the JSON Schema of the configuration file, for editors
     #[arg(long, exclusive = true)]
     schema: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let Some(path) = arguments.config.as_ref().filter(|_| !arguments.schema) else {
-        return printed(&config::schema());
+    let file = arguments.file.as_ref().or(arguments.config.as_ref());
+    let Some(file) = file.filter(|_| !arguments.schema) else {
+        return printed(output::print(&config::schema()).map_err(Into::into), true);
     };
-    let configuration = match config::load(path) {
+    let report = checked(file, arguments.offline);
+    let result = if arguments.json {
+        output::print_json(&report.json())
+    } else {
+        report.print()
+    };
+    printed(result, report.is_valid())
+}
+
+/// Checks a configuration and what it names.
+fn checked(file: &ConfigFile, offline: bool) -> Report {
+    let mut report = Report::new(file.path());
+    let configuration = match file.load() {
         Ok(configuration) => configuration,
         Err(errors) => {
-            output::print_error(&errors.to_string());
-            return ExitCode::FAILURE;
+            (report.errors, report.more) = (errors.mistakes, errors.more);
+            return report;
         }
     };
-    let admin = configuration.fixed.admin.clone();
+    let (admin, sources) = (&configuration.fixed.admin, configuration.settings.sources.clone());
     let tokens = admin
         .token_file
         .as_ref()
         .map(|all| Tokens::read(all, admin.read_token_file.as_deref()));
     if let Some(Err(error)) = tokens {
-        let keys = ["admin".to_owned()];
-        let (line, column) = config::position(path, &keys).unwrap_or_default();
-        output::print_error(&format!("{}:{line}:{column}: admin: {error}", path.display()));
-        return ExitCode::FAILURE;
+        let mut mistake = sources.mistake(&["admin".to_owned()], error.to_string());
+        mistake.path = "admin".into();
+        report.errors.push(mistake);
+        return report;
     }
     match offline::load(configuration) {
         Ok((mut load, _)) => {
-            config::locate(path, &mut load.warnings);
-            report(path, &load, arguments.offline)
+            sources.locate(&mut load.warnings);
+            report.warnings.append(&mut load.warnings);
+            if !offline {
+                report.warnings.extend(unresolved(&load));
+            }
+            report.counts = Some(Counts::of(&load.loaded.settings.routing));
         }
-        Err(error) => {
-            complain(path, error);
-            ExitCode::FAILURE
+        Err(OfflineError::Load(errors)) => {
+            let errors = errors.0.iter().map(|error| mistake(error, &sources));
+            report.errors.extend(errors);
         }
+        Err(error) => report.errors.push(Mistake::new("", error.to_string())),
     }
+    report
 }
 
-/// Prints what the configuration has, after everything that is probably not meant.
-fn report(path: &Path, load: &Load, offline: bool) -> ExitCode {
-    for warning in &load.warnings {
-        warn(path, warning);
-    }
-    if !offline {
-        match offline::unresolved(load) {
-            Ok(names) => names
-                .iter()
-                .for_each(|name| warn(path, &format!(" the gateway name {name} does not resolve from here"))),
-            Err(error) => warn(path, &format!(" failed to look up the names of gateways: {error}")),
+/// Why what the configuration names cannot be used, at its place in the file.
+fn mistake(error: &LoadError, sources: &Sources) -> Mistake {
+    let (key, message) = (error.key(), error.to_string());
+    let mut path = String::new();
+    for part in &key {
+        match part.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => path.push_str(&format!("[{part}]")),
+            false if path.is_empty() => path.push_str(part),
+            false => path.push_str(&format!(".{part}")),
         }
     }
-    let routing = &load.loaded.settings.routing;
-    let (services, routes) = (routing.services(), routing.routes().services().count());
-    let regions: usize = services.iter().map(|service| service.gateways().len()).sum();
-    printed(&format!(
-        "{}: fine: {} services, {regions} gateways, {routes} routes\n",
-        path.display(),
-        services.len()
-    ))
-}
-
-fn warn(path: &Path, warning: &dyn Display) {
-    output::print_error(&format!("{}:{warning} (a warning)", path.display()));
-}
-
-/// Prints why what the configuration names cannot be used, each with its position in the file.
-fn complain(path: &Path, error: OfflineError) {
-    let OfflineError::Load(errors) = error else {
-        output::print_error(&format!("{}: {error}", path.display()));
-        return;
+    let rest = message.strip_prefix(&path).and_then(|rest| rest.strip_prefix(": "));
+    let (path, message) = match rest.filter(|_| !path.is_empty()) {
+        Some(rest) => (path, rest.to_owned()),
+        // It names a key that is not in the file, or one inside.
+        None => (String::new(), message),
     };
-    for error in errors.0 {
-        let position = config::position(path, &error.key());
-        let mistake = Mistake {
-            line: position.map_or(0, |(line, _)| line),
-            column: position.map_or(0, |(_, column)| column),
-            path: String::new(),
-            message: error.to_string(),
-        };
-        let blank = if position.is_none() { " " } else { "" };
-        output::print_error(&format!("{}:{blank}{mistake}", path.display()));
+    let mut mistake = sources.mistake(&key, message);
+    mistake.path = path;
+    mistake
+}
+
+/// Warnings of gateways whose names do not resolve.
+fn unresolved(load: &Load) -> Vec<Mistake> {
+    match offline::unresolved(load) {
+        Ok(names) => {
+            let warning = |name| Mistake::new("", format!("the gateway name {name} does not resolve from here"));
+            names.iter().map(warning).collect()
+        }
+        Err(error) => vec![Mistake::new(
+            "",
+            format!("failed to look up the names of gateways: {error}"),
+        )],
     }
 }
 
-/// Success, also when the reader has seen enough.
-fn printed(text: &str) -> ExitCode {
-    match output::print(text) {
-        Ok(()) | Err(PrintError::Closed) => ExitCode::SUCCESS,
-        Err(error) => {
+/// The exit code, also when the reader has seen enough.
+fn printed(result: anyhow::Result<()>, valid: bool) -> ExitCode {
+    match result {
+        Err(error) if !matches!(error.downcast_ref(), Some(PrintError::Closed)) => {
             output::print_error(&format!("portolan: {error}"));
             ExitCode::FAILURE
         }
+        _ if valid => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }

@@ -1,19 +1,18 @@
 //! `portolan explain`.
 
 use super::admin_client::AdminClient;
+use super::config_file::ConfigFile;
 use super::offline;
 use super::output;
 use super::remote;
 use crate::admin::view::explain::{Candidate, Explain, Steer};
 use crate::admin::view::policies::Policies;
-use crate::config;
 use crate::explain::{self, Question};
 use anyhow::{Context, anyhow};
 use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The request to explain.
@@ -40,9 +39,10 @@ pub(super) struct Arguments {
     /// A name of the client's certificate (subjectAltName), as often as needed
     #[arg(long, value_name = "NAME")]
     certificate_san: Vec<String>,
-    /// Decide by this configuration, with every region's health unknown, instead of asking the running instance
+    /// Decide by this configuration, with every region's health unknown, instead of asking the running instance; - is the standard
+    /// input
     #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Option<ConfigFile>,
     #[command(flatten)]
     instance: AdminClient,
     /// Print JSON
@@ -52,17 +52,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let explain = match &arguments.config {
-        Some(path) => {
+        Some(file) => {
             let question = arguments.question()?;
-            Explain::of(&question, &offline::explain(config::load(path)?, &question)?)
+            Explain::of(&question, &offline::explain(file.load()?, &question)?)
         }
         None => remote::parse(&arguments.instance.ask(Method::GET, &arguments.query())?)?,
     };
     if arguments.json {
-        output::print(&format!("{}\n", serde_json::to_string_pretty(&explain)?))?;
-    } else {
-        output::print(&text(&explain))?;
+        return output::print_json(&explain);
     }
+    output::print(&text(&explain))?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `portolan front-door`.
 
+use super::config_file::ConfigFile;
 use super::{output, remote};
-use crate::config;
 use crate::front_door::view::FrontDoorView;
 use crate::telemetry::logging::{self, Format};
 use anyhow::bail;
@@ -11,7 +11,6 @@ use portolan_azure::publisher::status::Status;
 use portolan_azure::publisher::{OnceError, Outcome, Parts, apply_once, plan_once};
 use portolan_azure::settings::Settings;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,23 +55,29 @@ pub(super) enum Command {
 /// Which configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
-    /// The configuration file
+    /// The configuration file; - is the standard input
     #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    config: ConfigFile,
+    /// Print JSON: what status --json has of the publisher
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which configuration, and how.
 #[derive(Debug, clap::Args)]
 pub(super) struct Apply {
-    /// The configuration file
+    /// The configuration file; - is the standard input
     #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    config: ConfigFile,
     /// One round, whatever mode is configured; all further ones are for instances that serve
     #[arg(long, required = true)]
     once: bool,
     /// Without the time between two changes, and without the pause after a failure
     #[arg(long)]
     now: bool,
+    /// Print JSON: what status --json has of the publisher
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(command: &Command) -> ExitCode {
@@ -92,7 +97,10 @@ fn try_run(command: &Command) -> anyhow::Result<ExitCode> {
             let settings = described(&arguments.config)?;
             let patience = settings.timing.request_timeout * 3;
             let status = once(settings, |settings, parts| plan_once(settings, parts, patience))?;
-            print(&planned(&status))?;
+            match arguments.json {
+                true => output::print_json(&status.view())?,
+                false => print(&planned(&status))?,
+            }
             Ok(exit_code(Outcome::of_plan(&status)))
         }
         Command::Apply(arguments) => {
@@ -101,7 +109,10 @@ fn try_run(command: &Command) -> anyhow::Result<ExitCode> {
             let patience = settings.timing.operation_deadline + Duration::from_secs(60);
             let haste = if arguments.now { Haste::Now } else { Haste::Never };
             let status = once(settings, |settings, parts| apply_once(settings, parts, haste, patience))?;
-            print(&applied(&status))?;
+            match arguments.json {
+                true => output::print_json(&status.view())?,
+                false => print(&applied(&status))?,
+            }
             Ok(exit_code(Outcome::of_apply(&status)))
         }
         Command::Status(arguments) => status(arguments).map(|()| ExitCode::SUCCESS),
@@ -126,8 +137,8 @@ fn exit_code_of(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The publisher's settings of a configuration.
-fn described(path: &Path) -> anyhow::Result<Settings> {
-    let settings = config::load(path)?.settings;
+fn described(file: &ConfigFile) -> anyhow::Result<Settings> {
+    let (settings, path) = (file.load()?.settings, file.path());
     let Some(front_door) = settings.front_door else {
         bail!("{} has no section front_door", path.display());
     };

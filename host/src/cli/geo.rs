@@ -2,8 +2,9 @@
 
 mod text;
 
+use super::config_file::ConfigFile;
 use super::output;
-use crate::config::{self, GeoSettings};
+use crate::config::GeoSettings;
 use crate::geo::{Geo, GeoError, warnings};
 use anyhow::Context;
 use portolan_geo::GeoTable;
@@ -30,6 +31,9 @@ pub(super) enum Command {
     Info {
         #[command(flatten)]
         source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Compiles a MaxMind or DB-IP database into the table that is loaded at start, for a faster start
     Compile {
@@ -51,9 +55,9 @@ pub(super) struct Source {
     /// A database of autonomous systems, as often as needed: the first that knows an address counts
     #[arg(long, value_name = "DB")]
     asn_database: Vec<PathBuf>,
-    /// The databases and networks of this configuration
+    /// The databases and networks of this configuration; - is the standard input
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["database", "asn_database"])]
-    config: Option<PathBuf>,
+    config: Option<ConfigFile>,
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
@@ -63,9 +67,12 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             source,
             json,
         } => lookup(addresses, source, *json),
-        Command::Info { source } => {
+        Command::Info { source, json } => {
             let settings = source.settings()?;
             let geo = load(&settings, source)?;
+            if *json {
+                return output::print_json(&text::info_json(&geo, &settings, SystemTime::now()));
+            }
             output::print(&text::info(&geo, &settings, SystemTime::now()))?;
             Ok(())
         }
@@ -76,7 +83,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 impl Source {
     fn settings(&self) -> anyhow::Result<GeoSettings> {
         Ok(match &self.config {
-            Some(path) => config::load(path)?.settings.geo,
+            Some(file) => file.load()?.settings.geo,
             None => GeoSettings {
                 databases: self.database.clone(),
                 asn_databases: self.asn_database.clone(),
@@ -102,8 +109,7 @@ fn lookup(addresses: &[IpAddr], source: &Source, json: bool) -> anyhow::Result<(
     let geo = load(&settings, source)?;
     let located = addresses.iter().map(|address| Located::of(*address, &geo, &settings));
     if json {
-        let all: Vec<_> = located.collect();
-        output::print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?;
+        output::print_json(&located.collect::<Vec<_>>())?;
     } else {
         for one in located {
             output::print(&format!("{one}\n"))?;

@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod check;
+mod config_file;
 mod demo;
 mod explain;
 #[cfg(feature = "azure")]
@@ -65,7 +66,7 @@ enum Command {
     /// Check a configuration and the files it names: all mistakes at once, each with line, column and path; exit code 1 if
     /// there are any
     #[command(
-        after_help = "Examples:\n  portolan check --config portolan.yaml\n  portolan check --config portolan.yaml --offline\n  portolan check --schema > portolan.schema.json"
+        after_help = "Examples:\n  portolan check portolan.yaml\n  helm template edge | portolan check - --offline --json\n  portolan check --schema > portolan.schema.json"
     )]
     Check(check::Arguments),
     /// Why a request goes to its region: every region with its rank or the reason for its exclusion

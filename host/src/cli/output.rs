@@ -1,5 +1,6 @@
 //! What commands print, and how they fail.
 
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 use thiserror::Error;
@@ -26,6 +27,14 @@ pub(super) fn print(text: &str) -> Result<(), PrintError> {
         ErrorKind::BrokenPipe => PrintError::Closed,
         _ => PrintError::Failed(error),
     })
+}
+
+/// Prints a value as JSON on the standard output.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(print(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
 }
 
 /// Prints a line on the standard error; nothing when that is closed.

@@ -3,6 +3,7 @@
 use super::document::{Content, Node, NodeId};
 use super::error::Mistakes;
 use super::shape::{Shape, wanted};
+use super::values::plain;
 use serde_json::{Value, json};
 use std::ops::Deref;
 
@@ -160,8 +161,8 @@ pub(super) enum OrOff<T> {
 
 impl<T: Shape> Shape for OrOff<T> {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        match node.content() {
-            Content::Scalar { text, plain: true } if matches!(&**text, "off" | "false") => Some(Self::Off),
+        match plain(node) {
+            Some("off" | "false") => Some(Self::Off),
             _ => T::read(node, mistakes).map(Self::On),
         }
     }

@@ -5,12 +5,16 @@
 //! larger in memory than a small multiple of the largest.
 
 mod builder;
+mod include;
 mod input;
 mod json;
+pub(super) mod variables;
 
 use builder::Builder;
 use input::Text;
 use saphyr_parser::{Marker, Parser, ScanError};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A place in the file.
@@ -23,14 +27,18 @@ pub(super) struct Position {
 }
 
 /// The index of a value in its document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NodeId(usize);
 
-/// A parsed file.
+/// A parsed file, with what the files have that it includes.
 #[derive(Debug, Default)]
 pub(super) struct Document {
     nodes: Vec<NodeData>,
     mistakes: Vec<(NodeId, Position, String)>,
+    /// The included files.
+    included: Vec<Arc<Path>>,
+    /// Scalars with values of variables, as they are written.
+    references: BTreeMap<NodeId, Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -39,6 +47,8 @@ struct NodeData {
     step: Step,
     position: Position,
     content: Content,
+    /// Which file it is in: 0 is the configuration file, and others are the included ones, from 1.
+    file: usize,
 }
 
 /// How one gets from a value to one in it.
@@ -79,6 +89,19 @@ pub(super) struct Unreadable {
 impl Document {
     /// Parses a text. `as_json`: it is meant to be JSON, and errors are explained as such.
     pub(super) fn parse(text: &str, as_json: bool) -> Result<Self, Unreadable> {
+        let document = Self::parse_part(text, as_json)?;
+        if document.nodes.is_empty() {
+            let message = "the file is empty: it needs listeners, services and routes";
+            return Err(Unreadable {
+                position: Position { line: 1, column: 1 },
+                message: message.into(),
+            });
+        }
+        Ok(document)
+    }
+
+    /// The same for a part of a configuration, which may be empty.
+    pub(super) fn parse_part(text: &str, as_json: bool) -> Result<Self, Unreadable> {
         check_nul(text)?;
         let without_mark = text.strip_prefix('\u{feff}').unwrap_or(text);
         if without_mark.trim_start().starts_with('{') {
@@ -94,13 +117,6 @@ impl Document {
         for event in Parser::new(Text::new(text)) {
             let (event, span) = event.map_err(|error| explain(&error, text, end))?;
             builder.add_event(event, Position::within(end, span.start))?;
-        }
-        if builder.document.nodes.is_empty() {
-            let message = "the file is empty: it needs listeners, services and routes";
-            return Err(Unreadable {
-                position: Position { line: 1, column: 1 },
-                message: message.into(),
-            });
         }
         Ok(builder.document)
     }
@@ -119,6 +135,11 @@ impl Document {
         Node { document: self, id }
     }
 
+    /// Reports what is wrong with a value.
+    pub(super) fn report(&mut self, id: NodeId, message: impl Into<String>) {
+        self.mistakes.push((id, self.position(id), message.into()));
+    }
+
     /// Mistakes that did not keep it from being parsed.
     pub(super) fn mistakes(&self) -> &[(NodeId, Position, String)] {
         &self.mistakes
@@ -135,6 +156,21 @@ impl Document {
             Step::Key(_, position) => *position,
             Step::Root | Step::Item(_) => self.position(id),
         }
+    }
+
+    /// The line of a value, to refer to it: `line 12`, and the file where there are several.
+    pub(super) fn line(&self, id: NodeId) -> String {
+        let line = self.key_position(id).line;
+        match self.included_file(id) {
+            Some(file) => format!("line {line} of {}", file.display()),
+            None if self.included.is_empty() => format!("line {line}"),
+            None => format!("line {line} of the configuration file"),
+        }
+    }
+
+    /// The included file that a value is in. `None`: it is in the configuration file itself.
+    pub(super) fn included_file(&self, id: NodeId) -> Option<&Arc<Path>> {
+        self.included.get(self.nodes[id.0].file.checked_sub(1)?)
     }
 
     /// The keys that lead to a value.

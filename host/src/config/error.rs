@@ -3,8 +3,10 @@
 #[cfg(feature = "azure")]
 use super::document::Node;
 use super::document::{Document, NodeId, Position};
+use super::shape::shown;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// How many mistakes of one file are kept; more are only counted.
@@ -26,6 +28,8 @@ pub struct ConfigErrors {
 /// What is wrong at one place of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
+    /// The included file that it is in. `None`: the configuration file itself.
+    pub file: Option<Arc<Path>>,
     /// The line, from 1. 0 when the file could not be read at all.
     pub line: usize,
     /// The column in characters, from 1.
@@ -39,15 +43,9 @@ pub struct Mistake {
 impl ConfigErrors {
     /// A file with one mistake that has no place.
     pub(super) fn whole(file: &Path, message: impl Into<String>) -> Self {
-        let mistake = Mistake {
-            line: 0,
-            column: 0,
-            path: String::new(),
-            message: message.into(),
-        };
         Self {
             file: file.to_owned(),
-            mistakes: vec![mistake],
+            mistakes: vec![Mistake::new("", message)],
             more: 0,
         }
     }
@@ -58,12 +56,34 @@ impl ConfigErrors {
     }
 }
 
+impl Mistake {
+    /// Without a place.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            file: None,
+            line: 0,
+            column: 0,
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+
+    /// The whole line, `FILE:LINE:COLUMN: PATH: MESSAGE`, where `file` is the configuration file.
+    pub fn within(&self, file: &Path) -> impl fmt::Display {
+        let file = self.file.is_none().then(|| file.display());
+        let blank = if self.line == 0 { " " } else { "" };
+        match file {
+            Some(file) => format!("{file}:{blank}{self}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, mistake) in self.mistakes.iter().enumerate() {
             let newline = if index > 0 { "\n" } else { "" };
-            let blank = if mistake.line == 0 { " " } else { "" };
-            write!(f, "{newline}{}:{blank}{mistake}", self.file.display())?;
+            write!(f, "{newline}{}", mistake.within(&self.file))?;
         }
         if self.more > 0 {
             write!(f, "\n{}: and {} more mistakes", self.file.display(), self.more)?;
@@ -72,9 +92,13 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// `LINE:COLUMN: PATH: MESSAGE`; what there is of it.
+/// `LINE:COLUMN: PATH: MESSAGE`, what there is of it, after the name of an included file.
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            let blank = if self.line == 0 { " " } else { "" };
+            write!(f, "{}:{blank}", file.display())?;
+        }
         if self.line > 0 {
             write!(f, "{}:{}: ", self.line, self.column)?;
         }
@@ -137,7 +161,13 @@ impl<'a> Mistakes<'a> {
     }
 
     fn mistake(&self, id: NodeId, position: Position, message: String) -> Mistake {
+        // A value that a variable has may be secret: the variable is named instead.
+        let message = match self.document.reference(id) {
+            Some((reference, value)) => message.replace(&shown(value), &format!("the value of {reference}")),
+            None => message,
+        };
         Mistake {
+            file: self.document.included_file(id).cloned(),
             line: position.line,
             column: position.column,
             path: self.document.path(id),
@@ -163,9 +193,9 @@ impl<'a> Mistakes<'a> {
         self.found.iter().any(|mistake| is_below(&mistake.path))
     }
 
-    /// The line of a value, to refer to it in another's message.
-    pub(super) fn line(&self, id: NodeId) -> usize {
-        self.document.key_position(id).line
+    /// The line of a value, to refer to it in another's message: `line 12`, perhaps `of FILE`.
+    pub(super) fn line(&self, id: NodeId) -> String {
+        self.document.line(id)
     }
 
     /// The warnings, when there were no mistakes.

@@ -1,7 +1,7 @@
 //! The file as a whole.
 
 use super::admin::{self, AdminSection};
-use super::compound::{At, Named, NonEmpty};
+use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::front_door::FrontDoorSection;
@@ -69,6 +69,11 @@ section! {
         optional lame_duck: Time<0, { H }>,
         /// How long running requests then have to end. Default: 30s.
         optional drain_time: Time<0, { H }>,
+        /// More files with parts of the configuration, such as conf.d/*.yaml: their listeners and routes follow those before, their services
+        /// and plugins are added, and what else they have must not be elsewhere. * and ? stand for parts of a file's name, never for
+        /// a dot at its beginning; the files are taken in the order of their names. Paths in them are relative to this file, as all are.
+        /// Watched for changes.
+        optional include: OneOrMore<At<String>>,
     }
 }
 
@@ -177,6 +182,7 @@ impl File {
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes, fallback).ok()?.with_policies(policies)),
             written: Value::Null,
+            sources: Arc::default(),
         };
         Some(Configuration {
             fixed,

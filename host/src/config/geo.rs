@@ -84,7 +84,7 @@ impl GeoSection {
             let before = *first.entry(canonical(network.0)).or_insert(network.id);
             if before != network.id {
                 let line = mistakes.line(before);
-                mistakes.at(network.id, format!("{} has a place on line {line} already", network.0));
+                mistakes.at(network.id, format!("{} has a place on {line} already", network.0));
             }
         }
         all(sections().map(|section| section.settings(places, mistakes))).map(inherited)

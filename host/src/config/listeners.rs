@@ -128,7 +128,7 @@ pub(super) fn settings(
         if let Some(first) = taken.insert(address.0, address.id) {
             mistakes.at(
                 address.id,
-                format!("{} is already used on line {}", address.0, mistakes.line(first)),
+                format!("{} is already used on {}", address.0, mistakes.line(first)),
             );
         }
     }
@@ -142,9 +142,9 @@ pub(super) fn settings(
         if let Some(first) = ids.insert(id.clone(), at) {
             let line = mistakes.line(first);
             let message = match section.name {
-                Some(_) => format!("the listener on line {line} has this name"),
+                Some(_) => format!("the listener on {line} has this name"),
                 None => {
-                    format!("the listener on line {line} has port 0 of this address as well: give one of them a name")
+                    format!("the listener on {line} has port 0 of this address as well: give one of them a name")
                 }
             };
             mistakes.at(at, message);

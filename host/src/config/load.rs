@@ -1,53 +1,52 @@
 //! From a file to a configuration.
 
-use super::document::{Content, Document, Unreadable};
+use super::document::{Document, Unreadable};
 use super::error::{ConfigErrors, Mistake, Mistakes};
 use super::file::File;
+use super::include;
+use super::reader::{Reader, System};
 use super::settings::{Configuration, Settings};
 use super::shape::Shape;
-use bytes::Bytes;
+use super::sources::Sources;
 use serde_json::Value;
-use std::io::Read;
 use std::path::Path;
-use std::{fs, io};
+use std::sync::Arc;
 
-/// The largest configuration file, in bytes.
-const MAX_SIZE: u64 = 4 * 1024 * 1024;
+/// The largest configuration, in bytes: the file and those it includes.
+pub(super) const MAX_SIZE: u64 = 4 * 1024 * 1024;
 
 /// What is shown in place of what may be secret.
 const REDACTED: &str = "[redacted]";
 
-/// Reads a configuration file.
+/// Reads a configuration file and the files it includes.
 ///
 /// # Errors
-/// All its mistakes; or that it cannot be read.
+/// All their mistakes; or that one cannot be read.
 pub fn load(file: &Path) -> Result<Configuration, ConfigErrors> {
-    load_with(file, |file, most| {
-        let mut bytes = Vec::new();
-        fs::File::open(file)?.take(most + 1).read_to_end(&mut bytes)?;
-        Ok(bytes.into())
-    })
+    load_with(file, &System)
 }
 
-/// The same with the file's content from elsewhere, of which so many bytes and one more are enough.
+/// The same with files and variables from elsewhere.
 ///
 /// # Errors
-/// All its mistakes; or that it cannot be read.
-pub fn load_with(
-    file: &Path,
-    read: impl FnOnce(&Path, u64) -> io::Result<Bytes>,
-) -> Result<Configuration, ConfigErrors> {
-    match read(file, MAX_SIZE) {
-        Ok(bytes) => parse(&bytes, file),
+/// All their mistakes; or that one cannot be read.
+pub fn load_with(file: &Path, reader: &dyn Reader) -> Result<Configuration, ConfigErrors> {
+    match reader.read(file, MAX_SIZE) {
+        Ok(bytes) => parse_with(&bytes, file, reader),
         Err(error) => Err(ConfigErrors::whole(file, format!("cannot be read: {error}"))),
     }
 }
 
-/// Reads the content of a configuration file. Relative paths in it are relative to the folder of `file`.
+/// Reads the content of a configuration file, and the files it includes. Relative paths in it are relative to the folder of `file`.
 ///
 /// # Errors
-/// All its mistakes.
+/// All their mistakes.
 pub fn parse(content: &[u8], file: &Path) -> Result<Configuration, ConfigErrors> {
+    parse_with(content, file, &System)
+}
+
+/// The same with other files and variables from elsewhere.
+pub(super) fn parse_with(content: &[u8], file: &Path, reader: &dyn Reader) -> Result<Configuration, ConfigErrors> {
     if content.len() as u64 > MAX_SIZE {
         return Err(ConfigErrors::whole(
             file,
@@ -55,24 +54,30 @@ pub fn parse(content: &[u8], file: &Path) -> Result<Configuration, ConfigErrors>
         ));
     }
     let text = text(content).map_err(|message| ConfigErrors::whole(file, message))?;
-    let is_json = file.extension().is_some_and(|extension| extension == "json");
-    let document = Document::parse(text, is_json).map_err(|error| ConfigErrors {
+    let mut document = Document::parse(text, is_json(file)).map_err(|error| ConfigErrors {
         file: file.to_owned(),
         mistakes: vec![Mistake::from(error)],
         more: 0,
     })?;
+    let included = include::add(&mut document, file, content.len(), reader);
+    // Without the values of variables, which may be secret. Whatever is in it that JSON does not have is where any value may
+    // be, and is reported there.
+    let mut written = Value::read(document.root(), &mut Mistakes::of(&document)).unwrap_or_default();
+    redact(&mut written);
+    document.expand(&|name| reader.variable(name));
     let mut mistakes = Mistakes::of(&document);
     let folder = file.parent().unwrap_or(Path::new(""));
     let read = File::read(document.root(), &mut mistakes);
     let configuration = read.and_then(|file| file.configuration(folder, &mut mistakes));
     let warnings = mistakes.into_warnings(file)?;
-    // Whatever is in it that JSON does not have is where any value may be, and has been reported there.
-    let mut written = Value::read(document.root(), &mut Mistakes::of(&document)).unwrap_or_default();
-    redact(&mut written);
     match configuration {
         Some(Configuration { fixed, settings, .. }) => Ok(Configuration {
             fixed,
-            settings: Settings { written, ..settings },
+            settings: Settings {
+                written,
+                sources: Arc::new(Sources::new(document, included)),
+                ..settings
+            },
             warnings,
         }),
         // Not reached: whatever is left out of the settings has been reported. A test tries to prove it wrong.
@@ -99,49 +104,12 @@ fn redact_each(written: &mut Value, mapping: &str, place: &str) {
     }
 }
 
-/// Gives what has no line the one at which a file has its path; what the file does not have stays as it is.
-pub fn locate(file: &Path, mistakes: &mut [Mistake]) {
-    let mut without = mistakes.iter_mut().filter(|mistake| mistake.line == 0).peekable();
-    if without.peek().is_none() {
-        return;
-    }
-    let content = fs::read(file).unwrap_or_default();
-    let Some(document) = text(&content).ok().and_then(|text| Document::parse(text, false).ok()) else {
-        return;
-    };
-    for mistake in without {
-        let keys = mistake.path.split(['.', '[', ']']).filter(|key| !key.is_empty());
-        if let Some((line, column)) = position_in(&document, keys) {
-            (mistake.line, mistake.column) = (line, column);
-        }
-    }
+/// Whether a file is meant to be JSON.
+pub(super) fn is_json(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "json")
 }
 
-/// The line and the column at which a file has this key, given from the outermost to the innermost, items of lists by their
-/// number from 0; `None` when it has not, or cannot be read.
-pub fn position(file: &Path, key: &[String]) -> Option<(usize, usize)> {
-    let content = fs::read(file).ok()?;
-    let document = Document::parse(text(&content).ok()?, false).ok()?;
-    position_in(&document, key.iter().map(String::as_str))
-}
-
-fn position_in<'a>(document: &Document, keys: impl Iterator<Item = &'a str>) -> Option<(usize, usize)> {
-    let mut node = document.root();
-    for name in keys {
-        node = match node.content() {
-            Content::Map(entries) => {
-                let mut entries = entries.iter().map(|id| node.other(*id));
-                entries.find(|entry| entry.key() == Some(name))?
-            }
-            Content::List(items) => node.other(*items.get(name.parse::<usize>().ok()?)?),
-            Content::Scalar { .. } | Content::Broken => return None,
-        };
-    }
-    let position = document.position(node.id());
-    Some((position.line, position.column))
-}
-
-fn text(content: &[u8]) -> Result<&str, String> {
+pub(super) fn text(content: &[u8]) -> Result<&str, String> {
     if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return Err("is UTF-16: save it as UTF-8".into());
     }
@@ -157,8 +125,7 @@ impl From<Unreadable> for Mistake {
         Self {
             line,
             column,
-            path: String::new(),
-            message: error.message,
+            ..Self::new("", error.message)
         }
     }
 }

@@ -23,6 +23,7 @@ mod front_door;
 mod front_door;
 mod geo;
 mod health_checks;
+mod include;
 mod learned;
 mod limits;
 mod listeners;
@@ -34,6 +35,7 @@ mod policies;
 mod prefix;
 mod publication;
 mod quantities;
+mod reader;
 mod regions;
 mod residency;
 mod retry_on;
@@ -43,6 +45,7 @@ mod section;
 mod services;
 mod settings;
 mod shape;
+mod sources;
 mod steer;
 mod suggest;
 mod tls;
@@ -51,14 +54,17 @@ mod values;
 
 pub use error::{ConfigErrors, Mistake};
 pub use file::schema;
-pub use load::{load, load_with, locate, parse, position};
+pub use include::{is_pattern, matches};
+pub use load::{load, load_with, parse};
 pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
+pub use reader::{Reader, System};
 pub use settings::{
     AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
     Plugin, PluginSource, Settings, UpstreamTls,
 };
+pub use sources::Sources;
 
 #[cfg(test)]
 mod tests;

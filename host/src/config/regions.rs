@@ -92,7 +92,7 @@ impl Places {
             if first.zip(point).is_some_and(|(first, point)| first != point) {
                 mistakes.at(
                     location.id,
-                    format!("{} is somewhere else on line {}", name.value, mistakes.line(at)),
+                    format!("{} is somewhere else on {}", name.value, mistakes.line(at)),
                 );
             }
         }

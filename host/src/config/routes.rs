@@ -110,7 +110,7 @@ pub(super) fn settings(
             } else {
                 "requests"
             };
-            let message = format!("never reached: line {line} has a route for the same {requests}");
+            let message = format!("never reached: {line} has a route for the same {requests}");
             mistakes.at(section.at, message);
         }
         if let Some(priority) = section.priority.as_ref().filter(|_| !assumed.has_overload) {

@@ -269,7 +269,7 @@ impl ServiceSection {
                 let line = mistakes.line(first);
                 mistakes.at(
                     name.id,
-                    format!("{} is already a region of this service, on line {line}", shown(name)),
+                    format!("{} is already a region of this service, on {line}", shown(name)),
                 );
             }
             if let Some(gateway) = &section.gateway
@@ -278,7 +278,7 @@ impl ServiceSection {
                 let line = mistakes.line(first);
                 mistakes.warn(
                     gateway.id,
-                    format!("the same gateway as on line {line}: they will fail together"),
+                    format!("the same gateway as on {line}: they will fail together"),
                 );
             }
         }

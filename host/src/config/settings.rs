@@ -2,6 +2,7 @@
 
 use super::error::Mistake;
 use super::publication::FrontDoorSettings;
+use super::sources::Sources;
 use crate::arrival::ListenerId;
 use crate::plugin::PluginSettings;
 use crate::tls::{ListenerTls, PairFiles};
@@ -94,8 +95,11 @@ pub struct Settings {
     pub affinity_keys: Option<PathBuf>,
     /// What requests are decided by.
     pub routing: Arc<Config>,
-    /// The file's values as they were written, for people to look at. The configuration of plugins is redacted.
+    /// The values as they were written, those of included files among them, for people to look at. The configuration of plugins is
+    /// redacted, and variables have their names instead of their values.
     pub written: serde_json::Value,
+    /// The files it was read from.
+    pub sources: Arc<Sources>,
 }
 
 /// Where administration listens, and by which names it is asked.

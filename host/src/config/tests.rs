@@ -8,6 +8,7 @@ mod mistakes;
 mod route_mistakes;
 mod schema;
 mod service_mistakes;
+mod sources;
 mod upstream_tls;
 
 use super::*;

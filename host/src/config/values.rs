@@ -107,7 +107,9 @@ impl Shape for String {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         match node.content() {
             Content::Scalar { text, plain: true } if is_nothing(text) => wanted(node, "text", mistakes),
-            Content::Scalar { text, plain: true } if !matches!(resolve(text), Some(Value::String(_))) => {
+            Content::Scalar { text, plain: true }
+                if !node.has_variables() && !matches!(resolve(text), Some(Value::String(_))) =>
+            {
                 wanted(node, "text (in quotes)", mistakes)
             }
             Content::Scalar { text, .. } if !text.is_empty() => Some(text.to_string()),
@@ -272,10 +274,10 @@ fn unquoted(node: Node<'_>) -> &'static str {
     }
 }
 
-/// The text of a scalar without quotes.
-fn plain(node: Node<'_>) -> Option<&str> {
+/// The text of a scalar without quotes, or with variables: those need quotes in `{ }` and `[ ]`, and in JSON.
+pub(super) fn plain(node: Node<'_>) -> Option<&str> {
     match node.content() {
-        Content::Scalar { text, plain: true } => Some(text),
+        Content::Scalar { text, plain } if *plain || node.has_variables() => Some(text),
         Content::Scalar { .. } | Content::List(_) | Content::Map(_) | Content::Broken => None,
     }
 }

@@ -221,12 +221,7 @@ impl TlsFiles {
         let (now, hosts) = (SystemTime::now(), settings.routing.routes().host_patterns());
         let hosts: Vec<_> = hosts.collect();
         let mut warn = |user: TlsUser, message: String| {
-            warnings.push(Mistake {
-                line: 0,
-                column: 0,
-                path: user.to_string(),
-                message,
-            });
+            warnings.push(Mistake::new(user.to_string(), message));
         };
         let listeners = settings.listeners.iter().enumerate();
         let users = listeners.map(|(index, listener)| (TlsUser::Listener(index), listener.tls.as_ref()));

@@ -1,12 +1,14 @@
 //! Detects that a file was replaced, by polling: a rename, a rewrite in place and a symbolic link that moved (as
 //! Kubernetes does it) all show, on every file system, without a watch that can be lost.
 
+use crate::config;
 use std::collections::HashMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Identifies a version of a file.
+/// Identifies a version of a file, or which files match a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     modified: (i64, i64),
@@ -17,14 +19,29 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// `None` when there is no file.
+    /// `None` when there is no file. That of a pattern changes when files begin or cease to match it.
     fn of(path: &Path) -> Option<Self> {
+        if config::is_pattern(path) {
+            return Self::of_names(path);
+        }
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             file: (metadata.dev(), metadata.ino()),
             size: metadata.len(),
+        })
+    }
+
+    fn of_names(pattern: &Path) -> Option<Self> {
+        let files = config::matches(pattern).ok()?;
+        let mut hasher = DefaultHasher::new();
+        files.hash(&mut hasher);
+        Some(Self {
+            modified: (0, 0),
+            changed: (0, 0),
+            file: (0, hasher.finish()),
+            size: files.len() as u64,
         })
     }
 }
@@ -40,6 +57,11 @@ impl Stamps {
         if !self.0.contains_key(path) {
             self.0.insert(path.to_owned(), Stamp::of(path));
         }
+    }
+
+    /// The recorded files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path)
     }
 
     /// Adds those of another reading, which came after this one.

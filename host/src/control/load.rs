@@ -162,13 +162,6 @@ pub struct Load {
     pub(super) rejected: Option<Box<Rejected>>,
 }
 
-impl Load {
-    /// Whether it is of the configuration as the file has it, and not of the last good one.
-    pub fn is_current(&self) -> bool {
-        self.rejected.is_none()
-    }
-}
-
 /// The components of the active plugins, by name.
 pub(super) type Components = BTreeMap<PluginName, Component>;
 
@@ -252,8 +245,9 @@ impl Rejected {
 
     /// The files whose change gives the configuration another chance: itself, and those it names.
     pub(super) fn files(&self, path: &Path) -> Files {
-        let named = self.settings.iter().flat_map(|settings| named_files(settings));
-        Files::new(std::iter::once(path.to_owned()).chain(named), &self.stamps)
+        // All that were read, included files among them, and those that are named and were not read.
+        let seen = self.stamps.paths().filter(|other| *other != path).map(Path::to_owned);
+        Files::new(std::iter::once(path.to_owned()).chain(seen), &self.stamps)
     }
 }
 
@@ -406,7 +400,7 @@ pub(super) fn only_plugin(
 
 /// Loads a configuration file.
 pub(super) fn settings(path: &Path, source: &Source<'_>) -> Result<Configuration, ConfigErrors> {
-    config::load_with(path, |path, most| source.read(path, most))
+    config::load_with(path, source)
 }
 
 /// Loads the location databases. They may not cover less than those before, unless the configuration allows it.
@@ -449,12 +443,7 @@ fn replaces(settings: &Settings, before: Option<&Geo>, geo: &Geo) -> Result<(), 
 /// What to warn of about location databases.
 pub(super) fn geo_warnings(geo: &Geo, settings: &Settings) -> Vec<Mistake> {
     let warnings = geo.warnings(&settings.geo, SystemTime::now()).into_iter();
-    let warnings = warnings.map(|warning| Mistake {
-        line: 0,
-        column: 0,
-        path: format!("geo.{}", warning.key),
-        message: warning.message,
-    });
+    let warnings = warnings.map(|warning| Mistake::new(format!("geo.{}", warning.key), warning.message));
     warnings.collect()
 }
 

@@ -7,7 +7,7 @@
 mod last_good_writer;
 mod plugins;
 
-use crate::config::{self, Fixed, Mistake, Settings};
+use crate::config::{Fixed, Mistake, Settings};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
 use crate::control::load::{
@@ -120,7 +120,13 @@ impl Watched {
             upstream_tls: tls
                 .map(|(name, tls)| (name.clone(), Files::new(tls.files().cloned(), stamps)))
                 .collect(),
-            config: Files::new(path.cloned().into_iter().chain(settings.affinity_keys.clone()), stamps),
+            config: Files::new(
+                path.into_iter()
+                    .chain(settings.sources.included())
+                    .chain(&settings.affinity_keys)
+                    .cloned(),
+                stamps,
+            ),
             geo: Files::new(settings.geo.files().cloned(), stamps),
             service_tags: Files::new(service_tag_files(settings), stamps),
             plugins: plugins
@@ -293,9 +299,7 @@ impl Reloader {
             stamps,
             ..
         } = load;
-        if let Some(path) = &self.path {
-            config::locate(path, &mut warnings);
-        }
+        loaded.settings.sources.locate(&mut warnings);
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -390,9 +394,7 @@ impl Reloader {
 
     /// Logs warnings about files that the active configuration names.
     fn log_warnings(&self, warnings: &mut [Mistake]) {
-        if let Some(path) = self.path.as_ref().filter(|_| self.pending.is_none()) {
-            config::locate(path, warnings);
-        }
+        self.loaded.settings.sources.locate(warnings);
         for warning in warnings {
             tracing::warn!("{warning}");
         }

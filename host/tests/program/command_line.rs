@@ -2,7 +2,8 @@
 
 use crate::PROGRAM;
 use crate::serving::{Gateway, Serving, config, folder};
-use std::io;
+use serde_json::Value;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -150,4 +151,118 @@ fn https_gateways_need_certificate_authorities() {
             assert_eq!(message.contains("none.pem"), file == "none.pem", "{message}");
         }
     }
+}
+
+/// What a command prints that reads this from the standard input.
+fn with_input(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .envs(variables.iter().copied());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a process");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("written");
+    drop(stdin);
+    child.wait_with_output().expect("its output")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn a_configuration_is_checked_from_the_standard_input() {
+    let text = config(&Gateway::start(), "off", "include: conf.d/*.yaml");
+    let folder = folder("not used");
+    std::fs::create_dir(folder.path().join("conf.d")).expect("made");
+    let check = ["check", "-", "--offline"];
+    let output = with_input(folder.path(), &check, &text, &[]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.starts_with("<stdin>: fine: 1 services"),
+        "{output:?}"
+    );
+
+    let explain = ["explain", "--config", "-", "--ip", "81.2.69.142", "--json"];
+    assert!(json(&with_input(folder.path(), &explain, &text, &[]))["regions"].is_array());
+    let info = ["geo", "info", "--config", "-", "--json"];
+    let info = json(&with_input(folder.path(), &info, &text, &[]));
+    assert!(
+        info["embedded"] == true && info["networks"]["ipv4"].as_u64() > Some(100_000),
+        "{info}"
+    );
+
+    let bad = text.replacen("services:", "drain_time: ${TIME}\nservices:", 1);
+    std::fs::write(folder.path().join("conf.d/a.yaml"), "lame_duck: 1\n").expect("written");
+    let output = with_input(folder.path(), &check, &bad, &[("TIME", "soon")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("the value of ${TIME}") && !said.contains("soon"),
+        "{said}"
+    );
+    assert!(said.contains("\nconf.d/a.yaml:1:12: lame_duck: "), "{said}");
+}
+
+#[test]
+fn what_check_finds_is_json_for_programs() {
+    let gateway = Gateway::start();
+    let text = config(
+        &gateway,
+        "off",
+        "affinity_keys: keys\nplugins: { ours: { source: ./ours.wasm } }",
+    );
+    let folder = folder(&text);
+    let check = |arguments: &[&str]| {
+        let output = run(
+            folder.path(),
+            &[&["check", "portolan.yaml", "--offline", "--json"], arguments].concat(),
+        );
+        (output.status.success(), json(&output))
+    };
+    let (valid, report) = check(&[]);
+    let keys: Vec<_> = report.as_object().expect("a mapping").keys().collect();
+    assert_eq!(
+        keys,
+        ["configured", "diagnostics", "errors", "file", "valid", "warnings"]
+    );
+    assert!(
+        !valid && report["valid"] == false && report["configured"].is_null(),
+        "{report}"
+    );
+    let diagnostic = &report["diagnostics"][0];
+    let keys: Vec<_> = diagnostic.as_object().expect("a mapping").keys().collect();
+    assert_eq!(keys, ["column", "file", "line", "message", "path", "severity"]);
+    let paths: Vec<_> = report["diagnostics"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| &it["path"])
+        .collect();
+    assert_eq!(paths, ["plugins.ours.source", "affinity_keys"], "{report}");
+    assert_eq!(report["errors"], 2);
+
+    std::fs::write(folder.path().join("portolan.yaml"), text.replace("routes:", "rotes:")).expect("written");
+    let (valid, report) = check(&[]);
+    let diagnostic = &report["diagnostics"][0];
+    assert!(!valid, "{report}");
+    assert_eq!(
+        (&diagnostic["severity"], &diagnostic["path"]),
+        (&"error".into(), &"rotes".into())
+    );
+    assert!(
+        diagnostic["line"].as_u64() > Some(1) && diagnostic["column"] == 1,
+        "{report}"
+    );
+
+    let warned = config(&gateway, "off", "plugins: { canary: { source: \"embedded:canary\" } }");
+    std::fs::write(folder.path().join("portolan.yaml"), warned).expect("written");
+    let (valid, report) = check(&[]);
+    assert!(valid && report["valid"] == true && report["warnings"] == 1, "{report}");
+    assert_eq!(report["diagnostics"][0]["severity"], "warning");
+    assert_eq!(report["configured"]["routes"], 1);
 }

@@ -5,6 +5,7 @@ use crate::geo::Geo;
 use portolan_core::geo::{Country, Point};
 use portolan_geo::{Coverage, FileInfo, azure, countries};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -120,6 +121,46 @@ pub(super) fn info(geo: &Geo, settings: &GeoSettings, now: SystemTime) -> String
     text
 }
 
+/// The same as JSON.
+pub(super) fn info_json(geo: &Geo, settings: &GeoSettings, now: SystemTime) -> Value {
+    let info = geo.databases().info();
+    let file = |file: &FileInfo| {
+        let coverage = |coverage: Coverage| {
+            json!({
+                "networks": coverage.networks,
+                "placed": coverage.placed,
+                "used": coverage.given,
+                "unreadable": coverage.unreadable,
+            })
+        };
+        json!({
+            "file": file.name,
+            "type": file.database,
+            "schema": file.schema,
+            "age_days": days(file.age(now)),
+            "ipv4": coverage(file.v4),
+            "ipv6": coverage(file.v6),
+        })
+    };
+    let warnings = geo.warnings(settings, now);
+    let warnings = warnings
+        .iter()
+        .map(|it| json!({ "key": it.key, "message": it.message }));
+    json!({
+        "database": info.database,
+        "embedded": geo.is_embedded(),
+        "embedded_family": info.filled.map(|family| family.to_string()),
+        "age_days": days(info.age(now)),
+        "networks": { "ipv4": info.v4().given, "ipv6": info.v6().given },
+        "places": geo.places.places().len() - 1,
+        "configured_networks": settings.networks.len(),
+        "files": info.files.iter().map(file).collect::<Vec<_>>(),
+        "asn_files": geo.systems.iter().flat_map(|systems| systems.files()).map(file).collect::<Vec<_>>(),
+        "attribution": geo.attribution(settings),
+        "warnings": warnings.collect::<Vec<_>>(),
+    })
+}
+
 fn of_file(file: &FileInfo, now: SystemTime) -> String {
     let mut text = format!("\nfile       {}\n", file.name);
     // Writing to a string cannot fail.
@@ -153,5 +194,9 @@ fn of_file(file: &FileInfo, now: SystemTime) -> String {
 }
 
 fn age(age: Duration) -> String {
-    format!("{} days", age.as_secs() / (24 * 60 * 60))
+    format!("{} days", days(age))
+}
+
+fn days(age: Duration) -> u64 {
+    age.as_secs() / (24 * 60 * 60)
 }

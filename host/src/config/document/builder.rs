@@ -8,9 +8,9 @@ use std::sync::Arc;
 /// How deep values may be nested.
 const MAX_DEPTH: usize = 32;
 /// How many values a file may have, those that aliases repeat included.
-const MAX_NODES: usize = 100_000;
+pub(super) const MAX_NODES: usize = 100_000;
 /// How many bytes of text the values may have, those that aliases repeat included: twice of what a file can hold.
-const MAX_TEXT: usize = 8 << 20;
+pub(super) const MAX_TEXT: usize = 8 << 20;
 
 /// Builds a document from the parser's events.
 #[derive(Default)]
@@ -169,6 +169,7 @@ impl Builder {
                 step,
                 position,
                 content: Content::Broken,
+                file: 0,
             })?;
             self.copy(child, id, depth + 1)?;
             copies.push(id);
@@ -200,6 +201,7 @@ impl Builder {
                 step: Step::Root,
                 position,
                 content,
+                file: 0,
             });
         };
         let parent = Some(open.id);
@@ -230,6 +232,7 @@ impl Builder {
             step,
             position,
             content,
+            file: 0,
         })
     }
 
