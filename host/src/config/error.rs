@@ -3,7 +3,6 @@
 #[cfg(feature = "azure")]
 use super::document::Node;
 use super::document::{Document, NodeId, Position};
-use super::shape::shown;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -210,5 +209,14 @@ impl<'a> Mistakes<'a> {
             mistakes: self.found,
             more: self.more,
         })
+    }
+}
+
+/// A text as it is shown in messages: in quotes, escaped, and not too long.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
 }

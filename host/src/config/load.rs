@@ -4,16 +4,13 @@ use super::document::{Document, Unreadable};
 use super::error::{ConfigErrors, Mistake, Mistakes};
 use super::file::File;
 use super::include;
-use super::reader::{Reader, System};
+use super::reader::{MAX_SIZE, Reader, System, is_json, text};
 use super::settings::{Configuration, Settings};
 use super::shape::Shape;
 use super::sources::Sources;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
-
-/// The largest configuration, in bytes: the file and those it includes.
-pub(super) const MAX_SIZE: u64 = 4 * 1024 * 1024;
 
 /// What is shown in place of what may be secret.
 const REDACTED: &str = "[redacted]";
@@ -102,21 +99,6 @@ fn redact_each(written: &mut Value, mapping: &str, place: &str) {
             other => *other = REDACTED.into(),
         }
     }
-}
-
-/// Whether a file is meant to be JSON.
-pub(super) fn is_json(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "json")
-}
-
-pub(super) fn text(content: &[u8]) -> Result<&str, String> {
-    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
-        return Err("is UTF-16: save it as UTF-8".into());
-    }
-    std::str::from_utf8(content).map_err(|error| {
-        let line = content[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-        format!("is not UTF-8: see line {line}")
-    })
 }
 
 impl From<Unreadable> for Mistake {

@@ -30,6 +30,7 @@ mod listeners;
 mod load;
 mod names;
 mod ordering;
+mod pattern;
 mod plugins;
 mod policies;
 mod prefix;
@@ -54,8 +55,8 @@ mod values;
 
 pub use error::{ConfigErrors, Mistake};
 pub use file::schema;
-pub use include::{is_pattern, matches};
 pub use load::{load, load_with, parse};
+pub use pattern::{is_pattern, matches};
 pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;

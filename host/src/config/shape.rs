@@ -5,6 +5,7 @@
 
 use super::document::{Content, Node};
 use super::error::Mistakes;
+pub(super) use super::error::shown;
 use super::suggest;
 use serde_json::Value;
 
@@ -100,13 +101,4 @@ pub(super) fn all<T>(parts: impl IntoIterator<Item = Option<T>>) -> Option<Vec<T
 /// Whether a plain scalar is no value at all.
 pub(super) fn is_nothing(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
-}
-
-/// A text as it is shown in messages: in quotes, escaped, and not too long.
-pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
 }

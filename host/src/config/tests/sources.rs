@@ -122,7 +122,7 @@ fn included_files_are_one_configuration_with_the_first() {
     let mistake = settings.sources.mistake(&["listeners".into(), "1".into()], "x".into());
     assert_eq!(
         mistake.within(Path::new("etc/portolan.yaml")).to_string(),
-        "etc/conf.d/ops.yaml:1:18: x"
+        "etc/conf.d/ops.yaml:1:17: x"
     );
 }
 
@@ -267,10 +267,10 @@ fn a_reference_without_a_value_is_a_mistake_at_its_place() {
         [
             "etc/portolan.yaml:9:24: routes[0].path: the variable NONE is not set: set it in the environment, or give a default, \
              ${NONE:-default}",
-            "etc/portolan.yaml:9:43: routes[0].priority: \"1\" is not the name of a variable, which has letters, digits and _: \
+            "etc/portolan.yaml:9:45: routes[0].priority: \"1\" is not the name of a variable, which has letters, digits and _: \
              ${NAME} or ${NAME:-default}",
-            "etc/portolan.yaml:9:67: routes[0].prefix_rewrite: the default of ${A} cannot have variables itself",
-            "etc/portolan.yaml:9:88: routes[0].methods: a variable without its }: ${NAME} or ${NAME:-default}; a $ before { is \
+            "etc/portolan.yaml:9:69: routes[0].prefix_rewrite: the default of ${A} cannot have variables itself",
+            "etc/portolan.yaml:9:92: routes[0].methods: a variable without its }: ${NAME} or ${NAME:-default}; a $ before { is \
              written $$",
         ]
     );
