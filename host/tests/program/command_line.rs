@@ -259,7 +259,7 @@ fn what_check_finds_is_json_for_programs() {
         "{report}"
     );
 
-    let warned = config(&gateway, "off", "plugins: { canary: { source: \"embedded:canary\" } }");
+    let warned = config(&gateway, "off", "plugins: { canary: { source: \"embedded:nearest\" } }");
     std::fs::write(folder.path().join("portolan.yaml"), warned).expect("written");
     let (valid, report) = check(&[]);
     assert!(valid && report["valid"] == true && report["warnings"] == 1, "{report}");
