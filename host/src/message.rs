@@ -5,7 +5,8 @@
 
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{Method, Version};
+use http::{Method, Request, Version};
+use hyper::ext::Protocol;
 use std::net::Ipv6Addr;
 use thiserror::Error;
 
@@ -33,6 +34,20 @@ pub struct RequestHead<'a> {
 /// (RFC 9112, section 3.2.4).
 #[derive(Clone, Copy, Debug)]
 pub struct NoPath;
+
+/// An extension of a request of HTTP/2 that opens a WebSocket (RFC 8441). It is a GET to everything that decides about it, as it is
+/// in HTTP/1.1.
+#[derive(Clone, Copy, Debug)]
+pub struct ExtendedConnect;
+
+/// Makes a GET of an extended CONNECT for a protocol that can be spoken to gateways.
+pub fn accept_extended_connect<B>(request: &mut Request<B>) {
+    let protocol = request.extensions().get::<Protocol>();
+    if *request.method() == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_str() == "websocket") {
+        *request.method_mut() = Method::GET;
+        request.extensions_mut().insert(ExtendedConnect);
+    }
+}
 
 /// Whether a head begins with OPTIONS of a URL without a path and a query.
 pub fn has_no_path(head: &[u8]) -> bool {
@@ -98,6 +113,9 @@ pub enum NotForwarded {
     /// CONNECT: this is no forward proxy.
     #[error("CONNECT is not served")]
     Connect,
+    /// Extended CONNECT (RFC 8441) for another protocol than WebSocket.
+    #[error("only websocket is served by extended CONNECT")]
+    ConnectProtocol,
     /// TRACE would show clients what proxies add.
     #[error("TRACE is not served")]
     Trace,
@@ -144,7 +162,7 @@ pub enum NotForwarded {
 /// # Errors
 /// When the request must not be sent on.
 pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
-    check_method(&request.method)?;
+    check_method(request)?;
     let is_http1 = matches!(request.version, Version::HTTP_10 | Version::HTTP_11);
     if !is_http1 && request.version != Version::HTTP_2 {
         return Err(NotForwarded::Version);
@@ -166,12 +184,13 @@ pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
     })
 }
 
-fn check_method(method: &Method) -> Result<(), NotForwarded> {
-    match *method {
+fn check_method(request: &Parts) -> Result<(), NotForwarded> {
+    match request.method {
         Method::GET | Method::POST => Ok(()),
+        Method::CONNECT if request.extensions.get::<Protocol>().is_some() => Err(NotForwarded::ConnectProtocol),
         Method::CONNECT => Err(NotForwarded::Connect),
         Method::TRACE => Err(NotForwarded::Trace),
-        _ if method.as_str().len() > MAX_METHOD => Err(NotForwarded::LongMethod),
+        _ if request.method.as_str().len() > MAX_METHOD => Err(NotForwarded::LongMethod),
         _ => Ok(()),
     }
 }

@@ -8,14 +8,16 @@ use crate::plugin::VisibleFields;
 use crate::record::{Loop, Recorded, RequestRecord};
 use crate::request_id::RequestId;
 use crate::respond::{self, Body, RequestError};
-use crate::server::{Handler, Http2Settings, ListenerTerms};
+use crate::server::{Handler, Http2Settings, ListenerTerms, TunnelRecord};
 use crate::table::{Pin, Routed};
-use crate::upstream::{Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, UpstreamBody, Via};
-use crate::vitals::{Reason, RequestOutcome};
+use crate::upstream::{
+    Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, Tunnel, TunnelLimits, UpstreamBody, Via, upgrade,
+};
+use crate::vitals::{Reason, RequestOutcome, TunnelEnd};
 use crate::worker::Worker;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use portolan_core::decision::Decision;
@@ -30,6 +32,7 @@ use std::time::{Duration, Instant};
 
 impl Handler for Worker {
     type Body = Recorded<Body, Pin>;
+    type Record = RequestRecord<Pin>;
 
     fn answer(
         self: Rc<Self>,
@@ -53,6 +56,16 @@ impl Handler for Worker {
                 respond::unread::settle(body, &parts.headers, response.headers_mut()).await;
             }
             record.deliver(self.secured(&arrival, response))
+        }
+    }
+
+    fn tunnel(&self, body: &mut Self::Body) -> Option<(Tunnel, Self::Record)> {
+        if !matches!(body.body(), Body::Tunnel(_)) {
+            return None;
+        }
+        match body.take() {
+            (Body::Tunnel(tunnel), Some(record)) => Some((*tunnel, record)),
+            _ => None,
         }
     }
 
@@ -88,6 +101,12 @@ impl Handler for Worker {
                 .and_then(|_| table.tls.get(id).cloned()),
             http2: listener.and_then(http2),
         }
+    }
+}
+
+impl TunnelRecord for RequestRecord<Pin> {
+    fn ended(mut self, protocol: Box<str>, carried: (u64, u64), end: TunnelEnd) {
+        self.tunnelled(protocol, carried, end);
     }
 }
 
@@ -245,6 +264,7 @@ async fn answer(
     // Steer.
     if let Some(steering) = &routed.entry.steering
         && body.as_ref().is_none_or(|body| body.is_end_stream())
+        && !upgrade::is_asked(parts, false)
         && let Some((mut response, slot)) = steering.redirect(&decision, parts, head.authority)
     {
         record.redirected(slot, now);
@@ -269,10 +289,10 @@ async fn answer(
 
     // Respond, record.
     if !listener.debug_headers && routed.entry.steering.is_none() {
-        return forwarded.map(|(response, _)| (*response).map(Body::Upstream));
+        return forwarded.map(|(response, _)| response_of(*response, parts, routed));
     }
     let (mut response, slot, error) = match forwarded {
-        Ok((response, slot)) => ((*response).map(Body::Upstream), slot, None),
+        Ok((response, slot)) => (response_of(*response, parts, routed), slot, None),
         Err(error) => {
             record.rejected(error.outcome(), error.reason());
             (worker.refuse(&error, Some(parts), record), None, Some(error))
@@ -296,6 +316,30 @@ async fn answer(
         }
     }
     Ok(response)
+}
+
+/// A gateway's response for the client.
+fn response_of(response: Response<UpstreamBody>, request: &Parts, routed: Routed<'_>) -> Response<Body> {
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => switched(response, request, routed),
+        _ => response.map(Body::Upstream),
+    }
+}
+
+/// A change of protocol, which is a success to a client of HTTP/2 (RFC 8441, section 5.1).
+#[cold]
+fn switched(response: Response<UpstreamBody>, request: &Parts, routed: Routed<'_>) -> Response<Body> {
+    let limits = TunnelLimits {
+        idle: routed.timeouts.tunnel,
+        half_closed: routed.timeouts.idle,
+    };
+    let (mut head, body) = response.into_parts();
+    let tunnel = body.into_tunnel(&head.headers, limits);
+    if request.version == Version::HTTP_2 {
+        head.status = StatusCode::OK;
+    }
+    let body = tunnel.map_or(Body::Empty, |tunnel| Body::Tunnel(Box::new(tunnel)));
+    Response::from_parts(head, body)
 }
 
 /// The name of the region of a slot.

@@ -12,7 +12,7 @@ use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
-use crate::vitals::{Reason, Rejections, RequestOutcome, Vitals};
+use crate::vitals::{Reason, Rejections, RequestOutcome, TunnelEnd, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
@@ -94,6 +94,14 @@ struct RequestData {
     reason: Option<Reason>,
     received: u64,
     sent: u64,
+    tunnel: Option<Box<TunnelRecord>>,
+}
+
+/// The tunnel that followed a response.
+#[derive(Debug)]
+struct TunnelRecord {
+    protocol: Box<str>,
+    end: TunnelEnd,
 }
 
 /// The request line and Host.
@@ -207,6 +215,7 @@ impl<L: TableView> RequestRecord<L> {
                 reason: None,
                 received: 0,
                 sent: 0,
+                tunnel: None,
             }),
             table: None,
         }
@@ -333,6 +342,14 @@ impl<L: TableView> RequestRecord<L> {
         self.ended(RequestOutcome::Redirected);
     }
 
+    /// Its response was followed by a tunnel of this protocol, which carried this many bytes from the client and to it and ended like
+    /// this.
+    pub fn tunnelled(&mut self, protocol: Box<str>, (received, sent): (u64, u64), end: TunnelEnd) {
+        self.data.received += received;
+        self.data.sent += sent;
+        self.data.tunnel = Some(Box::new(TunnelRecord { protocol, end }));
+    }
+
     /// Its client is in this country.
     pub fn located(&mut self, country: Country) {
         self.data.country = country;
@@ -408,8 +425,8 @@ impl Recorder {
         if let Some(first_byte) = data.first_byte {
             vitals.took(worker, Stage::FirstByte, first_byte);
         }
-        // A client that leaves early would make the service look fast.
-        if outcome != RequestOutcome::ClientGone {
+        // A client that leaves early would make the service look fast, a tunnel slow.
+        if outcome != RequestOutcome::ClientGone && data.tunnel.is_none() {
             vitals.took(worker, Stage::Total, total);
         }
         for _ in data.attempts.iter().skip(1) {

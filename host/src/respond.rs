@@ -204,6 +204,8 @@ impl RequestError {
             }
             Self::NotForwarded(No::OptionsOfOurs) => return (StatusCode::OK, Keep, None),
             Self::NotForwarded(No::Connect) => (StatusCode::METHOD_NOT_ALLOWED, Close, Reason::Connect),
+            // RFC 9220, section 3.
+            Self::NotForwarded(No::ConnectProtocol) => (StatusCode::NOT_IMPLEMENTED, Keep, Reason::ConnectProtocol),
             Self::NotForwarded(No::Trace) => (StatusCode::METHOD_NOT_ALLOWED, Close, Reason::Trace),
             Self::NotForwarded(No::LongMethod) => (StatusCode::NOT_IMPLEMENTED, Close, Reason::LongMethod),
             Self::NotForwarded(No::LongTarget) => (StatusCode::URI_TOO_LONG, Close, Reason::LongTarget),

@@ -19,6 +19,7 @@ mod rate_buckets;
 mod reason;
 mod request_outcome;
 mod round_trip;
+mod tunnel;
 mod upstream_http2;
 
 pub use checks::Checks;
@@ -36,6 +37,7 @@ pub use rate_buckets::RateBuckets;
 pub use reason::Reason;
 pub use request_outcome::RequestOutcome;
 pub use round_trip::RoundTrip;
+pub use tunnel::{TunnelEnd, TunnelTotals};
 pub use upstream_http2::{Http2Counts, Http2Event, UpstreamHttp2};
 
 use log_limit::LogLimit;
@@ -47,6 +49,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tunnel::Tunnels;
 
 /// What makes a gateway the same one after a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +98,7 @@ struct Shard {
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     first_byte: Histogram,
     in_flight: AtomicU32,
+    tunnels: Tunnels,
 }
 
 /// The observations of a gateway since the program started.
@@ -267,6 +271,36 @@ impl Vitals {
             let (heads, nanos) = shard.first_byte.sum();
             totals.heads = totals.heads.wrapping_add(heads);
             totals.head_nanos = totals.head_nanos.wrapping_add(nanos);
+        }
+        totals
+    }
+
+    /// A tunnel is open. [`Vitals::tunnel_ended`] has to be called when it ends.
+    pub fn tunnel_opened(&self, worker: usize) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.tunnels.opened();
+        }
+    }
+
+    /// A tunnel ended.
+    pub fn tunnel_ended(&self, worker: usize, end: TunnelEnd) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.tunnels.ended(end);
+        }
+    }
+
+    /// A tunnel carried this many bytes from its client, and to it.
+    pub fn tunnel_carried(&self, worker: usize, received: u64, sent: u64) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.tunnels.carried(received, sent);
+        }
+    }
+
+    /// The tunnels, of all workers.
+    pub fn tunnels(&self) -> TunnelTotals {
+        let mut totals = TunnelTotals::default();
+        for shard in &self.shards {
+            shard.tunnels.add_to(&mut totals);
         }
         totals
     }

@@ -32,5 +32,6 @@ mod service_tags;
 mod steer;
 mod tidy;
 mod tls;
+mod upgrades;
 mod upstream_http2;
 mod upstream_tls;

@@ -459,6 +459,8 @@ pub struct Timeouts {
     pub request: Duration,
     /// Longest time without a byte of a body in either direction. Envoy: `stream_idle_timeout`.
     pub idle: Duration,
+    /// Longest time without a byte in either direction after a change of protocol, such as to WebSocket. HAProxy: `timeout tunnel`.
+    pub tunnel: Duration,
 }
 
 impl Default for Timeouts {
@@ -467,6 +469,7 @@ impl Default for Timeouts {
             connect: Duration::from_millis(400),
             request: Duration::from_secs(15),
             idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(60 * 60),
         }
     }
 }

@@ -235,10 +235,11 @@ fn applied(policies: &Policies) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "timeouts  connect {}, request {}, idle {}{}",
+        "timeouts  connect {}, request {}, idle {}, tunnel {}{}",
         time(timeouts.connect_ms),
         time(timeouts.request_ms),
         time(timeouts.idle_ms),
+        time(timeouts.tunnel_ms),
         of(&timeouts.of)
     );
     let body = limits
@@ -299,6 +300,7 @@ mod tests {
                 request_ms: 15_000.0,
                 // An instance may answer anything.
                 idle_ms: -1.0,
+                tunnel_ms: 3_600_000.0,
             },
             limits: Limits {
                 request_body_bytes: Some(10 << 20),
@@ -311,7 +313,7 @@ mod tests {
             priority: "low".into(),
         };
         let expected = "retry     attempts 2, retry_on [reset, 500-599], per_try_timeout 1m 30s, hedge_after off, non_idempotent (of the route)\n\
-                        timeouts  connect 500us, request 15s, idle 0s\n\
+                        timeouts  connect 500us, request 15s, idle 0s, tunnel 1h\n\
                         limits    request_body 10MiB, concurrent_requests 200, rate 50/s, burst 100 for each client network\n\
                         priority  low\n";
         assert_eq!(applied(&policies), expected);

@@ -85,6 +85,9 @@ section! {
         optional request: At<Time<{ MS }, { 24 * H }>>,
         /// Without a byte of a body in either direction. Default: 60s.
         optional idle: Time<{ 10 * MS }, { 24 * H }>,
+        /// Without a byte in either direction of a tunnel: a connection that changed to another protocol, such as WebSocket. Longer than
+        /// its ends take between two pings (HAProxy: timeout tunnel). Default: 1h.
+        optional tunnel: Time<{ 10 * MS }, { 7 * 24 * H }>,
     }
 }
 
@@ -175,6 +178,9 @@ pub(super) fn timeouts(section: Option<&TimeoutsSection>, default: Timeouts) -> 
         idle: section
             .and_then(|section| section.idle)
             .map_or(default.idle, |time| time.0),
+        tunnel: section
+            .and_then(|section| section.tunnel)
+            .map_or(default.tunnel, |time| time.0),
     }
 }
 

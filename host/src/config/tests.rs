@@ -132,7 +132,7 @@ services:
                          max_ejection_percent: 11% }
     retry: { attempts: 4, per_try_timeout: 250ms, non_idempotent: true, max_replay_body: 1MiB,
              budget: { percent: 30, min_per_second: 0 } }
-    timeouts: { connect: 100ms, request: 1h, idle: 2m }
+    timeouts: { connect: 100ms, request: 1h, idle: 2m, tunnel: 2h }
     upstream: { protocol: auto, reuse: safe, idle_timeout: 4s, max_connection_age: off, max_requests_per_connection: 100 }
     slow_start: 0s
     preserve_host: true
@@ -314,8 +314,12 @@ drain_time: 5s
     );
     let timeouts = &storefront.timeouts;
     assert_eq!(
-        (timeouts.connect, timeouts.idle),
-        (Duration::from_millis(100), Duration::from_secs(120))
+        (timeouts.connect, timeouts.idle, timeouts.tunnel),
+        (
+            Duration::from_millis(100),
+            Duration::from_secs(120),
+            Duration::from_secs(7200)
+        )
     );
     assert_eq!(
         (timeouts.request, storefront.slow_start),

@@ -25,6 +25,18 @@ impl<B: Default, L: TableView> Default for Recorded<B, L> {
     }
 }
 
+impl<B: Default, L: TableView> Recorded<B, L> {
+    /// The body and its record, which are left without.
+    pub fn take(&mut self) -> (B, Option<RequestRecord<L>>) {
+        (std::mem::take(&mut self.body), self.record.take())
+    }
+
+    /// The body.
+    pub fn body(&self) -> &B {
+        &self.body
+    }
+}
+
 impl<L: TableView> RequestRecord<L> {
     /// The response goes to the client. A body that ends as it should ends the request as [`RequestRecord::ended`] was given,
     /// or by the response's status; one that breaks off is [`RequestOutcome::CutShort`]; one that is not read to its end is

@@ -120,6 +120,10 @@ impl Serialize for Line<'_> {
                 line.serialize_entry("plugin_ms", &millis(plugin))?;
             }
         }
+        if let Some(tunnel) = &data.tunnel {
+            line.serialize_entry("upgrade", &tunnel.protocol)?;
+            line.serialize_entry("tunnel_end", tunnel.end.as_str())?;
+        }
         if let Some(first_byte) = data.first_byte {
             line.serialize_entry("first_byte_ms", &millis(first_byte))?;
         }

@@ -1,7 +1,7 @@
 //! The body of a response.
 
-use crate::upstream::UpstreamBody;
 use crate::upstream::body::UpstreamBodyError;
+use crate::upstream::{Tunnel, UpstreamBody};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
@@ -17,6 +17,8 @@ pub enum Body {
     Full(Bytes),
     /// What a gateway sends.
     Upstream(UpstreamBody),
+    /// None: what follows the response is another protocol. Boxed: it is rare, and large.
+    Tunnel(Box<Tunnel>),
 }
 
 impl HttpBody for Body {
@@ -28,7 +30,7 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
         match &mut *self {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
             Self::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Self::Empty;
@@ -40,7 +42,7 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Tunnel(_) => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Upstream(body) => body.is_end_stream(),
         }
@@ -48,7 +50,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Empty | Self::Tunnel(_) => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(body) => body.size_hint(),
         }

@@ -1,11 +1,14 @@
 //! One downstream connection, from the first byte to the last.
 
-use super::Handler;
 use super::accepted::{Accepted, ClientStream};
 use super::registry::{Activity, Entry, Exchange};
 use super::socket::Socket;
+use super::tunnel::{self, Joined};
 use super::unreadable;
+use super::{Handler, TunnelRecord};
 use crate::message::{NoPath, Unreadable};
+use crate::upstream::Tunnel;
+use crate::vitals::ListenerVitals;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
@@ -19,6 +22,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, ReadBuf};
@@ -36,7 +40,12 @@ const LINGER_DRAINING: Duration = Duration::from_secs(1);
 const MAX_FIELDS: usize = 256;
 
 /// Runs a connection to its end.
-pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entry: Entry, handler: Rc<H>) {
+pub(super) async fn run<S: ClientStream, H: Handler>(
+    accepted: Accepted<S>,
+    entry: Entry,
+    handler: Rc<H>,
+    vitals: Arc<ListenerVitals>,
+) {
     let Accepted { io, arrival } = accepted;
     let activity = Rc::clone(&entry.activity);
     let limits = entry.limits();
@@ -52,17 +61,30 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
         .half_close(true)
         .header_read_timeout(None);
     let ends_with_connection = Cell::new(false);
+    let switched = Cell::<Option<Box<Switched<H::Record>>>>::default();
     let answer = |mut request: Request<Incoming>| {
         let exchange = entry.activity.begin();
         if activity.takes_without_path() && request.method() == Method::OPTIONS {
             request.extensions_mut().insert(NoPath);
         }
         let is_http_10 = request.version() == Version::HTTP_10;
-        let (entry, ends_with_connection) = (&entry, &ends_with_connection);
+        let (entry, handler, switched, ends_with_connection) = (&entry, &handler, &switched, &ends_with_connection);
         // Some kilobytes of state, which would be copied from future to future before it runs.
-        let response = Box::pin(Rc::clone(&handler).answer(Rc::clone(&arrival), request));
+        let response = Box::pin(Rc::clone(handler).answer(Rc::clone(&arrival), request));
         async move {
             let mut response = unless_panicking(response).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                && let Some((tunnel, record)) = handler.tunnel(response.body_mut())
+            {
+                // hyper ends when it has given away the head.
+                entry.activity.begin_switch();
+                switched.set(Some(Box::new(Switched {
+                    tunnel,
+                    record,
+                    exchange,
+                })));
+                return Ok(response.map(|body| Tracked { body, _exchange: None }));
+            }
             // HTTP/1.0 has no codings: a body of unknown length ends with the connection.
             let ends = is_http_10 && response.body().size_hint().exact().is_none();
             if ends || entry.is_draining() {
@@ -77,7 +99,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
             ends_with_connection.set(ends);
             Ok::<_, Infallible>(response.map(|body| Tracked {
                 body,
-                _exchange: exchange,
+                _exchange: Some(exchange),
             }))
         }
     };
@@ -105,6 +127,11 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
             Ended::Rests => socket = io.resumed(read_buf),
         }
     };
+    if let Some(switched) = switched.take()
+        && matches!(ended, Some(Ok(())))
+    {
+        return Box::pin(switched.run(socket, read, &entry, vitals)).await;
+    }
     let last = Last::of(ended.as_ref(), &read, ends_with_connection.get());
     match &ended {
         Some(Ok(())) => {}
@@ -133,6 +160,36 @@ pub(super) async fn run<S: ClientStream, H: Handler>(accepted: Accepted<S>, entr
         Last::Reset => return stream.reset_when_dropped(),
     }
     stream.say_goodbye();
+}
+
+/// A connection whose last response was a change of protocol.
+struct Switched<R> {
+    tunnel: Tunnel,
+    record: R,
+    exchange: Exchange,
+}
+
+impl<R: TunnelRecord> Switched<R> {
+    /// Carries the bytes of the other protocol until its end. `read`: what came behind the request.
+    async fn run<S: ClientStream>(self, socket: Socket<S>, read: Bytes, entry: &Entry, listener: Arc<ListenerVitals>) {
+        let (client, early, first) = socket.resumed(read).into_parts();
+        let (mut client, is_reset) = tunnel::run(Joined {
+            client,
+            early,
+            first,
+            tunnel: self.tunnel,
+            record: self.record,
+            place: entry.activity.begin_tunnel(),
+            listener,
+            scratch: entry.scratch(),
+        })
+        .await;
+        match is_reset {
+            true => client.reset_when_dropped(),
+            false => client.say_goodbye(),
+        }
+        drop(self.exchange);
+    }
 }
 
 /// How hyper ended.
@@ -244,7 +301,7 @@ pub(super) async fn linger(stream: &mut impl ClientStream, answer: &[u8], entry:
 /// A response's body, with which its exchange ends.
 struct Tracked<B> {
     body: B,
-    _exchange: Exchange,
+    _exchange: Option<Exchange>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {

@@ -5,7 +5,8 @@
 //!
 //! A connection passes these stages: `listener` accepts a socket, `proxy_header` receives what a trusted proxy says of it,
 //! `accepted` makes a stream of it and settles where it arrived, `handshake` makes one of TLS of that where the listener has it,
-//! `connection` or, for HTTP/2, `http2` reads requests from the stream and gives them to the [`Handler`].
+//! `connection` or, for HTTP/2, `http2` reads requests from the stream and gives them to the [`Handler`]. After a response that changes
+//! to another protocol, `tunnel` carries the bytes.
 
 mod accepted;
 mod connection;
@@ -23,6 +24,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod tls_stream;
+mod tunnel;
 mod unreadable;
 
 pub use drain::{Drain, DrainSwitch, Phase, drain};
@@ -30,10 +32,12 @@ pub use handshake::{HandshakeError, accept_tls};
 pub use listeners::{Assignments, ListenError, ListenerSet, Prepared};
 pub use lock::Holder;
 pub use serve::run;
+pub use tunnel::TunnelRecord;
 
 use crate::arrival::{Arrival, ListenerId};
 use crate::message::Unreadable;
 use crate::tls::ServerTls;
+use crate::upstream::Tunnel;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -49,12 +53,18 @@ pub trait Handler: 'static {
     /// The body of its responses. The default one goes with the response to a request that panicked.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Default + Unpin + 'static;
 
+    /// What records a tunnel.
+    type Record: TunnelRecord;
+
     /// Answers a request. The future is dropped when the client goes away.
     fn answer(
         self: Rc<Self>,
         arrival: Rc<Arrival>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
+
+    /// Takes the tunnel that follows a response out of its body: one to 101, or to an extended CONNECT that succeeds.
+    fn tunnel(&self, body: &mut Self::Body) -> Option<(Tunnel, Self::Record)>;
 
     /// Answers a request whose head could not be read. Nothing follows on its connection.
     fn unreadable(&self, arrival: &Arrival, why: Unreadable) -> Response<Self::Body>;

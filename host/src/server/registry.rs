@@ -8,7 +8,7 @@ use super::Limits;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -55,7 +55,36 @@ pub(super) struct Activity {
     without_path: Cell<bool>,
     /// Whether its client is to open no more streams.
     goes_away: Cell<bool>,
+    /// Whether another protocol follows the response that is being written.
+    switches: Cell<bool>,
+    tunnels: Tunnels,
     task: RefCell<Option<Waker>>,
+}
+
+/// The tunnels of one connection: one in HTTP/1.1, one for a stream in HTTP/2.
+#[derive(Debug, Default)]
+struct Tunnels {
+    /// Their tasks, by numbers.
+    open: RefCell<BTreeMap<u32, Option<Waker>>>,
+    next: Cell<u32>,
+    /// Whether they are to end.
+    are_leaving: Cell<bool>,
+}
+
+/// What a tunnel is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunnelPhase {
+    /// It goes on.
+    Open,
+    /// It is to end politely.
+    Leaving,
+}
+
+/// A tunnel's place among those of its connection, until dropped.
+#[derive(Debug)]
+pub(super) struct TunnelPlace {
+    activity: Rc<Activity>,
+    number: u32,
 }
 
 /// What a connection without a running exchange waits for.
@@ -126,6 +155,8 @@ impl ConnectionRegistry {
             wants_room: Cell::new(false),
             without_path: Cell::new(false),
             goes_away: Cell::new(false),
+            switches: Cell::new(false),
+            tunnels: Tunnels::default(),
             task: RefCell::default(),
         });
         self.connections.borrow_mut().insert(number, Rc::clone(&activity));
@@ -187,6 +218,15 @@ impl ConnectionRegistry {
             activity.goes_away.set(true);
             activity.wake();
         }
+    }
+
+    /// Ends tunnels politely: those of one of `parts` of the connections that have some, at least of one. Their clients come back together
+    /// otherwise.
+    pub(super) fn leave_tunnels(&self, parts: usize) {
+        let connections = self.connections.borrow();
+        let joined = || connections.values().filter(|activity| activity.tunnels.can_leave());
+        let count = joined().count().div_ceil(parts.max(1));
+        joined().take(count).for_each(|activity| activity.tunnels.leave());
     }
 
     /// Ends all connections, whatever they do.
@@ -328,6 +368,29 @@ impl Activity {
         self.exchanges.get() > 0
     }
 
+    /// The response that is to be written is followed by another protocol.
+    pub(super) fn begin_switch(&self) {
+        self.switches.set(true);
+    }
+
+    /// Whether another protocol follows what is written.
+    #[inline]
+    pub(super) fn switches(&self) -> bool {
+        self.switches.get()
+    }
+
+    /// A tunnel begins. Its client may close its side as long before the end as it likes.
+    pub(super) fn begin_tunnel(self: &Rc<Self>) -> TunnelPlace {
+        self.half_closed.set(None);
+        let Tunnels { open, next, .. } = &self.tunnels;
+        let number = next.replace(next.get().wrapping_add(1));
+        open.borrow_mut().insert(number, None);
+        TunnelPlace {
+            activity: Rc::clone(self),
+            number,
+        }
+    }
+
     /// Everything that was to be written has been.
     #[inline]
     pub(super) fn flushed(&self) {
@@ -367,6 +430,9 @@ impl Activity {
     fn end(&self, close_mode: CloseMode) {
         self.close_mode.set(close_mode);
         self.wake();
+        if close_mode == CloseMode::Now {
+            self.tunnels.wake();
+        }
     }
 
     /// Has the connection's task look at it.
@@ -374,6 +440,49 @@ impl Activity {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
+    }
+}
+
+impl Tunnels {
+    /// Whether there are some that have not been told to end.
+    fn can_leave(&self) -> bool {
+        !self.are_leaving.get() && !self.open.borrow().is_empty()
+    }
+
+    fn leave(&self) {
+        self.are_leaving.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.open.borrow().values().flatten().for_each(Waker::wake_by_ref);
+    }
+}
+
+impl TunnelPlace {
+    /// What it is to do. The context's task is woken when that changes.
+    pub(super) fn phase(&self, context: &mut Context<'_>) -> TunnelPhase {
+        let Tunnels { open, are_leaving, .. } = &self.activity.tunnels;
+        if let Some(task) = open.borrow_mut().get_mut(&self.number)
+            && task.as_ref().is_none_or(|task| !task.will_wake(context.waker()))
+        {
+            *task = Some(context.waker().clone());
+        }
+        match are_leaving.get() {
+            true => TunnelPhase::Leaving,
+            false => TunnelPhase::Open,
+        }
+    }
+
+    /// Whether its connection ends now.
+    pub(super) fn is_cut(&self) -> bool {
+        self.activity.is_cut()
+    }
+}
+
+impl Drop for TunnelPlace {
+    fn drop(&mut self) {
+        self.activity.tunnels.open.borrow_mut().remove(&self.number);
     }
 }
 

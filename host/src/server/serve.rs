@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Interval, sleep};
+use tokio::time::{Instant, Interval, sleep};
 
 /// How long idle connections are kept when a drain begins: a client that is about to send its next request gets its
 /// response, with the request to close, instead of running into a closed connection.
@@ -159,7 +159,7 @@ impl<H: Handler> Server<H> {
             }
             let Some(tls) = terms.tls else {
                 match terms.http2 {
-                    None => connection::run(accepted, entry, handler).await,
+                    None => connection::run(accepted, entry, handler, vitals).await,
                     Some(http2) => Box::pin(http2::run_known(accepted, entry, handler, http2, vitals)).await,
                 }
                 return drop(open);
@@ -170,7 +170,7 @@ impl<H: Handler> Server<H> {
                 (Some(accepted), Some(http2)) if accepted.io.is_http2() => {
                     Box::pin(http2::run(accepted, entry, handler, http2, vitals)).await;
                 }
-                (Some(accepted), _) => Box::pin(connection::run(accepted, entry, handler)).await,
+                (Some(accepted), _) => Box::pin(connection::run(accepted, entry, handler, vitals)).await,
                 (None, _) => {}
             }
             drop(open);
@@ -185,11 +185,17 @@ impl<H: Handler> Server<H> {
     }
 }
 
+/// Tunnels end in the last part of a drain, one of these, a few at a time; the last ones this long before its end.
+const TUNNELS: (u32, Duration) = (4, Duration::from_secs(1));
+
 /// Waits until the connections have finished what runs. After `half`, clients are told to open no more streams: earlier, some
 /// would give up those that run (httpx, undici, Java 17.0.15), and most connections end before, when they are idle.
 async fn finish(registry: &ConnectionRegistry, mut tick: Interval, half: Duration) {
     let mut linger = pin!(sleep(DRAIN_LINGER));
     let mut announce = pin!(sleep(half.max(DRAIN_LINGER)));
+    let (begun, left) = (Instant::now(), half * 2);
+    let last = left.saturating_sub(TUNNELS.1.min(left / TUNNELS.0));
+    let mut tunnels = pin!(sleep(left.saturating_sub(left / TUNNELS.0)));
     let (mut lingers, mut is_announced) = (true, false);
     loop {
         tokio::select! {
@@ -201,6 +207,11 @@ async fn finish(registry: &ConnectionRegistry, mut tick: Interval, half: Duratio
             () = &mut announce, if !is_announced => {
                 is_announced = true;
                 registry.announce_end();
+            }
+            () = &mut tunnels => {
+                let left = last.saturating_sub(begun.elapsed());
+                registry.leave_tunnels(left.as_millis().div_ceil(TICK.as_millis()) as usize);
+                tunnels.as_mut().reset(Instant::now() + TICK);
             }
             _ = tick.tick() => registry.tick(TICK),
         }

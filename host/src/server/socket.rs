@@ -39,6 +39,8 @@ pub(super) struct Socket<S> {
     interim: Rc<InterimQueue>,
     /// The interim response that is being written.
     writing: Bytes,
+    /// What is written when hyper has ended: see [`Socket::keep`].
+    unsent: Vec<u8>,
     /// Where heads are read to, to be looked at.
     scratch: Rc<RefCell<Box<[u8]>>>,
 }
@@ -62,6 +64,7 @@ impl<S: ClientStream> Socket<S> {
             is_roomy: false,
             interim,
             writing: Bytes::new(),
+            unsent: Vec::new(),
             scratch,
         }
     }
@@ -141,6 +144,21 @@ impl<S: ClientStream> Socket<S> {
         self.stream.into_inner()
     }
 
+    /// The stream, what was read of it and has not gone to hyper, and what hyper wrote that is still to be written.
+    pub(super) fn into_parts(self) -> (S, Bytes, Bytes) {
+        (self.stream.into_inner(), self.read, self.unsent.into())
+    }
+
+    /// Keeps what hyper writes when another protocol follows: it ends when it has given it away, whether or not it was written.
+    #[cold]
+    fn keep(&mut self, parts: &[&[u8]]) -> usize {
+        let writing = std::mem::take(&mut self.writing);
+        self.unsent.extend_from_slice(&writing);
+        self.unsent.extend_from_slice(&self.interim.take());
+        parts.iter().for_each(|part| self.unsent.extend_from_slice(part));
+        parts.iter().map(|part| part.len()).sum()
+    }
+
     /// Lets a write through, and fails it when the client has stalled for too long.
     fn watched<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
@@ -201,6 +219,9 @@ impl<S: ClientStream> Write for Socket<S> {
             // hyper answers a head that it could not read, without content: `connection` has another answer.
             return Poll::Ready(Ok(bytes.len()));
         }
+        if self.activity.switches() {
+            return Poll::Ready(Ok(self.keep(&[bytes])));
+        }
         ready!(self.poll_interim(context))?;
         self.interim.block(true);
         self.lines = 0;
@@ -211,6 +232,9 @@ impl<S: ClientStream> Write for Socket<S> {
     /// hyper flushes whenever it was polled and has nothing left to write, and does not read while an exchange runs unless it
     /// waits for a body.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.switches() {
+            return Poll::Ready(Ok(()));
+        }
         self.interim.block(false);
         ready!(self.poll_interim(context))?;
         self.poll_client(context)?;
@@ -235,6 +259,10 @@ impl<S: ClientStream> Write for Socket<S> {
     ) -> Poll<io::Result<usize>> {
         if self.activity.awaits_head() {
             return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
+        }
+        if self.activity.switches() {
+            let parts: Vec<&[u8]> = buffers.iter().map(|buffer| &**buffer).collect();
+            return Poll::Ready(Ok(self.keep(&parts)));
         }
         ready!(self.poll_interim(context))?;
         self.interim.block(true);

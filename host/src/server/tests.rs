@@ -1,7 +1,8 @@
 //! How long connections may keep a worker waiting.
 
 use super::Limits;
-use super::registry::ConnectionRegistry;
+use super::registry::{ConnectionRegistry, TunnelPhase};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -95,6 +96,31 @@ fn a_request_at_the_last_moment_is_answered() {
     registry.end_all();
     assert!(late.activity.is_over());
     drop(exchange);
+}
+
+/// Their clients come back, and not all at once.
+#[test]
+fn a_drain_ends_tunnels_a_few_connections_at_a_time() {
+    let registry = ConnectionRegistry::new(limits());
+    let entries: Vec<_> = (0..7).map(|_| registry.enter()).collect();
+    let places: Vec<_> = entries[..5].iter().map(|entry| entry.activity.begin_tunnel()).collect();
+    let leaving = || {
+        let mut context = Context::from_waker(Waker::noop());
+        let phases = places.iter().map(|place| place.phase(&mut context));
+        phases.filter(|phase| *phase == TunnelPhase::Leaving).count()
+    };
+    assert_eq!(leaving(), 0);
+    let mut seen = Vec::new();
+    for parts in [3, 2, 1, 0] {
+        registry.leave_tunnels(parts);
+        seen.push(leaving());
+    }
+    assert_eq!(seen, [2, 4, 5, 5]);
+    // Those whose tunnel is over already are not among them.
+    let place = entries[6].activity.begin_tunnel();
+    drop(place);
+    registry.leave_tunnels(1);
+    assert!(!entries[6].activity.is_cut());
 }
 
 /// It may be gone, or have sent its last request: a byte that can be written shows nothing by itself, and a reset ends it.

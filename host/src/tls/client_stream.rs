@@ -25,6 +25,14 @@ impl ClientStream {
         self.0.get_ref().1.alpn_protocol() == Some(b"h2")
     }
 
+    /// Makes dropping it reset the connection.
+    ///
+    /// # Errors
+    /// When the system does not know the socket.
+    pub fn reset_when_dropped(&self) -> io::Result<()> {
+        self.0.get_ref().0.set_zero_linger()
+    }
+
     /// How much there is to read: asks the system, while a read asks only after an event. `Ok(0)` is the end. No content is
     /// taken; what TLS sends for itself, such as tickets, is processed.
     ///

@@ -4,8 +4,10 @@ use super::error::ExchangeError;
 use super::idle::IdleTimer;
 use super::in_flight::InFlight;
 use super::incoming::Incoming;
+use super::tunnel::{self, Tunnel, TunnelLimits};
 use crate::vitals::UpstreamError;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use portolan_core::health::Evidence;
 use std::collections::VecDeque;
@@ -84,10 +86,32 @@ impl UpstreamBody {
         }
     }
 
+    /// Whether another protocol follows the response.
+    fn is_switched(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.is_switched())
+    }
+
+    /// The tunnel that follows a delivered 101 with these fields. The handshake is what is observed of the gateway: how long the tunnel
+    /// lasts, and who ends it, is a matter of its two ends.
+    pub fn into_tunnel(mut self, headers: &HeaderMap, limits: TunnelLimits) -> Option<Tunnel> {
+        let connection = match self.connection.take_if(|connection| connection.is_switched())? {
+            Incoming::Http1(connection) => connection,
+            Incoming::Http2(_) => return None,
+        };
+        let in_flight = self.in_flight.take()?;
+        if let Some(good) = self.evidence.take() {
+            in_flight.observe(good);
+        }
+        let protocol = tunnel::protocol(headers);
+        Some(Tunnel::new(connection.into_parts(), in_flight, protocol, limits))
+    }
+
     /// Holds back up to `limit` bytes, until the body is whole or they are too many.
     pub(super) async fn hold_back(&mut self, limit: usize) -> Result<(), UpstreamBodyError> {
         let mut bytes = 0;
-        while bytes <= limit && self.connection.is_some() {
+        while bytes <= limit && self.connection.is_some() && !self.is_switched() {
             let frame = std::future::poll_fn(|context| self.poll_incoming(context)).await;
             let Some(frame) = frame.transpose()? else { break };
             bytes += frame.data_ref().map_or(0, Bytes::len);

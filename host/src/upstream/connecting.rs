@@ -27,15 +27,15 @@ pub(super) enum Opened {
 
 impl Pool {
     /// A new connection to one of the gateway's endpoints, each of which has `limit`, and as long again for TLS and for HTTP/2. It
-    /// begins with `preface`.
+    /// begins with `preface`. `protocol`: the gateway's, or HTTP/1.1 for a request that only that can carry.
     pub(super) async fn open(
         &self,
         target: &GatewayTarget,
+        protocol: Protocol,
         preface: &[u8],
         limit: Duration,
     ) -> Result<Opened, DialError> {
         let endpoints = &self.vitals.endpoints;
-        let protocol = target.upstream.protocol;
         let mut failure = DialError::NoAddress;
         for _ in 0..TRIES {
             let mut candidates = self.candidates();
@@ -67,7 +67,9 @@ impl Pool {
                         let (roll, upstream) = (self.chance.roll(), &target.upstream);
                         let link = Link::new(Arc::clone(&endpoint), self.worker, upstream, roll, now);
                         let is_http2 = protocol == Protocol::Http2 || dialed.transport.is_http2();
-                        self.learn(target, is_http2);
+                        if protocol == Protocol::Auto {
+                            self.learn(target, is_http2);
+                        }
                         if !is_http2 {
                             return Ok(Opened::Http1(Box::new(Connection::new(dialed.transport, link))));
                         }
@@ -106,7 +108,7 @@ impl Pool {
 
     /// Every new connection shows what the gateway speaks now, where that is its choice.
     fn learn(&self, target: &GatewayTarget, is_http2: bool) {
-        if target.upstream.protocol == Protocol::Auto && target.tls().is_some() {
+        if target.tls().is_some() {
             let spoken = match is_http2 {
                 true => Spoken::Http2,
                 false => Spoken::Http1,

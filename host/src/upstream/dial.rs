@@ -71,6 +71,19 @@ impl Transport {
     }
 }
 
+impl Transport {
+    /// Makes dropping it reset the connection, so that the other end does not take that for an orderly end.
+    pub fn reset_when_dropped(&self) {
+        // A socket that is gone already cannot be reset, and need not be.
+        let _ = match self {
+            Self::Tcp(stream) => stream.set_zero_linger(),
+            Self::Tls(stream) => stream.reset_when_dropped(),
+            #[cfg(test)]
+            Self::Memory(_) => Ok(()),
+        };
+    }
+}
+
 /// What a connection begins with, before HTTP.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opening<'a> {

@@ -1,6 +1,6 @@
 //! The head of a response, whatever protocol carries it.
 
-use super::interim::InterimSink;
+use super::interim::{InterimSink, Switch};
 use http::{HeaderMap, StatusCode};
 use hyper::ext::ReasonPhrase;
 use std::rc::{Rc, Weak};
@@ -12,19 +12,22 @@ pub(super) const MAX_INTERIM: u8 = 16;
 /// Most bytes of a head.
 pub(super) const MAX_HEAD: usize = u16::MAX as usize;
 
-/// The interim responses of an exchange: how many there were, and where they go.
+/// The interim responses of an exchange: how many there were, and where they go. 101 is the last one.
 #[derive(Debug, Default)]
 pub(super) struct Interims {
     pub(super) count: u8,
     /// `None` where they are dropped. Gone when the exchange has a response: the connection may outlive it.
     pub(super) to: Option<Weak<dyn InterimSink>>,
+    /// The change of protocol that was asked for.
+    pub(super) upgrade: Option<Rc<dyn Switch>>,
 }
 
 impl Interims {
-    pub(super) fn new(to: Option<&Rc<dyn InterimSink>>) -> Self {
+    pub(super) fn new(to: Option<&Rc<dyn InterimSink>>, upgrade: Option<Rc<dyn Switch>>) -> Self {
         Self {
             count: 0,
             to: to.map(Rc::downgrade),
+            upgrade,
         }
     }
 }
@@ -56,4 +59,6 @@ pub(super) enum Ends {
     Chunked,
     /// By the end of the connection.
     Closed,
+    /// None: another protocol follows.
+    Switched,
 }

@@ -7,7 +7,7 @@ use super::idle_pool::IdlePool;
 use super::incoming::Incoming;
 use super::target::GatewayTarget;
 use crate::chance::Chance;
-use crate::vitals::{Endpoint, UpstreamError, Vitals};
+use crate::vitals::{Endpoint, TunnelEnd, UpstreamError, Vitals};
 use portolan_core::endpoint::EndpointFailure;
 use portolan_core::health::Evidence;
 use std::cell::{Cell, RefCell};
@@ -102,6 +102,21 @@ impl InFlight {
         if !endpoint.is_removed() {
             self.0.vitals.late(self.0.worker, after);
         }
+    }
+
+    /// Its connection changed to another protocol.
+    pub(super) fn tunnel_opened(&self) {
+        self.0.vitals.tunnel_opened(self.0.worker);
+    }
+
+    /// The tunnel carried this many bytes from its client, and to it.
+    pub(super) fn tunnel_carried(&self, received: u64, sent: u64) {
+        self.0.vitals.tunnel_carried(self.0.worker, received, sent);
+    }
+
+    /// The tunnel ended.
+    pub(super) fn tunnel_ended(&self, end: TunnelEnd) {
+        self.0.vitals.tunnel_ended(self.0.worker, end);
     }
 
     /// The number of requests to this gateway that are over and still wait for a response.

@@ -29,6 +29,11 @@ impl Incoming {
         }
     }
 
+    /// Whether another protocol follows the response.
+    pub(super) fn is_switched(&self) -> bool {
+        matches!(self, Self::Http1(connection) if connection.is_switched())
+    }
+
     /// Whether all of the request was sent.
     pub(super) fn is_sent(&self) -> bool {
         match self {

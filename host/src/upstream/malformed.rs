@@ -15,6 +15,8 @@ pub(super) enum Malformed {
     Coding,
     #[error("status 101 without an upgrade having been asked for")]
     Switching,
+    #[error("status 101 to another protocol than was asked for, or without a valid Sec-WebSocket-Accept")]
+    Protocol,
     #[error("malformed chunks")]
     Chunks,
     #[error("a line does not end in CR LF")]

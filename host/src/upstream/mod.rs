@@ -20,6 +20,7 @@
 //! | `fields` | hop-by-hop fields, trailers |
 //! | `rewrite` | a gateway's own name in its responses |
 //! | `interim` | where interim responses go |
+//! | `upgrade`, [`tunnel`] | requests for another protocol; connections that changed to one |
 //! | `via` | requests that come back to this instance |
 
 mod blame;
@@ -51,6 +52,8 @@ pub mod request;
 mod rewrite;
 pub mod target;
 mod terms;
+pub mod tunnel;
+pub mod upgrade;
 mod via;
 mod waiting;
 
@@ -63,4 +66,5 @@ pub use pool::Connections;
 pub use replay::ReplayBody;
 pub use request::{Forwarding, Outbound};
 pub use target::GatewayTarget;
+pub use tunnel::{Tunnel, TunnelLimits};
 pub use via::Via;

@@ -15,7 +15,7 @@ use super::target::GatewayTarget;
 use super::terms::Terms;
 use super::waiting::Waiting;
 use crate::vitals::Stale;
-use portolan_core::config::Reuse;
+use portolan_core::config::{Protocol, Reuse};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -158,7 +158,11 @@ impl Pool {
         let now = clock::now();
         terms.progress.connecting(now);
         let limit = terms.deadline.saturating_duration_since(now).min(terms.connect);
-        let opened = self.open(target, errand.request.proxy_header(), limit).await;
+        let protocol = match errand.request.upgrade() {
+            None => target.upstream.protocol,
+            Some(_) => Protocol::Http1,
+        };
+        let opened = self.open(target, protocol, errand.request.proxy_header(), limit).await;
         let opened = opened.map_err(|error| AttemptError::from(error).within(limit, terms.connect))?;
         terms.progress.connected(clock::now());
         Ok(opened)

@@ -143,7 +143,7 @@ impl Pool {
             may_repeat,
         };
         let mut fresh = None;
-        if self.spoken.get() != Spoken::Http1 {
+        if self.spoken.get() != Spoken::Http1 && request.upgrade().is_none() {
             match Box::pin(self.over_http2(errand, None, &mut waiting)).await? {
                 Reached::Head(head) => return Ok(self.answered(target, request, waiting, *head, terms.idle)),
                 Reached::Http1(connection) => fresh = connection,

@@ -4,9 +4,10 @@
 //! cloned, removed or inserted in between. Hop-by-hop fields are removed, forwarding fields are added.
 
 use super::fields;
-use super::interim::InterimSink;
+use super::interim::{InterimSink, Switch};
 use super::replay::Framing;
 use super::rewrite::Requested;
+use super::upgrade::{self, Upgrade};
 use super::via::Via;
 use crate::arrival::Interim;
 use crate::hex;
@@ -71,6 +72,7 @@ pub struct Outbound<'a> {
     framing: Framing,
     client: ClientFields<'a>,
     trace: Trace<'a>,
+    upgrade: Option<Rc<Upgrade>>,
 }
 
 /// The client's fields that need more than copying.
@@ -78,6 +80,8 @@ pub struct Outbound<'a> {
 struct ClientFields<'a> {
     /// The fields that `Connection` names: hop-by-hop fields (RFC 9110, section 7.6.1). Usually empty.
     named: Vec<&'a [u8]>,
+    /// Whether `Connection` names `Upgrade`.
+    names_upgrade: bool,
     /// Whether the client accepts trailers.
     accepts_trailers: bool,
     trace: Option<&'a HeaderValue>,
@@ -127,6 +131,7 @@ impl<'a> Outbound<'a> {
             },
             forwarding,
             framing,
+            upgrade: Upgrade::of(request, client.names_upgrade, framing),
             client,
             trace,
         }
@@ -140,6 +145,16 @@ impl<'a> Outbound<'a> {
     /// Whether the client sent a host: HTTP/1.0 does not require one.
     pub(super) fn has_host(&self) -> bool {
         !self.authority.is_empty()
+    }
+
+    /// The protocol that it asks to change to. Only a connection of HTTP/1.1 can carry it then.
+    pub(super) fn upgrade(&self) -> Option<&Rc<Upgrade>> {
+        self.upgrade.as_ref()
+    }
+
+    /// The same for the one who checks the answer.
+    pub(super) fn switch(&self) -> Option<Rc<dyn Switch>> {
+        Some(Rc::clone(self.upgrade.as_ref()?) as Rc<dyn Switch>)
     }
 
     /// Where interim responses go.
@@ -244,6 +259,7 @@ impl<'a> Outbound<'a> {
                 // A state without its parent means nothing (W3C Trace Context, section 4.3).
                 Trace::Begun(_) => *name == TRACEPARENT || *name == TRACESTATE,
             },
+            b's' => self.upgrade.as_ref().is_some_and(|upgrade| upgrade.replaces(name)),
             b'm' => *name == header::MAX_FORWARDS && self.request.method == Method::OPTIONS,
             _ => false,
         };
@@ -326,6 +342,7 @@ impl<'a> ClientFields<'a> {
 
     fn names(&mut self, connection: &'a [u8]) {
         if !fields::is_usual_connection(connection) {
+            self.names_upgrade |= upgrade::names_upgrade(connection);
             // Clients must not remove forwarding or trace fields.
             let named = fields::tokens(connection).filter(|token| !is_forwarding_field(token));
             self.named.extend(named);

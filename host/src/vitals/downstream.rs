@@ -73,6 +73,7 @@ pub struct ListenerVitals {
     pub handshakes: Handshakes,
     /// Its connections of HTTP/2.
     pub http2: Http2Vitals,
+    tunnels: AtomicU32,
 }
 
 /// An open connection of a listener, counted until dropped.
@@ -116,6 +117,7 @@ impl ListenerVitals {
             proxy_headers: ProxyHeaders::new(Instant::now()),
             handshakes: Handshakes::default(),
             http2: Http2Vitals::default(),
+            tunnels: AtomicU32::new(0),
         }
     }
 
@@ -139,6 +141,17 @@ impl ListenerVitals {
 
     fn reject(&self, limit: ConnectionLimit) {
         self.rejected[limit as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a tunnel until what is given is dropped.
+    pub fn open_tunnel(self: &Arc<Self>) -> OpenTunnel {
+        self.tunnels.fetch_add(1, Relaxed);
+        OpenTunnel(Arc::clone(self))
+    }
+
+    /// Tunnels that are open now.
+    pub fn tunnels(&self) -> u32 {
+        self.tunnels.load(Relaxed)
     }
 
     /// Connections that are open now.
@@ -201,6 +214,16 @@ impl Drop for OpenConnection {
                 open.remove();
             }
         }
+    }
+}
+
+/// A tunnel that is open: counted as such until this is dropped.
+#[derive(Debug)]
+pub struct OpenTunnel(Arc<ListenerVitals>);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Relaxed);
     }
 }
 

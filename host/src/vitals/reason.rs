@@ -40,6 +40,8 @@ pub enum Reason {
     MaxForwards,
     /// CONNECT.
     Connect,
+    /// Extended CONNECT for another protocol than WebSocket.
+    ConnectProtocol,
     /// TRACE.
     Trace,
     /// The request has passed this instance before.
@@ -94,7 +96,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
@@ -112,6 +114,7 @@ impl Reason {
         Self::Expect,
         Self::MaxForwards,
         Self::Connect,
+        Self::ConnectProtocol,
         Self::Trace,
         Self::Loop,
         Self::NoRoute,
@@ -159,6 +162,7 @@ impl Reason {
             Self::Expect => "expect",
             Self::MaxForwards => "max_forwards",
             Self::Connect => "connect",
+            Self::ConnectProtocol => "connect_protocol",
             Self::Trace => "trace",
             Self::Loop => "loop",
             Self::NoRoute => "no_route",

@@ -49,6 +49,7 @@ pub(crate) fn read_response(mut rest: &[u8], method: &Method, step: usize) -> Ou
         Ends::Chunked => return read_chunks(read, rest, step, message),
         Ends::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
         Ends::Closed => read.len() + rest.len(),
+        Ends::Switched => panic!("no other protocol was asked for"),
     };
     message.body.extend_from_slice(&read);
     message.body.extend_from_slice(rest);

@@ -205,7 +205,7 @@ function applied({ retry, timeouts, limits, priority }) {
   const each = retry.per_try_timeout_ms == null ? "" : `, per_try_timeout ${time(retry.per_try_timeout_ms)}`;
   return [
     `retry: attempts ${retry.attempts}, retry_on [${retry.retry_on.join(", ")}]${each}, hedge_after ${hedge}${of(retry.of)}`,
-    `timeouts: connect ${time(timeouts.connect_ms)}, request ${time(timeouts.request_ms)}, idle ${time(timeouts.idle_ms)}${of(timeouts.of)}`,
+    `timeouts: connect ${time(timeouts.connect_ms)}, request ${time(timeouts.request_ms)}, idle ${time(timeouts.idle_ms)}, tunnel ${time(timeouts.tunnel_ms)}${of(timeouts.of)}`,
     own.length ? `limits: ${own.join(", ")}` : null,
     `priority: ${priority}`,
   ].filter((line) => line);

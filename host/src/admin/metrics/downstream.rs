@@ -37,6 +37,12 @@ pub(super) fn downstream(text: &mut Exposition, snapshot: &StatusSnapshot) {
         "Connections of clients that were accepted.",
         ListenerVitals::accepted,
     );
+    connections(
+        "portolan_downstream_tunnels",
+        Kind::Gauge,
+        "Tunnels that are open: connections and streams of clients that changed to another protocol, such as WebSocket.",
+        |listener| u64::from(listener.tunnels()),
+    );
     let mut family = text.family(
         "portolan_downstream_rejected_connections_total",
         Kind::Counter,

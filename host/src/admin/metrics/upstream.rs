@@ -3,10 +3,49 @@
 use super::{Counted, each, since_epoch};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::RESPONSE_BOUNDS;
-use crate::vitals::{Http2Event, UpstreamError};
+use crate::vitals::{Http2Event, TunnelEnd, TunnelTotals, UpstreamError};
 use portolan_core::config::Steer;
 use portolan_core::health::{GatewayHealth, State};
 use std::time::{Instant, SystemTime};
+
+/// Connections that changed to another protocol.
+fn tunnels(text: &mut Exposition, services: &[Counted<'_>]) {
+    let mut family = text.family(
+        "portolan_upstream_tunnels",
+        Kind::Gauge,
+        "Tunnels to a gateway that are open: connections that changed to another protocol, such as WebSocket.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        family.sample(&[("service", service), ("region", region)], vitals.tunnels().open);
+    }
+    let mut family = text.family(
+        "portolan_upstream_tunnels_ended_total",
+        Kind::Counter,
+        "Tunnels by how they ended.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (end, count) in TunnelEnd::ALL.into_iter().zip(vitals.tunnels().ended) {
+            let labels = [("service", service), ("region", region), ("end", end.as_str())];
+            family.sample(&labels, count);
+        }
+    }
+    let mut bytes = |name, help, of: fn(&TunnelTotals) -> u64| {
+        let mut family = text.family(name, Kind::Counter, help);
+        for (service, region, vitals, _) in each(services) {
+            family.sample(&[("service", service), ("region", region)], of(&vitals.tunnels()));
+        }
+    };
+    bytes(
+        "portolan_upstream_tunnel_received_bytes_total",
+        "Bytes of tunnels that clients sent, as they come.",
+        |totals| totals.received,
+    );
+    bytes(
+        "portolan_upstream_tunnel_sent_bytes_total",
+        "Bytes of tunnels that gateways sent, as they come.",
+        |totals| totals.sent,
+    );
+}
 
 pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
     let mut family = text.family(
@@ -56,6 +95,7 @@ pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
     for (service, region, vitals, _) in each(services) {
         family.sample(&[("service", service), ("region", region)], vitals.in_flight());
     }
+    tunnels(text, services);
     let mut family = text.family(
         "portolan_gateway_state",
         Kind::Gauge,

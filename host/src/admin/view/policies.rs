@@ -50,6 +50,9 @@ pub struct Timeouts {
     pub request_ms: f64,
     /// Without a byte of a body.
     pub idle_ms: f64,
+    /// Without a byte of a tunnel.
+    #[serde(default)]
+    pub tunnel_ms: f64,
 }
 
 /// The limits of a route.
@@ -92,6 +95,7 @@ impl From<&Applied> for Policies {
                 connect_ms: millis(timeouts.connect),
                 request_ms: millis(timeouts.request),
                 idle_ms: millis(timeouts.idle),
+                tunnel_ms: millis(timeouts.tunnel),
             },
             limits: Limits {
                 request_body_bytes: applied.limits.request_body,

@@ -4,6 +4,7 @@ use super::super::registry::ConnectionRegistry;
 use super::super::{Limits, ListenerTerms};
 use super::*;
 use crate::arrival::{Arrival, ListenerId};
+use crate::vitals::{OpenListeners, TunnelEnd};
 use http_body_util::Full;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::io::AsyncReadExt;
@@ -15,11 +16,22 @@ const TICK: Duration = Duration::from_secs(1);
 /// Answers with the path.
 struct Paths;
 
+struct NoRecord;
+
+impl TunnelRecord for NoRecord {
+    fn ended(self, _: Box<str>, _: (u64, u64), _: TunnelEnd) {}
+}
+
 impl Handler for Paths {
     type Body = Full<Bytes>;
+    type Record = NoRecord;
 
     async fn answer(self: Rc<Self>, _: Rc<Arrival>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         Response::new(Full::from(request.uri().path().to_owned()))
+    }
+
+    fn tunnel(&self, _: &mut Full<Bytes>) -> Option<(Tunnel, NoRecord)> {
+        None
     }
 
     fn unreadable(&self, _: &Arrival, _: Unreadable) -> Response<Full<Bytes>> {
@@ -53,8 +65,10 @@ impl Served {
         let registry = ConnectionRegistry::new(Limits::default());
         let entry = registry.enter();
         let activity = Rc::clone(&entry.activity);
-        let accepted = Accepted::plain(stream, ListenerId::new("web"), peer, address, None);
-        spawn_local(run(accepted, entry, Rc::new(Paths)));
+        let id = ListenerId::new("web");
+        let vitals = OpenListeners::default().open(&id);
+        let accepted = Accepted::plain(stream, id, peer, address, None);
+        spawn_local(run(accepted, entry, Rc::new(Paths), vitals));
         Self {
             client,
             registry,

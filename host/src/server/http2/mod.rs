@@ -9,14 +9,17 @@ mod frames;
 mod io;
 mod preface;
 mod stream;
+mod tunnel;
 
 use super::accepted::{Accepted, ClientStream};
 use super::connection::{self, unless_over, unless_panicking};
 use super::registry::Entry;
+use super::tunnel::{Joined, run as run_tunnel};
 use super::{Handler, Http2Settings, Limits};
 use crate::arrival::{Arrival, ClientBody, UnreadBodies};
-use crate::message::Unreadable;
+use crate::message::{self, Unreadable};
 use crate::vitals::ListenerVitals;
+use bytes::Bytes;
 use end::End;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response};
@@ -24,6 +27,7 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use io::Io;
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -37,6 +41,7 @@ use stream::{Progress, StreamBody, StreamExchange, framed, unless_stalled};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, Sleep, sleep};
+use tunnel::{Client, Sender};
 
 /// How long the end of an idle connection may take, from its announcement on.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -57,7 +62,7 @@ pub(super) async fn run_known<H: Handler>(
 ) {
     match preface::is_begun(&accepted.io, &entry).await {
         Some(true) => Box::pin(run(accepted, entry, handler, settings, vitals)).await,
-        Some(false) => Box::pin(connection::run(accepted, entry, handler)).await,
+        Some(false) => Box::pin(connection::run(accepted, entry, handler, vitals)).await,
         None => {}
     }
 }
@@ -83,9 +88,11 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
         entry,
         vitals,
         begun: Rc::default(),
+        switching: Rc::default(),
     });
     let executor = LocalExecutor {
         begun: Rc::clone(&streams.begun),
+        switching: Rc::clone(&streams.switching),
         limit: write_timeout,
     };
     let service = service_fn({
@@ -147,7 +154,9 @@ fn builder(executor: LocalExecutor, settings: Http2Settings, limits: &Limits) ->
         .initial_stream_window_size(window)
         .initial_connection_window_size(u32::try_from(all).unwrap_or(MAX_WINDOW).min(MAX_WINDOW))
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .max_send_buf_size(SEND_BUFFER);
+        .max_send_buf_size(SEND_BUFFER)
+        // WebSocket (RFC 8441).
+        .enable_connect_protocol();
     builder
 }
 
@@ -161,7 +170,11 @@ struct Streams<H> {
     entry: Entry,
     vitals: Arc<ListenerVitals>,
     begun: Begun,
+    switching: Switching,
 }
+
+/// The tunnel whose sender is about to begin.
+type Switching = Rc<Cell<Option<Rc<Sender>>>>;
 
 /// The stream that has just begun, between the call of the service and that of the executor.
 type Begun = Rc<Cell<Option<Rc<Progress>>>>;
@@ -176,6 +189,10 @@ impl<H: Handler> Streams<H> {
         let progress = Rc::<Progress>::default();
         self.begun.set(Some(Rc::clone(&progress)));
         join_cookies(request.headers_mut());
+        let switch = (*request.method() == Method::CONNECT).then(|| {
+            message::accept_extended_connect(&mut request);
+            (Rc::clone(self), hyper::upgrade::on(&mut request))
+        });
         let is_head = request.method() == Method::HEAD;
         let response = if request.headers().len() > MAX_FIELDS {
             drop(ClientBody::new(request.into_body(), self.arrival.unread.clone()));
@@ -185,12 +202,47 @@ impl<H: Handler> Streams<H> {
             Ok(Box::pin(handler.answer(Rc::clone(&self.arrival), request)))
         };
         async move {
-            let response = match response {
+            let mut response = match response {
                 Ok(response) => unless_panicking(response).await,
                 Err(response) => response,
             };
+            if let Some((streams, upgrade)) = switch {
+                streams.switch(&mut response, upgrade);
+            }
             Ok(framed(response, is_head, progress, exchange))
         }
+    }
+}
+
+impl<H: Handler> Streams<H> {
+    /// Begins the tunnel of a response that opens one.
+    fn switch(self: Rc<Self>, response: &mut Response<H::Body>, upgrade: OnUpgrade) {
+        let Some((tunnel, record)) = self.handler.tunnel(response.body_mut()) else {
+            return;
+        };
+        let (activity, sender) = (&self.entry.activity, Rc::<Sender>::default());
+        self.switching.set(Some(Rc::clone(&sender)));
+        let (place, exchange) = (activity.begin_tunnel(), StreamExchange::begin(activity));
+        let (listener, scratch) = (Arc::clone(&self.vitals), self.entry.scratch());
+        spawn_local(async move {
+            // A drain waits for all of it.
+            let whole = (self, exchange);
+            // An error: the client is gone.
+            let Ok(upgraded) = upgrade.await else { return };
+            let (client, _) = run_tunnel(Joined {
+                client: Client::new(upgraded, Rc::clone(&sender)),
+                early: Bytes::new(),
+                first: Bytes::new(),
+                tunnel,
+                record,
+                place,
+                listener,
+                scratch,
+            })
+            .await;
+            drop((client, whole));
+            sender.finish().await;
+        });
     }
 }
 
@@ -206,7 +258,7 @@ fn join_cookies(headers: &mut HeaderMap) {
         joined.extend_from_slice(cookie.as_bytes());
     }
     // Of valid values a valid one is made.
-    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
         headers.insert(header::COOKIE, joined);
     }
 }
@@ -215,15 +267,16 @@ fn join_cookies(headers: &mut HeaderMap) {
 #[derive(Clone)]
 struct LocalExecutor {
     begun: Begun,
+    switching: Switching,
     limit: Duration,
 }
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        match self.begun.take() {
-            Some(progress) => spawn_local(unless_stalled(future, progress, self.limit)),
-            // Only a tunnel has a task that is no stream, and none is opened.
-            None => spawn_local(future),
-        };
+        if let Some(progress) = self.begun.take() {
+            spawn_local(unless_stalled(future, progress, self.limit));
+        } else if let Some(sender) = self.switching.take() {
+            sender.run(future);
+        }
     }
 }

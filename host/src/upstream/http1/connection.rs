@@ -63,6 +63,8 @@ enum Remaining {
     Length(u64),
     Chunked(Chunks),
     UntilClosed,
+    /// Another protocol follows.
+    Switched,
 }
 
 impl Connection {
@@ -128,6 +130,16 @@ impl Connection {
         matches!(self.body, Remaining::Length(0))
     }
 
+    /// Whether another protocol follows the response.
+    pub(in crate::upstream) fn is_switched(&self) -> bool {
+        matches!(self.body, Remaining::Switched)
+    }
+
+    /// Its parts: the stream, what was read of the other protocol, and the rest.
+    pub(in crate::upstream) fn into_parts(self) -> (Transport, Bytes, Link) {
+        (self.stream, self.read.freeze(), self.link)
+    }
+
     /// How many bytes of the body are still to come, where that is known.
     pub(in crate::upstream) fn length(&self) -> Option<u64> {
         match self.body {
@@ -145,13 +157,19 @@ impl Connection {
         body: RequestBody,
     ) -> Result<Head, ExchangeError> {
         self.upload.begin(request, host, persistence, body);
-        self.interim = Interims::new(request.interim());
+        self.interim = Interims::new(request.interim(), request.switch());
         let head = poll_fn(|context| self.poll_head(request.method(), context)).await?;
+        if request.upgrade().is_some_and(|upgrade| !upgrade.permits(head.status)) {
+            return Err(Malformed::Protocol.into());
+        }
         self.keeps_open = head.keeps_open;
         self.body = match head.ends {
             Ends::Length(length) => Remaining::Length(length),
             Ends::Chunked => Remaining::Chunked(Chunks::default()),
             Ends::Closed => Remaining::UntilClosed,
+            // Before it has the whole request, a gateway cannot know what it is asked for.
+            Ends::Switched if !self.is_sent() => return Err(Malformed::Switching.into()),
+            Ends::Switched => Remaining::Switched,
         };
         Ok(head)
     }
@@ -227,7 +245,7 @@ impl Connection {
     /// The next piece of the body from what was read.
     fn take(&mut self) -> Result<Option<Piece>, Malformed> {
         let limit = match &mut self.body {
-            Remaining::Length(0) => return Ok(Some(Piece::End(None))),
+            Remaining::Length(0) | Remaining::Switched => return Ok(Some(Piece::End(None))),
             Remaining::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX),
             Remaining::UntilClosed => usize::MAX,
             Remaining::Chunked(chunks) => return chunks.next(&mut self.read),

@@ -37,8 +37,18 @@ pub(in crate::upstream) fn head(
         (Persistence::Close, false) => b"close",
         (Persistence::Close, true) => b"close, te",
     };
-    if !connection.is_empty() {
-        to.field(b"connection", connection);
+    match request.upgrade() {
+        None if connection.is_empty() => {}
+        None => to.field(b"connection", connection),
+        Some(upgrade) => {
+            let te: &[u8] = if request.accepts_trailers() {
+                b"upgrade, te"
+            } else {
+                b"upgrade"
+            };
+            to.field(b"connection", te);
+            upgrade.fields(to);
+        }
     }
     match request.framing() {
         Framing::None => {}

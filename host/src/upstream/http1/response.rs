@@ -5,6 +5,7 @@
 
 use crate::upstream::fields::{self, ResponseField};
 use crate::upstream::head::{Ends, Head, Interims, MAX_HEAD, MAX_INTERIM};
+use crate::upstream::interim::Switch;
 use crate::upstream::malformed::Malformed;
 use arrayvec::ArrayVec;
 use bytes::{Buf, Bytes, BytesMut};
@@ -14,7 +15,7 @@ use httparse::Status;
 use hyper::ext::ReasonPhrase;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 #[cfg(test)]
@@ -57,7 +58,7 @@ pub(in crate::upstream) fn parse(
             return Err(Malformed::LineEnd);
         }
         match code {
-            101 => return Err(Malformed::Switching),
+            101 => return switched(read.split_to(length).freeze(), version, method, interim.upgrade.take()).map(Some),
             100..=199 if interim.count == MAX_INTERIM => return Err(Malformed::Interim),
             // Some clients take one for the response (RFC 9110, section 15.2). 100 is for the proxy itself, which expects none.
             100..=199 => {
@@ -86,6 +87,33 @@ pub(in crate::upstream) fn parse(
             }
         }
     }
+}
+
+/// The head of a 101.
+#[cold]
+fn switched(head: Bytes, version: u8, method: &Method, upgrade: Option<Rc<dyn Switch>>) -> Result<Head, Malformed> {
+    // Not in HTTP/1.0 (RFC 9110, section 7.8).
+    let upgrade = upgrade.filter(|_| version == 1).ok_or(Malformed::Switching)?;
+    // Parsed once more: it is rare, and what was parsed before refers to memory that has been taken over since.
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, &head, &mut fields)?;
+    let places: ArrayVec<Place, MAX_FIELDS> = response.headers.iter().map(|field| Place::of(field, &head)).collect();
+    let is_upgrade = |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case("upgrade");
+    let named: Vec<&[u8]> = response
+        .headers
+        .iter()
+        .filter(is_upgrade)
+        .map(|field| field.value)
+        .collect();
+    let mut switched = head_of(StatusCode::SWITCHING_PROTOCOLS, version, &head, &places, method)?;
+    switched.headers.remove(header::CONTENT_LENGTH);
+    if !upgrade.agrees(&named, &mut switched.headers) {
+        return Err(Malformed::Protocol);
+    }
+    switched.ends = Ends::Switched;
+    switched.keeps_open = false;
+    Ok(switched)
 }
 
 /// The position of a field in the head, which is shorter than 64 KiB: this is made for every response, and small.

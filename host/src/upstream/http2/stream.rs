@@ -65,7 +65,7 @@ impl Stream {
         Ok(Self {
             upload: Upload::new(upload, body),
             response: Received::Awaited(response),
-            interim: Interims::new(request.interim()),
+            interim: Interims::new(request.interim(), None),
             written,
             began: at,
             connection,

@@ -213,7 +213,7 @@ fn interim_responses_pass_while_their_exchange_lives() {
     let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nConnection: y\r\nY: 1\r\nContent-Length: 0\r\n\r\n\
                 HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let interim: Rc<dyn InterimSink> = crate::arrival::Interim::new(&queue);
-    let mut interims = Interims::new(Some(&interim));
+    let mut interims = Interims::new(Some(&interim), None);
     let mut read = BytesMut::from(text);
     parse(&mut read, &Method::GET, &mut interims)
         .expect("sound")
