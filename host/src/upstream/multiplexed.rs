@@ -212,7 +212,7 @@ impl Pool {
     /// Opens a connection for whoever waits. It is opened also when they do not wait any more.
     async fn open_shared(self: Rc<Self>, opening: http2::Opening, limit: Duration) {
         let opened = match self.target.upgrade() {
-            Some(target) => self.open(&target, &[], limit).await,
+            Some(target) => self.open(&target, target.upstream.protocol, &[], limit).await,
             None => Err(DialError::NoAddress),
         };
         match opened {
