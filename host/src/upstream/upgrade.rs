@@ -6,7 +6,6 @@
 use super::fields;
 use super::interim::Switch;
 use super::replay::Framing;
-use super::request::FieldSink;
 use crate::message::ExtendedConnect;
 use aws_lc_rs::{digest, rand};
 use base64::Engine;
@@ -98,12 +97,13 @@ impl Upgrade {
         self.own.is_some() && *name == SEC_WEBSOCKET_KEY
     }
 
-    /// Writes its fields, but `Connection`.
-    pub(super) fn fields(&self, to: &mut impl FieldSink) {
-        to.field(b"upgrade", &self.offered);
-        if let Some(own) = &self.own {
-            to.field(b"sec-websocket-key", own.key.as_bytes());
-        }
+    /// Its fields, but `Connection`.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static [u8], &[u8])> {
+        let key = self
+            .own
+            .as_ref()
+            .map(|own| (&b"sec-websocket-key"[..], own.key.as_bytes()));
+        [(&b"upgrade"[..], &self.offered[..])].into_iter().chain(key)
     }
 }
 

@@ -253,7 +253,7 @@ async fn a_session_and_a_drained_region_decide_about_new_tunnels_only() {
 /// Redirecting a handshake would break clients: few of them follow redirects.
 #[tokio::test]
 async fn steering_redirects_no_handshake() {
-    let setup = Setup::regions(&[]).region("westeurope", "public: \"https://weu.example\"");
+    let setup = Setup::regions(&["westeurope"]).region("westeurope", "public: \"https://weu.example\"");
     let world = setup.service("steer: redirect").start();
     world.until_healthy().await;
     let mut client = Peer::open(world.proxy()).await;

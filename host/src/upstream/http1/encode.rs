@@ -47,7 +47,9 @@ pub(in crate::upstream) fn head(
                 b"upgrade"
             };
             to.field(b"connection", te);
-            upgrade.fields(to);
+            for (name, value) in upgrade.fields() {
+                to.field(name, value);
+            }
         }
     }
     match request.framing() {
