@@ -6,6 +6,7 @@ mod affinity;
 mod azure;
 mod closest;
 mod dependencies;
+mod deploy;
 mod dns;
 mod drain;
 mod endpoints;

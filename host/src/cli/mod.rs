@@ -14,6 +14,7 @@ mod remote;
 mod serve;
 
 use crate::plugin;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -114,6 +115,18 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// Whether the program would accept these arguments, the first being its name. Nothing runs.
+///
+/// # Errors
+/// What it would print instead.
+pub fn check_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    match Arguments::try_parse_from(arguments) {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Runs the program with these arguments, the first being its name.
