@@ -1,5 +1,6 @@
 """Renders, compiles and validates what is below deploy/, and compares it with what is committed. See check.sh."""
 
+import hashlib
 import json
 import re
 import sys
@@ -150,6 +151,14 @@ def azure(committed):
         committed.compare(RENDERED / f"azure-{path.stem}.json", json.dumps(arm.expand(template, parameters), indent=1) + "\n")
 
 
+def sources(committed):
+    """Digests of all that renderings are made from: a test without network sees that they are out of date."""
+    folders = ["deploy/check", "deploy/helm", "deploy/kustomize", "deploy/azure"]
+    paths = sorted(path for folder in folders for path in Path(folder).rglob("*") if path.is_file() and path.suffix != ".md")
+    digests = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if "__pycache__" not in path.parts}
+    committed.compare(RENDERED / "sources.json", json.dumps(digests, indent=1) + "\n")
+
+
 def main():
     committed = Committed("--update" in sys.argv[1:])
     print(f"{table_of_values(committed)} values in the table of the chart's README")
@@ -157,6 +166,7 @@ def main():
     print(f"{wrong_values(committed)} wrong values rejected")
     print(f"{values_of_the_documentation(committed)} blocks of values in the documentation rendered")
     azure(committed)
+    sources(committed)
     for mistake in committed.mistakes:
         print(mistake, file=sys.stderr)
     sys.exit(bool(committed.mistakes))

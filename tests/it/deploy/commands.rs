@@ -9,9 +9,13 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     let code = line.split(" #").next().expect("a first part");
     let mut found = Vec::new();
     for command in code.split(['|', ';', '&', '>', '(', ')']) {
-        let words: Vec<_> = command.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+        let words: Vec<_> = command
+            .split_whitespace()
+            .map(|word| word.trim_matches(['"', '\'']))
+            .collect();
         let starts = (0..words.len()).find(|&at| {
-            let is_program = words[at] == "portolan" || words[at].starts_with(['/', '.']) && words[at].ends_with("/portolan");
+            let is_program =
+                words[at] == "portolan" || words[at].starts_with(['/', '.']) && words[at].ends_with("/portolan");
             // Elsewhere it is an argument: the name of a namespace or a release.
             is_program && (at == 0 || matches!(words[at - 1], "--" | "sudo" | "$" | "time" | "in-pod"))
         });
@@ -30,7 +34,9 @@ fn commands_in_the_documentation_are_accepted() {
         let text = read(&page);
         let blocks = blocks(&text, "sh");
         let in_blocks = blocks.iter().flat_map(|block| block.lines());
-        let joined: String = in_blocks.map(|line| line.strip_suffix('\\').map_or(format!("{line}\n"), str::to_owned)).collect();
+        let joined: String = in_blocks
+            .map(|line| line.strip_suffix('\\').map_or(format!("{line}\n"), str::to_owned))
+            .collect();
         let inline = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
         let inline = inline.filter(|code| code.starts_with("portolan ") && !code.contains(['[', '…']));
         for line in joined.lines().chain(inline) {
@@ -54,8 +60,14 @@ fn commands_in_the_documentation_are_accepted() {
 
 #[test]
 fn a_wrong_command_is_found() {
-    assert_eq!(commands("kubectl -n portolan exec deployment/portolan -- portolan regions --admin X # why"), [["regions", "--admin", "X"]]);
-    assert_eq!(commands("helm install portolan deploy/helm/portolan --namespace edge"), [] as [[&str; 0]; 0]);
+    assert_eq!(
+        commands("kubectl -n portolan exec deployment/portolan -- portolan regions --admin X # why"),
+        [["regions", "--admin", "X"]]
+    );
+    assert_eq!(
+        commands("helm install portolan deploy/helm/portolan --namespace edge"),
+        [] as [[&str; 0]; 0]
+    );
     assert!(accepts(&["drian", "westeurope"]).is_err() && accepts(&["drain", "westeurope"]).is_ok());
     assert!(repository("deploy/README.md").exists());
 }

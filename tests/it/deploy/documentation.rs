@@ -97,7 +97,9 @@ fn links_lead_to_files_and_sections() {
 /// The name of a heading in links.
 fn anchor(heading: &str) -> String {
     let lower = heading.trim().to_lowercase();
-    let kept = lower.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_');
+    let kept = lower
+        .chars()
+        .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_');
     kept.collect::<String>().replace(' ', "-")
 }
 
@@ -129,12 +131,18 @@ fn keys_in_the_documentation_exist() {
         let text = read(&page);
         for word in text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)) {
             let parts: Vec<_> = word.split('.').collect();
-            let is_key = |part: &&str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_lowercase() || c == b'_' || c == b'2');
+            let is_key = |part: &&str| {
+                !part.is_empty() && part.bytes().all(|c| c.is_ascii_lowercase() || c == b'_' || c == b'2')
+            };
             if parts.len() < 2 || !sections.contains_key(parts[0]) || !parts.iter().all(is_key) {
                 continue;
             }
             for part in &parts {
-                assert!(names.contains(*part), "{}: `{word}`: there is no key {part}", page.display());
+                assert!(
+                    names.contains(*part),
+                    "{}: `{word}`: there is no key {part}",
+                    page.display()
+                );
             }
             count += 1;
         }

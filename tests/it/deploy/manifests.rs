@@ -1,10 +1,12 @@
 //! Kubernetes: ports, paths, arguments, times and volumes against the configuration in the same rendering and the program.
 
-use super::{accepts, members, renderings};
+use super::{accepts, files, json, members, renderings, repository};
 use portolan::config::{self, Configuration};
 use portolan_tests::{Request, Setup, send};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -18,8 +20,15 @@ fn configuration(name: &str, text: &str) -> Configuration {
 
 /// The pod's specification of every workload, by the workload's name.
 fn pods(objects: &[Value]) -> Vec<(&str, &Value)> {
-    let workloads = objects.iter().filter(|it| it["kind"] == "Deployment" || it["kind"] == "DaemonSet");
-    let pods = workloads.map(|it| (it["metadata"]["name"].as_str().expect("a name"), &it["spec"]["template"]));
+    let workloads = objects
+        .iter()
+        .filter(|it| it["kind"] == "Deployment" || it["kind"] == "DaemonSet");
+    let pods = workloads.map(|it| {
+        (
+            it["metadata"]["name"].as_str().expect("a name"),
+            &it["spec"]["template"],
+        )
+    });
     pods.collect()
 }
 
@@ -30,11 +39,43 @@ fn container(pod: &Value) -> &Value {
 /// Of the volume that is mounted at the folder of the configuration: the ConfigMap's text, when it is in the rendering.
 fn mounted<'o>(objects: &'o [Value], pod: &Value) -> Option<&'o str> {
     let volumes = pod["spec"]["volumes"].as_array().expect("volumes");
-    let volume = volumes.iter().find(|it| it["name"] == "config").expect("the configuration's");
+    let volume = volumes
+        .iter()
+        .find(|it| it["name"] == "config")
+        .expect("the configuration's");
     let map = objects
         .iter()
         .find(|it| it["kind"] == "ConfigMap" && it["metadata"]["name"] == volume["configMap"]["name"])?;
     Some(map["data"]["portolan.yaml"].as_str().expect("a text"))
+}
+
+/// What a rendering is made from has not changed since.
+#[test]
+fn renderings_are_up_to_date() {
+    let recorded = json(&repository("deploy/rendered/sources.json"));
+    let recorded = recorded.as_object().expect("digests");
+    let mut found = BTreeSet::new();
+    for folder in ["check", "helm", "kustomize", "azure"] {
+        for path in files(&repository("deploy").join(folder), "") {
+            let name = path.strip_prefix(repository("")).expect("a part of the repository");
+            let name = name.to_string_lossy().into_owned();
+            if name.ends_with(".md") || name.contains("__pycache__") {
+                continue;
+            }
+            let digest = Sha256::digest(fs::read(&path).expect("read"));
+            let digest = digest.iter().fold(String::new(), |mut text, byte| {
+                write!(text, "{byte:02x}").expect("written");
+                text
+            });
+            assert_eq!(
+                recorded[&name], digest,
+                "{name} has changed: run deploy/check.sh --update"
+            );
+            found.insert(name);
+        }
+    }
+    let recorded: BTreeSet<_> = recorded.keys().cloned().collect();
+    assert_eq!(found, recorded, "run deploy/check.sh --update");
 }
 
 #[test]
@@ -60,15 +101,28 @@ fn pods_fit_the_configuration_that_they_get() {
             assert_eq!(ports, listeners, "{name}");
             assert_eq!(probes, fixed.admin.probes.map(|address| address.port()), "{name}");
             for address in settings.listeners.iter().map(|it| it.address).chain(fixed.admin.probes) {
-                assert!(address.ip().is_unspecified(), "{name}: {address} is not reached from outside");
+                assert!(
+                    address.ip().is_unspecified(),
+                    "{name}: {address} is not reached from outside"
+                );
             }
             let grace = pod["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a number");
             let least = settings.lame_duck + settings.drain_time;
-            assert!(u128::from(grace) * 1000 > least.as_millis(), "{name}: {grace} s, and {least:?} are needed");
+            assert!(
+                u128::from(grace) * 1000 > least.as_millis(),
+                "{name}: {grace} s, and {least:?} are needed"
+            );
             let mounts = container(pod)["volumeMounts"].as_array().expect("mounts");
-            for pair in settings.listeners.iter().filter_map(|it| it.tls.as_ref()).flat_map(|tls| &tls.certificates) {
+            for pair in settings
+                .listeners
+                .iter()
+                .filter_map(|it| it.tls.as_ref())
+                .flat_map(|tls| &tls.certificates)
+            {
                 for file in [&pair.certificate, &pair.private_key] {
-                    let is_mounted = mounts.iter().any(|it| file.starts_with(it["mountPath"].as_str().expect("a path")));
+                    let is_mounted = mounts
+                        .iter()
+                        .any(|it| file.starts_with(it["mountPath"].as_str().expect("a path")));
                     assert!(is_mounted, "{name}: {} is in no volume", file.display());
                 }
             }
@@ -104,7 +158,10 @@ fn containers_start_the_program_as_it_is_started() {
             assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
             assert_eq!(security["capabilities"]["drop"][0], "ALL", "{name}");
             assert_eq!(pod["spec"]["securityContext"]["runAsNonRoot"], true, "{name}");
-            assert_eq!(pod["spec"]["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+            assert_eq!(
+                pod["spec"]["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
+                "{name}"
+            );
         }
     }
 }
@@ -132,13 +189,22 @@ async fn what_is_probed_and_scraped_is_answered() {
             }
         }
         for monitor in objects.iter().filter(|it| it["kind"] == "ServiceMonitor") {
-            paths.insert(monitor["spec"]["endpoints"][0]["path"].as_str().expect("a path").to_owned());
+            paths.insert(
+                monitor["spec"]["endpoints"][0]["path"]
+                    .as_str()
+                    .expect("a path")
+                    .to_owned(),
+            );
         }
     }
     assert_eq!(paths.len(), 3, "{paths:?}");
     for path in &paths {
         assert_eq!(send(address, &Request::get(path)).await.status, 200, "{path}");
-        assert_eq!(send(address, &Request::get(&format!("{path}x"))).await.status, 404, "{path}x");
+        assert_eq!(
+            send(address, &Request::get(&format!("{path}x"))).await.status,
+            404,
+            "{path}x"
+        );
     }
 }
 
@@ -172,9 +238,15 @@ fn objects_refer_to_what_is_there() {
             if !selector.is_null() {
                 let chosen = selected(selector);
                 let is_metrics = object["metadata"]["labels"]["app.kubernetes.io/component"] == "metrics";
-                assert!(chosen.len() == 1 || is_metrics && !chosen.is_empty(), "{name}: {chosen:?}");
+                assert!(
+                    chosen.len() == 1 || is_metrics && !chosen.is_empty(),
+                    "{name}: {chosen:?}"
+                );
                 // Traffic comes to proxies alone.
-                assert!(is_metrics || kind != "Service" || !chosen[0].ends_with("publisher"), "{name}");
+                assert!(
+                    is_metrics || kind != "Service" || !chosen[0].ends_with("publisher"),
+                    "{name}"
+                );
             }
             let mut named = Vec::new();
             members(spec, "targetPort", &mut named);
@@ -200,10 +272,19 @@ fn objects_refer_to_what_is_there() {
 fn one_pod_of_a_vantage_votes() {
     let mut voting = 0;
     for (rendering, objects) in renderings() {
-        for object in objects.iter().filter(|it| it["kind"] == "Deployment" || it["kind"] == "DaemonSet") {
-            let Some(text) = mounted(&objects, &object["spec"]["template"]) else { continue };
+        for object in objects
+            .iter()
+            .filter(|it| it["kind"] == "Deployment" || it["kind"] == "DaemonSet")
+        {
+            let Some(text) = mounted(&objects, &object["spec"]["template"]) else {
+                continue;
+            };
             let read = configuration(&rendering, text);
-            let votes = read.settings.front_door.as_ref().is_some_and(|it| it.publication.is_some());
+            let votes = read
+                .settings
+                .front_door
+                .as_ref()
+                .is_some_and(|it| it.publication.is_some());
             let runs_once = object["spec"]["replicas"] == 1 && object["spec"]["strategy"]["type"] == "Recreate";
             assert!(!votes || runs_once, "{rendering}: {}", object["metadata"]["name"]);
             voting += usize::from(votes);

@@ -9,7 +9,10 @@ async fn a_config_map_that_changes_is_loaded_without_a_restart() {
     let setup = Setup::three_regions();
     let folder = setup.folder().to_owned();
     let text = setup.config();
-    let versions = [text.clone(), text.replace("region: westeurope,", "region: westeurope, priority: 1,")];
+    let versions = [
+        text.clone(),
+        text.replace("region: westeurope,", "region: westeurope, priority: 1,"),
+    ];
     assert_ne!(versions[0], versions[1]);
     for (index, text) in versions.iter().enumerate() {
         let version = folder.join(format!("..{index}"));
@@ -26,7 +29,9 @@ async fn a_config_map_that_changes_is_loaded_without_a_restart() {
     // The kubelet then removes the old version.
     fs::remove_dir_all(folder.join("..0")).expect("removed");
     world
-        .until("westeurope is a fallback", |table| table.config().services()[0].gateways()[0].priority == 1)
+        .until("westeurope is a fallback", |table| {
+            table.config().services()[0].gateways()[0].priority == 1
+        })
         .await;
     assert_eq!(world.region_for(from::BRITAIN).await, "eastus2");
 }
