@@ -128,7 +128,7 @@ fn pods_fit_the_configuration_that_they_get() {
             }
         }
     }
-    assert!(read >= 8, "{read} configurations");
+    assert!(read >= 7, "{read} configurations");
 }
 
 #[test]
@@ -198,13 +198,13 @@ async fn what_is_probed_and_scraped_is_answered() {
         }
     }
     assert_eq!(paths.len(), 3, "{paths:?}");
+    let ask = async |path: &str| {
+        let request = Request::get(path).header("host", &address.to_string());
+        send(address, &request).await.status
+    };
     for path in &paths {
-        assert_eq!(send(address, &Request::get(path)).await.status, 200, "{path}");
-        assert_eq!(
-            send(address, &Request::get(&format!("{path}x"))).await.status,
-            404,
-            "{path}x"
-        );
+        assert_eq!(ask(path).await, 200, "{path}");
+        assert_eq!(ask(&format!("{path}x")).await, 404, "{path}x");
     }
 }
 
