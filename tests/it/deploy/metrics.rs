@@ -57,7 +57,13 @@ pub(super) fn alerts() -> BTreeMap<String, (String, String)> {
             for one in rules.into_iter().filter_map(|rules| rules.as_array()).flatten() {
                 let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
                 let runbook = text(&one["annotations"]["runbook"]);
-                found.insert(text(&one["alert"]), (text(&one["expr"]), runbook));
+                let alert = text(&one["alert"]);
+                let rule = (text(&one["expr"]), runbook);
+                let other = found.insert(alert.clone(), rule.clone());
+                assert!(
+                    other.is_none_or(|other| other == rule),
+                    "{alert} differs among renderings"
+                );
             }
         }
     }
