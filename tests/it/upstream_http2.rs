@@ -2,7 +2,10 @@
 
 mod choices;
 mod client;
+mod endpoints;
 mod ends;
+mod failover;
+mod frames;
 mod gateway;
 mod messages;
 mod silence;

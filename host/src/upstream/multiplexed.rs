@@ -24,6 +24,9 @@ use tokio::task::spawn_local;
 /// How often a stream is begun on another connection because the one before had just ended.
 const TRIES: u32 = 3;
 
+/// Time for each step of a connection that nobody waits for.
+const SPARE: Duration = Duration::from_secs(1);
+
 /// How far an exchange came.
 #[derive(Debug)]
 pub(super) enum Reached {
@@ -90,6 +93,7 @@ impl Pool {
                     None => continue,
                 },
             };
+            let is_used = connection.is_used();
             let stream = match Stream::begin(Rc::clone(&connection), request, named, body.reader()) {
                 Ok(stream) => stream,
                 Err(ExchangeError::Unsent) if tries.next().is_some() => continue,
@@ -100,7 +104,12 @@ impl Pool {
                 self.streams.keep(Rc::clone(&connection));
             }
             match waiting.over(stream).await {
-                Ok(head) => return Ok(Reached::Head(Box::new(head))),
+                Ok(head) => {
+                    if is_used {
+                        self.vitals.keep_alive.reused(errand.terms.began);
+                    }
+                    return Ok(Reached::Head(Box::new(head)));
+                }
                 Err(error) if before.is_none() => {
                     self.sent_again(errand, &connection, error, waiting)?;
                     before = Some(connection);
@@ -206,6 +215,21 @@ impl Pool {
                 terms.progress.connecting(clock::now());
             }
             waiter.changed().await;
+        }
+    }
+
+    /// Opens a connection to an endpoint that none leads to yet, when requests share fewer of them than there are.
+    pub(super) fn spread(self: &Rc<Self>) {
+        let opening = self.streams.open_spare(|| self.vitals.endpoints.in_use());
+        if let (Some(opening), Some(target)) = (opening, self.target.upgrade()) {
+            let pool = Rc::clone(self);
+            spawn_local(async move {
+                // Nobody waits for it: a failure is the endpoint's alone.
+                let protocol = target.upstream.protocol;
+                if let Ok(Opened::Http2(connection)) = pool.open(&target, protocol, &[], SPARE).await {
+                    opening.opened(connection);
+                }
+            });
         }
     }
 

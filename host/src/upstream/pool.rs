@@ -108,6 +108,7 @@ impl Connections {
                 keep_alive.open(oldest, now);
             }
             endpoints.handle_timeout(now);
+            pool.spread();
             pool.target.strong_count() > 0 || Rc::strong_count(pool) > 1
         });
     }

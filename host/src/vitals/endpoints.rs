@@ -168,6 +168,12 @@ impl Endpoints {
         }
     }
 
+    /// How many of them carry new requests.
+    pub fn in_use(&self) -> usize {
+        let members = self.members();
+        members.all.iter().filter(|member| member.endpoint.is_in()).count()
+    }
+
     /// Whether the gateway still has this endpoint.
     pub fn has(&self, id: EndpointId) -> bool {
         self.members().of(id).is_some()

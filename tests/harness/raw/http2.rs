@@ -1,4 +1,4 @@
-//! A client of HTTP/2, frame by frame. It sends what it is told, right or wrong.
+//! One side of HTTP/2, frame by frame. It sends what it is told, right or wrong.
 
 use super::{TIMEOUT, prepared};
 use std::io::{Read, Write};
@@ -122,6 +122,17 @@ impl Frames {
             stream: prepared(stream),
             bytes: Vec::new(),
         }
+    }
+
+    /// A gateway's side of a connection that it has accepted, after the preface. `None` when none came.
+    pub fn accepted(stream: TcpStream) -> Option<Self> {
+        let mut stream = prepared(stream);
+        let mut preface = [0; PREFACE.len()];
+        stream.read_exact(&mut preface).ok()?;
+        Some(Self {
+            stream,
+            bytes: Vec::new(),
+        })
     }
 
     /// A connection with the preface and these settings.

@@ -81,6 +81,7 @@ struct State {
     most: usize,
     running: HashMap<usize, usize>,
     resets: Vec<Reason>,
+    is_let_go: bool,
 }
 
 impl State {
@@ -107,7 +108,11 @@ impl Gateway {
     }
 
     pub(super) async fn scripted(settings: Settings, script: impl Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::at(([127, 0, 0, 1], 0).into(), settings, script).await
+    }
+
+    pub(super) async fn at(address: SocketAddr, settings: Settings, script: impl Script) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let gateway = Self(Arc::new(Shared {
             address: listener.local_addr().expect("an address"),
             settings,
@@ -173,6 +178,15 @@ impl Gateway {
 
     pub(super) fn was_reset(&self, reason: Reason) {
         self.state().resets.push(reason);
+    }
+
+    /// What waits for it goes on.
+    pub(super) fn let_go(&self) {
+        self.state().is_let_go = true;
+    }
+
+    pub(super) fn is_let_go(&self) -> bool {
+        self.state().is_let_go
     }
 
     /// Orders something of all open connections.

@@ -13,7 +13,7 @@ use portolan_core::reuse::IdleLimit;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -99,7 +99,7 @@ impl Connection {
 
     /// How many more streams it may carry now. `None`: none any more.
     pub(super) fn room(&self, now: Instant) -> Option<u32> {
-        if self.sender.borrow().is_none() {
+        if self.is_retired() {
             return None;
         }
         if !self.link.borrow().may_stay(now) {
@@ -132,9 +132,14 @@ impl Connection {
         }
     }
 
+    /// Whether it takes no new streams.
+    pub(super) fn is_retired(&self) -> bool {
+        self.sender.borrow().is_none()
+    }
+
     /// Whether it takes no new streams and has none.
     pub(super) fn is_over(&self) -> bool {
-        self.streams() == 0 && self.sender.borrow().is_none()
+        self.streams() == 0 && self.is_retired()
     }
 
     /// Looks whether it is still there, once a second.
@@ -151,21 +156,26 @@ impl Connection {
         if self.pings.is_given_up() {
             return Poll::Ready(());
         }
-        let went_away = match &mut *self.sender.borrow_mut() {
-            Some(sender) => match sender.poll_ready(context) {
-                Poll::Ready(Err(error)) => Some(error),
-                _ => None,
-            },
-            None => None,
-        };
-        if let Some(error) = went_away {
-            // The first GOAWAY of an end in good order (RFC 9113, section 6.8), or an error.
-            if error.is_go_away() && error.is_remote() {
-                self.event(Http2Event::GoAway);
-            }
-            self.retire();
-        }
+        self.retire_if_gone(context);
         Poll::Pending
+    }
+
+    /// Takes no new streams after the first GOAWAY of an end in good order (RFC 9113, section 6.8), or after an error. Returns whether
+    /// the gateway has announced the end.
+    fn retire_if_gone(&self, context: &mut Context<'_>) -> bool {
+        let error = match &mut *self.sender.borrow_mut() {
+            Some(sender) => match sender.poll_ready(context) {
+                Poll::Ready(Err(error)) => error,
+                _ => return false,
+            },
+            None => return false,
+        };
+        let is_announced = error.is_go_away() && error.is_remote();
+        if is_announced {
+            self.event(Http2Event::GoAway);
+        }
+        self.retire();
+        is_announced
     }
 
     /// It has ended, by itself or given up.
@@ -174,8 +184,10 @@ impl Connection {
         if error.is_some_and(|error| error.is_library()) {
             self.event(Http2Event::ProtocolError);
         }
-        let was_idle = self.sender.take().is_some() && self.streams() == 0;
-        if was_idle {
+        let was_idle = !self.is_retired() && self.streams() == 0;
+        let is_announced = self.retire_if_gone(&mut Context::from_waker(Waker::noop()));
+        self.sender.take();
+        if was_idle && !is_announced {
             // Without GOAWAY: a request that was on its way would be lost.
             let now = clock::now();
             self.terms.vitals.keep_alive.closed(self.idle_for(now), now);

@@ -13,6 +13,9 @@ use tokio::sync::futures::Notified;
 /// Most connections to one gateway, those that are being opened included.
 const MAX_CONNECTIONS: usize = 64;
 
+/// To so many endpoints one worker has connections, although fewer would do.
+const MAX_SPREAD: usize = 8;
+
 /// The connections.
 #[derive(Debug)]
 pub(in crate::upstream) struct StreamPool {
@@ -27,6 +30,8 @@ pub(in crate::upstream) struct StreamPool {
     failure: RefCell<Option<DialError>>,
     /// Streams that a connection takes, as the last one did.
     usual_streams: Cell<u32>,
+    /// Whether a request has taken one since it was last looked after.
+    is_busy: Cell<bool>,
     changed: Rc<Notify>,
 }
 
@@ -51,6 +56,7 @@ impl StreamPool {
             failures: Cell::new(0),
             failure: RefCell::default(),
             usual_streams: Cell::new(MAX_STREAMS),
+            is_busy: Cell::new(false),
             changed: Rc::default(),
         })
     }
@@ -84,6 +90,7 @@ impl StreamPool {
             let has_room = connection.room(now).is_some_and(|room| room > 0);
             has_room && !but.is_some_and(|but| Rc::ptr_eq(but, connection)) && is_fit(connection)
         });
+        self.is_busy.set(true);
         usable.min_by_key(|connection| connection.streams()).cloned()
     }
 
@@ -112,6 +119,26 @@ impl StreamPool {
             return None;
         }
         self.opening.set(opening + 1);
+        Some(Opening(Rc::clone(self)))
+    }
+
+    /// Begins to open a connection that nobody waits for, if requests came lately and the connections lead to fewer than so many
+    /// endpoints: streams are spread over all of them.
+    pub(in crate::upstream) fn open_spare(self: &Rc<Self>, endpoints: impl FnOnce() -> usize) -> Option<Opening> {
+        let connections = self.connections.borrow();
+        if !self.is_busy.take() || connections.is_empty() || self.opening.get() > 0 {
+            return None;
+        }
+        let mut reached: Vec<_> = connections.iter().filter(|it| !it.is_retired()).collect();
+        let count = reached.len();
+        reached.sort_by_key(|connection| connection.endpoint().address());
+        reached.dedup_by_key(|connection| connection.endpoint().address());
+        let endpoints = endpoints().min(MAX_SPREAD);
+        // New connections go where there are few, of all workers.
+        if reached.len() >= endpoints || count >= 2 * endpoints {
+            return None;
+        }
+        self.opening.set(1);
         Some(Opening(Rc::clone(self)))
     }
 
