@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Version};
 use hyper::ext::Protocol;
+use portolan_core::grpc;
 use std::net::Ipv6Addr;
 use thiserror::Error;
 
@@ -64,6 +65,14 @@ pub fn has_no_path(head: &[u8]) -> bool {
         own.eq_ignore_ascii_case(scheme).then_some(authority)
     });
     authority.is_some_and(|authority| !authority.iter().any(|byte| b"/?\r\n".contains(byte)))
+}
+
+/// Whether a request is a call of gRPC, which is spoken over HTTP/2 only.
+pub fn is_grpc(version: Version, headers: &HeaderMap) -> bool {
+    version == Version::HTTP_2
+        && headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| grpc::is_content_type(value.as_bytes()))
 }
 
 /// Why a request's head could not be read.

@@ -21,6 +21,7 @@ use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use portolan_core::decision::Decision;
+use portolan_core::grpc;
 use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
@@ -49,7 +50,7 @@ impl Handler for Worker {
                 Ok(response) => response,
                 Err(error) => {
                     record.rejected(error.outcome(), error.reason());
-                    self.refuse(&error, Some(&parts), &mut record)
+                    self.refuse(&error, &mut record)
                 }
             };
             if let Some(body) = body {
@@ -69,16 +70,16 @@ impl Handler for Worker {
         }
     }
 
-    fn unreadable(&self, arrival: &Arrival, why: Unreadable) -> Response<Self::Body> {
-        let mut record = RequestRecord::unread(&self.recorder, arrival.client());
+    fn unreadable(&self, arrival: &Arrival, why: Unreadable, is_call: bool) -> Response<Self::Body> {
+        let mut record = RequestRecord::unread(&self.recorder, arrival.client(), is_call);
         let error = RequestError::from(why);
         record.rejected(error.outcome(), error.reason());
-        let response = self.refuse(&error, None, &mut record);
+        let response = self.refuse(&error, &mut record);
         record.deliver(self.secured(arrival, response))
     }
 
     fn head_timed_out(&self, arrival: &Arrival) {
-        let mut record = RequestRecord::<Pin>::unread(&self.recorder, arrival.client());
+        let mut record = RequestRecord::<Pin>::unread(&self.recorder, arrival.client(), false);
         record.rejected(RequestOutcome::Rejected, Some(Reason::HeadTimeout));
     }
 
@@ -127,10 +128,11 @@ impl Worker {
         response
     }
 
-    /// The response to a request that is answered with an error. `None` for a request that could not be read.
-    fn refuse(&self, error: &RequestError, parts: Option<&Parts>, record: &mut RequestRecord<Pin>) -> Response<Body> {
+    /// The response to a request that is answered with an error.
+    fn refuse(&self, error: &RequestError, record: &mut RequestRecord<Pin>) -> Response<Body> {
+        let is_call = record.is_call();
         let id = record.id_or(|| RequestId::made([self.chance.roll(), self.chance.roll()]));
-        if parts.is_some_and(respond::is_grpc) {
+        if is_call {
             return error.grpc_response(id);
         }
         error.response(id, self.chance.roll())
@@ -295,7 +297,7 @@ async fn answer(
         Ok((response, slot)) => (response_of(*response, parts, routed), slot, None),
         Err(error) => {
             record.rejected(error.outcome(), error.reason());
-            (worker.refuse(&error, Some(parts), record), None, Some(error))
+            (worker.refuse(&error, record), None, Some(error))
         }
     };
     if let Some(steering) = &routed.entry.steering
@@ -376,6 +378,13 @@ async fn forward(
     if (decision.candidates.eligible - routed.health.unresponsive()).is_empty() {
         plan = plan.unresponsive(record.begun());
     }
+    let is_call = record.is_call();
+    if is_call {
+        // Nobody waits for longer. What is no time is left to the server.
+        let given = parts.headers.get("grpc-timeout");
+        let given = given.and_then(|given| grpc::timeout(given.as_bytes()));
+        plan = plan.until(given.map(|given| record.begun() + given));
+    }
 
     // Forward.
     // Clients of HTTP/1.0 know none (RFC 9110, section 15.2).
@@ -416,10 +425,14 @@ async fn forward(
         rewrites_responses: routed.service.rewrite_responses,
         rewritten_by: target.as_ref().map(|_| routed.route),
         interim: interim.as_ref(),
+        is_call,
     };
     // An answer before this line leaves the body where it is.
-    let replay = |body| ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle);
+    let replay = |body| ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle_of(is_call));
     let mut body = body.take().map_or(ReplayBody::Empty, replay);
+    if is_call {
+        body = body.of_call();
+    }
     if let Some(limit) = routed.own.and_then(|own| own.limits.request_body) {
         body = body.at_most(limit);
     }

@@ -7,6 +7,7 @@ mod passed_on;
 
 pub use body::Recorded;
 
+use crate::message;
 use crate::request_id::RequestId;
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
@@ -21,6 +22,7 @@ use line::{Line, Served};
 use portolan_core::config::Service;
 use portolan_core::decision::{Cause, Decision};
 use portolan_core::geo::Country;
+use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::Evidence;
 use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::identity::ClientIdentity;
@@ -76,6 +78,8 @@ struct RequestData {
     /// Kept only for the access log; cloning them copies references.
     asked: Option<Box<Asked>>,
     is_head: bool,
+    /// `None` for what is no call of gRPC.
+    call: Option<Call>,
     client: ClientIdentity,
     country: Country,
     trace: Option<u128>,
@@ -113,6 +117,13 @@ struct Asked {
     host: Option<HeaderValue>,
     /// The PROXY protocol header of its connection.
     proxy_header: Option<Rc<Header>>,
+}
+
+/// A call of gRPC.
+#[derive(Clone, Copy, Debug, Default)]
+struct Call {
+    /// How it ended, when that is known.
+    status: Option<GrpcStatus>,
 }
 
 /// A request that is counted as one that is worked on.
@@ -178,18 +189,20 @@ impl<L: TableView> RequestRecord<L> {
             })
         });
         let is_head = request.method == Method::HEAD;
-        Self::new(recorder, asked, is_head, client, now)
+        let call = message::is_grpc(request.version, &request.headers).then(Call::default);
+        Self::new(recorder, asked, (is_head, call), client, now)
     }
 
-    /// The record of a request whose head could not be read.
-    pub fn unread(recorder: &Rc<Recorder>, client: ClientIdentity) -> Self {
-        Self::new(recorder, None, false, client, Instant::now())
+    /// The record of a request whose head could not be read, as far as that it is a call of gRPC.
+    pub fn unread(recorder: &Rc<Recorder>, client: ClientIdentity, is_call: bool) -> Self {
+        let call = is_call.then(Call::default);
+        Self::new(recorder, None, (false, call), client, Instant::now())
     }
 
     fn new(
         recorder: &Rc<Recorder>,
         asked: Option<Box<Asked>>,
-        is_head: bool,
+        (is_head, call): (bool, Option<Call>),
         client: ClientIdentity,
         now: Instant,
     ) -> Self {
@@ -199,6 +212,7 @@ impl<L: TableView> RequestRecord<L> {
                 begun: now,
                 asked,
                 is_head,
+                call,
                 client,
                 country: Country::UNKNOWN,
                 trace: None,
@@ -249,6 +263,11 @@ impl<L: TableView> RequestRecord<L> {
     /// When it came.
     pub fn begun(&self) -> Instant {
         self.data.begun
+    }
+
+    /// Whether it is a call of gRPC.
+    pub fn is_call(&self) -> bool {
+        self.data.call.is_some()
     }
 
     /// Sets the client's identity.
@@ -386,12 +405,20 @@ impl<L: TableView> Drop for RequestRecord<L> {
                     recorder.count(data, decided, outcome, total, vitals);
                 }
                 let gateway = data.answered_by.and_then(|slot| table.gateway(*id, slot));
-                match gateway.filter(|_| outcome.is_of_gateway()) {
+                let gateway = gateway.filter(|_| outcome.is_of_gateway());
+                match gateway {
                     Some(gateway) => gateway.finished(recorder.worker, outcome),
                     None => vitals.finished(recorder.worker, outcome),
                 }
+                data.call_ended(outcome, |status| match gateway {
+                    Some(gateway) => gateway.called(recorder.worker, status),
+                    None => vitals.called(recorder.worker, status),
+                });
             }
-            None => recorder.unrouted.finished(recorder.worker, outcome),
+            None => {
+                recorder.unrouted.finished(recorder.worker, outcome);
+                data.call_ended(outcome, |status| recorder.unrouted.called(recorder.worker, status));
+            }
         }
         if let Some(log) = &recorder.log {
             let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
@@ -400,6 +427,17 @@ impl<L: TableView> Drop for RequestRecord<L> {
                 plugin_reason: reason.and_then(|reason| table.plugin_reason(id, reason)),
             });
             log.write(&Line::new(data, outcome, total, service, SystemTime::now()));
+        }
+    }
+}
+
+impl RequestData {
+    /// Counts the status of a call of gRPC, or that its gateway gave it none. What its client did not wait for has none.
+    fn call_ended(&self, outcome: RequestOutcome, count: impl FnOnce(Option<GrpcStatus>)) {
+        if let Some(Call { status }) = self.call
+            && (status.is_some() || outcome != RequestOutcome::ClientGone)
+        {
+            count(status);
         }
     }
 }

@@ -17,7 +17,6 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use body::Body;
-pub use grpc::is_grpc;
 
 mod body;
 mod grpc;
@@ -247,7 +246,7 @@ impl RequestError {
                 (_, None | Some(Outcome::NotSent)) => {
                     (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::UpstreamUnreachable)
                 }
-                (_, Some(Outcome::Broken | Outcome::Answered(_))) => {
+                (_, Some(Outcome::Broken | Outcome::Answered(_) | Outcome::Grpc(_))) => {
                     (StatusCode::BAD_GATEWAY, Keep, Reason::UpstreamReset)
                 }
             },

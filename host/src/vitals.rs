@@ -9,6 +9,7 @@ mod downstream;
 mod endpoint;
 mod endpoints;
 mod failure;
+mod grpc;
 mod handshake;
 mod http2;
 mod in_flight;
@@ -28,6 +29,7 @@ pub use downstream::{ConnectionLimit, ListenerVitals, OpenConnection, OpenListen
 pub use endpoint::{Endpoint, EndpointId};
 pub use endpoints::{EndpointStatus, Endpoints};
 pub use failure::UpstreamError;
+pub use grpc::{GrpcCounts, GrpcTally};
 pub use handshake::{HandshakeFailure, Handshakes, TlsVersion};
 pub use http2::{Http2Error, Http2Vitals};
 pub use in_flight::{InFlight, RouteCounts};
@@ -42,6 +44,7 @@ pub use upstream_http2::{Http2Counts, Http2Event, UpstreamHttp2};
 
 use log_limit::LogLimit;
 use portolan_core::config::GatewayAddress;
+use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::Evidence;
 use portolan_core::id::{RegionName, ServiceName};
 use portolan_core::steer::Advertisement;
@@ -96,6 +99,7 @@ struct Shard {
     /// Responses that advertised its public endpoint, and those that told clients not to use any.
     alt_svc: Tally<2>,
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
+    grpc: GrpcTally,
     first_byte: Histogram,
     in_flight: AtomicU32,
     tunnels: Tunnels,
@@ -235,6 +239,13 @@ impl Vitals {
         }
     }
 
+    /// Counts the end of a call of gRPC that this gateway answered; `None`: without a status.
+    pub fn called(&self, worker: usize, status: Option<GrpcStatus>) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.grpc.count(status);
+        }
+    }
+
     /// An attempt begins. [`Vitals::leave`] has to be called when it ends.
     pub fn enter(&self, worker: usize) {
         self.add_in_flight(worker, 1);
@@ -332,6 +343,15 @@ impl Vitals {
             shard.outcomes.add_to(&mut outcomes);
         }
         outcomes
+    }
+
+    /// The calls of gRPC that it answered by how they ended, of all workers.
+    pub fn grpc(&self) -> GrpcCounts {
+        let mut counts = GrpcCounts::default();
+        for shard in &self.shards {
+            counts.add(&shard.grpc);
+        }
+        counts
     }
 
     /// Times to the head of its responses, of all workers.

@@ -388,7 +388,8 @@ async fn explain_shows_what_applies_on_the_way() {
     let expected = serde_json::json!({
         "retry": { "of": "route", "attempts": 1, "retry_on": ["connect-failure", "reset", "500-599"], "per_try_timeout_ms": null,
                    "hedge_after_ms": null, "non_idempotent": false, "max_replay_body_bytes": 65536, "hold_back_body_bytes": 0 },
-        "timeouts": { "of": "route", "connect_ms": 400.0, "request_ms": 30000.0, "idle_ms": 60000.0, "tunnel_ms": 3600000.0 },
+        "timeouts": { "of": "route", "connect_ms": 400.0, "request_ms": 30000.0, "idle_ms": 60000.0, "tunnel_ms": 3600000.0,
+                      "stream_idle_ms": 300000.0, "total_ms": null },
         "limits": { "request_body_bytes": 10485760, "concurrent_requests": 200, "rate": { "per_second": 5.0, "burst": 300 } },
         "priority": "low",
     });

@@ -17,6 +17,7 @@ mod front_door_probe;
 mod front_door_publish;
 mod fuzz;
 mod geo;
+mod grpc;
 mod harness;
 mod http;
 mod http2;

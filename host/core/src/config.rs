@@ -8,7 +8,7 @@ mod retry;
 mod steer;
 
 pub use affinity::{Affinity, AffinityBy, AffinityCookie, Failover};
-pub use health_check::{HealthCheck, HttpProbe, Probe};
+pub use health_check::{GrpcProbe, HealthCheck, HttpProbe, Probe};
 pub use retry::{Budget, Retry, RetryOn};
 pub use steer::{AlpnId, AltSvc, Steer};
 
@@ -457,10 +457,27 @@ pub struct Timeouts {
     /// From the head of the request to the head of the response, all attempts together. Envoy's route timeout goes on to
     /// the end of the response.
     pub request: Duration,
-    /// Longest time without a byte of a body in either direction. Envoy: `stream_idle_timeout`.
+    /// Longest time without a byte of a body in either direction. Not for calls of gRPC.
     pub idle: Duration,
     /// Longest time without a byte in either direction after a change of protocol, such as to WebSocket. HAProxy: `timeout tunnel`.
     pub tunnel: Duration,
+    /// Longest time without a byte of a call of gRPC, in both directions at once. Envoy: `stream_idle_timeout`. `None`: no limit.
+    pub stream_idle: Option<Duration>,
+    /// From the head of the request to the end of the response. Envoy: `max_stream_duration`. `None`: no limit.
+    pub total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// Longer than any connection lasts. Timers know no later moments.
+    const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+    /// The idle timeout of a request, which is a call of gRPC or not.
+    pub fn idle_of(&self, is_call: bool) -> Duration {
+        match is_call {
+            true => self.stream_idle.unwrap_or(Self::FOREVER),
+            false => self.idle,
+        }
+    }
 }
 
 impl Default for Timeouts {
@@ -470,6 +487,8 @@ impl Default for Timeouts {
             request: Duration::from_secs(15),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(60 * 60),
+            stream_idle: Some(Duration::from_secs(300)),
+            total: None,
         }
     }
 }

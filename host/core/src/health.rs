@@ -29,6 +29,7 @@ pub mod traffic;
 pub mod transition;
 mod window;
 
+use crate::grpc::GrpcStatus;
 use crate::id::{GatewayId, ServiceId, Slot};
 use crate::slots::Slots;
 use std::time::{Duration, Instant};
@@ -263,7 +264,8 @@ pub enum Evidence {
     Success,
     /// A hedged request: another region answered at least twice as fast. A latency observation, not a failure.
     Overtaken,
-    /// A hedged request: another region answered first, but not much faster. Not counted for or against the gateway.
+    /// Not counted for or against the gateway: a hedged request that another region answered first, but not much faster; a call
+    /// of gRPC that its client's deadline ended, or its client.
     Cancelled,
 }
 
@@ -286,6 +288,28 @@ impl Evidence {
             502..=504 => Self::GatewayError,
             500..=599 => Self::ServerError,
             _ => Self::Success,
+        }
+    }
+
+    /// The observation for the status of a call of gRPC. As Envoy maps it to statuses of HTTP, but for three: a method that
+    /// is not there is the client's fault, as a path is that is not there (404); and calls that are cancelled, or whose
+    /// deadline passes, say nothing of a gateway, for it was the client who chose the moment.
+    pub fn of_grpc(status: GrpcStatus) -> Self {
+        match status {
+            GrpcStatus::Unavailable => Self::GatewayError,
+            GrpcStatus::Unknown | GrpcStatus::Internal | GrpcStatus::DataLoss => Self::ServerError,
+            GrpcStatus::Cancelled | GrpcStatus::DeadlineExceeded => Self::Cancelled,
+            GrpcStatus::Ok
+            | GrpcStatus::InvalidArgument
+            | GrpcStatus::NotFound
+            | GrpcStatus::AlreadyExists
+            | GrpcStatus::PermissionDenied
+            | GrpcStatus::ResourceExhausted
+            | GrpcStatus::FailedPrecondition
+            | GrpcStatus::Aborted
+            | GrpcStatus::OutOfRange
+            | GrpcStatus::Unimplemented
+            | GrpcStatus::Unauthenticated => Self::Success,
         }
     }
 
@@ -322,4 +346,27 @@ impl Evidence {
 fn later(now: Instant, wait: Duration) -> Instant {
     const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
     now + wait.min(LONG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_grpc_is_a_failure_only_when_it_is_the_gateways_fault() {
+        let failures = GrpcStatus::ALL
+            .into_iter()
+            .filter(|it| Evidence::of_grpc(*it).is_failure());
+        let failures: Vec<_> = failures.map(|status| (status, Evidence::of_grpc(status))).collect();
+        let expected = [
+            (GrpcStatus::Unknown, Evidence::ServerError),
+            (GrpcStatus::Internal, Evidence::ServerError),
+            (GrpcStatus::Unavailable, Evidence::GatewayError),
+            (GrpcStatus::DataLoss, Evidence::ServerError),
+        ];
+        assert_eq!(failures, expected);
+        for status in [GrpcStatus::Cancelled, GrpcStatus::DeadlineExceeded] {
+            assert_eq!(Evidence::of_grpc(status), Evidence::Cancelled, "{status:?}");
+        }
+    }
 }

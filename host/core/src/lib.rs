@@ -14,6 +14,7 @@
 //! | [`proximity`] | how close a region is to a place |
 //! | [`round_trip`] | how close a gateway is to this instance, as measured |
 //! | [`nearest`] | the order of regions by that |
+//! | [`grpc`] | which requests are calls of gRPC, how they end, and the time they have |
 //! | [`config`] | services, gateways, policies, validated |
 //! | [`networks`] | sets of networks |
 //! | [`proxy_protocol`] | whose connection a proxy passes on |
@@ -51,6 +52,7 @@ pub mod config;
 pub mod decision;
 pub mod endpoint;
 pub mod geo;
+pub mod grpc;
 pub mod health;
 pub mod id;
 pub mod identity;

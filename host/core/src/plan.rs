@@ -3,6 +3,7 @@
 //! The plan is made before the first byte is sent. While forwarding, [`AttemptPlan::after`] returns the next step.
 
 use crate::config::{Retry, Timeouts};
+use crate::grpc::GrpcStatus;
 use crate::health::Evidence;
 use crate::id::Slot;
 use crate::rank::Ranking;
@@ -27,6 +28,7 @@ pub struct AttemptPlan<'a> {
     repeatable: bool,
     request_timeout: Duration,
     deadline: Instant,
+    end: Option<Instant>,
     unresponsive: bool,
 }
 
@@ -35,6 +37,8 @@ pub struct AttemptPlan<'a> {
 pub enum Outcome {
     /// The gateway sent the head of a response.
     Answered(StatusCode),
+    /// The gateway ended a call of gRPC with this status, in the head of the response: there is no message.
+    Grpc(GrpcStatus),
     /// Nothing of the request was sent: the connection failed.
     NotSent,
     /// The connection broke after part of the request may have arrived.
@@ -48,6 +52,7 @@ impl Outcome {
     pub fn evidence(self) -> Evidence {
         match self {
             Self::Answered(status) => Evidence::of_status(status),
+            Self::Grpc(status) => Evidence::of_grpc(status),
             Self::NotSent => Evidence::ConnectFailed,
             Self::Broken => Evidence::Reset,
             Self::TimedOut => Evidence::TimedOut,
@@ -124,7 +129,22 @@ impl<'a> AttemptPlan<'a> {
             repeatable: retry.non_idempotent || is_idempotent(method),
             request_timeout: timeouts.request,
             deadline: start + timeouts.request,
+            end: None,
             unresponsive: false,
+        }
+        .until(timeouts.total.map(|total| start + total))
+    }
+
+    /// The same plan for a request that is over at `end`, however far it is, if that is given: its deadline is not later. The
+    /// time that an attempt is entitled to stays the same.
+    #[must_use]
+    pub fn until(self, end: Option<Instant>) -> Self {
+        let Some(end) = end else { return self };
+        let end = self.end.map_or(end, |before| before.min(end));
+        Self {
+            deadline: self.deadline.min(end),
+            end: Some(end),
+            ..self
         }
     }
 
@@ -132,9 +152,10 @@ impl<'a> AttemptPlan<'a> {
     #[must_use]
     pub fn unresponsive(self, start: Instant) -> Self {
         let request_timeout = self.request_timeout.min(UNRESPONSIVE_TIMEOUT);
+        let deadline = start + request_timeout;
         Self {
             request_timeout,
-            deadline: start + request_timeout,
+            deadline: self.end.map_or(deadline, |end| end.min(deadline)),
             unresponsive: true,
             ..self
         }
@@ -153,6 +174,11 @@ impl<'a> AttemptPlan<'a> {
     /// At this time no attempt starts, and running ones end.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// At this time the request is over, its response included; `None`: no such time.
+    pub fn end(&self) -> Option<Instant> {
+        self.end
     }
 
     /// The time for a request, counted from when all of it has been received.
@@ -181,7 +207,7 @@ impl<'a> AttemptPlan<'a> {
     /// if there is one.
     ///
     /// An attempt that did not reach a gateway adds no load. It costs no budget, does not count as an attempt, and is
-    /// retried for every method.
+    /// retried for every method. So is a status of gRPC that is to be retried.
     pub fn after(
         &mut self,
         outcome: Outcome,
@@ -190,21 +216,24 @@ impl<'a> AttemptPlan<'a> {
         withdraw: impl FnOnce(Instant) -> bool,
     ) -> Verdict {
         let reached = outcome != Outcome::NotSent;
+        // Nearly all calls of gRPC are POST. Who names a status says that it is no harm to call again.
+        let may_repeat = self.repeatable || matches!(outcome, Outcome::Grpc(_));
         self.begun = self.begun.saturating_sub(u8::from(!reached));
         let reason = match outcome {
             Outcome::Answered(status) if !self.retry.retry_on.has_status(status) => return Verdict::Deliver,
+            Outcome::Grpc(status) if !self.retry.retry_on.has_grpc(status) => return Verdict::Deliver,
             _ if now >= self.deadline && self.unresponsive && self.repeatable => Some(GaveUp::Unresponsive),
             _ if now >= self.deadline => Some(GaveUp::Deadline),
             Outcome::NotSent if !self.retry.retry_on.connect_failure => Some(GaveUp::NotInRetryOn),
             Outcome::Broken | Outcome::TimedOut if !self.retry.retry_on.reset => Some(GaveUp::NotInRetryOn),
-            _ if !replayable || reached && !self.repeatable => Some(GaveUp::NotRepeatable),
+            _ if !replayable || reached && !may_repeat => Some(GaveUp::NotRepeatable),
             _ if !self.has_more() => Some(GaveUp::NoneLeft),
             _ if reached && !withdraw(now) => Some(GaveUp::NoBudget),
             _ => None,
         };
         match (reason, outcome) {
             // The gateway's error is more specific than one of the proxy.
-            (Some(_), Outcome::Answered(_)) => Verdict::Deliver,
+            (Some(_), Outcome::Answered(_) | Outcome::Grpc(_)) => Verdict::Deliver,
             (Some(reason), _) => Verdict::GiveUp(reason),
             (None, _) => self.advance().map_or(Verdict::GiveUp(GaveUp::NoneLeft), Verdict::Try),
         }
@@ -318,6 +347,68 @@ mod tests {
         let mut unhedged = plan_of(&retry, &Method::GET, now);
         assert_eq!(unhedged.hedge(true, now, |_| true), Hedge::Never);
         assert_eq!(unhedged.per_try_timeout(true), None, "nothing would follow");
+    }
+
+    #[test]
+    fn a_status_of_grpc_is_retried_where_it_is_named_whatever_the_method() {
+        let now = Instant::now();
+        let mut retry = Retry::default();
+        retry.retry_on.insert_grpc(GrpcStatus::Unavailable);
+        let after = |retry: &Retry, status, replayable, budget| {
+            plan_of(retry, &Method::POST, now).after(Outcome::Grpc(status), replayable, now, |_| budget)
+        };
+        let again = Verdict::Try(Slot(1));
+        assert_eq!(after(&retry, GrpcStatus::Unavailable, true, true), again);
+        for (retry, status, replayable, budget) in [
+            (&retry, GrpcStatus::Internal, true, true),
+            (&retry, GrpcStatus::Unavailable, false, true),
+            (&retry, GrpcStatus::Unavailable, true, false),
+            (&RETRY, GrpcStatus::Unavailable, true, true),
+        ] {
+            assert_eq!(after(retry, status, replayable, budget), Verdict::Deliver, "{status:?}");
+        }
+        let mut last = plan_of(&retry, &Method::POST, now);
+        for _ in 0..2 {
+            last.after(Outcome::Grpc(GrpcStatus::Unavailable), true, now, |_| true);
+        }
+        let verdict = last.after(Outcome::Grpc(GrpcStatus::Unavailable), true, now, |_| true);
+        assert_eq!(
+            verdict,
+            Verdict::Deliver,
+            "the gateway's status, when nothing is left to try"
+        );
+        // What was not answered is repeated only if idempotent, as for every POST.
+        let mut broken = plan_of(&retry, &Method::POST, now);
+        let verdict = broken.after(Outcome::Broken, true, now, |_| true);
+        assert_eq!(verdict, Verdict::GiveUp(GaveUp::NotRepeatable));
+    }
+
+    #[test]
+    fn the_end_of_a_request_comes_before_its_deadline_and_takes_nothing_from_an_attempt() {
+        let start = Instant::now();
+        let seconds = |count| start + Duration::from_secs(count);
+        let full = plan(&Method::POST, start).request_timeout();
+        let plan_until = |end| plan(&Method::POST, start).until(end);
+        for (end, deadline) in [(None, 15), (Some(5), 5), (Some(60), 15)] {
+            let plan = plan_until(end.map(seconds));
+            assert_eq!((plan.deadline(), plan.end()), (seconds(deadline), end.map(seconds)));
+            assert_eq!(plan.request_timeout(), full);
+        }
+        let mut over = plan_until(Some(seconds(5)));
+        let verdict = over.after(Outcome::TimedOut, true, seconds(5), |_| true);
+        assert_eq!(verdict, Verdict::GiveUp(GaveUp::Deadline));
+        let earlier = plan_until(Some(seconds(5)))
+            .until(Some(seconds(2)))
+            .until(Some(seconds(9)));
+        assert_eq!((earlier.deadline(), earlier.end()), (seconds(2), Some(seconds(2))));
+        let nearly = start + Duration::from_millis(10);
+        assert_eq!(plan_until(Some(nearly)).unresponsive(start).deadline(), nearly);
+        let timeouts = Timeouts {
+            total: Some(Duration::from_secs(3)),
+            ..Timeouts::default()
+        };
+        let plan = AttemptPlan::new((0..5).map(Slot).collect(), &RETRY, &timeouts, &Method::GET, start);
+        assert_eq!((plan.deadline(), plan.end()), (seconds(3), Some(seconds(3))));
     }
 
     #[test]

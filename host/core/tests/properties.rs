@@ -10,6 +10,7 @@ use portolan_core::candidates::{self, Candidates};
 use portolan_core::chart::Chart;
 use portolan_core::config::*;
 use portolan_core::geo::{Country, Place, PlaceId, Point};
+use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, GaveUp, Outcome, Verdict};
@@ -309,7 +310,7 @@ proptest! {
                     tried.push(slot);
                 }
                 Verdict::Deliver => {
-                    prop_assert!(matches!(outcome, Outcome::Answered(_)));
+                    prop_assert!(matches!(outcome, Outcome::Answered(_) | Outcome::Grpc(_)));
                     break;
                 }
                 Verdict::GiveUp(_) => break,
@@ -332,6 +333,7 @@ proptest! {
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         (200_u16..600).prop_map(|code| Outcome::Answered(http::StatusCode::from_u16(code).expect("a status"))),
+        (0_usize..17).prop_map(|code| Outcome::Grpc(GrpcStatus::ALL[code])),
         Just(Outcome::NotSent),
         Just(Outcome::Broken),
         Just(Outcome::TimedOut),

@@ -109,7 +109,7 @@ fn requests(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counte
     }
     let unrouted = snapshot.unrouted.totals();
     let totals = services.iter().map(|counted| (counted.name(), &counted.totals));
-    for (service, totals) in totals.chain([("", &unrouted)]) {
+    for (service, totals) in totals.clone().chain([("", &unrouted)]) {
         for (outcome, count) in RequestOutcome::ALL.into_iter().zip(totals.outcomes) {
             if outcome.is_of_proxy() {
                 family.sample(
@@ -117,6 +117,23 @@ fn requests(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counte
                     count,
                 );
             }
+        }
+    }
+    let mut family = text.family(
+        "portolan_grpc_calls_total",
+        Kind::Counter,
+        "Calls of gRPC by their status, missing for those that a gateway ended without one; without a region when no region answered. Of \
+         services and regions that had calls.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        for (status, count) in vitals.grpc().iter() {
+            let labels = [("service", service), ("region", region), ("grpc_status", status)];
+            family.sample(&labels, count);
+        }
+    }
+    for (service, totals) in totals.chain([("", &unrouted)]) {
+        for (status, count) in totals.grpc.iter() {
+            family.sample(&[("service", service), ("region", ""), ("grpc_status", status)], count);
         }
     }
     let mut family = text.family(

@@ -235,11 +235,15 @@ fn applied(policies: &Policies) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "timeouts  connect {}, request {}, idle {}, tunnel {}{}",
+        "timeouts  connect {}, request {}, idle {}, tunnel {}, stream_idle {}{}{}",
         time(timeouts.connect_ms),
         time(timeouts.request_ms),
         time(timeouts.idle_ms),
         time(timeouts.tunnel_ms),
+        timeouts.stream_idle_ms.map_or("off".into(), time),
+        timeouts
+            .total_ms
+            .map_or(String::new(), |total| format!(", total {}", time(total))),
         of(&timeouts.of)
     );
     let body = limits
@@ -301,6 +305,8 @@ mod tests {
                 // An instance may answer anything.
                 idle_ms: -1.0,
                 tunnel_ms: 3_600_000.0,
+                stream_idle_ms: None,
+                total_ms: Some(3_600_000.0),
             },
             limits: Limits {
                 request_body_bytes: Some(10 << 20),
@@ -313,7 +319,7 @@ mod tests {
             priority: "low".into(),
         };
         let expected = "retry     attempts 2, retry_on [reset, 500-599], per_try_timeout 1m 30s, hedge_after off, non_idempotent (of the route)\n\
-                        timeouts  connect 500us, request 15s, idle 0s, tunnel 1h\n\
+                        timeouts  connect 500us, request 15s, idle 0s, tunnel 1h, stream_idle off, total 1h\n\
                         limits    request_body 10MiB, concurrent_requests 200, rate 50/s, burst 100 for each client network\n\
                         priority  low\n";
         assert_eq!(applied(&policies), expected);

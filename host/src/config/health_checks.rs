@@ -8,13 +8,14 @@ use super::quantities::{H, MS, Time};
 use super::section::section;
 use super::values::{Whole, words};
 use http::Method;
-use portolan_core::config::{HealthCheck, HttpProbe, Probe, Protocol};
-use request::{ProbeFields, ProbeHost, ProbePath, Statuses};
+use portolan_core::config::{GrpcProbe, HealthCheck, HttpProbe, Probe, Protocol};
+use request::{GrpcService, ProbeFields, ProbeHost, ProbePath, Statuses};
 
 section! {
     /// Active health checks of every region.
     HealthCheckSection {
-        /// What is asked: http sends a request and checks the response, tcp only connects. Default: http.
+        /// What is asked: http sends a request and checks the response, grpc calls the health service of gRPC over HTTP/2
+        /// (grpc.health.v1.Health/Check), tcp only connects. Default: http.
         optional probe: At<ProbeWord>,
         /// The path that is asked for. Default: /healthz.
         optional path: At<ProbePath>,
@@ -25,6 +26,8 @@ section! {
         optional host: At<ProbeHost>,
         /// Further fields of the request, by name, such as { x-forwarded-proto: https }.
         optional headers: At<ProbeFields>,
+        /// With probe: grpc, the service that is asked about. Default: "", the server as a whole.
+        optional grpc_service: At<GrpcService>,
         /// The port that probes connect to. Default: the gateway's own.
         optional port: Whole<1, 65_535>,
         /// Which responses are healthy.
@@ -55,6 +58,8 @@ words! {
     ProbeWord {
         /// A request.
         Http = "http",
+        /// A call of the health service.
+        Grpc = "grpc",
         /// A connection.
         Tcp = "tcp",
     }
@@ -107,26 +112,60 @@ pub(super) fn settings(
 
 impl HealthCheckSection {
     fn probe(&self, mistakes: &mut Mistakes<'_>) -> Probe {
-        let is_tcp = self.probe.is_some_and(|probe| *probe == ProbeWord::Tcp);
-        let body = self.expect.as_ref().and_then(|expect| expect.body.as_ref());
-        if is_tcp {
-            let keys = [
-                ("path", self.path.as_ref().map(|path| path.id)),
-                ("method", self.method.map(|method| method.id)),
-                ("host", self.host.as_ref().map(|host| host.id)),
-                ("header", self.headers.as_ref().map(|headers| headers.id)),
-                ("response", self.expect.as_ref().map(|expect| expect.at)),
-            ];
-            for (what, id) in keys {
-                if let Some(id) = id {
-                    mistakes.at(
-                        id,
-                        format!("a tcp probe asks for no {what}: remove this key or the probe"),
-                    );
-                }
+        let kind = self.probe.map_or(ProbeWord::Http, |probe| probe.value);
+        let keys = [
+            ("path", self.path.as_ref().map(|path| path.id), &[ProbeWord::Http][..]),
+            ("method", self.method.map(|method| method.id), &[ProbeWord::Http]),
+            (
+                "host",
+                self.host.as_ref().map(|host| host.id),
+                &[ProbeWord::Http, ProbeWord::Grpc],
+            ),
+            (
+                "header",
+                self.headers.as_ref().map(|headers| headers.id),
+                &[ProbeWord::Http, ProbeWord::Grpc],
+            ),
+            (
+                "service of gRPC",
+                self.grpc_service.as_ref().map(|service| service.id),
+                &[ProbeWord::Grpc],
+            ),
+            (
+                "response",
+                self.expect.as_ref().map(|expect| expect.at),
+                &[ProbeWord::Http],
+            ),
+        ];
+        for (what, id, kinds) in keys {
+            if let Some(id) = id.filter(|_| !kinds.contains(&kind)) {
+                let (article, kind) = match kind {
+                    ProbeWord::Http => ("an", "http"),
+                    ProbeWord::Grpc => ("a", "grpc"),
+                    ProbeWord::Tcp => ("a", "tcp"),
+                };
+                let message = format!("{article} {kind} probe asks for no {what}: remove this key or the probe");
+                mistakes.at(id, message);
             }
-            return Probe::Tcp;
         }
+        let host = self.host.as_ref().map(|host| host.0.clone());
+        let fields = self.headers.as_ref().map(|fields| fields.0.clone()).unwrap_or_default();
+        match kind {
+            ProbeWord::Http => {}
+            ProbeWord::Grpc => {
+                return Probe::Grpc(Box::new(GrpcProbe {
+                    service: self
+                        .grpc_service
+                        .as_ref()
+                        .map(|service| service.0.clone())
+                        .unwrap_or_default(),
+                    host,
+                    fields,
+                }));
+            }
+            ProbeWord::Tcp => return Probe::Tcp,
+        }
+        let body = self.expect.as_ref().and_then(|expect| expect.body.as_ref());
         if let Some(body) = body.filter(|_| self.method.is_some_and(|method| *method == MethodWord::Head)) {
             mistakes.at(body.id, "a response to HEAD has no body: use another method");
         }
@@ -135,8 +174,8 @@ impl HealthCheckSection {
         Probe::Http(Box::new(HttpProbe {
             method: self.method.map_or(default.method, |method| method.method()),
             path: self.path.as_ref().map_or(default.path, |path| path.0.clone()),
-            host: self.host.as_ref().map(|host| host.0.clone()),
-            fields: self.headers.as_ref().map_or(default.fields, |fields| fields.0.clone()),
+            host,
+            fields,
             statuses: statuses.map_or(default.statuses, |all| all.iter().map(|it| it.0.clone()).collect()),
             body: body.map(|body| body.value.clone()),
         }))

@@ -8,6 +8,7 @@ use super::retry_on::{Failure, retry_on};
 use super::section::section;
 use super::values::{Percent, Whole};
 use portolan_core::config::{Budget, OutlierDetection, Retry, Timeouts};
+use std::time::Duration;
 
 section! {
     /// Outlier detection: when traffic ejects a region.
@@ -45,7 +46,8 @@ section! {
         optional attempts: Whole<1, 64>,
         /// Which failures are retried, in Envoy's words: connect-failure (whatever the method); and for idempotent requests
         /// reset (the connection broke, no HTTP, or per_try_timeout), gateway-error (502, 503, 504, or no response), 5xx (any
-        /// 5xx, or no response), retriable-4xx (409), and statuses. Default: [connect-failure, reset, 502, 503, 504].
+        /// 5xx, or no response), retriable-4xx (409), and statuses. For calls of gRPC that were answered without a message, whatever the
+        /// method: cancelled, deadline-exceeded, internal, resource-exhausted, unavailable. Default: [connect-failure, reset, 502, 503, 504].
         optional retry_on: Vec<Failure>,
         /// Time for one attempt until the head of its response, once the region has the whole request. Default: 15s when
         /// another region could be tried after it, else no bound but timeouts.request.
@@ -88,6 +90,10 @@ section! {
         /// Without a byte in either direction of a tunnel: a connection that changed to another protocol, such as WebSocket. Longer than
         /// its ends take between two pings (HAProxy: timeout tunnel). Default: 1h.
         optional tunnel: Time<{ 10 * MS }, { 7 * 24 * H }>,
+        /// Without a byte of a call of gRPC, in both directions at once, instead of idle. Default: 5m.
+        optional stream_idle: OrOff<Time<{ 10 * MS }, { 24 * H }>>,
+        /// From the head of the request to the end of the response; Envoy's max_stream_duration. Default: off.
+        optional total: OrOff<Time<{ MS }, { 30 * 24 * H }>>,
     }
 }
 
@@ -181,6 +187,23 @@ pub(super) fn timeouts(section: Option<&TimeoutsSection>, default: Timeouts) -> 
         tunnel: section
             .and_then(|section| section.tunnel)
             .map_or(default.tunnel, |time| time.0),
+        stream_idle: limit(
+            section.and_then(|section| section.stream_idle.as_ref()),
+            default.stream_idle,
+        ),
+        total: limit(section.and_then(|section| section.total.as_ref()), default.total),
+    }
+}
+
+/// A time that may be off.
+fn limit<const LEAST: u64, const MOST: u64>(
+    written: Option<&OrOff<Time<LEAST, MOST>>>,
+    default: Option<Duration>,
+) -> Option<Duration> {
+    match written {
+        None => default,
+        Some(OrOff::Off) => None,
+        Some(OrOff::On(time)) => Some(time.0),
     }
 }
 

@@ -5,9 +5,10 @@ use super::error::Mistakes;
 use super::shape::{Shape, wanted};
 use super::values::{scalar, word};
 use portolan_core::config::RetryOn;
+use portolan_core::grpc::GrpcStatus;
 use serde_json::{Value, json};
 
-/// One kind of failure, or a status.
+/// One kind of failure, or a status of HTTP or gRPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     Connect,
@@ -16,21 +17,27 @@ pub(super) enum Failure {
     Any5xx,
     Retriable4xx,
     Status(u16),
+    Grpc(GrpcStatus),
 }
 
-const WORDS: [(&str, Failure); 5] = [
+const WORDS: [(&str, Failure); 10] = [
     ("connect-failure", Failure::Connect),
     ("reset", Failure::Reset),
     ("gateway-error", Failure::GatewayError),
     ("5xx", Failure::Any5xx),
     ("retriable-4xx", Failure::Retriable4xx),
+    ("cancelled", Failure::Grpc(GrpcStatus::Cancelled)),
+    ("deadline-exceeded", Failure::Grpc(GrpcStatus::DeadlineExceeded)),
+    ("internal", Failure::Grpc(GrpcStatus::Internal)),
+    ("resource-exhausted", Failure::Grpc(GrpcStatus::ResourceExhausted)),
+    ("unavailable", Failure::Grpc(GrpcStatus::Unavailable)),
 ];
 
 impl Shape for Failure {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
         let (lowest, highest) = (RetryOn::LOWEST, RetryOn::HIGHEST);
         let otherwise = format!(
-            "connect-failure, reset, gateway-error, 5xx, retriable-4xx, or a status from {lowest} to {highest}"
+            "connect-failure, reset, gateway-error, 5xx, retriable-4xx, a status of gRPC such as unavailable, or a status from {lowest} to {highest}"
         );
         let text = scalar(node).unwrap_or_default();
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -60,6 +67,10 @@ pub(super) fn retry_on(failures: &[Failure]) -> RetryOn {
         retry_on.reset |= no_response || *failure == Failure::Reset;
         let statuses = match failure {
             Failure::Connect | Failure::Reset => continue,
+            Failure::Grpc(status) => {
+                retry_on.insert_grpc(*status);
+                continue;
+            }
             Failure::GatewayError => 502..=504,
             Failure::Any5xx => 500..=599,
             Failure::Retriable4xx => 409..=409,

@@ -107,16 +107,18 @@ pub(super) fn set_probe_hosts(
     // All sections became services.
     for ((service, (_, section)), id) in services.iter_mut().zip(&sections.0).zip((0..).map(ServiceId)) {
         let preserve_host = section.as_ref().and_then(|section| section.preserve_host);
-        let Some(Probe::Http(probe)) = service.health_check.as_mut().map(|check| &mut check.probe) else {
-            continue;
+        let own = match service.health_check.as_mut().map(|check| &mut check.probe) {
+            Some(Probe::Http(probe)) => &mut probe.host,
+            Some(Probe::Grpc(probe)) => &mut probe.host,
+            Some(Probe::Tcp) | None => continue,
         };
-        let Some(preserve_host) = preserve_host.filter(|it| it.value && probe.host.is_none()) else {
+        let Some(preserve_host) = preserve_host.filter(|it| it.value && own.is_none()) else {
             continue;
         };
         let hosts: Vec<_> = routes.hosts(id).collect();
         let seen = match hosts[..] {
             [host] => {
-                probe.host = HeaderValue::try_from(host).ok();
+                *own = HeaderValue::try_from(host).ok();
                 continue;
             }
             [] if routes.services().all(|leads| leads != id) => continue,

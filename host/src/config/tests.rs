@@ -14,8 +14,9 @@ mod upstream_tls;
 use super::*;
 use crate::config::Settings;
 use http::{HeaderMap, Method};
-use portolan_core::config::{GatewayHost, HttpProbe, Policy, Probe, Protocol, Reuse, Upstream};
+use portolan_core::config::{GatewayHost, GrpcProbe, HttpProbe, Policy, Probe, Protocol, Reuse, Upstream};
 use portolan_core::geo::{Country, Point};
+use portolan_core::grpc::GrpcStatus;
 use portolan_core::identity::ClientHeader;
 use portolan_core::route::Asked;
 use std::path::Path;
@@ -389,6 +390,60 @@ fn retry_on_takes_envoys_words() {
         (true, false, vec![409, 429])
     );
     assert_eq!(of("[5xx]"), (true, true, (500..=599).collect()));
+    assert_eq!(of("[unavailable]"), (false, false, vec![]));
+    let text = SMALL.replacen(
+        "    regions:",
+        "    retry: { retry_on: [unavailable, cancelled, deadline-exceeded, internal, resource-exhausted] }\n    regions:",
+        1,
+    );
+    let retry_on = settings(&text).routing.services()[0].retry.retry_on.clone();
+    let codes = GrpcStatus::ALL.into_iter().filter(|status| retry_on.has_grpc(*status));
+    assert_eq!(codes.map(GrpcStatus::code).collect::<Vec<_>>(), [1, 4, 8, 13, 14]);
+}
+
+#[test]
+fn a_health_check_may_call_the_health_service_of_grpc() {
+    let probe = |keys: &str| {
+        let text = SMALL.replacen(
+            "    regions:",
+            &format!("    health_check: {{ probe: grpc{keys} }}\n    regions:"),
+            1,
+        );
+        assert!(schema::agrees(&text));
+        let check = settings(&text).routing.services()[0].health_check.clone();
+        match check.expect("a check").probe {
+            Probe::Grpc(probe) => *probe,
+            other => panic!("another probe: {other:?}"),
+        }
+    };
+    assert_eq!(probe(""), GrpcProbe::default());
+    let own = probe(", grpc_service: shop.v1.Cart, host: Shop.example, headers: { x-key: a }");
+    assert_eq!(own.service, "shop.v1.Cart");
+    assert_eq!(own.host.as_ref().unwrap(), "shop.example");
+    assert_eq!(own.fields["x-key"], "a");
+}
+
+#[test]
+fn streams_have_time_bounds_of_their_own() {
+    let timeouts = |keys: &str| {
+        let text = SMALL.replacen("    regions:", &format!("    timeouts: {{ {keys} }}\n    regions:"), 1);
+        assert!(schema::agrees(&text));
+        settings(&text).routing.services()[0].timeouts.clone()
+    };
+    let default = timeouts("request: 15s");
+    assert_eq!(
+        (default.stream_idle, default.total),
+        (Some(Duration::from_secs(300)), None)
+    );
+    assert_eq!(default.idle_of(true), Duration::from_secs(300));
+    assert_eq!(default.idle_of(false), default.idle);
+    let own = timeouts("stream_idle: off, total: 1h");
+    assert_eq!((own.stream_idle, own.total), (None, Some(Duration::from_secs(3600))));
+    assert!(own.idle_of(true) > Duration::from_secs(24 * 3600));
+    assert_eq!(
+        timeouts("stream_idle: 2s, total: off").stream_idle,
+        Some(Duration::from_secs(2))
+    );
 }
 
 /// The HTTP probe of the first service, and the warnings.
@@ -402,7 +457,7 @@ fn http_probe(text: &str) -> (HttpProbe, Vec<String>) {
         .probe
     {
         Probe::Http(probe) => ((**probe).clone(), warnings),
-        Probe::Tcp => panic!("a tcp probe"),
+        other => panic!("another probe: {other:?}"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! They connect as requests do. With an https gateway every probe shakes hands, one of kind tcp too: a gateway whose certificate has
 //! expired takes no requests.
 
+mod grpc;
 mod request;
 
 use crate::tls::{Offer, Origin};
@@ -128,25 +129,27 @@ async fn exchange(
 ) -> ProbeResult {
     if let Some(origin) = tls {
         let left = limit.saturating_sub(begun.elapsed());
-        let secured = dial::handshake(transport, origin, offer(due.protocol), address, left).await;
+        let secured = dial::handshake(transport, origin, offer(due), address, left).await;
         transport = secured.map_err(failure)?;
     }
-    let probe = match &due.probe {
-        Probe::Tcp => return Ok(begun.elapsed()),
-        Probe::Http(probe) => probe,
-    };
     let connected = Instant::now();
     let left = limit.saturating_sub(begun.elapsed());
     let is_http2 = due.protocol == Protocol::Http2 || transport.is_http2();
-    match timeout(left, request::check(transport, is_http2, &due.address, probe)).await {
+    let checked = match &due.probe {
+        Probe::Tcp => return Ok(begun.elapsed()),
+        Probe::Http(probe) => timeout(left, request::check(transport, is_http2, &due.address, probe)).await,
+        Probe::Grpc(probe) => timeout(left, grpc::check(transport, &due.address, probe, left)).await,
+    };
+    match checked {
         Ok(result) => result.map(|()| connected.elapsed()),
         Err(_) => Err(ProbeFailure::TimedOut),
     }
 }
 
-/// What is offered to a gateway of this protocol.
-fn offer(protocol: Protocol) -> Offer {
-    match protocol {
+/// What is offered to the gateway: what requests offer, but for gRPC, which is of HTTP/2 only.
+fn offer(due: &DueProbe) -> Offer {
+    match due.protocol {
+        _ if matches!(due.probe, Probe::Grpc(_)) => Offer::Http2,
         Protocol::Http1 => Offer::Http1,
         Protocol::Http2 => Offer::Http2,
         Protocol::Auto => Offer::Both,

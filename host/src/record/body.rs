@@ -1,10 +1,11 @@
 //! The response's body, watched to its end.
 
-use super::{RequestRecord, TableView};
+use super::{RequestData, RequestRecord, TableView};
 use crate::vitals::RequestOutcome;
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use portolan_core::grpc::GrpcStatus;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -44,6 +45,7 @@ impl<L: TableView> RequestRecord<L> {
     pub fn deliver<B: Body>(mut self, response: Response<B>) -> Response<Recorded<B, L>> {
         let status = response.status();
         self.data.status = Some(status);
+        self.data.call_says(response.headers());
         let has_body = !self.data.is_head
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             && !response.body().is_end_stream();
@@ -64,6 +66,17 @@ impl<L: TableView> RequestRecord<L> {
     }
 }
 
+impl RequestData {
+    /// What a head or trailers say of the end of a call of gRPC.
+    fn call_says(&mut self, fields: &HeaderMap) {
+        if let Some(call) = &mut self.call
+            && let Some(status) = fields.get("grpc-status")
+        {
+            call.status = Some(GrpcStatus::of_value(status.as_bytes()));
+        }
+    }
+}
+
 impl<B: Body<Data = Bytes> + Unpin, L: TableView + Unpin> Body for Recorded<B, L> {
     type Data = Bytes;
     type Error = B::Error;
@@ -74,7 +87,13 @@ impl<B: Body<Data = Bytes> + Unpin, L: TableView + Unpin> Body for Recorded<B, L
         if let (Some(record), Poll::Ready(frame)) = (&mut self.record, &polled) {
             match frame {
                 Some(Ok(frame)) => {
-                    record.data.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    match frame.data_ref() {
+                        Some(data) => record.data.sent += data.len() as u64,
+                        None => frame
+                            .trailers_ref()
+                            .into_iter()
+                            .for_each(|trailers| record.data.call_says(trailers)),
+                    }
                     if is_end {
                         record.finish();
                     }

@@ -83,6 +83,9 @@ impl Serialize for Line<'_> {
         if let Some(status) = data.status {
             line.serialize_entry("status", &status.as_u16())?;
         }
+        if let Some(status) = data.call.and_then(|call| call.status) {
+            line.serialize_entry("grpc_status", status.as_str())?;
+        }
         line.serialize_entry("outcome", self.outcome.as_str())?;
         if let Some(reason) = data.reason {
             line.serialize_entry("error", reason.as_str())?;

@@ -370,7 +370,7 @@ async fn what_came_to_no_service_is_counted_too() {
 #[test]
 fn what_could_not_be_read_is_counted_and_logged() {
     let scene = Scene::new();
-    let mut record = RequestRecord::<Rc<Table>>::unread(&scene.recorder, PEER);
+    let mut record = RequestRecord::<Rc<Table>>::unread(&scene.recorder, PEER, false);
     record.rejected(RequestOutcome::Rejected, Some(Reason::LargeHead));
     let mut response = Response::new(Empty::<Bytes>::new());
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

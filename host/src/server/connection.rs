@@ -153,7 +153,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
         }
         Last::Answer(why) => {
             activity.lingers();
-            let response = handler.unreadable(&arrival, why);
+            let response = handler.unreadable(&arrival, why, false);
             let answer = Box::pin(unreadable::written(response, &read)).await;
             unless_over(&activity, Box::pin(linger(&mut stream, &answer, &entry))).await;
         }

@@ -66,8 +66,9 @@ pub trait Handler: 'static {
     /// Takes the tunnel that follows a response out of its body: one to 101, or to an extended CONNECT that succeeds.
     fn tunnel(&self, body: &mut Self::Body) -> Option<(Tunnel, Self::Record)>;
 
-    /// Answers a request whose head could not be read. Nothing follows on its connection.
-    fn unreadable(&self, arrival: &Arrival, why: Unreadable) -> Response<Self::Body>;
+    /// Answers a request whose head could not be read. Nothing follows on its connection, but in HTTP/2. `is_call`: whether it is
+    /// one of gRPC, as far as that can be told.
+    fn unreadable(&self, arrival: &Arrival, why: Unreadable, is_call: bool) -> Response<Self::Body>;
 
     /// Learns of a request whose head did not come within its time. It is not answered.
     fn head_timed_out(&self, arrival: &Arrival);

@@ -1,8 +1,9 @@
 //! The counters of every service. Those of its gateways are in [`crate::vitals`].
 
-use crate::vitals::{Counter, Durations, Histogram, RequestOutcome, Tally};
+use crate::vitals::{Counter, Durations, GrpcCounts, GrpcTally, Histogram, RequestOutcome, Tally};
 use portolan_core::affinity::Affine;
 use portolan_core::decision::RankedBy;
+use portolan_core::grpc::GrpcStatus;
 use portolan_core::id::ServiceName;
 use portolan_core::plan::GaveUp;
 use std::sync::OnceLock;
@@ -93,6 +94,7 @@ pub struct ServiceVitals {
 #[repr(align(128))]
 struct Shard {
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
+    grpc: GrpcTally,
     retries: Tally<{ Retry::ALL.len() }>,
     ranked: Tally<{ RANKED_BY.len() }>,
     sessions: Tally<{ Affine::ALL.len() }>,
@@ -115,6 +117,8 @@ struct Fault {
 pub struct ServiceTotals {
     /// Requests that no gateway answered, by [`RequestOutcome`].
     pub outcomes: [u64; RequestOutcome::ALL.len()],
+    /// Calls of gRPC that no gateway answered, by their status.
+    pub grpc: GrpcCounts,
     /// What followed failed attempts, in the order of [`Retry::ALL`].
     pub retries: [u64; Retry::ALL.len()],
     /// Decisions by who ordered the candidates, in the order of [`RANKED_BY`].
@@ -146,6 +150,13 @@ impl ServiceVitals {
     pub fn finished(&self, worker: usize, outcome: RequestOutcome) {
         if let Some(shard) = self.shards.get(worker) {
             shard.outcomes.count(outcome as usize);
+        }
+    }
+
+    /// Counts the end of a call of gRPC that no gateway answered.
+    pub fn called(&self, worker: usize, status: Option<GrpcStatus>) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.grpc.count(status);
         }
     }
 
@@ -201,6 +212,7 @@ impl ServiceVitals {
         let mut totals = ServiceTotals::default();
         for shard in &self.shards {
             shard.outcomes.add_to(&mut totals.outcomes);
+            totals.grpc.add(&shard.grpc);
             shard.retries.add_to(&mut totals.retries);
             shard.ranked.add_to(&mut totals.ranked);
             shard.sessions.add_to(&mut totals.sessions);

@@ -1,5 +1,6 @@
 //! The body of a gateway's response, as it is streamed to the client.
 
+use super::ending::{Ending, Limit};
 use super::error::ExchangeError;
 use super::idle::IdleTimer;
 use super::in_flight::InFlight;
@@ -39,6 +40,8 @@ pub struct UpstreamBody {
     /// a failure.
     evidence: Option<Evidence>,
     idle: IdleTimer,
+    /// `None` for what ends with its body alone, as most do.
+    ending: Option<Box<Ending>>,
 }
 
 /// An incomplete response. It must not look complete to the client.
@@ -53,6 +56,12 @@ pub enum UpstreamBodyError {
     /// The idle timeout expired.
     #[error("the gateway stopped sending its response")]
     Stalled,
+    /// Its time is over: see [`Timeouts::total`](portolan_core::config::Timeouts::total).
+    #[error("the time for this request is over")]
+    OutOfTime,
+    /// It answers a call of gRPC, and its end does not say how that ended.
+    #[error("the gateway's response ended without grpc-status")]
+    NoGrpcStatus,
     /// The client stopped sending its request, so that the gateway never received all of it.
     #[error("the client cut its request short")]
     Abandoned,
@@ -67,11 +76,20 @@ impl UpstreamBody {
             in_flight,
             evidence: None,
             idle: IdleTimer::new(idle),
+            ending: None,
         };
         if is_ended {
             body.finish();
         }
         body
+    }
+
+    /// The response ends like this. `idle`: the longest time without a byte in either direction.
+    pub(super) fn ends(&mut self, ending: Ending, idle: Duration) {
+        if self.connection.is_some() {
+            self.ending = Some(Box::new(ending));
+            self.idle = IdleTimer::new(idle);
+        }
     }
 
     /// The response is the one to be delivered: the end of its body is observed, as `good` when it is whole. One whose
@@ -138,19 +156,33 @@ impl UpstreamBody {
 
     fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
         let Some(connection) = &mut self.connection else {
-            return Poll::Ready(None);
+            return Poll::Ready(self.take_error().map(Err));
         };
+        if let Some(ending) = &mut self.ending
+            && ending.poll_over(context).is_ready()
+        {
+            return Poll::Ready(Some(self.cut_off(Limit::Time)));
+        }
         match connection.poll_body(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
+                if let Some(ending) = &mut self.ending {
+                    ending.saw(&frame);
+                }
                 if connection.is_ended() {
                     self.finish();
+                }
+                // Trailers would be the end of the response: those without a status are not passed on.
+                if frame.is_trailers()
+                    && let Some(error) = self.take_error()
+                {
+                    return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
                 self.finish();
-                Poll::Ready(None)
+                Poll::Ready(self.take_error().map(Err))
             }
             Poll::Ready(Some(Err(ExchangeError::Abandoned))) => {
                 // Not an error of the gateway.
@@ -178,6 +210,9 @@ impl UpstreamBody {
                     self.idle.moved();
                 }
                 ready!(self.idle.poll_expired(context));
+                if self.ending.as_ref().is_some_and(|ending| ending.is_of_call()) {
+                    return Poll::Ready(Some(self.cut_off(Limit::Idle)));
+                }
                 let error = UpstreamBodyError::Stalled;
                 self.fail(Evidence::TimedOut, UpstreamError::BodyTimeout, &error);
                 Poll::Ready(Some(Err(error)))
@@ -187,10 +222,37 @@ impl UpstreamBody {
 
     /// The body is complete.
     fn finish(&mut self) {
+        let call = self.ending.as_mut().and_then(|ending| ending.ended());
         if let (Some(connection), Some(in_flight)) = (self.connection.take(), &self.in_flight) {
+            match call {
+                Some(Evidence::GatewayError | Evidence::Reset) => in_flight.failed(connection.endpoint()),
+                Some(_) if connection.endpoint().is_failing() => in_flight.succeeded(connection.endpoint()),
+                _ => {}
+            }
             in_flight.give_back(connection);
         }
-        self.observe(None);
+        if self.lacks_status() {
+            self.report(UpstreamError::NoGrpcStatus, &UpstreamBodyError::NoGrpcStatus);
+        }
+        self.observe(call);
+    }
+
+    /// A limit ends it, which is not the gateway's fault: a client may listen for as long as it likes.
+    fn cut_off(&mut self, limit: Limit) -> Result<Frame<Bytes>, UpstreamBodyError> {
+        self.connection = None;
+        self.observe(Some(Evidence::Cancelled));
+        let end = self.ending.as_ref().and_then(|ending| ending.cut_off(limit));
+        end.ok_or(UpstreamBodyError::OutOfTime)
+    }
+
+    /// What a body that is whole lacks, once.
+    fn take_error(&mut self) -> Option<UpstreamBodyError> {
+        let ending = self.ending.as_mut()?;
+        ending.say_lacks_status().then_some(UpstreamBodyError::NoGrpcStatus)
+    }
+
+    fn lacks_status(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.lacks_status())
     }
 
     /// The body stays incomplete.
@@ -215,12 +277,12 @@ impl UpstreamBody {
         }
     }
 
-    /// Observes the attempt, once.
-    fn observe(&mut self, failure: Option<Evidence>) {
+    /// Observes the attempt, once: as it was good so far, or otherwise.
+    fn observe(&mut self, otherwise: Option<Evidence>) {
         if let Some(good) = self.evidence.take()
             && let Some(in_flight) = self.in_flight.take()
         {
-            in_flight.observe(failure.unwrap_or(good));
+            in_flight.observe(otherwise.unwrap_or(good));
         }
     }
 }
@@ -247,7 +309,7 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.connection.is_none()
+        self.held.is_empty() && self.connection.is_none() && !self.lacks_status()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -31,7 +31,7 @@ pub(super) enum AttemptError {
     /// The exchange failed.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
-    /// The response was held back and stayed incomplete.
+    /// The response was held back and stayed incomplete, or it is that of a call of gRPC and has neither a body nor a status.
     #[error(transparent)]
     Body(#[from] UpstreamBodyError),
     /// The response head timed out.
@@ -76,7 +76,10 @@ impl AttemptError {
     /// Its kind; `None` when it is not an error of the gateway or the network.
     pub(super) fn kind(&self) -> Option<UpstreamError> {
         match self {
-            Self::NoGateway | Self::Stale | Self::OutOfTime | Self::Body(UpstreamBodyError::Abandoned) => None,
+            Self::NoGateway
+            | Self::Stale
+            | Self::OutOfTime
+            | Self::Body(UpstreamBodyError::Abandoned | UpstreamBodyError::OutOfTime) => None,
             Self::Dial(error) => Some(match error {
                 DialError::NoAddress => UpstreamError::NoAddress,
                 DialError::Refused(_) => UpstreamError::ConnectRefused,
@@ -92,6 +95,7 @@ impl AttemptError {
             Self::Body(UpstreamBodyError::Cut(_)) => Some(UpstreamError::Cut),
             Self::Body(UpstreamBodyError::Unclear) => Some(UpstreamError::TlsNoCloseNotify),
             Self::Body(UpstreamBodyError::Stalled) => Some(UpstreamError::BodyTimeout),
+            Self::Body(UpstreamBodyError::NoGrpcStatus) => Some(UpstreamError::NoGrpcStatus),
             Self::TimedOut => Some(UpstreamError::ResponseTimeout),
         }
     }

@@ -4,9 +4,10 @@
 //! observed once: a failure immediately, a success when the response's body is complete.
 
 use super::blame::Blame;
-use super::body::UpstreamBody;
+use super::body::{UpstreamBody, UpstreamBodyError};
 use super::budget::SharedBudget;
 use super::clock;
+use super::ending::{self, Ending};
 use super::exchange::{AttemptError, Exchange, is_fair};
 use super::in_flight::report;
 use super::pool::Connections;
@@ -17,6 +18,7 @@ use super::target::GatewayTarget;
 use super::terms::Terms;
 use arrayvec::ArrayVec;
 use http::Response;
+use http_body::Body;
 use portolan_core::config::{Retry, Timeouts};
 use portolan_core::endpoint::EndpointFailure;
 use portolan_core::health::Evidence;
@@ -157,6 +159,7 @@ where
                     if outcome.evidence().is_failure() {
                         self.dispute(&course);
                     }
+                    self.bound(&course, &mut response);
                     response.body_mut().deliver(outcome.evidence());
                     return course.over(Ok(response), now);
                 }
@@ -167,6 +170,18 @@ where
         }
         self.dispute(&course);
         course.over(Err(ForwardError::GaveUp { reason, last }), now)
+    }
+
+    /// What ends the response besides its body, from now on.
+    fn bound(&self, course: &Course<'_>, response: &mut Response<UpstreamBody>) {
+        let (is_call, end) = (course.request.is_call(), course.plan.end());
+        if (is_call || end.is_some()) && !response.body().is_end_stream() {
+            let ending = Ending::of(response, is_call, end);
+            response.body_mut().ends(ending, self.timeouts.idle_of(is_call));
+        }
+        if is_call {
+            course.body.is_answered();
+        }
     }
 
     /// The request failed. If it did so in the same way in several regions, it may be at fault itself.
@@ -237,14 +252,21 @@ where
     /// When an attempt times out, as of now. Its time counts from when the gateway has the whole request. Connecting has a
     /// timeout of its own.
     pub(super) fn end_of_time(&self, course: &Course<'_>, slot: Slot, began: Instant) -> Instant {
+        let end = self.end_of_attempt(course, slot, began);
+        course.plan.end().map_or(end, |over| over.min(end))
+    }
+
+    /// The same by the time of an attempt.
+    fn end_of_attempt(&self, course: &Course<'_>, slot: Slot, began: Instant) -> Instant {
         let per_try = self.per_try(course);
+        let idle = || self.timeouts.idle_of(course.request.is_call());
         let since = match course.progress.phase(slot, began) {
             Phase::Connecting(_) => return course.plan.deadline(),
             Phase::Exchanging(since) => since,
         };
         match course.body.upload() {
-            Upload::Running(last_read) => last_read.max(began) + self.timeouts.idle,
-            Upload::Asked(last_read) => last_read.max(began) + self.timeouts.idle + A_MOMENT,
+            Upload::Running(last_read) => last_read.max(began) + idle(),
+            Upload::Asked(last_read) => last_read.max(began) + idle() + A_MOMENT,
             Upload::Waiting => course.plan.deadline(),
             Upload::Ended(at) if at > began => at + per_try,
             Upload::Ended(_) | Upload::None => (since + per_try).min(course.plan.deadline()),
@@ -256,7 +278,7 @@ where
     pub(super) fn timed_out(&self, course: &Course<'_>, slot: Slot, began: Instant, now: Instant) -> AttemptError {
         let is_its_own = match (course.progress.phase(slot, began), course.body.upload()) {
             (Phase::Connecting(_), _) => false,
-            (_, Upload::Running(_) | Upload::Asked(_)) => true,
+            (_, Upload::Running(_) | Upload::Asked(_)) => course.plan.end().is_none_or(|end| now < end),
             (Phase::Exchanging(since), upload) => {
                 let sent = match upload {
                     Upload::Ended(at) => at.max(since),
@@ -302,7 +324,12 @@ where
             let target = (self.target)(slot).ok_or(AttemptError::NoGateway)?;
             let pool = self.connections.pool(target);
             let mut response = pool.exchange(target, request, body, terms).await?;
-            if self.retry.hold_back_bytes > 0 {
+            if request.is_call() {
+                // It is streamed: its client may have to answer before it goes on.
+                if ending::lacks_status(&response) {
+                    return Err(UpstreamBodyError::NoGrpcStatus.into());
+                }
+            } else if self.retry.hold_back_bytes > 0 {
                 Box::pin(response.body_mut().hold_back(self.retry.hold_back_bytes)).await?;
             }
             Ok(response)
@@ -312,7 +339,7 @@ where
     /// Records how an attempt ended, and observes it when it failed.
     pub(super) fn judge(&self, course: &mut Course<'_>, slot: Slot, ended: &Ended) -> Outcome {
         let (outcome, is_of_gateway) = match ended {
-            Ok(response) => (Outcome::Answered(response.status()), true),
+            Ok(response) => (ending::outcome(response, course.request.is_call()), true),
             Err(error) => {
                 self.report(slot, error);
                 (error.outcome(), error.is_of_gateway())

@@ -1,6 +1,7 @@
 //! Hedged requests: when an attempt is slow, further attempts start in other regions. The first usable answer is used.
 
 use super::clock;
+use super::ending;
 use super::forward::{ASK_AGAIN, Course, Ended, Forwarder};
 use super::progress::Phase;
 use super::replay::Upload;
@@ -8,7 +9,7 @@ use super::target::GatewayTarget;
 use portolan_core::config::Retry;
 use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
-use portolan_core::plan::{Hedge, Verdict};
+use portolan_core::plan::{Hedge, Outcome, Verdict};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ where
                 continue;
             };
             let Finished { slot, began, ended } = finished;
-            if is_good(&ended, self.retry) {
+            if is_good(&ended, course.request.is_call(), self.retry) {
                 self.overtake(course, &runners, (slot, began));
                 return (slot, ended);
             }
@@ -172,8 +173,12 @@ where
 }
 
 /// Whether a response is sent to the client without a further attempt.
-fn is_good(ended: &Ended, retry: &Retry) -> bool {
+fn is_good(ended: &Ended, is_call: bool, retry: &Retry) -> bool {
     ended
         .as_ref()
-        .is_ok_and(|response| !retry.retry_on.has_status(response.status()))
+        .is_ok_and(|response| match ending::outcome(response, is_call) {
+            Outcome::Answered(status) => !retry.retry_on.has_status(status),
+            Outcome::Grpc(status) => !retry.retry_on.has_grpc(status),
+            Outcome::NotSent | Outcome::Broken | Outcome::TimedOut => false,
+        })
 }

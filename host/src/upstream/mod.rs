@@ -10,6 +10,7 @@
 //! | `multiplexed` | exchanges over HTTP/2 |
 //! | `idle_pool`, `link` | idle connections, and which of them a request may take |
 //! | `exchange`, [`body`], `terms` | a response, its body as it is streamed to the client, and errors |
+//! | `ending` | what ends a response besides its body |
 //! | `waiting` | attempts that are over before their answer: overtaken or given up |
 //! | `progress`, `blame` | what is known of running attempts; whose fault failures may be |
 //! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
@@ -29,6 +30,7 @@ pub mod budget;
 mod clock;
 mod connecting;
 pub mod dial;
+mod ending;
 mod error;
 mod exchange;
 mod fields;

@@ -205,7 +205,7 @@ impl Pool {
         idle: Duration,
     ) -> Exchange {
         target.rewrite(&mut head, request);
-        waiting.answered(head, idle)
+        waiting.answered(head, idle, request.is_call())
     }
 
     /// An exchange failed over a connection that had been used before. When it was closed or spoilt before, and the request

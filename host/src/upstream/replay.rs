@@ -78,6 +78,10 @@ pub struct Tape {
     idle: IdleTimer,
     /// Bytes since the idle timer was last reset.
     progress: usize,
+    /// How many bytes reset it.
+    least: usize,
+    /// Whether the client has time without end.
+    is_untimed: bool,
 }
 
 /// One reading of a [`Tape`].
@@ -140,7 +144,25 @@ impl ReplayBody {
             asks: false,
             idle: IdleTimer::new(idle),
             progress: 0,
+            least: MIN_PROGRESS,
+            is_untimed: false,
         })))
+    }
+
+    /// The same of a call of gRPC, whose messages may be small: any byte is progress.
+    #[must_use]
+    pub fn of_call(self) -> Self {
+        if let Self::Streaming(tape) = &self {
+            tape.borrow_mut().least = 1;
+        }
+        self
+    }
+
+    /// The client cannot time out any more: the response has begun, and its own idle timeout is for both directions.
+    pub(super) fn is_answered(&self) {
+        if let Self::Streaming(tape) = self {
+            tape.borrow_mut().is_untimed = true;
+        }
     }
 
     /// The same, that fails when it turns out to be longer than this many bytes. No more of them are sent on.
@@ -238,6 +260,9 @@ impl Tape {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 self.asks = true;
+                if self.is_untimed {
+                    return Poll::Pending;
+                }
                 ready!(self.idle.poll_expired(context));
                 return Poll::Ready(Some(Err(self.fail(ClientBodyError::TooSlow))));
             }
@@ -269,7 +294,7 @@ impl Tape {
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.progress += data.len();
-            if self.progress >= MIN_PROGRESS {
+            if self.progress >= self.least {
                 self.progress = 0;
                 self.idle.moved();
             }

@@ -60,6 +60,8 @@ pub struct Forwarding<'a> {
     pub rewritten_by: Option<&'a RouteEntry>,
     /// Where interim responses go. `None`: they are dropped.
     pub interim: Option<&'a Rc<dyn InterimSink>>,
+    /// Whether it is a call of gRPC.
+    pub is_call: bool,
 }
 
 /// A validated request with its forwarding fields. Only the gateway's own Host is added later.
@@ -140,6 +142,11 @@ impl<'a> Outbound<'a> {
     /// The method.
     pub fn method(&self) -> &Method {
         &self.request.method
+    }
+
+    /// Whether it is a call of gRPC.
+    pub(super) fn is_call(&self) -> bool {
+        self.forwarding.is_call
     }
 
     /// Whether the client sent a host: HTTP/1.0 does not require one.

@@ -7,6 +7,7 @@
 
 use super::body::UpstreamBody;
 use super::clock;
+use super::ending;
 use super::error::ExchangeError;
 use super::exchange::{AttemptError, Exchange};
 use super::head::Head;
@@ -91,7 +92,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// The head of its response arrived.
-    pub(super) fn answered(mut self, head: Head, idle: Duration) -> Exchange {
+    pub(super) fn answered(mut self, head: Head, idle: Duration, is_call: bool) -> Exchange {
         // Both are there: the head came over this connection.
         let (mut connection, in_flight) = (self.connection.take(), self.in_flight.take());
         if let (Some(in_flight), Some(connection)) = (&in_flight, &mut connection) {
@@ -100,10 +101,10 @@ impl<'a> Waiting<'a> {
             in_flight.answered(after);
             connection.answered(now, after, &head);
             let endpoint = connection.endpoint();
-            if Evidence::of_status(head.status) == Evidence::GatewayError {
-                in_flight.failed(endpoint);
-            } else if endpoint.is_failing() {
-                in_flight.succeeded(endpoint);
+            match ending::evidence_of_head(&head, is_call) {
+                Some(Evidence::GatewayError) => in_flight.failed(endpoint),
+                Some(_) if endpoint.is_failing() => in_flight.succeeded(endpoint),
+                _ => {}
             }
         }
         let mut response = Box::new(Response::new(UpstreamBody::new(connection, in_flight, idle)));

@@ -25,6 +25,8 @@ pub enum UpstreamError {
     Cut,
     /// Nothing more of the response's body came for the idle timeout.
     BodyTimeout,
+    /// The response to a call of gRPC ended without `grpc-status`.
+    NoGrpcStatus,
     /// See [`TlsFailure::UnknownIssuer`].
     TlsUnknownIssuer,
     /// See [`TlsFailure::NameMismatch`].
@@ -49,7 +51,7 @@ pub enum UpstreamError {
 
 impl UpstreamError {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NoAddress,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -60,6 +62,7 @@ impl UpstreamError {
         Self::Malformed,
         Self::Cut,
         Self::BodyTimeout,
+        Self::NoGrpcStatus,
         Self::TlsUnknownIssuer,
         Self::TlsNameMismatch,
         Self::TlsExpired,
@@ -85,6 +88,7 @@ impl UpstreamError {
             Self::Malformed => "malformed",
             Self::Cut => "cut",
             Self::BodyTimeout => "body_timeout",
+            Self::NoGrpcStatus => "no_grpc_status",
             Self::TlsUnknownIssuer => "tls_unknown_issuer",
             Self::TlsNameMismatch => "tls_name_mismatch",
             Self::TlsExpired => "tls_certificate_expired",

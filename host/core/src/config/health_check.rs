@@ -49,6 +49,19 @@ pub enum Probe {
     Http(Box<HttpProbe>),
     /// An established TCP connection is healthy.
     Tcp,
+    /// A call of the health service of gRPC.
+    Grpc(Box<GrpcProbe>),
+}
+
+/// A call of `grpc.health.v1.Health/Check`, over HTTP/2. `SERVING` is healthy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcProbe {
+    /// The service that is asked about. Empty: the server as a whole.
+    pub service: String,
+    /// The authority. `None`: the gateway's own.
+    pub host: Option<HeaderValue>,
+    /// Further fields of the request (metadata).
+    pub fields: HeaderMap,
 }
 
 /// An HTTP request, and the responses that are healthy.

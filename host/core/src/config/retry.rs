@@ -1,5 +1,6 @@
 //! How failures are retried.
 
+use crate::grpc::GrpcStatus;
 use http::StatusCode;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub struct RetryOn {
     pub reset: bool,
     /// The first bit is status 400.
     statuses: [u64; RetryOn::WORDS],
+    /// By the numbers of the statuses.
+    grpc: u32,
 }
 
 impl RetryOn {
@@ -87,6 +90,7 @@ impl RetryOn {
         connect_failure: false,
         reset: false,
         statuses: [0; Self::WORDS],
+        grpc: 0,
     };
 
     /// Retries responses with this status. Has no effect for statuses out of range.
@@ -94,6 +98,17 @@ impl RetryOn {
         if let (Self::LOWEST..=Self::HIGHEST, Some((word, bit))) = (status, place(status)) {
             self.statuses[word] |= bit;
         }
+    }
+
+    /// Retries calls of gRPC that ended with this status before they had any message. Who names it says that such calls may be
+    /// made again, whatever their method.
+    pub fn insert_grpc(&mut self, status: GrpcStatus) {
+        self.grpc |= 1 << status.code();
+    }
+
+    /// Whether calls of gRPC that ended with this status, and without any message, are retried.
+    pub fn has_grpc(&self, status: GrpcStatus) -> bool {
+        self.grpc & (1 << status.code()) != 0
     }
 
     /// The statuses that are retried, in order.

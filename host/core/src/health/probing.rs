@@ -3,6 +3,7 @@
 use super::later;
 use crate::chance::spread;
 use crate::config::HealthCheck;
+use crate::grpc::GrpcStatus;
 use crate::tls::TlsFailure;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -36,11 +37,28 @@ pub enum ProbeFailure {
     Body,
     /// The TLS handshake failed, or the gateway rejects this proxy's certificate.
     Tls(TlsFailure),
+    /// The call of the health service ended with this status.
+    Grpc(GrpcStatus),
+    /// The health service answered, and not with `SERVING`.
+    NotServing(Serving),
+}
+
+/// What the health service of gRPC says of a service that is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Serving {
+    /// `UNKNOWN`.
+    Unknown,
+    /// `NOT_SERVING`.
+    NotServing,
+    /// `SERVICE_UNKNOWN`.
+    ServiceUnknown,
+    /// A number that is none of its words.
+    Other(u64),
 }
 
 impl ProbeFailure {
     /// The reasons in metrics and logs, in the order of [`ProbeFailure::index`].
-    pub const WORDS: [&str; 7] = [
+    pub const WORDS: [&str; 9] = [
         "unreachable",
         "refused",
         "protocol_error",
@@ -48,6 +66,8 @@ impl ProbeFailure {
         "bad_status",
         "bad_body",
         "tls_error",
+        "bad_grpc_status",
+        "not_serving",
     ];
 
     /// The reason in metrics and logs.
@@ -55,7 +75,7 @@ impl ProbeFailure {
         Self::WORDS[self.index()]
     }
 
-    /// Its kind as a number, below 7.
+    /// Its kind as a number, below 9.
     pub fn index(self) -> usize {
         match self {
             Self::Unreachable => 0,
@@ -65,12 +85,14 @@ impl ProbeFailure {
             Self::Status(_) => 4,
             Self::Body => 5,
             Self::Tls(_) => 6,
+            Self::Grpc(_) => 7,
+            Self::NotServing(_) => 8,
         }
     }
 
     /// Whether the gateway answered.
     pub fn is_answer(self) -> bool {
-        matches!(self, Self::Status(_) | Self::Body)
+        matches!(self, Self::Status(_) | Self::Body | Self::Grpc(_) | Self::NotServing(_))
     }
 }
 
@@ -80,10 +102,29 @@ impl fmt::Display for ProbeFailure {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("the expected text is not in the body"),
             Self::Tls(failure) => write!(f, "TLS: {failure}"),
+            Self::Grpc(GrpcStatus::NotFound) => {
+                f.write_str("grpc-status 5: the health service does not know this service")
+            }
+            Self::Grpc(GrpcStatus::Unimplemented) => {
+                f.write_str("grpc-status 12: the gateway has no health service (grpc.health.v1.Health)")
+            }
+            Self::Grpc(status) => write!(f, "grpc-status {} ({})", status.code(), status.as_str()),
+            Self::NotServing(serving) => write!(f, "the health service answers {serving}"),
             Self::Unreachable => f.write_str("unreachable"),
             Self::Refused => f.write_str("connection refused"),
             Self::Broken => f.write_str("connection broken or not HTTP"),
             Self::TimedOut => f.write_str("no answer in time"),
+        }
+    }
+}
+
+impl fmt::Display for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("UNKNOWN"),
+            Self::NotServing => f.write_str("NOT_SERVING"),
+            Self::ServiceUnknown => f.write_str("SERVICE_UNKNOWN"),
+            Self::Other(number) => write!(f, "{number}, which it does not define"),
         }
     }
 }

@@ -8,7 +8,8 @@ mod model;
 use model::Model;
 use portolan_core::config::*;
 use portolan_core::geo::Point;
-use portolan_core::health::probing::{ProbeFailure, ProbeResult};
+use portolan_core::grpc::GrpcStatus;
+use portolan_core::health::probing::{ProbeFailure, ProbeResult, Serving};
 use portolan_core::health::tracker::{DueProbe, Tracker};
 use portolan_core::health::traffic::Traffic;
 use portolan_core::health::transition::Transition;
@@ -194,6 +195,8 @@ fn result() -> impl Strategy<Value = ProbeResult> {
         ProbeFailure::TimedOut,
         ProbeFailure::Status(503),
         ProbeFailure::Tls(TlsFailure::Expired),
+        ProbeFailure::Grpc(GrpcStatus::Unavailable),
+        ProbeFailure::NotServing(Serving::NotServing),
     ];
     prop_oneof![
         (1_u64..500).prop_map(|millis| Ok(Duration::from_millis(millis))),

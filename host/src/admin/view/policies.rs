@@ -2,6 +2,7 @@
 
 use crate::explain::Applied;
 use portolan_core::config::RetryOn;
+use portolan_core::grpc::GrpcStatus;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub struct Retry {
     pub of: String,
     /// Attempts in all.
     pub attempts: u8,
-    /// Which failures are retried: `connect-failure`, `reset`, statuses and ranges of them.
+    /// Which failures are retried: `connect-failure`, `reset`, statuses and ranges of them, statuses of gRPC.
     pub retry_on: Vec<String>,
     /// Milliseconds for one attempt; `None` for the default.
     pub per_try_timeout_ms: Option<f64>,
@@ -53,6 +54,10 @@ pub struct Timeouts {
     /// Without a byte of a tunnel.
     #[serde(default)]
     pub tunnel_ms: f64,
+    /// Without a byte of a call of gRPC; `None`: no limit.
+    pub stream_idle_ms: Option<f64>,
+    /// From the head of the request to the end of the response; `None`: no limit.
+    pub total_ms: Option<f64>,
 }
 
 /// The limits of a route.
@@ -96,6 +101,8 @@ impl From<&Applied> for Policies {
                 request_ms: millis(timeouts.request),
                 idle_ms: millis(timeouts.idle),
                 tunnel_ms: millis(timeouts.tunnel),
+                stream_idle_ms: timeouts.stream_idle.map(millis),
+                total_ms: timeouts.total.map(millis),
             },
             limits: Limits {
                 request_body_bytes: applied.limits.request_body,
@@ -126,6 +133,8 @@ fn words(retry_on: &RetryOn) -> Vec<String> {
             _ => words.extend(row.iter().map(u16::to_string)),
         }
     }
+    let grpc = GrpcStatus::ALL.into_iter().filter(|status| retry_on.has_grpc(*status));
+    words.extend(grpc.map(|status| status.as_str().replace('_', "-")));
     words
 }
 
@@ -143,7 +152,12 @@ mod tests {
         for status in [409, 500, 501, 502, 503, 599] {
             retry_on.insert(status);
         }
-        assert_eq!(words(&retry_on), ["409", "500-503", "599"]);
+        retry_on.insert_grpc(GrpcStatus::Unavailable);
+        retry_on.insert_grpc(GrpcStatus::DeadlineExceeded);
+        assert_eq!(
+            words(&retry_on),
+            ["409", "500-503", "599", "deadline-exceeded", "unavailable"]
+        );
         assert!(words(&RetryOn::NONE).is_empty());
     }
 }

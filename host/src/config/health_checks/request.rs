@@ -29,6 +29,30 @@ impl Shape for ProbePath {
     }
 }
 
+/// The longest name of a service of gRPC in bytes.
+const MAX_GRPC_SERVICE: usize = 255;
+
+/// The name of a service of gRPC, or nothing.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct GrpcService(pub(super) String);
+
+impl Shape for GrpcService {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        match scalar(node).filter(|text| text.len() <= MAX_GRPC_SERVICE) {
+            Some(name) => Some(Self(name.to_owned())),
+            None => wanted(
+                node,
+                "the name of a service such as shop.v1.Cart, of up to 255 bytes",
+                mistakes,
+            ),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "maxLength": MAX_GRPC_SERVICE })
+    }
+}
+
 /// A value of Host.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct ProbeHost(pub(super) HeaderValue);

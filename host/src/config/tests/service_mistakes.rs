@@ -299,8 +299,22 @@ fn policies_of_a_service() {
         (
             "health_check: { probe: icmp, path: healthz }",
             &[
-                r#"5:28: services.shop.health_check.probe: wanted one of http, tcp, got "icmp""#,
+                r#"5:28: services.shop.health_check.probe: wanted one of http, grpc, tcp, got "icmp""#,
                 r#"5:40: services.shop.health_check.path: wanted a path that begins with /, such as /healthz, got "healthz""#,
+            ],
+        ),
+        (
+            "health_check: { probe: grpc, path: /x, method: GET, expect: { body: up }, host: a.example, headers: { x-a: 1 } }",
+            &[
+                "5:40: services.shop.health_check.path: a grpc probe asks for no path: remove this key or the probe",
+                "5:52: services.shop.health_check.method: a grpc probe asks for no method: remove this key or the probe",
+                "5:65: services.shop.health_check.expect: a grpc probe asks for no response: remove this key or the probe",
+            ],
+        ),
+        (
+            "health_check: { grpc_service: shop.v1.Cart }",
+            &[
+                "5:35: services.shop.health_check.grpc_service: an http probe asks for no service of gRPC: remove this key or the probe",
             ],
         ),
         (
@@ -335,8 +349,8 @@ fn policies_of_a_service() {
             "retry: { retry_on: [connect_failure, refused-stream, 302, 502] }",
             &[
                 r#"5:25: services.shop.retry.retry_on[0]: "connect_failure" is not possible — did you mean connect-failure?"#,
-                r#"5:42: services.shop.retry.retry_on[1]: wanted connect-failure, reset, gateway-error, 5xx, retriable-4xx, or a status from 400 to 599, got "refused-stream""#,
-                r#"5:58: services.shop.retry.retry_on[2]: wanted connect-failure, reset, gateway-error, 5xx, retriable-4xx, or a status from 400 to 599, got "302""#,
+                r#"5:42: services.shop.retry.retry_on[1]: wanted connect-failure, reset, gateway-error, 5xx, retriable-4xx, a status of gRPC such as unavailable, or a status from 400 to 599, got "refused-stream""#,
+                r#"5:58: services.shop.retry.retry_on[2]: wanted connect-failure, reset, gateway-error, 5xx, retriable-4xx, a status of gRPC such as unavailable, or a status from 400 to 599, got "302""#,
             ],
         ),
         (

@@ -34,7 +34,7 @@ impl Handler for Paths {
         None
     }
 
-    fn unreadable(&self, _: &Arrival, _: Unreadable) -> Response<Full<Bytes>> {
+    fn unreadable(&self, _: &Arrival, _: Unreadable, _: bool) -> Response<Full<Bytes>> {
         Response::default()
     }
 

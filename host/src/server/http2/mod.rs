@@ -195,8 +195,9 @@ impl<H: Handler> Streams<H> {
         });
         let is_head = request.method() == Method::HEAD;
         let response = if request.headers().len() > MAX_FIELDS {
+            let is_call = message::is_grpc(request.version(), request.headers());
             drop(ClientBody::new(request.into_body(), self.arrival.unread.clone()));
-            Err(self.handler.unreadable(&self.arrival, Unreadable::LargeHead))
+            Err(self.handler.unreadable(&self.arrival, Unreadable::LargeHead, is_call))
         } else {
             let handler = Rc::clone(&self.handler);
             Ok(Box::pin(handler.answer(Rc::clone(&self.arrival), request)))

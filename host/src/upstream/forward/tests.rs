@@ -143,6 +143,7 @@ impl Scene {
             rewrites_responses: true,
             rewritten_by: None,
             interim: None,
+            is_call: false,
         };
         let body = ReplayBody::Empty;
         let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));

@@ -33,6 +33,7 @@ fn untrusted() -> Forwarding<'static> {
         rewrites_responses: true,
         rewritten_by: None,
         interim: None,
+        is_call: false,
     }
 }
 

@@ -78,6 +78,7 @@ async fn an_idle_connection_keeps_little_memory() {
         rewrites_responses: true,
         rewritten_by: None,
         interim: None,
+        is_call: false,
     };
     let outbound = Outbound::new(&parts, "a", forwarding, Framing::None);
     let answer = async {
