@@ -78,7 +78,7 @@ async fn our_own_answers_have_a_status() {
         )
     });
     let caller = scene.caller().await;
-    let large = vec![7; 100];
+    let large = [7; 100];
     let length = ("content-length", "105");
     // The first of a minute.
     scene.servers[0].answers("Only/0");
