@@ -49,7 +49,7 @@ impl Shape for GrpcService {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "maxLength": MAX_GRPC_SERVICE })
+        json!({ "type": "string" })
     }
 }
 
