@@ -2,9 +2,11 @@
 
 mod body;
 mod interim;
+mod limits;
 
 pub use body::{ClientBody, UnreadBodies};
 pub use interim::{Interim, InterimQueue};
+pub use limits::RequestLimits;
 
 use crate::tls::{Certificates, VerifiedClient};
 use http::HeaderValue;
@@ -58,6 +60,8 @@ pub struct Arrival {
     pub proxy_header: Option<Rc<Header>>,
     /// What is spoken on it.
     pub protocol: Protocol,
+    /// What its requests may be like.
+    pub limits: RequestLimits,
     /// What its TLS handshake settled. `None` without TLS.
     pub tls: Option<Box<TlsFacts>>,
     /// The peer's address as `X-Forwarded-For` has it.
@@ -112,6 +116,7 @@ impl Arrival {
             local,
             proxy_header: None,
             protocol: Protocol::Http1,
+            limits: RequestLimits::default(),
             tls: None,
             peer_text: text(peer),
             interim: Rc::default(),
@@ -127,6 +132,12 @@ impl Arrival {
             self.local = canonical(destination);
         }
         self.proxy_header = Some(Rc::new(header));
+        self
+    }
+
+    /// The same with these limits.
+    pub fn limited(mut self, limits: RequestLimits) -> Self {
+        self.limits = limits;
         self
     }
 

@@ -17,9 +17,6 @@ mod tests;
 /// Longest method. The registered ones have at most 17 letters.
 const MAX_METHOD: usize = 32;
 
-/// Longest request target.
-const MAX_TARGET: usize = 16 * 1024;
-
 /// What a request is routed by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHead<'a> {
@@ -166,11 +163,11 @@ pub enum NotForwarded {
     Version,
 }
 
-/// Checks a request's head, and says what to route it by.
+/// Checks a request's head, and says what to route it by. `max_target`: most bytes of its path and query.
 ///
 /// # Errors
 /// When the request must not be sent on.
-pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
+pub fn check(request: &Parts, max_target: usize) -> Result<RequestHead<'_>, NotForwarded> {
     check_method(request)?;
     let is_http1 = matches!(request.version, Version::HTTP_10 | Version::HTTP_11);
     if !is_http1 && request.version != Version::HTTP_2 {
@@ -182,7 +179,7 @@ pub fn check(request: &Parts) -> Result<RequestHead<'_>, NotForwarded> {
     } else if host.is_none() && request.version != Version::HTTP_10 {
         return Err(NotForwarded::NoHost);
     }
-    let (authority, path) = target(request, host.unwrap_or_default())?;
+    let (authority, path) = target(request, host.unwrap_or_default(), max_target)?;
     if request.method == Method::OPTIONS && max_forwards(&request.headers)? == Some(0) {
         return Err(NotForwarded::OptionsOfOurs);
     }
@@ -260,12 +257,12 @@ fn check_http2(request: &Parts, host: Option<&str>) -> Result<(), NotForwarded> 
 }
 
 /// The authority and the path (RFC 9112, section 3.2). The authority of an absolute form wins over Host.
-fn target<'a>(request: &'a Parts, host: &'a str) -> Result<(&'a str, &'a str), NotForwarded> {
+fn target<'a>(request: &'a Parts, host: &'a str, max_target: usize) -> Result<(&'a str, &'a str), NotForwarded> {
     let target = &request.uri;
     let path = target.path();
     if target
         .path_and_query()
-        .is_some_and(|path| path.as_str().len() > MAX_TARGET)
+        .is_some_and(|path| path.as_str().len() > max_target)
     {
         return Err(NotForwarded::LongTarget);
     }

@@ -1,6 +1,6 @@
 //! The life of a request, in order.
 
-use crate::arrival::{Arrival, ClientBody, Interim, ListenerId};
+use crate::arrival::{Arrival, ClientBody, Interim, ListenerId, RequestLimits};
 use crate::config::{Http2, Listener};
 use crate::decide::{self, Decided, Inquiry};
 use crate::message::{self, RequestHead, Unreadable};
@@ -100,6 +100,7 @@ impl Handler for Worker {
             tls: listener
                 .filter(|it| it.tls.is_some())
                 .and_then(|_| table.tls.get(id).cloned()),
+            limits: listener.map_or_else(RequestLimits::default, |it| it.requests.of_one(|| self.chance.roll())),
             http2: listener.and_then(http2),
         }
     }
@@ -169,7 +170,7 @@ async fn answer(
     (parts, body): (&Parts, &mut Option<ClientBody>),
     record: &mut RequestRecord<Pin>,
 ) -> Result<Response<Body>, RequestError> {
-    let head = message::check(parts)?;
+    let head = message::check(parts, arrival.limits.target_bytes as usize)?;
 
     // Pin: from here on, everything seen belongs together.
     let table = worker.pins.pin();
@@ -428,7 +429,8 @@ async fn forward(
         is_call,
     };
     // An answer before this line leaves the body where it is.
-    let replay = |body| ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle_of(is_call));
+    let min_progress = arrival.limits.body_progress as usize;
+    let replay = |body| ReplayBody::new(body, retry.max_replay_bytes, timeouts.idle_of(is_call), min_progress);
     let mut body = body.take().map_or(ReplayBody::Empty, replay);
     if is_call {
         body = body.of_call();

@@ -2,6 +2,7 @@
 
 mod drain;
 mod floods;
+mod limits;
 mod messages;
 mod rejected;
 mod uploads;

@@ -1,5 +1,7 @@
 //! Limits of routes and load shedding, before gateways that hold their answers.
 
+mod requests;
+
 use portolan_core::admission::Priority;
 use portolan_tests::raw::{Message, RawGateway, Reply, Wire};
 use portolan_tests::{Request, Setup, World};

@@ -1,15 +1,15 @@
 //! Listeners, and the client's address.
 
-use super::compound::{At, NonEmpty, is_name};
+use super::compound::{At, NonEmpty, OrOff, is_name};
 use super::document::Node;
 use super::error::Mistakes;
-use super::quantities::{H, S, Size, Time};
+use super::quantities::{H, MIB, S, Size, Time};
 use super::section::section;
 use super::settings::{Http2, Listener};
 use super::shape::{Shape, all, shown, wanted};
 use super::tls::{Redirect, TlsSection};
 use super::values::{FilePath, Whole, scalar, word, words};
-use crate::arrival::ListenerId;
+use crate::arrival::{ListenerId, RequestLimits};
 use crate::tls::ListenerTls;
 use http::HeaderName;
 use ipnet::IpNet;
@@ -51,6 +51,19 @@ section! {
         /// connections earlier, or it sends requests on some that are just being closed. Default: 620s, 20 s more than those that
         /// wait longest.
         optional keep_alive_timeout: Time<{ S }, { 24 * H }>,
+        /// The longest head of a request, which is its first line and its header fields. A longer one is answered with 431. HTTP/2
+        /// counts 32 bytes more for each field. Default: 64KiB.
+        optional max_request_header_size: Size<8192, { MIB }>,
+        /// How many header fields a request may have. More are answered with 431. Default: 256.
+        optional max_request_header_count: Whole<10, 1000>,
+        /// The longest path and query of a request, in bytes. A longer one is answered with 414. Default: 16KiB.
+        optional max_request_target_size: At<Size<256, { 60 * 1024 }>>,
+        /// How much of a request's body a client has to send within the service's timeouts.idle. With less, it times out and is
+        /// answered with 408. Default: 1KiB.
+        optional min_request_body_progress: Size<1, { 64 * 1024 }>,
+        /// How many requests a connection may have, less up to a fifth by chance: the last response asks the client to close
+        /// (Connection: close; GOAWAY in HTTP/2). `off`: any number. Some clients lose requests that they send meanwhile. Default: off.
+        optional max_requests_per_connection: OrOff<Whole<1, 4_000_000_000>>,
         /// HTTP/2: `auto`, with clients that offer it by ALPN, over TLS; `prior-knowledge`, without TLS, with clients that begin
         /// with its preface; or `off`. Default: auto.
         optional http2: At<Http2Shape>,
@@ -206,8 +219,10 @@ impl ListenerSection {
             Some(section) => section.settings(mistakes),
             None => Some(Networks::default()),
         };
+        let requests = self.requests(mistakes);
         let address = self.address.as_ref()?.0;
         Some(Listener {
+            requests,
             id: match &self.name {
                 Some(name) => ListenerId::new(name.as_str()),
                 None => ListenerId::new(address.to_string()),
@@ -237,6 +252,42 @@ impl ListenerSection {
                 .http2_stream_window
                 .map_or(DEFAULT_STREAM_WINDOW, |bytes| bytes.0 as u32),
         })
+    }
+}
+
+impl ListenerSection {
+    fn requests(&self, mistakes: &mut Mistakes<'_>) -> RequestLimits {
+        let default = RequestLimits::default();
+        let header_bytes = self
+            .max_request_header_size
+            .map_or(default.header_bytes, |size| size.0 as u32);
+        if let Some(target) = self
+            .max_request_target_size
+            .as_ref()
+            .filter(|it| it.value.0 > u64::from(header_bytes))
+        {
+            mistakes.at(
+                target.id,
+                "a request with so long a target is longer than max_request_header_size",
+            );
+        }
+        RequestLimits {
+            header_bytes,
+            header_count: self
+                .max_request_header_count
+                .map_or(default.header_count, |count| count.0 as u32),
+            target_bytes: self
+                .max_request_target_size
+                .as_ref()
+                .map_or(default.target_bytes, |size| size.value.0 as u32),
+            body_progress: self
+                .min_request_body_progress
+                .map_or(default.body_progress, |size| size.0 as u32),
+            per_connection: match &self.max_requests_per_connection {
+                Some(OrOff::On(count)) => Some(count.0 as u32),
+                Some(OrOff::Off) | None => None,
+            },
+        }
     }
 }
 

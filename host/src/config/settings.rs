@@ -3,7 +3,7 @@
 use super::error::Mistake;
 use super::publication::FrontDoorSettings;
 use super::sources::Sources;
-use crate::arrival::ListenerId;
+use crate::arrival::{ListenerId, RequestLimits};
 use crate::plugin::PluginSettings;
 use crate::tls::{ListenerTls, PairFiles};
 use ipnet::IpNet;
@@ -176,6 +176,8 @@ pub struct Listener {
     pub max_connections_per_client: Option<u32>,
     /// How long a connection is kept for its next request.
     pub keep_alive_timeout: Duration,
+    /// What the requests of new connections may be like.
+    pub requests: RequestLimits,
     /// HTTP/2.
     pub http2: Http2,
     /// How many streams a connection of HTTP/2 may have open, at least 1.

@@ -12,6 +12,7 @@ mod sources;
 mod upstream_tls;
 
 use super::*;
+use crate::arrival::RequestLimits;
 use crate::config::Settings;
 use http::{HeaderMap, Method};
 use portolan_core::config::{GatewayHost, GrpcProbe, HttpProbe, Policy, Probe, Protocol, Reuse, Upstream};
@@ -104,6 +105,11 @@ listeners:
     http2: prior-knowledge
     http2_max_streams: 10
     http2_stream_window: 1MiB
+    max_request_header_size: 1MiB
+    max_request_header_count: 1000
+    max_request_target_size: 60KiB
+    min_request_body_progress: 2KiB
+    max_requests_per_connection: 5000
   - { address: "[::]:8081", client_address: { trusted_proxies: [10.0.0.0/8], header: x-azure-socketip, front_door_id: ab-cd,
                                            pass_headers: [X-Real-IP] } }
 admin: { address: 10.0.0.1:9900, probes: 0.0.0.0:9901, hosts: [edge.example.net], token_file: secrets/admin }
@@ -176,6 +182,15 @@ drain_time: 5s
     };
     assert_eq!(http2(0), (Http2::PriorKnowledge, 10, 1 << 20));
     assert_eq!(http2(1), (Http2::Auto, 128, 256 << 10));
+    let limits = RequestLimits {
+        header_bytes: 1 << 20,
+        header_count: 1000,
+        target_bytes: 60 << 10,
+        body_progress: 2048,
+        per_connection: Some(5000),
+    };
+    assert_eq!(settings.listeners[0].requests, limits);
+    assert_eq!(settings.listeners[1].requests, RequestLimits::default());
     let front_door_id = Some("ab-cd".into());
     assert_eq!(
         settings.listeners[1].client_address.header,

@@ -87,7 +87,7 @@ proptest! {
         let request = Request::builder().uri(&*target).header(header::HOST, &host).body(());
         if let Ok(request) = request {
             let parts = request.into_parts().0;
-            if let Ok(head) = check(&parts) {
+            if let Ok(head) = check(&parts, 100) {
                 prop_assert!(is_authority(head.authority) && head.path.starts_with('/'));
             }
         }

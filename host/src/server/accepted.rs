@@ -4,7 +4,7 @@
 //! peer, and the TLS handshake, which settles the protocol. Everything behind this sees a stream of bytes and where it
 //! arrived.
 
-use crate::arrival::{Arrival, ListenerId};
+use crate::arrival::{Arrival, ListenerId, RequestLimits};
 use portolan_core::proxy_protocol::Header;
 use std::io;
 use std::net::SocketAddr;
@@ -67,10 +67,11 @@ impl Accepted<TcpStream> {
         peer: SocketAddr,
         address: SocketAddr,
         header: Option<Header>,
+        limits: RequestLimits,
     ) -> Self {
         // A listener on all addresses learns which one it was.
         let local = stream.local_addr().unwrap_or(address);
-        let arrival = Arrival::plain(listener, peer, local);
+        let arrival = Arrival::plain(listener, peer, local).limited(limits);
         Self {
             io: stream,
             arrival: Rc::new(match header {

@@ -2,7 +2,7 @@
 
 use super::accepted::{Accepted, ClientStream};
 use super::registry::{Activity, Entry, Exchange};
-use super::socket::Socket;
+use super::socket::{Socket, USUAL_FIELDS};
 use super::tunnel::{self, Joined};
 use super::unreadable;
 use super::{Handler, TunnelRecord};
@@ -36,8 +36,8 @@ const LINGER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_se
 /// The same in all when it begins during a drain.
 const LINGER_DRAINING: Duration = Duration::from_secs(1);
 
-/// Most fields of a request's head. Most have far fewer: see `Socket::needs_room`.
-const MAX_FIELDS: usize = 256;
+/// What hyper may buffer, at least: a limit on heads that is lower must not make bodies slower.
+const LEAST_BUFFER: usize = 64 * 1024;
 
 /// Runs a connection to its end.
 pub(super) async fn run<S: ClientStream, H: Handler>(
@@ -48,22 +48,32 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
 ) {
     let Accepted { io, arrival } = accepted;
     let activity = Rc::clone(&entry.activity);
-    let limits = entry.limits();
+    let (limits, write_timeout) = (arrival.limits, entry.limits().write_timeout);
+    let (header_bytes, header_count) = (limits.header_bytes as usize, limits.header_count as usize);
     let interim = Rc::clone(&arrival.interim);
-    let mut socket = Socket::new(io, Rc::clone(&activity), interim, limits.write_timeout, entry.scratch());
+    let mut socket = Socket::new(io, Rc::clone(&activity), interim, write_timeout, entry.scratch());
     // The registry's tick keeps the time; hyper's own would cost a timer per request.
     let mut builder = http1::Builder::new();
     builder
-        .max_buf_size(limits.header_bytes)
+        .max_buf_size(header_bytes.max(LEAST_BUFFER))
         // The buffer may hold more than that at times, which is no reason to accept it.
-        .max_header_size(limits.header_bytes)
+        .max_header_size(header_bytes)
         // The socket looks for clients that have gone away: see `Socket::poll_flush`.
         .half_close(true)
         .header_read_timeout(None);
+    if header_count < USUAL_FIELDS {
+        // Room for fewer costs as much as room for more: see `Socket::needs_room`.
+        builder.max_headers(header_count);
+        socket = socket.with_room(Bytes::new());
+    }
+    // A connection without a limit does not live to see the end of these.
+    let requests_left = Cell::new(limits.per_connection.map_or(u64::MAX, u64::from));
     let ends_with_connection = Cell::new(false);
     let switched = Cell::<Option<Box<Switched<H::Record>>>>::default();
     let answer = |mut request: Request<Incoming>| {
         let exchange = entry.activity.begin();
+        requests_left.set(requests_left.get() - 1);
+        let is_last = requests_left.get() == 0;
         if activity.takes_without_path() && request.method() == Method::OPTIONS {
             request.extensions_mut().insert(NoPath);
         }
@@ -87,7 +97,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
             }
             // HTTP/1.0 has no codings: a body of unknown length ends with the connection.
             let ends = is_http_10 && response.body().size_hint().exact().is_none();
-            if ends || entry.is_draining() {
+            if ends || is_last || entry.is_draining() {
                 response
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -121,7 +131,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
             Ended::Itself(result) => break (Some(result), io, read_buf),
             Ended::Stopped => break (None, io, read_buf),
             Ended::NeedsRoom => {
-                builder.max_headers(MAX_FIELDS);
+                builder.max_headers(header_count);
                 socket = io.with_room(read_buf);
             }
             Ended::Rests => socket = io.resumed(read_buf),

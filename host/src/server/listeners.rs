@@ -370,6 +370,7 @@ mod tests {
             debug_headers: false,
             max_connections: 1,
             max_connections_per_client: None,
+            requests: Default::default(),
             keep_alive_timeout: std::time::Duration::from_secs(1),
             http2: crate::config::Http2::Off,
             http2_max_streams: 1,

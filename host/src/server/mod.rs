@@ -34,7 +34,7 @@ pub use lock::Holder;
 pub use serve::run;
 pub use tunnel::TunnelRecord;
 
-use crate::arrival::{Arrival, ListenerId};
+use crate::arrival::{Arrival, ListenerId, RequestLimits};
 use crate::message::Unreadable;
 use crate::tls::ServerTls;
 use crate::upstream::Tunnel;
@@ -91,6 +91,8 @@ pub struct ListenerTerms {
     pub begins_with_proxy_header: bool,
     /// Its TLS. `None` for a listener without.
     pub tls: Option<Arc<ServerTls>>,
+    /// What its requests may be like.
+    pub limits: RequestLimits,
     /// HTTP/2, when TLS agrees on it or, without TLS, when clients may know it beforehand. `None`: it is not served.
     pub http2: Option<Http2Settings>,
 }
@@ -104,7 +106,7 @@ pub struct Http2Settings {
     pub stream_window: u32,
 }
 
-/// The time and memory that a connection may take.
+/// The time that a connection may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Limits {
     /// For a TLS handshake, from the beginning of the connection.
@@ -117,8 +119,6 @@ struct Limits {
     write_timeout: Duration,
     /// For a response to a client that has closed its side: without a byte written, it is taken to be gone.
     half_closed_timeout: Duration,
-    /// For the head of a request in bytes, at least 8192.
-    header_bytes: usize,
 }
 
 impl Default for Limits {
@@ -129,7 +129,6 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(60),
             half_closed_timeout: Duration::from_secs(5),
-            header_bytes: 64 * 1024,
         }
     }
 }

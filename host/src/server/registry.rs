@@ -215,8 +215,7 @@ impl ConnectionRegistry {
     /// Tells the clients of connections with streams to open no more of them.
     pub(super) fn announce_end(&self) {
         for activity in self.connections.borrow().values() {
-            activity.goes_away.set(true);
-            activity.wake();
+            activity.announce_end();
         }
     }
 
@@ -271,6 +270,12 @@ impl Activity {
     /// Whether the client of a connection with streams is to open no more of them.
     pub(super) fn goes_away(&self) -> bool {
         self.goes_away.get()
+    }
+
+    /// Tells the client of a connection with streams to open no more of them.
+    pub(super) fn announce_end(&self) {
+        self.goes_away.set(true);
+        self.wake();
     }
 
     /// Whether it ends now, whatever runs.

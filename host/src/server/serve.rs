@@ -149,7 +149,7 @@ impl<H: Handler> Server<H> {
                 }
             }
             let has_header = header.is_some();
-            let accepted = Accepted::plain(stream, vitals.id.clone(), peer, address, header);
+            let accepted = Accepted::plain(stream, vitals.id.clone(), peer, address, header, terms.limits);
             let client = accepted.arrival.peer.ip();
             if has_header {
                 limit = handler.terms(&vitals.id, client).max_connections_of_peer;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 /// How many fields hyper has room for without allocating.
-const USUAL_FIELDS: usize = 100;
+pub(super) const USUAL_FIELDS: usize = 100;
 
 /// A client's stream.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! A connection to a gateway apart from its protocol: to which endpoint, for how long, and how it may be used again.
 
 use crate::vitals::Endpoint;
-use portolan_core::chance::spread;
+use portolan_core::chance::{part, spread};
 use portolan_core::config::Upstream;
 use portolan_core::reuse::IdleLimit;
 use std::sync::Arc;
@@ -40,8 +40,7 @@ impl Link {
     /// A connection that is open now. `roll` decides the jitter of its limits.
     pub(super) fn new(endpoint: Arc<Endpoint>, worker: usize, upstream: &Upstream, roll: u64, now: Instant) -> Self {
         endpoint.opened(worker);
-        // Less up to a fifth, so that connections that were opened together are not closed together.
-        let part = |stream| 1.0 - 0.2 * (spread(roll, stream) as f64 / u64::MAX as f64);
+        let part = |stream| part(spread(roll, stream));
         let age = upstream.max_connection_age.map(|age| age.mul_f64(part(0)));
         let requests = upstream.max_requests_per_connection;
         Self {

@@ -19,9 +19,6 @@ use thiserror::Error;
 #[cfg(test)]
 mod tests;
 
-/// A client that sends fewer bytes than this within the idle timeout times out.
-const MIN_PROGRESS: usize = 1024;
-
 /// The body of a client's request.
 #[derive(Clone, Debug)]
 pub enum ReplayBody {
@@ -122,8 +119,9 @@ pub enum ClientBodyError {
 }
 
 impl ReplayBody {
-    /// A request's body, of which up to `max_bytes` are kept. `idle` is the idle timeout.
-    pub fn new(body: ClientBody, max_bytes: usize, idle: Duration) -> Self {
+    /// A request's body, of which up to `max_bytes` are kept. A client that sends fewer than `min_progress` bytes within the idle
+    /// timeout times out.
+    pub fn new(body: ClientBody, max_bytes: usize, idle: Duration, min_progress: usize) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
@@ -144,7 +142,7 @@ impl ReplayBody {
             asks: false,
             idle: IdleTimer::new(idle),
             progress: 0,
-            least: MIN_PROGRESS,
+            least: min_progress,
             is_untimed: false,
         })))
     }

@@ -362,6 +362,37 @@ fn listeners() {
         ),
         (
             "127.0.0.1:8080",
+            "127.0.0.1:8080\n    max_request_header_size: 8191B\n    max_request_header_count: 9\n    max_request_target_size: 61KiB\n    \
+             min_request_body_progress: 0B\n    max_requests_per_connection: 0",
+            &[
+                r#"3:30: listeners[0].max_request_header_size: from 8KiB to 1MiB is possible, got "8191B""#,
+                r#"4:31: listeners[0].max_request_header_count: wanted a whole number from 10 to 1000, got "9""#,
+                r#"5:30: listeners[0].max_request_target_size: from 256B to 60KiB is possible, got "61KiB""#,
+                r#"6:32: listeners[0].min_request_body_progress: from 1B to 64KiB is possible, got "0B""#,
+                r#"7:34: listeners[0].max_requests_per_connection: wanted a whole number from 1 to 4000000000, got "0""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    max_request_header_size: 1025KiB\n    max_request_header_count: 1001\n    max_request_target_size: 255B\n    \
+             min_request_body_progress: 65KiB\n    max_requests_per_connection: 4000000001",
+            &[
+                r#"3:30: listeners[0].max_request_header_size: from 8KiB to 1MiB is possible, got "1025KiB""#,
+                r#"4:31: listeners[0].max_request_header_count: wanted a whole number from 10 to 1000, got "1001""#,
+                r#"5:30: listeners[0].max_request_target_size: from 256B to 60KiB is possible, got "255B""#,
+                r#"6:32: listeners[0].min_request_body_progress: from 1B to 64KiB is possible, got "65KiB""#,
+                r#"7:34: listeners[0].max_requests_per_connection: wanted a whole number from 1 to 4000000000, got "4000000001""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\n    max_request_header_size: 8KiB\n    max_request_target_size: 9KiB",
+            &[
+                "4:30: listeners[0].max_request_target_size: a request with so long a target is longer than max_request_header_size",
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
             "127.0.0.1:8080\n    redirect: https:0",
             &[r#"3:15: listeners[0].redirect: wanted https, or https and a port, such as https:8443, got "https:0""#],
         ),

@@ -3,7 +3,7 @@
 use super::super::registry::ConnectionRegistry;
 use super::super::{Limits, ListenerTerms};
 use super::*;
-use crate::arrival::{Arrival, ListenerId};
+use crate::arrival::{Arrival, ListenerId, RequestLimits};
 use crate::vitals::{OpenListeners, TunnelEnd};
 use http_body_util::Full;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -67,7 +67,7 @@ impl Served {
         let activity = Rc::clone(&entry.activity);
         let id = ListenerId::new("web");
         let vitals = OpenListeners::default().open(&id);
-        let accepted = Accepted::plain(stream, id, peer, address, None);
+        let accepted = Accepted::plain(stream, id, peer, address, None, RequestLimits::default());
         spawn_local(run(accepted, entry, Rc::new(Paths), vitals));
         Self {
             client,

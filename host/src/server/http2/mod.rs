@@ -15,8 +15,8 @@ use super::accepted::{Accepted, ClientStream};
 use super::connection::{self, unless_over, unless_panicking};
 use super::registry::Entry;
 use super::tunnel::{Joined, run as run_tunnel};
-use super::{Handler, Http2Settings, Limits};
-use crate::arrival::{Arrival, ClientBody, UnreadBodies};
+use super::{Handler, Http2Settings};
+use crate::arrival::{Arrival, ClientBody, RequestLimits, UnreadBodies};
 use crate::message::{self, Unreadable};
 use crate::vitals::ListenerVitals;
 use bytes::Bytes;
@@ -49,9 +49,6 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// Most bytes of one response that wait to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Most fields of a request's head, as in HTTP/1.1.
-const MAX_FIELDS: usize = 256;
-
 /// Runs a connection whose client may speak either version.
 pub(super) async fn run_known<H: Handler>(
     accepted: Accepted<TcpStream>,
@@ -82,7 +79,9 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
     let write_timeout = entry.limits().write_timeout;
     let io = Io::new(io, Rc::clone(&activity), write_timeout, entry.scratch());
     vitals.http2.accepted();
+    let limits = arrival.limits;
     let streams = Rc::new(Streams {
+        left: Cell::new(limits.per_connection.map_or(u64::MAX, u64::from)),
         handler,
         arrival,
         entry,
@@ -99,7 +98,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
         let streams = Rc::clone(&streams);
         move |request| streams.answer(request)
     });
-    let builder = builder(executor, settings, streams.entry.limits());
+    let builder = builder(executor, settings, limits);
     let mut connection = builder.serve_connection(io.clone(), service);
     let mut ending: Option<Pin<Box<Sleep>>> = None;
     let ended = poll_fn(|context| {
@@ -144,7 +143,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
     stream.say_goodbye();
 }
 
-fn builder(executor: LocalExecutor, settings: Http2Settings, limits: &Limits) -> http2::Builder<LocalExecutor> {
+fn builder(executor: LocalExecutor, settings: Http2Settings, limits: RequestLimits) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(executor);
     let (streams, window) = (settings.max_streams, settings.stream_window);
     // Never used up by streams whose gateways do not read: those would stop all others.
@@ -153,7 +152,8 @@ fn builder(executor: LocalExecutor, settings: Http2Settings, limits: &Limits) ->
         .max_concurrent_streams(streams)
         .initial_stream_window_size(window)
         .initial_connection_window_size(u32::try_from(all).unwrap_or(MAX_WINDOW).min(MAX_WINDOW))
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        // h2 rejects a list of just this size already.
+        .max_header_list_size(limits.header_bytes + 1)
         .max_send_buf_size(SEND_BUFFER)
         // WebSocket (RFC 8441).
         .enable_connect_protocol();
@@ -165,6 +165,8 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// The streams of a connection.
 struct Streams<H> {
+    /// How many more there may be until the client is told to open no more of them. It may have begun some when it learns of that.
+    left: Cell<u64>,
     handler: Rc<H>,
     arrival: Rc<Arrival>,
     entry: Entry,
@@ -186,6 +188,10 @@ impl<H: Handler> Streams<H> {
     ) -> impl Future<Output = Result<Response<StreamBody<H::Body>>, Infallible>> + use<H> {
         let exchange = StreamExchange::begin(&self.entry.activity);
         self.vitals.http2.opened_stream();
+        self.left.set(self.left.get().saturating_sub(1));
+        if self.left.get() == 0 {
+            self.entry.activity.announce_end();
+        }
         let progress = Rc::<Progress>::default();
         self.begun.set(Some(Rc::clone(&progress)));
         join_cookies(request.headers_mut());
@@ -194,7 +200,7 @@ impl<H: Handler> Streams<H> {
             (Rc::clone(self), hyper::upgrade::on(&mut request))
         });
         let is_head = request.method() == Method::HEAD;
-        let response = if request.headers().len() > MAX_FIELDS {
+        let response = if request.headers().len() > self.arrival.limits.header_count as usize {
             let is_call = message::is_grpc(request.version(), request.headers());
             drop(ClientBody::new(request.into_body(), self.arrival.unread.clone()));
             Err(self.handler.unreadable(&self.arrival, Unreadable::LargeHead, is_call))

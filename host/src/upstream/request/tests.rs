@@ -63,7 +63,7 @@ fn parts(method: Method, target: &str, fields: &[(&str, &str)]) -> Parts {
 fn written(parts: &Parts, forwarding: &Forwarding<'_>, framing: Framing, host: Option<&str>) -> Vec<String> {
     let host = host.map(|host| HeaderValue::from_str(host).expect("a host"));
     let mut text = Vec::new();
-    let authority = message::check(parts).expect("a sound request").authority;
+    let authority = message::check(parts, 16 * 1024).expect("a sound request").authority;
     let outbound = Outbound::new(parts, authority, *forwarding, framing);
     encode::head(&outbound, host.as_ref(), Persistence::Usual, &mut text);
     let text = String::from_utf8(text).expect("text");

@@ -38,7 +38,9 @@ pub fn request(data: &[u8]) {
 }
 
 fn check(request: &http::request::Parts) {
-    let Ok(head) = message::check(request) else { return };
+    let Ok(head) = message::check(request, 16 * 1024) else {
+        return;
+    };
     assert!(head.path.starts_with('/'), "{}", head.path);
     let is_bad = |letter: char| letter.is_ascii_control() || " @,%/?#\\\"<>".contains(letter) || !letter.is_ascii();
     assert!(!head.authority.contains(is_bad), "{}", head.authority);
