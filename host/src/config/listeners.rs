@@ -59,7 +59,7 @@ section! {
         /// The longest path and query of a request, in bytes. A longer one is answered with 414. Default: 16KiB.
         optional max_request_target_size: At<Size<256, { 60 * 1024 }>>,
         /// How much of a request's body a client has to send within the service's timeouts.idle. With less, it times out and is
-        /// answered with 408. Default: 1KiB.
+        /// answered with 408. Calls of gRPC may send as little as they like. Default: 1KiB.
         optional min_request_body_progress: Size<1, { 64 * 1024 }>,
         /// How many requests a connection may have, less up to a fifth by chance: the last response asks the client to close
         /// (Connection: close; GOAWAY in HTTP/2). `off`: any number. Some clients lose requests that they send meanwhile. Default: off.
