@@ -26,11 +26,6 @@ fn hop_by_hop_fields_do_not_reach_the_gateway() {
         ),
         ("of old proxies", "proxy-connection: keep-alive", &["proxy-connection"]),
         (
-            "an upgrade",
-            "connection: upgrade\r\nupgrade: websocket",
-            &["connection", "upgrade"],
-        ),
-        (
             "an upgrade to HTTP/2",
             "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__",
             &["connection", "upgrade", "http2-settings"],
