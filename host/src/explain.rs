@@ -111,6 +111,18 @@ pub enum ExplainError {
         /// The path.
         path: String,
     },
+    /// The route redirects.
+    #[error("the route for host {host:?} and path {path:?} redirects with {status} to {location}")]
+    Redirect {
+        /// The host.
+        host: String,
+        /// The path.
+        path: String,
+        /// The status.
+        status: u16,
+        /// Where to, for a request without TLS.
+        location: String,
+    },
     /// The instance cannot decide.
     #[error("{0}")]
     Unable(String),
@@ -143,9 +155,18 @@ pub fn explain(
         trust: None,
     };
     let routed = table.route(host, path, &asked);
-    let routed = routed.ok_or_else(|| ExplainError::NoRoute {
-        host: host.clone(),
-        path: path.to_owned(),
+    let routed = routed.ok_or_else(|| {
+        let (host, path, asked_for) = (host.clone(), path.to_owned(), &question.path);
+        let route = table.redirect(&host, &path, &asked);
+        match route.and_then(|route| route.redirected("http", &host, asked_for)) {
+            Some((status, location)) => ExplainError::Redirect {
+                host,
+                path,
+                status: status.as_u16(),
+                location,
+            },
+            None => ExplainError::NoRoute { host, path },
+        }
     })?;
     let inquiry = Inquiry {
         client: ClientIdentity {

@@ -26,9 +26,10 @@ use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
 use portolan_core::proxy_protocol;
-use portolan_core::route::{self, Asked};
+use portolan_core::route::{self, Asked, HeaderChanges};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Handler for Worker {
@@ -45,8 +46,9 @@ impl Handler for Worker {
         let mut record = RequestRecord::begin(&self.recorder, &parts, arrival.client(), Instant::now());
         record.passed_on(arrival.proxy_header.as_ref());
         async move {
-            let mut body = Some(body);
-            let mut response = match answer(&self, &arrival, (&parts, &mut body), &mut record).await {
+            let (mut body, mut changes) = (Some(body), None);
+            let answered = answer(&self, &arrival, (&parts, &mut body), &mut record, &mut changes).await;
+            let mut response = match answered {
                 Ok(response) => response,
                 Err(error) => {
                     record.rejected(error.outcome(), error.reason());
@@ -55,6 +57,9 @@ impl Handler for Worker {
             };
             if let Some(body) = body {
                 respond::unread::settle(body, &parts.headers, response.headers_mut()).await;
+            }
+            if let Some(changes) = changes {
+                changes.apply(response.headers_mut());
             }
             record.deliver(self.secured(&arrival, response))
         }
@@ -169,6 +174,7 @@ async fn answer(
     arrival: &Arrival,
     (parts, body): (&Parts, &mut Option<ClientBody>),
     record: &mut RequestRecord<Pin>,
+    changes: &mut Option<Arc<HeaderChanges>>,
 ) -> Result<Response<Body>, RequestError> {
     let head = message::check(parts, arrival.limits.target_bytes as usize)?;
 
@@ -218,10 +224,21 @@ async fn answer(
         trust: Some((&listener.client_address, provenance.is_trusted)),
         ..asked
     };
-    let routed = table
-        .route(head.authority, head.path, &asked)
-        .ok_or(RequestError::NoRoute)?;
+    let Some(routed) = table.route(head.authority, head.path, &asked) else {
+        let route = table.redirect(head.authority, head.path, &asked);
+        let route = route.ok_or(RequestError::NoRoute)?;
+        record.ended(RequestOutcome::RouteRedirect);
+        let (scheme, is_trusted) = (arrival.scheme(), provenance.is_trusted);
+        return Ok(respond::redirect::by_route(
+            route,
+            parts,
+            head.authority,
+            scheme,
+            is_trusted,
+        ));
+    };
     record.routed(Rc::clone(&table), routed.id);
+    *changes = routed.route.response_headers().cloned();
     if let Some((why, country)) = decide::denied(&table, routed, provenance.client.addr) {
         record.located(country);
         return Err(RequestError::Denied(why));
@@ -439,6 +456,7 @@ async fn forward(
         body = body.at_most(limit);
     }
     let outbound = Outbound::new(parts, head.authority, forwarding, body.framing(&parts.headers));
+    let outbound = outbound.changed(routed.route.request_headers());
     record.traced(outbound.traceparent());
     let forwarder = Forwarder {
         connections: &worker.connections,

@@ -20,6 +20,7 @@ pub use body::Body;
 
 mod body;
 mod grpc;
+pub mod redirect;
 #[cfg(test)]
 mod tests;
 pub mod unread;

@@ -132,6 +132,12 @@ impl RoutingTable {
         listeners.find(|listener| listener.id == *id)
     }
 
+    /// The route for a host, a path and what else is asked, where it redirects.
+    pub fn redirect(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<&RouteEntry> {
+        let route = self.config().routes().find(host, path, asked);
+        route.filter(|route| route.is_redirect())
+    }
+
     /// The route for a host, a path and what else is asked, and the service that it leads to.
     pub fn route(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<Routed<'_>> {
         let route = self.config().routes().find(host, path, asked)?;

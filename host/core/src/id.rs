@@ -77,6 +77,9 @@ impl fmt::Display for Generation {
 pub struct ServiceId(pub u16);
 
 impl ServiceId {
+    /// No service.
+    pub const NONE: Self = Self(u16::MAX);
+
     /// The index as `usize`.
     pub fn index(self) -> usize {
         usize::from(self.0)

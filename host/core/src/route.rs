@@ -5,17 +5,23 @@
 //! matches, the next less specific host is tried.
 
 mod conditions;
+mod header_changes;
 mod key;
 mod prefix;
+mod redirect;
 
 pub use conditions::{Asked, Conditions, Wanted, WantedCertificate};
+pub use header_changes::HeaderChanges;
 pub use key::RouteKey;
 pub use prefix::PrefixRewrite;
+pub use redirect::{Redirect, RedirectPath};
 
 use crate::access::Access;
 use crate::id::ServiceId;
+use http::StatusCode;
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Which hosts a route is for.
@@ -79,7 +85,7 @@ pub struct Route {
     pub path: Box<str>,
     /// What a request must have besides.
     pub conditions: Conditions,
-    /// Where it leads.
+    /// Where it leads. [`ServiceId::NONE`] where it redirects.
     pub service: ServiceId,
     /// What applies on the way.
     pub rules: Rules,
@@ -94,6 +100,12 @@ pub struct Rules {
     pub prefix_rewrite: Option<Box<str>>,
     /// Its own policies, where it has some: their index in the configuration.
     pub policies: Option<PoliciesId>,
+    /// What is changed of the fields of requests.
+    pub request_headers: Option<HeaderChanges>,
+    /// What is changed of the fields of responses.
+    pub response_headers: Option<Arc<HeaderChanges>>,
+    /// Where it redirects to, instead of leading to a service.
+    pub redirect: Option<Redirect>,
 }
 
 /// The index of a route's own policies in the configuration.
@@ -144,7 +156,7 @@ pub struct RouteEntry {
 }
 
 impl RouteEntry {
-    /// Where it leads.
+    /// Where it leads. [`ServiceId::NONE`] where it redirects.
     pub fn service(&self) -> ServiceId {
         self.service
     }
@@ -157,6 +169,30 @@ impl RouteEntry {
     /// Its own policies. `None`: those of the service.
     pub fn policies(&self) -> Option<PoliciesId> {
         self.rules.as_ref()?.policies
+    }
+
+    /// What is changed of the fields of requests.
+    pub fn request_headers(&self) -> Option<&HeaderChanges> {
+        self.rules.as_ref()?.request_headers.as_ref()
+    }
+
+    /// What is changed of the fields of responses.
+    #[inline]
+    pub fn response_headers(&self) -> Option<&Arc<HeaderChanges>> {
+        self.rules.as_ref()?.response_headers.as_ref()
+    }
+
+    /// Whether it redirects, and leads to no service.
+    pub fn is_redirect(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.redirect.is_some())
+    }
+
+    /// The redirect for a request that was made with this scheme, to this authority, for this path and query. `None` where the route does
+    /// not redirect, or nobody has named a host.
+    pub fn redirected(&self, scheme: &str, authority: &str, target: &str) -> Option<(StatusCode, String)> {
+        let redirect = self.rules.as_ref()?.redirect.as_ref()?;
+        let location = redirect.location(&self.prefix, scheme, authority, target)?;
+        Some((redirect.status, location))
     }
 
     /// What gateways see instead of its path. `None`: the same.
@@ -251,10 +287,11 @@ impl Routes {
             .chain(self.any.iter().map(|path| (HostPattern::Any, path)))
     }
 
-    /// Every service some route leads to, with repetitions.
+    /// Every service some route leads to, with repetitions. Redirects lead to none.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         let hosts = self.exact.iter().chain(&self.below).flat_map(|host| &host.paths);
-        hosts.chain(&self.any).map(|route| route.service)
+        let all = hosts.chain(&self.any).filter(|route| !route.is_redirect());
+        all.map(|route| route.service)
     }
 }
 

@@ -300,6 +300,9 @@ fn explain(instance: &dyn AdminBackend, query: &str) -> Answer {
         Err(error @ ExplainError::NoRoute { .. }) => Failure::new(error)
             .hint("give host and path as a client would; /api/v1/config lists the routes")
             .answer(StatusCode::NOT_FOUND),
+        Err(error @ ExplainError::Redirect { .. }) => Failure::new(error)
+            .hint("a redirect leads to no service and no region")
+            .answer(StatusCode::NOT_FOUND),
         Err(error @ ExplainError::Unable(_)) => Failure::new(error).answer(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The configuration file; - is the standard input
-    #[arg(value_name = "FILE", required_unless_present_any = ["config", "schema"])]
+    #[arg(value_name = "FILE", required_unless_present_any = ["config", "schema", "reference"])]
     file: Option<ConfigFile>,
     /// The same
     #[arg(long, short, value_name = "FILE", conflicts_with = "file")]
@@ -29,12 +29,19 @@ pub(super) struct Arguments {
     /// Print the JSON Schema of the configuration file, for editors
     #[arg(long, exclusive = true)]
     schema: bool,
+    /// Print the reference of every key, as Markdown
+    #[arg(long, exclusive = true)]
+    reference: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let file = arguments.file.as_ref().or(arguments.config.as_ref());
-    let Some(file) = file.filter(|_| !arguments.schema) else {
-        return printed(output::print(&config::schema()).map_err(Into::into), true);
+    let Some(file) = arguments.file.as_ref().or(arguments.config.as_ref()) else {
+        let page = if arguments.reference {
+            config::reference()
+        } else {
+            config::schema()
+        };
+        return printed(output::print(&page).map_err(Into::into), true);
     };
     let report = checked(file, arguments.offline);
     let result = if arguments.json {

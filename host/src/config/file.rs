@@ -10,8 +10,10 @@ use super::limits::OverloadSection;
 use super::listeners::{self, ListenerSection, NameServer};
 use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
+use super::reference::page;
 use super::regions::{LocationSection, Places};
 use super::routes::{self, Assumed, RouteSection};
+use super::schema::with_variables;
 use super::section::section;
 use super::services::{self, ServiceSection};
 use super::settings::{AccessLog, Configuration, Fixed, GeoSettings, Settings};
@@ -80,9 +82,15 @@ section! {
 /// The JSON Schema (2020-12) of the configuration file, as text.
 pub fn schema() -> String {
     let mut schema = File::schema();
+    with_variables(&mut schema);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "Portolan".into();
     format!("{schema:#}\n")
+}
+
+/// The reference of every key, as a page of Markdown.
+pub fn reference() -> String {
+    page(&File::schema())
 }
 
 impl File {

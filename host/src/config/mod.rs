@@ -22,7 +22,9 @@ mod front_door;
 #[path = "front_door/absent.rs"]
 mod front_door;
 mod geo;
+mod header_changes;
 mod health_checks;
+mod host;
 mod include;
 mod learned;
 mod limits;
@@ -37,6 +39,8 @@ mod prefix;
 mod publication;
 mod quantities;
 mod reader;
+mod redirect;
+mod reference;
 mod regions;
 mod residency;
 mod retry_on;
@@ -54,7 +58,7 @@ mod upstream;
 mod values;
 
 pub use error::{ConfigErrors, Mistake};
-pub use file::schema;
+pub use file::{reference, schema};
 pub use load::{load, load_with, parse};
 pub use pattern::{is_pattern, matches};
 pub use publication::FrontDoorSettings;

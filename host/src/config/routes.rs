@@ -3,23 +3,23 @@
 use super::access::AccessSection;
 use super::compound::{At, Named, OneOrMore};
 use super::conditions::{self, CertificateSection, MethodWord, Values};
-use super::document::Node;
 use super::error::Mistakes;
+use super::header_changes::{Direction, HeaderChangesSection};
+use super::host::Host;
 use super::limits::{LimitsSection, PriorityWord};
-use super::names::ascii_hint;
 use super::policies::{self, RetrySection, TimeoutsSection};
 use super::prefix::Prefix;
+use super::redirect::RedirectSection;
 use super::section::section;
 use super::services::ServiceSection;
-use super::shape::{Shape, all, shown, wanted};
+use super::shape::{all, shown};
 use super::suggest::did_you_mean;
-use super::values::scalar;
 use portolan_core::admission::Priority;
 use portolan_core::config::RoutePolicies;
 use portolan_core::id::ServiceId;
 use portolan_core::route::{HostPattern, PoliciesId, Route, RouteKey, Routes, Rules};
-use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 section! {
     /// Which requests go to a service.
@@ -37,10 +37,16 @@ section! {
         optional query: Values,
         /// The client certificate that a request must come with. Needs a listener with tls.client_ca.
         optional client_certificate: CertificateSection,
-        /// The service, by its name in services.
-        required service: At<String>,
+        /// The service, by its name in services. Required, unless there is a redirect.
+        optional service: Option<At<String>>,
+        /// Where clients are sent instead of a service.
+        optional redirect: RedirectSection,
         /// What gateways see instead of path: with path: /api and prefix_rewrite: /, /api/x becomes /x.
-        optional prefix_rewrite: Prefix,
+        optional prefix_rewrite: At<Prefix>,
+        /// Changes of the fields of requests, after the fields for the connection are removed and Portolan's own are added.
+        optional request_headers: HeaderChangesSection,
+        /// Changes of the fields of responses, of Portolan's own answers to requests of this route too.
+        optional response_headers: HeaderChangesSection,
         /// Who may use the route. Others get 403. Default: everybody.
         optional access: AccessSection,
         /// How failures are retried; what is left out is as for the service, whose budget it is.
@@ -116,7 +122,31 @@ pub(super) fn settings(
         if let Some(priority) = section.priority.as_ref().filter(|_| !assumed.has_overload) {
             mistakes.warn(priority.id, "has no effect without overload.concurrent_requests");
         }
-        let name = section.service.as_ref()?;
+        if let Some(redirect) = &section.redirect {
+            section.check_redirect(mistakes);
+            let redirect = redirect.settings(mistakes);
+            let RouteKey { host, path, conditions } = key?;
+            return Some(Route {
+                host,
+                path,
+                conditions,
+                service: ServiceId::NONE,
+                rules: Rules {
+                    redirect: Some(redirect?),
+                    ..Rules::default()
+                },
+            });
+        }
+        let changes = |changes: &Option<HeaderChangesSection>, direction, mistakes: &mut Mistakes<'_>| match changes {
+            Some(changes) => changes.settings(direction, mistakes).map(Some),
+            None => Some(None),
+        };
+        let request_headers = changes(&section.request_headers, Direction::Request, mistakes);
+        let response_headers = changes(&section.response_headers, Direction::Response, mistakes);
+        if section.service.is_none() {
+            mistakes.at(section.at, "service is missing");
+        }
+        let name = section.service.as_ref()?.as_ref()?;
         let Some(service) = ids.get(name.as_str()) else {
             let meant = did_you_mean(name, names.iter().copied());
             mistakes.at(name.id, format!("unknown service {}{meant}", shown(name)));
@@ -140,6 +170,9 @@ pub(super) fn settings(
                 access,
                 prefix_rewrite: section.prefix_rewrite.as_ref().map(|prefix| prefix.as_str().into()),
                 policies: id,
+                request_headers: request_headers?,
+                response_headers: response_headers?.map(Arc::new),
+                redirect: None,
             },
         })
     }));
@@ -152,6 +185,24 @@ pub(super) fn settings(
 }
 
 impl RouteSection {
+    /// Reports what has no effect beside a redirect.
+    fn check_redirect(&self, mistakes: &mut Mistakes<'_>) {
+        let sections = [
+            self.access.as_ref().map(|it| it.at),
+            self.retry.as_ref().map(|it| it.at),
+            self.timeouts.as_ref().map(|it| it.at),
+            self.limits.as_ref().map(|it| it.at),
+            self.request_headers.as_ref().map(|it| it.at),
+            self.response_headers.as_ref().map(|it| it.at),
+            self.service.as_ref().and_then(Option::as_ref).map(|it| it.id),
+            self.priority.as_ref().map(|it| it.id),
+            self.prefix_rewrite.as_ref().map(|it| it.id),
+        ];
+        for id in sections.into_iter().flatten() {
+            mistakes.at_key(id, "has no effect beside redirect: remove one");
+        }
+    }
+
     /// Its own policies on the way to a service.
     fn policies(
         &self,
@@ -187,31 +238,5 @@ impl RouteSection {
                 .as_ref()
                 .map_or_else(Priority::default, |word| word.value.into()),
         })
-    }
-}
-
-/// A host pattern.
-#[derive(Clone, Debug)]
-pub(super) struct Host(HostPattern);
-
-impl Shape for Host {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let text = scalar(node);
-        if let Some(hint) = text.and_then(ascii_hint) {
-            mistakes.at(node.id(), format!("{hint}, got {}", shown(text.unwrap_or_default())));
-            return None;
-        }
-        match text.and_then(|text| HostPattern::parse(text).ok()) {
-            Some(host) => Some(Self(host)),
-            None => wanted(
-                node,
-                "a host without port, such as shop.example.net, \"*.example.net\" or \"*\"",
-                mistakes,
-            ),
-        }
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "string", "pattern": r"^(\*|(\*\.)?[A-Za-z0-9._-]+|\[[^/]*\])$" })
     }
 }

@@ -3,6 +3,9 @@
 use super::shape::Shape;
 use serde_json::{Map, Value, json};
 
+/// Text with variables.
+const VARIABLES: &str = r"^[\s\S]*\$\{[\s\S]*$";
+
 /// The schema of a section, key by key.
 pub(super) struct Section {
     about: &'static str,
@@ -41,6 +44,34 @@ impl Section {
             "required": self.required,
             "additionalProperties": false,
         })
+    }
+}
+
+/// Lets every value be text with variables as well.
+pub(super) fn with_variables(schema: &mut Value) {
+    let Value::Object(keywords) = schema else { return };
+    for inner in ["items", "additionalProperties"] {
+        keywords.get_mut(inner).into_iter().for_each(with_variables);
+    }
+    let properties = keywords.get_mut("properties").and_then(Value::as_object_mut);
+    properties
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .for_each(with_variables);
+    let alternatives = keywords.get_mut("anyOf").and_then(Value::as_array_mut);
+    alternatives.into_iter().flatten().for_each(with_variables);
+    let kind = keywords.get("type").and_then(Value::as_str);
+    let is_free = kind == Some("string") && !keywords.contains_key("pattern");
+    let is_scalar = kind.map_or(keywords.contains_key("enum"), |kind| {
+        !matches!(kind, "object" | "array")
+    });
+    if is_scalar && !is_free {
+        let description = keywords.remove("description");
+        let mut either = json!({ "anyOf": [schema.take(), { "type": "string", "pattern": VARIABLES }] });
+        if let Some(description) = description {
+            either["description"] = description;
+        }
+        *schema = either;
     }
 }
 

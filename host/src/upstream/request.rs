@@ -17,7 +17,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use portolan_core::identity::ClientAddress;
-use portolan_core::route::{RouteEntry, without_final_dot};
+use portolan_core::route::{HeaderChanges, RouteEntry, without_final_dot};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -75,6 +75,8 @@ pub struct Outbound<'a> {
     client: ClientFields<'a>,
     trace: Trace<'a>,
     upgrade: Option<Rc<Upgrade>>,
+    /// What its route changes.
+    changes: Option<&'a HeaderChanges>,
 }
 
 /// The client's fields that need more than copying.
@@ -136,7 +138,14 @@ impl<'a> Outbound<'a> {
             upgrade: Upgrade::of(request, client.names_upgrade, framing),
             client,
             trace,
+            changes: None,
         }
+    }
+
+    /// The same with what its route changes.
+    #[must_use]
+    pub fn changed(self, changes: Option<&'a HeaderChanges>) -> Self {
+        Self { changes, ..self }
     }
 
     /// The method.
@@ -238,10 +247,18 @@ impl<'a> Outbound<'a> {
 
     /// Writes every field to a protocol's encoder, except the host and those that delimit the body.
     pub(super) fn fields(&self, to: &mut impl FieldSink) {
-        for (name, value) in &self.request.headers {
-            if !self.is_dropped(name) {
-                to.copy(name, value);
+        let Some(changes) = self.changes else {
+            for (name, value) in &self.request.headers {
+                if !self.is_dropped(name) {
+                    to.copy(name, value);
+                }
             }
+            return self.forwarding_fields(to);
+        };
+        let kept = self.request.headers.iter();
+        let kept = kept.filter(|(name, _)| !self.is_dropped(name) && !changes.drops(name));
+        for (name, value) in kept.chain(changes.added()) {
+            to.copy(name, value);
         }
         self.forwarding_fields(to);
     }

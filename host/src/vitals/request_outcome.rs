@@ -27,6 +27,8 @@ pub enum RequestOutcome {
     Probe,
     /// It was redirected to HTTPS.
     ToHttps,
+    /// Its route redirects.
+    RouteRedirect,
     /// There is no route for its host and path.
     NoRoute,
     /// The request was rejected: malformed, too large, or not for a proxy.
@@ -61,7 +63,7 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Informational,
         Self::Success,
         Self::Redirection,
@@ -72,6 +74,7 @@ impl RequestOutcome {
         Self::ClientGone,
         Self::Probe,
         Self::ToHttps,
+        Self::RouteRedirect,
         Self::NoRoute,
         Self::Rejected,
         Self::Denied,
@@ -124,6 +127,7 @@ impl RequestOutcome {
             Self::ClientGone => "client_gone",
             Self::Probe => "probe",
             Self::ToHttps => "https_redirect",
+            Self::RouteRedirect => "route_redirect",
             Self::NoRoute => "no_route",
             Self::Rejected => "rejected",
             Self::Denied => "denied",

@@ -130,7 +130,6 @@ fn the_schema_rejects_what_is_rejected() {
         ("127.0.0.1:8080", "localhost:8080"),
         ("http://gw-weu", "ftp://gw-weu"),
         ("path: /", "path: api"),
-        (", service: shop", ""),
         ("routes:", "workers: 0\nroutes:"),
         ("routes:", "drain_time: 5\nroutes:"),
         ("    regions:", "    policy: nearest\n    regions:"),
@@ -176,6 +175,39 @@ fn the_example_shows_every_key() {
     let shown = |key: &&String| EXAMPLE.contains(&format!("{key}:"));
     let missing: Vec<_> = found.iter().filter(|key| !shown(key)).collect();
     assert!(missing.is_empty(), "{missing:?} are not in the example");
+}
+
+#[test]
+fn values_with_variables_agree_with_the_schema() {
+    let small = SMALL
+        .replace("127.0.0.1:8080", "\"${HOST}:8080\"")
+        .replace("path: /,", "path: \"${P:-/}\",");
+    assert!(agrees(
+        &small.replace("routes:", "workers: ${N}\naccess_log: ${LOG}\nroutes:")
+    ));
+}
+
+/// To be written again with `cargo run -- check --reference > deploy/configuration.md`.
+#[cfg(feature = "azure")]
+#[test]
+fn the_reference_is_that_of_the_program() {
+    let page = include_str!("../../../../deploy/configuration.md");
+    let reference = crate::config::reference();
+    let differs = page.lines().zip(reference.lines()).find(|(page, now)| page != now);
+    assert_eq!(
+        differs, None,
+        "deploy/configuration.md is not what `portolan check --reference` prints"
+    );
+    assert_eq!(page.len(), reference.len());
+    for key in [
+        "listeners[]",
+        "services.NAME.regions[]",
+        "routes[].redirect",
+        "front_door.timing",
+        "plugins.NAME",
+    ] {
+        assert!(page.contains(&format!("\n## {key}\n")), "{key}");
+    }
 }
 
 #[test]
