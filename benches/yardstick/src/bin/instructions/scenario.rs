@@ -78,6 +78,8 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
             gateways: &[gateway],
             has_plugin,
             probe_interval: None,
+            tunnel: None,
+            grpc: None,
         };
         let mut counted = Counted::start(binary, &proxy)?;
         for scenario in wanted {
