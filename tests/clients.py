@@ -56,8 +56,8 @@ def listens(port):
 
 
 
-def prepare(folder):
-    """A certificate, the configuration, and the clients that have to be built."""
+def certificates(folder):
+    """An authority, and a certificate for localhost."""
     (folder / "names").write_text("subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n")
     for command in (
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=clients -keyout ca.key -out ca.pem",
@@ -65,6 +65,11 @@ def prepare(folder):
         "x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile names -out tls.crt",
     ):
         run("openssl", *command.split(), cwd=folder, check=True)
+
+
+def prepare(folder):
+    """What clients and the proxy read."""
+    certificates(folder)
     (folder / "portolan.yaml").write_text(
         f"""listeners:
   - {{ address: 127.0.0.1:{PROXY}, tls: {{ certificate: tls.crt, private_key: tls.key }} }}

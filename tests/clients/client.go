@@ -1,4 +1,4 @@
-// Go's net/http as a client of HTTP/2. Arguments: the URL, the authority's certificate, what to do.
+// Go's net/http as a client of HTTP/2. Arguments: the URL, the authority's certificate, what to do, and for how many seconds (5).
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -68,7 +69,11 @@ func main() {
 		}()
 		count(client.Post(base+"/large", "application/octet-stream", reader))
 	case "while":
-		end := time.Now().Add(5 * time.Second)
+		seconds := 5
+		if len(os.Args) > 4 {
+			seconds, _ = strconv.Atoi(os.Args[4])
+		}
+		end := time.Now().Add(time.Duration(seconds) * time.Second)
 		many(func(int) bool { return time.Now().Before(end) })
 	}
 	json.NewEncoder(os.Stdout).Encode(counts)

@@ -4,6 +4,7 @@
 //! Waits name the state they wait for and are woken by the generation of the routing table. Nothing sleeps.
 
 mod client;
+pub mod delays;
 pub mod dns;
 mod load;
 mod log;
@@ -13,6 +14,7 @@ mod tls;
 mod world;
 
 pub use client::{Answer, Request, send};
+pub use delays::Delays;
 pub use dns::NameServer;
 pub use load::{Load, Tally};
 pub use portolan::demo::gateway::{Behaviour, Gateway};

@@ -5,46 +5,23 @@
 use portolan_core::geo::PlaceId;
 use portolan_core::id::Slot;
 use portolan_core::rank::native;
-use portolan_tests::{Gateway, Request, Setup, World, from};
+use portolan_tests::delays::HERE;
+use portolan_tests::{Delays, Gateway, Request, Setup, World, from};
 use std::collections::BTreeMap;
-use std::env;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// The variable with the file of delays, in the network namespace.
-const DELAYS: &str = "PORTOLAN_TEST_DELAYS";
-
-/// The status with which a program says that it could not run the test.
-const SKIPPED: i32 = 77;
+use std::net::Ipv4Addr;
 
 const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 
-/// Runs a test of this file in a network namespace with delays. `None` with the reason where there can be none.
-fn in_namespace(test: &str) -> Result<bool, String> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let delays = folder.path().join("delays");
-    std::fs::write(&delays, "40 10 70").expect("written");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/delay.py");
-    let command = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "python3"])
-        .arg(script)
-        .arg(&delays)
-        .arg(env::current_exe().expect("a program"))
-        .args([test, "--exact", "--nocapture"])
-        .env(DELAYS, &delays)
-        .stdout(Stdio::piped())
-        .output();
-    let output = command.map_err(|error| format!("unshare: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    print!("{text}");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    eprint!("{errors}");
-    match output.status.code() {
-        Some(SKIPPED) => Err(text.trim().to_owned()),
-        // It ran.
-        code if text.contains("running 1 test") => Ok(code == Some(0)),
-        _ => Err(errors.trim().to_owned()),
-    }
+/// An address for each region.
+const ADDRESSES: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(10, 9, 1, 1),
+    Ipv4Addr::new(10, 9, 1, 2),
+    Ipv4Addr::new(10, 9, 1, 3),
+];
+
+/// Round trips to the regions in milliseconds.
+fn round_trips(ms: [u32; 3]) -> Vec<(Ipv4Addr, u32)> {
+    ADDRESSES.into_iter().zip(ms).collect()
 }
 
 /// How many of 300 requests were answered by each region.
@@ -94,20 +71,16 @@ fn first(world: &World) -> String {
 #[tokio::test]
 async fn the_measured_fastest_region_is_chosen_and_a_change_is_followed() {
     const NAME: &str = "closest::the_measured_fastest_region_is_chosen_and_a_change_is_followed";
-    let Ok(delays) = env::var(DELAYS) else {
-        match in_namespace(NAME) {
-            Ok(passed) => assert!(passed, "the test failed in its network namespace"),
-            Err(reason) => println!("skipped, for gateways cannot be put behind delays here: {reason}"),
-        }
+    let Some(delays) = Delays::of(NAME, &round_trips([40, 10, 70])) else {
         return;
     };
-    let gateways = REGIONS.map(|region| Gateway::start(region, ([10, 9, 0, 1], 0).into()).expect("a free port"));
+    let gateways = REGIONS.map(|region| Gateway::start(region, (HERE, 0).into()).expect("a free port"));
     let mut setup = Setup::regions(&[]).service(
         "policy: { latency: { from: here } }\nhealth_check: { path: /healthz, interval: 250ms, timeout: 250ms }\n\
          retry: { hedge_after: off }",
     );
-    for (place, gateway) in (1..).zip(&gateways) {
-        setup = setup.other(gateway.region(), ([10, 9, 1, place], gateway.address().port()).into());
+    for (address, gateway) in ADDRESSES.into_iter().zip(&gateways) {
+        setup = setup.other(gateway.region(), (address, gateway.address().port()).into());
     }
     let world = setup.start();
     world
@@ -118,13 +91,11 @@ async fn the_measured_fastest_region_is_chosen_and_a_change_is_followed() {
 
     for (after, changed, region) in [
         ("40 90 70", "eastus2", "westeurope"),
-        ("40 90 10", "southeastasia", "southeastasia"),
+        ([40, 90, 10], "southeastasia", "southeastasia"),
     ] {
         // A probe that is under way has the delay before.
         let before = probes(&world, changed) + 1;
-        // As a whole: it is read all the time.
-        std::fs::write(format!("{delays}.new"), after).expect("written");
-        std::fs::rename(format!("{delays}.new"), &delays).expect("renamed");
+        delays.set(&round_trips(after));
         world.until("the change is followed", |_| first(&world) == region).await;
         let intervals = probes(&world, changed) - before;
         println!("after {intervals} probes, {region} is first");

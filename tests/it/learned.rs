@@ -1,10 +1,7 @@
 //! Learned round trips: what is measured and reported changes the order of regions for a client prefix, and for no other.
 
-use portolan_tests::{Request, Setup, World, from};
+use portolan_tests::{Delays, Request, Setup, World, from};
 use serde_json::{Value, json};
-use std::env;
-use std::path::Path;
-use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -171,41 +168,9 @@ async fn reports_are_rejected_where_nothing_is_learned_or_something_is_wrong() {
     assert!(explained(&world, from::BRITAIN).await["regions"][0]["learned"].is_null());
 }
 
-/// Set in the network namespace.
-const INSIDE: &str = "PORTOLAN_TEST_CLIENTS";
-
-/// The status with which a program says that it could not run the test.
-const SKIPPED: i32 = 77;
-
 /// Two clients of different networks: far from this instance, and near.
 const FAR: &str = "203.0.113.1";
 const NEAR: &str = "192.0.2.1";
-
-/// Runs a test of this file in a network namespace with both clients. The reason where there can be none.
-fn in_namespace(test: &str) -> Result<bool, String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/clients.py");
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "python3"])
-        .arg(script)
-        .args([format!("{FAR}=180"), format!("{NEAR}=8"), "--".to_owned()])
-        .arg(env::current_exe().expect("a program"))
-        .args([test, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output();
-    let output = output.map_err(|error| format!("unshare: {error}"))?;
-    let (text, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    print!("{text}");
-    eprint!("{errors}");
-    match output.status.code() {
-        Some(SKIPPED) => Err(text.trim().to_owned()),
-        // It ran.
-        code if text.contains("running 1 test") => Ok(code == Some(0)),
-        _ => Err(errors.trim().to_owned()),
-    }
-}
 
 /// A connection of a client, after one exchange on it: it, and the region that answered.
 async fn connection(world: &World, client: &str) -> (TcpStream, String) {
@@ -228,13 +193,10 @@ async fn connection(world: &World, client: &str) -> (TcpStream, String) {
 #[tokio::test]
 async fn round_trips_of_real_connections_are_learned_by_prefix() {
     const NAME: &str = "learned::round_trips_of_real_connections_are_learned_by_prefix";
-    if env::var(INSIDE).is_err() {
-        match in_namespace(NAME) {
-            Ok(passed) => assert!(passed, "the test failed in its network namespace"),
-            Err(reason) => println!("skipped, for clients cannot be put behind delays here: {reason}"),
-        }
+    let clients = [(FAR, 180), (NEAR, 8)].map(|(client, ms)| (client.parse().expect("an address"), ms));
+    let Some(_delays) = Delays::of(NAME, &clients) else {
         return;
-    }
+    };
     let world = Setup::three_regions()
         .listeners("- address: 198.51.100.1:0\n  debug_headers: true")
         .with("here: westeurope\ngeo: { learned: {} }")

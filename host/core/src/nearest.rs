@@ -7,6 +7,7 @@ use crate::config::Gateway;
 use crate::geo::Point;
 use crate::proximity::RoundTrips;
 use crate::round_trip::Measured;
+use std::fmt;
 use std::time::Duration;
 
 /// Kilometres of distance that a round trip takes a millisecond for in fibre without detours: light travels 204 km in a
@@ -51,6 +52,15 @@ impl Source {
             Self::Floor => "floor",
             Self::Estimated => "estimated",
             Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Source::Unknown => f.write_str("unknown"),
+            source => write!(f, "{:.1} ms ({})", self.millis, source.as_str()),
         }
     }
 }
@@ -153,6 +163,8 @@ mod tests {
         assert_eq!(of(round_trip(17), None), self::measured(17.0, 0.0));
         let estimate = of(None, Some(amsterdam));
         assert_eq!(estimate.source, Source::Estimated);
+        assert_eq!(of(round_trip(17), None).to_string(), "17.0 ms (measured)");
+        assert_eq!(of(None, None).to_string(), "unknown");
         assert!((10.0..25.0).contains(&estimate.millis), "{estimate:?}");
         assert_eq!(of(None, None).source, Source::Unknown);
         assert!(self::measured(900.0, 0.0).is_clearly_less(&of(None, None)));

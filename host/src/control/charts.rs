@@ -72,12 +72,7 @@ pub(super) fn reordered(
     let order: Vec<_> = order
         .filter_map(|slot| {
             let (gateway, cost) = (service.gateway(*slot)?, costs.get(slot.index())?);
-            Some(format!(
-                "{} {:.1} ms ({})",
-                gateway.region,
-                cost.millis,
-                cost.source.as_str()
-            ))
+            Some(format!("{} {cost}", gateway.region))
         })
         .collect();
     tracing::info!(service = %service.name, order = order.join(", "), "the order of regions changed by their round trips from here");
