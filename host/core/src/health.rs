@@ -81,8 +81,8 @@ pub struct GatewayHealth {
     pub state: State,
     /// Its share of its usual traffic, in thousandths: below 1000 during slow start.
     pub share: u16,
-    /// Time the last successful probe took from request to answer, to within a quarter or a millisecond: smaller
-    /// changes are not worth a new view.
+    /// What probes usually take from request to answer, to within a quarter or a millisecond: smaller changes are not worth
+    /// a new view. Only where a plugin is given it.
     pub round_trip: Option<Duration>,
     /// Why it is in this state. For operators; routing does not read it.
     pub why: Why,

@@ -82,11 +82,11 @@ impl RoundTripWindow {
         let recent = self.rounds.iter();
         let recent = recent.filter(|round| now.saturating_duration_since(round.began) <= MAX_AGE);
         let rounds: ArrayVec<_, ROUNDS> = recent.map(|round| round.least).collect();
-        let round_trip = median(rounds.clone())?;
-        let deviations = rounds.iter().map(|round| round.abs_diff(round_trip)).collect();
+        let round_trip = median(&rounds)?;
+        let deviations: ArrayVec<_, ROUNDS> = rounds.iter().map(|round| round.abs_diff(round_trip)).collect();
         let deviation = match rounds.len() {
             ..3 => round_trip / 2,
-            _ => median(deviations)?.mul_f64(DEVIATION_PER_MAD),
+            _ => median(&deviations)?.mul_f64(DEVIATION_PER_MAD),
         };
         Some(Measured { round_trip, deviation })
     }
@@ -105,7 +105,8 @@ impl Measured {
 }
 
 /// The lower one of two in the middle.
-fn median(mut values: ArrayVec<Duration, ROUNDS>) -> Option<Duration> {
+pub(crate) fn median<const N: usize>(values: &ArrayVec<Duration, N>) -> Option<Duration> {
+    let mut values = values.clone();
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied()
 }

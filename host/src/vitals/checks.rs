@@ -3,6 +3,8 @@
 use super::{Durations, Histogram, Tally};
 use portolan_core::health::outlier::Fault;
 use portolan_core::health::probing::{ProbeFailure, ProbeResult};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// The words for how a probe ends.
 const RESULTS: usize = 1 + ProbeFailure::WORDS.len();
@@ -12,6 +14,8 @@ const RESULTS: usize = 1 + ProbeFailure::WORDS.len();
 pub struct Checks {
     probes: Tally<RESULTS>,
     probe_duration: Histogram,
+    /// Nanoseconds that the last probe took which passed; 0 before the first.
+    last_passed: AtomicU64,
     ejections: Tally<{ Fault::ALL.len() }>,
 }
 
@@ -22,6 +26,8 @@ impl Checks {
             Ok(took) => {
                 self.probes.count(0);
                 self.probe_duration.record(took);
+                let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+                self.last_passed.store(nanos.max(1), Relaxed);
             }
             Err(failure) => self.probes.count(1 + failure.index()),
         }
@@ -44,6 +50,12 @@ impl Checks {
         let mut durations = Durations::default();
         durations.add(&self.probe_duration);
         durations
+    }
+
+    /// How long the last probe took that passed; `None` before the first.
+    pub fn last_passed(&self) -> Option<Duration> {
+        let nanos = self.last_passed.load(Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     /// Its ejections by cause.

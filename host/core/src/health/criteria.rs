@@ -10,6 +10,8 @@ pub(super) struct Criteria {
     pub(super) check: Option<HealthCheck>,
     pub(super) limits: OutlierDetection,
     pub(super) slow_start: Duration,
+    /// Whether a plugin is given the round trips of probes. Nothing else reads them in a view.
+    pub(super) shows_round_trips: bool,
 }
 
 /// The other gateways of a gateway's service.

@@ -80,9 +80,10 @@ impl Gateway {
 
     /// Updates its health, and returns the previous state. `None` when no visible value changed. `cause`: why the state
     /// changed, if it did.
-    pub(super) fn settle(&mut self, cause: Cause, now: Instant) -> Option<State> {
+    pub(super) fn settle(&mut self, criteria: &Criteria, cause: Cause, now: Instant) -> Option<State> {
         let before = self.health;
         let mut health = self.current();
+        health.round_trip = self.probing.round_trip().filter(|_| criteria.shows_round_trips);
         let same = (health.state, health.share) == (before.state, before.share);
         if same && !differs(before.round_trip, health.round_trip) {
             health.round_trip = before.round_trip;
@@ -109,7 +110,7 @@ impl Gateway {
         GatewayHealth {
             state,
             share,
-            round_trip: self.probing.round_trip(),
+            round_trip: None,
             why: Why::default(),
         }
     }

@@ -4,7 +4,9 @@ use super::later;
 use crate::chance::spread;
 use crate::config::HealthCheck;
 use crate::grpc::GrpcStatus;
+use crate::round_trip::median;
 use crate::tls::TlsFailure;
+use arrayvec::ArrayVec;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,9 @@ const HURRY: u32 = 4;
 const HURRY_MIN: Duration = Duration::from_millis(50);
 /// ... and no gateway ever more often than this.
 const PACE_MIN: Duration = Duration::from_millis(5);
+
+/// How many of the latest successful probes make up the usual round trip.
+const USUAL: usize = 7;
 
 /// An unanswered probe confirms a stall after this many times the usual round trip.
 const STALL_ROUND_TRIPS: u32 = 4;
@@ -151,7 +156,8 @@ pub(super) struct Probing {
     failed: u32,
     /// How the last probe failed, since the unhealthy threshold was reached.
     down: Option<ProbeFailure>,
-    round_trip: Option<Duration>,
+    /// What the latest successful probes took, the newest last.
+    took: ArrayVec<Duration, USUAL>,
     due: Instant,
     last: Option<Instant>,
     ticket: Option<u64>,
@@ -167,7 +173,7 @@ impl Probing {
             passing_since: None,
             failed: 0,
             down: None,
-            round_trip: None,
+            took: ArrayVec::new(),
             due: now,
             last: None,
             ticket: None,
@@ -184,8 +190,9 @@ impl Probing {
         self.down
     }
 
+    /// The median of what the latest successful probes took: single slow ones do not move it.
     pub(super) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+        median(&self.took)
     }
 
     /// Successes in a row.
@@ -238,7 +245,10 @@ impl Probing {
         self.ticket = None;
         match result {
             Ok(took) => {
-                self.round_trip = Some(took);
+                if self.took.is_full() {
+                    self.took.remove(0);
+                }
+                self.took.push(took);
                 self.failed = 0;
                 self.passed = self.passed.saturating_add(1);
                 self.passing_since = self.passing_since.or(Some(now));
@@ -280,7 +290,7 @@ impl Probing {
     /// The moment from which the probe in flight, unanswered, confirms that a stalled gateway hangs.
     pub(super) fn confirms_stall(&self, check: &HealthCheck) -> Option<Instant> {
         let begun = self.last.filter(|_| self.ticket.is_some())?;
-        let usual = self.round_trip?.saturating_mul(STALL_ROUND_TRIPS);
+        let usual = self.took.last()?.saturating_mul(STALL_ROUND_TRIPS);
         Some(later(begun, usual.max(STALL_MIN).min(check.timeout)))
     }
 

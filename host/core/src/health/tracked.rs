@@ -2,7 +2,7 @@
 
 use super::criteria::{Criteria, Peers};
 use super::gateway::Gateway;
-use crate::config::Service;
+use crate::config::{Policy, Service};
 use crate::id::{RegionName, ServiceName, Slot};
 use crate::slots::Slots;
 use std::collections::BTreeSet;
@@ -28,6 +28,7 @@ impl Tracked {
             check: service.health_check.clone(),
             limits: service.outlier_detection.clone(),
             slow_start: service.slow_start,
+            shows_round_trips: matches!(service.policy, Policy::Plugin(_)),
         };
         let (old, mut pool) = match known {
             Some(known) => (known.criteria, known.gateways),

@@ -241,8 +241,9 @@ impl Tracker {
 
     fn settle(&mut self, id: GatewayId, cause: Cause, now: Instant) {
         self.find_sets(id);
-        let gateway = &mut self.services[id.service.index()].gateways[id.slot.index()];
-        let Some(from) = gateway.settle(cause, now) else {
+        let service = &mut self.services[id.service.index()];
+        let gateway = &mut service.gateways[id.slot.index()];
+        let Some(from) = gateway.settle(&service.criteria, cause, now) else {
             return;
         };
         self.changed = true;

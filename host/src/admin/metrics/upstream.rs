@@ -121,8 +121,8 @@ pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
         Kind::Gauge,
         "Round trip of the last probe that succeeded.",
     );
-    for (service, region, _, health) in each(services) {
-        if let Some(round_trip) = health.round_trip {
+    for (service, region, vitals, _) in each(services) {
+        if let Some(round_trip) = vitals.checks.last_passed() {
             family.sample(&[("service", service), ("region", region)], round_trip.as_secs_f64());
         }
     }

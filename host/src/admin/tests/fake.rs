@@ -391,7 +391,6 @@ fn health() -> HealthView {
         ServiceHealth::new(vec![
             gateway(State::Unhealthy, 1000),
             GatewayHealth {
-                round_trip: Some(Duration::from_micros(81_500)),
                 ..gateway(State::Warming, 250)
             },
             gateway(State::Healthy, 1000),

@@ -209,7 +209,7 @@ impl Region {
             drained: None,
             share: f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE),
             excluded: exclusion(gateway, health.state, in_flight, panic).map(|why| why.as_str().into()),
-            probe_ms: health.round_trip.map(millis),
+            probe_ms: vitals.checks.last_passed().map(millis),
             round_trip: RoundTrip::default(),
             public: gateway
                 .public
