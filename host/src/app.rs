@@ -1,5 +1,6 @@
 //! Startup and shutdown: binds, loads, spawns; and stops everything in order.
 
+pub mod activation;
 mod administration;
 mod control;
 mod instance;
@@ -46,12 +47,15 @@ use std::time::{Duration, Instant, SystemTime};
 use supervisor::Supervisor;
 use thiserror::Error;
 use tokio::runtime;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use upgrade::{Inherited, Upgrade};
 use workers::WorkerThreads;
 
 /// How long closing connections may take when the program ends at once.
 const CUT_OFF: Duration = Duration::from_secs(1);
+
+/// What stopping may take besides its phases: the last good state is kept, the lease is released.
+const STOPPING_MARGIN: Duration = Duration::from_secs(15);
 
 /// Capacity of the health task's queue of orders: one for every region that can be configured.
 const ORDERS: usize = 1024;
@@ -140,10 +144,10 @@ impl App {
     ///
     /// # Errors
     /// When an address is in use, or a file that the configuration names cannot be loaded.
-    pub fn begin(start: Start) -> Result<Self, AppError> {
+    pub fn begin(mut start: Start) -> Result<Self, AppError> {
         let status = Arc::new(Status::default());
         let (path, last_good, takeover) = (start.path.clone(), start.last_good.clone(), start.takeover);
-        let upgradable = start.upgradable;
+        let (upgradable, passed) = (start.upgradable, std::mem::take(&mut start.passed));
         let overrides = Arc::clone(&start.overrides);
         let engine = |configuration: &Configuration| PluginEngine::new(workers(&configuration.fixed));
         let (mut load, engine) = start.load(&status, engine)?;
@@ -157,6 +161,7 @@ impl App {
         let workers = workers(&fixed);
 
         let mut inherited = Inherited::of_other(takeover, &settings.listeners);
+        inherited.add_passed(passed, &settings.listeners, &fixed.admin);
         let sockets = std::mem::take(&mut inherited.listeners);
         let listeners = Arc::new(ListenerSet::new(workers, takeover, sockets));
         let alarm = Arc::new(Notify::new());
@@ -356,12 +361,14 @@ impl App {
         self.drain.begin(Instant::now() + drain_time);
     }
 
-    /// Loads the configuration and all it names again, looks all names up anew, and reopens the logs.
-    pub fn reload(&self) {
+    /// Loads the configuration and all it names again, looks all names up anew, and reopens the logs. Gives whether the
+    /// configuration was accepted; an error when the queue is full: it holds orders to reload already.
+    pub fn reload(&self) -> oneshot::Receiver<bool> {
         self.resolver.refresh();
-        // A full queue already holds orders to reload.
-        let _ = self.orders.try_send(reload::Order::Reload);
+        let (reply, replied) = oneshot::channel();
+        let _ = self.orders.try_send(reload::Order::Reload(reply));
         self.reopen_logs();
+        replied
     }
 
     /// Opens the access log's file again, so that the old one may be moved away.
@@ -380,11 +387,11 @@ impl App {
     pub fn run_until_signalled(mut self, signals: &mut Signals) -> io::Result<()> {
         signals.obey_stop()?;
         let is_replaced = !self.obey(signals, upgrade::replaced(self.replaced.clone()));
-        if !is_replaced {
-            notify::stopping();
-        }
         let settings = Arc::clone(&self.tables.current().settings);
         let (lame_duck, drain_time) = (settings.lame_duck, settings.drain_time);
+        if !is_replaced {
+            notify::stopping(lame_duck + drain_time + STOPPING_MARGIN);
+        }
         // Another process that has taken over accepts what comes, and answers probes.
         if !is_replaced {
             tracing::info!(
@@ -416,7 +423,15 @@ impl App {
             match signals.next(until.as_mut()) {
                 None => return false,
                 Some(Signal::Stop) => return true,
-                Some(Signal::Reload) => self.reload(),
+                Some(Signal::Reload) => {
+                    notify::reloading();
+                    let done = self.reload();
+                    signals.spawn(async move {
+                        if let Ok(is_accepted) = done.await {
+                            notify::reloaded(is_accepted);
+                        }
+                    });
+                }
                 Some(Signal::Reopen) => self.reopen_logs(),
                 Some(Signal::Upgrade) => self.upgrade.start(),
             }

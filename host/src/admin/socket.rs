@@ -2,7 +2,7 @@
 
 use crate::config::AdminAddress;
 use rustix::net::AddressFamily;
-use rustix::net::sockopt::socket_domain;
+use rustix::net::sockopt::{socket_domain, socket_peercred};
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use std::fs::{self, Permissions};
 use std::io;
@@ -128,15 +128,16 @@ fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
         // Accepted, a full queue, or a socket of another kind.
-        Ok(()) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 
 /// Connects without waiting: a queue that is full is an error as well.
-fn connect(address: &SockAddr) -> io::Result<()> {
+fn connect(address: &SockAddr) -> io::Result<RawSocket> {
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.connect(address)
+    socket.connect(address)?;
+    Ok(socket)
 }
 
 /// The file of a Unix socket. It is removed when this is dropped, which comes after the sockets themselves are closed.
@@ -172,15 +173,21 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let is_own = !self.is_borrowed && identity(&self.path) == Some(self.identity);
-        let is_over = || {
-            let refused = |address| connect(&address).is_err_and(|it| it.kind() == io::ErrorKind::ConnectionRefused);
-            !*self.replaced.borrow() || SockAddr::unix(&self.path).is_ok_and(refused)
+        // Another process that has taken over may have the socket, and so may the service manager that opened it.
+        let is_over = || match SockAddr::unix(&self.path).and_then(|address| connect(&address)) {
+            Ok(socket) => !*self.replaced.borrow() && is_by_this_process(&socket),
+            Err(error) => error.kind() == io::ErrorKind::ConnectionRefused,
         };
         if is_own && is_over() {
             // What is left is replaced by the next process.
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether the socket at the other end was made to listen by this process (SO_PEERCRED, unix(7)).
+fn is_by_this_process(socket: &RawSocket) -> bool {
+    socket_peercred(socket).is_ok_and(|peer| peer.pid == rustix::process::getpid())
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

@@ -1,6 +1,7 @@
 //! The control thread: runs and restarts the slow tasks.
 
 use super::instance::RunningInstance;
+use super::notify;
 use super::supervisor::Supervisor;
 use super::upgrade;
 use crate::admin::{self, Access, Listener, Socket};
@@ -94,6 +95,7 @@ impl Control {
             listeners,
             instance,
         } = self;
+        spawn_local(show_life(supervisor.clone()));
         let (task, published) = (supervisor.task("publisher"), tables);
         spawn_local(async move {
             task.keep(async || {
@@ -180,6 +182,17 @@ impl Health {
             DONE
         })
         .await;
+    }
+}
+
+/// Tells the service manager that this thread runs, as long as `/livez` would say so.
+async fn show_life(supervisor: Supervisor) {
+    let Some(within) = notify::watchdog() else { return };
+    loop {
+        if !supervisor.has_failed() {
+            notify::alive();
+        }
+        tokio::time::sleep(within / 2).await;
     }
 }
 

@@ -1,20 +1,64 @@
-//! What systemd is told of the program's state (`Type=notify`, sd_notify(3)).
+//! What the service manager is told of the program's state: systemd's `Type=notify` and `Type=notify-reload` (sd_notify(3)).
 
+use rustix::time::{ClockId, clock_gettime};
 use std::env;
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 /// The program serves. After an upgrade it is another process than the one that systemd started (`NotifyAccess=all`).
 pub fn ready() {
-    notify(&format!("READY=1\nMAINPID={}\n", std::process::id()));
+    notify(&format!("READY=1\nMAINPID={}\nSTATUS=serving\n", std::process::id()));
 }
 
-/// The program stops.
-pub(super) fn stopping() {
-    notify("STOPPING=1\n");
+/// A reload begins. It ends with [`reloaded`].
+pub(super) fn reloading() {
+    // Of the clock that systemd compares it with: a `READY=1` that was sent before does not end this reload.
+    let now = clock_gettime(ClockId::Monotonic);
+    let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+    notify(&format!(
+        "RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reloading the configuration\n"
+    ));
+}
+
+/// A reload has ended; either way the program serves.
+pub(super) fn reloaded(is_accepted: bool) {
+    let status = match is_accepted {
+        true => "serving",
+        false => "serving the last good configuration: the new one was rejected, see the log",
+    };
+    notify(&format!("READY=1\nSTATUS={status}\n"));
+}
+
+/// The program stops, and needs up to this long for it.
+pub(super) fn stopping(within: Duration) {
+    let micros = within.as_micros();
+    notify(&format!(
+        "STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}\nSTATUS=stopping: running requests are finished\n"
+    ));
+}
+
+/// The program works. Expected once per [`watchdog`].
+pub(super) fn alive() {
+    notify("WATCHDOG=1\n");
+}
+
+/// Within which time the service manager expects the next sign of life (`WatchdogSec`); `None` when it expects none, or that of another
+/// process.
+pub(super) fn watchdog() -> Option<Duration> {
+    let of = env::var("WATCHDOG_PID").ok();
+    if of.is_some_and(|process| process != std::process::id().to_string()) {
+        return None;
+    }
+    let micros = env::var("WATCHDOG_USEC")
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|micros| *micros > 0)?;
+    Some(Duration::from_micros(micros))
 }
 
 /// Sends a state to whoever asked for it by `NOTIFY_SOCKET`.

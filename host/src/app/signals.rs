@@ -60,6 +60,11 @@ impl Signals {
         Ok(())
     }
 
+    /// Does this besides, whenever signals are waited for.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(work);
+    }
+
     /// Waits for the next signal, or until something else has come about: then `None`.
     pub(super) fn next(&mut self, until: impl Future<Output = ()>) -> Option<Signal> {
         let stop = &mut self.stop;

@@ -50,6 +50,11 @@ impl Supervisor {
         task
     }
 
+    /// Whether a task fails soon after every restart: a new process may mend it.
+    pub(super) fn has_failed(&self) -> bool {
+        self.tasks().iter().any(|task| task.has_failed())
+    }
+
     /// All tasks.
     pub(super) fn tasks(&self) -> Vec<Arc<Task>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clone()

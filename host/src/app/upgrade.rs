@@ -5,8 +5,9 @@
 //! so that no connection is refused or reset. When it serves, it says so, and the other one drains and ends. If it ends before,
 //! nothing has changed.
 
+use super::activation::Passed;
 use crate::admin::{Socket, is_reachable};
-use crate::config::{AdminAddress, Listener};
+use crate::config::{Admin, AdminAddress, Listener};
 use crate::server::ListenerSet;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
@@ -17,7 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net;
@@ -117,6 +118,15 @@ impl Inherited {
         }
         inherited.before = Some(before);
         Ok(inherited)
+    }
+
+    /// Adds sockets that the service manager has opened, unless another process gave its own: those are the same.
+    pub(super) fn add_passed(&mut self, sockets: Vec<OwnedFd>, listeners: &[Listener], admin: &Admin) {
+        if self.before.is_none() {
+            let passed = Passed::sorted(sockets, listeners, admin);
+            self.listeners.extend(passed.listeners);
+            self.admin.extend(passed.admin);
+        }
     }
 
     /// The administration's socket at this address, if there was one.
@@ -289,6 +299,8 @@ fn command() -> io::Result<Command> {
     command
         .args(arguments)
         .args((!takes_over).then_some("--takeover"))
+        // The sign of life is expected of this process (sd_watchdog_enabled(3)); the next one gives it in its place.
+        .env_remove("WATCHDOG_PID")
         .stdin(Stdio::null());
     Ok(command)
 }

@@ -1,6 +1,6 @@
 //! `portolan serve`.
 
-use crate::app::{App, Signals, notify, open_files};
+use crate::app::{App, Signals, activation, notify, open_files};
 use crate::control::last_good::LastGood;
 use crate::control::start::Start;
 use crate::telemetry::logging::{self, Format};
@@ -24,6 +24,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    // Before there are threads: it changes the environment.
+    let passed = activation::passed().context("failed to use the sockets of the service manager")?;
     let _log = logging::init(Format::Auto)?;
     open_files::raise_limit();
     let mut signals = Signals::new().context("failed to wait for signals")?;
@@ -32,6 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut start = Start::read(&arguments.config, last_good.transpose()?)?;
     start.takeover = arguments.takeover;
     start.upgradable = true;
+    start.passed = passed;
     let app = App::begin(start).context("failed to start")?;
     let listeners = &app.tables().current().listeners;
     open_files::warn_of_few(listeners.iter().map(|it| u64::from(it.max_connections)).sum());

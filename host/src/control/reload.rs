@@ -30,7 +30,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(100);
@@ -38,8 +38,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Orders to the reloader.
 #[derive(Debug)]
 pub enum Order {
-    /// Load everything again, changed or not: SIGHUP.
-    Reload,
+    /// Load everything again, changed or not: SIGHUP. Whether the configuration was accepted is sent back.
+    Reload(oneshot::Sender<bool>),
     /// Make the version before the current one of a plugin active again, until the configured one changes. The text says
     /// who the operator is.
     RollBack(PluginName, String, Reply),
@@ -195,8 +195,10 @@ impl Reloader {
             tokio::select! {
                 _ = looks.tick() => self.look().await,
                 order = orders.recv() => match order {
-                    Some(Order::Reload) => {
-                        self.reload().await;
+                    Some(Order::Reload(reply)) => {
+                        let accepted = self.reload().await;
+                        // Who asked may have ended.
+                        let _ = reply.send(accepted);
                     }
                     Some(Order::RollBack(name, from, reply)) => {
                         let done = self.roll_back(name, from).await;

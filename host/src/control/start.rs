@@ -14,6 +14,7 @@ use crate::geo::Geo;
 use crate::plugin::{EngineError, PluginEngine};
 use portolan_core::id::PluginName;
 use std::fmt::Display;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -33,6 +34,8 @@ pub struct Start {
     pub takeover: bool,
     /// Whether another process may take over from this one.
     pub upgradable: bool,
+    /// Listening sockets that the service manager has opened.
+    pub passed: Vec<OwnedFd>,
     contents: Vec<Content>,
     stamps: Stamps,
     restored: Option<Restored>,
@@ -56,6 +59,7 @@ impl Start {
             overrides: Arc::default(),
             takeover: false,
             upgradable: false,
+            passed: Vec::new(),
             contents: Vec::new(),
             stamps: Stamps::default(),
             restored: None,
@@ -78,6 +82,7 @@ impl Start {
             last_good,
             takeover: false,
             upgradable: false,
+            passed: Vec::new(),
             contents: first.contents,
             stamps: first.stamps,
             restored: first.restored,

@@ -12,6 +12,7 @@ use crate::arrival::ListenerId;
 use crate::config::Listener;
 use crate::table::Tables;
 use crate::vitals::{ListenerVitals, OpenListeners};
+use socket2::SockRef;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +45,7 @@ struct State {
     running: Vec<Running>,
     /// Whether another instance may still listen on the first addresses.
     takeover: bool,
-    /// The sockets of the process that ran before.
+    /// The sockets of the process that ran before, or of the service manager.
     inherited: Vec<TcpListener>,
 }
 
@@ -62,6 +63,33 @@ struct Running {
     /// Its sockets again, with the worker that each belongs to, for a process that takes over. As long as there is one, the system
     /// puts connections into its queue: those of a worker that ended are closed.
     sockets: Vec<(usize, TcpListener)>,
+    /// The sockets that workers share: see [`Shared`].
+    shared: Shared,
+}
+
+/// Sockets that the service manager opened without `SO_REUSEPORT`: there can be no further ones of their address, so that every worker gets
+/// one of these once more. Empty where every worker has a socket of its own.
+#[derive(Debug, Default)]
+struct Shared(Vec<TcpListener>);
+
+impl Shared {
+    fn of(sockets: &[TcpListener]) -> io::Result<Self> {
+        let is_single = |socket: &TcpListener| Ok::<_, io::Error>(!SockRef::from(socket).reuse_port()?);
+        match sockets.first().map(is_single).transpose()? {
+            Some(true) => Ok(Self(
+                sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?,
+            )),
+            _ => Ok(Self::default()),
+        }
+    }
+
+    /// A worker's socket of this address.
+    fn socket(&self, worker: usize, address: SocketAddr) -> Result<TcpListener, ListenError> {
+        match self.0.get(worker % self.0.len().max(1)) {
+            Some(shared) => shared.try_clone().map_err(|error| ListenError { address, error }),
+            None => bind(address),
+        }
+    }
 }
 
 /// A worker's socket of a listener.
@@ -99,6 +127,7 @@ enum Next {
         configured: SocketAddr,
         address: SocketAddr,
         sockets: Vec<TcpListener>,
+        shared: Shared,
         vitals: Arc<ListenerVitals>,
         lock: ListenerLock,
     },
@@ -157,6 +186,7 @@ impl ListenerSet {
     pub fn close(&self) {
         for running in &mut self.lock().running {
             running.sockets.clear();
+            running.shared.0.clear();
         }
     }
 
@@ -179,7 +209,8 @@ impl ListenerSet {
         let mut state = self.lock();
         let (sender, receiver) = mpsc::unbounded_channel();
         for running in &mut state.running {
-            running.assign(&sender, worker, bind(running.address)?);
+            let socket = running.shared.socket(worker, running.address)?;
+            running.assign(&sender, worker, socket);
         }
         if let Some(own) = state.workers.get_mut(worker) {
             *own = Some(sender);
@@ -187,7 +218,8 @@ impl ListenerSet {
         Ok(Assignments(receiver))
     }
 
-    /// Binds what a configuration adds: a socket for every worker, so that the system spreads connections over them.
+    /// Binds what a configuration adds: a socket for every worker, so that the system spreads connections over them. Where the service
+    /// manager has opened the only one that can be, the workers share it.
     ///
     /// # Errors
     /// When an address cannot be listened on. Nothing has changed then.
@@ -211,6 +243,10 @@ impl ListenerSet {
                 .transpose()?;
             let is_its = |socket: &mut TcpListener| socket.local_addr().is_ok_and(|it| it == listener.address);
             let mut sockets: Vec<_> = inherited.extract_if(.., is_its).collect();
+            let shared = Shared::of(&sockets).map_err(|error| ListenError {
+                address: listener.address,
+                error,
+            })?;
             if sockets.is_empty() {
                 sockets.push(bind(listener.address)?);
             }
@@ -220,12 +256,13 @@ impl ListenerSet {
                 error,
             })?;
             while sockets.len() < workers {
-                sockets.push(bind(address)?);
+                sockets.push(shared.socket(sockets.len(), address)?);
             }
             Ok(Next::Bound {
                 configured: listener.address,
                 address,
                 sockets,
+                shared,
                 vitals: self.open.open(&listener.id),
                 lock: locked.map_or_else(|| lock(address), Ok)?,
             })
@@ -248,6 +285,7 @@ impl ListenerSet {
                     configured,
                     address,
                     sockets,
+                    shared,
                     vitals,
                     lock,
                 } => {
@@ -260,6 +298,7 @@ impl ListenerSet {
                         vitals,
                         lock,
                         sockets: Vec::new(),
+                        shared,
                     };
                     for (number, socket) in sockets.into_iter().enumerate() {
                         // A process with more workers may have run before.
