@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub(super) struct AdminClient {
     /// The administration of the running instance: http://HOST:PORT, https://HOST:PORT, or unix:/PATH
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", value_parser = target)]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900", env = "PORTOLAN_ADMIN", value_parser = target)]
     admin: Target,
     /// The file with the instance's token (admin.token_file or admin.read_token_file), where it asks for one
     #[arg(long, value_name = "FILE", env = "PORTOLAN_TOKEN_FILE")]
@@ -88,11 +88,16 @@ fn target(text: &str) -> Result<Target, String> {
 impl AdminClient {
     /// Asks the administration, and gives the body of its answer.
     pub(super) fn ask(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+        self.ask_within(PATIENCE, method, path)
+    }
+
+    /// The same, of an instance that may take only so long.
+    pub(super) fn ask_within(&self, patience: Duration, method: Method, path: &str) -> anyhow::Result<Bytes> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let asked = async { tokio::time::timeout(PATIENCE, self.open(method, path)).await };
+        let asked = async { tokio::time::timeout(patience, self.open(method, path)).await };
         runtime
             .block_on(asked)
-            .map_err(|_| anyhow!("no answer from {} within {} s", self.admin, PATIENCE.as_secs()))?
+            .map_err(|_| anyhow!("no answer from {} within {} s", self.admin, patience.as_secs_f64()))?
     }
 
     async fn open(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {

@@ -2,12 +2,15 @@
 
 mod admin_client;
 mod check;
+mod complete;
 mod config_file;
 mod demo;
+mod drain;
 mod explain;
 #[cfg(feature = "azure")]
 mod front_door;
 mod geo;
+mod manual;
 mod offline;
 mod output;
 mod remote;
@@ -83,8 +86,10 @@ enum Command {
     )]
     Regions(remote::Arguments),
     /// Takes a region of a running instance out: no new requests, those that run are finished
-    #[command(after_help = "Example:\n  portolan drain westeurope")]
-    Drain(remote::RegionArguments),
+    #[command(
+        after_help = "Examples:\n  portolan drain westeurope\n  portolan drain westeurope --wait --timeout 5m\n\n        Exit code with --wait: 0 when none of its requests run any more, 3 when some run still after the timeout; it is drained either way"
+    )]
+    Drain(drain::Arguments),
     /// Brings a drained region back, ramped
     #[command(after_help = "Example:\n  portolan undrain westeurope")]
     Undrain(remote::RegionArguments),
@@ -109,12 +114,17 @@ enum Command {
     /// Compiles the plugin on standard input, within limits: how plugins are tried before they are compiled
     #[command(hide = true, name = plugin::REHEARSE)]
     Rehearse,
-    /// Completions for a shell
-    #[command(after_help = "Example:\n  portolan completions bash > /etc/bash_completion.d/portolan")]
+    /// Completions for a shell: commands, options, and the names of the running instance
+    #[command(after_help = "Examples:\n  source <(portolan completions bash)\n  \
+        portolan completions bash > /usr/share/bash-completion/completions/portolan\n\n\
+        Names are those of the instance that --admin names on the line, or of the local one; none when it does not answer at once.")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// The manual as pages for man(1)
+    #[command(after_help = "Examples:\n  portolan man | man -l -\n  portolan man --out /usr/share/man/man1")]
+    Man(manual::Arguments),
 }
 
 /// Whether the program would accept these arguments, the first being its name. Nothing runs.
@@ -131,6 +141,10 @@ pub fn check_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<
 
 /// Runs the program with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some(code) = complete::answer(Arguments::command, &arguments) {
+        return code;
+    }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
@@ -142,21 +156,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(arguments)) => return check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Regions(arguments)) => remote::regions(&arguments),
-        Some(Command::Drain(arguments)) => remote::order(&arguments, "drain"),
-        Some(Command::Undrain(arguments)) => remote::order(&arguments, "undrain"),
+        Some(Command::Drain(arguments)) => return drain::run(&arguments),
+        Some(Command::Undrain(arguments)) => remote::undrain(&arguments),
         Some(Command::Rollback(arguments)) => remote::rollback(&arguments),
         Some(Command::Geo(command)) => geo::run(&command),
         #[cfg(feature = "azure")]
         Some(Command::FrontDoor(command)) => return front_door::run(&command),
         Some(Command::Rehearse) => return plugin::rehearsal(),
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "portolan", &mut script);
-            output::print(&String::from_utf8_lossy(&script)).map_err(Into::into)
-        }
+        Some(Command::Completions { shell }) => complete::script(shell),
+        Some(Command::Man(arguments)) => manual::run(Arguments::command(), &arguments),
     };
+    code(result.map(|()| ExitCode::SUCCESS))
+}
+
+/// How a command ends; its error is printed.
+fn code(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::print_error(&format!("portolan: {}", output::line(&error)));

@@ -1,8 +1,9 @@
 //! What commands print, and how they fail.
 
 use serde::Serialize;
+use std::env;
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use thiserror::Error;
 
 /// Why text could not be printed.
@@ -35,6 +36,23 @@ pub(super) fn print(text: &str) -> Result<(), PrintError> {
 /// When it cannot be written.
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(print(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
+}
+
+/// The colour of a word on a terminal, by its number there (ECMA-48).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
+
+/// Text for the standard output in a colour, where that is a terminal and `NO_COLOR` is not set.
+pub(super) fn coloured(colour: Colour, text: &str) -> String {
+    let is_wanted = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    match is_wanted {
+        true => format!("\x1b[{}m{text}\x1b[0m", colour as u8),
+        false => text.to_owned(),
+    }
 }
 
 /// Prints a line on the standard error; nothing when that is closed.

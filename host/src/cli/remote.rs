@@ -1,11 +1,13 @@
 //! Commands that talk to a running instance through its administration.
 
 use super::admin_client::AdminClient;
-use super::output;
+use super::complete;
+use super::output::{self, Colour};
 use crate::admin::view::RolledBack;
 use crate::admin::view::endpoints::Endpoint;
 use crate::admin::view::regions::{Region, Regions};
 use anyhow::Context;
+use clap_complete::ArgValueCandidates;
 use http::Method;
 use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
@@ -24,15 +26,17 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 pub(super) struct RegionArguments {
     /// The region
-    region: String,
+    #[arg(add = ArgValueCandidates::new(complete::regions))]
+    pub(super) region: String,
     #[command(flatten)]
-    instance: AdminClient,
+    pub(super) instance: AdminClient,
 }
 
 /// Which plugin of which instance.
 #[derive(Debug, clap::Args)]
 pub(super) struct RollbackArguments {
     /// The plugin
+    #[arg(add = ArgValueCandidates::new(complete::plugins))]
     plugin: String,
     /// End the rollback: the configured version becomes active again
     #[arg(long)]
@@ -70,7 +74,8 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
             let drained = region.drained.as_ref().map_or(String::new(), |ordered| {
                 format!("  drained since {} from {}", ordered.since, ordered.from)
             });
-            let _ = writeln!(text, "  {name:<20} {state:<10} {}{share}{why}{drained}", region.gateway);
+            let state = output::coloured(colour(state), &format!("{state:<10}"));
+            let _ = writeln!(text, "  {name:<20} {state} {}{share}{why}{drained}", region.gateway);
             if let Some(name) = &region.name {
                 text.push_str(&name.lines("      "));
             }
@@ -79,6 +84,15 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
     }
     output::print(&text)?;
     Ok(())
+}
+
+/// What gets all of its traffic is green, some of it yellow, none of it red.
+fn colour(state: &str) -> Colour {
+    match state {
+        "healthy" => Colour::Green,
+        "unhealthy" => Colour::Red,
+        _ => Colour::Yellow,
+    }
 }
 
 /// Why a region is not healthy, for how long, and how long it remains ejected.
@@ -92,6 +106,11 @@ fn why(region: &Region) -> String {
     format!("  {detail}, for {:.0} s{ejected}", cause.for_seconds)
 }
 
+pub(super) fn undrain(arguments: &RegionArguments) -> anyhow::Result<()> {
+    order(arguments, "undrain")
+}
+
+/// Orders something of a region.
 pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<()> {
     arguments
         .instance
