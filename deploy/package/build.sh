@@ -1,0 +1,35 @@
+#!/bin/sh
+# Makes what all packages have in common, in a folder (default: target/package):
+#
+#   portolan          the released program, without debug symbols
+#   portolan.debug    the debug symbols (gdb and perf find them when they lie beside it)
+#   man/, completions/, portolan.cdx.json (software bill of materials)
+#
+#   build.sh [--program FILE] [DIR]
+#
+# --program: package this one, built before, instead of building.
+set -eu
+cd "$(dirname "$0")/../.."
+
+program=
+if [ "${1:-}" = --program ]; then
+  program=$2
+  shift 2
+fi
+out=${1:-target/package}
+if [ -z "$program" ]; then
+  cargo build --release --workspace --locked
+  program=${CARGO_TARGET_DIR:-target}/release/portolan
+fi
+
+rm -rf "$out"
+mkdir -p "$out/completions"
+objcopy --only-keep-debug --compress-debug-sections "$program" "$out/portolan.debug"
+objcopy --strip-all "$program" "$out/portolan"
+(cd "$out" && objcopy --add-gnu-debuglink=portolan.debug portolan)
+"$out/portolan" man --out "$out/man"
+for shell in bash zsh fish; do
+  "$out/portolan" completions "$shell" >"$out/completions/portolan.$shell"
+done
+deploy/package/sbom.py >"$out/portolan.cdx.json"
+ls -l "$out/portolan" "$out/portolan.debug"
