@@ -48,6 +48,11 @@ impl Serving {
         command.args(["serve", "--config", "portolan.yaml"]).args(arguments);
         command.current_dir(folder).stdout(stdout).stderr(stderr);
         command.env_remove("PORTOLAN_LOG");
+        Self::run(command)
+    }
+
+    /// Runs a command that becomes `portolan serve`.
+    pub(crate) fn run(mut command: Command) -> Self {
         let mut child = command.spawn().expect("a process");
         let log = child.stderr.take().map(BufReader::new);
         Self { child, log }
