@@ -167,16 +167,14 @@ fn listeners_and_the_administration_may_be_sockets_of_the_service_manager() {
     // As systemd makes one by default: without SO_REUSEPORT, so that no second socket can have the address.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let proxy = listener.local_addr().expect("an address");
-    let text = config(
-        &Gateway::start(),
-        "off",
-        "lame_duck: 0s\nadmin: { address: \"unix:./admin.sock\" }\n",
-    );
+    let folder = folder("");
+    let socket = folder.path().join("admin.sock");
+    let admin = format!("lame_duck: 0s\nadmin: {{ address: \"unix:{}\" }}\n", socket.display());
+    let text = config(&Gateway::start(), "off", &admin);
     let text = text
         .replace("127.0.0.1:0", &proxy.to_string())
         .replace("workers: 1", "workers: 3");
-    let folder = folder(&text);
-    let socket = folder.path().join("admin.sock");
+    fs::write(folder.path().join("portolan.yaml"), text).expect("written");
     let admin = UnixListener::bind(&socket).expect("a socket");
     // What comes before the program runs waits for it.
     let early = std::thread::spawn(move || get(proxy, "/").0);
