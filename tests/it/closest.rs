@@ -90,7 +90,7 @@ async fn the_measured_fastest_region_is_chosen_and_a_change_is_followed() {
     assert!(fastest.get("eastus2") >= Some(&297), "{fastest:?}");
 
     for (after, changed, region) in [
-        ("40 90 70", "eastus2", "westeurope"),
+        ([40, 90, 70], "eastus2", "westeurope"),
         ([40, 90, 10], "southeastasia", "southeastasia"),
     ] {
         // A probe that is under way has the delay before.

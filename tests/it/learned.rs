@@ -2,6 +2,7 @@
 
 use portolan_tests::{Delays, Request, Setup, World, from};
 use serde_json::{Value, json};
+use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
