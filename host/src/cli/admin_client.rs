@@ -11,6 +11,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portolan_core::config::GatewayHost;
 use portolan_core::tls::TlsFailure;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::error::Error;
 use std::fmt;
@@ -256,4 +257,8 @@ async fn dial(host: &GatewayHost, port: u16, tls: Option<&Origin>) -> Result<Tra
         ..Opening::default()
     };
     Ok(Dialer::tcp().dial_any(&addresses, opening, PATIENCE).await?.transport)
+}
+/// An answer as its view.
+pub(super) fn parse<T: DeserializeOwned>(answer: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(answer).context("failed to parse the instance's answer: is it another version?")
 }

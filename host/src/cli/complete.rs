@@ -1,7 +1,7 @@
 //! Completions: a script for the shell, which asks the program itself for what fits; the program asks the running instance for names.
 
-use super::admin_client::AdminClient;
-use super::{output, remote};
+use super::admin_client::{self, AdminClient};
+use super::output;
 use crate::admin::view::plugins::Plugins;
 use crate::admin::view::regions::Regions;
 use anyhow::anyhow;
@@ -80,7 +80,7 @@ fn candidates(names: impl Iterator<Item = String>) -> Vec<CompletionCandidate> {
 fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
     let line = Line::try_parse_from(of_instance(std::env::args_os())).ok()?;
     let answer = line.instance.ask_within(PATIENCE, Method::GET, path).ok()?;
-    remote::parse(&answer).ok()
+    admin_client::parse(&answer).ok()
 }
 
 /// The words of a line that say which instance is meant, after the name of the program.
@@ -95,7 +95,7 @@ fn of_instance(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
             if let Some(value) = words.next() {
                 of_instance.extend([word, value]);
             }
-        } else if INSTANCE.iter().any(|option| is(&option)) {
+        } else if INSTANCE.iter().any(is) {
             of_instance.push(word);
         }
     }

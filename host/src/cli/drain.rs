@@ -1,7 +1,7 @@
 //! `portolan drain`.
 
 use super::remote::{self, RegionArguments};
-use super::{code, output};
+use super::{admin_client, code, output};
 use crate::admin::view::regions::Regions;
 use http::Method;
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ fn wait(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (mut shown, mut quiet) = (None, 0);
     loop {
         let answer = arguments.region.instance.ask(Method::GET, "/api/v1/regions")?;
-        let running = running(&remote::parse(&answer)?, region);
+        let running = running(&admin_client::parse(&answer)?, region);
         quiet = if running == 0 { quiet + 1 } else { 0 };
         if quiet >= QUIET_LOOKS {
             output::print(&format!("{region}: no request runs any more\n"))?;

@@ -1,10 +1,9 @@
 //! `portolan explain`.
 
-use super::admin_client::AdminClient;
+use super::admin_client::{self, AdminClient};
 use super::config_file::ConfigFile;
 use super::offline;
 use super::output;
-use super::remote;
 use crate::admin::view::explain::{Candidate, Explain, Steer};
 use crate::admin::view::policies::Policies;
 use crate::explain::{self, Question};
@@ -56,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let question = arguments.question()?;
             Explain::of(&question, &offline::explain(file.load()?, &question)?)
         }
-        None => remote::parse(&arguments.instance.ask(Method::GET, &arguments.query())?)?,
+        None => admin_client::parse(&arguments.instance.ask(Method::GET, &arguments.query())?)?,
     };
     if arguments.json {
         return output::print_json(&explain);

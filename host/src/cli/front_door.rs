@@ -1,7 +1,7 @@
 //! `portolan front-door`.
 
 use super::config_file::ConfigFile;
-use super::{output, remote};
+use super::{admin_client, output, remote};
 use crate::front_door::view::FrontDoorView;
 use crate::telemetry::logging::{self, Format};
 use anyhow::bail;
@@ -203,7 +203,7 @@ fn status(arguments: &remote::Arguments) -> anyhow::Result<()> {
     if arguments.json {
         return print(&format!("{}\n", String::from_utf8_lossy(&answer).trim_end()));
     }
-    print(&remote::parse::<FrontDoorView>(&answer)?.to_string())
+    print(&admin_client::parse::<FrontDoorView>(&answer)?.to_string())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -1,15 +1,13 @@
 //! Commands that talk to a running instance through its administration.
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, parse};
 use super::complete;
 use super::output::{self, Colour};
 use crate::admin::view::RolledBack;
 use crate::admin::view::endpoints::Endpoint;
 use crate::admin::view::regions::{Region, Regions};
-use anyhow::Context;
 use clap_complete::ArgValueCandidates;
 use http::Method;
-use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
 
 /// Which instance, and how to print.
@@ -117,9 +115,4 @@ pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<
         .ask(Method::POST, &format!("/api/v1/regions/{}/{order}", arguments.region))?;
     output::print(&format!("{}: {order} done\n", arguments.region))?;
     Ok(())
-}
-
-/// An answer as its view.
-pub(super) fn parse<T: DeserializeOwned>(answer: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(answer).context("failed to parse the instance's answer: is it another version?")
 }
