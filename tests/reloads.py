@@ -133,7 +133,7 @@ def main():
         )
         try:
             wait_for("all listen", lambda: all(map(listens, (GATEWAY, WEBSOCKETS, PROXY, ADMIN))))
-            load = Load(folder, max(10, reloads // 8))
+            load = Load(folder, max(10, reloads // 4))
             print(f"{reload(folder, reloads, load)} reloads", flush=True)
             check(*load.result(), codes=())
             load = Load(folder, 10 + 3 * upgrades)

@@ -12,8 +12,9 @@ use std::thread;
 /// The path of the tunnel.
 pub(crate) const TUNNEL: &str = "/tunnel";
 
-/// The answer to an upgrade.
-const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+/// The answer to an upgrade with the key of RFC 6455, section 1.3, which HAProxy checks.
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// Their addresses.
 #[derive(Debug)]

@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 /// Tunnels at a time.
 const TUNNELS: usize = 8;
 
-/// The length of a message.
-const MESSAGE: usize = 1024;
+/// The header of a client's frame with 1 KiB of binary data (RFC 6455, section 5.2). The mask is of no matter to proxies.
+const HEADER: [u8; 8] = [0x82, 0xfe, 0x04, 0x00, 0, 0, 0, 0];
+
+/// The length of a message with its header.
+const MESSAGE: usize = HEADER.len() + 1024;
 
 /// How long a message may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,7 +57,8 @@ fn client(address: SocketAddr, end: Instant) -> Result<Vec<Duration>> {
         "no upgrade: {}",
         String::from_utf8_lossy(&head)
     );
-    let (sent, mut came) = ([b'm'; MESSAGE], [0; MESSAGE]);
+    let (mut sent, mut came) = ([b'm'; MESSAGE], [0; MESSAGE]);
+    sent[..HEADER.len()].copy_from_slice(&HEADER);
     let mut took = Vec::new();
     while Instant::now() < end {
         let begun = Instant::now();
