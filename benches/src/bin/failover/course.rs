@@ -23,6 +23,8 @@ pub(crate) struct Pace {
     pub(crate) after: Duration,
     /// Whether the gateways are spoken to over TLS.
     pub(crate) tls: bool,
+    /// Whether the gateways are spoken to in HTTP/2.
+    pub(crate) http2: bool,
 }
 
 /// The period of a region that fails and recovers again and again.
@@ -125,6 +127,9 @@ impl Stage {
         let mut service = "health_check: { path: /healthz, interval: 500ms }".to_owned();
         if holds_back {
             service.push_str("\nretry: { hold_back_body: 64KiB }");
+        }
+        if pace.http2 {
+            service.push_str("\nupstream: { protocol: h2 }");
         }
         let setup = Setup::three_regions().service(&service);
         let world = if pace.tls { setup.tls() } else { setup }.start();

@@ -51,6 +51,9 @@ struct Arguments {
     /// Speak TLS with the gateways
     #[arg(long)]
     tls: bool,
+    /// Speak HTTP/2 with the gateways
+    #[arg(long)]
+    http2: bool,
     /// Write the proxy's log to the standard error
     #[arg(long)]
     log: bool,
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         fault: Duration::from_secs(arguments.fault),
         after: Duration::from_secs(arguments.after),
         tls: arguments.tls,
+        http2: arguments.http2,
     };
     let beyond = BEYOND.iter().filter(|_| !arguments.table);
     let is_wanted = |fault: &&Fault| {
