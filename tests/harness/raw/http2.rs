@@ -2,7 +2,7 @@
 
 use super::{TIMEOUT, prepared};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 /// The preface of a client.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -209,6 +209,13 @@ impl Frames {
             }
         }
         last
+    }
+
+    /// Closes this side. A socket that is dropped with bytes unread resets its connection, and the other side may not see what was
+    /// written last.
+    pub fn close(&mut self) {
+        // One that the other side has reset is closed.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Acknowledges settings and pings.

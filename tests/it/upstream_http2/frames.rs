@@ -77,7 +77,7 @@ impl Scripted {
                             };
                             script(&mut head);
                             if head.is_over {
-                                return;
+                                frames.close();
                             }
                         }
                     }
