@@ -13,10 +13,11 @@ mod geo;
 mod manual;
 mod offline;
 mod output;
+mod plugin;
 mod remote;
 mod serve;
 
-use crate::plugin;
+use crate::plugin::{REHEARSE, rehearsal};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -96,6 +97,9 @@ enum Command {
     /// Roll a plugin back: the version before the current one becomes active, until the configured one changes
     #[command(after_help = "Examples:\n  portolan rollback canary\n  portolan rollback canary --end")]
     Rollback(remote::RollbackArguments),
+    /// Routing plugins: for those who write them and those who deploy them
+    #[command(subcommand, after_help = "Examples:\n  portolan plugin inspect canary.wasm")]
+    Plugin(plugin::Command),
     /// Locations of addresses, and the data they come from
     #[command(
         subcommand,
@@ -112,7 +116,7 @@ enum Command {
     )]
     FrontDoor(front_door::Command),
     /// Compiles the plugin on standard input, within limits: how plugins are tried before they are compiled
-    #[command(hide = true, name = plugin::REHEARSE)]
+    #[command(hide = true, name = REHEARSE)]
     Rehearse,
     /// Completions for a shell: commands, options, and the names of the running instance
     #[command(after_help = "Examples:\n  source <(portolan completions bash)\n  \
@@ -159,10 +163,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Drain(arguments)) => return drain::run(&arguments),
         Some(Command::Undrain(arguments)) => remote::undrain(&arguments),
         Some(Command::Rollback(arguments)) => remote::rollback(&arguments),
+        Some(Command::Plugin(command)) => return code(plugin::run(&command)),
         Some(Command::Geo(command)) => geo::run(&command),
         #[cfg(feature = "azure")]
         Some(Command::FrontDoor(command)) => return front_door::run(&command),
-        Some(Command::Rehearse) => return plugin::rehearsal(),
+        Some(Command::Rehearse) => return rehearsal(),
         Some(Command::Completions { shell }) => complete::script(shell),
         Some(Command::Man(arguments)) => manual::run(Arguments::command(), &arguments),
     };

@@ -14,6 +14,7 @@
 //! | `ticker` | advances the clock that interrupts guests |
 //! | `compiled` | the components compiled last |
 //! | `inspect` | checks the size of a file before it is compiled |
+//! | `describe` | what a file is: its imports, exports and producers |
 //! | `rehearsal` | compiles it in a separate process first, within limits |
 //! | `load`, `version`, `setup` | from a file to a version that may be published; what it asks for |
 //! | `regions`, `request` | the inputs of a plugin |
@@ -30,6 +31,7 @@ mod answer;
 mod answer_cache;
 mod compiled;
 mod contract;
+mod describe;
 mod engine;
 mod error;
 mod fields;
@@ -55,6 +57,7 @@ mod worker;
 mod tests;
 
 pub use answer::PluginAnswer;
+pub use describe::{Description, judge};
 pub use engine::{EngineError, PluginEngine};
 pub use error::{PluginError, PluginFault, Problem};
 pub use fields::VisibleFields;
