@@ -6,7 +6,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use portolan::plugin::embedded;
 use portolan::plugin::{
-    Isolation, PluginEngine, PluginSettings, PluginVersion, PluginWorker, RegionTable, RouteRequest, VisibleFields,
+    Estimate, Isolation, PluginEngine, PluginSettings, PluginVersion, PluginWorker, RegionTable, RouteRequest,
+    VisibleFields,
 };
 use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, ServiceId, Slot};
@@ -69,14 +70,19 @@ impl Bench {
             version: Version::HTTP_11,
             host: "shop.example.net",
             path: "/catalogue/items/4711",
+            query: "",
             fields: VisibleFields::all(&self.headers),
+            arrival: None,
             client: (self.call << 8).to_be_bytes().into(),
             country: Country::parse("GB").unwrap_or_default(),
             point: Point::new(51.5 - step / 2_000.0, step / 1_000.0).ok(),
             asn: 2856,
             roll: self.call,
             native: &self.native,
+            estimate: &|_| Estimate::default(),
+            statuses: &[],
             now: self.now,
+            time: None,
         };
         let answer = self
             .worker

@@ -2,21 +2,24 @@
 //!
 //! The request path and `explain` call the same function.
 
-use crate::plugin::{PluginWorker, RouteRequest, VisibleFields};
+use crate::arrival::Arrival;
+use crate::plugin::{Estimate, PluginWorker, RouteRequest, VisibleFields};
 use crate::table::{PluginEntry, Routed, RoutingTable, ServiceEntry};
 use http::{HeaderValue, Method, Version};
 use portolan_core::access::Denied;
 use portolan_core::affinity::Session;
 use portolan_core::candidates;
-use portolan_core::decision::{Decision, RankedBy};
+use portolan_core::decision::{AffinityWish, Decision, RankedBy};
 use portolan_core::geo::{Country, PlaceId};
 use portolan_core::id::Slot;
 use portolan_core::identity::ClientIdentity;
 use portolan_core::learned::PrefixOrder;
+use portolan_core::rank;
+use portolan_core::route::{self, HeaderChanges};
 use portolan_core::slots::Slots;
-use portolan_core::{rank, route};
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a decision is about: the request as far as it matters, and the chance it is given.
@@ -32,8 +35,12 @@ pub struct Inquiry<'a> {
     pub authority: &'a str,
     /// For which path, without query.
     pub path: &'a str,
+    /// With which query, without the question mark.
+    pub query: &'a str,
     /// With which fields, as a plugin may see them.
     pub fields: VisibleFields<'a>,
+    /// The connection it came on; `None` for a hypothetical request.
+    pub arrival: Option<&'a Arrival>,
     /// The session that it belongs to, where the service has affinity.
     pub session: Option<Session>,
     /// The request's chance.
@@ -42,13 +49,22 @@ pub struct Inquiry<'a> {
     pub now: Instant,
 }
 
-/// A decision, and how long the plugin's part of it took, if there was one.
+/// A decision, and the plugin's part of it, if there was one.
 #[derive(Clone, Debug)]
 pub struct Decided {
     /// The decision.
     pub decision: Decision,
-    /// How long the plugin took.
-    pub plugin_took: Option<Duration>,
+    /// What the plugin did.
+    pub plugin: Option<Consulted>,
+}
+
+/// What a plugin did for a decision.
+#[derive(Clone, Debug)]
+pub struct Consulted {
+    /// How long it took.
+    pub took: Duration,
+    /// What becomes of the request headers that it may set. `None` where there are none.
+    pub headers: Option<Arc<HeaderChanges>>,
 }
 
 /// Why the route of a request denies its client, and in which country that is; `None` when it does not.
@@ -91,16 +107,21 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         roll,
     };
     let plugin = entry.plugin.as_ref().filter(|_| !candidates.eligible.is_empty());
-    let plugin_took = plugin.map(|plugin| {
+    let plugin = plugin.map(|plugin| {
         let begun = Instant::now();
-        consult(table, plugin, &mut decision, inquiry, plugins);
-        begun.elapsed()
+        let headers = consult(table, (routed, plugin), &mut decision, inquiry, plugins);
+        Consulted {
+            took: begun.elapsed(),
+            headers,
+        }
     });
-    if let Some(session) = inquiry.session {
+    if let Some(session) = inquiry.session
+        && (plugin.is_none() || has_affinity(&decision, entry))
+    {
         let affine = session.prefer(service, &candidates, &mut decision.ranking);
         decision.session = Some((session, affine));
     }
-    Decided { decision, plugin_took }
+    Decided { decision, plugin }
 }
 
 /// The regions by preference where there may be learned orders. Only requests that change nothing may explore, and none
@@ -115,21 +136,29 @@ fn preferred<'a>(entry: &'a ServiceEntry, place: PlaceId, inquiry: &Inquiry<'_>)
     }
 }
 
-/// The plugin's order, or the native one and why the plugin had none.
+/// Whether session affinity applies to a request that a plugin was asked about.
+fn has_affinity(decision: &Decision, _entry: &ServiceEntry) -> bool {
+    decision.by.effects().affinity != AffinityWish::Off
+}
+
+/// Asks the plugin: its order, or the native one and why the plugin had none. Returns what becomes of the request headers that it
+/// may set.
 fn consult(
     table: &RoutingTable,
-    plugin: &PluginEntry,
+    (routed, plugin): (Routed<'_>, &PluginEntry),
     decision: &mut Decision,
     inquiry: &Inquiry<'_>,
     plugins: &mut PluginWorker,
-) {
+) -> Option<Arc<HeaderChanges>> {
     let host = lower_case(route::bare_host(inquiry.authority));
     let request = RouteRequest {
         method: inquiry.method,
         version: inquiry.version,
         host: &host,
         path: inquiry.path,
+        query: inquiry.query,
         fields: inquiry.fields,
+        arrival: inquiry.arrival,
         client: inquiry.client.addr,
         country: decision.location.place.country,
         point: decision.location.place.point,
@@ -137,18 +166,35 @@ fn consult(
         // The upper half: the native ranking uses the whole, mixed.
         roll: (decision.roll >> 32) as u32,
         native: &decision.ranking,
+        estimate: &|slot| Estimate {
+            round_trip: None,
+            in_flight: routed
+                .entry
+                .gateway(slot)
+                .map_or(0, |gateway| gateway.vitals.in_flight()),
+        },
+        statuses: &[],
         now: inquiry.now,
+        time: None,
     };
-    decision.by = match plugins.route(&plugin.version, decision.service, &plugin.regions, &request) {
+    let (by, headers) = match plugins.route(&plugin.version, decision.service, &plugin.regions, &request) {
         Ok(answer) => {
             decision.ranking = answer.ranking;
-            RankedBy::Plugin {
+            let by = RankedBy::Plugin {
                 reason: answer.reason,
                 repaired: answer.repaired,
-            }
+                opinion: answer.opinion,
+                effects: answer.effects,
+            };
+            (by, answer.headers)
         }
-        Err(fault) => RankedBy::Fallback(fault.as_str()),
+        Err(fault) => {
+            let headers = plugin.version.setup.without_headers().cloned();
+            (RankedBy::Fallback(fault.as_str()), headers)
+        }
     };
+    decision.by = by;
+    headers
 }
 
 /// The cookie that tells a client to which region its session belongs from now on, where it has to learn that. `answered` is the region

@@ -177,8 +177,10 @@ pub fn explain(
         version: Version::HTTP_11,
         authority: host,
         path,
+        query,
+        arrival: None,
         fields: VisibleFields {
-            client_certificate: client.as_ref().map(|client| &client.forwarded),
+            client: client.as_ref(),
             ..VisibleFields::all(headers)
         },
         session: routed

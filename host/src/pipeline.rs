@@ -264,11 +264,13 @@ async fn answer(
         version: parts.version,
         authority: head.authority,
         path: head.path,
+        query: asked.query,
         fields: VisibleFields {
             headers: &parts.headers,
             trust: asked.trust,
-            client_certificate: arrival.verified_client().map(|client| &client.forwarded),
+            client: arrival.verified_client(),
         },
+        arrival: Some(arrival),
         session: routed
             .entry
             .affinity
@@ -277,9 +279,9 @@ async fn answer(
         roll: worker.chance.roll(),
         now: record.begun(),
     };
-    let Decided { decision, plugin_took } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
+    let Decided { decision, plugin } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();
-    record.decided(&decision, now, plugin_took);
+    record.decided(&decision, now, plugin.as_ref().map(|plugin| plugin.took));
 
     // Steer.
     if let Some(steering) = &routed.entry.steering

@@ -53,9 +53,47 @@ pub enum RankedBy {
         reason: u16,
         /// Whether parts of its answer had to be dropped.
         repaired: bool,
+        /// Whether it ordered the regions: without an opinion the order is that of the policy.
+        opinion: bool,
+        /// What else it answered.
+        effects: Effects,
     },
     /// The built-in policy, because the plugin failed: the fault's name.
     Fallback(&'static str),
+}
+
+/// What a plugin's answer does besides ordering the regions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The status that the request is rejected with.
+    pub rejects: Option<u16>,
+    /// Which of its request headers it sets for the gateway: bits, by their position in what it has named.
+    pub sets: u8,
+    /// Whether session affinity applies.
+    pub affinity: AffinityWish,
+}
+
+/// What a plugin says of a request's session affinity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AffinityWish {
+    /// It applies as it is configured.
+    #[default]
+    Configured,
+    /// It does not apply.
+    Off,
+    /// It applies, also where it waits for the plugin.
+    On,
+}
+
+impl AffinityWish {
+    /// Its name in logs and explanations; `None` for what is configured.
+    pub fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Configured => None,
+            Self::Off => Some("off"),
+            Self::On => Some("on"),
+        }
+    }
 }
 
 impl RankedBy {
@@ -67,6 +105,14 @@ impl RankedBy {
             Self::Explored => "explored",
             Self::Plugin { .. } => "plugin",
             Self::Fallback(_) => "fallback",
+        }
+    }
+
+    /// What the plugin's answer does besides ordering the regions.
+    pub fn effects(self) -> Effects {
+        match self {
+            Self::Plugin { effects, .. } => effects,
+            Self::Policy | Self::Learned | Self::Explored | Self::Fallback(_) => Effects::default(),
         }
     }
 
@@ -264,7 +310,20 @@ impl fmt::Display for Reason<'_> {
             RankedBy::Learned | RankedBy::Explored => {
                 write!(f, "{}; {}", policy_word(&service.policy), by.as_str())?;
             }
-            RankedBy::Plugin { .. } => write!(f, "plugin; because={}", plugin_reason.unwrap_or("none"))?,
+            RankedBy::Plugin { opinion, effects, .. } => {
+                write!(f, "plugin; because={}", plugin_reason.unwrap_or("none"))?;
+                if let Some(status) = effects.rejects {
+                    write!(f, "; rejects={status}")?;
+                } else if !opinion {
+                    f.write_str("; opinion=none")?;
+                }
+                if effects.sets != 0 {
+                    write!(f, "; headers={}", effects.sets.count_ones())?;
+                }
+                if let Some(affinity) = effects.affinity.as_str() {
+                    write!(f, "; affinity={affinity}")?;
+                }
+            }
             RankedBy::Fallback(fault) => write!(f, "fallback; fault={fault}")?,
         }
         if chart::is_for_all(service) {

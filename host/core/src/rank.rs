@@ -38,14 +38,9 @@ impl Ranking {
         self.order.first().copied()
     }
 
-    /// The first eight without the last resort, as plugins receive them; padded with [`Proposal::END`].
-    pub fn first_eight(&self) -> [u8; 8] {
-        let mut eight = [Proposal::END; 8];
-        let eligible = &self.order[..self.order.len() - self.last_resort.len()];
-        for (place, Slot(slot)) in eight.iter_mut().zip(eligible) {
-            *place = *slot;
-        }
-        eight
+    /// The order without the last resort: what plugins receive.
+    pub fn eligible(&self) -> &[Slot] {
+        &self.order[..self.order.len() - self.last_resort.len()]
     }
 
     /// Moves a region to the front, if it is in the order and neither held back behind others nor of the last resort. Whether it is
@@ -162,19 +157,14 @@ fn drawn(service: &Service, row: &[Slot], from: Slots, roll: u64) -> Option<Slot
     })
 }
 
-/// A plugin's answer before validation: up to eight regions, and whether other regions are excluded.
+/// A plugin's answer before validation: regions, and whether others are excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proposal {
-    /// Slot numbers, best first; 0xff ends the list.
-    pub order: [u8; 8],
+pub struct Proposal<'a> {
+    /// Slot numbers, best first.
+    pub order: &'a [u8],
     /// Only these regions are tried. Otherwise the remaining regions follow in the native order, so that failover keeps
     /// working.
     pub only: bool,
-}
-
-impl Proposal {
-    /// Ends the list of [`Proposal::order`].
-    pub const END: u8 = 0xff;
 }
 
 /// A plugin's validated answer.
@@ -189,12 +179,11 @@ pub struct Checked {
 /// Validates a plugin's answer against the native order. Regions held back in the native order come last here too: a
 /// plugin cannot override slow start. The last resort follows after them, unless the plugin excludes other regions. `None` when the answer names regions but none of them is valid: the caller uses the
 /// native order. An empty answer returns the native order.
-pub fn checked(proposal: &Proposal, native: &Ranking) -> Option<Checked> {
+pub fn checked(proposal: Proposal<'_>, native: &Ranking) -> Option<Checked> {
     let mut left: Slots = native.order.iter().copied().collect::<Slots>() - native.last_resort;
     let mut ranking = Ranking::default();
-    let named = proposal.order.iter().take_while(|slot| **slot != Proposal::END);
-    let count = named.clone().count();
-    ranking.take(named.map(|slot| Slot(*slot)), &mut left);
+    let count = proposal.order.len();
+    ranking.take(proposal.order.iter().copied().map(Slot), &mut left);
     let valid = ranking.order.len();
     if count > 0 && valid == 0 {
         return None;

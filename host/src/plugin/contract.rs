@@ -1,17 +1,53 @@
-//! The contract `portolan:routing` (`plugins/wit/routing.wit`) in Rust: what travels into a guest and back.
+//! The contract `portolan:routing` (`plugins/wit`) in Rust: what travels into a guest and back, for each minor version that the host
+//! speaks. Records do not change within a minor version, so each has types of its own; which one a plugin was built for is what
+//! it exports.
+
+pub(super) mod v01;
+pub(super) mod v02;
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// The package whose interfaces a plugin imports and exports.
 pub(super) const PACKAGE: &str = "portolan:routing";
-/// The major and minor version that this host speaks. Patch versions add nothing that could not be left out.
-pub(super) const VERSION: (u64, u64) = (0, 1);
-/// What the host offers.
-pub(super) const HOST: &str = "portolan:routing/host@0.1.0";
-/// What a plugin offers.
-pub(super) const PLUGIN: &str = "portolan:routing/plugin@0.1.0";
 
-/// Bits of `inputs`.
+/// A minor version of the contract. Patch versions add nothing that could not be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Minor {
+    V01,
+    V02,
+}
+
+impl Minor {
+    /// All that this host speaks, the newest last.
+    pub(super) const ALL: [Self; 2] = [Self::V01, Self::V02];
+
+    /// The one of these numbers.
+    pub(super) fn of(major: u64, minor: u64) -> Option<Self> {
+        match (major, minor) {
+            (0, 1) => Some(Self::V01),
+            (0, 2) => Some(Self::V02),
+            _ => None,
+        }
+    }
+
+    /// The interface that the host offers.
+    pub(super) fn host(self) -> &'static str {
+        match self {
+            Self::V01 => "portolan:routing/host@0.1.0",
+            Self::V02 => "portolan:routing/host@0.2.0",
+        }
+    }
+
+    /// The interface that a plugin offers.
+    pub(super) fn plugin(self) -> &'static str {
+        match self {
+            Self::V01 => "portolan:routing/plugin@0.1.0",
+            Self::V02 => "portolan:routing/plugin@0.2.0",
+        }
+    }
+}
+
+/// Inputs of a request as bits: those of `inputs` in 0.1, then those that came with 0.2.
 pub(super) mod inputs {
     pub(in super::super) const HOST: u32 = 1;
     pub(in super::super) const PATH: u32 = 1 << 1;
@@ -22,12 +58,14 @@ pub(super) mod inputs {
     pub(in super::super) const POINT: u32 = 1 << 6;
     pub(in super::super) const ASN: u32 = 1 << 7;
     pub(in super::super) const PROTOCOL: u32 = 1 << 8;
-    /// All that have a meaning.
-    pub(in super::super) const ALL: u32 = (1 << 9) - 1;
+    /// All that have a meaning in 0.1.
+    pub(in super::super) const V01: u32 = (1 << 9) - 1;
+    pub(in super::super) const MINUTE: u32 = 1 << 9;
+    pub(in super::super) const ROUND_TRIPS: u32 = 1 << 10;
+    pub(in super::super) const LOAD: u32 = 1 << 11;
+    /// What a plugin has without asking for it.
+    pub(in super::super) const ALWAYS: u32 = METHOD | PROTOCOL;
 }
-
-/// Bit of `action`: nothing follows the regions that are named.
-pub(super) const ONLY: u16 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ComponentType, Lower)]
 #[component(enum)]
@@ -51,84 +89,6 @@ pub(super) enum HttpMethod {
     Other,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ComponentType, Lower)]
-#[component(enum)]
-#[repr(u8)]
-pub(super) enum Protocol {
-    #[component(name = "http1")]
-    Http1,
-    #[component(name = "http2")]
-    Http2,
-    #[component(name = "http3")]
-    Http3,
-}
-
-#[derive(Clone, Debug, PartialEq, ComponentType, Lower)]
-#[component(record)]
-pub(super) struct Region {
-    pub(super) name: String,
-    pub(super) country: u16,
-    pub(super) state: u32,
-    pub(super) latitude: f32,
-    pub(super) longitude: f32,
-    #[component(name = "rtt-us")]
-    pub(super) rtt_us: u32,
-    #[component(name = "share-permille")]
-    pub(super) share_permille: u32,
-    #[component(name = "max-requests")]
-    pub(super) max_requests: u32,
-    pub(super) priority: u32,
-    pub(super) weight: u32,
-}
-
-#[derive(Clone, Copy, Debug, ComponentType, Lower)]
-#[component(record)]
-pub(super) struct Snapshot<'a> {
-    pub(super) generation: u64,
-    pub(super) service: &'a str,
-    pub(super) regions: &'a [Region],
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Setup {
-    pub(super) needs: u32,
-    pub(super) headers: Vec<String>,
-    pub(super) vary: Option<u32>,
-    pub(super) reasons: Vec<String>,
-    pub(super) counters: Vec<String>,
-}
-
-/// Sixteen flat values: the most that is passed without going through the guest's memory.
-#[derive(Clone, Copy, Debug, ComponentType, Lower)]
-#[component(record)]
-pub(super) struct Request<'a> {
-    pub(super) method: HttpMethod,
-    pub(super) protocol: Protocol,
-    pub(super) host: &'a str,
-    pub(super) path: &'a str,
-    pub(super) fields: &'a str,
-    pub(super) country: u16,
-    pub(super) asn: u32,
-    pub(super) latitude: f32,
-    pub(super) longitude: f32,
-    pub(super) net: u64,
-    pub(super) roll: u32,
-    #[component(name = "native-first4")]
-    pub(super) native_first4: u32,
-    #[component(name = "native-next4")]
-    pub(super) native_next4: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Decision {
-    pub(super) first4: u32,
-    pub(super) next4: u32,
-    pub(super) reason: u16,
-    pub(super) action: u16,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
@@ -146,15 +106,49 @@ pub(super) enum Level {
     Error,
 }
 
-/// An order of regions as the contract's two words.
-pub(super) fn pack(order: [u8; 8]) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = order;
-    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+/// What a plugin asks for, in either version, before it is checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AskedFor {
+    /// Bits of [`inputs`]; perhaps others, which are a mistake.
+    pub(super) needs: u32,
+    pub(super) fields: Vec<String>,
+    pub(super) vary: Option<u32>,
+    pub(super) reasons: Vec<String>,
+    pub(super) counters: Vec<String>,
+    pub(super) request_headers: Vec<String>,
+    /// Whether `fields` may have names that begin with a colon.
+    pub(super) has_pseudo_fields: bool,
 }
 
-/// The contract's two words as an order of regions.
-pub(super) fn unpack(first4: u32, next4: u32) -> [u8; 8] {
-    let [a, b, c, d] = first4.to_le_bytes();
-    let [e, f, g, h] = next4.to_le_bytes();
-    [a, b, c, d, e, f, g, h]
+/// A plugin's answer, in either version, before it is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) order: Order,
+    pub(super) only: bool,
+    pub(super) reject: Option<u16>,
+    pub(super) affinity: v02::Affinity,
+    pub(super) headers: Vec<v02::HeaderValue>,
+    pub(super) reason: u16,
+}
+
+/// The regions that an answer names, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Of 0.1: ended by [`v01::END`], or eight.
+    Eight([u8; 8]),
+    /// Of 0.2.
+    List(Vec<u8>),
+}
+
+impl Order {
+    /// What it names.
+    pub(super) fn named(&self) -> &[u8] {
+        match self {
+            Self::Eight(eight) => {
+                let end = eight.iter().position(|slot| *slot == v01::END);
+                &eight[..end.unwrap_or(eight.len())]
+            }
+            Self::List(list) => list,
+        }
+    }
 }

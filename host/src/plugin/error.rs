@@ -45,16 +45,18 @@ pub enum Problem {
         offset: usize,
     },
     /// It wants something that no plugin gets.
-    #[error("it imports {0}, which Portolan does not offer; a plugin may import portolan:routing/host of version 0.1")]
+    #[error("it imports {0}, which Portolan does not offer; a plugin may import portolan:routing/host")]
     Import(String),
     /// It was built for another version of the contract.
-    #[error("it was built for {0}, and this Portolan speaks version 0.1; build it against portolan:routing@0.1.0")]
+    #[error(
+        "it was built for {0}, and this Portolan speaks versions 0.1 and 0.2; build it against portolan:routing@0.2.0"
+    )]
     Version(String),
     /// It does not export the contract.
-    #[error("it does not export portolan:routing/plugin; build it with the world `router` of portolan:routing@0.1.0")]
+    #[error("it does not export portolan:routing/plugin; build it with the world `router` of portolan:routing@0.2.0")]
     NoExport,
     /// Its functions are not those of the contract.
-    #[error("it does not keep to portolan:routing@0.1.0: {0}")]
+    #[error("it does not keep to portolan:routing: {0}")]
     Contract(String),
     /// It does not compile.
     #[error("it does not compile: {0}")]
@@ -116,15 +118,17 @@ pub enum PluginFault {
     Start,
     /// The limit of instances is reached.
     Capacity,
-    /// Its answer was invalid: it named only regions that do not exist.
+    /// Its answer was invalid: it named only regions that do not exist, or set a request header wrongly.
     Nonsense,
+    /// It rejected the request with a status that the route does not allow.
+    Status,
     /// It failed too often and is quarantined.
     Quarantined,
 }
 
 impl PluginFault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Trap,
         Self::Stack,
         Self::Deadline,
@@ -132,6 +136,7 @@ impl PluginFault {
         Self::Start,
         Self::Capacity,
         Self::Nonsense,
+        Self::Status,
         Self::Quarantined,
     ];
 
@@ -145,6 +150,7 @@ impl PluginFault {
             Self::Start => "start",
             Self::Capacity => "capacity",
             Self::Nonsense => "nonsense",
+            Self::Status => "status",
             Self::Quarantined => "quarantined",
         }
     }

@@ -1,5 +1,6 @@
 //! The fields of a request as guests get them.
 
+use crate::tls::VerifiedClient;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portolan_core::identity::ClientAddress;
 
@@ -13,8 +14,8 @@ pub struct VisibleFields<'a> {
     /// Who wrote the fields about the client: the policy of the listener, and whether the peer is a proxy that is believed. `None`
     /// where all of them count, as for a hypothetical request.
     pub trust: Option<(&'a ClientAddress, bool)>,
-    /// `X-Forwarded-Client-Cert` of the client's verified certificate, instead of what came.
-    pub client_certificate: Option<&'a HeaderValue>,
+    /// The client where it has proved by a certificate who it is: its `X-Forwarded-Client-Cert` counts instead of what came.
+    pub client: Option<&'a VerifiedClient>,
 }
 
 impl<'a> VisibleFields<'a> {
@@ -23,7 +24,7 @@ impl<'a> VisibleFields<'a> {
         Self {
             headers,
             trust: None,
-            client_certificate: None,
+            client: None,
         }
     }
 
@@ -31,14 +32,14 @@ impl<'a> VisibleFields<'a> {
     fn shows(&self, name: &HeaderName) -> bool {
         self.trust
             .is_none_or(|(policy, is_trusted)| policy.passes(name.as_str(), is_trusted))
-            && !(self.client_certificate.is_some() && *name == X_FORWARDED_CLIENT_CERT)
+            && !(self.client.is_some() && *name == X_FORWARDED_CLIENT_CERT)
     }
 
     /// The visible fields.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         let fields = *self;
         let came = self.headers.iter().filter(move |(name, _)| fields.shows(name));
-        came.chain(self.client_certificate.map(|value| (&X_FORWARDED_CLIENT_CERT, value)))
+        came.chain(self.client.map(|client| (&X_FORWARDED_CLIENT_CERT, &client.forwarded)))
     }
 
     /// Appends the values of a field, joined by `, `. Values that are not text are left out.
@@ -46,7 +47,7 @@ impl<'a> VisibleFields<'a> {
         if self.shows(name) {
             join_values(self.headers.get_all(name), joined);
         } else if *name == X_FORWARDED_CLIENT_CERT {
-            join_values(self.client_certificate, joined);
+            join_values(self.client.map(|client| &client.forwarded), joined);
         }
     }
 }
@@ -66,6 +67,7 @@ pub(super) fn join_values<'a>(values: impl IntoIterator<Item = &'a HeaderValue>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portolan_core::certificate::ClientCertificate;
     use portolan_core::identity::ClientHeader;
 
     #[test]
@@ -78,7 +80,10 @@ mod tests {
             header: ClientHeader::AzureSocketIp { front_door_id: None },
             ..ClientAddress::default()
         };
-        let own = HeaderValue::from_static("Subject=\"CN=ops\"");
+        let own = VerifiedClient {
+            certificate: ClientCertificate::default(),
+            forwarded: HeaderValue::from_static("Subject=\"CN=ops\""),
+        };
         for (is_trusted, certificate, expected) in [
             (false, None, &["x-beta"][..]),
             (true, None, &["x-azure-fdid", "x-forwarded-host", "x-beta"]),
@@ -87,7 +92,7 @@ mod tests {
             let fields = VisibleFields {
                 headers: &headers,
                 trust: Some((&policy, is_trusted)),
-                client_certificate: certificate,
+                client: certificate,
             };
             let seen: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(seen, expected);
@@ -95,7 +100,7 @@ mod tests {
                 let mut joined = String::new();
                 fields.join(name, &mut joined);
                 let value = match certificate {
-                    Some(own) if name == "x-forwarded-client-cert" => own.to_str().expect("text"),
+                    Some(own) if name == "x-forwarded-client-cert" => own.forwarded.to_str().expect("text"),
                     _ if expected.contains(&name.as_str()) => "came",
                     _ => "",
                 };
@@ -103,10 +108,13 @@ mod tests {
             }
         }
         let fields = VisibleFields {
-            client_certificate: Some(&own),
+            client: Some(&own),
             ..VisibleFields::all(&headers)
         };
         let certificates = fields.iter().filter(|(name, _)| *name == "x-forwarded-client-cert");
-        assert_eq!(certificates.map(|(_, value)| value).collect::<Vec<_>>(), [&own]);
+        assert_eq!(
+            certificates.map(|(_, value)| value).collect::<Vec<_>>(),
+            [&own.forwarded]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The host's functions for guests: log lines, undeclared headers, counters.
 
-use super::contract::{HOST, Level};
+use super::contract::{Level, Minor};
 use super::fields::{VisibleFields, join_values};
 use super::limits::{Budget, MemoryLimit};
 use super::meters::Meter;
@@ -101,9 +101,13 @@ impl PluginState {
     }
 }
 
-/// Offers the host's functions to guests.
+/// Offers the host's functions to guests: the same in each version of the contract.
 pub(super) fn offer(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    let mut host = linker.instance(HOST)?;
+    Minor::ALL.into_iter().try_for_each(|minor| offer_as(minor, linker))
+}
+
+fn offer_as(minor: Minor, linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    let mut host = linker.instance(minor.host())?;
     host.func_wrap(
         "log",
         |store: StoreContextMut<'_, InstanceState>, (level, message): (Level, WasmStr)| {

@@ -3,7 +3,7 @@
 //! Compiling costs far more than reading: a megabyte of empty functions takes seconds and a gigabyte. So everything that
 //! a compiler's time and memory grow with is counted first, in one pass over the file.
 
-use super::contract::{PACKAGE, VERSION};
+use super::contract::{Minor, PACKAGE};
 use super::error::Problem;
 use super::wasm::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use wasmparser::{
@@ -284,10 +284,10 @@ fn contract_part(name: &str) -> Result<Option<&str>, Problem> {
     };
     let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
     let mut numbers = version.splitn(3, '.').map(|number| number.parse().ok());
-    if (numbers.next().flatten(), numbers.next().flatten()) == (Some(VERSION.0), Some(VERSION.1)) {
-        Ok(Some(interface))
-    } else {
-        Err(Problem::Version(name.to_owned()))
+    let minor = numbers.next().flatten().zip(numbers.next().flatten());
+    match minor.and_then(|(major, minor)| Minor::of(major, minor)) {
+        Some(_) => Ok(Some(interface)),
+        None => Err(Problem::Version(name.to_owned())),
     }
 }
 

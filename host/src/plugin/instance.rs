@@ -1,11 +1,14 @@
 //! One instance of a plugin: a store, its memory, and the functions of the contract.
 
-use super::contract::{self, Decision, PLUGIN, Request, Snapshot};
+use super::contract::{Answer, AskedFor, Minor, v01, v02};
 use super::error::{PluginFault, Problem};
 use super::host_state::{InstanceState, PluginState};
 use super::limits::{Budget, MemoryLimit};
+use super::records::Inputs;
 use super::regions::RegionTable;
+use super::request::RouteRequest;
 use super::settings::PluginSettings;
+use super::setup::Setup;
 use crate::cpu_time;
 use portolan_core::id::Generation;
 use std::cell::RefCell;
@@ -22,6 +25,7 @@ const HANDLES: usize = 16;
 /// What instances are made from.
 pub(super) struct Blueprint {
     pre: InstancePre<InstanceState>,
+    minor: Minor,
     configure: ComponentExportIndex,
     update: ComponentExportIndex,
     route: ComponentExportIndex,
@@ -41,13 +45,16 @@ impl Blueprint {
         reads_headers: bool,
     ) -> Result<Self, Problem> {
         let contract = |error: wasmtime::Error| Problem::Contract(format!("{error:#}"));
-        let exports = component.get_export_index(None, PLUGIN).ok_or(Problem::NoExport)?;
+        let exported = |minor: Minor| Some((minor, component.get_export_index(None, minor.plugin())?));
+        let mut minors = Minor::ALL.into_iter().rev();
+        let (minor, exports) = minors.find_map(exported).ok_or(Problem::NoExport)?;
         let function = |name: &str| {
             let index = component.get_export_index(Some(&exports), name);
             index.ok_or_else(|| Problem::Contract(format!("it has no function {name}")))
         };
         Ok(Self {
             pre: linker.instantiate_pre(component).map_err(contract)?,
+            minor,
             configure: function("configure")?,
             update: function("update")?,
             route: function("route")?,
@@ -62,10 +69,21 @@ impl Blueprint {
 /// A running plugin.
 pub(super) struct PluginInstance {
     store: Store<InstanceState>,
-    update: TypedFunc<(Snapshot<'static>,), ()>,
-    route: TypedFunc<(Request<'static>,), (Decision,)>,
+    functions: Functions,
     regions: Option<Generation>,
     memory: usize,
+}
+
+/// What a plugin offers, in its version of the contract.
+enum Functions {
+    V01(
+        TypedFunc<(v01::Snapshot<'static>,), ()>,
+        TypedFunc<(v01::Request<'static>,), (v01::Decision,)>,
+    ),
+    V02(
+        TypedFunc<(v02::Snapshot<'static>,), ()>,
+        TypedFunc<(v02::Request<'static>,), (v02::Decision,)>,
+    ),
 }
 
 /// Why an instance did not do what it was asked.
@@ -78,7 +96,7 @@ pub(super) struct Failure {
 /// The result of a start.
 pub(super) enum Started {
     /// An instance, and what it asks for.
-    Running(Box<PluginInstance>, contract::Setup),
+    Running(Box<PluginInstance>, AskedFor),
     /// The plugin rejected its configuration.
     Rejected(String),
 }
@@ -98,13 +116,12 @@ impl PluginInstance {
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().budget.tick(cpu_time::of_thread())));
         store.set_epoch_deadline(1);
         match Self::configure(&mut store, blueprint) {
-            Ok((_, _, Err(refusal))) => Ok(Started::Rejected(refusal)),
-            Ok((update, route, Ok(setup))) => {
+            Ok((_, Err(refusal))) => Ok(Started::Rejected(refusal)),
+            Ok((functions, Ok(setup))) => {
                 let memory = store.data().memory.used();
                 let instance = Self {
                     store,
-                    update,
-                    route,
+                    functions,
                     regions: None,
                     memory,
                 };
@@ -114,22 +131,35 @@ impl PluginInstance {
         }
     }
 
-    #[allow(clippy::type_complexity, reason = "two functions and the plugin's result, used once")]
     fn configure(
         store: &mut Store<InstanceState>,
         blueprint: &Blueprint,
-    ) -> wasmtime::Result<(
-        TypedFunc<(Snapshot<'static>,), ()>,
-        TypedFunc<(Request<'static>,), (Decision,)>,
-        Result<contract::Setup, String>,
-    )> {
+    ) -> wasmtime::Result<(Functions, Result<AskedFor, String>)> {
         let instance = blueprint.pre.instantiate(&mut *store)?;
-        let configure = instance
-            .get_typed_func::<(&str,), (Result<contract::Setup, String>,)>(&mut *store, &blueprint.configure)?;
-        let update = instance.get_typed_func(&mut *store, blueprint.update)?;
-        let route = instance.get_typed_func(&mut *store, blueprint.route)?;
-        let (setup,) = configure.call(&mut *store, (&blueprint.config,))?;
-        Ok((update, route, setup))
+        let (configure, update, route) = (&blueprint.configure, &blueprint.update, &blueprint.route);
+        let config = (&*blueprint.config,);
+        match blueprint.minor {
+            Minor::V01 => {
+                let configure =
+                    instance.get_typed_func::<(&str,), (Result<v01::Setup, String>,)>(&mut *store, configure)?;
+                let functions = Functions::V01(
+                    instance.get_typed_func(&mut *store, update)?,
+                    instance.get_typed_func(&mut *store, route)?,
+                );
+                let (setup,) = configure.call(&mut *store, config)?;
+                Ok((functions, setup.map(AskedFor::from)))
+            }
+            Minor::V02 => {
+                let configure =
+                    instance.get_typed_func::<(&str,), (Result<v02::Setup, String>,)>(&mut *store, configure)?;
+                let functions = Functions::V02(
+                    instance.get_typed_func(&mut *store, update)?,
+                    instance.get_typed_func(&mut *store, route)?,
+                );
+                let (setup,) = configure.call(&mut *store, config)?;
+                Ok((functions, setup.map(AskedFor::from)))
+            }
+        }
     }
 
     /// Begins an answer: from here on time counts. Not for the answer that the instance was started for.
@@ -143,19 +173,37 @@ impl PluginInstance {
         if self.regions == Some(table.generation()) {
             return Ok(());
         }
-        self.update
-            .call(&mut self.store, (table.snapshot(),))
-            .map_err(|error| failure(&error, self.store.data(), PluginFault::Trap))?;
+        let updated = match &self.functions {
+            Functions::V01(update, _) => update.call(&mut self.store, (table.v01_snapshot(&table.v01()),)),
+            Functions::V02(update, _) => update.call(&mut self.store, (table.v02_snapshot(&table.v02()),)),
+        };
+        updated.map_err(|error| failure(&error, self.store.data(), PluginFault::Trap))?;
         self.regions = Some(table.generation());
         Ok(())
     }
 
-    /// Asks for the order of the regions.
-    pub(super) fn route(&mut self, request: Request<'_>) -> Result<Decision, Failure> {
-        match self.route.call(&mut self.store, (request,)) {
-            Ok((decision,)) => Ok(decision),
-            Err(error) => Err(failure(&error, self.store.data(), PluginFault::Trap)),
-        }
+    /// Asks about a request, of which `inputs` are prepared.
+    pub(super) fn route(
+        &mut self,
+        request: &RouteRequest<'_>,
+        setup: &Setup,
+        inputs: &mut Inputs,
+    ) -> Result<Answer, Failure> {
+        let answered = match &self.functions {
+            Functions::V01(_, route) => {
+                let record = inputs.v01(request, setup);
+                route
+                    .call(&mut self.store, (record,))
+                    .map(|(decision,)| decision.into())
+            }
+            Functions::V02(_, route) => {
+                let record = inputs.v02(request, setup);
+                route
+                    .call(&mut self.store, (record,))
+                    .map(|(decision,)| decision.into())
+            }
+        };
+        answered.map_err(|error| failure(&error, self.store.data(), PluginFault::Trap))
     }
 
     /// Whether it took memory since it was started. Adding pages is dear for the host to undo, and a guest that does it

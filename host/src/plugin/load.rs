@@ -1,16 +1,17 @@
 //! From a file to a plugin that may be published: checked, compiled, configured, tried.
 
 use super::answer::PluginAnswer;
-use super::contract::HOST;
+use super::contract::Minor;
 use super::error::{PluginFault, Problem};
 use super::fields::VisibleFields;
 use super::host_state::PluginState;
 use super::inspect::inspect;
 use super::instance::{Blueprint, Failure, PluginInstance, Started};
+use super::records::Inputs;
 use super::regions::RegionTable;
-use super::request::RouteRequest;
+use super::request::{Estimate, RouteRequest};
 use super::settings::PluginSettings;
-use super::setup::Setup;
+use super::setup::{Field, Setup};
 use super::shared::Shared;
 use super::version::PluginVersion;
 use crate::hex;
@@ -21,7 +22,7 @@ use portolan_core::rank::Ranking;
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
@@ -76,7 +77,7 @@ pub(super) fn load(
 fn imports_header(shared: &Shared, component: &Component) -> bool {
     let (engine, ty) = (&shared.engine, component.component_type());
     // The name that was built against may be of another patch version.
-    let host = HOST.split('@').next().unwrap_or(HOST);
+    let [host, ..] = Minor::ALL.map(|minor| minor.host().split('@').next().unwrap_or_default());
     ty.imports(engine).any(|(name, import)| match import.ty {
         ComponentItem::ComponentInstance(instance) if name.starts_with(host) => {
             instance.exports(engine).any(|(function, _)| function == "header")
@@ -84,6 +85,17 @@ fn imports_header(shared: &Shared, component: &Component) -> bool {
         _ => false,
     })
 }
+
+/// With which statuses a plugin may reject a sample request: which its routes allow is known when a request comes.
+const STATUSES: &[u16] = &{
+    let mut statuses = [400; 200];
+    let mut place = 0;
+    while place < statuses.len() {
+        statuses[place] += place as u16;
+        place += 1;
+    }
+    statuses
+};
 
 /// Starts an instance and tries it on the regions of a service and some requests. Returns its setup.
 fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &RegionTable) -> Result<Setup, Problem> {
@@ -111,7 +123,7 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
     instance
         .update(table)
         .map_err(|failure| failed("the regions of a service", failure))?;
-    let mut fields = String::new();
+    let mut inputs = Inputs::default();
     for number in 0..TRIALS {
         let sample = Sample::new(number, table, &setup);
         plugin.borrow_mut().lend(VisibleFields::all(&sample.headers));
@@ -119,8 +131,9 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
             instance.begin();
         }
         let request = sample.request();
+        inputs.prepare(&request, &setup);
         let decision = instance
-            .route(request.record(&setup, &mut fields))
+            .route(&request, &setup, &mut inputs)
             .map_err(|failure| failed(&sample.to_string(), failure))?;
         let nonsense = |detail: String| {
             failed(
@@ -137,8 +150,14 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
                 decision.reason
             )));
         }
-        if PluginAnswer::sound(decision, &sample.native, table.len(), setup.reasons.len()).is_none() {
-            return Err(nonsense(format!("it named no region that exists: {decision:x?}")));
+        if let Err(invalid) = PluginAnswer::sound(decision, &sample.native, table.len(), &setup, STATUSES) {
+            return Err(failed(
+                &sample.to_string(),
+                Failure {
+                    fault: invalid.fault,
+                    detail: invalid.why,
+                },
+            ));
         }
     }
     Ok(setup)
@@ -162,9 +181,11 @@ impl Sample {
     /// one region and all of them.
     fn new(number: usize, table: &RegionTable, setup: &Setup) -> Self {
         let mut headers = HeaderMap::new();
-        for (place, name) in setup
-            .headers
-            .iter()
+        let headers_of = setup.fields.iter().filter_map(|field| match field {
+            Field::Header(name) => Some(name),
+            Field::Pseudo(_) => None,
+        });
+        for (place, name) in headers_of
             .enumerate()
             .filter(|(place, _)| (number + place).is_multiple_of(2))
         {
@@ -204,6 +225,8 @@ impl Sample {
             version: Version::HTTP_11,
             host: self.host,
             path: self.path,
+            query: "",
+            arrival: None,
             fields: VisibleFields::all(&self.headers),
             client: self.client,
             country: self.country,
@@ -211,7 +234,14 @@ impl Sample {
             asn: self.number as u32,
             roll: (self.number as u32).wrapping_mul(0x9e37_79b9),
             native: &self.native,
+            estimate: &|slot| Estimate {
+                round_trip: Some(Duration::from_millis(10 + u64::from(slot.0))),
+                in_flight: slot.0.into(),
+            },
+            statuses: STATUSES,
             now: Instant::now(),
+            // The first minute of 1970 and a time of day, so that a trial is the same at every time.
+            time: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(3_600 * self.number as u64)),
         }
     }
 }

@@ -1,16 +1,17 @@
-//! A request as the host knows it, and as the contract hands it over.
+//! A request as the host knows it.
 
-use super::contract::{HttpMethod, Protocol, Request, inputs, pack};
 use super::fields::VisibleFields;
-use super::setup::Setup;
+use crate::arrival::Arrival;
 use http::{Method, Version};
 use portolan_core::geo::{Country, Point};
+use portolan_core::id::Slot;
 use portolan_core::rank::Ranking;
+use std::fmt;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 /// The inputs of a plugin from a request. Nothing is read that the plugin did not ask for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RouteRequest<'a> {
     /// Its method.
     pub method: &'a Method,
@@ -20,8 +21,12 @@ pub struct RouteRequest<'a> {
     pub host: &'a str,
     /// Its path, without query.
     pub path: &'a str,
+    /// Its query, without the question mark.
+    pub query: &'a str,
     /// Its fields.
     pub fields: VisibleFields<'a>,
+    /// The connection it came on; `None` for a hypothetical request.
+    pub arrival: Option<&'a Arrival>,
     /// The client's address.
     pub client: IpAddr,
     /// The client's country.
@@ -34,83 +39,112 @@ pub struct RouteRequest<'a> {
     pub roll: u32,
     /// The regions that may answer, in the order that holds without the plugin.
     pub native: &'a Ranking,
+    /// What is estimated of a region for it.
+    pub estimate: &'a dyn Fn(Slot) -> Estimate,
+    /// The statuses with which the plugin may reject it.
+    pub statuses: &'a [u16],
     /// When it is.
     pub now: Instant,
+    /// The same by the calendar. `None`: the clock is read, where the plugin asks.
+    pub time: Option<SystemTime>,
 }
 
-impl<'a> RouteRequest<'a> {
-    /// The record of the contract, with what the plugin needs and nothing else. `fields` takes the declared headers.
-    pub(super) fn record<'r>(&self, setup: &Setup, fields: &'r mut String) -> Request<'r>
-    where
-        'a: 'r,
-    {
-        let needs = |bit: u32| setup.needs & bit != 0;
-        fields.clear();
-        if needs(inputs::FIELDS) {
-            setup.write_fields(self.fields, fields);
-        }
-        let point = self.point.filter(|_| needs(inputs::POINT));
-        let (native_first4, native_next4) = pack(self.native.first_eight());
-        Request {
-            method: method(self.method),
-            protocol: protocol(self.version),
-            host: if needs(inputs::HOST) { self.host } else { "" },
-            path: if needs(inputs::PATH) { self.path } else { "" },
-            fields,
-            country: if needs(inputs::COUNTRY) { self.country.code() } else { 0 },
-            asn: if needs(inputs::ASN) { self.asn } else { 0 },
-            latitude: point.map_or(f32::NAN, Point::latitude),
-            longitude: point.map_or(f32::NAN, Point::longitude),
-            net: if needs(inputs::NET) { net(self.client) } else { 0 },
-            roll: self.roll,
-            native_first4,
-            native_next4,
-        }
-    }
+/// What is estimated of a region for one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// The round trip from the client; `None` is unknown.
+    pub round_trip: Option<Duration>,
+    /// The requests that the region is working on, of this instance.
+    pub in_flight: u32,
 }
 
-/// The contract's number for a client's network.
-fn net(client: IpAddr) -> u64 {
-    match client.to_canonical() {
-        IpAddr::V4(ip) => u64::from(u32::from(ip) & 0xffff_ff00),
-        IpAddr::V6(ip) => (u128::from(ip) >> 64) as u64 & !0xffff,
-    }
-}
-
-fn method(method: &Method) -> HttpMethod {
-    match *method {
-        Method::GET => HttpMethod::Get,
-        Method::HEAD => HttpMethod::Head,
-        Method::POST => HttpMethod::Post,
-        Method::PUT => HttpMethod::Put,
-        Method::DELETE => HttpMethod::Delete,
-        Method::OPTIONS => HttpMethod::Options,
-        Method::PATCH => HttpMethod::Patch,
-        _ => HttpMethod::Other,
-    }
-}
-
-fn protocol(version: Version) -> Protocol {
-    match version {
-        Version::HTTP_2 => Protocol::Http2,
-        Version::HTTP_3 => Protocol::Http3,
-        _ => Protocol::Http1,
+impl fmt::Debug for RouteRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteRequest")
+            .field("method", self.method)
+            .field("host", &self.host)
+            .field("path", &self.path)
+            .field("client", &self.client)
+            .field("native", self.native)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use http::HeaderMap;
 
-    #[test]
-    fn networks_as_numbers() {
-        for (client, expected) in [
-            ("81.2.69.142", 0x5102_4500),
-            ("::ffff:81.2.69.142", 0x5102_4500),
-            ("2001:db8:1234:5678::1", 0x2001_0db8_1234_0000),
-            ("::1", 0),
-        ] {
-            assert_eq!(net(client.parse().unwrap()), expected, "{client}");
+    /// What a request of a test is made of.
+    pub(in super::super) struct Fake {
+        pub(in super::super) method: Method,
+        pub(in super::super) version: Version,
+        pub(in super::super) host: &'static str,
+        pub(in super::super) path: &'static str,
+        pub(in super::super) query: &'static str,
+        pub(in super::super) headers: HeaderMap,
+        pub(in super::super) arrival: Option<Arrival>,
+        pub(in super::super) client: IpAddr,
+        pub(in super::super) country: Country,
+        pub(in super::super) point: Option<Point>,
+        pub(in super::super) asn: u32,
+        pub(in super::super) roll: u32,
+        pub(in super::super) native: Ranking,
+        pub(in super::super) statuses: Vec<u16>,
+        pub(in super::super) time: SystemTime,
+    }
+
+    impl Default for Fake {
+        fn default() -> Self {
+            Self {
+                method: Method::GET,
+                version: Version::HTTP_11,
+                host: "shop.example.net",
+                path: "/",
+                query: "",
+                headers: HeaderMap::new(),
+                arrival: None,
+                client: [81, 2, 69, 142].into(),
+                country: Country::parse("GB").unwrap_or_default(),
+                point: Point::new(51.5, -0.1).ok(),
+                asn: 0,
+                roll: 0,
+                native: [0, 1, 2].map(Slot).into_iter().collect(),
+                statuses: Vec::new(),
+                time: SystemTime::UNIX_EPOCH,
+            }
+        }
+    }
+
+    /// A round trip of ten milliseconds for each region, and as many requests as its number.
+    pub(in super::super) fn estimate(slot: Slot) -> Estimate {
+        Estimate {
+            round_trip: Some(Duration::from_millis(10 * u64::from(slot.0))),
+            in_flight: slot.0.into(),
+        }
+    }
+
+    impl Fake {
+        pub(in super::super) fn request(&self) -> RouteRequest<'_> {
+            RouteRequest {
+                method: &self.method,
+                version: self.version,
+                host: self.host,
+                path: self.path,
+                query: self.query,
+                fields: VisibleFields::all(&self.headers),
+                arrival: self.arrival.as_ref(),
+                client: self.client,
+                country: self.country,
+                point: self.point,
+                asn: self.asn,
+                roll: self.roll,
+                native: &self.native,
+                estimate: &estimate,
+                statuses: &self.statuses,
+                now: Instant::now(),
+                time: Some(self.time),
+            }
         }
     }
 }

@@ -2,18 +2,22 @@
 
 mod answers;
 mod contract;
+mod corpus;
+mod effects;
 mod hostile;
 mod lifetimes;
 mod rejected;
 
+use super::request::tests::estimate;
 use super::*;
+use crate::arrival::Arrival;
 use http::{HeaderMap, Method, Version};
 use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, ServiceId, Slot};
 use portolan_core::rank::Ranking;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const HOSTILE: &[u8] = include_bytes!("../../../tests/fixtures/hostile.wasm");
 
@@ -40,6 +44,12 @@ fn load(name: &str, bytes: &[u8], settings: &PluginSettings) -> Result<Arc<Plugi
 /// A request that is easily changed. The client is in London, the regions are those of [`RegionTable::sample`].
 struct Client {
     path: &'static str,
+    query: &'static str,
+    version: Version,
+    host: &'static str,
+    arrival: Option<Arrival>,
+    statuses: Vec<u16>,
+    time: SystemTime,
     headers: HeaderMap,
     ip: IpAddr,
     point: Option<Point>,
@@ -51,6 +61,12 @@ impl Default for Client {
     fn default() -> Self {
         Self {
             path: "/",
+            query: "",
+            version: Version::HTTP_11,
+            host: "shop.example.net",
+            arrival: None,
+            statuses: Vec::new(),
+            time: SystemTime::UNIX_EPOCH,
             headers: HeaderMap::new(),
             ip: [81, 2, 69, 142].into(),
             point: Point::new(51.5, -0.1).ok(),
@@ -71,17 +87,22 @@ impl Client {
     fn request(&self) -> RouteRequest<'_> {
         RouteRequest {
             method: &Method::GET,
-            version: Version::HTTP_11,
-            host: "shop.example.net",
+            version: self.version,
+            host: self.host,
             path: self.path,
+            query: self.query,
             fields: VisibleFields::all(&self.headers),
+            arrival: self.arrival.as_ref(),
             client: self.ip,
             country: Country::parse("GB").unwrap(),
             point: self.point,
             asn: 0,
             roll: 0,
             native: &self.native,
+            estimate: &estimate,
+            statuses: &self.statuses,
             now: self.now,
+            time: Some(self.time),
         }
     }
 

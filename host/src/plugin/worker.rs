@@ -1,13 +1,14 @@
 //! A worker's plugin instances: calling a plugin for one request.
 
-use super::answer::PluginAnswer;
+use super::answer::{Invalid, PluginAnswer};
 use super::answer_cache::AnswerCache;
-use super::contract::{Decision, Request};
+use super::contract::Answer;
 use super::engine::PluginEngine;
 use super::error::PluginFault;
 use super::host_state::{Counters, PluginState};
 use super::instance::{Failure, PluginInstance, Started};
 use super::quarantine::Quarantine;
+use super::records::Inputs;
 use super::regions::RegionTable;
 use super::request::RouteRequest;
 use super::settings::Isolation;
@@ -35,8 +36,8 @@ pub struct PluginWorker {
     worker: usize,
     chance: Chance,
     services: Vec<Option<ServicePlugin>>,
-    /// Room for the declared headers of a request.
-    fields: String,
+    /// Room for what is handed over of a request.
+    inputs: Inputs,
 }
 
 /// An active plugin version for one service.
@@ -73,7 +74,7 @@ impl PluginWorker {
             worker,
             chance: Chance::seeded(seed),
             services: Vec::new(),
-            fields: String::new(),
+            inputs: Inputs::default(),
         }
     }
 
@@ -98,7 +99,7 @@ impl PluginWorker {
             Some(service) if Arc::ptr_eq(&service.version, version) => service,
             other => other.insert(ServicePlugin::new(version, &self.engine, self.worker, request.now)),
         };
-        service.answer(table, request, &mut self.fields, &self.chance)
+        service.answer(table, request, &mut self.inputs, &self.chance)
     }
 
     /// Drops the instances of the versions that are not to be kept: their memory goes with them, also of a service that is
@@ -131,7 +132,7 @@ impl ServicePlugin {
                 now,
             ))),
             quarantine: Quarantine::default(),
-            answer_cache: version.setup.vary.map(AnswerCache::new),
+            answer_cache: version.setup.varies().map(AnswerCache::new),
             life: None,
             version: Arc::clone(version),
         }
@@ -141,101 +142,66 @@ impl ServicePlugin {
         &mut self,
         table: &RegionTable,
         request: &RouteRequest<'_>,
-        fields: &mut String,
+        inputs: &mut Inputs,
         chance: &Chance,
     ) -> Result<PluginAnswer, PluginFault> {
         if !self.quarantine.allows(request.now) {
             return Err(PluginFault::Quarantined);
         }
-        let record = request.record(&self.version.setup, fields);
-        let key = self
-            .answer_cache
-            .as_ref()
-            .map(|cache| cache.key(table.generation().0, &record));
-        let remembered = self
-            .answer_cache
-            .as_ref()
-            .zip(key)
-            .and_then(|(cache, key)| cache.get(key));
-        let decision = match remembered {
-            Some(decision) => decision,
-            None => match self.ask(table, record, request, chance) {
-                Ok(decision) => decision,
-                Err(failure) => {
-                    self.life = None;
-                    return Err(self.fault(failure, request.now));
-                }
-            },
-        };
-        let reasons = self.version.setup.reasons.len();
-        let Some(answer) = PluginAnswer::sound(decision, request.native, table.len(), reasons) else {
-            let detail = format!("it named no region that exists: {decision:x?}");
-            return Err(self.fault(
-                Failure {
-                    fault: PluginFault::Nonsense,
-                    detail,
-                },
-                request.now,
-            ));
-        };
-        if let (Some(cache), Some(key), None) = (&mut self.answer_cache, key, remembered) {
-            cache.put(key, decision);
+        inputs.prepare(request, &self.version.setup);
+        let mut key = None;
+        if let Some(cache) = &self.answer_cache {
+            let of_request = cache.key(table.generation(), request, inputs);
+            if let Some(answer) = cache.get(of_request) {
+                // Another route may allow other statuses.
+                return match answer.allowed(request.statuses) {
+                    Ok(()) => Ok(answer.clone()),
+                    Err(invalid) => Err(self.fault(invalid.into(), request.now)),
+                };
+            }
+            key = Some(of_request);
         }
-        Ok(PluginAnswer {
-            remembered: remembered.is_some(),
-            ..answer
-        })
+        let answer = match self.ask(table, request, inputs, chance) {
+            Ok(answer) => answer,
+            Err(failure) => {
+                self.life = None;
+                return Err(self.fault(failure, request.now));
+            }
+        };
+        let setup = &self.version.setup;
+        match PluginAnswer::sound(answer, request.native, table.len(), setup, request.statuses) {
+            Ok(answer) => {
+                if let Some((cache, key)) = self.answer_cache.as_mut().zip(key) {
+                    cache.put(key, &answer);
+                }
+                Ok(answer)
+            }
+            Err(invalid) => Err(self.fault(invalid.into(), request.now)),
+        }
     }
 
     /// Calls the instance, after preparing it: the headers it may read, a new instance, new regions.
     fn ask(
         &mut self,
         table: &RegionTable,
-        record: Request<'_>,
         request: &RouteRequest<'_>,
+        inputs: &mut Inputs,
         chance: &Chance,
-    ) -> Result<Decision, Failure> {
+    ) -> Result<Answer, Failure> {
         let reads_headers = self.version.blueprint.reads_headers;
         self.plugin.borrow_mut().now = request.now;
         if reads_headers {
             self.plugin.borrow_mut().lend(request.fields);
         }
-        let decision = self.instance(request.now, chance).and_then(|instance| {
+        let (version, plugin) = (&self.version, &self.plugin);
+        let answer = instance(&mut self.life, version, plugin, request.now, chance).and_then(|instance| {
             instance.update(table)?;
-            instance.route(record)
+            instance.route(request, &version.setup, inputs)
         });
         if reads_headers {
             self.plugin.borrow_mut().take_back();
         }
-        decision
-    }
-
-    /// The instance for one answer: the one in use, or a new one when that is used up.
-    fn instance(&mut self, now: Instant, chance: &Chance) -> Result<&mut PluginInstance, Failure> {
-        if self.life.as_ref().is_some_and(|life| life.over(now)) {
-            // Gone before the next one comes: its place in the pool may be the last.
-            self.life = None;
-        }
-        let life = match &mut self.life {
-            Some(life) => {
-                life.instance.begin();
-                life
-            }
-            none => {
-                let answers_left = match self.version.settings.isolation {
-                    Isolation::Reuse => ANSWERS * 3 / 4 + chance.roll() % (ANSWERS / 2),
-                    Isolation::Fresh => 1,
-                };
-                let instance = start(&self.version, &self.plugin)?;
-                none.insert(Life {
-                    instance,
-                    answers_left,
-                    until: now + AGE,
-                })
-            }
-        };
-        life.answers_left -= 1;
-        Ok(&mut life.instance)
+        answer
     }
 
     /// Records a fault and logs it.
@@ -253,10 +219,50 @@ impl ServicePlugin {
     }
 }
 
+impl From<Invalid> for Failure {
+    fn from(Invalid { fault, why }: Invalid) -> Self {
+        Self { fault, detail: why }
+    }
+}
+
 impl Life {
     fn over(&self, now: Instant) -> bool {
         self.answers_left == 0 || now >= self.until || self.instance.grew()
     }
+}
+
+/// The instance for one answer: the one in use, or a new one when that is used up.
+fn instance<'a>(
+    life: &'a mut Option<Life>,
+    version: &PluginVersion,
+    plugin: &Rc<RefCell<PluginState>>,
+    now: Instant,
+    chance: &Chance,
+) -> Result<&'a mut PluginInstance, Failure> {
+    if life.as_ref().is_some_and(|life| life.over(now)) {
+        // Gone before the next one comes: its place in the pool may be the last.
+        *life = None;
+    }
+    let life = match life {
+        Some(life) => {
+            life.instance.begin();
+            life
+        }
+        none => {
+            let answers_left = match version.settings.isolation {
+                Isolation::Reuse => ANSWERS * 3 / 4 + chance.roll() % (ANSWERS / 2),
+                Isolation::Fresh => 1,
+            };
+            let instance = start(version, plugin)?;
+            none.insert(Life {
+                instance,
+                answers_left,
+                until: now + AGE,
+            })
+        }
+    };
+    life.answers_left -= 1;
+    Ok(&mut life.instance)
 }
 
 /// Starts an instance of a version that was started before, when it was loaded.

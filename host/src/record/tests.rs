@@ -10,7 +10,7 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use portolan_core::candidates;
 use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, ServiceParts};
-use portolan_core::decision::RankedBy;
+use portolan_core::decision::{Effects, RankedBy};
 use portolan_core::geo::{Location, Place, PlaceId, Point};
 use portolan_core::health::ServiceHealth;
 use portolan_core::identity::IdentitySource;
@@ -205,6 +205,8 @@ async fn a_request_that_failed_over_is_told_whole() {
         RankedBy::Plugin {
             reason: 3,
             repaired: false,
+            opinion: true,
+            effects: Effects::default(),
         },
     );
     record.traced(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");

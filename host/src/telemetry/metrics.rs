@@ -252,6 +252,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portolan_core::decision::Effects;
 
     #[test]
     fn counts_of_all_workers_add_up() {
@@ -269,6 +270,8 @@ mod tests {
             RankedBy::Plugin {
                 reason: 7,
                 repaired: true,
+                opinion: true,
+                effects: Effects::default(),
             },
         );
         for retry in Retry::ALL {
@@ -311,6 +314,8 @@ mod tests {
         let plugin = RankedBy::Plugin {
             reason: 0,
             repaired: false,
+            opinion: true,
+            effects: Effects::default(),
         };
         let fallback = RankedBy::Fallback("trap");
         let all = [

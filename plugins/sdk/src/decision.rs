@@ -1,18 +1,29 @@
 //! The answer.
 
 use crate::region::Slot;
-use crate::setup::Reason;
-
-/// Ends an order in the contract.
-const END: u8 = 0xff;
+use crate::setup::{Reason, RequestHeader};
 
 /// The order in which regions are tried, as far as the plugin cares; the others follow in the order of the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    order: [u8; 8],
-    len: u8,
-    reason: u16,
-    only: bool,
+    pub(crate) order: Vec<u8>,
+    pub(crate) only: bool,
+    pub(crate) reject: Option<u16>,
+    pub(crate) affinity: Affinity,
+    pub(crate) headers: Vec<(RequestHeader, String)>,
+    pub(crate) reason: u16,
+}
+
+/// Whether session affinity applies to a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// As the service is configured.
+    #[default]
+    Configured,
+    /// It does not: the plugin's order holds as it is, and the client gets no cookie.
+    Off,
+    /// It does: also for services whose affinity waits for the plugin.
+    On,
 }
 
 impl Decision {
@@ -26,14 +37,24 @@ impl Decision {
         Self::order([slot])
     }
 
-    /// These regions before all others; the first eight count. What may not answer is dropped by the host.
+    /// These regions before all others. What may not answer is dropped by the host.
     pub fn order(slots: impl IntoIterator<Item = Slot>) -> Self {
-        let (order, len) = ranks(slots);
         Self {
-            order,
-            len,
-            reason: 0,
+            order: slots.into_iter().map(|slot| slot.0).collect(),
             only: false,
+            reject: None,
+            affinity: Affinity::Configured,
+            headers: Vec::new(),
+            reason: 0,
+        }
+    }
+
+    /// The request is answered with this status. A status that its route does not allow (`routes[].plugin_statuses`) is a
+    /// fault, and the request is sent on in the order of the host.
+    pub fn reject(status: u16) -> Self {
+        Self {
+            reject: Some(status),
+            ..Self::no_opinion()
         }
     }
 
@@ -51,64 +72,23 @@ impl Decision {
         self
     }
 
+    /// The same decision, and session affinity applies so.
+    #[must_use]
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = affinity;
+        self
+    }
+
+    /// The same decision, with this request header for the gateway: at most 1024 bytes of visible ASCII, with blanks only
+    /// inside. Anything else is a fault.
+    #[must_use]
+    pub fn header(mut self, header: RequestHeader, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
+    }
+
     /// The regions in order.
     pub fn slots(&self) -> impl ExactSizeIterator<Item = Slot> {
-        self.order.into_iter().take(self.len.into()).map(Slot)
-    }
-
-    /// `first4`, `next4`, `reason`, `action` of the contract.
-    pub(crate) fn words(self) -> (u32, u32, u16, u16) {
-        let [a, b, c, d, e, f, g, h] = self.order;
-        (
-            u32::from_le_bytes([a, b, c, d]),
-            u32::from_le_bytes([e, f, g, h]),
-            self.reason,
-            u16::from(self.only),
-        )
-    }
-}
-
-/// Up to eight positions as the contract's bytes, and how many there are.
-pub(crate) fn ranks(slots: impl IntoIterator<Item = Slot>) -> ([u8; 8], u8) {
-    let mut order = [END; 8];
-    let mut len = 0;
-    for (place, slot) in order.iter_mut().zip(slots) {
-        *place = slot.0;
-        len += 1;
-    }
-    (order, len)
-}
-
-/// The contract's two words as bytes, and how many come before the end.
-pub(crate) fn unpack(first4: u32, next4: u32) -> ([u8; 8], u8) {
-    let [a, b, c, d] = first4.to_le_bytes();
-    let [e, f, g, h] = next4.to_le_bytes();
-    let order = [a, b, c, d, e, f, g, h];
-    let len = order.iter().take_while(|slot| **slot != END).count();
-    (order, len as u8)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_is_one_byte_each_from_the_lowest() {
-        let (first4, next4, reason, action) = Decision::order([3, 1, 4, 15, 9].map(Slot))
-            .because(Reason(2))
-            .only()
-            .words();
-        assert_eq!((first4, next4, reason, action), (0x0f04_0103, 0xffff_ff09, 2, 1));
-        assert_eq!(unpack(first4, next4), ([3, 1, 4, 15, 9, END, END, END], 5));
-        assert_eq!(Decision::no_opinion().words(), (u32::MAX, u32::MAX, 0, 0));
-    }
-
-    #[test]
-    fn eight_regions_count() {
-        let decision = Decision::order((0..20).map(Slot));
-        assert_eq!(
-            decision.slots().collect::<Vec<_>>(),
-            (0..8).map(Slot).collect::<Vec<_>>()
-        );
+        self.order.iter().copied().map(Slot)
     }
 }

@@ -24,7 +24,7 @@ pub fn log(level: Level, message: &str) {
     platform::log(level, message);
 }
 
-/// A request header that was not declared; see [`Setup::header`](crate::Setup::header) for the cheaper way. `None` when it
+/// A request header that was not declared; see [`Setup::field`](crate::Setup::field) for the cheaper way. `None` when it
 /// is missing, not text, or no request is being routed.
 pub fn header(name: &str) -> Option<String> {
     platform::header(name)

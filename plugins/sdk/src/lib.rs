@@ -1,6 +1,6 @@
 //! Routing plugins for Portolan, in Rust.
 //!
-//! A routing plugin says in which order the regions of a service are tried for a request. Portolan has already left out
+//! A routing plugin decides in which order the regions of a service are tried for a request. Portolan has already left out
 //! the regions that may not answer, and has ranked the rest: a plugin changes that order, or has no opinion.
 //!
 //! ```
@@ -44,6 +44,19 @@
 //! it is what Portolan loads. A panic becomes a trap: Portolan answers that request by itself, counts the fault and starts
 //! a new instance.
 //!
+//! # From SDK 0.1
+//!
+//! | 0.1 | now |
+//! |---|---|
+//! | `setup.header("x-a")`, `Header`, `request.header(h)`, `with_header` | `setup.field("x-a")`, `Field`, `request.field(f)`, `with_field` |
+//! | `Inputs::HOST`, `request.host`; `PATH`, `request.path`; `request.protocol` | `setup.field(field::HOST)` and so on, `request.field(f)` |
+//! | `Inputs::HEADERS` | `Inputs::FIELDS` |
+//! | `request.offered()`, `offering`: eight regions at most | `request.eligible()`, `with_eligible`: all |
+//! | `State::Degraded` | `State::Warming` |
+//! | `Decision` is `Copy` | `Clone` |
+//!
+//! Plugins that were built for 0.1 go on running beside others.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`region`] | the regions of the service |
@@ -65,13 +78,13 @@ mod arena;
 #[doc(hidden)]
 pub mod bindings;
 #[doc(hidden)]
-pub mod seat;
+pub mod instance;
 
-pub use decision::Decision;
+pub use decision::{Affinity, Decision};
 pub use geo::Point;
 pub use region::{Country, Region, Regions, Slot, State};
-pub use request::{Method, Protocol, Request};
-pub use setup::{Counter, Header, Inputs, Reason, Setup};
+pub use request::{Estimate, Method, Request};
+pub use setup::{Counter, Field, Inputs, Reason, RequestHeader, Setup, field};
 
 /// A routing plugin. Its value is built from the configuration and lives as long as the instance that holds it; instances
 /// come and go at any time.
@@ -102,18 +115,18 @@ macro_rules! export_plugin {
             struct Exported;
 
             std::thread_local! {
-                static SEAT: $crate::seat::Seat<$plugin> = const { $crate::seat::Seat::new() };
+                static INSTANCE: $crate::instance::Instance<$plugin> = const { $crate::instance::Instance::new() };
             }
 
             impl contract::Guest for Exported {
                 fn configure(config: String) -> Result<contract::Setup, String> {
-                    SEAT.with(|seat| seat.configure(&config))
+                    INSTANCE.with(|instance| instance.configure(&config))
                 }
                 fn update(snapshot: contract::Snapshot) {
-                    SEAT.with(|seat| seat.update(snapshot));
+                    INSTANCE.with(|instance| instance.update(snapshot));
                 }
                 fn route(request: contract::Request) -> contract::Decision {
-                    SEAT.with(|seat| seat.route(request))
+                    INSTANCE.with(|instance| instance.route(request))
                 }
             }
 
@@ -121,7 +134,7 @@ macro_rules! export_plugin {
             #[cfg(target_arch = "wasm32")]
     $crate::bindings::export!(Exported with_types_in $crate::bindings);
             #[cfg(not(target_arch = "wasm32"))]
-            const _: fn() = $crate::seat::keeps_contract::<Exported>;
+            const _: fn() = $crate::instance::keeps_contract::<Exported>;
         };
     };
 }

@@ -30,6 +30,10 @@ pub struct Region {
     pub priority: u32,
     /// Share among equals.
     pub weight: u32,
+    /// As configured, in a unit of the operator's choice.
+    pub cost: Option<f32>,
+    /// As configured.
+    pub tags: Vec<String>,
 }
 
 impl Region {
@@ -45,7 +49,28 @@ impl Region {
             max_requests: None,
             priority: 0,
             weight: 100,
+            cost: None,
+            tags: Vec::new(),
         }
+    }
+
+    /// Whether it has this tag.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| own == tag)
+    }
+
+    /// The same region, at this cost.
+    #[must_use]
+    pub fn costing(mut self, cost: f32) -> Self {
+        self.cost = Some(cost);
+        self
+    }
+
+    /// The same region, with one more tag.
+    #[must_use]
+    pub fn tagged(mut self, tag: &str) -> Self {
+        self.tags.push(tag.to_owned());
+        self
     }
 
     /// The same region, at this place. Coordinates that are no place leave it without one.
@@ -70,25 +95,12 @@ pub enum State {
     Unknown,
     /// Well.
     Healthy,
-    /// Serving, with errors.
-    Degraded,
+    /// Back after a failure; its share of the traffic grows.
+    Warming,
     /// Not serving.
     Unhealthy,
     /// Asked to take no new requests.
     Draining,
-}
-
-impl State {
-    /// From the low byte of the contract's `state`. A number of a later contract reads as unknown.
-    pub(crate) fn from_bits(bits: u32) -> Self {
-        match bits & 0xff {
-            1 => Self::Healthy,
-            2 => Self::Degraded,
-            3 => Self::Unhealthy,
-            4 => Self::Draining,
-            _ => Self::Unknown,
-        }
-    }
 }
 
 /// The regions of a service at one moment.
@@ -224,17 +236,20 @@ mod tests {
     }
 
     #[test]
-    fn states_of_a_later_contract_read_as_unknown() {
-        assert_eq!(State::from_bits(0x0301), State::Healthy);
-        assert_eq!(State::from_bits(9), State::Unknown);
-    }
-
-    #[test]
     fn regions_are_found_by_position_and_name() {
         let regions = Regions::of([Region::named("a"), Region::named("b")]);
         assert_eq!(regions.named("b"), Some(Slot(1)));
         assert_eq!(regions.named("c"), None);
         assert_eq!(regions.get(Slot(1)).unwrap().name, "b");
         assert_eq!(regions.get(Slot(2)), None);
+    }
+
+    #[test]
+    fn regions_have_a_cost_and_tags() {
+        let region = Region::named("a").costing(0.5).tagged("eu").tagged("gpu");
+        assert_eq!(
+            (region.cost, region.has_tag("gpu"), region.has_tag("g")),
+            (Some(0.5), true, false)
+        );
     }
 }

@@ -1,9 +1,8 @@
 //! The request, as [`Plugin::route`](crate::Plugin::route) receives it.
 
-use crate::decision::ranks;
 use crate::geo::Point;
 use crate::region::{Country, Slot};
-use crate::setup::Header;
+use crate::setup::Field;
 
 /// One request. What [`Setup`](crate::Setup) did not ask for is empty, unknown or 0. Its default is a `GET` without
 /// regions, for tests to start from.
@@ -11,12 +10,6 @@ use crate::setup::Header;
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The protocol the client spoke.
-    pub protocol: Protocol,
-    /// Lower case, without port.
-    pub host: String,
-    /// Without query.
-    pub path: String,
     /// The client's country.
     pub country: Country,
     /// The number of the client's autonomous system; 0 is unknown.
@@ -25,43 +18,66 @@ pub struct Request {
     pub point: Option<Point>,
     /// The client's network: the first 48 bits of an IPv6 address, the first 24 of an IPv4 address. 0 is unknown.
     pub net: u64,
-    /// A random number, new for every request. A plugin that uses it must not promise
+    /// Minutes since 1970-01-01T00:00Z: the remainder by 1440 is the minute of the day in UTC.
+    pub minute: u32,
+    /// A random number, new for every request; the same for all requests of a session. A plugin that uses it must not promise
     /// [`Setup::vary`](crate::Setup::vary).
     pub roll: u32,
     pub(crate) fields: String,
-    pub(crate) native: [u8; 8],
-    pub(crate) native_len: u8,
+    pub(crate) eligible: Vec<u8>,
+    pub(crate) estimates: Vec<Estimate>,
+}
+
+/// What is estimated of a region for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Round trip from the client to the region, in microseconds.
+    pub round_trip_us: Option<u32>,
+    /// Requests of this proxy instance that the region is working on now.
+    pub in_flight: u32,
 }
 
 impl Request {
-    /// The value of a declared header; `None` when it is missing, empty or not text.
-    pub fn header(&self, header: Header) -> Option<&str> {
+    /// The value of a declared field; `None` when it is missing, empty or not text.
+    pub fn field(&self, field: Field) -> Option<&str> {
         self.fields
             .split('\n')
-            .nth(header.0.into())
+            .nth(field.0.into())
             .filter(|value| !value.is_empty())
     }
 
-    /// The regions that may answer, in the order the host would use: at most eight. With more regions than that, others
-    /// may be eligible too; the host drops from an answer what is not.
-    pub fn offered(&self) -> impl ExactSizeIterator<Item = Slot> {
-        self.native.into_iter().take(self.native_len.into()).map(Slot)
+    /// The regions that may answer, in the order the host would use.
+    pub fn eligible(&self) -> impl ExactSizeIterator<Item = Slot> {
+        self.eligible.iter().copied().map(Slot)
     }
 
-    /// The same request, with this value of a declared header.
+    /// The same with what is estimated of each; nothing unless [`Inputs::ROUND_TRIPS`](crate::Inputs::ROUND_TRIPS) or
+    /// [`Inputs::LOAD`](crate::Inputs::LOAD) was asked for.
+    pub fn estimates(&self) -> impl ExactSizeIterator<Item = (Slot, Estimate)> {
+        self.eligible().zip(self.estimates.iter().copied())
+    }
+
+    /// The same request, with this value of a declared field.
     #[must_use]
-    pub fn with_header(mut self, header: Header, value: &str) -> Self {
+    pub fn with_field(mut self, field: Field, value: &str) -> Self {
         let mut lines: Vec<&str> = self.fields.split('\n').collect();
-        lines.resize(lines.len().max(usize::from(header.0) + 1), "");
-        lines[usize::from(header.0)] = value;
+        lines.resize(lines.len().max(usize::from(field.0) + 1), "");
+        lines[usize::from(field.0)] = value;
         self.fields = lines.join("\n");
         self
     }
 
-    /// The same request, with these regions in the host's order; the first eight count.
+    /// The same request, with these regions that may answer, in the host's order.
     #[must_use]
-    pub fn offering(mut self, order: impl IntoIterator<Item = Slot>) -> Self {
-        (self.native, self.native_len) = ranks(order);
+    pub fn with_eligible(mut self, order: impl IntoIterator<Item = Slot>) -> Self {
+        self.eligible = order.into_iter().map(|slot| slot.0).collect();
+        self
+    }
+
+    /// The same request, with these regions that may answer and what is estimated of them, in the host's order.
+    #[must_use]
+    pub fn with_estimates(mut self, estimates: impl IntoIterator<Item = (Slot, Estimate)>) -> Self {
+        (self.eligible, self.estimates) = estimates.into_iter().map(|(slot, estimate)| (slot.0, estimate)).unzip();
         self
     }
 
@@ -95,41 +111,36 @@ pub enum Method {
     Other,
 }
 
-/// The protocol a client speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    #[default]
-    /// HTTP/1.0 or HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    Http2,
-    /// HTTP/3.
-    Http3,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setup::Setup;
+    use crate::setup::{Setup, field};
 
     #[test]
-    fn declared_headers_are_read_by_handle() {
+    fn declared_fields_are_read_by_handle() {
         let mut setup = Setup::default();
-        let (first, second, third) = (setup.header("X-A"), setup.header("x-b"), setup.header("x-c"));
-        let request = Request::default().with_header(second, "two");
+        let (first, second, third) = (setup.field("X-A"), setup.field(field::PATH), setup.field("x-c"));
+        let request = Request::default().with_field(second, "/two");
         assert_eq!(
-            [first, second, third].map(|header| request.header(header)),
-            [None, Some("two"), None]
+            [first, second, third].map(|field| request.field(field)),
+            [None, Some("/two"), None]
         );
     }
 
     #[test]
-    fn eight_regions_are_offered_at_most() {
-        let request = Request::default().offering((0..12).rev().map(Slot));
+    fn regions_come_with_their_estimates() {
+        let slots = || (0..64).rev().map(Slot);
+        let request = Request::default().with_eligible(slots());
+        assert_eq!(request.eligible().collect::<Vec<_>>(), slots().collect::<Vec<_>>());
+        assert_eq!(request.estimates().len(), 0, "none was asked for");
+        let estimate = Estimate {
+            round_trip_us: Some(9_000),
+            in_flight: 2,
+        };
+        let request = request.with_estimates([(Slot(3), estimate), (Slot(1), Estimate::default())]);
         assert_eq!(
-            request.offered().collect::<Vec<_>>(),
-            (4..12).rev().map(Slot).collect::<Vec<_>>()
+            request.estimates().collect::<Vec<_>>(),
+            [(Slot(3), estimate), (Slot(1), Estimate::default())]
         );
-        assert_eq!(Request::default().offered().len(), 0);
     }
 }

@@ -22,7 +22,7 @@ use portolan_core::chart;
 use portolan_core::config::{
     Config, Gateway, GatewayAddress, GatewayHost, Policy, RoutePolicies, Scheme, Service, ServiceParts,
 };
-use portolan_core::decision::{Decision, RankedBy};
+use portolan_core::decision::{Decision, Effects, RankedBy};
 use portolan_core::geo::{Country, Location, Place, PlaceId, Point};
 use portolan_core::health::{Evidence, GatewayHealth, HealthView, ServiceHealth, State};
 use portolan_core::id::{Generation, PluginName, RegionName, ServiceId};
@@ -439,10 +439,14 @@ fn count(shown: &ServiceStatus) {
         RankedBy::Plugin {
             reason: 0,
             repaired: true,
+            opinion: true,
+            effects: Effects::default(),
         },
         RankedBy::Plugin {
             reason: 3,
             repaired: false,
+            opinion: true,
+            effects: Effects::default(),
         },
     ] {
         shown.vitals.decided(1, by);

@@ -5,7 +5,13 @@ use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_compon
 use wit_parser::abi::AbiVariant;
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, PackageId, Resolve};
 
-const WIT: &str = include_str!("../../../../plugins/wit/routing.wit");
+/// The contracts that this host speaks, with their versions.
+const WITS: [(&str, &str); 2] = [
+    ("0.1.0", include_str!("../../../../plugins/wit/v0.1/routing.wit")),
+    ("0.2.0", WIT),
+];
+
+const WIT: &str = include_str!("../../../../plugins/wit/v0.2/routing.wit");
 
 fn resolve(wit: &str) -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
@@ -34,33 +40,50 @@ fn was_linked(problem: &Problem) -> bool {
 
 #[test]
 fn a_request_is_sixteen_flat_values() {
-    let (resolve, package) = resolve(WIT);
-    let interface = resolve.packages[package].interfaces["plugin"];
-    let route = &resolve.interfaces[interface].functions["route"];
-    let signature = resolve.wasm_signature(AbiVariant::GuestExport, route);
-    assert_eq!(
-        signature.params.len(),
-        16,
-        "one more, and all of it goes through memory"
-    );
-    assert!(!signature.indirect_params);
+    for (version, wit) in WITS {
+        let (resolve, package) = resolve(wit);
+        let interface = resolve.packages[package].interfaces["plugin"];
+        let route = &resolve.interfaces[interface].functions["route"];
+        let signature = resolve.wasm_signature(AbiVariant::GuestExport, route);
+        assert_eq!(
+            signature.params.len(),
+            16,
+            "{version}: one more, and all of it goes through memory"
+        );
+        assert!(!signature.indirect_params, "{version}");
+    }
 }
 
 #[test]
 fn patch_versions_go_together() {
-    for version in ["0.1.0", "0.1.7"] {
-        let problem = loaded(&WIT.replace("@0.1.0", &format!("@{version}")));
-        assert!(was_linked(&problem), "{version}: {problem}");
+    for (own, wit) in WITS {
+        let newer = format!("{}.7", &own[..3]);
+        for version in [own, &newer] {
+            let problem = loaded(&wit.replace(&format!("@{own}"), &format!("@{version}")));
+            assert!(was_linked(&problem), "{version}: {problem}");
+        }
     }
 }
 
 #[test]
 fn other_versions_are_rejected_by_name() {
-    for version in ["0.2.0", "1.0.0"] {
-        let problem = loaded(&WIT.replace("@0.1.0", &format!("@{version}")));
+    for version in ["0.3.0", "1.0.0", "1.2.0"] {
+        let problem = loaded(&WIT.replace("@0.2.0", &format!("@{version}")));
         assert!(
             matches!(&problem, Problem::Version(what) if what.contains(version)),
             "{version}: {problem}"
+        );
+    }
+}
+
+#[test]
+fn the_types_of_one_version_are_not_those_of_the_other() {
+    for (own, other) in [(0, 1), (1, 0)] {
+        let ((version, wit), (named, _)) = (WITS[own], WITS[other]);
+        let problem = loaded(&wit.replace(&format!("@{version}"), &format!("@{named}")));
+        assert!(
+            matches!(problem, Problem::Contract(_)),
+            "{version} as {named}: {problem}"
         );
     }
 }
@@ -74,6 +97,7 @@ fn another_shape_is_rejected() {
         ),
         ("another type", WIT.replace("    asn: u32,", "    asn: u64,")),
         ("a label more", WIT.replace("patch, other }", "patch, other, query }")),
+        ("a flag more", WIT.replace("    load,\n", "    load,\n    more,\n")),
         ("another result", WIT.replace("-> decision;", "-> u64;")),
         (
             "a function missing",

@@ -32,6 +32,7 @@ fn found_out_when_it_is_tried() {
         ("nonsense", PluginFault::Nonsense),
         ("nobody", PluginFault::Nonsense),
         ("unreasonable", PluginFault::Nonsense),
+        ("smuggle", PluginFault::Nonsense),
         ("slow-start", PluginFault::Deadline),
         ("loop-in-update", PluginFault::Deadline),
     ] {
@@ -59,7 +60,7 @@ fn a_panic_says_what_it_was_about() {
 fn refusals_are_handed_on() {
     for (config, said) in [
         (r#"{"fault":"refuse"}"#, "not with me"),
-        (r#"{"fault":"greedy"}"#, "100 headers"),
+        (r#"{"fault":"greedy"}"#, "101 fields"),
         ("{}", "fault"),
         ("", "EOF"),
     ] {
@@ -81,6 +82,8 @@ fn a_fault_costs_one_answer_and_no_more() {
         ("stack", PluginFault::Stack),
         ("nonsense", PluginFault::Nonsense),
         ("nobody", PluginFault::Nonsense),
+        ("smuggle", PluginFault::Nonsense),
+        ("reject", PluginFault::Status),
     ] {
         let (version, mut worker) = (sleeper(fault), worker());
         for round in 0..2 {

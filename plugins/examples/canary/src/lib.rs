@@ -17,9 +17,7 @@
 
 mod share;
 
-use portolan_plugin::{
-    Counter, Decision, Header, Inputs, Plugin, Reason, Regions, Request, Setup, Slot, export_plugin,
-};
+use portolan_plugin::{Counter, Decision, Field, Inputs, Plugin, Reason, Regions, Request, Setup, Slot, export_plugin};
 use serde::Deserialize;
 use share::Share;
 
@@ -38,9 +36,9 @@ struct Canary {
     region: String,
     share: Share,
     exclusive: bool,
-    header: Option<Header>,
+    header: Option<Field>,
     /// The `cookie` header, and the name of the cookie in it.
-    cookie: Option<(Header, String)>,
+    cookie: Option<(Field, String)>,
     chosen: Reason,
     spared: Reason,
     missing: Counter,
@@ -52,9 +50,9 @@ impl Plugin for Canary {
     fn configure(config: &str, setup: &mut Setup) -> Result<Self, String> {
         let config: Config = serde_json::from_str(config).map_err(|error| error.to_string())?;
         setup.needs(Inputs::NET);
-        let header = config.header.as_deref().map(|name| setup.header(name));
-        let cookie = config.cookie.map(|name| (setup.header("cookie"), name));
-        setup.vary(Inputs::NET | Inputs::HEADERS);
+        let header = config.header.as_deref().map(|name| setup.field(name));
+        let cookie = config.cookie.map(|name| (setup.field("cookie"), name));
+        setup.vary(Inputs::NET | Inputs::FIELDS);
         Ok(Self {
             share: Share::new(&config.region, config.percent)?,
             region: config.region,
@@ -78,14 +76,14 @@ impl Plugin for Canary {
     fn route(&self, request: &Request, _regions: &Regions) -> Decision {
         let Some(slot) = self
             .slot
-            .filter(|slot| request.offered().any(|offered| offered == *slot))
+            .filter(|slot| request.eligible().any(|eligible| eligible == *slot))
         else {
             return Decision::no_opinion();
         };
         if self.chooses(request) {
             Decision::first(slot).because(self.chosen)
         } else if self.exclusive {
-            let others = request.offered().filter(|offered| *offered != slot);
+            let others = request.eligible().filter(|other| *other != slot);
             Decision::order(others.chain([slot])).because(self.spared)
         } else {
             Decision::no_opinion()
@@ -96,7 +94,7 @@ impl Plugin for Canary {
 impl Canary {
     /// Whether the client is among the share.
     fn chooses(&self, request: &Request) -> bool {
-        if let Some(value) = self.header.and_then(|header| request.header(header)) {
+        if let Some(value) = self.header.and_then(|header| request.field(header)) {
             return match value {
                 "always" => true,
                 "never" => false,
@@ -106,7 +104,7 @@ impl Canary {
         let cookie = self
             .cookie
             .as_ref()
-            .and_then(|(header, name)| cookie(request.header(*header)?, name));
+            .and_then(|(header, name)| cookie(request.field(*header)?, name));
         match cookie {
             Some(value) => self.share.holds(value.as_bytes()),
             None => self.share.holds(&request.net.to_le_bytes()),

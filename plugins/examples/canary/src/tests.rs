@@ -6,7 +6,7 @@ const HEADER: usize = 0;
 const COOKIE: usize = 1;
 
 /// A canary with header `x-canary` and cookie `uid`, its region being the second of three; the two headers, in order.
-fn canary(percent: f64, exclusive: bool) -> (Canary, [Header; 2], Regions) {
+fn canary(percent: f64, exclusive: bool) -> (Canary, [Field; 2], Regions) {
     let config = format!(
         r#"{{"region":"eastus2","percent":{percent},"header":"X-Canary","cookie":"uid","exclusive":{exclusive}}}"#
     );
@@ -18,13 +18,13 @@ fn canary(percent: f64, exclusive: bool) -> (Canary, [Header; 2], Regions) {
 }
 
 fn request() -> Request {
-    Request::default().offering([0, 1, 2].map(Slot))
+    Request::default().with_eligible([0, 1, 2].map(Slot))
 }
 
 #[test]
 fn the_header_decides_at_once() {
     let (canary, headers, regions) = canary(50.0, false);
-    let with = |value| canary.route(&request().with_header(headers[HEADER], value), &regions);
+    let with = |value| canary.route(&request().with_field(headers[HEADER], value), &regions);
     assert_eq!(with("always"), Decision::first(Slot(1)).because(canary.chosen));
     assert_eq!(with("never"), Decision::no_opinion());
 }
@@ -39,8 +39,8 @@ fn clients_keep_their_region_by_header_then_cookie_then_network() {
         bare.net = u64::from(client) << 8;
         let cookie = bare
             .clone()
-            .with_header(headers[COOKIE], &format!("lang=en; uid={client}; x=y"));
-        let header = cookie.clone().with_header(headers[HEADER], &client.to_string());
+            .with_field(headers[COOKIE], &format!("lang=en; uid={client}; x=y"));
+        let header = cookie.clone().with_field(headers[HEADER], &client.to_string());
         for (request, moved) in [bare, cookie, header].into_iter().zip(&mut moved) {
             assert_eq!(
                 chosen(request.clone()),
@@ -50,7 +50,7 @@ fn clients_keep_their_region_by_header_then_cookie_then_network() {
             *moved += u32::from(chosen(request));
         }
         // The cookie wins over the network: another network changes nothing.
-        let mut roaming = request().with_header(headers[COOKIE], &format!("uid={client}"));
+        let mut roaming = request().with_field(headers[COOKIE], &format!("uid={client}"));
         let at_home = chosen(roaming.clone());
         roaming.net = 77;
         assert_eq!(chosen(roaming), at_home);
@@ -77,8 +77,8 @@ fn everybody_and_nobody() {
 fn an_exclusive_region_is_the_last_for_the_others() {
     let (canary, headers, regions) = canary(5.0, true);
     let request = Request::default()
-        .offering([1, 2, 0].map(Slot))
-        .with_header(headers[HEADER], "never");
+        .with_eligible([1, 2, 0].map(Slot))
+        .with_field(headers[HEADER], "never");
     assert_eq!(
         canary.route(&request, &regions),
         Decision::order([2, 0, 1].map(Slot)).because(canary.spared)
@@ -89,8 +89,8 @@ fn an_exclusive_region_is_the_last_for_the_others() {
 fn a_region_that_may_not_answer_is_not_forced() {
     let (canary, headers, regions) = canary(100.0, true);
     let request = Request::default()
-        .offering([0, 2].map(Slot))
-        .with_header(headers[HEADER], "always");
+        .with_eligible([0, 2].map(Slot))
+        .with_field(headers[HEADER], "always");
     assert_eq!(canary.route(&request, &regions), Decision::no_opinion());
 }
 

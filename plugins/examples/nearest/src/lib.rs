@@ -37,18 +37,12 @@ impl Plugin for Nearest {
             return Decision::no_opinion();
         };
         let client = client.direction();
-        let mut ranked = [(f64::INFINITY, Slot(0)); 8];
-        let mut count = 0;
-        for (entry, slot) in ranked.iter_mut().zip(request.offered()) {
+        let distance = |slot: Slot| {
             let region = self.directions.get(usize::from(slot.0)).copied().flatten();
-            *entry = (
-                region.map_or(f64::INFINITY, |region| client.chord_squared(region)),
-                slot,
-            );
-            count += 1;
-        }
-        let ranked = &mut ranked[..count];
-        // A stable sort by hand: eight entries at most, and no code of the general one in the component.
+            region.map_or(f64::INFINITY, |region| client.chord_squared(region))
+        };
+        let mut ranked: Vec<(f64, Slot)> = request.eligible().map(|slot| (distance(slot), slot)).collect();
+        // A stable sort by hand: few entries, mostly in order, and no code of the general one in the component.
         for end in 1..ranked.len() {
             let mut at = end;
             while at > 0 && ranked[at - 1].0 > ranked[at].0 {
@@ -101,7 +95,7 @@ mod tests {
         ] {
             let request = Request::default()
                 .from_place(latitude, longitude)
-                .offering(order(offered));
+                .with_eligible(order(offered));
             let decision = plugin.route(&request, &regions);
             assert_eq!(decision, Decision::order(order(expected)).because(reason), "{place}");
         }
@@ -110,7 +104,7 @@ mod tests {
     #[test]
     fn a_client_without_a_place_is_left_to_the_host() {
         let regions = world();
-        let request = Request::default().offering(order(&[0, 1, 2, 3]));
+        let request = Request::default().with_eligible(order(&[0, 1, 2, 3]));
         assert_eq!(plugin(&regions).0.route(&request, &regions), Decision::no_opinion());
     }
 
@@ -118,7 +112,7 @@ mod tests {
     fn equally_far_regions_keep_the_order_of_the_host() {
         let regions = Regions::of([Region::named("a").at(10.0, 10.0), Region::named("b").at(10.0, 10.0)]);
         let (plugin, reason) = plugin(&regions);
-        let request = Request::default().from_place(0.0, 0.0).offering(order(&[1, 0]));
+        let request = Request::default().from_place(0.0, 0.0).with_eligible(order(&[1, 0]));
         assert_eq!(
             plugin.route(&request, &regions),
             Decision::order(order(&[1, 0])).because(reason)

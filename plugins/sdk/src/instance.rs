@@ -1,20 +1,20 @@
-//! Where the instance keeps its plugin, and the way between the contract's types and ours. For `export_plugin!`.
+//! The plugin of an instance, and the conversion between the contract's types and ours. For `export_plugin!`.
 
 use crate::bindings::exports::portolan::routing::plugin as contract;
 use crate::bindings::portolan::routing::types;
-use crate::decision::unpack;
+use crate::decision::Affinity;
 use crate::geo::Point;
 use crate::region::{Country, Region, Regions, State};
-use crate::request::{Method, Protocol, Request};
-use crate::setup::Setup;
+use crate::request::{Estimate, Method, Request};
+use crate::setup::{Inputs, Setup};
 use crate::{Decision, Plugin};
 use std::cell::RefCell;
 
 /// The plugin of an instance and the regions it last saw.
-pub struct Seat<P>(RefCell<Option<(P, Regions)>>);
+pub struct Instance<P>(RefCell<Option<(P, Regions)>>);
 
-impl<P: Plugin> Seat<P> {
-    /// An empty seat.
+impl<P: Plugin> Instance<P> {
+    /// Without a plugin yet.
     #[allow(clippy::new_without_default, reason = "a constant for `thread_local!`")]
     pub const fn new() -> Self {
         Self(RefCell::new(None))
@@ -30,11 +30,12 @@ impl<P: Plugin> Seat<P> {
         let plugin = P::configure(config, &mut setup)?;
         self.0.replace(Some((plugin, Regions::default())));
         Ok(contract::Setup {
-            needs: setup.needs.0,
-            headers: setup.headers,
-            vary: setup.vary.map(|inputs| inputs.0),
+            needs: inputs(setup.needs),
+            fields: setup.fields,
+            vary: setup.vary.map(inputs),
             reasons: setup.reasons,
             counters: setup.counters,
+            request_headers: setup.request_headers,
         })
     }
 
@@ -58,12 +59,17 @@ impl<P: Plugin> Seat<P> {
             Some((plugin, regions)) => plugin.route(&request(incoming), regions),
             None => Decision::no_opinion(),
         };
-        let (first4, next4, reason, action) = decision.words();
         contract::Decision {
-            first4,
-            next4,
-            reason,
-            action,
+            order: decision.order,
+            only: decision.only,
+            reject: decision.reject,
+            affinity: match decision.affinity {
+                Affinity::Configured => types::Affinity::Configured,
+                Affinity::Off => types::Affinity::Off,
+                Affinity::On => types::Affinity::On,
+            },
+            headers: decision.headers.into_iter().map(header).collect(),
+            reason: decision.reason,
         }
     }
 }
@@ -79,22 +85,45 @@ fn report_panics() {
     }));
 }
 
+/// The bits of [`Inputs`] are those of the contract.
+fn inputs(inputs: Inputs) -> types::Inputs {
+    types::Inputs::from_bits_truncate(inputs.0)
+}
+
+fn header((header, value): (crate::setup::RequestHeader, String)) -> types::HeaderValue {
+    types::HeaderValue {
+        header: header.0,
+        value,
+    }
+}
+
+fn point(point: types::Point) -> Option<Point> {
+    Point::new(point.latitude, point.longitude)
+}
+
 fn region(region: types::Region) -> Region {
     Region {
         name: region.name,
         country: Country::from_code(region.country),
-        state: State::from_bits(region.state),
-        point: Point::new(region.latitude, region.longitude),
-        rtt_us: (region.rtt_us > 0).then_some(region.rtt_us),
+        state: match region.health {
+            types::Health::Unknown => State::Unknown,
+            types::Health::Healthy => State::Healthy,
+            types::Health::Warming => State::Warming,
+            types::Health::Unhealthy => State::Unhealthy,
+            types::Health::Draining => State::Draining,
+        },
+        point: region.location.and_then(point),
+        rtt_us: region.round_trip_us,
         share_permille: region.share_permille,
-        max_requests: (region.max_requests > 0).then_some(region.max_requests),
+        max_requests: region.max_requests,
         priority: region.priority,
         weight: region.weight,
+        cost: region.cost,
+        tags: region.tags,
     }
 }
 
 fn request(request: types::Request) -> Request {
-    let (native, native_len) = unpack(request.native_first4, request.native_next4);
     Request {
         method: match request.method {
             types::HttpMethod::Get => Method::Get,
@@ -106,21 +135,27 @@ fn request(request: types::Request) -> Request {
             types::HttpMethod::Patch => Method::Patch,
             types::HttpMethod::Other => Method::Other,
         },
-        protocol: match request.protocol {
-            types::Protocol::Http1 => Protocol::Http1,
-            types::Protocol::Http2 => Protocol::Http2,
-            types::Protocol::Http3 => Protocol::Http3,
-        },
-        host: request.host,
-        path: request.path,
         country: Country::from_code(request.country),
         asn: request.asn,
-        point: Point::new(request.latitude, request.longitude),
+        point: request.location.and_then(point),
         net: request.net,
+        minute: request.minute,
         roll: request.roll,
         fields: request.fields,
-        native,
-        native_len,
+        eligible: request.eligible,
+        estimates: request
+            .estimates
+            .unwrap_or_default()
+            .into_iter()
+            .map(estimate)
+            .collect(),
+    }
+}
+
+fn estimate(estimate: types::Estimate) -> Estimate {
+    Estimate {
+        round_trip_us: (estimate.round_trip_us > 0).then_some(estimate.round_trip_us),
+        in_flight: estimate.in_flight,
     }
 }
 
