@@ -140,9 +140,7 @@ mod tests {
             "{it:?}"
         );
         assert!(
-            it.producers
-                .iter()
-                .any(|name| name.starts_with("Rust") || name.starts_with("rustc")),
+            it.producers.iter().any(|name| name.starts_with("wit-bindgen-rust")),
             "{it:?}"
         );
         assert!(it.memory >= 64 << 10 && it.modules > 0, "{it:?}");
