@@ -3,7 +3,7 @@
 #
 #   portolan          the released program, without debug symbols
 #   portolan.debug    the debug symbols (gdb and perf find them when they lie beside it)
-#   man/, completions/, portolan.cdx.json (software bill of materials)
+#   man/, completions/, portolan.cdx.json (software bill of materials), portolan.schema.json (of the configuration, for editors)
 #
 #   build.sh [--program FILE] [DIR]
 #
@@ -31,5 +31,6 @@ objcopy --strip-all "$program" "$out/portolan"
 for shell in bash zsh fish; do
   "$out/portolan" completions "$shell" >"$out/completions/portolan.$shell"
 done
+"$out/portolan" check --schema >"$out/portolan.schema.json"
 deploy/package/sbom.py >"$out/portolan.cdx.json"
 ls -l "$out/portolan" "$out/portolan.debug"

@@ -7,6 +7,7 @@ mod instance;
 pub mod notify;
 pub mod open_files;
 mod signals;
+pub mod successor;
 mod supervisor;
 mod upgrade;
 mod workers;
@@ -44,11 +45,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
+use successor::Upgrade;
 use supervisor::Supervisor;
 use thiserror::Error;
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use upgrade::{Inherited, Upgrade};
+use upgrade::Inherited;
 use workers::WorkerThreads;
 
 /// How long closing connections may take when the program ends at once.

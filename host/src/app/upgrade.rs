@@ -1,11 +1,12 @@
 //! Process upgrade: a new process takes over the listening sockets of the one that runs.
 //!
-//! The new one is started with `--takeover`, by an operator or by the running one itself (SIGUSR2). It connects to an abstract Unix
+//! The new one is started with `--takeover`, by an operator or by the running one itself (SIGUSR2, `successor`). It connects to an abstract Unix
 //! socket that is named after the running process and gets that one's sockets (`SCM_RIGHTS`, unix(7)): the same sockets with the same queues,
 //! so that no connection is refused or reset. When it serves, it says so, and the other one drains and ends. If it ends before,
 //! nothing has changed.
 
 use super::activation::Passed;
+use super::successor;
 use crate::admin::{Socket, is_reachable};
 use crate::config::{Admin, AdminAddress, Listener};
 use crate::server::ListenerSet;
@@ -14,22 +15,16 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
-use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net;
 use std::os::unix::process::parent_id;
-use std::path::PathBuf;
 use std::pin::pin;
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
@@ -65,8 +60,8 @@ impl Inherited {
         if !takeover {
             return Self::default();
         }
-        // The one that started this one, if it runs the same program: it may not have the locks of its predecessor yet.
-        if let Ok(inherited) = Self::of(parent_id()) {
+        // The one that had this one started, if it runs the same program: it may not have the locks of its predecessor yet.
+        if let Ok(inherited) = Self::of(successor::predecessor().unwrap_or_else(parent_id)) {
             return inherited;
         }
         let other = ListenerSet::other(listeners);
@@ -253,78 +248,4 @@ pub(super) fn listen() -> Option<net::UnixListener> {
 
 fn name(process: u32) -> io::Result<net::SocketAddr> {
     net::SocketAddr::from_abstract_name(format!("{PREFIX}{process}"))
-}
-
-/// Starts the program anew, as it is on the disk now, to take over from this process.
-#[derive(Debug, Default)]
-pub(super) struct Upgrade(Arc<AtomicBool>);
-
-impl Upgrade {
-    /// Starts it, unless one that was started runs still.
-    pub(super) fn start(&self) {
-        if self.0.swap(true, Ordering::Relaxed) {
-            tracing::warn!("an upgrade is under way already");
-            return;
-        }
-        let runs = Arc::clone(&self.0);
-        match command().and_then(|mut command| command.spawn()) {
-            Ok(mut child) => {
-                tracing::info!(process = child.id(), "started a new process to take over");
-                // Waited for, so that the system can forget it; it outlives this process when all is well.
-                let waiting = thread::Builder::new().name("upgrade".into());
-                let waiting = waiting.spawn(move || {
-                    match child.wait() {
-                        Ok(status) => tracing::error!(%status, "the new process has ended"),
-                        Err(error) => tracing::error!(%error, "failed to wait for the new process"),
-                    }
-                    runs.store(false, Ordering::Relaxed);
-                });
-                if let Err(error) = waiting {
-                    tracing::error!(%error, "failed to wait for the new process");
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "failed to start a new process; this one goes on");
-                runs.store(false, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-/// This program with the same arguments, and to take over.
-fn command() -> io::Result<Command> {
-    let mut command = Command::new(program(std::env::current_exe()?));
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let takes_over = arguments.iter().any(|argument| argument == "--takeover");
-    command
-        .args(arguments)
-        .args((!takes_over).then_some("--takeover"))
-        // The sign of life is expected of this process (sd_watchdog_enabled(3)); the next one gives it in its place.
-        .env_remove("WATCHDOG_PID")
-        .stdin(Stdio::null());
-    Ok(command)
-}
-
-/// Where the program is: a file that was replaced since the start is shown as deleted (proc(5)).
-fn program(shown: PathBuf) -> PathBuf {
-    let path = shown.as_os_str().as_bytes();
-    match path.strip_suffix(b" (deleted)") {
-        Some(path) => PathBuf::from(OsStr::from_bytes(path)),
-        None => shown,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_was_replaced_is_started_from_where_it_was() {
-        for (shown, path) in [
-            ("/bin/portolan", "/bin/portolan"),
-            ("/bin/portolan (deleted)", "/bin/portolan"),
-        ] {
-            assert_eq!(program(shown.into()), PathBuf::from(path));
-        }
-    }
 }

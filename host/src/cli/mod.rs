@@ -17,7 +17,9 @@ mod plugin;
 mod remote;
 mod serve;
 
+use crate::app::successor;
 use crate::plugin::{REHEARSE, rehearsal};
+use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -118,6 +120,13 @@ enum Command {
     /// Compiles the plugin on standard input, within limits: how plugins are tried before they are compiled
     #[command(hide = true, name = REHEARSE)]
     Rehearse,
+    /// Starts a program and ends at once: how a new process is started that takes over
+    #[command(hide = true, name = successor::LAUNCH)]
+    Launch {
+        program: OsString,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Completions for a shell: commands, options, and the names of the running instance
     #[command(after_help = "Examples:\n  source <(portolan completions bash)\n  \
         portolan completions bash > /usr/share/bash-completion/completions/portolan\n\n\
@@ -168,6 +177,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "azure")]
         Some(Command::FrontDoor(command)) => return front_door::run(&command),
         Some(Command::Rehearse) => return rehearsal(),
+        Some(Command::Launch { program, arguments }) => {
+            successor::launch(&program, &arguments).context("failed to start the new process")
+        }
         Some(Command::Completions { shell }) => complete::script(shell),
         Some(Command::Man(arguments)) => manual::run(Arguments::command(), &arguments),
     };

@@ -6,6 +6,7 @@ mod geo;
 mod instances;
 mod logs;
 mod newcomer;
+mod package;
 mod plugin_files;
 mod plugins;
 mod service_manager;

@@ -1,9 +1,8 @@
-//! The commands that a new user meets: the manual, completions, waiting for a drain, the smoke test of an installation; and an idle
+//! The commands that a new user meets: the manual, completions, waiting for a drain; and an idle
 //! instance that stays as it is.
 
 use crate::PROGRAM;
 use crate::serving::{Addresses, Gateway, Serving, config, folder, get, wait_until};
-use rustix::process::Signal;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -172,80 +171,4 @@ fn a_drain_waits_for_the_requests_that_run() {
         "{}",
         text(&output)
     );
-}
-
-#[test]
-fn a_newcomer_gets_from_a_configuration_to_a_checked_upgrade_and_a_stop() {
-    let ports: Vec<_> = (0..2)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
-        .collect();
-    let [proxy, admin] = [0, 1].map(|index: usize| ports[index].local_addr().expect("an address"));
-    drop(ports);
-    let gateway = Gateway::start();
-    let text_of = |more: &str| {
-        let text = config(
-            &gateway,
-            "off",
-            &format!("admin: {{ address: \"{admin}\" }}\nlame_duck: 0s\n{more}"),
-        );
-        text.replace("127.0.0.1:0", &proxy.to_string())
-    };
-    let folder = folder(&text_of(""));
-    let [proxy_url, admin_url] = [proxy, admin].map(|it| format!("http://{it}"));
-    let checked = command(folder.path(), &["check", "--config", "portolan.yaml"])
-        .output()
-        .expect("a process");
-    assert!(checked.status.success(), "{}", text(&checked));
-    let smoke = || {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/smoke.sh");
-        let mut smoke = Command::new("sh");
-        smoke.arg(script).args([&proxy_url, &admin_url]);
-        let output = smoke.output().expect("a shell");
-        (output.status.success(), text(&output))
-    };
-    // Before it runs, each check says what it could not reach.
-    let (fine, said) = smoke();
-    assert!(!fine && said.contains("FAILED"), "{said}");
-
-    let mut serving = Serving::start(folder.path());
-    serving.until_logged("\"serving\"");
-    let (fine, said) = smoke();
-    assert!(fine && !said.contains("FAILED"), "{said}");
-
-    let generation = || {
-        let ready = get(admin, "/readyz").1;
-        let body = ready.split_once("\r\n\r\n").expect("a body").1.to_owned();
-        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-        body["generation"].as_u64().expect("a number")
-    };
-    let before = generation();
-    fs::write(folder.path().join("portolan.yaml"), text_of("drain_time: 2s\n")).expect("written");
-    serving.signal(Signal::HUP);
-    wait_until("the change is active", || generation() > before);
-
-    for order in ["drain", "undrain"] {
-        let output = command(folder.path(), &[order, "westeurope", "--admin", &admin_url])
-            .output()
-            .expect("a process");
-        assert!(output.status.success(), "{}", text(&output));
-        assert_eq!(
-            smoke().0,
-            order == "undrain",
-            "with its only region drained nothing is answered: {}",
-            smoke().1
-        );
-    }
-
-    serving.signal(Signal::USR2);
-    let started = serving.until_logged("started a new process");
-    serving.until_logged("the other process serves");
-    serving.until_ended();
-    let (fine, said) = smoke();
-    assert!(fine, "{said}");
-    let line: serde_json::Value = serde_json::from_str(&started).expect("JSON");
-    let process = line["process"].as_i64().and_then(|it| i32::try_from(it).ok());
-    let process = process.and_then(rustix::process::Pid::from_raw).expect("a process");
-    rustix::process::kill_process(process, Signal::TERM).expect("it runs");
-    wait_until("it has ended", || rustix::process::test_kill_process(process).is_err());
-    assert!(!smoke().0);
 }

@@ -4,6 +4,7 @@ use crate::PROGRAM;
 use crate::serving::{Gateway, Serving, config, folder, get, try_get, wait_until};
 use rustix::process::Signal;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -95,12 +96,13 @@ fn the_service_manager_is_told_of_the_start_reloads_and_the_end() {
 
 #[test]
 fn a_watchdog_gets_signs_of_life_from_the_process_that_serves() {
+    let proxy = free_port();
     let text = config(
         &Gateway::start(),
         "off",
         "admin: { address: \"127.0.0.1:0\" }\nlame_duck: 0s\n",
     );
-    let folder = folder(&text.replace("127.0.0.1:0", &free_port().to_string()));
+    let folder = folder(&text.replace("127.0.0.1:0", &proxy.to_string()));
     let admin = "admin: { address: \"127.0.0.1:0\" }";
     fs::write(
         folder.path().join("portolan.yaml"),
@@ -132,6 +134,14 @@ fn a_watchdog_gets_signs_of_life_from_the_process_that_serves() {
     for _ in 0..3 {
         until_notified(&manager, "WATCHDOG=1\n");
     }
+    // A second request on a connection, which does not end, keeps the process.
+    let mut unfinished = TcpStream::connect(proxy).expect("connected");
+    unfinished
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .expect("sent");
+    let count = unfinished.read(&mut [0; 1]).expect("an answer");
+    assert_eq!(count, 1);
+    unfinished.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n").expect("sent");
     serving.signal(Signal::USR2);
     let ready = until_notified(&manager, "READY=1\n");
     let main = ready
@@ -139,6 +149,15 @@ fn a_watchdog_gets_signs_of_life_from_the_process_that_serves() {
         .find_map(|line| line.strip_prefix("MAINPID="))
         .expect("a process");
     assert_ne!(main, serving.id().to_string(), "another process serves now");
+    // systemd waits for a main process only if it is not another process's child.
+    let stat = fs::read_to_string(format!("/proc/{main}/stat")).expect("it runs");
+    let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1));
+    assert_ne!(parent, Some(&*serving.id().to_string()), "{stat}");
+    assert!(
+        Path::new(&format!("/proc/{}/exe", serving.id())).read_link().is_ok(),
+        "it drains"
+    );
+    drop(unfinished);
     serving.until_ended();
     for _ in 0..10 {
         until_notified(&manager, "WATCHDOG=1\n");
@@ -150,6 +169,32 @@ fn a_watchdog_gets_signs_of_life_from_the_process_that_serves() {
         .expect("a process");
     rustix::process::kill_process(process, Signal::TERM).expect("it runs");
     until_notified(&manager, "STOPPING=1\n");
+}
+
+#[test]
+fn an_upgrade_that_fails_leaves_the_process_and_can_be_tried_again() {
+    let text = config(&Gateway::start(), "off", "admin: { address: \"127.0.0.1:0\" }\n");
+    let proxy = free_port();
+    let folder = folder(&text.replacen("127.0.0.1:0", &proxy.to_string(), 1));
+    let mut serving = Serving::run(serve(folder.path()));
+    serving.until_logged("\"serving\"");
+    let good = fs::read_to_string(folder.path().join("portolan.yaml")).expect("read");
+    fs::write(folder.path().join("portolan.yaml"), "listeners: 5").expect("written");
+    for _ in 0..2 {
+        serving.signal(Signal::USR2);
+        serving.until_logged("started a new process to take over");
+        serving.until_logged("the new process has ended");
+        assert_eq!(get(proxy, "/").0, 200);
+    }
+    fs::write(folder.path().join("portolan.yaml"), good).expect("written");
+    serving.signal(Signal::USR2);
+    let line = serving.until_logged("started a new process to take over");
+    serving.until_logged("the other process serves");
+    serving.until_ended();
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let process = line["process"].as_i64().and_then(|it| i32::try_from(it).ok());
+    let process = process.and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(process, Signal::TERM).expect("it runs");
 }
 
 /// Starts it with these sockets as descriptors 3 and 4.

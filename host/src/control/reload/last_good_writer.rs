@@ -1,7 +1,7 @@
 //! Keeps what is active for the next start, where there is a state directory.
 
 use super::off_thread;
-use crate::control::last_good::{Content, LastGood};
+use crate::control::last_good::{Content, LastGood, StateError};
 use crate::control::overrides::Overrides;
 use crate::control::status::Status;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl LastGoodWriter {
         self.note(kept);
     }
 
-    fn note<E: std::fmt::Display>(&mut self, written: Result<(), E>) {
+    fn note(&mut self, written: Result<(), StateError>) {
         match written {
             Ok(()) => {
                 // What was ordered meanwhile could not be written either.
@@ -96,7 +96,16 @@ impl LastGoodWriter {
             }
             Err(error) => {
                 if self.failed.replace(Instant::now()).is_none() {
-                    tracing::error!("failed to keep the last good state for the next start, trying again: {error}");
+                    match error {
+                        StateError::InUse { process, .. } => {
+                            tracing::info!("the last good state is kept when {process} has ended");
+                        }
+                        StateError::Io { .. } => {
+                            tracing::error!(
+                                "failed to keep the last good state for the next start, trying again: {error}"
+                            );
+                        }
+                    }
                     self.status.kept(false);
                 }
             }
