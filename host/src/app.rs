@@ -151,7 +151,10 @@ impl App {
         let (path, last_good, takeover) = (start.path.clone(), start.last_good.clone(), start.takeover);
         let (upgradable, passed) = (start.upgradable, std::mem::take(&mut start.passed));
         let overrides = Arc::clone(&start.overrides);
-        let engine = |configuration: &Configuration| PluginEngine::new(workers(&configuration.fixed));
+        let compiled = last_good.as_ref().map(|it| it.compiled());
+        let engine = |configuration: &Configuration| {
+            PluginEngine::with_cache(workers(&configuration.fixed), compiled.as_deref())
+        };
         let (mut load, engine) = start.load(&status, engine)?;
         load.loaded.settings.sources.locate(&mut load.warnings);
         for warning in &load.warnings {

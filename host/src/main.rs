@@ -5,6 +5,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // This very program, even when its file has been replaced.
-    plugin::rehearse_in("/proc/self/exe");
+    plugin::compile_in("/proc/self/exe");
     cli::run(std::env::args_os())
 }

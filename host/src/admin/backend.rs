@@ -8,7 +8,7 @@ use crate::dns::Name;
 use crate::front_door::Snapshot;
 use crate::learned::LearnedStatus;
 use crate::learned::report::{Report, ReportError, Reported};
-use crate::plugin::CounterReading;
+use crate::plugin::{CounterReading, StartReading};
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::{InFlight, ListenerVitals, Rejections, RouteCounts, Vitals};
@@ -164,6 +164,8 @@ pub struct StatusSnapshot {
     pub event_log: Option<Lines>,
     /// What plugins count.
     pub plugin_counters: Vec<CounterReading>,
+    /// How many instances of plugins were started.
+    pub plugin_starts: Vec<StartReading>,
     /// The supervised tasks.
     pub tasks: Vec<TaskStatus>,
     /// The Front Door status; `None` when it is not configured.

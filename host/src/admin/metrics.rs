@@ -271,6 +271,17 @@ fn plugins(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counted
         }
     }
     let mut family = text.family(
+        "portolan_plugin_instances_started_total",
+        Kind::Counter,
+        "Instances of a plugin that were started, by reason: growth and fault are the plugin's own doing.",
+    );
+    for started in &snapshot.plugin_starts {
+        family.sample(
+            &[("plugin", started.plugin.as_str()), ("reason", started.reason.as_str())],
+            started.count,
+        );
+    }
+    let mut family = text.family(
         "portolan_plugin_counter_total",
         Kind::Counter,
         "What plugins count, by the names they give their counters.",

@@ -183,6 +183,7 @@ impl AdminBackend for RunningInstance {
             access_log: self.access_log.as_ref().map(|log| log.lines()),
             event_log: logging::lines(),
             plugin_counters: self.engine.counters(),
+            plugin_starts: self.engine.starts(),
             tasks: self.tasks(),
             front_door: self.front_door.load(),
             learned: self.learned.status(),

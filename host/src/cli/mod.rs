@@ -18,7 +18,7 @@ mod remote;
 mod serve;
 
 use crate::app::successor;
-use crate::plugin::{REHEARSE, rehearsal};
+use crate::plugin::{COMPILE, compile_standard_input};
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -117,9 +117,9 @@ enum Command {
         portolan front-door apply --config portolan.yaml --once\n  portolan front-door status"
     )]
     FrontDoor(front_door::Command),
-    /// Compiles the plugin on standard input, within limits: how plugins are tried before they are compiled
-    #[command(hide = true, name = REHEARSE)]
-    Rehearse,
+    /// Compiles the plugin on standard input, within limits: how the program compiles plugins
+    #[command(hide = true, name = COMPILE)]
+    CompilePlugin,
     /// Starts a program and ends at once: how a new process is started that takes over
     #[command(hide = true, name = successor::LAUNCH)]
     Launch {
@@ -176,7 +176,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Geo(command)) => geo::run(&command),
         #[cfg(feature = "azure")]
         Some(Command::FrontDoor(command)) => return front_door::run(&command),
-        Some(Command::Rehearse) => return rehearsal(),
+        Some(Command::CompilePlugin) => return compile_standard_input(),
         Some(Command::Launch { program, arguments }) => {
             successor::launch(&program, &arguments).context("failed to start the new process")
         }

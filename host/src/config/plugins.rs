@@ -2,13 +2,13 @@
 
 use super::compound::{At, Named};
 use super::error::Mistakes;
-use super::quantities::{KIB, MIB, MS, S, Size, Time};
+use super::quantities::{KIB, MIB, MIN, MS, S, Size, Time};
 use super::section::section;
 use super::settings::{Plugin, PluginSource};
 use super::shape::all;
 use super::suggest::did_you_mean;
 use super::values::{FilePath, words};
-use crate::plugin::{Isolation, PluginSettings, embedded};
+use crate::plugin::{Isolation, PluginLimits, PluginSettings, PluginSize, embedded};
 use portolan_core::id::PluginName;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,11 +23,40 @@ section! {
         optional config: Value,
         /// CPU time a call may take before the built-in policy answers instead. Default: 1ms.
         optional deadline: Time<{ MS }, { S }>,
-        /// How much memory an instance may have. Default: 16MiB.
+        /// Which limits its file, its compilation and its starts have: small for Rust, C, Zig and AssemblyScript, large
+        /// for languages with a runtime, such as Go, JavaScript and Python. Default: small.
+        optional size: SizeWord,
+        /// Limits in place of those of its size.
+        optional limits: LimitsSection,
+        /// How much memory an instance may have. Default: 16MiB, and 64MiB with size: large.
         optional memory: Size<{ 64 * KIB }, { 64 * MIB }>,
         /// Whether instances serve more than one request: reuse, or fresh, which costs some microseconds more, for
         /// plugins that are trusted less. Default: reuse.
         optional isolation: IsolationWord,
+    }
+}
+
+section! {
+    /// Limits of one plugin, in place of those of its size.
+    LimitsSection {
+        /// The size of its file. Default: 4MiB, and 64MiB with size: large.
+        optional file: Size<{ KIB }, { 64 * MIB }>,
+        /// CPU time to compile it, once for every version. Default: 1.9s, and 2m with size: large.
+        optional compile_time: Time<{ 100 * MS }, { 10 * MIN }>,
+        /// Memory to compile it. Default: 256MiB, and 4GiB with size: large.
+        optional compile_memory: Size<{ 64 * MIB }, { 16 * 1024 * MIB }>,
+        /// CPU time to start an instance and configure it. Default: 10ms, and 250ms with size: large.
+        optional start_time: Time<{ MS }, { 5 * S }>,
+    }
+}
+
+words! {
+    /// Which limits a plugin has.
+    SizeWord {
+        /// What a compiler makes.
+        Small = "small",
+        /// With a runtime or an interpreter in it.
+        Large = "large",
     }
 }
 
@@ -58,14 +87,26 @@ pub(super) fn settings(
 impl PluginSection {
     fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Plugin> {
         let default = PluginSettings::default();
+        let size = match self.size {
+            Some(SizeWord::Large) => PluginSize::Large,
+            Some(SizeWord::Small) | None => PluginSize::Small,
+        };
+        let limits = self.limits.as_ref();
         let deployment = PluginSettings {
             config: self.config.as_ref().map_or(default.config, Value::to_string),
             deadline: self.deadline.map_or(default.deadline, |deadline| deadline.0),
-            memory: self.memory.map_or(default.memory, |memory| memory.0 as usize),
+            memory: self.memory.map_or(size.memory(), |memory| memory.0 as usize),
             isolation: match self.isolation {
                 Some(IsolationWord::Reuse) => Isolation::Reuse,
                 Some(IsolationWord::Fresh) => Isolation::Fresh,
                 None => default.isolation,
+            },
+            size,
+            limits: PluginLimits {
+                file: limits.and_then(|limits| Some(limits.file?.0)),
+                compile_time: limits.and_then(|limits| Some(limits.compile_time?.0)),
+                compile_memory: limits.and_then(|limits| Some(limits.compile_memory?.0)),
+                start_time: limits.and_then(|limits| Some(limits.start_time?.0)),
             },
         };
         Some(Plugin {

@@ -157,7 +157,7 @@ routes:
   - service: storefront
 plugins:
   ours: { source: ./ours.wasm, config: { percent: 5, on: [true, null, 0x1f, -1.5, "1"] }, deadline: 2ms, memory: 1MiB,
-          isolation: fresh }
+          isolation: fresh, size: large, limits: { file: 20MiB, compile_time: 1m, compile_memory: 1GiB, start_time: 20ms } }
 access_log: { file: access.log }
 lame_duck: 0s
 drain_time: 5s
@@ -379,6 +379,16 @@ drain_time: 5s
         (Duration::from_millis(2), 1 << 20)
     );
     assert_eq!(ours.deployment.isolation, crate::plugin::Isolation::Fresh);
+    let limits = crate::plugin::PluginLimits {
+        file: Some(20 << 20),
+        compile_time: Some(Duration::from_secs(60)),
+        compile_memory: Some(1 << 30),
+        start_time: Some(Duration::from_millis(20)),
+    };
+    assert_eq!(
+        (ours.deployment.size, ours.deployment.limits),
+        (crate::plugin::PluginSize::Large, limits)
+    );
 }
 
 #[test]

@@ -28,6 +28,8 @@ const LIST: &str = "last-good.json";
 const OVERRIDES: &str = "overrides.json";
 /// The compiled location table.
 const LOCATION_CACHE: &str = "locations.cache";
+/// Compiled plugins.
+const COMPILED: &str = "compiled";
 /// Learned round trips.
 const ROUND_TRIPS: &str = "round-trips.json";
 /// Locked by the process that writes, whose identifier it holds.
@@ -133,6 +135,11 @@ impl LastGood {
     /// Where the compiled location table is kept: a cache, which may be removed at any time.
     pub(super) fn location_cache(&self) -> PathBuf {
         self.folder.join(LOCATION_CACHE)
+    }
+
+    /// Where compiled plugins are kept: a cache, which may be removed at any time.
+    pub fn compiled(&self) -> PathBuf {
+        self.folder.join(COMPILED)
     }
 
     /// What was last good of a file, and since when; `None` when nothing is kept of it, or not in one piece.

@@ -11,7 +11,7 @@ use crate::affinity::AffinityKeys;
 use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings, UpstreamTls};
 use crate::geo::coverage::{self, CoverageLoss};
 use crate::geo::{Geo, GeoError};
-use crate::plugin::{EngineError, MAX_FILE, PluginEngine, PluginError, PluginVersion, embedded};
+use crate::plugin::{EngineError, PluginEngine, PluginError, PluginLimits, PluginVersion, embedded};
 use crate::service_tags::{ServiceTags, ServiceTagsError};
 use crate::tls::FileError;
 use bytes::Bytes;
@@ -99,7 +99,7 @@ impl LoadError {
             Self::Geo(error) => key(&["geo", error.key()]),
             Self::ServiceTags(number, _) => key(&["listeners", &number.to_string(), "client_address", "service_tags"]),
             Self::UpstreamTls(error) => error.key(),
-            Self::Plugin(error) => key(&["plugins", error.plugin.as_str()]),
+            Self::Plugin(error) => key(&["plugins", error.plugin.as_str(), "source"]),
             Self::PluginFile { name, .. } | Self::NotEmbedded { name, .. } => {
                 key(&["plugins", name.as_str(), "source"])
             }
@@ -512,11 +512,13 @@ fn read(name: &PluginName, plugin: &PluginSource, source: &Source<'_>) -> Result
             })?;
             Ok(Bytes::from_static(found))
         }
-        PluginSource::File(path) => source.read(path, MAX_FILE).map_err(|error| LoadError::PluginFile {
-            name: name.clone(),
-            path: path.clone(),
-            error,
-        }),
+        PluginSource::File(path) => source
+            .read(path, PluginLimits::MAX_FILE)
+            .map_err(|error| LoadError::PluginFile {
+                name: name.clone(),
+                path: path.clone(),
+                error,
+            }),
     }
 }
 

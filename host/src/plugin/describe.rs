@@ -41,7 +41,7 @@ pub struct Description {
 /// Why it is rejected.
 pub fn judge(bytes: &[u8], settings: &PluginSettings) -> Result<(), Problem> {
     settings.check()?;
-    inspect(bytes, settings.memory)
+    inspect(bytes, settings)
 }
 
 impl Description {

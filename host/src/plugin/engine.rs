@@ -4,17 +4,20 @@ use super::compiled::Compiled;
 use super::error::{PluginError, Problem};
 use super::host_state::offer;
 use super::load;
-use super::meters::{CounterReading, Meters};
+use super::meters::{CounterReading, Meters, StartReading};
 use super::regions::RegionTable;
 use super::settings::PluginSettings;
 use super::shared::Shared;
+use super::size::PluginSize;
 use super::ticker::Ticker;
 use super::version::PluginVersion;
-use super::wasm::{self, CORE_INSTANCES, LOADER_STACK, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::wasm::{self, LOADER_STACK, MEMORIES, TABLE_ELEMENTS};
 use portolan_core::id::PluginName;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -33,11 +36,6 @@ const KEEP_RESIDENT: usize = 64 << 10;
 
 /// How nice a thread is that loads a plugin while there are requests, from 0 to 19: at 10, a tenth of a busy core is left for it.
 const NICE: i32 = 10;
-
-/// How long a plugin is loaded at that priority. Where it is not loaded by then, there is no CPU time to spare, and it is loaded
-/// at normal priority: a swap completes even on the busiest machine, and takes requests a bounded amount of CPU time
-/// (decision 49).
-const GENTLY: Duration = Duration::from_secs(3);
 
 /// Runs plugins. One per process; cheap to clone.
 #[derive(Clone)]
@@ -62,6 +60,14 @@ impl PluginEngine {
     /// # Errors
     /// When the machine offers no way to run WebAssembly, or no thread.
     pub fn new(workers: usize) -> Result<Self, EngineError> {
+        Self::with_cache(workers, None)
+    }
+
+    /// The same with a directory where compiled code is kept for the next start.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new). A directory that cannot be used is no error: it is logged.
+    pub fn with_cache(workers: usize, folder: Option<&Path>) -> Result<Self, EngineError> {
         let error = |error: wasmtime::Error| EngineError(format!("{error:#}"));
         let engine = engine(workers).map_err(error)?;
         let mut linker = Linker::new(&engine);
@@ -72,17 +78,18 @@ impl PluginEngine {
             shared: Arc::new(Shared {
                 engine,
                 linker,
-                compiled: Compiled::default(),
+                compiled: Compiled::new(folder),
                 meters,
                 ticker,
-                serving: OnceLock::new(),
+                serving: AtomicBool::new(false),
+                patience: OnceLock::new(),
             }),
         })
     }
 
     /// From now on there are requests, to which loading yields.
     pub fn begin_serving(&self) {
-        let _ = self.shared.serving.set(GENTLY);
+        self.shared.serving.store(true, Relaxed);
     }
 
     /// Checks, compiles, configures and tries a plugin. `tables` are the regions of the services that use it; without any
@@ -108,9 +115,15 @@ impl PluginEngine {
             tables: tables.to_vec(),
         });
         let (done, results) = mpsc::channel();
-        let gently = self.shared.serving.get();
+        // Where it is not loaded by then, there is no CPU time to spare, and it is loaded at normal priority: a swap completes
+        // even on the busiest machine, and takes requests a bounded amount of CPU time (decision 49).
+        let gently = self
+            .shared
+            .serving
+            .load(Relaxed)
+            .then(|| self.shared.patience(settings.size));
         let mut result = job.begin(&done, gently.is_some()).and_then(|()| {
-            let patience = gently.copied().unwrap_or(Duration::MAX);
+            let patience = gently.unwrap_or(Duration::MAX);
             results.recv_timeout(patience).map_err(|_| overdue())
         });
         if gently.is_some() && result.is_err() {
@@ -126,6 +139,11 @@ impl PluginEngine {
     /// What plugins counted, of all workers.
     pub fn counters(&self) -> Vec<CounterReading> {
         self.shared.meters.read()
+    }
+
+    /// How many instances were started, of all workers.
+    pub fn starts(&self) -> Vec<StartReading> {
+        self.shared.meters.starts()
     }
 }
 
@@ -181,14 +199,16 @@ fn engine(workers: usize) -> wasmtime::Result<Engine> {
 
 fn pool(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    // Most plugins have three core instances, one memory and one or two tables; the pool is shared by all.
+    // Most plugins have three core instances, one memory and one or two tables; the pool is shared by all. Those with an
+    // interpreter have up to forty instances, and up to ten tables: a quarter of all may be of that kind.
+    let most = PluginSize::Large.counts();
     pool.total_component_instances(instances)
-        .total_core_instances(instances * 8)
+        .total_core_instances(instances * 12)
         .total_memories(instances)
-        .total_tables(instances * 4)
-        .max_core_instances_per_component(CORE_INSTANCES)
+        .total_tables(instances * 6)
+        .max_core_instances_per_component(most.instances as u32)
         .max_memories_per_component(MEMORIES)
-        .max_tables_per_component(TABLES)
+        .max_tables_per_component(most.tables as u32)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(*PluginSettings::MEMORY.end())
         .linear_memory_keep_resident(KEEP_RESIDENT)

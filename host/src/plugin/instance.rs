@@ -31,6 +31,7 @@ pub(super) struct Blueprint {
     route: ComponentExportIndex,
     config: String,
     deadline: Duration,
+    start_time: Duration,
     memory: usize,
     /// Whether the plugin may ask for undeclared headers.
     pub(super) reads_headers: bool,
@@ -60,6 +61,7 @@ impl Blueprint {
             route: function("route")?,
             config: settings.config.clone(),
             deadline: settings.deadline,
+            start_time: settings.start_time(),
             memory: settings.memory,
             reads_headers,
         })
@@ -71,7 +73,9 @@ pub(super) struct PluginInstance {
     store: Store<InstanceState>,
     functions: Functions,
     regions: Option<Generation>,
-    memory: usize,
+    deadline: Duration,
+    /// With more memory than this, in bytes, it is replaced.
+    enough: usize,
 }
 
 /// What a plugin offers, in its version of the contract.
@@ -102,11 +106,11 @@ pub(super) enum Started {
 }
 
 impl PluginInstance {
-    /// Makes an instance and configures it. The time it takes counts towards the answer that it is started for.
+    /// Makes an instance and configures it, within the time for starts. Before its first answer, [`begin`](Self::begin) is due.
     pub(super) fn start(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>) -> Result<Started, Failure> {
         let state = InstanceState {
             memory: MemoryLimit::new(blueprint.memory),
-            budget: Budget::new(blueprint.deadline),
+            budget: Budget::new(blueprint.start_time),
             plugin: Rc::clone(plugin),
         };
         let mut store = Store::new(blueprint.pre.engine(), state);
@@ -118,12 +122,13 @@ impl PluginInstance {
         match Self::configure(&mut store, blueprint) {
             Ok((_, Err(refusal))) => Ok(Started::Rejected(refusal)),
             Ok((functions, Ok(setup))) => {
-                let memory = store.data().memory.used();
+                let used = store.data().memory.used();
                 let instance = Self {
                     store,
                     functions,
                     regions: None,
-                    memory,
+                    deadline: blueprint.deadline,
+                    enough: used + blueprint.memory.saturating_sub(used) / 2,
                 };
                 Ok(Started::Running(Box::new(instance), setup))
             }
@@ -162,9 +167,9 @@ impl PluginInstance {
         }
     }
 
-    /// Begins an answer: from here on time counts. Not for the answer that the instance was started for.
+    /// Begins an answer: from here on time counts.
     pub(super) fn begin(&mut self) {
-        self.store.data_mut().budget.restart();
+        self.store.data_mut().budget.restart(self.deadline);
         self.store.set_epoch_deadline(1);
     }
 
@@ -206,10 +211,15 @@ impl PluginInstance {
         answered.map_err(|error| failure(&error, self.store.data(), PluginFault::Trap))
     }
 
-    /// Whether it took memory since it was started. Adding pages is dear for the host to undo, and a guest that does it
-    /// once does it again.
+    /// Whether it took half of the memory that it had left when it was started. Allocators take memory until each of their
+    /// sizes was asked for once, and that is no reason to start again; a leak is.
     pub(super) fn grew(&self) -> bool {
-        self.store.data().memory.used() > self.memory
+        self.store.data().memory.used() > self.enough
+    }
+
+    /// The memory it has, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory.used()
     }
 }
 

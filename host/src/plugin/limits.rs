@@ -55,7 +55,7 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
-/// The CPU time a guest may take for one answer.
+/// The CPU time a guest may take for its start, and for one answer.
 ///
 /// Ticks are wall time, and on a busy machine a thread may be off the CPU for many of them. So the first tick that falls
 /// into an answer only notes the thread's CPU clock, and a later one ends the guest when it really took its budget since.
@@ -72,9 +72,9 @@ impl Budget {
         Self { budget, noted: None }
     }
 
-    /// Begins an answer.
-    pub(super) fn restart(&mut self) {
-        self.noted = None;
+    /// Begins an answer, with a budget of its own.
+    pub(super) fn restart(&mut self, budget: Duration) {
+        *self = Self::new(budget);
     }
 
     /// A tick fell into the answer; `cpu` is the thread's CPU time now.
@@ -123,7 +123,7 @@ mod tests {
     fn every_answer_has_its_own_budget() {
         let mut budget = Budget::new(ms(1));
         assert!(!ended(&mut budget, ms(1)));
-        budget.restart();
+        budget.restart(ms(1));
         assert!(!ended(&mut budget, ms(9)));
     }
 

@@ -38,8 +38,8 @@ pub(super) fn load(
     tables: &[RegionTable],
 ) -> Result<PluginVersion, Problem> {
     settings.check()?;
-    inspect(bytes, settings.memory)?;
-    let (hash, component) = shared.compiled.component(&shared.engine, bytes)?;
+    inspect(bytes, settings)?;
+    let (hash, component) = shared.compiled.component(&shared.engine, bytes, settings.compile())?;
     let reads_headers = imports_header(shared, &component);
     let blueprint = Blueprint::new(&shared.linker, &component, settings, reads_headers)?;
 
@@ -120,6 +120,7 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
             Started::Rejected(refusal) => return Err(Problem::Rejected(refusal)),
             Started::Running(instance, setup) => (instance, Setup::check(setup)?),
         };
+    instance.begin();
     instance
         .update(table)
         .map_err(|failure| failed("the regions of a service", failure))?;
@@ -127,9 +128,7 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
     for number in 0..TRIALS {
         let sample = Sample::new(number, table, &setup);
         plugin.borrow_mut().lend(VisibleFields::all(&sample.headers));
-        if number > 0 {
-            instance.begin();
-        }
+        instance.begin();
         let request = sample.request();
         inputs.prepare(&request, &setup);
         let decision = instance

@@ -22,6 +22,58 @@ pub struct CounterReading {
     pub value: u64,
 }
 
+/// Why an instance was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartReason {
+    /// It is the first one of a version on its worker.
+    First,
+    /// The one before gave as many answers as an instance gives.
+    Answers,
+    /// The one before was a minute old.
+    Age,
+    /// The one before took too much memory.
+    Growth,
+    /// A call of the one before failed.
+    Fault,
+    /// Every request gets an instance of its own.
+    Fresh,
+}
+
+impl StartReason {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::First,
+        Self::Answers,
+        Self::Age,
+        Self::Growth,
+        Self::Fault,
+        Self::Fresh,
+    ];
+
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Answers => "answers",
+            Self::Age => "age",
+            Self::Growth => "growth",
+            Self::Fault => "fault",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
+/// How many instances of a plugin were started for a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartReading {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The reason.
+    pub reason: StartReason,
+    /// The number since the program started, over all workers.
+    pub count: u64,
+}
+
 /// The counters of all plugins.
 #[derive(Debug)]
 pub(super) struct Meters {
@@ -39,7 +91,11 @@ pub(super) struct Meter {
 /// One worker's counters, on cache lines of their own.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Shard([AtomicU64; NAMES]);
+struct Shard {
+    named: [AtomicU64; NAMES],
+    /// Instances started, by [`StartReason`].
+    started: [AtomicU64; StartReason::ALL.len()],
+}
 
 impl Meters {
     pub(super) fn new(workers: usize) -> Self {
@@ -53,7 +109,10 @@ impl Meters {
     pub(super) fn of(&self, plugin: &PluginName) -> Arc<Meter> {
         let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         let meter = plugins.entry(plugin.clone()).or_insert_with(|| {
-            let shard = || Shard(std::array::from_fn(|_| AtomicU64::new(0)));
+            let shard = || Shard {
+                named: std::array::from_fn(|_| AtomicU64::new(0)),
+                started: std::array::from_fn(|_| AtomicU64::new(0)),
+            };
             Arc::new(Meter {
                 names: Mutex::default(),
                 shards: (0..self.workers).map(|_| shard()).collect(),
@@ -70,7 +129,24 @@ impl Meters {
             names.into_iter().enumerate().map(|(place, counter)| CounterReading {
                 plugin: plugin.clone(),
                 counter,
-                value: meter.shards.iter().map(|shard| shard.0[place].load(Relaxed)).sum(),
+                value: meter.shards.iter().map(|shard| shard.named[place].load(Relaxed)).sum(),
+            })
+        });
+        readings.collect()
+    }
+
+    /// How many instances of each plugin were started, by reason.
+    pub(super) fn starts(&self) -> Vec<StartReading> {
+        let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        let readings = plugins.iter().flat_map(|(plugin, meter)| {
+            StartReason::ALL.into_iter().map(|reason| StartReading {
+                plugin: plugin.clone(),
+                reason,
+                count: meter
+                    .shards
+                    .iter()
+                    .map(|it| it.started[reason as usize].load(Relaxed))
+                    .sum(),
             })
         });
         readings.collect()
@@ -78,6 +154,14 @@ impl Meters {
 }
 
 impl Meter {
+    /// Counts an instance that is started. Only the worker itself calls this.
+    pub(super) fn started(&self, worker: usize, reason: StartReason) {
+        if let Some(shard) = self.shards.get(worker) {
+            let count = &shard.started[reason as usize];
+            count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
     /// Where counters of these names are; `None` for those that are too many.
     pub(super) fn places(&self, counters: &[String]) -> Vec<Option<usize>> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +179,7 @@ impl Meter {
 
     /// Adds to a counter. Only the worker itself calls this, so a load and a store are enough.
     pub(super) fn add(&self, worker: usize, place: usize, delta: u32) {
-        if let Some(counter) = self.shards.get(worker).and_then(|shard| shard.0.get(place)) {
+        if let Some(counter) = self.shards.get(worker).and_then(|shard| shard.named.get(place)) {
             counter.store(counter.load(Relaxed).wrapping_add(delta.into()), Relaxed);
         }
     }

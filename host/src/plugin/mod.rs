@@ -12,24 +12,27 @@
 //! | `error` | errors of loading and running |
 //! | `engine`, `shared`, `wasm` | the process's one engine and its pool; what plugins share; features and limits |
 //! | `ticker` | advances the clock that interrupts guests |
-//! | `compiled` | the components compiled last |
-//! | `inspect` | checks the size of a file before it is compiled |
+//! | `compiler` | compiles in a separate process, within limits |
+//! | `compiled` | the components compiled last, also on disk |
+//! | `inspect`, `advice` | checks what is in a file before it is compiled; what removes imports |
+//! | `size` | classes of limits |
 //! | `describe` | what a file is: its imports, exports and producers |
-//! | `rehearsal` | compiles it in a separate process first, within limits |
 //! | `load`, `version`, `setup` | from a file to a version that may be published; what it asks for |
 //! | `regions`, `request`, `pseudo_fields`, `records` | the inputs of a plugin, and how each version of the contract has them |
 //! | `instance`, `limits` | one running instance, its memory and its time |
 //! | `answer` | a validated answer |
 //! | `host_state`, `fields` | what the host does for a guest: log, headers, counters |
-//! | `worker` | the instances of a worker; calling them |
+//! | `worker`, `life` | the instances of a worker; calling them; how long each is kept |
 //! | `quarantine`, `answer_cache`, `meters` | quarantine, cached answers, plugin counters |
 //! | [`embedded`] | the example plugins |
 
 pub mod embedded;
 
+mod advice;
 mod answer;
 mod answer_cache;
 mod compiled;
+mod compiler;
 mod contract;
 mod describe;
 mod engine;
@@ -38,6 +41,7 @@ mod fields;
 mod host_state;
 mod inspect;
 mod instance;
+mod life;
 mod limits;
 mod load;
 mod meters;
@@ -45,11 +49,11 @@ mod pseudo_fields;
 mod quarantine;
 mod records;
 mod regions;
-mod rehearsal;
 mod request;
 mod settings;
 mod setup;
 mod shared;
+mod size;
 mod ticker;
 mod version;
 mod wasm;
@@ -59,17 +63,17 @@ mod worker;
 mod tests;
 
 pub use answer::PluginAnswer;
+pub use compiler::{ARGUMENT as COMPILE, compile_in, compile_standard_input};
 pub use describe::{Description, judge};
 pub use engine::{EngineError, PluginEngine};
 pub use error::{PluginError, PluginFault, Problem};
 pub use fields::VisibleFields;
-pub use inspect::FILE as MAX_FILE;
-pub use meters::CounterReading;
+pub use meters::{CounterReading, StartReading, StartReason};
 pub use pseudo_fields::PseudoField;
 pub use regions::{RegionEntry, RegionTable};
-pub use rehearsal::{ARGUMENT as REHEARSE, rehearsal, rehearse_in};
 pub use request::{Estimate, RouteRequest};
 pub use settings::{Isolation, PluginSettings};
 pub use setup::{Field, Setup};
+pub use size::{PluginLimits, PluginSize};
 pub use version::PluginVersion;
 pub use worker::PluginWorker;

@@ -1,6 +1,7 @@
 //! Deployment settings of a plugin.
 
 use super::error::Problem;
+use super::size::{CompileLimits, PluginLimits, PluginSize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,12 +10,16 @@ use std::time::Duration;
 pub struct PluginSettings {
     /// Handed to `configure`: a JSON text.
     pub config: String,
-    /// CPU time that one answer may take, 1 ms to 1 s, with what has to be started for it.
+    /// CPU time that one answer may take, 1 ms to 1 s. The start of an instance has a limit of its own.
     pub deadline: Duration,
     /// Linear memory that one instance may take, in bytes, 64 KiB to 64 MiB.
     pub memory: usize,
     /// Whether instances serve more than one request.
     pub isolation: Isolation,
+    /// Which limits its file, its compilation and its starts have.
+    pub size: PluginSize,
+    /// Limits of its own in place of those.
+    pub limits: PluginLimits,
 }
 
 /// Whether instances serve more than one request.
@@ -32,8 +37,10 @@ impl Default for PluginSettings {
         Self {
             config: "{}".to_owned(),
             deadline: Duration::from_millis(1),
-            memory: 16 << 20,
+            memory: PluginSize::Small.memory(),
             isolation: Isolation::Reuse,
+            size: PluginSize::Small,
+            limits: PluginLimits::default(),
         }
     }
 }
@@ -57,6 +64,27 @@ impl PluginSettings {
                 self.memory
             )));
         }
-        Ok(())
+        match self.limits.out_of_range() {
+            Some(sentence) => Err(Problem::Settings(sentence.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// The limit of the file's size, in bytes.
+    pub fn file(&self) -> u64 {
+        self.limits.file.unwrap_or_else(|| self.size.file())
+    }
+
+    /// The limit of the CPU time that the start of an instance takes.
+    pub fn start_time(&self) -> Duration {
+        self.limits.start_time.unwrap_or_else(|| self.size.start_time())
+    }
+
+    pub(super) fn compile(&self) -> CompileLimits {
+        let class = self.size.compile();
+        CompileLimits {
+            time: self.limits.compile_time.unwrap_or(class.time),
+            memory: self.limits.compile_memory.unwrap_or(class.memory),
+        }
     }
 }

@@ -3,8 +3,10 @@
 use super::compiled::Compiled;
 use super::host_state::InstanceState;
 use super::meters::Meters;
+use super::size::PluginSize;
 use super::ticker::Ticker;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -16,6 +18,15 @@ pub(super) struct Shared {
     pub(super) compiled: Compiled,
     pub(super) meters: Meters,
     pub(super) ticker: Ticker,
-    /// Set once there are requests: for how long loading gives way to them.
-    pub(super) serving: OnceLock<Duration>,
+    /// Whether there are requests, to which loading gives way.
+    pub(super) serving: AtomicBool,
+    /// For how long it does, in tests.
+    pub(super) patience: OnceLock<Duration>,
+}
+
+impl Shared {
+    /// For how long loading a plugin gives way to requests.
+    pub(super) fn patience(&self, size: PluginSize) -> Duration {
+        self.patience.get().copied().unwrap_or_else(|| size.patience())
+    }
 }

@@ -1,14 +1,11 @@
-//! What WebAssembly may be in plugins: features and limits, the same for the engine and for the rehearsal.
+//! What WebAssembly may be in plugins: features and limits, the same for the engine and for the process that compiles.
 
 use wasmtime::Config;
 
 /// How many elements a guest's table may have.
 pub(super) const TABLE_ELEMENTS: usize = 10_000;
-/// How many core instances one plugin may consist of: a Rust plugin has three, an interpreter around ten.
-pub(super) const CORE_INSTANCES: u32 = 40;
-/// How many memories and tables one plugin may have.
+/// How many memories one plugin may have.
 pub(super) const MEMORIES: u32 = 8;
-pub(super) const TABLES: u32 = 20;
 /// What a guest may take of the worker's own stack, in bytes.
 const GUEST_STACK: usize = 256 << 10;
 /// Compiling recurses over the code; this is what `main` would have.
@@ -23,8 +20,8 @@ pub(super) fn config() -> Config {
         // Off: what plugins do not need, and what makes the same code answer differently on another machine.
         .wasm_relaxed_simd(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_tail_call(false)
+        // On for what the engine makes to connect components with each other; `inspect` rejects modules with several.
+        .wasm_multi_memory(true)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false);
     config

@@ -6,12 +6,13 @@ use super::contract::Answer;
 use super::engine::PluginEngine;
 use super::error::PluginFault;
 use super::host_state::{Counters, PluginState};
-use super::instance::{Failure, PluginInstance, Started};
+use super::instance::Failure;
+use super::life::Lives;
+use super::meters::StartReason;
 use super::quarantine::Quarantine;
 use super::records::Inputs;
 use super::regions::RegionTable;
 use super::request::RouteRequest;
-use super::settings::Isolation;
 use super::version::PluginVersion;
 use crate::chance::Chance;
 use portolan_core::id::ServiceId;
@@ -19,13 +20,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Answers per instance on average; 25 % jitter, so that instances do not end together and
-/// plugins cannot count on being kept.
-const ANSWERS: u64 = 8192;
-/// How long an instance is kept.
-const AGE: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// The plugin instances of one worker thread.
 ///
@@ -46,14 +41,7 @@ struct ServicePlugin {
     plugin: Rc<RefCell<PluginState>>,
     quarantine: Quarantine,
     answer_cache: Option<AnswerCache>,
-    life: Option<Life>,
-}
-
-/// An instance, and how long it is kept.
-struct Life {
-    instance: Box<PluginInstance>,
-    answers_left: u64,
-    until: Instant,
+    lives: Lives,
 }
 
 impl fmt::Debug for PluginWorker {
@@ -133,7 +121,7 @@ impl ServicePlugin {
             ))),
             quarantine: Quarantine::default(),
             answer_cache: version.setup.varies().map(AnswerCache::new),
-            life: None,
+            lives: Lives::new(worker),
             version: Arc::clone(version),
         }
     }
@@ -164,7 +152,7 @@ impl ServicePlugin {
         let answer = match self.ask(table, request, inputs, chance) {
             Ok(answer) => answer,
             Err(failure) => {
-                self.life = None;
+                self.lives.end(StartReason::Fault);
                 return Err(self.fault(failure, request.now));
             }
         };
@@ -194,7 +182,8 @@ impl ServicePlugin {
             self.plugin.borrow_mut().lend(request.fields);
         }
         let (version, plugin) = (&self.version, &self.plugin);
-        let answer = instance(&mut self.life, version, plugin, request.now, chance).and_then(|instance| {
+        let instance = self.lives.instance(version, plugin, request.now, chance);
+        let answer = instance.and_then(|instance| {
             instance.update(table)?;
             instance.route(request, &version.setup, inputs)
         });
@@ -222,59 +211,5 @@ impl ServicePlugin {
 impl From<Invalid> for Failure {
     fn from(Invalid { fault, why }: Invalid) -> Self {
         Self { fault, detail: why }
-    }
-}
-
-impl Life {
-    fn over(&self, now: Instant) -> bool {
-        self.answers_left == 0 || now >= self.until || self.instance.grew()
-    }
-}
-
-/// The instance for one answer: the one in use, or a new one when that is used up.
-fn instance<'a>(
-    life: &'a mut Option<Life>,
-    version: &PluginVersion,
-    plugin: &Rc<RefCell<PluginState>>,
-    now: Instant,
-    chance: &Chance,
-) -> Result<&'a mut PluginInstance, Failure> {
-    if life.as_ref().is_some_and(|life| life.over(now)) {
-        // Gone before the next one comes: its place in the pool may be the last.
-        *life = None;
-    }
-    let life = match life {
-        Some(life) => {
-            life.instance.begin();
-            life
-        }
-        none => {
-            let answers_left = match version.settings.isolation {
-                Isolation::Reuse => ANSWERS * 3 / 4 + chance.roll() % (ANSWERS / 2),
-                Isolation::Fresh => 1,
-            };
-            let instance = start(version, plugin)?;
-            none.insert(Life {
-                instance,
-                answers_left,
-                until: now + AGE,
-            })
-        }
-    };
-    life.answers_left -= 1;
-    Ok(&mut life.instance)
-}
-
-/// Starts an instance of a version that was started before, when it was loaded.
-fn start(version: &PluginVersion, plugin: &Rc<RefCell<PluginState>>) -> Result<Box<PluginInstance>, Failure> {
-    match PluginInstance::start(&version.blueprint, plugin)? {
-        Started::Running(instance, _) => Ok(instance),
-        Started::Rejected(refusal) => {
-            let detail = format!("it rejects its configuration now: {refusal}");
-            Err(Failure {
-                fault: PluginFault::Start,
-                detail,
-            })
-        }
     }
 }

@@ -209,6 +209,37 @@ fn a_configuration_is_checked_from_the_standard_input() {
 }
 
 #[test]
+fn check_names_a_rejected_plugin_at_the_line_of_its_source() {
+    let gateway = Gateway::start();
+    let text = config(
+        &gateway,
+        "off",
+        "plugins:\n  ours:\n    config: {}\n    source: ./ours.wasm\n",
+    );
+    let folder = folder(&text);
+    let line = text.lines().position(|line| line.contains("source:")).expect("there") + 1;
+    for (component, said) in [
+        ("(component)", "does not export"),
+        (
+            "(component (import \"wasi:cli/environment@0.2.0\" (instance)))",
+            "wasi:cli/environment",
+        ),
+    ] {
+        let component = wat::parse_str(component).expect("sound text");
+        std::fs::write(folder.path().join("ours.wasm"), component).expect("written");
+        let output = run(folder.path(), &["check", "portolan.yaml", "--offline", "--json"]);
+        let report = json(&output);
+        let diagnostic = &report["diagnostics"][0];
+        assert!(!output.status.success(), "{report}");
+        assert_eq!(diagnostic["line"].as_u64(), Some(line as u64), "{report}");
+        assert!(
+            diagnostic["message"].as_str().is_some_and(|it| it.contains(said)),
+            "{report}"
+        );
+    }
+}
+
+#[test]
 fn what_check_finds_is_json_for_programs() {
     let gateway = Gateway::start();
     let text = config(

@@ -64,7 +64,7 @@ fn every_command_has_a_page_in_the_manual() {
         page("portolan-serve.1").contains("SIGUSR2"),
         "what is after the help is in the page"
     );
-    assert!(!folder.path().join("man/portolan-rehearse.1").exists());
+    assert!(!folder.path().join("man/portolan-compile-plugin.1").exists());
     // Without a folder the first page is printed.
     let output = command(folder.path(), &["man"]).output().expect("a process");
     assert!(text(&output).contains(".TH portolan 1"), "{}", text(&output));

@@ -10,7 +10,7 @@ use crate::control::status::StateWrites;
 use crate::geo::describe::Described;
 use crate::learned::LearnedStatus;
 use crate::learned::report::{Report, ReportError, Reported};
-use crate::plugin::CounterReading;
+use crate::plugin::{CounterReading, StartReading, StartReason};
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::vitals::{
@@ -160,6 +160,11 @@ impl Default for Fake {
                     dropped: 2,
                     failed: 0,
                 }),
+                plugin_starts: vec![StartReading {
+                    plugin: "canary".into(),
+                    reason: StartReason::Answers,
+                    count: 3,
+                }],
                 plugin_counters: vec![CounterReading {
                     plugin: "canary".into(),
                     counter: "pinned".into(),

@@ -528,6 +528,10 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
             r#"portolan_plugin_counter_total{plugin="canary",counter="pinned"}"#,
             12.0,
         ),
+        (
+            r#"portolan_plugin_instances_started_total{plugin="canary",reason="answers"}"#,
+            3.0,
+        ),
         (r#"portolan_task_restarts_total{task="reloader"}"#, 3.0),
         (r#"portolan_task_failed{task="reloader"}"#, 0.0),
         ("portolan_ready", 1.0),

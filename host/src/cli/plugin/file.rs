@@ -1,6 +1,6 @@
 //! A plugin's file, as it is given on the command line.
 
-use crate::plugin::MAX_FILE;
+use crate::plugin::PluginLimits;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(system)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(system)?;
+    file.take(PluginLimits::MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(system)?;
     Ok(bytes)
 }
 

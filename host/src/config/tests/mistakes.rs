@@ -477,6 +477,15 @@ fn plugins() {
         ),
         (
             "routes:",
+            "plugins: { canary: { source: \"embedded:canary\", size: huge, limits: { file: 65MiB, compile: 1s } } }\nroutes:",
+            &[
+                r#"8:55: plugins.canary.size: wanted one of small, large, got "huge""#,
+                r#"8:78: plugins.canary.limits.file: from 1KiB to 64MiB is possible, got "65MiB""#,
+                "8:85: plugins.canary.limits.compile: unknown key — did you mean compile_time?",
+            ],
+        ),
+        (
+            "routes:",
             "plugins: { canary: { config: {} } }\nroutes:",
             &["8:20: plugins.canary: source is missing"],
         ),

@@ -187,7 +187,8 @@ fn the_number_of_instances_is_bounded() {
 fn a_plugin_is_loaded_at_normal_priority_when_there_is_no_time_to_spare() {
     let engine = PluginEngine::new(1).unwrap();
     // No patience at all: the gentle load is overdue at once.
-    engine.shared.serving.set(Duration::ZERO).unwrap();
+    engine.begin_serving();
+    engine.shared.patience.set(Duration::ZERO).unwrap();
     let name = PluginName::from("nearest");
     for _ in 0..2 {
         let version = engine.load(&name, embedded::NEAREST, &settings("{}"), &[]).unwrap();
@@ -195,4 +196,60 @@ fn a_plugin_is_loaded_at_normal_priority_when_there_is_no_time_to_spare() {
     }
     let error = engine.load(&name, b"no component", &settings("{}"), &[]).unwrap_err();
     assert!(matches!(error.problem, Problem::NotAComponent(_)), "{error}");
+}
+
+/// How many instances of a plugin were started for a reason.
+fn started(plugin: &str, reason: StartReason) -> u64 {
+    let readings = engine().starts().into_iter();
+    readings
+        .filter(|reading| reading.plugin.as_str() == plugin && reading.reason == reason)
+        .map(|reading| reading.count)
+        .sum()
+}
+
+#[test]
+fn memory_may_grow_until_half_of_what_was_left_is_taken() {
+    // Every call keeps 64 KiB, of the 2 MiB that it may have.
+    let settings = PluginSettings {
+        memory: 2 << 20,
+        ..settings(r#"{"fault":"grow","path":"/boom"}"#)
+    };
+    let (version, mut worker) = (load("growing", HOSTILE, &settings).unwrap(), worker());
+    let mut ask = |calls| (0..calls).for_each(|_| drop(Client::at("/boom").ask(&mut worker, &version).unwrap()));
+    ask(8);
+    assert_eq!(
+        (
+            started("growing", StartReason::First),
+            started("growing", StartReason::Growth)
+        ),
+        (1, 0)
+    );
+    ask(32);
+    let replaced = started("growing", StartReason::Growth);
+    assert!((1..=4).contains(&replaced), "{replaced}");
+    assert_eq!(started("growing", StartReason::First), 1);
+}
+
+#[test]
+fn why_instances_are_started_is_counted() {
+    let boom = load("counted", HOSTILE, &settings(r#"{"fault":"trap","path":"/boom"}"#)).unwrap();
+    let (mut worker, now) = (worker(), Instant::now());
+    let mut ask = |path, seconds| {
+        let now = now + Duration::from_secs(seconds);
+        let client = Client {
+            now,
+            ..Client::at(path)
+        };
+        client.ask(&mut worker, &boom).is_ok()
+    };
+    assert!(ask("/", 0) && !ask("/boom", 0) && ask("/", 0) && ask("/", 60));
+    let counts = StartReason::ALL.map(|reason| started("counted", reason));
+    assert_eq!(counts, [1, 0, 1, 0, 1, 0], "first, answers, age, growth, fault, fresh");
+    let fresh = PluginSettings {
+        isolation: Isolation::Fresh,
+        ..settings(r#"{"fault":"none"}"#)
+    };
+    let fresh = load("counted-fresh", HOSTILE, &fresh).unwrap();
+    (0..3).for_each(|_| drop(Client::at("/").ask(&mut worker, &fresh).unwrap()));
+    assert_eq!(started("counted-fresh", StartReason::Fresh), 3);
 }

@@ -14,6 +14,14 @@ fn problem(bytes: &[u8]) -> Problem {
     problem
 }
 
+/// All that is wrong, one by one.
+fn parts(problem: &Problem) -> &[Problem] {
+    match problem {
+        Problem::Several(problems) => problems,
+        problem => std::slice::from_ref(problem),
+    }
+}
+
 #[test]
 fn what_is_no_component_is_named() {
     let core_module = wat::parse_str("(module)").unwrap();
@@ -46,7 +54,9 @@ fn what_is_no_component_is_named() {
 fn a_file_that_ends_early_is_rejected() {
     let whole = embedded::NEAREST;
     for end in (8..whole.len()).step_by(whole.len() / 200) {
-        assert!(inspect(&whole[..end], 1 << 20).is_err() || load("cut", &whole[..end], &settings("{}")).is_err());
+        assert!(
+            inspect(&whole[..end], &settings("{}")).is_err() || load("cut", &whole[..end], &settings("{}")).is_err()
+        );
     }
 }
 
@@ -60,7 +70,7 @@ proptest! {
         for (place, byte) in damaged[at..].iter_mut().zip(bytes) {
             *place = byte;
         }
-        let _ = inspect(&damaged, 1 << 20);
+        let _ = inspect(&damaged, &settings("{}"));
     }
 }
 
@@ -118,8 +128,12 @@ fn too_much_of_anything_is_rejected_before_it_is_compiled() {
             "results of one function type",
             around(&format!("(core module (type (func (result {}))))", many(500, "i32 "))),
         ),
-        ("pages of memory", around("(core module (memory 65536))")),
-        ("pages of memory", around(&many(3, "(core module (memory 100))"))),
+        ("memories", around(&many(9, "(core module (memory 1))"))),
+        ("memories in one module", around("(core module (memory 1) (memory 1))")),
+        (
+            "memories in one module",
+            around("(core module (import \"a\" \"b\" (memory 1)) (memory 1))"),
+        ),
         ("elements of a table", around("(core module (table 10000000 funcref))")),
         (
             "tables",
@@ -147,10 +161,8 @@ fn too_much_of_anything_is_rejected_before_it_is_compiled() {
         ),
     ] {
         let problem = problem(&component);
-        assert!(
-            matches!(&problem, Problem::TooMuch { what: named, found, limit, .. } if *named == what && found > limit),
-            "{what}: {problem}"
-        );
+        let is_named = |problem: &Problem| matches!(problem, Problem::TooMuch { what: named, found, limit, .. } if *named == what && found > limit);
+        assert!(parts(&problem).iter().any(is_named), "{what}: {problem}");
     }
 }
 
@@ -166,18 +178,140 @@ fn memory_is_measured_by_the_settings() {
     );
     let two_pages = around("(core module (memory 2))");
     let problem = load("two-pages", &two_pages, &small).unwrap_err();
+    let memory = Problem::Memory {
+        found: 128 << 10,
+        limit: 64 << 10,
+        stack: 0,
+    };
+    assert_eq!(parts(&problem), [memory, Problem::NoExport]);
+    for too_large in ["(core module (memory 65536))", &"(core module (memory 100))".repeat(3)] {
+        let problem = load("large", &around(too_large), &settings("{}")).unwrap_err();
+        assert!(matches!(parts(&problem), [Problem::Memory { .. }, _]), "{problem}");
+    }
+}
+
+/// What is said about a component with these parts.
+fn said(component: &str, settings: &PluginSettings) -> String {
+    inspect(&around(component), settings).unwrap_err().to_string()
+}
+
+#[test]
+fn a_memory_that_begins_too_large_is_told_in_mebibytes_with_its_stack() {
+    // As a C compiler makes it whose stack is 16 MiB by default.
+    let c = "(core module (memory 257) (global (mut i32) (i32.const 16777216)))";
+    let said = said(c, &settings("{}"));
+    for part in [
+        "begins with 16.1 MiB",
+        "allows 16 MiB",
+        "16 MiB of it are its stack",
+        "-z stack-size",
+        "memory: 17MiB",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let large = inspect(&around("(core module (memory 2000))"), &settings("{}"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        large.contains("64 MiB is the most") && !large.contains("stack"),
+        "{large}"
+    );
+}
+
+#[test]
+fn what_fits_a_large_plugin_is_told() {
+    let functions = |count| format!("(core module {})", "(func)".repeat(count));
+    let small = said(&functions(30_000), &settings("{}"));
+    assert!(small.contains("30000 functions") && small.contains("20000"), "{small}");
+    assert!(small.contains("size: large allows 100000: set that"), "{small}");
+    let both = said(&functions(150_000), &settings("{}"));
+    assert!(both.contains("size: large allows 100000 at most"), "{both}");
+    let large = PluginSettings {
+        size: PluginSize::Large,
+        ..settings("{}")
+    };
+    assert!(!said(&functions(150_000), &large).contains("size: large"));
+    assert_eq!(inspect(&around(&functions(30_000)), &large), Err(Problem::NoExport));
+    let file = |bytes: usize| {
+        format!(
+            "(core module (memory 1) (data (i32.const 0) \"{}\"))",
+            "x".repeat(bytes)
+        )
+    };
+    let small = said(&file(18 << 20), &settings("{}"));
+    assert!(
+        small.contains("its file has 18.1 MiB") && small.contains("4 MiB"),
+        "{small}"
+    );
+    assert!(
+        small.contains("size: large allows 64 MiB: set that, or limits.file"),
+        "{small}"
+    );
+    let keyed = PluginSettings {
+        limits: PluginLimits {
+            file: Some(20 << 20),
+            ..PluginLimits::default()
+        },
+        ..settings("{}")
+    };
+    assert_eq!(inspect(&around(&file(18 << 20)), &keyed), Err(Problem::NoExport));
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let wasi = |count: usize| {
+        (0..count)
+            .map(|number| format!("(import \"wasi:cli/part-{number}@0.2.12\" (instance))"))
+            .collect::<String>()
+    };
+    let many = format!("{} (core module {})", wasi(18), "(func)".repeat(30_000));
+    let problem = inspect(&around(&many), &settings("{}")).unwrap_err();
+    let parts = parts(&problem);
     assert!(
         matches!(
-            problem,
-            Problem::TooMuch {
-                what: "pages of memory",
-                found: 2,
-                limit: 1,
-                ..
-            }
+            parts,
+            [
+                Problem::TooMuch { .. },
+                Problem::NoExport,
+                Problem::Imports { count: 18, .. }
+            ]
         ),
         "{problem}"
     );
+    let said = problem.to_string();
+    assert!(
+        said.contains("wasi:cli/part-0@0.2.12") && said.contains("and 15 more of WASI"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_removes_wasi_depends_on_the_tool() {
+    for (tool, advice) in [
+        ("componentize_py_runtime.wasm", "--stub-wasi"),
+        ("componentize_qjs_runtime", "--stub-wasi"),
+        ("StarlingMonkey", "-d stdio random clocks http fetch-event"),
+        ("Go cmd/compile", "--adapt"),
+        ("rustc", "wasm32-unknown-unknown instead of wasm32-wasip2"),
+        ("another", "without an operating system"),
+    ] {
+        let component =
+            format!("(import \"wasi:cli/environment@0.2.12\" (instance)) (@custom \"producers\" \"{tool}\")");
+        let said = said(&component, &settings("{}"));
+        assert!(said.contains(advice), "{tool}: {said}");
+    }
+    let other = said("(import \"acme:clock/now\" (instance))", &settings("{}"));
+    assert!(other.contains("acme:clock/now") && !other.contains("WASI"), "{other}");
+}
+
+#[test]
+fn only_what_runs_counts_as_an_instance() {
+    let bags = "(core module $m (func (export \"f\"))) (core instance $i (instantiate $m))".to_owned()
+        + &"(core instance (export \"f\" (func $i \"f\")))".repeat(100);
+    assert_eq!(inspect(&around(&bags), &settings("{}")), Err(Problem::NoExport));
+    let running = "(core module $m)".to_owned() + &"(core instance (instantiate $m))".repeat(41);
+    let said = said(&running, &settings("{}"));
+    assert!(said.contains("41 instances"), "{said}");
 }
 
 #[test]
@@ -197,6 +331,20 @@ fn settings_out_of_range_are_rejected() {
         },
         PluginSettings {
             memory: 1 << 30,
+            ..PluginSettings::default()
+        },
+        PluginSettings {
+            limits: PluginLimits {
+                file: Some(65 << 20),
+                ..PluginLimits::default()
+            },
+            ..PluginSettings::default()
+        },
+        PluginSettings {
+            limits: PluginLimits {
+                start_time: Some(Duration::from_secs(6)),
+                ..PluginLimits::default()
+            },
             ..PluginSettings::default()
         },
     ] {
