@@ -30,8 +30,8 @@ pub(super) struct Blueprint {
     update: ComponentExportIndex,
     route: ComponentExportIndex,
     config: String,
-    deadline: Duration,
-    start_time: Duration,
+    pub(super) deadline: Duration,
+    pub(super) start_time: Duration,
     memory: usize,
     /// Whether the plugin may ask for undeclared headers.
     pub(super) reads_headers: bool,

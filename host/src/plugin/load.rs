@@ -97,6 +97,20 @@ const STATUSES: &[u16] = &{
     statuses
 };
 
+/// The same failure with the key that allows more, where time was what it lacked.
+fn too_slow(failure: Failure, allowed: Duration, key: &str) -> Failure {
+    match failure.fault {
+        PluginFault::Deadline => Failure {
+            detail: format!(
+                "it took more than {allowed:?} of CPU time, which {key} may raise; {}",
+                failure.detail
+            ),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
 /// Starts an instance and tries it on the regions of a service and some requests. Returns its setup.
 fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &RegionTable) -> Result<Setup, Problem> {
     let failed = |on: &str, failure: Failure| match failure {
@@ -115,15 +129,21 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
             detail,
         },
     };
-    let (mut instance, setup) =
-        match PluginInstance::start(blueprint, plugin).map_err(|failure| failed("its configuration", failure))? {
-            Started::Rejected(refusal) => return Err(Problem::Rejected(refusal)),
-            Started::Running(instance, setup) => (instance, Setup::check(setup)?),
-        };
+    let start = |failure| {
+        failed(
+            "its configuration",
+            too_slow(failure, blueprint.start_time, "limits.start_time"),
+        )
+    };
+    let slow = |failure| too_slow(failure, blueprint.deadline, "deadline");
+    let (mut instance, setup) = match PluginInstance::start(blueprint, plugin).map_err(start)? {
+        Started::Rejected(refusal) => return Err(Problem::Rejected(refusal)),
+        Started::Running(instance, setup) => (instance, Setup::check(setup)?),
+    };
     instance.begin();
     instance
         .update(table)
-        .map_err(|failure| failed("the regions of a service", failure))?;
+        .map_err(|failure| failed("the regions of a service", slow(failure)))?;
     let mut inputs = Inputs::default();
     for number in 0..TRIALS {
         let sample = Sample::new(number, table, &setup);
@@ -133,7 +153,7 @@ fn trial(blueprint: &Blueprint, plugin: &Rc<RefCell<PluginState>>, table: &Regio
         inputs.prepare(&request, &setup);
         let decision = instance
             .route(&request, &setup, &mut inputs)
-            .map_err(|failure| failed(&sample.to_string(), failure))?;
+            .map_err(|failure| failed(&sample.to_string(), slow(failure)))?;
         let nonsense = |detail: String| {
             failed(
                 &sample.to_string(),

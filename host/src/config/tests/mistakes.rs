@@ -480,8 +480,8 @@ fn plugins() {
             "plugins: { canary: { source: \"embedded:canary\", size: huge, limits: { file: 65MiB, compile: 1s } } }\nroutes:",
             &[
                 r#"8:55: plugins.canary.size: wanted one of small, large, got "huge""#,
-                r#"8:78: plugins.canary.limits.file: from 1KiB to 64MiB is possible, got "65MiB""#,
-                "8:85: plugins.canary.limits.compile: unknown key — did you mean compile_time?",
+                r#"8:77: plugins.canary.limits.file: from 1KiB to 64MiB is possible, got "65MiB""#,
+                "8:84: plugins.canary.limits.compile: unknown key — possible here: file, compile_time, compile_memory, start_time",
             ],
         ),
         (

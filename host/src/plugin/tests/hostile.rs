@@ -46,6 +46,20 @@ fn found_out_when_it_is_tried() {
 }
 
 #[test]
+fn what_takes_too_long_names_the_key_that_allows_more() {
+    for (fault, key) in [
+        ("slow-start", "limits.start_time"),
+        ("loop", "deadline"),
+        ("loop-in-update", "deadline"),
+    ] {
+        let config = format!(r#"{{"fault":"{fault}"}}"#);
+        let problem = load("slow", HOSTILE, &settings(&config)).unwrap_err().to_string();
+        let expected = format!("of CPU time, which {key} may raise");
+        assert!(problem.contains(&expected), "{fault}: {problem}");
+    }
+}
+
+#[test]
 fn a_panic_says_what_it_was_about() {
     let problem = load("panics", HOSTILE, &settings(r#"{"fault":"trap"}"#))
         .unwrap_err()
