@@ -14,6 +14,7 @@ mod workers;
 
 use crate::admin::{AdminTls, SocketFile, TokenError};
 use crate::config::{AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
+use crate::control::events::Events;
 use crate::control::front_door;
 use crate::control::health;
 use crate::control::learned::LearnedTask;
@@ -230,10 +231,12 @@ impl App {
         let (updates, inbox) = mpsc::unbounded_channel();
         let (orders, order_inbox) = mpsc::channel(16);
         let (health_orders, health_inbox) = mpsc::channel(ORDERS);
+        let events = Arc::new(Events::default());
         let instance = Arc::new(RunningInstance {
             started: SystemTime::now(),
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
+            events: Arc::clone(&events),
             overrides: Arc::clone(&overrides),
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
@@ -258,6 +261,7 @@ impl App {
             resolver: Arc::clone(&resolver),
             reporter,
             updates: updates.clone(),
+            events: Arc::clone(&events),
         };
         let learned = LearnedTask::new(
             Arc::clone(&tables),
@@ -275,6 +279,8 @@ impl App {
             listeners: Arc::clone(&listeners),
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
+            events,
+            workers,
             admin_tls,
         };
         let control = Control {

@@ -177,7 +177,15 @@ fn consult(
         now: inquiry.now,
         time: None,
     };
-    let (by, headers) = match plugins.route(&plugin.version, decision.service, &plugin.regions, &request) {
+    let (version, is_candidate) = plugin.version_for(inquiry.client.addr);
+    let plugins = if is_candidate { plugins.candidates() } else { plugins };
+    let answer = plugins.route(version, decision.service, &plugin.regions, &request);
+    if let Some(shadow) = plugin.trial.as_ref().and_then(|trial| trial.shadow.as_ref()) {
+        let ranking = answer.as_ref().map_or(&decision.ranking, |answer| &answer.ranking);
+        let config = &table.settings.routing;
+        shadow.offer(config, decision.service, &plugin.regions, &request, ranking.first());
+    }
+    let (by, headers) = match answer {
         Ok(answer) => {
             decision.ranking = answer.ranking;
             let by = RankedBy::Plugin {
@@ -189,7 +197,7 @@ fn consult(
             (by, answer.headers)
         }
         Err(fault) => {
-            let headers = plugin.version.setup.without_headers().cloned();
+            let headers = version.setup.without_headers().cloned();
             (RankedBy::Fallback(fault.as_str()), headers)
         }
     };
@@ -223,7 +231,7 @@ fn lower_case(host: &str) -> Cow<'_, str> {
 /// The reason that the plugin gave for its order, as it names it.
 pub fn plugin_reason<'a>(decision: &Decision, routed: Routed<'a>) -> Option<&'a str> {
     match decision.by {
-        RankedBy::Plugin { reason, .. } => routed.entry.plugin_reason(reason),
+        RankedBy::Plugin { reason, .. } => routed.entry.plugin_reason(decision.client.addr, reason),
         RankedBy::Policy | RankedBy::Learned | RankedBy::Explored | RankedBy::Fallback(_) => None,
     }
 }

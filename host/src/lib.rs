@@ -29,6 +29,7 @@ pub mod plugin;
 pub mod record;
 pub mod request_id;
 pub mod respond;
+pub mod rollout;
 pub mod server;
 pub mod service_tags;
 pub mod steer;

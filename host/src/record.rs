@@ -9,6 +9,7 @@ pub use body::Recorded;
 
 use crate::message;
 use crate::request_id::RequestId;
+use crate::rollout::VersionVitals;
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::upstream::forward::RECORDED_ATTEMPTS;
@@ -20,7 +21,7 @@ use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
 use line::{Line, Served};
 use portolan_core::config::Service;
-use portolan_core::decision::{Cause, Decision};
+use portolan_core::decision::{Cause, Decision, RankedBy};
 use portolan_core::geo::Country;
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::Evidence;
@@ -29,7 +30,7 @@ use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
 use portolan_core::proxy_protocol::Header;
 use portolan_core::route::PoliciesId;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -51,8 +52,11 @@ pub trait TableView {
     /// The counters of one of its gateways.
     fn gateway(&self, id: ServiceId, slot: Slot) -> Option<&Vitals>;
 
-    /// The plugin's name for a reason.
-    fn plugin_reason(&self, id: ServiceId, reason: u16) -> Option<&str>;
+    /// The plugin's name for a reason that it gave for a client.
+    fn plugin_reason(&self, id: ServiceId, client: IpAddr, reason: u16) -> Option<&str>;
+
+    /// The counters of the plugin version that decides the requests of a client, while one is being rolled out.
+    fn plugin_version(&self, id: ServiceId, client: IpAddr) -> Option<&VersionVitals>;
 
     /// A worker begins to work on a request, of a route that counts its own where one is given. [`TableView::leave`] has to be called
     /// when it ends.
@@ -403,6 +407,11 @@ impl<L: TableView> Drop for RequestRecord<L> {
             Some((id, table, (_, vitals))) => {
                 if let Some(decided) = &data.decided {
                     recorder.count(data, decided, outcome, total, vitals);
+                    if let Some(took) = decided.plugin
+                        && let Some(version) = table.plugin_version(*id, data.client.addr)
+                    {
+                        recorder.count_version(data, (decided.cause.by, took), outcome, version);
+                    }
                 }
                 let gateway = data.answered_by.and_then(|slot| table.gateway(*id, slot));
                 let gateway = gateway.filter(|_| outcome.is_of_gateway());
@@ -424,7 +433,7 @@ impl<L: TableView> Drop for RequestRecord<L> {
             let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
             let service = served.map(|(id, table, (service, _))| Served {
                 service,
-                plugin_reason: reason.and_then(|reason| table.plugin_reason(id, reason)),
+                plugin_reason: reason.and_then(|reason| table.plugin_reason(id, data.client.addr, reason)),
             });
             log.write(&Line::new(data, outcome, total, service, SystemTime::now()));
         }
@@ -474,6 +483,23 @@ impl Recorder {
             vitals.retried(worker, Retry::Denied(reason));
         }
         vitals.carried(worker, data.received, data.sent);
+    }
+
+    /// Counts for a plugin version how its call went, and what became of the request.
+    #[cold]
+    fn count_version(
+        &self,
+        data: &RequestData,
+        (by, took): (RankedBy, Duration),
+        outcome: RequestOutcome,
+        version: &VersionVitals,
+    ) {
+        version.called(self.worker, by, took);
+        // A request that another region answered in the end was sent to a wrong one first.
+        let is_first_failed = data.attempts.first().is_some_and(|first| first.evidence.is_failure());
+        if is_first_failed || outcome != RequestOutcome::ClientGone {
+            version.ended(self.worker, is_first_failed || outcome.is_failure());
+        }
     }
 }
 

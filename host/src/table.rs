@@ -9,6 +9,7 @@ use crate::config::{Listener, Settings};
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::record::TableView;
+use crate::rollout::{Trial, VersionVitals};
 use crate::steer::Steering;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::tls::ServerTls;
@@ -97,6 +98,19 @@ pub struct PluginEntry {
     pub version: Arc<PluginVersion>,
     /// The service's regions with this table's health.
     pub regions: Arc<RegionTable>,
+    /// Another version that is being rolled out.
+    pub trial: Option<Arc<Trial>>,
+}
+
+impl PluginEntry {
+    /// The version that decides the requests of a client, and whether it is the one that is being rolled out.
+    #[inline]
+    pub fn version_for(&self, client: IpAddr) -> (&Arc<PluginVersion>, bool) {
+        match &self.trial {
+            Some(trial) if trial.decides(client) => (&trial.version, true),
+            _ => (&self.version, false),
+        }
+    }
 }
 
 /// A service as one request sees it.
@@ -208,10 +222,12 @@ impl RoutingTable {
 }
 
 impl ServiceEntry {
-    /// Whether this version of a plugin orders the regions.
+    /// Whether this version of a plugin orders the regions, of some clients at least or in shadow.
     pub fn has_plugin(&self, version: &PluginVersion) -> bool {
-        let own = self.plugin.as_ref();
-        own.is_some_and(|own| std::ptr::eq(&*own.version, version))
+        let own = self.plugin.iter();
+        let mut versions =
+            own.flat_map(|own| std::iter::once(&own.version).chain(own.trial.iter().map(|it| &it.version)));
+        versions.any(|own| std::ptr::eq(&**own, version))
     }
 
     /// The gateway of a slot.
@@ -219,9 +235,9 @@ impl ServiceEntry {
         self.gateways.get(slot.index())
     }
 
-    /// What the service's plugin calls a reason it gave.
-    pub fn plugin_reason(&self, reason: u16) -> Option<&str> {
-        self.plugin.as_ref()?.version.reason(reason)
+    /// What the service's plugin calls a reason it gave for a client.
+    pub fn plugin_reason(&self, client: IpAddr, reason: u16) -> Option<&str> {
+        self.plugin.as_ref()?.version_for(client).0.reason(reason)
     }
 
     /// Whether it has neither limits nor learned orders.
@@ -326,8 +342,13 @@ impl TableView for Pin {
         Some(&self.services.get(id.index())?.gateway(slot)?.vitals)
     }
 
-    fn plugin_reason(&self, id: ServiceId, reason: u16) -> Option<&str> {
-        self.services.get(id.index())?.plugin_reason(reason)
+    fn plugin_reason(&self, id: ServiceId, client: IpAddr, reason: u16) -> Option<&str> {
+        self.services.get(id.index())?.plugin_reason(client, reason)
+    }
+
+    fn plugin_version(&self, id: ServiceId, client: IpAddr) -> Option<&VersionVitals> {
+        let trial = self.services.get(id.index())?.plugin.as_ref()?.trial.as_ref()?;
+        Some(trial.vitals_for(client))
     }
 
     fn enter(&self, worker: usize, route: Option<PoliciesId>) {

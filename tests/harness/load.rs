@@ -32,18 +32,26 @@ pub struct Tally {
 impl Load {
     /// Starts one client for each address.
     pub fn start(proxy: SocketAddr, clients: &[&str]) -> Self {
+        let clients = clients.iter().map(|address| vec![Request::get("/").from(address)]);
+        Self::start_with(proxy, clients.collect())
+    }
+
+    /// Starts one client for each list of requests, which it sends one after another, over and over.
+    pub fn start_with(proxy: SocketAddr, clients: Vec<Vec<Request>>) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (count, progress) = watch::channel(0);
         let count = Arc::new(count);
         let mut tasks = JoinSet::new();
-        for address in clients {
-            let request = Request::get("/").from(address);
+        for requests in clients {
             let (stop, done, count) = (Arc::clone(&stop), Arc::clone(&done), Arc::clone(&count));
             tasks.spawn(async move {
                 let mut tally = Tally::default();
                 let mut connection = None;
-                while !stop.load(Relaxed) && done.load(Relaxed) < MOST_REQUESTS {
-                    tally.one(proxy, &mut connection, &request).await;
+                for request in requests.iter().cycle() {
+                    if stop.load(Relaxed) || done.load(Relaxed) >= MOST_REQUESTS {
+                        break;
+                    }
+                    tally.one(proxy, &mut connection, request).await;
                     count.send_replace(done.fetch_add(1, Relaxed) + 1);
                 }
                 tally

@@ -29,6 +29,7 @@ mod plugins;
 mod proxy_protocol;
 mod reload;
 mod restart;
+mod rollouts;
 mod route_answers;
 mod routing;
 mod service_tags;

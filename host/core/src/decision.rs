@@ -306,6 +306,8 @@ impl fmt::Display for Reason<'_> {
             plugin_reason,
         } = self;
         match by {
+            // It is off, or no region may answer.
+            RankedBy::Policy if matches!(service.policy, Policy::Plugin(_)) => f.write_str("plugin; not asked")?,
             RankedBy::Policy => f.write_str(policy_word(&service.policy))?,
             RankedBy::Learned | RankedBy::Explored => {
                 write!(f, "{}; {}", policy_word(&service.policy), by.as_str())?;

@@ -34,6 +34,7 @@
 //! | [`affinity`] | which region a session stays with |
 //! | [`budget`] | how many extra attempts are affordable |
 //! | [`steer`] | whether a client is sent to a region's own endpoint |
+//! | [`rollout`] | whether a new plugin version decides for more clients, or is rolled back |
 //! | [`plan`] | what to try, and what to try after a failure |
 //! | [`decision`] | all of it as one value that explains itself |
 
@@ -65,6 +66,7 @@ pub mod proxy_protocol;
 pub mod rank;
 pub mod rate_limit;
 pub mod reuse;
+pub mod rollout;
 pub mod round_trip;
 pub mod route;
 pub mod slots;

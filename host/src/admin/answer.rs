@@ -1,5 +1,6 @@
 //! The administration's answers.
 
+use super::backend::OrderError;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -38,6 +39,16 @@ impl Failure {
     pub(super) fn known<T: ToString>(mut self, known: impl IntoIterator<Item = T>) -> Self {
         self.known = known.into_iter().map(|name| name.to_string()).collect();
         self
+    }
+
+    /// The answer to an order that was not carried out.
+    pub(super) fn of_order(error: &OrderError) -> Answer {
+        Self::new(error).answer(match error {
+            OrderError::Unknown(_) => StatusCode::NOT_FOUND,
+            OrderError::Impossible(_) => StatusCode::CONFLICT,
+            OrderError::Rejected(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            OrderError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        })
     }
 
     pub(super) fn answer(&self, status: StatusCode) -> Answer {

@@ -2,8 +2,10 @@
 
 use super::tls::AdminTls;
 use crate::control::certificates::Contexts;
-use crate::control::overrides;
-use crate::control::status::StateWrites;
+use crate::control::events::Events;
+use crate::control::overrides::{self, PinKind};
+use crate::control::reload::{Changed, PluginOrder};
+use crate::control::status::{RolledBack, RolloutStatus, StateWrites};
 use crate::dns::Name;
 use crate::front_door::Snapshot;
 use crate::learned::LearnedStatus;
@@ -59,12 +61,11 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// `from` says who the operator is.
     fn drain(&self, region: RegionName, drained: bool, from: String) -> Ordered<'_, ()>;
 
-    /// Makes the version before the current one of a plugin active, until the configured one changes. Done when requests
-    /// are decided by it; the answer is its digest. `from` says who the operator is.
-    fn roll_back(&self, plugin: PluginName, from: String) -> Ordered<'_, String>;
+    /// Carries out an order about a plugin. Done when requests are decided so. `by` says who the operator is, and why.
+    fn order_plugin(&self, plugin: PluginName, order: PluginOrder, by: overrides::Ordered) -> Ordered<'_, Changed>;
 
-    /// Ends the rollback of a plugin. Done when requests are decided by the configured version; the answer is its digest.
-    fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String>;
+    /// What has happened.
+    fn events(&self) -> Arc<Events>;
 }
 
 /// An order being carried out.
@@ -79,9 +80,41 @@ pub enum OrderError {
     /// It is impossible in the current state.
     #[error("{0}")]
     Impossible(String),
+    /// What it needs was rejected.
+    #[error("{0}")]
+    Rejected(String),
     /// The task that executes orders has ended: the instance is stopping.
     #[error("the instance is stopping")]
     Stopping,
+}
+
+/// What operators order about plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PluginAction {
+    /// Back to the version before.
+    RollBack,
+    /// To the configured version.
+    RollForward,
+    /// To a version that comes with the order.
+    Deploy,
+    /// On in a rollout.
+    Promote,
+    /// To the built-in policy.
+    Off,
+    /// And back.
+    On,
+}
+
+impl PluginAction {
+    /// All of them with their names in paths.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("deploy", Self::Deploy),
+        ("promote", Self::Promote),
+        ("rollback", Self::RollBack),
+        ("rollforward", Self::RollForward),
+        ("off", Self::Off),
+        ("on", Self::On),
+    ];
 }
 
 /// Whether an instance should get traffic.
@@ -150,6 +183,10 @@ pub struct StatusSnapshot {
     pub geo: GeoStatus,
     /// The loaded plugins, by name.
     pub plugins: Vec<PluginStatus>,
+    /// How often versions of plugins were rolled back by themselves.
+    pub rolled_back: RolledBack,
+    /// Whether overrides outlive a restart: there is a state directory.
+    pub keeps_overrides: bool,
     /// The regions that operators have drained.
     pub drains: BTreeMap<RegionName, overrides::Ordered>,
     /// The keys whose new values take effect at the next start.
@@ -213,7 +250,7 @@ pub struct GeoStatus {
 }
 
 /// A loaded plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PluginStatus {
     /// Its name in the configuration.
     pub name: PluginName,
@@ -223,8 +260,14 @@ pub struct PluginStatus {
     pub source: String,
     /// The digest of the version before, which a rollback brings back.
     pub earlier: Option<String>,
-    /// Where an operator has rolled it back: the digest of the configured version, and when that was ordered.
-    pub rolled_back: Option<(String, overrides::Ordered)>,
+    /// Where another version than the configured one is active: why, the digest of the configured one, and by which order.
+    pub pinned: Option<(PinKind, String, overrides::Ordered)>,
+    /// Where an operator has switched it off.
+    pub off: Option<overrides::Ordered>,
+    /// The version that is being rolled out.
+    pub rollout: Option<RolloutStatus>,
+    /// The versions that only operators activate, by digest.
+    pub suspended: BTreeMap<String, overrides::Ordered>,
 }
 
 /// The load results of one kind.

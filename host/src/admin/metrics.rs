@@ -3,6 +3,7 @@
 mod downstream;
 mod learned;
 mod program;
+mod rollouts;
 mod upstream;
 
 use super::backend::{Readiness, ServiceStatus, StatusSnapshot};
@@ -32,6 +33,7 @@ pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
     connections::metrics(&mut text, &all);
     names::metrics(&mut text, snapshot);
     plugins(&mut text, snapshot, &services);
+    rollouts::metrics(&mut text, snapshot);
     program::loads(&mut text, snapshot);
     program::logs(&mut text, snapshot);
     program::tasks(&mut text, snapshot, readiness);
@@ -235,10 +237,15 @@ fn plugins(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counted
     let mut family = text.family(
         "portolan_plugin_info",
         Kind::Gauge,
-        "1 for the active version of a plugin.",
+        "1 for the active version of a plugin, and for the one that is being rolled out, by digest.",
     );
     for plugin in &snapshot.plugins {
-        family.sample(&[("plugin", plugin.name.as_str()), ("digest", &plugin.digest)], 1);
+        let name = ("plugin", plugin.name.as_str());
+        family.sample(&[name, ("version", "active"), ("digest", &plugin.digest)], 1);
+        if let Some(rollout) = &plugin.rollout {
+            let (stage, digest) = (rollout.trial.stage.as_str(), rollout.trial.version.digest.as_str());
+            family.sample(&[name, ("version", stage), ("digest", digest)], 1);
+        }
     }
     let of_plugins = |counted: &Counted<'_>| match &counted.service.policy {
         Policy::Plugin(name) => Some(name.clone()),

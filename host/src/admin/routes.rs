@@ -3,17 +3,20 @@
 use super::Caller;
 use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
-use super::backend::{AdminBackend, ExplainError, OrderError, Question, Readiness, StatusSnapshot, certificate};
+use super::backend::{AdminBackend, ExplainError, PluginAction, Question, Readiness, StatusSnapshot, certificate};
+use super::events;
 use super::guard;
 use super::learned;
 use super::metrics;
+use super::plugins;
+use super::query::parameters;
 use super::tokens::Grant;
+use super::view::Drained;
 use super::view::explain::Explain;
 use super::view::map::Map;
 use super::view::plugins::Plugins;
 use super::view::ready::Ready;
 use super::view::regions::Regions;
-use super::view::{Drained, RolledBack};
 use crate::telemetry::exposition;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, request};
@@ -37,7 +40,7 @@ const DASHBOARD: &str = concat!(
 );
 
 /// The resources, as listed by the error for unknown paths.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 20] = [
     "GET /",
     "GET /livez",
     "GET /readyz",
@@ -45,13 +48,18 @@ const PATHS: [&str; 15] = [
     "GET /api/v1/regions",
     "GET /api/v1/map?service=",
     "GET /api/v1/plugins",
+    "GET /api/v1/events?since=&wait=",
     "GET /api/v1/config",
     "GET /api/v1/front-door",
     "GET /api/v1/explain?ip=&host=&path=&method=&header=&certificate_subject=&certificate_san=",
     "POST /api/v1/regions/{region}/drain",
     "POST /api/v1/regions/{region}/undrain",
+    "POST /api/v1/plugins/{plugin}/deploy?stage=&share=&reason=&author=",
+    "POST /api/v1/plugins/{plugin}/promote?full=&force=&reason=&author=",
     "POST /api/v1/plugins/{plugin}/rollback",
     "POST /api/v1/plugins/{plugin}/rollforward",
+    "POST /api/v1/plugins/{plugin}/off",
+    "POST /api/v1/plugins/{plugin}/on",
     "POST /api/v1/round-trips",
 ];
 
@@ -72,8 +80,8 @@ enum Resource {
     FrontDoor,
     Explain,
     Drain(RegionName, bool),
-    RollBack(PluginName),
-    RollForward(PluginName),
+    Plugin(PluginName, PluginAction),
+    Events,
     RoundTrips,
 }
 
@@ -89,6 +97,7 @@ impl Resource {
             [Some("api"), Some("v1"), Some("regions"), None, ..] => Some(Self::Regions),
             [Some("api"), Some("v1"), Some("map"), None, ..] => Some(Self::Map),
             [Some("api"), Some("v1"), Some("plugins"), None, ..] => Some(Self::Plugins),
+            [Some("api"), Some("v1"), Some("events"), None, ..] => Some(Self::Events),
             [Some("api"), Some("v1"), Some("config"), None, ..] => Some(Self::Config),
             [Some("api"), Some("v1"), Some("front-door"), None, ..] => Some(Self::FrontDoor),
             [Some("api"), Some("v1"), Some("explain"), None, ..] => Some(Self::Explain),
@@ -109,22 +118,10 @@ impl Resource {
                 Some("undrain"),
                 None,
             ] => Some(Self::Drain(region.into(), false)),
-            [
-                Some("api"),
-                Some("v1"),
-                Some("plugins"),
-                Some(plugin),
-                Some("rollback"),
-                None,
-            ] => Some(Self::RollBack(plugin.into())),
-            [
-                Some("api"),
-                Some("v1"),
-                Some("plugins"),
-                Some(plugin),
-                Some("rollforward"),
-                None,
-            ] => Some(Self::RollForward(plugin.into())),
+            [Some("api"), Some("v1"), Some("plugins"), Some(plugin), Some(word), None] => {
+                let (_, action) = PluginAction::ALL.into_iter().find(|(name, _)| *name == word)?;
+                Some(Self::Plugin(plugin.into(), action))
+            }
             _ => None,
         }
     }
@@ -140,10 +137,7 @@ impl Resource {
     }
 
     fn is_order(&self) -> bool {
-        matches!(
-            self,
-            Self::Drain(..) | Self::RollBack(_) | Self::RollForward(_) | Self::RoundTrips
-        )
+        matches!(self, Self::Drain(..) | Self::Plugin(..) | Self::RoundTrips)
     }
 }
 
@@ -217,8 +211,8 @@ pub(super) async fn answer(
         Resource::FrontDoor => front_door(instance),
         Resource::Explain => explain(instance, query),
         Resource::Drain(region, drained) => drain(instance, region, drained, &caller.name).await,
-        Resource::RollBack(plugin) => replace(instance, plugin, Some(&caller.name)).await,
-        Resource::RollForward(plugin) => replace(instance, plugin, None).await,
+        Resource::Plugin(plugin, action) => plugins::order(instance, caller, (plugin, action), query, body).await,
+        Resource::Events => events::events(instance, query).await,
         Resource::RoundTrips => learned::report(instance, body).await,
     }
 }
@@ -364,10 +358,6 @@ fn read_header(text: &str) -> Option<(HeaderName, HeaderValue)> {
     Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
 }
 
-fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    form_urlencoded::parse(query.as_bytes())
-}
-
 async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, from: &str) -> Answer {
     let snapshot = instance.snapshot();
     let known = region_names(&snapshot);
@@ -385,44 +375,8 @@ async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, f
                 drained,
             })
         }
-        Err(error) => failed(&error),
+        Err(error) => Failure::of_order(&error),
     }
-}
-
-/// Rolls a plugin back, ordered by this operator, or ends that.
-async fn replace(instance: &dyn AdminBackend, plugin: PluginName, roll_back: Option<&str>) -> Answer {
-    let known = instance.snapshot().plugins.into_iter().map(|plugin| plugin.name);
-    let known: Vec<_> = known.collect();
-    if !known.contains(&plugin) {
-        return Failure::new(format!("there is no plugin {plugin}"))
-            .known(known)
-            .answer(StatusCode::NOT_FOUND);
-    }
-    let replaced = match roll_back {
-        Some(from) => instance.roll_back(plugin.clone(), from.to_owned()).await,
-        None => instance.roll_forward(plugin.clone()).await,
-    };
-    match replaced {
-        Ok(digest) => {
-            match roll_back {
-                Some(from) => tracing::info!(%plugin, digest, from, "plugin rolled back by an operator"),
-                None => tracing::info!(%plugin, digest, "rollback of a plugin ended by an operator"),
-            }
-            json(&RolledBack {
-                plugin: plugin.to_string(),
-                digest,
-            })
-        }
-        Err(error) => failed(&error),
-    }
-}
-
-fn failed(error: &OrderError) -> Answer {
-    Failure::new(error).answer(match error {
-        OrderError::Unknown(_) => StatusCode::NOT_FOUND,
-        OrderError::Impossible(_) => StatusCode::CONFLICT,
-        OrderError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-    })
 }
 
 fn region_names(snapshot: &StatusSnapshot) -> Vec<RegionName> {

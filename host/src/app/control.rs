@@ -6,6 +6,7 @@ use super::supervisor::Supervisor;
 use super::upgrade;
 use crate::admin::{self, Access, Listener, Socket};
 use crate::chance::Chance;
+use crate::control::events::Events;
 use crate::control::front_door::{FrontDoorTask, HealthReporter};
 use crate::control::health::{self, News};
 use crate::control::learned::LearnedTask;
@@ -67,6 +68,7 @@ pub(super) struct Health {
     pub(super) resolver: Arc<Resolver>,
     pub(super) reporter: HealthReporter,
     pub(super) updates: mpsc::UnboundedSender<Update>,
+    pub(super) events: Arc<Events>,
 }
 
 impl Control {
@@ -169,13 +171,16 @@ impl Health {
     async fn keep(mut self, task: Arc<super::supervisor::Task>) {
         let prober = Arc::new(Network::new(Arc::clone(&self.resolver), Dialer::tcp()));
         task.keep(async || {
-            let (reporter, updates) = (&self.reporter, &self.updates);
+            let (reporter, updates, events) = (&self.reporter, &self.updates, &self.events);
             let tell = |news| match news {
                 News::View(config, view) => {
                     // The publisher lives as long as this task.
                     let _ = updates.send(Update::Health(config, view));
                 }
-                News::Changed(vitals, transition) => reporter.report(&vitals, &transition),
+                News::Changed(vitals, transition) => {
+                    events.health_changed(&vitals.key, &transition);
+                    reporter.report(&vitals, &transition);
+                }
                 News::Probed(..) => {}
             };
             health::run(&mut self.inputs, Arc::clone(&prober), Chance::new().roll(), tell).await;

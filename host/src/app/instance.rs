@@ -9,9 +9,10 @@ use crate::admin::backend::{
 };
 use crate::chance::Chance;
 use crate::config::PluginSource;
+use crate::control::events::{EventKind, Events};
 use crate::control::health;
 use crate::control::overrides::{self, Overrides};
-use crate::control::reload::{Order, Reply, RollBackError};
+use crate::control::reload::{Changed, Order, PluginOrder, PluginOrderError, VersionState};
 use crate::control::status::{Kind, Loads, Status};
 use crate::explain;
 use crate::front_door::SnapshotCell;
@@ -19,11 +20,12 @@ use crate::learned::report::{Report, ReportError, Reported};
 use crate::learned::{Learned, Sample, Source};
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::server::{Drain, Phase};
-use crate::table::{RoutingTable, ServiceEntry, Tables};
+use crate::table::{RoutingTable, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::{OpenListeners, Rejections};
+use portolan_core::config::Policy;
 use portolan_core::geo::Place;
 use portolan_core::health::State;
 use portolan_core::id::{PluginName, RegionName};
@@ -40,6 +42,7 @@ pub(super) struct RunningInstance {
     pub(super) started: SystemTime,
     pub(super) tables: Arc<Tables>,
     pub(super) status: Arc<Status>,
+    pub(super) events: Arc<Events>,
     pub(super) overrides: Arc<Overrides>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<SnapshotCell>,
@@ -63,26 +66,6 @@ impl RunningInstance {
             generations.changed().await.map_err(|_| OrderError::Stopping)?;
         }
         Ok(())
-    }
-
-    /// Has the reloader replace a plugin, and waits until requests are decided by the new version: its digest.
-    fn replace_plugin(&self, order: impl FnOnce(Reply) -> Order) -> Ordered<'_, String> {
-        let (reply, replied) = oneshot::channel();
-        let order = order(reply);
-        Box::pin(async move {
-            self.reload.send(order).await.map_err(|_| OrderError::Stopping)?;
-            let version = replied.await.map_err(|_| OrderError::Stopping)?;
-            let version = version.map_err(|error| match error {
-                RollBackError::Unknown(_) => OrderError::Unknown(error.to_string()),
-                _ => OrderError::Impossible(error.to_string()),
-            })?;
-            let is_active = |entry: &ServiceEntry| match &entry.plugin {
-                Some(plugin) if plugin.version.name == version.name => plugin.version.digest == version.digest,
-                _ => true,
-            };
-            self.until(|table| table.services.iter().all(is_active)).await?;
-            Ok(version.digest.clone())
-        })
     }
 
     /// Persists the overrides, so that an acknowledged order survives a restart.
@@ -114,7 +97,8 @@ impl RunningInstance {
     }
 
     fn plugins(&self, table: &RoutingTable) -> Vec<PluginStatus> {
-        let mut roll_backs = self.overrides.roll_backs();
+        let mut overrides = self.overrides.plugins();
+        let mut rollouts = self.status.rollouts();
         let plugins = table.settings.plugins.iter().map(|(name, plugin)| {
             let entry = table
                 .services
@@ -129,7 +113,13 @@ impl RunningInstance {
                     PluginSource::File(path) => path.display().to_string(),
                 },
                 earlier: self.status.earlier(name),
-                rolled_back: roll_backs.remove(name).map(|it| (it.configured, it.ordered)),
+                pinned: overrides
+                    .pins
+                    .remove(name)
+                    .map(|it| (it.kind, it.configured, it.ordered)),
+                off: overrides.off.remove(name),
+                rollout: rollouts.remove(name),
+                suspended: overrides.suspended.remove(name).unwrap_or_default(),
             }
         });
         plugins.collect()
@@ -176,6 +166,8 @@ impl AdminBackend for RunningInstance {
                 attribution: table.geo.attribution(&table.settings.geo).map(Into::into),
             },
             plugins: self.plugins(&table),
+            rolled_back: self.status.all_rolled_back(),
+            keeps_overrides: self.overrides.are_kept(),
             drains: self.overrides.drains(),
             pending_restart: self.status.pending_restart(),
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
@@ -257,7 +249,8 @@ impl AdminBackend for RunningInstance {
             let count = replied.await.map_err(|_| OrderError::Stopping)?;
             let was_drained = match drained {
                 true if count > 0 => {
-                    self.overrides.drain(region.clone(), overrides::Ordered::now(from));
+                    self.overrides
+                        .drain(region.clone(), overrides::Ordered::now(from.as_str()));
                     true
                 }
                 true => false,
@@ -267,18 +260,51 @@ impl AdminBackend for RunningInstance {
                 let message = format!("no service has a region {region}; see /api/v1/regions");
                 return Err(OrderError::Unknown(message));
             }
+            let kind = match drained {
+                true => EventKind::RegionDrained,
+                false => EventKind::RegionUndrained,
+            };
+            self.events.add(kind.of(&region).author(Some(&from)));
             self.save_overrides().await;
             self.until(|table| is_carried_out(table, &region, drained)).await
         })
     }
 
-    fn roll_back(&self, plugin: PluginName, from: String) -> Ordered<'_, String> {
-        self.replace_plugin(|reply| Order::RollBack(plugin, from, reply))
+    fn order_plugin(&self, plugin: PluginName, order: PluginOrder, by: overrides::Ordered) -> Ordered<'_, Changed> {
+        Box::pin(async move {
+            let (reply, replied) = oneshot::channel();
+            let sent = self.reload.send(Order::Plugin(plugin.clone(), order, by, reply)).await;
+            sent.map_err(|_| OrderError::Stopping)?;
+            let changed = replied.await.map_err(|_| OrderError::Stopping)?;
+            let changed = changed.map_err(|error| match error {
+                PluginOrderError::Unknown(_) => OrderError::Unknown(error.to_string()),
+                PluginOrderError::Rejected(_) => OrderError::Rejected(error.to_string()),
+                _ => OrderError::Impossible(error.to_string()),
+            })?;
+            self.until(|table| shows(table, &plugin, &changed)).await?;
+            Ok(changed)
+        })
     }
 
-    fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String> {
-        self.replace_plugin(|reply| Order::RollForward(plugin, reply))
+    fn events(&self) -> Arc<Events> {
+        Arc::clone(&self.events)
     }
+}
+
+/// Whether requests are decided as an order has changed it.
+fn shows(table: &RoutingTable, plugin: &PluginName, changed: &Changed) -> bool {
+    let services = table.config().services().iter().zip(&table.services);
+    let mut users = services.filter(|(service, _)| service.policy == Policy::Plugin(plugin.clone()));
+    users.all(|(_, entry)| match (&entry.plugin, changed.state) {
+        (entry, VersionState::Off) => entry.is_none(),
+        (Some(entry), VersionState::Active) => entry.version.digest == changed.digest,
+        (Some(entry), VersionState::Trial(stage)) => {
+            let trial = entry.trial.as_ref();
+            trial.is_some_and(|trial| trial.stage == stage && trial.version.digest == changed.digest)
+        }
+        // It was switched off.
+        (None, _) => true,
+    })
 }
 
 /// Whether a region is drained or not, as ordered, in every service that has it.

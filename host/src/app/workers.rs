@@ -59,7 +59,7 @@ async fn retire(worker: Rc<Worker>, tables: Arc<Tables>) {
     while generations.changed().await.is_ok() {
         let table = worker.pins.pin();
         let mut plugins = worker.plugins.borrow_mut();
-        plugins.retire(|version| table.services.iter().any(|service| service.has_plugin(version)));
+        plugins.retire(&|version| table.services.iter().any(|service| service.has_plugin(version)));
     }
 }
 

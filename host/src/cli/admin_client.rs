@@ -6,7 +6,7 @@ use crate::upstream::dial::{DialError, Dialer, Opening, Transport};
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portolan_core::config::GatewayHost;
@@ -94,20 +94,25 @@ impl AdminClient {
 
     /// The same, of an instance that may take only so long.
     pub(super) fn ask_within(&self, patience: Duration, method: Method, path: &str) -> anyhow::Result<Bytes> {
+        self.send(patience, method, path, Bytes::new())
+    }
+
+    /// The same, with a body.
+    pub(super) fn send(&self, patience: Duration, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let asked = async { tokio::time::timeout(patience, self.open(method, path)).await };
+        let asked = async { tokio::time::timeout(patience, self.open(method, path, body)).await };
         runtime
             .block_on(asked)
             .map_err(|_| anyhow!("no answer from {} within {} s", self.admin, patience.as_secs_f64()))?
     }
 
-    async fn open(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+    async fn open(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let connecting = || format!("failed to connect to {} (--admin for another)", self.admin);
         match &self.admin {
             Target::Unix(socket) => {
                 self.reject_tls_files()?;
                 let stream = UnixStream::connect(socket).await.with_context(connecting)?;
-                self.exchange(stream, "localhost", method, path).await
+                self.exchange(stream, "localhost", (method, path, body)).await
             }
             Target::Url(url) => {
                 let host = url.host().unwrap_or_default();
@@ -137,7 +142,8 @@ impl AdminClient {
                     };
                     anyhow::Error::new(error).context(format!("failed to connect to {}{hint}", self.admin))
                 })?;
-                self.exchange(transport, &format!("{host}:{port}"), method, path).await
+                self.exchange(transport, &format!("{host}:{port}"), (method, path, body))
+                    .await
             }
         }
     }
@@ -171,7 +177,12 @@ impl AdminClient {
             .with_context(|| format!("no certificate can be for the host of {}", self.admin))
     }
 
-    async fn exchange<S>(&self, stream: S, host: &str, method: Method, path: &str) -> anyhow::Result<Bytes>
+    async fn exchange<S>(
+        &self,
+        stream: S,
+        host: &str,
+        (method, path, body): (Method, &str, Bytes),
+    ) -> anyhow::Result<Bytes>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -183,7 +194,7 @@ impl AdminClient {
             Some(file) => request.header(header::AUTHORIZATION, bearer(file)?),
             None => request,
         };
-        let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await;
+        let response = sender.send_request(request.body(Full::new(body))?).await;
         let response = response.map_err(|error| {
             let hint = tls_failure(&error).map_or("", hint);
             anyhow::Error::new(error).context(format!("{} did not answer{hint}", self.admin))

@@ -6,6 +6,7 @@ mod complete;
 mod config_file;
 mod demo;
 mod drain;
+mod events;
 mod explain;
 #[cfg(feature = "azure")]
 mod front_door;
@@ -102,6 +103,9 @@ enum Command {
     /// Routing plugins: for those who write them and those who deploy them
     #[command(subcommand, after_help = "Examples:\n  portolan plugin inspect canary.wasm")]
     Plugin(plugin::Command),
+    /// What has happened to a running instance: rollouts of plugins, configurations, health, drains
+    #[command(after_help = "Examples:\n  portolan events\n  portolan events --follow --json")]
+    Events(events::Arguments),
     /// Locations of addresses, and the data they come from
     #[command(
         subcommand,
@@ -172,6 +176,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Drain(arguments)) => return drain::run(&arguments),
         Some(Command::Undrain(arguments)) => remote::undrain(&arguments),
         Some(Command::Rollback(arguments)) => remote::rollback(&arguments),
+        Some(Command::Events(arguments)) => events::run(&arguments),
         Some(Command::Plugin(command)) => return code(plugin::run(&command)),
         Some(Command::Geo(command)) => geo::run(&command),
         #[cfg(feature = "azure")]

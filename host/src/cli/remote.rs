@@ -3,8 +3,9 @@
 use super::admin_client::{AdminClient, parse};
 use super::complete;
 use super::output::{self, Colour};
-use crate::admin::view::RolledBack;
+use super::plugin;
 use crate::admin::view::endpoints::Endpoint;
+use crate::admin::view::plugins::PluginChange;
 use crate::admin::view::regions::{Region, Regions};
 use clap_complete::ArgValueCandidates;
 use http::Method;
@@ -46,8 +47,8 @@ pub(super) struct RollbackArguments {
 pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<()> {
     let order = if arguments.end { "rollforward" } else { "rollback" };
     let path = format!("/api/v1/plugins/{}/{order}", arguments.plugin);
-    let answer: RolledBack = parse(&arguments.instance.ask(Method::POST, &path)?)?;
-    output::print(&format!("{}: version {} is active\n", answer.plugin, answer.digest))?;
+    let change: PluginChange = parse(&arguments.instance.ask(Method::POST, &path)?)?;
+    output::print(&plugin::shown(&change))?;
     Ok(())
 }
 

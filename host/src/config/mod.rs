@@ -44,6 +44,7 @@ mod reference;
 mod regions;
 mod residency;
 mod retry_on;
+mod rollout;
 mod routes;
 mod schema;
 mod section;
@@ -65,6 +66,7 @@ pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
 pub use reader::{Reader, System};
+pub use rollout::share;
 pub use settings::{
     AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
     Plugin, PluginSource, Settings, UpstreamTls,

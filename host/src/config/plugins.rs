@@ -3,6 +3,7 @@
 use super::compound::{At, Named};
 use super::error::Mistakes;
 use super::quantities::{KIB, MIB, MIN, MS, S, Size, Time};
+use super::rollout::RolloutSection;
 use super::section::section;
 use super::settings::{Plugin, PluginSource};
 use super::shape::all;
@@ -33,6 +34,8 @@ section! {
         /// Whether instances serve more than one request: reuse, or fresh, which costs some microseconds more, for
         /// plugins that are trusted less. Default: reuse.
         optional isolation: IsolationWord,
+        /// How a new version is rolled out while the one before is active. Default: it is active at once.
+        optional rollout: RolloutSection,
     }
 }
 
@@ -112,6 +115,10 @@ impl PluginSection {
         Some(Plugin {
             source: source(self.source.as_ref()?, folder, mistakes)?,
             deployment,
+            rollout: match &self.rollout {
+                None => None,
+                Some(rollout) => Some(rollout.plan(mistakes)?),
+            },
         })
     }
 }

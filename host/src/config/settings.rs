@@ -13,6 +13,7 @@ use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, RegionName, ServiceName};
 use portolan_core::identity::ClientAddress;
 use portolan_core::networks::Networks;
+use portolan_core::rollout::Plan;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -268,12 +269,14 @@ pub struct LearnedSettings {
 }
 
 /// A routing plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plugin {
     /// Where its component is.
     pub source: PluginSource,
     /// How it is run.
     pub deployment: PluginSettings,
+    /// How a new version of it is rolled out; `None`: it is active at once.
+    pub rollout: Option<Plan>,
 }
 
 /// Where the component of a plugin is.

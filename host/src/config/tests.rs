@@ -91,7 +91,7 @@ fn the_shipped_example_is_fine_and_says_the_defaults() {
         (&fixed.admin, &fixed.access_log, example.lame_duck, example.drain_time),
         (&default.admin, &default.access_log, small.lame_duck, small.drain_time)
     );
-    let bare = "plugins: { canary: { source: \"embedded:canary\", config: { percent: 5 } } }";
+    let bare = "plugins: { canary: { source: \"embedded:canary\", config: { percent: 5 }, rollout: { shadow: 5m, canary: [1%, 10%, 50%] } } }";
     let mut bare = settings(&format!("{SMALL}{bare}")).plugins;
     for plugin in bare.values_mut() {
         // Those of a small plugin, written out.

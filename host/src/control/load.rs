@@ -4,7 +4,7 @@ use super::certificates::{LoadedTls, Purpose, TlsFileError, TlsFiles};
 use super::files::{Files, Stamps};
 use super::last_good::{Content, LastGood, digest};
 use super::loaded::{Loaded, Origins, Plugins, UpstreamOrigins, plugin_regions};
-use super::overrides::{RollBack, RollBacks};
+use super::overrides::PluginOverrides;
 use super::source::Source;
 use super::upstream_tls::{self, OutOfDate, UpstreamTlsError};
 use crate::affinity::AffinityKeys;
@@ -74,18 +74,31 @@ pub enum LoadError {
         /// The name that was looked for.
         wanted: Arc<str>,
     },
-    /// The version a plugin was rolled back to cannot be used with this configuration.
+    /// The version that is active instead of the configured one cannot be used with this configuration.
     #[error(
-        "plugins.{name}: rolled back by an operator to version {version}, which cannot be used with this configuration: \
-         {error}; end the rollback with `portolan rollback {name} --end`, or change source"
+        "plugins.{name}: version {version} is active instead of the configured one, and cannot be used with this configuration: \
+         {error}; make the configured one active with `portolan rollback {name} --end`, or change source"
     )]
-    RolledBack {
+    Pinned {
         /// The plugin.
         name: PluginName,
-        /// The digest of the version it was rolled back to.
+        /// The digest of the version that is active.
         version: String,
         /// Why not.
         error: PluginError,
+    },
+    /// The configured version was rolled back before.
+    #[error(
+        "plugins.{name}: version {version} is suspended: {reason}; build another one, or activate it with \
+         `portolan plugin promote {name} --force` or `portolan plugin deploy {name} FILE`"
+    )]
+    Suspended {
+        /// The plugin.
+        name: PluginName,
+        /// The digest of the version.
+        version: String,
+        /// Why it is.
+        reason: String,
     },
 }
 
@@ -103,7 +116,7 @@ impl LoadError {
             Self::PluginFile { name, .. } | Self::NotEmbedded { name, .. } => {
                 key(&["plugins", name.as_str(), "source"])
             }
-            Self::RolledBack { name, .. } => key(&["plugins", name.as_str()]),
+            Self::Pinned { name, .. } | Self::Suspended { name, .. } => key(&["plugins", name.as_str()]),
             Self::Tls(error) => error.user.key(),
         }
     }
@@ -156,6 +169,8 @@ pub struct Load {
     pub warnings: Vec<Mistake>,
     /// The plugins' components, by name.
     pub(super) components: Components,
+    /// The configured versions that are to be rolled out, by name.
+    pub(super) candidates: BTreeMap<PluginName, Candidate>,
     pub(super) contents: Vec<Content>,
     pub(super) stamps: Stamps,
     /// At a start: the configuration that was rejected, and this is the last good one.
@@ -172,8 +187,34 @@ pub(super) struct Component {
     pub(super) bytes: Bytes,
     /// The digest of the configured one.
     pub(super) configured: String,
-    /// Whether it is the one of a rollback, and not the configured one.
-    pub(super) is_rolled_back: bool,
+    /// Whether it is not the configured one.
+    pub(super) is_pinned: bool,
+}
+
+/// A version that may be rolled out.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) version: Arc<PluginVersion>,
+    pub(super) bytes: Bytes,
+}
+
+/// A plugin that was loaded.
+#[derive(Debug)]
+pub(super) struct LoadedPlugin {
+    /// The version that is active from now on.
+    pub(super) version: Arc<PluginVersion>,
+    pub(super) component: Component,
+    /// The configured version, when it is not active yet.
+    pub(super) candidate: Option<Candidate>,
+}
+
+/// What decides which version of a plugin is active, besides the configuration.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    /// What operators and rollouts have ordered.
+    pub(super) overrides: PluginOverrides,
+    /// The active components. A new version passes through the rollout where there is one before.
+    pub(super) active: Components,
 }
 
 /// A configuration that was rejected.
@@ -258,7 +299,7 @@ impl Rejected {
 pub(super) fn all(
     path: &Path,
     engine: &PluginEngine,
-    roll_backs: &RollBacks,
+    standing: &Standing,
     before: &Loaded,
     location_cache: Option<PathBuf>,
 ) -> Result<Load, Box<(LoadErrors, Rejected)>> {
@@ -266,7 +307,7 @@ pub(super) fn all(
     match settings(path, &source) {
         Ok(configuration) => {
             let tls = (&before.tls, Purpose::Reload);
-            rest(configuration, engine, roll_backs, tls, Some(&before.geo), source)
+            rest(configuration, engine, standing, tls, Some(&before.geo), source)
         }
         Err(errors) => {
             let rejected = Rejected {
@@ -284,13 +325,13 @@ pub(super) fn all(
 /// All errors at once.
 pub fn named(configuration: Configuration, engine: &PluginEngine) -> Result<Load, LoadErrors> {
     let tls = (&TlsFiles::default(), Purpose::Check);
-    rest(configuration, engine, &RollBacks::new(), tls, None, Source::files()).map_err(|rejected| rejected.0)
+    rest(configuration, engine, &Standing::default(), tls, None, Source::files()).map_err(|rejected| rejected.0)
 }
 
 fn rest(
     configuration: Configuration,
     engine: &PluginEngine,
-    roll_backs: &RollBacks,
+    standing: &Standing,
     (tls, purpose): (&TlsFiles, Purpose),
     before: Option<&Geo>,
     source: Source<'_>,
@@ -307,12 +348,13 @@ fn rest(
     warnings.extend(geo.iter().flat_map(|geo| geo_warnings(geo, &settings)));
     let service_tags = service_tags(&settings, &source);
     let service_tags = service_tags.map_err(|error| errors.push(error)).unwrap_or_default();
-    let (mut plugins, mut components) = (Plugins::new(), Components::new());
+    let (mut plugins, mut components, mut candidates) = (Plugins::new(), Components::new(), BTreeMap::new());
     for name in settings.plugins.keys() {
-        match plugin(name, &settings, engine, roll_backs.get(name), &source) {
-            Ok((version, component)) => {
-                plugins.insert(name.clone(), version);
-                components.insert(name.clone(), component);
+        match plugin(name, &settings, engine, standing, &source) {
+            Ok(loaded) => {
+                plugins.insert(name.clone(), loaded.version);
+                components.insert(name.clone(), loaded.component);
+                candidates.extend(loaded.candidate.map(|candidate| (name.clone(), candidate)));
             }
             Err(error) => errors.push(error),
         }
@@ -338,6 +380,7 @@ fn rest(
                 geo: Arc::new(geo),
                 service_tags: Arc::new(service_tags),
                 plugins: Arc::new(plugins),
+                rollouts: Arc::default(),
                 tls: tls.files,
                 origins: Arc::new(origins),
                 affinity_keys,
@@ -345,6 +388,7 @@ fn rest(
             fixed,
             warnings,
             components,
+            candidates,
             contents,
             stamps,
             rejected: None,
@@ -390,10 +434,10 @@ pub(super) fn only_plugin(
     name: &PluginName,
     settings: &Settings,
     engine: &PluginEngine,
-    roll_back: Option<&RollBack>,
-) -> Result<Part<(Arc<PluginVersion>, Component)>, LoadError> {
+    standing: &Standing,
+) -> Result<Part<LoadedPlugin>, LoadError> {
     let source = Source::files();
-    let loaded = plugin(name, settings, engine, roll_back, &source)?;
+    let loaded = plugin(name, settings, engine, standing, &source)?;
     let (contents, _) = source.into_parts();
     Ok(Part { loaded, contents })
 }
@@ -474,32 +518,80 @@ pub(super) fn service_tags(settings: &Settings, source: &Source<'_>) -> Result<S
     })
 }
 
-/// Loads one plugin and tries it on the regions of the services that use it. One that is rolled back is loaded in the
-/// version it was rolled back to, for as long as the configured version is the one it was rolled back from.
+/// Loads one plugin and tries it on the regions of the services that use it.
+///
+/// For as long as the configured version is the one that an override was made against, the version of that is loaded. A new version
+/// that has to be rolled out is loaded beside the active one. A suspended version is rejected.
 pub(super) fn plugin(
     name: &PluginName,
     settings: &Settings,
     engine: &PluginEngine,
-    roll_back: Option<&RollBack>,
+    standing: &Standing,
     source: &Source<'_>,
-) -> Result<(Arc<PluginVersion>, Component), LoadError> {
+) -> Result<LoadedPlugin, LoadError> {
     let bytes = read(name, &settings.plugins[name].source, source)?;
     let configured = digest(&bytes);
-    let roll_back = roll_back.filter(|it| it.configured == configured);
-    let component = Component {
-        bytes: roll_back.map_or(bytes, |it| it.component.clone()),
-        configured,
-        is_rolled_back: roll_back.is_some(),
-    };
-    let version = tried(name, &component.bytes, settings, engine).map_err(|error| match roll_back {
-        Some(roll_back) => LoadError::RolledBack {
+    let pin = standing.overrides.pins.get(name);
+    if let Some(pin) = pin.filter(|pin| pin.configured == configured) {
+        let version = tried(name, &pin.component, settings, engine).map_err(|error| LoadError::Pinned {
             name: name.clone(),
-            version: roll_back.active.chars().take(12).collect(),
+            version: short(&pin.active),
             error,
+        });
+        return Ok(LoadedPlugin {
+            version: version?,
+            component: Component {
+                bytes: pin.component.clone(),
+                configured,
+                is_pinned: true,
+            },
+            candidate: None,
+        });
+    }
+    if let Some(suspended) = standing.overrides.suspended(name, &configured) {
+        return Err(LoadError::Suspended {
+            name: name.clone(),
+            version: short(&configured),
+            reason: suspended.reason.clone(),
+        });
+    }
+    let candidate = tried(name, &bytes, settings, engine)?;
+    let before = standing.active.get(name).filter(|before| before.bytes != bytes);
+    if let Some(before) = before.filter(|_| settings.plugins[name].rollout.is_some()) {
+        match tried(name, &before.bytes, settings, engine) {
+            Ok(version) => {
+                return Ok(LoadedPlugin {
+                    version,
+                    component: Component {
+                        bytes: before.bytes.clone(),
+                        configured,
+                        is_pinned: true,
+                    },
+                    candidate: Some(Candidate {
+                        version: candidate,
+                        bytes,
+                    }),
+                });
+            }
+            Err(error) => {
+                tracing::warn!("the new version is active at once, the one before cannot be used any more: {error}")
+            }
+        }
+    }
+    Ok(LoadedPlugin {
+        version: candidate,
+        component: Component {
+            bytes,
+            configured,
+            is_pinned: false,
         },
-        None => error.into(),
-    });
-    Ok((version?, component))
+        candidate: None,
+    })
+}
+
+/// The first digits of a digest, for people.
+pub(super) fn short(digest: &str) -> String {
+    digest.chars().take(12).collect()
 }
 
 /// The component that is configured for a plugin.

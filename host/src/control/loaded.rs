@@ -5,6 +5,7 @@ use crate::affinity::AffinityKeys;
 use crate::config::Settings;
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionEntry, RegionTable};
+use crate::rollout::Rollouts;
 use crate::service_tags::ServiceTags;
 use crate::tls::Origin;
 use portolan_core::config::{Gateway, GatewayAddress, Service};
@@ -35,6 +36,8 @@ pub struct Loaded {
     pub service_tags: Arc<ServiceTags>,
     /// Its plugins.
     pub plugins: Arc<Plugins>,
+    /// The versions of plugins that are being rolled out, and the plugins that are off.
+    pub rollouts: Arc<Rollouts>,
     /// What its TLS listeners need.
     pub tls: TlsFiles,
     /// TLS with its https gateways.

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 mod charts;
+pub mod events;
 pub mod files;
 #[cfg(feature = "azure")]
 pub mod front_door;

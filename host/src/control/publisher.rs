@@ -12,6 +12,7 @@ use crate::control::loaded::{Loaded, Plugins, UpstreamOrigins, plugin_regions};
 use crate::control::overrides::Overrides;
 use crate::dns::Resolver;
 use crate::geo::Geo;
+use crate::rollout::Rollouts;
 use crate::service_tags::ServiceTags;
 use crate::steer::Steering;
 use crate::table::{PluginEntry, RoutingTable, ServiceEntry, Special, Tables};
@@ -46,8 +47,8 @@ pub enum Update {
     Geo(Arc<Geo>),
     /// New service tags.
     ServiceTags(Arc<ServiceTags>),
-    /// New plugin versions.
-    Plugins(Arc<Plugins>),
+    /// New plugin versions, active or being rolled out.
+    Plugins(Arc<Plugins>, Arc<Rollouts>),
     /// New certificates of listeners.
     Tls(Arc<Contexts>),
     /// New certificate authorities or client certificates for TLS with gateways.
@@ -221,7 +222,7 @@ impl Publisher {
                 self.loaded.service_tags = tags;
                 self.listeners = listeners(&self.loaded);
             }
-            Update::Plugins(plugins) => self.loaded.plugins = plugins,
+            Update::Plugins(plugins, rollouts) => (self.loaded.plugins, self.loaded.rollouts) = (plugins, rollouts),
             Update::Tls(contexts) => self.tls = self.with_removed(&contexts),
             Update::UpstreamTls(origins) => {
                 self.loaded.origins = origins;
@@ -349,9 +350,13 @@ impl Publisher {
         let Policy::Plugin(name) = &service.policy else {
             return None;
         };
-        let version = Arc::clone(self.loaded.plugins.get(name)?);
+        let rollouts = &self.loaded.rollouts;
+        if rollouts.off.contains(name) {
+            return None;
+        }
         Some(PluginEntry {
-            version,
+            version: Arc::clone(self.loaded.plugins.get(name)?),
+            trial: rollouts.trials.get(name).cloned(),
             regions: Arc::new(plugin_regions(self.generation, service, health?, measured)),
         })
     }

@@ -4,27 +4,31 @@
 //! whenever a file that it names is replaced or appears. With a state directory, what is active is kept for the next
 //! start.
 
+mod kept_rollouts;
 mod last_good_writer;
 mod plugins;
+mod rollouts;
 
 use crate::config::{Fixed, Mistake, Settings};
+use crate::control::events::{EventKind, Events};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
 use crate::control::load::{
     self, Components, Load, LoadError, LoadErrors, Rejected, plugin_file, service_tag_files, tls_files,
 };
 use crate::control::loaded::{Loaded, UpstreamOrigins};
-use crate::control::overrides::Overrides;
+use crate::control::overrides::{Ordered, Overrides};
 use crate::control::publisher::Update;
 use crate::control::status::{Status, Subject};
-use crate::plugin::{PluginEngine, PluginVersion};
+use crate::plugin::PluginEngine;
 use crate::server::{ListenerSet, Prepared};
 use crate::table::Tables;
 use crate::tls::ServerTls;
 use last_good_writer::LastGoodWriter;
 use plugins::Earlier;
-pub use plugins::{Reply, RollBackError};
+pub use plugins::{Changed, PluginOrder, PluginOrderError, Reply, VersionState};
 use portolan_core::id::{PluginName, ServiceName};
+use rollouts::Rolling;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -40,11 +44,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub enum Order {
     /// Load everything again, changed or not: SIGHUP. Whether the configuration was accepted is sent back.
     Reload(oneshot::Sender<bool>),
-    /// Make the version before the current one of a plugin active again, until the configured one changes. The text says
-    /// who the operator is.
-    RollBack(PluginName, String, Reply),
-    /// Make the configured version of a plugin active again.
-    RollForward(PluginName, Reply),
+    /// What an operator wants of a plugin: when, from where, and why.
+    Plugin(PluginName, PluginOrder, Ordered, Reply),
 }
 
 /// What the reloader begins with, besides what was loaded first.
@@ -66,6 +67,10 @@ pub struct Parts {
     pub tables: Arc<Tables>,
     /// Where the outcome of loads is recorded.
     pub status: Arc<Status>,
+    /// Where events are recorded.
+    pub events: Arc<Events>,
+    /// How many workers there are.
+    pub workers: usize,
     /// Where the administration finds its TLS, when it has some.
     pub admin_tls: Option<watch::Sender<Arc<ServerTls>>>,
 }
@@ -90,6 +95,12 @@ pub struct Reloader {
     listeners: Arc<ListenerSet>,
     tables: Arc<Tables>,
     status: Arc<Status>,
+    events: Arc<Events>,
+    workers: usize,
+    /// The versions that are being rolled out.
+    rolling: BTreeMap<PluginName, Rolling>,
+    /// Until when rollouts have been advanced.
+    advanced: Instant,
     admin_tls: Option<watch::Sender<Arc<ServerTls>>>,
 }
 
@@ -149,6 +160,8 @@ impl Reloader {
             listeners,
             tables,
             status,
+            events,
+            workers,
             admin_tls,
         } = parts;
         let Load {
@@ -176,12 +189,16 @@ impl Reloader {
             listeners,
             tables,
             status,
+            events,
+            workers,
+            rolling: BTreeMap::new(),
+            advanced: Instant::now(),
             admin_tls,
         };
         if let Some(rejected) = rejected {
             reloader.wait_for(*rejected);
         }
-        reloader.end_roll_backs();
+        reloader.end_pins();
         reloader.writer.keep_only(contents);
         reloader
     }
@@ -190,22 +207,24 @@ impl Reloader {
     pub async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        if self.rolling.is_empty() {
+            self.resume_rollouts().await;
+        }
         loop {
             self.writer.write().await;
             tokio::select! {
-                _ = looks.tick() => self.look().await,
+                _ = looks.tick() => {
+                    self.advance_rollouts(false);
+                    self.look().await;
+                }
                 order = orders.recv() => match order {
                     Some(Order::Reload(reply)) => {
                         let accepted = self.reload().await;
                         // Who asked may have ended.
                         let _ = reply.send(accepted);
                     }
-                    Some(Order::RollBack(name, from, reply)) => {
-                        let done = self.roll_back(name, from).await;
-                        self.answer(reply, done).await;
-                    }
-                    Some(Order::RollForward(name, reply)) => {
-                        let done = self.roll_forward(name).await;
+                    Some(Order::Plugin(name, order, by, reply)) => {
+                        let done = self.obey(name, order, by).await;
                         self.answer(reply, done).await;
                     }
                     None => return,
@@ -215,7 +234,7 @@ impl Reloader {
     }
 
     /// Answers an operator after the change was persisted.
-    async fn answer(&mut self, reply: Reply, done: Result<Arc<PluginVersion>, RollBackError>) {
+    async fn answer(&mut self, reply: Reply, done: Result<Changed, PluginOrderError>) {
         self.writer.write().await;
         // The caller may have disconnected; the order is executed all the same.
         let _ = reply.send(done);
@@ -265,9 +284,12 @@ impl Reloader {
     /// Reloads the configuration and everything it names. Whether it was accepted.
     async fn reload(&mut self) -> bool {
         let Some(path) = self.path.clone() else { return false };
-        let (engine, roll_backs, before) = (self.engine.clone(), self.overrides.roll_backs(), self.loaded.clone());
+        let (engine, standing, before) = (self.engine.clone(), self.standing(), self.loaded.clone());
         let cache = self.location_cache.clone();
-        match off_thread(move || load::all(&path, &engine, &roll_backs, &before, cache)).await {
+        match self
+            .meanwhile(move || load::all(&path, &engine, &standing, &before, cache))
+            .await
+        {
             Ok(load) => {
                 // Last, so that nothing is bound for a configuration that is rejected for something else.
                 match self.listeners.prepare(&load.loaded.settings.listeners) {
@@ -297,6 +319,7 @@ impl Reloader {
             fixed,
             mut warnings,
             components,
+            candidates,
             contents,
             stamps,
             ..
@@ -323,13 +346,16 @@ impl Reloader {
         self.activate(components);
         let drain_deadline = Instant::now() + loaded.settings.drain_time;
         loaded.geo.log_change(&self.loaded.geo);
+        self.log_plugins(&loaded);
+        loaded.rollouts = self.rollouts();
         self.loaded = loaded.clone();
         self.renew_admin_tls();
         self.publish(&Subject::Config, Update::Loaded(loaded));
+        self.settle_rollouts(candidates.into_iter().collect(), &contents).await;
         self.listeners
             .commit_when_published(prepared, &self.tables, drain_deadline)
             .await;
-        self.writer.keep_only(contents);
+        self.writer.keep_only(self.to_keep(contents));
     }
 
     async fn reload_geo(&mut self) {
@@ -410,13 +436,28 @@ impl Reloader {
     }
 
     fn publish(&self, subject: &Subject, update: Update) {
-        self.status.accepted(subject);
-        tracing::info!(what = subject.kind().as_str(), "reloaded");
+        self.accepted(subject);
         // The publisher outlives this task; when it does not, the program is ending.
         let _ = self.updates.send(update);
     }
 
+    /// Something was loaded and is active.
+    fn accepted(&self, subject: &Subject) {
+        self.status.accepted(subject);
+        tracing::info!(what = subject.kind().as_str(), "reloaded");
+        match subject {
+            Subject::Config => self.events.add(EventKind::ConfigAccepted.of("")),
+            Subject::Geo => self.events.add(EventKind::GeoAccepted.of("")),
+            Subject::ServiceTags | Subject::Plugin(_) | Subject::Tls | Subject::UpstreamTls(_) => {}
+        }
+    }
+
     fn reject(&self, subject: &Subject, error: &impl Display) {
+        match subject {
+            Subject::Config => self.events.add(EventKind::ConfigRejected.of("").reason(error)),
+            Subject::Geo => self.events.add(EventKind::GeoRejected.of("").reason(error)),
+            Subject::ServiceTags | Subject::Plugin(_) | Subject::Tls | Subject::UpstreamTls(_) => {}
+        }
         let what = subject.kind().as_str();
         tracing::error!(what, "rejected, the last good one remains active: {error}");
         self.status.rejected(subject, error.to_string());
@@ -427,6 +468,19 @@ impl Reloader {
             files: rejected.files(path),
             settings: rejected.settings,
         });
+    }
+}
+
+impl Reloader {
+    /// Does blocking work. Meanwhile, versions that are rolled out and are worse than the active one are rolled back.
+    async fn meanwhile<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let mut done = std::pin::pin!(off_thread(work));
+        loop {
+            tokio::select! {
+                value = &mut done => return value,
+                () = tokio::time::sleep(LOOK) => self.advance_rollouts(true),
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::certificates::{Purpose, TlsFiles};
 use super::files::Stamps;
 use super::last_good::{Content, LastGood};
-use super::load::{self, Components, Load, LoadError, Rejected};
+use super::load::{self, Components, Load, LoadError, Rejected, Standing};
 use super::loaded::{Loaded, Plugins, UpstreamOrigins};
 use super::overrides::Overrides;
 use super::source::Source;
@@ -12,7 +12,9 @@ use super::upstream_tls::{self, OutOfDate};
 use crate::config::{ConfigErrors, Configuration};
 use crate::geo::Geo;
 use crate::plugin::{EngineError, PluginEngine};
+use crate::rollout::Rollouts;
 use portolan_core::id::PluginName;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -192,19 +194,24 @@ fn rest(
         settings,
         mut warnings,
     } = configuration;
-    let roll_backs = overrides.roll_backs();
+    let standing = Standing {
+        overrides: overrides.plugins(),
+        active: Components::new(),
+    };
+    let mut without_pins = standing.clone();
+    without_pins.overrides.pins.clear();
     let (mut plugins, mut components) = (Plugins::new(), Components::new());
     for name in settings.plugins.keys() {
-        let load = |source: &Source<'_>| match load::plugin(name, &settings, engine, roll_backs.get(name), source) {
-            Err(error @ LoadError::RolledBack { .. }) => {
-                tracing::error!("the rollback ends: {error}");
-                load::plugin(name, &settings, engine, None, source)
+        let load = |source: &Source<'_>| match load::plugin(name, &settings, engine, &standing, source) {
+            Err(error @ LoadError::Pinned { .. }) => {
+                tracing::error!("the configured version is used: {error}");
+                load::plugin(name, &settings, engine, &without_pins, source)
             }
             loaded => loaded,
         };
-        let (version, component) = gathered.add(first(Subject::Plugin(PluginName::clone(name)), last_good, load)?);
-        plugins.insert(name.clone(), version);
-        components.insert(name.clone(), component);
+        let loaded = gathered.add(first(Subject::Plugin(PluginName::clone(name)), last_good, load)?);
+        plugins.insert(name.clone(), loaded.version);
+        components.insert(name.clone(), loaded.component);
     }
     // Keys are not kept: there is no last good content of them.
     let source = Source::files();
@@ -252,6 +259,11 @@ fn rest(
         geo: Arc::new(geo),
         service_tags: Arc::new(service_tags),
         plugins: Arc::new(plugins),
+        // The first table has them, as it has the drains.
+        rollouts: Arc::new(Rollouts {
+            off: overrides.plugins().off.into_keys().collect(),
+            trials: BTreeMap::new(),
+        }),
         tls: tls.files,
         origins: Arc::new(origins),
         affinity_keys,
@@ -261,6 +273,7 @@ fn rest(
         fixed,
         warnings,
         components,
+        candidates: BTreeMap::new(),
         contents,
         stamps,
         rejected: None,

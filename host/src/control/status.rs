@@ -1,9 +1,12 @@
 //! The results of all loads since the start: for metrics, readiness and the administration API.
 
+use super::overrides::Ordered;
+use crate::rollout::Trial;
 use portolan_core::id::{PluginName, ServiceName};
+use portolan_core::rollout::Plan;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// What is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +113,26 @@ pub struct StateWrites {
     pub failed: u64,
 }
 
+/// A version of a plugin that is being rolled out.
+#[derive(Clone, Debug)]
+pub struct RolloutStatus {
+    /// The version, its stage, and what is counted of it.
+    pub trial: Arc<Trial>,
+    /// All its stages.
+    pub plan: Plan,
+    /// The index of its stage.
+    pub at: usize,
+    /// For how long it has been in it.
+    pub elapsed: Duration,
+    /// Until it goes on; `None`: when an operator promotes it.
+    pub remaining: Option<Duration>,
+    /// When it began, from where, and why.
+    pub ordered: Ordered,
+}
+
+/// Versions that were rolled back by themselves since the start, by plugin and by word of the cause.
+pub type RolledBack = BTreeMap<(PluginName, &'static str), u64>;
+
 /// The record of all loads. Shared by the reloader, which writes, and the administration, which reads.
 #[derive(Debug, Default)]
 pub struct Status(Mutex<Record>);
@@ -120,6 +143,8 @@ struct Record {
     /// Why something is not active, by kind and name.
     errors: BTreeMap<(Kind, String), String>,
     earlier: BTreeMap<PluginName, String>,
+    rollouts: BTreeMap<PluginName, RolloutStatus>,
+    rolled_back: RolledBack,
     state_writes: Option<StateWrites>,
     pending_restart: Vec<&'static str>,
 }
@@ -185,6 +210,28 @@ impl Status {
     /// The versions that plugins had before the current ones.
     pub fn set_earlier(&self, earlier: BTreeMap<PluginName, String>) {
         self.record().earlier = earlier;
+    }
+
+    /// The versions that are being rolled out.
+    pub fn rollouts(&self) -> BTreeMap<PluginName, RolloutStatus> {
+        self.record().rollouts.clone()
+    }
+
+    /// These versions are being rolled out, and no others.
+    pub fn set_rollouts(&self, rollouts: BTreeMap<PluginName, RolloutStatus>) {
+        // The ones before may be the last that hold a version, which takes time to drop.
+        let before = std::mem::replace(&mut self.record().rollouts, rollouts);
+        drop(before);
+    }
+
+    /// A version of a plugin was rolled back, because of this.
+    pub fn rolled_back(&self, plugin: &PluginName, cause: &'static str) {
+        *self.record().rolled_back.entry((plugin.clone(), cause)).or_default() += 1;
+    }
+
+    /// The versions that were rolled back by themselves.
+    pub fn all_rolled_back(&self) -> RolledBack {
+        self.record().rolled_back.clone()
     }
 
     /// The keys whose new values take effect at the next start.

@@ -5,6 +5,7 @@ use super::error::{PluginError, Problem};
 use super::host_state::offer;
 use super::load;
 use super::meters::{CounterReading, Meters, StartReading};
+use super::quarantine::Quarantined;
 use super::regions::RegionTable;
 use super::settings::PluginSettings;
 use super::shared::Shared;
@@ -83,6 +84,7 @@ impl PluginEngine {
                 ticker,
                 serving: AtomicBool::new(false),
                 patience: OnceLock::new(),
+                quarantines: Arc::default(),
             }),
         })
     }
@@ -134,6 +136,11 @@ impl PluginEngine {
         }
         let loaded = result.unwrap_or_else(|error| Err(Problem::Host(format!("no thread to load it: {error}"))));
         loaded.map(Arc::new).map_err(|problem| problem.of(name))
+    }
+
+    /// The quarantines that began since this was called last.
+    pub fn take_quarantines(&self) -> Vec<Quarantined> {
+        self.shared.quarantines.take()
     }
 
     /// What plugins counted, of all workers.

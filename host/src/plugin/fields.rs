@@ -29,6 +29,11 @@ impl<'a> VisibleFields<'a> {
     }
 
     /// Whether a field that came is visible.
+    /// The same fields, copied.
+    pub fn to_headers(self) -> HeaderMap {
+        self.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     fn shows(&self, name: &HeaderName) -> bool {
         self.trust
             .is_none_or(|(policy, is_trusted)| policy.passes(name.as_str(), is_trusted))

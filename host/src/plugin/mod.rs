@@ -70,6 +70,7 @@ pub use error::{PluginError, PluginFault, Problem};
 pub use fields::VisibleFields;
 pub use meters::{CounterReading, StartReading, StartReason};
 pub use pseudo_fields::PseudoField;
+pub use quarantine::Quarantined;
 pub use regions::{RegionEntry, RegionTable};
 pub use request::{Estimate, RouteRequest};
 pub use settings::{Isolation, PluginSettings};

@@ -1,6 +1,9 @@
 //! Quarantine of a plugin that keeps failing: it is not called for a while.
 
+use super::error::PluginFault;
+use portolan_core::id::PluginName;
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Faults within [`WINDOW`] that start a quarantine.
@@ -11,6 +14,45 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// After this long without a fault since the last quarantine, the duration starts over.
 const FORGIVEN: Duration = Duration::from_secs(60);
+
+/// Quarantines that wait to be reported at most; what comes later is in the log only.
+const REPORTED: usize = 64;
+
+/// A worker has put a plugin into quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The digest of its version.
+    pub digest: String,
+    /// The last fault.
+    pub fault: PluginFault,
+    /// What is known of it.
+    pub detail: String,
+    /// For how long it is not called.
+    pub rest: Duration,
+}
+
+/// Quarantines of all workers, until they are reported. A quarantine is rare, so a lock is cheap enough.
+#[derive(Debug, Default)]
+pub(super) struct Quarantines(Mutex<Vec<Quarantined>>);
+
+impl Quarantines {
+    pub(super) fn add(&self, quarantined: Quarantined) {
+        let mut waiting = self.waiting();
+        if waiting.len() < REPORTED {
+            waiting.push(quarantined);
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Quarantined> {
+        std::mem::take(&mut self.waiting())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Quarantined>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The faults of one plugin on one worker.
 #[derive(Debug, Default)]

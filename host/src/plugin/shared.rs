@@ -3,10 +3,11 @@
 use super::compiled::Compiled;
 use super::host_state::InstanceState;
 use super::meters::Meters;
+use super::quarantine::Quarantines;
 use super::size::PluginSize;
 use super::ticker::Ticker;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -18,6 +19,7 @@ pub(super) struct Shared {
     pub(super) compiled: Compiled,
     pub(super) meters: Meters,
     pub(super) ticker: Ticker,
+    pub(super) quarantines: Arc<Quarantines>,
     /// Whether there are requests, to which loading gives way.
     pub(super) serving: AtomicBool,
     /// For how long it does, in tests.

@@ -43,6 +43,11 @@ impl PluginVersion {
         self.digest.get(..12).unwrap_or(&self.digest)
     }
 
+    /// Whether it may see fields of requests.
+    pub fn reads_fields(&self) -> bool {
+        !self.setup.fields.is_empty() || self.blueprint.reads_headers
+    }
+
     /// The plugin's name for a reason; `None` for 0, no reason.
     pub fn reason(&self, reason: u16) -> Option<&str> {
         let place = usize::from(reason.checked_sub(1)?);

@@ -9,7 +9,7 @@ use super::host_state::{Counters, PluginState};
 use super::instance::Failure;
 use super::life::Lives;
 use super::meters::StartReason;
-use super::quarantine::Quarantine;
+use super::quarantine::{Quarantine, Quarantined, Quarantines};
 use super::records::Inputs;
 use super::regions::RegionTable;
 use super::request::RouteRequest;
@@ -33,6 +33,8 @@ pub struct PluginWorker {
     services: Vec<Option<ServicePlugin>>,
     /// Room for what is handed over of a request.
     inputs: Inputs,
+    /// Those of versions that are being rolled out, where there are any.
+    candidates: Option<Box<PluginWorker>>,
 }
 
 /// An active plugin version for one service.
@@ -40,6 +42,7 @@ struct ServicePlugin {
     version: Arc<PluginVersion>,
     plugin: Rc<RefCell<PluginState>>,
     quarantine: Quarantine,
+    quarantines: Arc<Quarantines>,
     answer_cache: Option<AnswerCache>,
     lives: Lives,
 }
@@ -63,7 +66,15 @@ impl PluginWorker {
             chance: Chance::seeded(seed),
             services: Vec::new(),
             inputs: Inputs::default(),
+            candidates: None,
         }
+    }
+
+    /// The instances of versions that are being rolled out: a service has one of its active version besides.
+    pub fn candidates(&mut self) -> &mut Self {
+        let (engine, worker, chance) = (&self.engine, self.worker, &self.chance);
+        self.candidates
+            .get_or_insert_with(|| Box::new(Self::new(engine.clone(), worker, chance.roll())))
     }
 
     /// Asks the plugin of a service for the order of its regions. `table` are the service's regions in the routing table
@@ -92,11 +103,14 @@ impl PluginWorker {
 
     /// Drops the instances of the versions that are not to be kept: their memory goes with them, also of a service that is
     /// gone or gets no requests.
-    pub fn retire(&mut self, keep: impl Fn(&PluginVersion) -> bool) {
+    pub fn retire(&mut self, keep: &dyn Fn(&PluginVersion) -> bool) {
         for service in &mut self.services {
             if service.as_ref().is_some_and(|service| !keep(&service.version)) {
                 *service = None;
             }
+        }
+        if let Some(candidates) = &mut self.candidates {
+            candidates.retire(keep);
         }
     }
 }
@@ -120,6 +134,7 @@ impl ServicePlugin {
                 now,
             ))),
             quarantine: Quarantine::default(),
+            quarantines: Arc::clone(&engine.shared.quarantines),
             answer_cache: version.setup.varies().map(AnswerCache::new),
             lives: Lives::new(worker),
             version: Arc::clone(version),
@@ -201,6 +216,13 @@ impl ServicePlugin {
         if let Some(rest) = rest {
             let seconds = rest.as_secs();
             tracing::error!(plugin, version, %fault, detail, seconds, "plugin quarantined after repeated faults");
+            self.quarantines.add(Quarantined {
+                plugin: self.version.name.clone(),
+                digest: self.version.digest.clone(),
+                fault,
+                detail,
+                rest,
+            });
         } else if let Some(lost) = self.plugin.borrow_mut().may_log() {
             tracing::warn!(plugin, version, %fault, detail, lost, "plugin call failed");
         }

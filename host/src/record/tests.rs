@@ -54,8 +54,12 @@ impl TableView for Rc<Table> {
         self.gateways.get(slot.index()).map(|vitals| &**vitals)
     }
 
-    fn plugin_reason(&self, _: ServiceId, reason: u16) -> Option<&str> {
+    fn plugin_reason(&self, _: ServiceId, _: IpAddr, reason: u16) -> Option<&str> {
         (reason == 3).then_some("sticky")
+    }
+
+    fn plugin_version(&self, _: ServiceId, _: IpAddr) -> Option<&VersionVitals> {
+        None
     }
 
     fn enter(&self, worker: usize, route: Option<PoliciesId>) {

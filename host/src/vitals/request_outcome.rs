@@ -109,6 +109,21 @@ impl RequestOutcome {
         self as usize <= Self::ClientGone as usize
     }
 
+    /// Whether a request that a region was chosen for failed, other than by its client.
+    pub fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::ServerError
+                | Self::CutShort
+                | Self::NotRepeatable
+                | Self::NotInRetryOn
+                | Self::AttemptsExhausted
+                | Self::RetryBudgetExhausted
+                | Self::RequestTimeout
+                | Self::Unresponsive
+        )
+    }
+
     /// Whether it can happen before any gateway has answered.
     pub fn is_of_proxy(self) -> bool {
         self as usize >= Self::ClientGone as usize

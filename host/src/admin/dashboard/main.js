@@ -144,19 +144,46 @@ function showPlugins(plugins) {
   const entries = plugins.map((plugin) => {
     const faults = Object.entries(plugin.faults).map(([fault, count]) => `${count} ${fault}`);
     const back = () => {
-      if (confirm(`Put the version ${plugin.earlier} of ${plugin.plugin} in force?`)) {
+      const question = plugin.rollout
+        ? `End the rollout of version ${plugin.rollout.digest.slice(0, 12)} of ${plugin.plugin}?`
+        : `Make version ${plugin.earlier.slice(0, 12)} of ${plugin.plugin} active?`;
+      if (confirm(question)) {
         ordered(`api/v1/plugins/${encodeURIComponent(plugin.plugin)}/rollback`);
       }
     };
     return make("div", { className: "entry" },
       make("div", {}, make("b", {}, plugin.plugin), " ", make("code", { title: plugin.digest }, plugin.digest.slice(0, 19))),
       make("p", {}, `${plugin.source} · ${plugin.services.length ? `for ${plugin.services.join(", ")}` : "used by no service"} · ${compact(plugin.answers)} answers`),
-      plugin.earlier ? make("button", { type: "button", onclick: back }, "Roll back") : null,
+      ...rollout(plugin),
+      plugin.earlier || plugin.rollout ? make("button", { type: "button", onclick: back }, "Roll back") : null,
       faults.length || plugin.repaired
         ? make("p", { className: "fault" }, [...faults, ...(plugin.repaired ? [`${plugin.repaired} repaired`] : [])].join(" · "))
         : null);
   });
   render(byId("plugins"), ...(entries.length ? entries : [make("p", { className: "empty" }, "None: built-in policies decide.")]));
+}
+
+/** What stands against the configured version, and the version that is being rolled out. */
+function rollout(plugin) {
+  const line = (text, className = "") => make("p", { className }, text);
+  const because = (ordered) => `since ${ordered.since} by ${ordered.from}${ordered.reason ? `: ${ordered.reason}` : ""}`;
+  const lines = [];
+  if (plugin.off) lines.push(line(`off ${because(plugin.off)}: the built-in policy decides`, "fault"));
+  if (plugin.rolled_back) lines.push(line(`rolled back from ${plugin.rolled_back.configured.slice(0, 12)} ${because(plugin.rolled_back)}`, "fault"));
+  if (plugin.deployed) lines.push(line(`deployed ${because(plugin.deployed)}`));
+  const trial = plugin.rollout;
+  if (trial) {
+    const share = trial.stage === "canary" ? ` ${trial.share_percent} %` : "";
+    const faults = Object.entries(trial.candidate.faults).map(([fault, count]) => `${count} ${fault}`);
+    const parts = [
+      `${compact(trial.candidate.calls)} calls of ${trial.candidate.cost_us.toFixed(1)} µs (active ${trial.active.cost_us.toFixed(1)} µs)`,
+      ...faults,
+      trial.shadow ? `${trial.shadow.differ_percent.toFixed(1)} % to another region` : `${trial.candidate.failures} of ${compact(trial.candidate.requests)} requests failed`,
+    ];
+    lines.push(make("p", {}, make("b", {}, trial.stage + share), " ", make("code", { title: trial.digest }, trial.digest.slice(0, 19)), ` ${parts.join(" · ")}`));
+  }
+  for (const [digest, ordered] of Object.entries(plugin.suspended ?? {})) lines.push(line(`suspended ${digest.slice(0, 12)} ${because(ordered)}`));
+  return lines;
 }
 
 async function showMap({ services, generation }) {

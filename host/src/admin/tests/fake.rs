@@ -5,7 +5,9 @@ use crate::admin::backend::{
     Readiness, ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::arrival::ListenerId;
-use crate::control::overrides;
+use crate::control::events::Events;
+use crate::control::overrides::{self, PinKind};
+use crate::control::reload::{Changed, PluginOrder, VersionState};
 use crate::control::status::StateWrites;
 use crate::geo::describe::Described;
 use crate::learned::LearnedStatus;
@@ -16,6 +18,7 @@ use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::vitals::{
     GatewayKey, InFlight, OpenListeners, RateBuckets, Reason, Rejections, RequestOutcome, RouteCounts, Vitals,
 };
+use bytes::Bytes;
 use portolan_core::admission::{Limits, Overload, Priority, Rate};
 use portolan_core::candidates;
 use portolan_core::chart;
@@ -31,9 +34,11 @@ use portolan_core::learned::{Estimate, Known};
 use portolan_core::proximity::RoundTrips;
 use portolan_core::rank;
 use portolan_core::rate_limit::{ClientNetwork, RateLimit};
+use portolan_core::rollout::{self, Start};
 use portolan_core::route::{Asked, Conditions, HostPattern, PoliciesId, Route, RouteKey, Routes};
 use portolan_core::slots::Slots;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -52,11 +57,17 @@ pub(super) struct Fake {
     asked: Mutex<Option<Question>>,
     orders: Mutex<Vec<(String, bool)>>,
     rolled_back: Mutex<bool>,
+    deployed: Mutex<Vec<(Bytes, Start)>>,
+    pub(super) events: Arc<Events>,
 }
 
 impl Fake {
     pub(super) fn asked(&self) -> Question {
         self.asked.lock().expect("not poisoned").clone().expect("a question")
+    }
+
+    pub(super) fn deployed(&self) -> Vec<(Bytes, Start)> {
+        self.deployed.lock().expect("not poisoned").clone()
     }
 
     pub(super) fn orders(&self) -> Vec<(String, bool)> {
@@ -127,8 +138,13 @@ impl Default for Fake {
                     digest: "sha256:77c0".into(),
                     source: "./canary.wasm".into(),
                     earlier: Some("sha256:0123".into()),
-                    rolled_back: Some(("sha256:9999".into(), ordered())),
+                    pinned: Some((PinKind::Rollback, "sha256:9999".into(), ordered())),
+                    off: None,
+                    rollout: None,
+                    suspended: BTreeMap::new(),
                 }],
+                rolled_back: [(("canary".into(), "faults"), 1)].into(),
+                keeps_overrides: true,
                 drains: [("eastus2".into(), ordered())].into(),
                 pending_restart: vec!["workers"],
                 loads: vec![
@@ -184,6 +200,8 @@ impl Default for Fake {
             asked: Mutex::default(),
             orders: Mutex::default(),
             rolled_back: Mutex::default(),
+            deployed: Mutex::default(),
+            events: Arc::default(),
         }
     }
 }
@@ -316,21 +334,31 @@ impl AdminBackend for Fake {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn roll_forward(&self, plugin: PluginName) -> Ordered<'_, String> {
-        Box::pin(std::future::ready(Err(OrderError::Impossible(format!(
-            "plugin {plugin} is not rolled back"
-        )))))
+    fn order_plugin(&self, plugin: PluginName, order: PluginOrder, _: overrides::Ordered) -> Ordered<'_, Changed> {
+        let done = match order {
+            PluginOrder::RollBack => {
+                match std::mem::replace(&mut *self.rolled_back.lock().expect("not poisoned"), true) {
+                    true => Err("plugin canary has had no other version since the start".to_owned()),
+                    false => Ok(VersionState::Active),
+                }
+            }
+            PluginOrder::Deploy(component, start) => {
+                self.deployed.lock().expect("not poisoned").push((component, start));
+                Ok(VersionState::Trial(rollout::Stage::Shadow))
+            }
+            PluginOrder::RollForward | PluginOrder::Promote { .. } | PluginOrder::Off | PluginOrder::On => {
+                Err(format!("plugin {plugin} is not rolled back"))
+            }
+        };
+        let done = done.map_err(OrderError::Impossible);
+        Box::pin(std::future::ready(done.map(|state| Changed {
+            digest: "sha256:0123".into(),
+            state,
+        })))
     }
 
-    fn roll_back(&self, _: PluginName, _: String) -> Ordered<'_, String> {
-        let again = std::mem::replace(&mut *self.rolled_back.lock().expect("not poisoned"), true);
-        Box::pin(std::future::ready(if again {
-            Err(OrderError::Impossible(
-                "plugin canary has had no other version since the start".into(),
-            ))
-        } else {
-            Ok("sha256:0123".into())
-        }))
+    fn events(&self) -> Arc<Events> {
+        Arc::clone(&self.events)
     }
 }
 
@@ -463,6 +491,7 @@ fn ordered() -> overrides::Ordered {
     overrides::Ordered {
         since: november(),
         from: "127.0.0.1".into(),
+        reason: String::new(),
     }
 }
 

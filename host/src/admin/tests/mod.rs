@@ -4,16 +4,19 @@ mod fake;
 mod strict;
 
 use super::backend::Readiness;
+use super::view::events::EventList;
 use super::view::explain::Explain;
 use super::view::map::Map;
-use super::view::plugins::Plugins;
+use super::view::plugins::{PluginChange, Plugins};
 use super::view::ready::Ready;
 use super::view::regions::Regions;
 use super::{Access, Tokens};
+use crate::control::events::EventKind;
 use crate::vitals::RequestOutcome;
 use fake::Fake;
 use http::StatusCode;
 use portolan_core::health::State;
+use portolan_core::rollout::Start;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -306,6 +309,50 @@ async fn operators_roll_plugins_back() {
 }
 
 #[tokio::test]
+async fn a_component_comes_as_the_body_of_an_order() {
+    let admin = Admin::start().await;
+    let deploy = async |length: usize, body: &str| {
+        let target = "/api/v1/plugins/canary/deploy?stage=shadow&reason=why&author=alice";
+        // What is written after it belongs to the body.
+        let head = format!("Connection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+        admin.ask("POST", target, &head).await
+    };
+    let answer = deploy(9, "component").await;
+    let change: PluginChange = Admin::read(&answer);
+    assert_eq!((change.state.as_str(), change.kept), ("shadow", true));
+    let deployed = admin.fake.deployed();
+    assert!(deployed.len() == 1 && &*deployed[0].0 == b"component", "{deployed:?}");
+    assert_eq!(deployed[0].1, Start::Shadow);
+    let too_long = usize::try_from(crate::plugin::PluginLimits::MAX_FILE).expect("fits") + 1;
+    let answer = deploy(too_long, "component").await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(admin.fake.deployed().len(), 1);
+}
+
+#[tokio::test]
+async fn events_are_read_from_a_number_on() {
+    let admin = Admin::start().await;
+    for region in ["westeurope", "eastus2"] {
+        admin
+            .fake
+            .events
+            .add(EventKind::RegionDrained.of(region).author(Some("alice")));
+    }
+    let list: EventList = Admin::read(&admin.get("/api/v1/events?since=1").await);
+    assert_eq!((list.latest, list.events.len()), (2, 1));
+    assert_eq!(list.events[0].subject, "eastus2");
+    let list: EventList = Admin::read(&admin.get("/api/v1/events?since=1&wait=60s").await);
+    assert_eq!(list.events.len(), 1, "there is one already");
+    for query in ["?since=-1", "?wait=5", "?from=1"] {
+        assert_eq!(
+            admin.get(&format!("/api/v1/events{query}")).await.status,
+            400,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_web_page_elsewhere_can_neither_read_nor_order() {
     let admin = Admin::start().await;
     let order = "/api/v1/regions/westeurope/drain";
@@ -510,7 +557,10 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
             r#"portolan_plugin_repairs_total{service="storefront",plugin="canary"}"#,
             1.0,
         ),
-        (r#"portolan_plugin_info{plugin="canary",digest="sha256:77c0"}"#, 1.0),
+        (
+            r#"portolan_plugin_info{plugin="canary",version="active",digest="sha256:77c0"}"#,
+            1.0,
+        ),
         (
             r#"portolan_gateway_state{service="storefront",region="westeurope",state="unhealthy"}"#,
             1.0,

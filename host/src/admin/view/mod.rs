@@ -2,6 +2,7 @@
 //! wire. The command line reads the same ones back.
 
 pub mod endpoints;
+pub mod events;
 pub mod explain;
 pub mod map;
 pub mod names;
@@ -9,6 +10,7 @@ pub mod plugins;
 pub mod policies;
 pub mod ready;
 pub mod regions;
+pub mod rollout;
 
 use crate::control::overrides;
 use portolan_core::geo::Point;
@@ -42,8 +44,11 @@ pub struct Ordered {
     /// When.
     pub since: String,
     /// Who asked the administration: an address, with the subject of a client certificate where there was one, or the user of
-    /// a Unix socket.
+    /// a Unix socket. The instance itself is `portolan`.
     pub from: String,
+    /// Why, where a reason was given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 impl From<&overrides::Ordered> for Ordered {
@@ -51,6 +56,7 @@ impl From<&overrides::Ordered> for Ordered {
         Self {
             since: humantime::format_rfc3339_seconds(ordered.since).to_string(),
             from: ordered.from.clone(),
+            reason: ordered.reason.clone(),
         }
     }
 }
@@ -62,13 +68,4 @@ pub struct Drained {
     pub region: String,
     /// Whether it is drained.
     pub drained: bool,
-}
-
-/// `POST /api/v1/plugins/{plugin}/rollback` and `/rollforward`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RolledBack {
-    /// The plugin.
-    pub plugin: String,
-    /// The digest of the version that is active now.
-    pub digest: String,
 }

@@ -2,8 +2,11 @@
 
 mod file;
 mod inspect;
+mod orders;
+mod status;
 
 use clap::Subcommand;
+pub(super) use orders::shown;
 use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
@@ -14,6 +17,28 @@ pub(super) enum Command {
         Exit code: 0 accepted, 1 rejected, 2 when the file cannot be read. Nothing is compiled and nothing runs."
     )]
     Inspect(inspect::Arguments),
+    /// Roll a component out on a running instance: as its configuration says, in shadow, as a canary, or active at once
+    #[command(
+        after_help = "Examples:\n  portolan plugin deploy canary canary.wasm --shadow --reason \"prefer Frankfurt\"\n  \
+        portolan plugin deploy canary canary.wasm --canary 10%\n\n\
+        It is active instead of the configured version until that changes, or `portolan plugin rollback NAME --end`."
+    )]
+    Deploy(orders::Deploy),
+    /// The plugins of a running instance: active version, rollout, what was rolled back
+    #[command(after_help = "Examples:\n  portolan plugin status\n  portolan plugin status canary --json")]
+    Status(status::Arguments),
+    /// End the stage of a rollout: the version goes on to the next one
+    #[command(after_help = "Examples:\n  portolan plugin promote canary\n  portolan plugin promote canary --full")]
+    Promote(orders::Promote),
+    /// End a rollout; without one, make the version before the active one active, until the configured one changes
+    #[command(after_help = "Examples:\n  portolan plugin rollback canary\n  portolan plugin rollback canary --end")]
+    Rollback(orders::Rollback),
+    /// Switch a plugin off: the built-in policy decides, until it is switched on
+    #[command(after_help = "Example:\n  portolan plugin off canary --reason \"wrong regions\"")]
+    Off(orders::Order),
+    /// Switch a plugin on again
+    #[command(after_help = "Example:\n  portolan plugin on canary")]
+    On(orders::Order),
 }
 
 /// Runs a command.
@@ -23,5 +48,11 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Deploy(arguments) => orders::deploy(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Promote(arguments) => orders::promote(arguments),
+        Command::Rollback(arguments) => orders::rollback(arguments),
+        Command::Off(arguments) => orders::switch(arguments, "off"),
+        Command::On(arguments) => orders::switch(arguments, "on"),
     }
 }

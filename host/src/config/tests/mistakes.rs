@@ -493,6 +493,53 @@ fn plugins() {
 }
 
 #[test]
+fn rollouts() {
+    let rollout =
+        |text: &str| format!("plugins: {{ canary: {{ source: \"embedded:canary\", rollout: {text} }} }}\nroutes:");
+    for (text, mistake) in [
+        ("{}", "a rollout needs shadow, canary or both"),
+        ("{ canary: [] }", "at least one is needed"),
+        (
+            "{ canary: [10%, 10%] }",
+            "every share has to be larger than the one before",
+        ),
+        (
+            "{ canary: [10] }",
+            "wanted a percentage from 0.1% to 100%, such as 10% or 0.5%",
+        ),
+        (
+            "{ canary: [0%] }",
+            "wanted a percentage from 0.1% to 100%, such as 10% or 0.5%",
+        ),
+        ("{ shadow: 10ms }", "from 1s to 7d is possible"),
+        (
+            "{ shadow: 1m, step: never }",
+            "wanted a duration such as 500ms or 1m30s",
+        ),
+        (
+            "{ shadow: 1m, rollback: { faults: 0 } }",
+            "wanted a whole number from 1 to 1000000",
+        ),
+        ("{ shadow: 1m, steps: 1m }", "unknown key — did you mean step?"),
+    ] {
+        let yaml = SMALL.replace("routes:", &rollout(text));
+        let errors = messages(&yaml).join("\n");
+        assert!(
+            errors.contains("plugins.canary.rollout") && errors.contains(mistake),
+            "{text}: {errors}"
+        );
+    }
+    let yaml = SMALL.replace(
+        "routes:",
+        &rollout("{ shadow: 1m, canary: [0.5%, 100%], step: manual, rollback: off }"),
+    );
+    let settings = parse(yaml.as_bytes(), Path::new("x.yaml")).expect("valid").settings;
+    let plan = settings.plugins[&"canary".into()].rollout.clone().expect("a plan");
+    assert_eq!(plan.steps.len(), 3);
+    assert!(plan.thresholds.is_none() && plan.steps[2].lasts.is_none(), "{plan:?}");
+}
+
+#[test]
 fn the_rest_of_the_top_level() {
     check(&[
         (

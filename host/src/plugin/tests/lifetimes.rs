@@ -129,7 +129,7 @@ fn versions_go_when_the_next_one_comes() {
         before = vec![Arc::downgrade(&version)];
     }
     for worker in &mut workers {
-        worker.retire(|_| false);
+        worker.retire(&|_| false);
     }
     assert_eq!(
         (held(&engine), before[0].strong_count()),
@@ -156,9 +156,9 @@ fn requests_of_two_tables_may_alternate() {
 fn what_is_not_kept_is_let_go() {
     let (version, mut worker) = (counting("retired", Isolation::Reuse), worker());
     Client::default().ask(&mut worker, &version).unwrap();
-    worker.retire(|version| version.name.as_str() == "retired");
+    worker.retire(&|version| version.name.as_str() == "retired");
     assert_eq!(Arc::strong_count(&version), 2);
-    worker.retire(|version| version.name.as_str() != "retired");
+    worker.retire(&|version| version.name.as_str() != "retired");
     assert_eq!(Arc::strong_count(&version), 1);
 }
 
