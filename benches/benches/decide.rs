@@ -28,6 +28,7 @@ fn service(count: usize) -> Service {
         public: None,
         priority: 0,
         weight: 1,
+        labels: Default::default(),
         max_requests: None,
     });
     Service::new(ServiceParts::new("bench", gateways.collect())).expect("1 to 64 regions")

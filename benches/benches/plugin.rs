@@ -1,4 +1,5 @@
-//! The cost of a routing plugin: one answer from a reused instance, from a fresh one, and from the cache; and loading.
+//! The cost of a routing plugin: one answer from a reused instance, from a fresh one, and from the cache, in both versions of the
+//! contract; what inputs cost; and loading.
 //!
 //! `cargo bench -p portolan-benches --bench plugin`
 
@@ -15,6 +16,14 @@ use portolan_core::rank::Ranking;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Plugins that were built for the contract 0.1.
+const NEAREST_01: &[u8] = include_bytes!("../../tests/fixtures/contract-0.1/nearest.wasm");
+const CANARY_01: &[u8] = include_bytes!("../../tests/fixtures/contract-0.1/canary.wasm");
+const HOSTILE_01: &[u8] = include_bytes!("../../tests/fixtures/contract-0.1/hostile.wasm");
+
+const PSEUDO_FIELDS: &str = r#","fields":[":scheme",":tls-server-name",":grpc-method"]"#;
+const HEADERS: &str = r#","fields":["x-canary","accept","user-agent"]"#;
 
 /// A worker with one plugin, and a request that changes every time.
 struct Bench {
@@ -97,7 +106,9 @@ fn answers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plugin");
     for (name, component, config) in [
         ("nearest", embedded::NEAREST, "{}"),
+        ("nearest of 0.1", NEAREST_01, "{}"),
         ("canary", embedded::CANARY, canary),
+        ("canary of 0.1", CANARY_01, canary),
     ] {
         let mut reused = Bench::new(&engine, component, config, Isolation::Reuse);
         group.bench_function(format!("{name}/instance in use"), |bencher| {
@@ -110,6 +121,24 @@ fn answers(criterion: &mut Criterion) {
         group.bench_function(format!("{name}/fresh instance"), |bencher| {
             bencher.iter(|| fresh.ask(true))
         });
+    }
+    group.finish();
+}
+
+/// What is handed over: a plugin that answers the same whatever it reads.
+fn inputs(criterion: &mut Criterion) {
+    let engine = PluginEngine::new(1).expect("an engine");
+    let mut group = criterion.benchmark_group("plugin/inputs");
+    for (name, component, more) in [
+        ("host and path of 0.1", HOSTILE_01, ""),
+        ("host and path", portolan_tests::hostile(), ""),
+        ("and three pseudo-fields", portolan_tests::hostile(), PSEUDO_FIELDS),
+        ("and three headers", portolan_tests::hostile(), HEADERS),
+        ("and estimates", portolan_tests::hostile(), r#","estimates":true"#),
+    ] {
+        let config = format!(r#"{{"fault":"none","path":"/boom"{more}}}"#);
+        let mut bench = Bench::new(&engine, component, &config, Isolation::Reuse);
+        group.bench_function(name, |bencher| bencher.iter(|| bench.ask(true)));
     }
     group.finish();
 }
@@ -137,5 +166,5 @@ fn loading(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, answers, loading);
+criterion_group!(benches, answers, inputs, loading);
 criterion_main!(benches);

@@ -335,6 +335,7 @@ fn service(rules: &[(u8, u8)]) -> Service {
             },
             priority: 0,
             weight: 1,
+            labels: Default::default(),
             max_requests: None,
             public: None,
         }

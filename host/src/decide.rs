@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Version};
 use portolan_core::access::Denied;
 use portolan_core::affinity::Session;
 use portolan_core::candidates;
+use portolan_core::config::When;
 use portolan_core::decision::{AffinityWish, Decision, RankedBy};
 use portolan_core::geo::{Country, PlaceId};
 use portolan_core::id::Slot;
@@ -137,8 +138,15 @@ fn preferred<'a>(entry: &'a ServiceEntry, place: PlaceId, inquiry: &Inquiry<'_>)
 }
 
 /// Whether session affinity applies to a request that a plugin was asked about.
-fn has_affinity(decision: &Decision, _entry: &ServiceEntry) -> bool {
-    decision.by.effects().affinity != AffinityWish::Off
+fn has_affinity(decision: &Decision, entry: &ServiceEntry) -> bool {
+    match decision.by.effects().affinity {
+        AffinityWish::Off => false,
+        AffinityWish::On => true,
+        AffinityWish::Configured => {
+            let terms = entry.affinity.as_ref().map(|affinity| affinity.terms());
+            terms.is_none_or(|terms| terms.when == When::Always)
+        }
+    }
 }
 
 /// Asks the plugin: its order, or the native one and why the plugin had none. Returns what becomes of the request headers that it
@@ -150,6 +158,7 @@ fn consult(
     inquiry: &Inquiry<'_>,
     plugins: &mut PluginWorker,
 ) -> Option<Arc<HeaderChanges>> {
+    let place = decision.location.id;
     let host = lower_case(route::bare_host(inquiry.authority));
     let request = RouteRequest {
         method: inquiry.method,
@@ -167,13 +176,13 @@ fn consult(
         roll: (decision.roll >> 32) as u32,
         native: &decision.ranking,
         estimate: &|slot| Estimate {
-            round_trip: None,
+            round_trip: routed.entry.chart.round_trip(place, slot),
             in_flight: routed
                 .entry
                 .gateway(slot)
                 .map_or(0, |gateway| gateway.vitals.in_flight()),
         },
-        statuses: &[],
+        statuses: routed.route.plugin_statuses(),
         now: inquiry.now,
         time: None,
     };

@@ -282,6 +282,19 @@ async fn answer(
     let Decided { decision, plugin } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();
     record.decided(&decision, now, plugin.as_ref().map(|plugin| plugin.took));
+    if plugin.is_some()
+        && let Some(status) = decision.by.effects().rejects
+    {
+        let error = RequestError::Plugin(StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN));
+        if !listener.debug_headers {
+            return Err(error);
+        }
+        record.rejected(error.outcome(), error.reason());
+        let mut response = worker.refuse(&error, record);
+        let reason = decision.reason(routed.service, decide::plugin_reason(&decision, routed));
+        respond::explain(response.headers_mut(), None, &reason);
+        return Ok(response);
+    }
 
     // Steer.
     if let Some(steering) = &routed.entry.steering
@@ -307,7 +320,8 @@ async fn answer(
         provenance,
         request_id: &request_id,
     };
-    let forwarded = forward(worker, &inbound, body, (routed, &decision), record, now).await;
+    let changes = plugin.as_ref().and_then(|plugin| plugin.headers.as_deref());
+    let forwarded = forward(worker, &inbound, body, (routed, &decision, changes), record, now).await;
 
     // Respond, record.
     if !listener.debug_headers && routed.entry.steering.is_none() {
@@ -370,12 +384,12 @@ fn region_of(routed: Routed<'_>, slot: Option<Slot>) -> Option<&str> {
     Some(gateway.region.as_str())
 }
 
-/// Sends a request on as it was decided. Gives the response and the region that it came from.
+/// Sends a request on as it was decided, with what the plugin changes of its fields. Gives the response and the region that it came from.
 async fn forward(
     worker: &Worker,
     inbound: &Inbound<'_>,
     body: &mut Option<ClientBody>,
-    (routed, decision): (Routed<'_>, &Decision),
+    (routed, decision, by_plugin): (Routed<'_>, &Decision, Option<&HeaderChanges>),
     record: &mut RequestRecord<Pin>,
     now: Instant,
 ) -> Result<(Box<Response<UpstreamBody>>, Option<Slot>), RequestError> {
@@ -458,7 +472,9 @@ async fn forward(
         body = body.at_most(limit);
     }
     let outbound = Outbound::new(parts, head.authority, forwarding, body.framing(&parts.headers));
-    let outbound = outbound.changed(routed.route.request_headers());
+    let by_route = routed.route.request_headers();
+    let by_both = by_plugin.map(|by_plugin| by_plugin.after(by_route));
+    let outbound = outbound.changed(by_both.as_ref().or(by_route));
     record.traced(outbound.traceparent());
     let forwarder = Forwarder {
         connections: &worker.connections,

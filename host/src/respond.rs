@@ -52,6 +52,9 @@ pub enum RequestError {
     /// Its route denies the client.
     #[error("this client has no access")]
     Denied(Denied),
+    /// The plugin of its service rejects it with this status, which its route allows.
+    #[error("this request is not allowed")]
+    Plugin(StatusCode),
     /// Its body is longer than its route allows.
     #[error("the client's body is too large")]
     LargeBody,
@@ -109,7 +112,7 @@ impl RequestError {
                 RequestOutcome::Rejected
             }
             Self::NoRoute => RequestOutcome::NoRoute,
-            Self::Denied(_) => RequestOutcome::Denied,
+            Self::Denied(_) | Self::Plugin(_) => RequestOutcome::Denied,
             Self::RateLimited(_) => RequestOutcome::RateLimited,
             Self::Shed(_) => RequestOutcome::Shed,
             Self::NoRegion(why) => (*why).into(),
@@ -126,6 +129,7 @@ impl RequestError {
             | Self::NotForwarded(_)
             | Self::NoRoute
             | Self::Denied(_)
+            | Self::Plugin(_)
             | Self::Misdirected
             | Self::LargeBody
             | Self::RateLimited(_)
@@ -221,6 +225,7 @@ impl RequestError {
             Self::Loop => (StatusCode::LOOP_DETECTED, Keep, Reason::Loop),
             Self::NoRoute => (StatusCode::NOT_FOUND, Keep, Reason::NoRoute),
             Self::Denied(why) => (StatusCode::FORBIDDEN, Keep, (*why).into()),
+            Self::Plugin(status) => (*status, Keep, Reason::Plugin),
             Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, Keep, Reason::Misdirected),
             Self::LargeBody | Self::Forward(ForwardError::ClientBody(ClientBodyError::TooLarge)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Close, Reason::LargeBody)

@@ -302,3 +302,146 @@ async fn a_removed_plugin_is_gone_from_every_worker() {
         .poll("the version is dropped", || version.strong_count() == 0)
         .await;
 }
+
+/// A plugin that does this at `/boom`, behind a route that allows these statuses.
+fn with_effect(fault: &str, statuses: &str, service: &str) -> Setup {
+    with_plugin(hostile(), &format!("{{ fault: {fault}, path: /boom }}"))
+        .service(&format!(
+            "policy: {{ plugin: routing }}\nhealth_check: {{ path: /healthz, interval: 100ms, timeout: 100ms }}\n{service}"
+        ))
+        .routes(&format!(
+            "- {{ path: /boom, service: shop, plugin_statuses: [{statuses}], request_headers: {{ set: {{ X-Env: prod }} }} }}"
+        ))
+}
+
+#[tokio::test]
+async fn a_plugin_rejects_requests_with_a_status_that_the_route_allows() {
+    let world = with_effect("reject", "403, 451", "").start();
+    let asked = |path| Request::get(path).from(from::BRITAIN);
+    let answer = world.send(asked("/boom")).await;
+    assert_eq!(answer.status, 451);
+    assert_eq!(answer.json()["reason"], "plugin");
+    let reason = answer.header("x-portolan-reason");
+    assert!(reason.starts_with("plugin; because=polite; rejects=451"), "{reason}");
+    assert_eq!(world.send(asked("/")).await.status, 200, "others are sent on");
+    let metrics = world.admin(Request::get("/metrics")).await.text();
+    for (answer, count) in [("reject", 1), ("order", 1), ("no_opinion", 0)] {
+        let labels = format!(r#"{{service="shop",plugin="routing",answer="{answer}"}}"#);
+        let sample = format!("portolan_plugin_answers_total{labels} {count}");
+        assert!(metrics.contains(&sample), "{sample}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_the_route_does_not_allow_is_a_fault_and_the_request_is_sent_on() {
+    let world = with_effect("reject", "403", "").start();
+    let answer = world.send(Request::get("/boom").from(from::BRITAIN)).await;
+    assert_eq!((answer.status.as_u16(), answer.region().as_str()), (200, "westeurope"));
+    let reason = answer.header("x-portolan-reason");
+    assert!(reason.starts_with("fallback; fault=status"), "{reason}");
+    let metrics = world.admin(Request::get("/metrics")).await.text();
+    assert!(fault_count(&metrics, "status") > 0, "{metrics}");
+}
+
+#[tokio::test]
+async fn gateways_get_a_plugins_request_headers_and_not_the_clients() {
+    let world = with_effect("tenant", "403", "").start();
+    let asked = |path| Request::get(path).from(from::BRITAIN).header("x-tenant", "forged");
+    let answer = world.send(asked("/boom").header("x-first", "acme")).await;
+    assert_eq!(answer.seen("x-tenant"), "acme");
+    assert_eq!(answer.seen("x-env"), "prod", "with what the route sets");
+    assert!(
+        answer.header("x-portolan-reason").contains("opinion=none; headers=1"),
+        "{:?}",
+        answer.headers
+    );
+    // One it does not set, and one where its answer is invalid.
+    assert_eq!(world.send(asked("/")).await.seen("x-tenant"), "");
+    let smuggler = with_effect("smuggle", "403", "").start();
+    let answer = smuggler.send(asked("/boom")).await;
+    assert!(
+        answer
+            .header("x-portolan-reason")
+            .starts_with("fallback; fault=nonsense"),
+        "{:?}",
+        answer.headers
+    );
+    assert_eq!(
+        (answer.seen("x-tenant").as_str(), answer.seen("x-admin").as_str()),
+        ("", "")
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_turns_session_affinity_off_and_on() {
+    // At /boom, and elsewhere, where the plugin says nothing about it.
+    for (fault, when, at_boom, elsewhere) in [
+        ("affinity-off", "always", false, true),
+        ("affinity-on", "plugin", true, false),
+        ("none", "plugin", false, false),
+    ] {
+        let world = with_effect(fault, "403", &format!("affinity: {{ cookie: {{}}, when: {when} }}")).start();
+        for (path, has_session) in [("/boom", at_boom), ("/", elsewhere)] {
+            let answer = world.send(Request::get(path).from(from::BRITAIN)).await;
+            assert_eq!(
+                answer.headers.contains_key("set-cookie"),
+                has_session,
+                "{fault} {when} {path}"
+            );
+        }
+    }
+}
+
+/// Waits until another version than this is active.
+async fn until_other_than(world: &World, before: &str) {
+    let before = before.to_owned();
+    world
+        .until("another version is active", move |table| {
+            let entry = table.services[0].plugin.as_ref();
+            entry.is_some_and(|entry| entry.version.digest != before)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn plugins_of_both_minor_versions_run_in_one_process_and_replace_each_other() {
+    let old = include_bytes!("../fixtures/contract-0.1/nearest.wasm");
+    let world = with_plugin(old, "{}").start();
+    let before = digest(&world);
+    assert_eq!(world.region_for(from::SINGAPORE).await, "southeastasia");
+    world.replace("routing.wasm", embedded("nearest"));
+    until_other_than(&world, &before).await;
+    assert_eq!(world.region_for(from::SINGAPORE).await, "southeastasia");
+    let newer = digest(&world);
+    world.replace("routing.wasm", old);
+    until_other_than(&world, &newer).await;
+    assert_eq!(
+        (digest(&world), world.region_for(from::AMERICA).await),
+        (before, "eastus2".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_plugin_orders_by_the_round_trip_of_each_client() {
+    let world = with_plugin(hostile(), "{ fault: shortest, estimates: true }").start();
+    world.until_healthy().await;
+    for (client, region) in [
+        (from::BRITAIN, "westeurope"),
+        (from::AMERICA, "eastus2"),
+        (from::SINGAPORE, "southeastasia"),
+    ] {
+        assert_eq!(world.region_for(client).await, region, "{client}");
+    }
+}
+
+#[tokio::test]
+async fn plugins_read_what_is_not_a_header() {
+    let config = r#"{ fault: echo, path: /boom, fields: [":method", ":scheme", ":host", ":query", ":http-version", ":client-country"] }"#;
+    let world = with_plugin(hostile(), config).start();
+    let answer = world.send(Request::get("/boom?a=b").from(from::BRITAIN)).await;
+    let seen = answer.seen("x-tenant");
+    let (fields, _) = seen.split_once(';').expect("fields");
+    let host = fields.split('|').nth(2).expect("a host");
+    assert_eq!(fields, format!("GET|http|{host}|a=b|1.1|GB"));
+    assert!(!host.is_empty() && !host.contains(':'), "{host}");
+}

@@ -9,12 +9,16 @@ use crate::id::{RegionName, Slot};
 use crate::nearest::{Cost, reorder};
 use crate::proximity::RoundTrips;
 use std::cmp::Ordering;
+use std::time::Duration;
 
 /// For every place, the slots of a service by preference: by priority, then by policy, then in configured order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chart {
     width: usize,
     rows: Vec<Slot>,
+    /// The estimated round trips to the slots in ascending order, in microseconds, of each row; 0 is unknown. Only for services
+    /// with a plugin, which may ask for them.
+    round_trips: Vec<u32>,
 }
 
 impl Chart {
@@ -25,12 +29,30 @@ impl Chart {
     pub fn draw(service: &Service, places: &[Place], fallback: Option<Point>, round_trips: &RoundTrips) -> Self {
         let width = service.gateways().len();
         let mut rows = Vec::with_capacity(width * places.len().max(1));
+        let mut estimates = Vec::new();
+        let has_plugin = matches!(service.policy, Policy::Plugin(_));
         let unknown = [Place::default()];
         let places = if is_for_all(service) { &[] } else { places };
         for place in if places.is_empty() { &unknown } else { places } {
-            rows.extend(order(service, place.point.or(fallback), round_trips));
+            let from = place.point.or(fallback);
+            let costs = costs(service, from, round_trips);
+            rows.extend(order(service, &costs));
+            if has_plugin {
+                let micros = |millis: &f64| {
+                    if from.is_some() {
+                        (millis * 1e3).max(1.0) as u32
+                    } else {
+                        0
+                    }
+                };
+                estimates.extend(costs.iter().map(micros));
+            }
         }
-        Self { width, rows }
+        Self {
+            width,
+            rows,
+            round_trips: estimates,
+        }
     }
 
     /// Moves a region of the service to the front of those of its priority, for clients of a place that prefer it. Under
@@ -63,6 +85,15 @@ impl Chart {
             reorder(equals, &cost);
         }
         (is_for_all(service) && chart != *self).then_some(chart)
+    }
+
+    /// The estimated round trip between a place and the region of a slot. `None` where the place is not known, and for services
+    /// without a plugin.
+    pub fn round_trip(&self, place: PlaceId, slot: Slot) -> Option<Duration> {
+        let row = place.index() * self.width;
+        let row = if row < self.round_trips.len() { row } else { 0 };
+        let micros = self.round_trips.get(row..row + self.width)?.get(slot.index())?;
+        (*micros > 0).then(|| Duration::from_micros((*micros).into()))
     }
 
     /// The order for a place. A place that is not in the chart gets the order of [`PlaceId::UNKNOWN`].
@@ -105,8 +136,7 @@ pub fn costs(service: &Service, from: Option<Point>, round_trips: &RoundTrips) -
     }
 }
 
-fn order(service: &Service, from: Option<Point>, round_trips: &RoundTrips) -> Vec<Slot> {
-    let costs = costs(service, from, round_trips);
+fn order(service: &Service, costs: &[f64]) -> Vec<Slot> {
     let mut slots: Vec<Slot> = service.slots().iter().collect();
     // A stable sort: equals keep the configured order, on every machine.
     slots.sort_by(|a, b| {
@@ -117,4 +147,74 @@ fn order(service: &Service, from: Option<Point>, round_trips: &RoundTrips) -> Ve
             .then(cost(a).partial_cmp(&cost(b)).unwrap_or(Ordering::Equal))
     });
     slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Gateway, GatewayAddress, GatewayHost, Scheme, ServiceParts};
+
+    fn point(latitude: f32, longitude: f32) -> Point {
+        Point::new(latitude, longitude).expect("a point")
+    }
+
+    fn service(policy: Policy) -> Service {
+        let gateway = |region: &str, point| Gateway {
+            region: region.into(),
+            point,
+            address: GatewayAddress {
+                scheme: Scheme::Http,
+                host: GatewayHost::Name("gw".into()),
+                port: 80,
+            },
+            public: None,
+            priority: 0,
+            weight: 1,
+            max_requests: None,
+            labels: Default::default(),
+        };
+        let gateways = vec![gateway("far", point(1.3, 103.8)), gateway("near", point(52.4, 4.9))];
+        let mut parts = ServiceParts::new("shop", gateways);
+        parts.policy = policy;
+        Service::new(parts).expect("a service")
+    }
+
+    #[test]
+    fn round_trips_are_kept_for_plugins() {
+        let place = |point| Place {
+            point,
+            ..Place::default()
+        };
+        let london = point(51.5, -0.1);
+        let places = [place(None), place(Some(london))];
+        let service_of_plugin = service(Policy::Plugin("p".into()));
+        let round_trips = RoundTrips::default();
+        let chart = Chart::draw(&service_of_plugin, &places, None, &round_trips);
+        assert_eq!(
+            chart.round_trip(PlaceId::UNKNOWN, Slot(0)),
+            None,
+            "nobody knows where that is"
+        );
+        let expected = costs(&service_of_plugin, Some(london), &round_trips);
+        for (slot, millis) in (0..).map(Slot).zip(&expected) {
+            let round_trip = chart.round_trip(PlaceId(1), slot).expect("an estimate");
+            assert!(
+                (round_trip.as_secs_f64() * 1e3 - millis).abs() < 0.01,
+                "{round_trip:?} {millis}"
+            );
+        }
+        assert_eq!(chart.round_trip(PlaceId(1), Slot(2)), None);
+        let assumed = Chart::draw(&service_of_plugin, &places, Some(london), &round_trips);
+        assert_eq!(
+            assumed.round_trip(PlaceId::UNKNOWN, Slot(1)),
+            chart.round_trip(PlaceId(1), Slot(1))
+        );
+        assert_eq!(
+            assumed.round_trip(PlaceId(9), Slot(1)),
+            chart.round_trip(PlaceId(1), Slot(1)),
+            "as for rows"
+        );
+        let without = Chart::draw(&service(Policy::Latency), &places, None, &round_trips);
+        assert_eq!(without.round_trip(PlaceId(1), Slot(1)), None);
+    }
 }

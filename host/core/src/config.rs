@@ -7,7 +7,7 @@ mod health_check;
 mod retry;
 mod steer;
 
-pub use affinity::{Affinity, AffinityBy, AffinityCookie, Failover};
+pub use affinity::{Affinity, AffinityBy, AffinityCookie, Failover, When};
 pub use health_check::{GrpcProbe, HealthCheck, HttpProbe, Probe};
 pub use retry::{Budget, Retry, RetryOn};
 pub use steer::{AlpnId, AltSvc, Steer};
@@ -331,6 +331,17 @@ pub struct Gateway {
     pub weight: u32,
     /// Most concurrent requests from one instance of this proxy. At this number the region is not eligible.
     pub max_requests: Option<u32>,
+    /// What plugins are told of the region.
+    pub labels: RegionLabels,
+}
+
+/// What operators say of a region for plugins; routing does not read it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RegionLabels {
+    /// What it costs, in a unit of the operator's choice, 0 or more.
+    pub cost: Option<f32>,
+    /// Words, such as `eu` or `gpu`.
+    pub tags: Box<[Box<str>]>,
 }
 
 /// Where a gateway listens, and whether it speaks TLS there. HTTP/1.1 in either case.

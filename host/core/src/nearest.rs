@@ -143,6 +143,7 @@ mod tests {
             public: None,
             priority: 0,
             weight: 100,
+            labels: Default::default(),
             max_requests: None,
         }
     }

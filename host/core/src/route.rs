@@ -100,6 +100,8 @@ pub struct Rules {
     pub prefix_rewrite: Option<Box<str>>,
     /// Its own policies, where it has some: their index in the configuration.
     pub policies: Option<PoliciesId>,
+    /// The statuses with which the plugin of the service may reject requests.
+    pub plugin_statuses: Box<[u16]>,
     /// What is changed of the fields of requests.
     pub request_headers: Option<HeaderChanges>,
     /// What is changed of the fields of responses.
@@ -169,6 +171,11 @@ impl RouteEntry {
     /// Its own policies. `None`: those of the service.
     pub fn policies(&self) -> Option<PoliciesId> {
         self.rules.as_ref()?.policies
+    }
+
+    /// The statuses with which the plugin of the service may reject requests.
+    pub fn plugin_statuses(&self) -> &[u16] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.plugin_statuses)
     }
 
     /// What is changed of the fields of requests.

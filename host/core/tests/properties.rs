@@ -35,6 +35,7 @@ fn gateway(index: usize, point: Point, priority: u8, weight: u32) -> Gateway {
         public: None,
         priority,
         weight,
+        labels: Default::default(),
         max_requests: None,
     }
 }

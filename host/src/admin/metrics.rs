@@ -10,7 +10,9 @@ use super::backend::{Readiness, ServiceStatus, StatusSnapshot};
 use super::connections;
 use super::names;
 use crate::telemetry::exposition::{Exposition, Kind};
-use crate::telemetry::metrics::{RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage};
+use crate::telemetry::metrics::{
+    PLUGIN_ANSWERS, PLUGIN_EFFECTS, RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage,
+};
 use crate::telemetry::process::Process;
 use crate::vitals::{RequestOutcome, Vitals};
 use portolan_core::affinity::Affine;
@@ -287,6 +289,40 @@ fn plugins(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counted
             &[("plugin", started.plugin.as_str()), ("reason", started.reason.as_str())],
             started.count,
         );
+    }
+    let mut family = text.family(
+        "portolan_plugin_answers_total",
+        Kind::Counter,
+        "Answers of a plugin: order, no_opinion where it named no region that may answer, reject.",
+    );
+    for counted in services {
+        if let Some(plugin) = of_plugins(counted) {
+            for (answer, count) in PLUGIN_ANSWERS.iter().zip(counted.totals.answers) {
+                let labels = [
+                    ("service", counted.name()),
+                    ("plugin", plugin.as_str()),
+                    ("answer", answer),
+                ];
+                family.sample(&labels, count);
+            }
+        }
+    }
+    let mut family = text.family(
+        "portolan_plugin_effects_total",
+        Kind::Counter,
+        "What answers of a plugin do besides: request headers for the gateway, affinity turned off or on.",
+    );
+    for counted in services {
+        if let Some(plugin) = of_plugins(counted) {
+            for (effect, count) in PLUGIN_EFFECTS.iter().zip(counted.totals.effects) {
+                let labels = [
+                    ("service", counted.name()),
+                    ("plugin", plugin.as_str()),
+                    ("effect", effect),
+                ];
+                family.sample(&labels, count);
+            }
+        }
     }
     let mut family = text.family(
         "portolan_plugin_counter_total",

@@ -23,12 +23,14 @@ fn service(name: &str, regions: &[&str], by: AffinityBy) -> Service {
         public: None,
         priority: 0,
         weight: 1,
+        labels: Default::default(),
         max_requests: None,
     });
     let mut parts = ServiceParts::new(name, gateways.collect());
     parts.affinity = Some(Affinity {
         by,
         failover: Failover::Temporary,
+        when: Default::default(),
     });
     Service::new(parts).expect("a service")
 }

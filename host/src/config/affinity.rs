@@ -1,6 +1,7 @@
 //! Session affinity of a service.
 
-use super::document::Node;
+use super::compound::At;
+use super::document::{Node, NodeId};
 use super::error::Mistakes;
 use super::prefix::Prefix;
 use super::quantities::{H, S, Time};
@@ -8,7 +9,7 @@ use super::section::section;
 use super::shape::{Shape, wanted};
 use super::values::{scalar, words};
 use http::HeaderName;
-use portolan_core::config::{Affinity, AffinityBy, AffinityCookie, Failover};
+use portolan_core::config::{Affinity, AffinityBy, AffinityCookie, Failover, When};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ section! {
         /// What becomes of sessions whose region is unhealthy. temporary: they come back with it. sticky: they stay with the region that
         /// answered instead; only with cookie. When their region is drained they stay away in both cases. Default: temporary.
         optional failover: FailoverWord,
+        /// To which requests it applies. always: to all, unless the service's plugin turns it off. plugin: to those for which the
+        /// service's plugin turns it on. Default: always.
+        optional when: At<WhenWord>,
     }
 }
 
@@ -49,7 +53,23 @@ words! {
     }
 }
 
+words! {
+    /// To which requests affinity applies.
+    WhenWord {
+        /// To all.
+        Always = "always",
+        /// To those of the plugin's choice.
+        Plugin = "plugin",
+    }
+}
+
 impl AffinitySection {
+    /// Where it says that affinity applies to what a plugin chooses, if it does.
+    pub(super) fn waits_for_plugin(&self) -> Option<NodeId> {
+        let when = self.when.as_ref()?;
+        matches!(when.value, WhenWord::Plugin).then_some(when.id)
+    }
+
     /// `None` only when something has been reported.
     pub(super) fn settings(&self, mistakes: &mut Mistakes<'_>) -> Option<Affinity> {
         let failover = match self.failover {
@@ -78,7 +98,11 @@ impl AffinitySection {
             );
             return None;
         }
-        Some(Affinity { by, failover })
+        let when = match self.when.as_ref().map(|when| when.value) {
+            Some(WhenWord::Plugin) => When::Plugin,
+            Some(WhenWord::Always) | None => When::Always,
+        };
+        Some(Affinity { by, failover, when })
     }
 }
 

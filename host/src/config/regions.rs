@@ -1,15 +1,15 @@
 //! The regions of a service: where they are, and the gateway in each.
 
-use super::compound::{At, is_name};
+use super::compound::{At, OneOrMore, is_name};
 use super::document::{Node, NodeId};
 use super::error::Mistakes;
 use super::names::ascii_hint;
 use super::section::section;
 use super::shape::{Shape, shown, wanted};
 use super::suggest::{closest, question};
-use super::values::{Degrees, Whole, scalar};
+use super::values::{Amount, Degrees, Whole, scalar};
 use crate::tls::is_server_name;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme};
+use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, RegionLabels, Scheme};
 use portolan_core::geo::Point;
 use portolan_geo::azure;
 use serde_json::{Value, json};
@@ -36,6 +36,10 @@ section! {
         optional weight: Whole<0, 65_535>,
         /// Concurrent requests from this instance beyond which the region is skipped. Default: no limit.
         optional max_requests: Whole<1, { u32::MAX as u64 }>,
+        /// What the region costs, in a unit of your choice: for plugins.
+        optional cost: Amount,
+        /// Words such as [eu, gpu], at most 16: for plugins.
+        optional tags: OneOrMore<At<String>>,
     }
 }
 
@@ -64,8 +68,32 @@ impl RegionSection {
             priority: self.priority.map_or(0, |priority| priority.0 as u8),
             weight: self.weight.map_or(DEFAULT_WEIGHT, |weight| weight.0 as u32),
             max_requests: self.max_requests.map(|count| count.0 as u32),
+            labels: RegionLabels {
+                cost: self.cost.map(|cost| cost.0),
+                tags: tags(self.tags.as_ref(), mistakes),
+            },
         })
     }
+}
+
+/// How many tags a region may have.
+const TAGS: usize = 16;
+
+/// The tags of a region.
+fn tags(tags: Option<&OneOrMore<At<String>>>, mistakes: &mut Mistakes<'_>) -> Box<[Box<str>]> {
+    let mut words: Vec<Box<str>> = Vec::new();
+    for tag in tags.iter().flat_map(|tags| &tags.0) {
+        if !is_name(tag) {
+            let message = "a tag has 1 to 63 letters, digits, - and _ and begins with a letter or digit";
+            mistakes.at(tag.id, format!("{message}, got {}", shown(tag)));
+        } else if words.iter().any(|word| **word == ***tag) {
+            mistakes.at(tag.id, format!("{} is there already", shown(tag)));
+        } else if words.len() == TAGS {
+            mistakes.at(tag.id, format!("a region has at most {TAGS} tags"));
+        }
+        words.push(tag.as_str().into());
+    }
+    words.into()
 }
 
 impl LocationSection {

@@ -14,6 +14,7 @@ use super::section::section;
 use super::services::ServiceSection;
 use super::shape::{all, shown};
 use super::suggest::did_you_mean;
+use super::values::Whole;
 use portolan_core::admission::Priority;
 use portolan_core::config::RoutePolicies;
 use portolan_core::id::ServiceId;
@@ -43,6 +44,9 @@ section! {
         optional redirect: RedirectSection,
         /// What gateways see instead of path: with path: /api and prefix_rewrite: /, /api/x becomes /x.
         optional prefix_rewrite: At<Prefix>,
+        /// Statuses from 400 to 599 with which the service's plugin may answer requests, such as [403, 429]. Another status is a
+        /// fault of the plugin, and the request is sent on. Default: none.
+        optional plugin_statuses: At<OneOrMore<Whole<400, 599>>>,
         /// Changes of the fields of requests, after the fields for the connection are removed and Portolan's own are added.
         optional request_headers: HeaderChangesSection,
         /// Changes of the fields of responses, of Portolan's own answers to requests of this route too.
@@ -154,6 +158,13 @@ pub(super) fn settings(
         };
         used.insert(*service);
         let leads = services.and_then(|services| services.0.get(service.index())?.1.as_ref());
+        if let Some(statuses) = section
+            .plugin_statuses
+            .as_ref()
+            .filter(|_| leads.is_some_and(|leads| !leads.has_plugin()))
+        {
+            mistakes.warn(statuses.id, format!("has no effect: {} has no plugin", shown(name)));
+        }
         let key = key?;
         let own = leads.and_then(|leads| section.policies(&key, leads, mistakes));
         let id = own.map(|own| {
@@ -168,6 +179,7 @@ pub(super) fn settings(
             service: *service,
             rules: Rules {
                 access,
+                plugin_statuses: section.plugin_statuses(),
                 prefix_rewrite: section.prefix_rewrite.as_ref().map(|prefix| prefix.as_str().into()),
                 policies: id,
                 request_headers: request_headers?,
@@ -185,6 +197,12 @@ pub(super) fn settings(
 }
 
 impl RouteSection {
+    /// The statuses with which a plugin may reject its requests.
+    fn plugin_statuses(&self) -> Box<[u16]> {
+        let statuses = self.plugin_statuses.iter().flat_map(|statuses| &statuses.value.0);
+        statuses.map(|status| status.0 as u16).collect()
+    }
+
     /// Reports what has no effect beside a redirect.
     fn check_redirect(&self, mistakes: &mut Mistakes<'_>) {
         let sections = [
@@ -196,6 +214,7 @@ impl RouteSection {
             self.response_headers.as_ref().map(|it| it.at),
             self.service.as_ref().and_then(Option::as_ref).map(|it| it.id),
             self.priority.as_ref().map(|it| it.id),
+            self.plugin_statuses.as_ref().map(|it| it.id),
             self.prefix_rewrite.as_ref().map(|it| it.id),
         ];
         for id in sections.into_iter().flatten() {

@@ -193,6 +193,14 @@ impl ServiceSection {
         parts.health_check = health_checks::settings(self.health_check.as_ref(), mistakes);
         parts.outlier_detection = policies::outlier_detection(self.outlier_detection.as_ref(), mistakes);
         (parts.retry, parts.timeouts) = self.times();
+        if let Some(when) = self.affinity.as_ref().and_then(AffinitySection::waits_for_plugin)
+            && !self.has_plugin()
+        {
+            mistakes.at(
+                when,
+                "affinity would apply to no request: the service has no plugin that turns it on",
+            );
+        }
         let affinity = match &self.affinity {
             Some(section) => section.settings(mistakes).map(Some),
             None => Some(None),
@@ -221,6 +229,11 @@ impl ServiceSection {
         parts.residency = residency?;
         // The number of gateways was checked.
         Service::new(parts).ok()
+    }
+
+    /// Whether a plugin orders its regions.
+    pub(super) fn has_plugin(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.plugin().is_some())
     }
 
     /// How failures are retried, and the time bounds.

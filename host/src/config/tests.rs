@@ -5,6 +5,7 @@ mod dialects;
 mod front_door;
 mod hostile;
 mod mistakes;
+mod plugin_keys;
 mod route_answers;
 mod route_mistakes;
 mod schema;

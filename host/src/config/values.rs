@@ -67,6 +67,27 @@ impl<const LIMIT: u16> Shape for Degrees<LIMIT> {
     }
 }
 
+/// A number that is not negative.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amount(pub(super) f32);
+
+impl Shape for Amount {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let number = plain(node).and_then(resolve).and_then(|value| value.as_f64());
+        match number
+            .map(|number| number as f32)
+            .filter(|number| number.is_finite() && *number >= 0.0)
+        {
+            Some(number) => Some(Self(number)),
+            None => wanted(node, &format!("a number, 0 or more{}", unquoted(node)), mistakes),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "number", "minimum": 0 })
+    }
+}
+
 /// A share of a hundred: `20` or `20%`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Percent(pub(super) u8);

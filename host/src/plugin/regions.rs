@@ -147,8 +147,8 @@ impl RegionEntry {
             priority: gateway.priority.into(),
             weight: gateway.weight,
             max_requests: gateway.max_requests,
-            cost: None,
-            tags: Box::default(),
+            cost: gateway.labels.cost,
+            tags: gateway.labels.tags.clone(),
         }
     }
 

@@ -114,6 +114,19 @@ impl Serialize for Line<'_> {
                     None => line.serialize_entry("plugin_reason", &Text(reason))?,
                 }
             }
+            if let RankedBy::Plugin { opinion: false, .. } = by {
+                line.serialize_entry("plugin_opinion", "none")?;
+            }
+            let effects = by.effects();
+            if let Some(status) = effects.rejects {
+                line.serialize_entry("plugin_rejects", &status)?;
+            }
+            if effects.sets != 0 {
+                line.serialize_entry("plugin_headers", &effects.sets.count_ones())?;
+            }
+            if let Some(affinity) = effects.affinity.as_str() {
+                line.serialize_entry("plugin_affinity", affinity)?;
+            }
             if let RankedBy::Fallback(fault) = by {
                 line.serialize_entry("plugin_fault", fault)?;
             }

@@ -86,6 +86,7 @@ impl Scene {
             public: None,
             priority: 0,
             weight: 100,
+            labels: Default::default(),
             max_requests: None,
         });
         let service = Service::new(ServiceParts::new("shop", gateways.to_vec())).expect("a service");

@@ -2,7 +2,7 @@
 
 use crate::vitals::{Counter, Durations, GrpcCounts, GrpcTally, Histogram, RequestOutcome, Tally};
 use portolan_core::affinity::Affine;
-use portolan_core::decision::RankedBy;
+use portolan_core::decision::{AffinityWish, Effects, RankedBy};
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::id::ServiceName;
 use portolan_core::plan::GaveUp;
@@ -78,6 +78,12 @@ impl Retry {
 /// The words for who ordered the candidates, those of [`RankedBy::as_str`].
 pub const RANKED_BY: [&str; 5] = ["policy", "plugin", "fallback", "learned", "explored"];
 
+/// What plugins answered: each answer is one of these.
+pub const PLUGIN_ANSWERS: [&str; 3] = ["order", "no_opinion", "reject"];
+
+/// What plugin answers do besides.
+pub const PLUGIN_EFFECTS: [&str; 3] = ["request_headers", "affinity_off", "affinity_on"];
+
 /// Plugin faults with counters of their own; a plugin host has fewer.
 const FAULTS: usize = 16;
 
@@ -99,6 +105,8 @@ struct Shard {
     ranked: Tally<{ RANKED_BY.len() }>,
     sessions: Tally<{ Affine::ALL.len() }>,
     repaired: Counter,
+    answers: Tally<{ PLUGIN_ANSWERS.len() }>,
+    effects: Tally<{ PLUGIN_EFFECTS.len() }>,
     faults: [Fault; FAULTS],
     received: Counter,
     sent: Counter,
@@ -127,6 +135,10 @@ pub struct ServiceTotals {
     pub sessions: [u64; Affine::ALL.len()],
     /// Plugin answers of which something had to be dropped.
     pub repaired: u64,
+    /// Plugin answers in the order of [`PLUGIN_ANSWERS`].
+    pub answers: [u64; PLUGIN_ANSWERS.len()],
+    /// What they did besides, in the order of [`PLUGIN_EFFECTS`].
+    pub effects: [u64; PLUGIN_EFFECTS.len()],
     /// Plugin faults by name.
     pub faults: Vec<(&'static str, u64)>,
     /// Bytes of request bodies.
@@ -174,9 +186,15 @@ impl ServiceVitals {
             RankedBy::Policy => shard.ranked.count(0),
             RankedBy::Learned => shard.ranked.count(3),
             RankedBy::Explored => shard.ranked.count(4),
-            RankedBy::Plugin { repaired, .. } => {
+            RankedBy::Plugin {
+                repaired,
+                opinion,
+                effects,
+                ..
+            } => {
                 shard.ranked.count(1);
                 shard.repaired.add(u64::from(repaired));
+                shard.answered(opinion, effects);
             }
             RankedBy::Fallback(fault) => {
                 shard.ranked.count(2);
@@ -217,6 +235,8 @@ impl ServiceVitals {
             shard.ranked.add_to(&mut totals.ranked);
             shard.sessions.add_to(&mut totals.sessions);
             totals.repaired += shard.repaired.get();
+            shard.answers.add_to(&mut totals.answers);
+            shard.effects.add_to(&mut totals.effects);
             totals.received += shard.received.get();
             totals.sent += shard.sent.get();
             for (durations, histogram) in totals.stages.iter_mut().zip(&shard.stages) {
@@ -236,6 +256,23 @@ impl ServiceVitals {
 }
 
 impl Shard {
+    /// Counts a plugin's answer and what it does besides.
+    fn answered(&self, opinion: bool, effects: Effects) {
+        self.answers.count(match (effects.rejects, opinion) {
+            (Some(_), _) => 2,
+            (None, true) => 0,
+            (None, false) => 1,
+        });
+        if effects.sets != 0 {
+            self.effects.count(0);
+        }
+        match effects.affinity {
+            AffinityWish::Configured => {}
+            AffinityWish::Off => self.effects.count(1),
+            AffinityWish::On => self.effects.count(2),
+        }
+    }
+
     /// Faults are named by the plugin host: a row of a few names is searched, the first free place taken. Should there
     /// be more names than places, the last place counts the rest.
     fn fault(&self, name: &'static str) {
@@ -252,7 +289,6 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portolan_core::decision::Effects;
 
     #[test]
     fn counts_of_all_workers_add_up() {
@@ -293,6 +329,39 @@ mod tests {
         assert_eq!((totals.received, totals.sent), (3, 30));
         assert_eq!(totals.stages[Stage::Total as usize].count(), 3);
         assert_eq!(totals.stages[Stage::Decide as usize].count(), 0);
+    }
+
+    #[test]
+    fn each_plugin_answer_is_one_kind_and_its_effects_are_counted_besides() {
+        let vitals = ServiceVitals::new("shop".into(), 1);
+        let answered = |opinion, effects| {
+            vitals.decided(
+                0,
+                RankedBy::Plugin {
+                    reason: 0,
+                    repaired: false,
+                    opinion,
+                    effects,
+                },
+            );
+        };
+        let none = Effects::default();
+        answered(true, none);
+        answered(false, none);
+        answered(false, Effects { sets: 5, ..none });
+        for affinity in [AffinityWish::Off, AffinityWish::On] {
+            answered(
+                true,
+                Effects {
+                    rejects: Some(403),
+                    affinity,
+                    ..none
+                },
+            );
+        }
+        let totals = vitals.totals();
+        assert_eq!((totals.answers, totals.effects), ([1, 2, 2], [1, 1, 1]));
+        assert_eq!(totals.answers.iter().sum::<u64>(), totals.ranked[1]);
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub enum Reason {
     LargeBody,
     /// The client sends more requests than its route allows.
     RateLimited,
+    /// The plugin of its service rejects the request.
+    Plugin,
     /// The instance works on as many requests as it may for those of low priority.
     OverloadLow,
     /// The same of normal priority.
@@ -96,7 +98,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Method,
         Self::LongMethod,
         Self::Target,
@@ -125,6 +127,7 @@ impl Reason {
         Self::Misdirected,
         Self::LargeBody,
         Self::RateLimited,
+        Self::Plugin,
         Self::OverloadLow,
         Self::OverloadNormal,
         Self::OverloadHigh,
@@ -173,6 +176,7 @@ impl Reason {
             Self::Misdirected => "misdirected",
             Self::LargeBody => "body_too_large",
             Self::RateLimited => "rate_limited",
+            Self::Plugin => "plugin",
             Self::OverloadLow => "overload_low",
             Self::OverloadNormal => "overload_normal",
             Self::OverloadHigh => "overload_high",

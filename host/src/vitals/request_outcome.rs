@@ -33,7 +33,7 @@ pub enum RequestOutcome {
     NoRoute,
     /// The request was rejected: malformed, too large, or not for a proxy.
     Rejected,
-    /// Its route denies the client.
+    /// Its route denies the client, or the plugin of its service rejects the request.
     Denied,
     /// The client sends more requests than its route allows.
     RateLimited,

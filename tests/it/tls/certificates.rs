@@ -128,3 +128,40 @@ async fn plugins_read_the_verified_certificate_and_never_what_a_client_says_of_i
     }
     assert!(moved.contains(&true) && moved.contains(&false), "{moved:?}");
 }
+
+/// The plugin sends what it read to the gateway, which answers with what it got.
+#[tokio::test]
+async fn plugins_read_what_the_handshake_settled() {
+    let (authority, clients) = (Authority::new("Root"), Authority::new("Clients"));
+    let pair = authority.issue(&["shop.example"]);
+    let fields = r#"[":scheme", ":tls-server-name", ":client-cert-subject", ":client-cert-names"]"#;
+    let world = Setup::regions(&["westeurope"])
+        .file("tls.crt", &pair.0)
+        .file("tls.key", &pair.1)
+        .file("ca.pem", clients.pem())
+        .file("echo.wasm", portolan_tests::hostile())
+        .listeners(
+            "- address: 127.0.0.1:0\n  tls: { certificate: tls.crt, private_key: tls.key, client_ca: ca.pem, \
+             client_certificate: optional }\n",
+        )
+        .service("policy: { plugin: echo }\nhealth_check: off")
+        .with(&format!(
+            "plugins: {{ echo: {{ source: ./echo.wasm, deadline: 200ms, config: {{ fault: echo, fields: {fields} }} }} }}"
+        ))
+        .start();
+    let read = async |client: &Client| {
+        let response = client.get(world.proxy(), "shop.example", "shop.example").await;
+        let text = response.expect("answered").text;
+        let value = text
+            .split("\"x-tenant\":")
+            .nth(1)
+            .and_then(|rest| rest.split('"').nth(1));
+        value.unwrap_or_else(|| panic!("no x-tenant in {text}")).to_owned()
+    };
+    assert_eq!(read(&authority.client()).await, "https|shop.example|-|-;0;");
+    let pair = issue(&clients, "ops", &["a.example"], "spiffe://prod/a");
+    let client = authority.client_of(rustls::DEFAULT_VERSIONS, Some(&pair));
+    let read = read(&client).await;
+    assert!(read.starts_with("https|shop.example|CN=ops|"), "{read}");
+    assert!(read.contains("a.example") && read.contains("spiffe://prod/a"), "{read}");
+}

@@ -20,6 +20,7 @@ fn gateway(region: &str) -> Gateway {
         public: None,
         priority: 0,
         weight: 1,
+        labels: Default::default(),
         max_requests: None,
     }
 }

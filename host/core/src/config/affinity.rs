@@ -10,6 +10,18 @@ pub struct Affinity {
     pub by: AffinityBy,
     /// What becomes of sessions whose region fails.
     pub failover: Failover,
+    /// To which requests it applies.
+    pub when: When,
+}
+
+/// To which requests affinity applies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// To all, unless the service's plugin turns it off.
+    #[default]
+    Always,
+    /// To those for which the service's plugin turns it on.
+    Plugin,
 }
 
 /// What the requests of a session have in common.

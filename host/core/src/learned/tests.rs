@@ -113,6 +113,7 @@ fn gateway(region: &RegionName, point: Point) -> Gateway {
         },
         priority: 0,
         weight: 1,
+        labels: Default::default(),
         max_requests: None,
         public: None,
     }

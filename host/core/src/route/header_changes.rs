@@ -24,6 +24,24 @@ impl HeaderChanges {
         self.set.iter().chain(&self.add).map(|(name, value)| (name, value))
     }
 
+    /// These changes and those of `first`, as if that came before: a field that both set is set by these.
+    #[must_use]
+    pub fn after(&self, first: Option<&Self>) -> Self {
+        let Some(first) = first else { return self.clone() };
+        let is_own = |name: &HeaderName| self.set.iter().any(|(own, _)| own == name);
+        let others = |fields: &[(HeaderName, HeaderValue)]| -> Vec<_> {
+            fields.iter().filter(|(name, _)| !is_own(name)).cloned().collect()
+        };
+        let (mut set, mut add) = (others(&first.set), others(&first.add));
+        set.extend_from_slice(&self.set);
+        add.extend_from_slice(&self.add);
+        Self {
+            set: set.into(),
+            add: add.into(),
+            remove: first.remove.iter().chain(&self.remove).cloned().collect(),
+        }
+    }
+
     /// Changes fields.
     pub fn apply(&self, headers: &mut HeaderMap) {
         for name in &self.remove {
@@ -80,5 +98,41 @@ mod tests {
             .collect();
         all.sort_unstable();
         assert_eq!(all, expected, "all at once");
+    }
+
+    #[test]
+    fn changes_after_others_win() {
+        let first = HeaderChanges {
+            set: list(&[("x-a", "route"), ("x-b", "route")]),
+            add: list(&[("x-c", "route"), ("x-a", "added")]),
+            remove: [HeaderName::from_static("x-d")].into(),
+        };
+        let own = HeaderChanges {
+            set: list(&[("x-a", "plugin")]),
+            add: Box::default(),
+            remove: [HeaderName::from_static("x-b")].into(),
+        };
+        let both = own.after(Some(&first));
+        let mut headers: HeaderMap = list(&[
+            ("x-a", "client"),
+            ("x-b", "client"),
+            ("x-d", "client"),
+            ("x-e", "client"),
+        ])
+        .into_iter()
+        .collect();
+        both.apply(&mut headers);
+        for (name, values) in [
+            ("x-a", &["plugin"][..]),
+            ("x-b", &["route"]),
+            ("x-c", &["route"]),
+            ("x-d", &[]),
+            ("x-e", &["client"]),
+        ] {
+            assert_eq!(headers.get_all(name).iter().collect::<Vec<_>>(), values, "{name}");
+            let drops = ["x-a", "x-b", "x-d"].contains(&name);
+            assert_eq!(both.drops(&HeaderName::from_static(name)), drops, "{name}");
+        }
+        assert_eq!(own.after(None), own);
     }
 }

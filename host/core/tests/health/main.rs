@@ -128,6 +128,7 @@ fn gateway(index: usize) -> Gateway {
         public: None,
         priority: 0,
         weight: 1,
+        labels: Default::default(),
         max_requests: None,
     }
 }

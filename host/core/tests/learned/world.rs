@@ -119,6 +119,7 @@ fn service() -> Service {
         },
         priority: 0,
         weight: 1,
+        labels: Default::default(),
         max_requests: None,
         public: None,
     });

@@ -379,6 +379,7 @@ fn config() -> Config {
         public: None,
         priority: 0,
         weight: 100,
+        labels: Default::default(),
         max_requests: (region == "southeastasia").then_some(1),
     });
     let service = |name: &str, policy| {

@@ -87,3 +87,53 @@ fn affinity_is_turned_off_and_on() {
         assert_eq!(answer.effects.affinity, expected, "{fault}");
     }
 }
+
+/// What the plugin was handed of a request for `/boom`, as it echoes it.
+fn echoed(client: &Client, config: &str) -> String {
+    let config = format!(r#"{{"fault":"echo","path":"/boom",{config}}}"#);
+    let version = load("echo", HOSTILE, &settings(&config)).unwrap();
+    let answer = client.ask(&mut worker(), &version).unwrap();
+    let changes = answer.headers.unwrap();
+    changes.set[0].1.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_was_asked_for_arrives_and_nothing_else() {
+    let mut client = Client {
+        query: "a=b",
+        version: Version::HTTP_2,
+        time: SystemTime::UNIX_EPOCH + Duration::from_secs(61 * 60),
+        ..Client::at("/boom")
+    };
+    client.headers.insert("x-a", HeaderValue::from_static("1"));
+    client.headers.append("x-a", HeaderValue::from_static("2"));
+    let fields = r#""fields":[":query","x-a",":tls-server-name",":http-version"]"#;
+    assert_eq!(echoed(&client, fields), "a=b|1, 2|-|2;0;");
+    let estimates = format!(r#"{fields},"estimates":true"#);
+    assert_eq!(
+        echoed(&client, &estimates),
+        "a=b|1, 2|-|2;61;0:0:0,1:10000:1,2:20000:2",
+        "a round trip of nothing is not known"
+    );
+    client.native = ranking([2]);
+    assert_eq!(
+        echoed(&client, r#""estimates":true"#),
+        ";61;2:20000:2",
+        "for those that may answer"
+    );
+}
+
+#[test]
+fn regions_are_ordered_by_the_round_trip_of_the_client() {
+    let version = load(
+        "shortest",
+        HOSTILE,
+        &settings(r#"{"fault":"shortest","estimates":true}"#),
+    )
+    .unwrap();
+    let client = Client {
+        native: ranking([2, 0, 1]),
+        ..Client::default()
+    };
+    assert_eq!(client.ask(&mut worker(), &version).unwrap().ranking, ranking([0, 1, 2]));
+}

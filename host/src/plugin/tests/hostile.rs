@@ -74,7 +74,7 @@ fn a_panic_says_what_it_was_about() {
 fn refusals_are_handed_on() {
     for (config, said) in [
         (r#"{"fault":"refuse"}"#, "not with me"),
-        (r#"{"fault":"greedy"}"#, "101 fields"),
+        (r#"{"fault":"greedy"}"#, "102 fields"),
         ("{}", "fault"),
         ("", "EOF"),
     ] {
@@ -210,6 +210,7 @@ fn entry(latitude: f32, longitude: f32) -> RegionEntry {
         public: None,
         priority: 0,
         weight: 100,
+        labels: Default::default(),
         max_requests: None,
     };
     RegionEntry::new(

@@ -201,6 +201,7 @@ fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
         public: None,
         priority: 0,
         weight: 100,
+        labels: Default::default(),
         max_requests: None,
     };
     let key = GatewayKey {

@@ -147,6 +147,7 @@ impl Scene {
             public: None,
             priority: 0,
             weight: 100,
+            labels: Default::default(),
             max_requests: None,
         };
         let parts = ServiceParts {

@@ -23,6 +23,7 @@ fn endpoints(last: &[u8]) -> Endpoints {
         public: None,
         priority: 0,
         weight: 100,
+        labels: Default::default(),
         max_requests: None,
     };
     let service = Service::new(ServiceParts::new("shop", vec![gateway])).expect("a service");

@@ -101,6 +101,7 @@ pub(super) fn gateway(index: usize) -> Gateway {
         public: None,
         priority: 0,
         weight: 100,
+        labels: Default::default(),
         max_requests: None,
     }
 }
