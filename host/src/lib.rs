@@ -24,6 +24,7 @@ pub mod geo;
 mod hex;
 pub mod learned;
 pub mod message;
+pub mod oci;
 pub mod pipeline;
 pub mod plugin;
 pub mod record;

@@ -9,6 +9,7 @@ pub mod dns;
 mod load;
 mod log;
 pub mod raw;
+mod registry;
 mod steady;
 mod tls;
 mod world;
@@ -18,6 +19,7 @@ pub use delays::Delays;
 pub use dns::NameServer;
 pub use load::{Load, Tally};
 pub use portolan::demo::gateway::{Behaviour, Gateway};
+pub use registry::{FakeRegistry, RegistryReply, RegistryRequest};
 pub use steady::{Came, NUMBER, Sent, Steady};
 pub use world::{Setup, World};
 

@@ -27,6 +27,7 @@ mod limits;
 mod listeners;
 mod plugins;
 mod proxy_protocol;
+mod registry;
 mod reload;
 mod restart;
 mod rollouts;

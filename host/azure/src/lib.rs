@@ -40,7 +40,7 @@ mod desired;
 pub mod diff;
 mod doubt;
 pub mod health;
-mod identity;
+pub mod identity;
 pub mod intent;
 mod lease;
 mod ledger;

@@ -5,7 +5,7 @@ use crate::control::certificates::Contexts;
 use crate::control::events::Events;
 use crate::control::overrides::{self, PinKind};
 use crate::control::reload::{Changed, PluginOrder};
-use crate::control::status::{RolledBack, RolloutStatus, StateWrites};
+use crate::control::status::{PollResult, RolledBack, RolloutStatus, StateWrites};
 use crate::dns::Name;
 use crate::front_door::Snapshot;
 use crate::learned::LearnedStatus;
@@ -195,6 +195,8 @@ pub struct StatusSnapshot {
     pub loads: Vec<LoadStatus>,
     /// Writes of the active state to the state directory; `None` without one.
     pub state_writes: Option<StateWrites>,
+    /// How often looks at the tags of plugins in registries came to each result.
+    pub polls: [(PollResult, u64); PollResult::ALL.len()],
     /// The access log's lines; `None` when there is no such log.
     pub access_log: Option<Lines>,
     /// The event log's lines; `None` when the process has none.

@@ -8,12 +8,11 @@ use crate::admin::backend::{
     ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::chance::Chance;
-use crate::config::PluginSource;
 use crate::control::events::{EventKind, Events};
 use crate::control::health;
 use crate::control::overrides::{self, Overrides};
 use crate::control::reload::{Changed, Order, PluginOrder, PluginOrderError, VersionState};
-use crate::control::status::{Kind, Loads, Status};
+use crate::control::status::{Kind, Loads, PollResult, Status};
 use crate::explain;
 use crate::front_door::SnapshotCell;
 use crate::learned::report::{Report, ReportError, Reported};
@@ -108,10 +107,7 @@ impl RunningInstance {
             PluginStatus {
                 name: name.clone(),
                 digest: entry.map(|entry| entry.version.digest.clone()).unwrap_or_default(),
-                source: match &plugin.source {
-                    PluginSource::Embedded(name) => format!("embedded:{name}"),
-                    PluginSource::File(path) => path.display().to_string(),
-                },
+                source: plugin.source.to_string(),
                 earlier: self.status.earlier(name),
                 pinned: overrides
                     .pins
@@ -172,6 +168,7 @@ impl AdminBackend for RunningInstance {
             pending_restart: self.status.pending_restart(),
             loads: Kind::ALL.map(|kind| self.load(kind)).to_vec(),
             state_writes: self.status.state_writes(),
+            polls: PollResult::ALL.map(|result| (result, self.status.polls(result))),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
             event_log: logging::lines(),
             plugin_counters: self.engine.counters(),

@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// The same
     #[arg(long, short, value_name = "FILE", conflicts_with = "file")]
     config: Option<ConfigFile>,
-    /// Leave the network out: do not look up the names of gateways
+    /// Leave the network out: do not look up the names of gateways, and do not fetch plugins from registries
     #[arg(long)]
     offline: bool,
     /// Print JSON: errors and warnings, each with severity, file, line, column, path and message
@@ -73,7 +73,7 @@ fn checked(file: &ConfigFile, offline: bool) -> Report {
         report.errors.push(mistake);
         return report;
     }
-    match offline::load(configuration) {
+    match offline::load(configuration, offline) {
         Ok((mut load, _)) => {
             sources.locate(&mut load.warnings);
             report.warnings.append(&mut load.warnings);

@@ -40,13 +40,13 @@ pub(super) enum OfflineError {
 }
 
 /// Loads everything that a configuration names, as a start does before it listens; what has no last good content cannot
-/// be replaced by it here.
+/// be replaced by it here. `offline`: without the plugins that are in registries.
 ///
 /// # Errors
 /// When anything cannot be used.
-pub(super) fn load(configuration: Configuration) -> Result<(Load, PluginEngine), OfflineError> {
+pub(super) fn load(configuration: Configuration, offline: bool) -> Result<(Load, PluginEngine), OfflineError> {
     let engine = PluginEngine::new(1)?;
-    Ok((load::named(configuration, &engine)?, engine))
+    Ok((load::named(configuration, &engine, offline)?, engine))
 }
 
 /// Decides about a hypothetical request, with unknown health of every region.
@@ -54,7 +54,7 @@ pub(super) fn load(configuration: Configuration) -> Result<(Load, PluginEngine),
 /// # Errors
 /// When what the configuration names cannot be loaded, or no route is for the request.
 pub(super) fn explain(configuration: Configuration, question: &Question) -> Result<Explained, OfflineError> {
-    let (load, engine) = load(configuration)?;
+    let (load, engine) = load(configuration, false)?;
     // Never driven: no name is looked up, for none is needed.
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let resolver = Arc::new(Resolver::system(runtime.handle().clone()));

@@ -12,6 +12,7 @@ use super::plugins::{self, PluginSection};
 use super::quantities::{H, Time};
 use super::reference::page;
 use super::regions::{LocationSection, Places};
+use super::registries::{self, KeysSection, RegistrySection};
 use super::routes::{self, Assumed, RouteSection};
 use super::schema::with_variables;
 use super::section::section;
@@ -62,6 +63,10 @@ section! {
         optional affinity_keys: At<FilePath>,
         /// Routing plugins, used by policies.
         optional plugins: Named<PluginSection>,
+        /// Registries that plugins come from.
+        optional registries: NonEmpty<RegistrySection>,
+        /// Who must have signed every plugin from a registry. Plugins in files are trusted as this file is. Default: nobody.
+        optional require_signature: KeysSection,
         /// What is published to Azure Front Door. Default: nothing.
         optional front_door: FrontDoorSection,
         /// Where one line of JSON for each request goes. Default: stdout.
@@ -106,7 +111,13 @@ impl File {
             listeners::settings(all, admin, folder, mistakes)
         });
         let via = listeners::pseudonym(self.via.as_ref(), mistakes);
-        let plugins = plugins::settings(self.plugins.as_ref(), folder, mistakes);
+        let name_servers = self
+            .resolvers
+            .as_ref()
+            .map(|servers| servers.iter().map(|server| server.0).collect::<Arc<[_]>>());
+        let (keys, servers) = (self.require_signature.as_ref(), name_servers.clone());
+        let registries = registries::settings(self.registries.as_ref(), keys, servers, folder, mistakes);
+        let plugins = plugins::settings(self.plugins.as_ref(), &registries, folder, mistakes);
         let places = services::places(self.services.as_ref(), mistakes);
         let mut services = self
             .services
@@ -174,10 +185,7 @@ impl File {
             here,
             geo: geo?,
             learned: learned?.map(Arc::new),
-            resolvers: self
-                .resolvers
-                .as_ref()
-                .map(|servers| servers.iter().map(|server| server.0).collect()),
+            resolvers: name_servers,
             via: via?,
             plugins: plugins?,
             upstream_tls,

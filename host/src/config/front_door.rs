@@ -3,12 +3,12 @@
 //! The publisher's settings check themselves; what they find is reported at its place in the file. So the settings are put
 //! together even when parts of them are wrong, with the default in place of such a part, and are discarded then.
 
-mod access;
 mod checked;
 mod origins;
 mod times;
 mod vantages;
 
+use super::azure::{CloudShape, CredentialShape, StoreSection};
 use super::compound::{At, Named, NonEmpty};
 use super::error::Mistakes;
 use super::publication::{FrontDoorSettings, Publication};
@@ -18,7 +18,6 @@ use super::services::ServiceSection;
 use super::shape::shown;
 use super::suggest::did_you_mean;
 use super::values::{Whole, words};
-use access::{CloudShape, CredentialShape, StoreSection};
 use origins::{ClassicSection, OriginSection, ProfileSection};
 use portolan_azure::names::VantageName;
 use portolan_azure::settings::{Caps, DrainAction, Mode, Settings};

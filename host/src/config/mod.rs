@@ -11,6 +11,11 @@
 mod access;
 mod admin;
 mod affinity;
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(not(feature = "azure"))]
+#[path = "azure/absent.rs"]
+mod azure;
 mod compound;
 mod conditions;
 mod document;
@@ -42,6 +47,7 @@ mod reader;
 mod redirect;
 mod reference;
 mod regions;
+mod registries;
 mod residency;
 mod retry_on;
 mod rollout;
@@ -62,14 +68,14 @@ pub use error::{ConfigErrors, Mistake};
 pub use file::{reference, schema};
 pub use load::{load, load_with, parse};
 pub use pattern::{is_pattern, matches};
-pub use publication::FrontDoorSettings;
 #[cfg(feature = "azure")]
 pub use publication::Publication;
+pub use publication::{AzureCredential, FrontDoorSettings};
 pub use reader::{Reader, System};
 pub use rollout::share;
 pub use settings::{
     AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
-    Plugin, PluginSource, Settings, UpstreamTls,
+    Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings, SignaturePolicy, UpstreamTls,
 };
 pub use sources::Sources;
 

@@ -1,8 +1,9 @@
 //! Routing plugins.
 
-use super::compound::{At, Named};
+use super::compound::{At, Named, OrOff};
 use super::error::Mistakes;
-use super::quantities::{KIB, MIB, MIN, MS, S, Size, Time};
+use super::quantities::{H, KIB, MIB, MIN, MS, S, Size, Time};
+use super::registries::{Registries, SignatureSection};
 use super::rollout::RolloutSection;
 use super::section::section;
 use super::settings::{Plugin, PluginSource};
@@ -18,8 +19,13 @@ use std::path::Path;
 section! {
     /// A routing plugin: a WebAssembly component of portolan:routing.
     PluginSection {
-        /// Its file, such as ./canary.wasm; or embedded:NAME for one that is part of Portolan. Files are watched.
+        /// Its file, such as ./canary.wasm; or embedded:NAME for one that is part of Portolan; or one in a registry, such as
+        /// oci://registry.example.net/team/canary@sha256:…, or with :TAG instead of the digest. Files are watched, tags are polled.
         required source: At<String>,
+        /// How often a tag in a registry is looked at; off: at a start only. Default: 1m.
+        optional poll: At<OrOff<Time<{ S }, { 24 * H }>>>,
+        /// Who must have signed a plugin from a registry. Default: as require_signature says.
+        optional signature: At<SignatureSection>,
         /// What the plugin is configured with: anything it understands.
         optional config: Value,
         /// CPU time a call may take before the built-in policy answers instead. Default: 1ms.
@@ -76,19 +82,20 @@ words! {
 /// The plugins by name.
 pub(super) fn settings(
     sections: Option<&Named<PluginSection>>,
+    registries: &Registries<'_>,
     folder: &Path,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<BTreeMap<PluginName, Plugin>> {
     let sections = sections.iter().flat_map(|sections| &sections.0);
     let plugins = all(sections.map(|(name, section)| {
-        let settings = section.as_ref()?.settings(folder, mistakes)?;
+        let settings = section.as_ref()?.settings(registries, folder, mistakes)?;
         Some((PluginName::new(name.as_str()), settings))
     }));
     Some(plugins?.into_iter().collect())
 }
 
 impl PluginSection {
-    fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Plugin> {
+    fn settings(&self, registries: &Registries<'_>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Plugin> {
         let default = PluginSettings::default();
         let size = match self.size {
             Some(SizeWord::Large) => PluginSize::Large,
@@ -113,13 +120,28 @@ impl PluginSection {
             },
         };
         Some(Plugin {
-            source: source(self.source.as_ref()?, folder, mistakes)?,
+            source: self.source(registries, folder, mistakes)?,
             deployment,
             rollout: match &self.rollout {
                 None => None,
                 Some(rollout) => Some(rollout.plan(mistakes)?),
             },
         })
+    }
+
+    fn source(&self, registries: &Registries<'_>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<PluginSource> {
+        let text = self.source.as_ref()?;
+        if text.starts_with("oci://") {
+            let signature = self.signature.as_ref().map(|it| &it.value);
+            let found = registries.source(text, self.poll.as_ref(), signature, folder, mistakes);
+            return found.map(|found| PluginSource::Registry(Box::new(found)));
+        }
+        let poll = self.poll.as_ref().map(|poll| poll.id);
+        let signature = self.signature.as_ref().map(|it| it.id);
+        for id in poll.into_iter().chain(signature) {
+            mistakes.at_key(id, "is for plugins in a registry (source: oci://…)");
+        }
+        source(text, folder, mistakes)
     }
 }
 
@@ -143,7 +165,7 @@ fn source(text: &At<String>, folder: &Path, mistakes: &mut Mistakes<'_>) -> Opti
     }
     if let Some((scheme, _)) = text.split_once("://") {
         let message =
-            format!("{scheme}:// sources are not supported by this version: fetch the file, and give its path");
+            format!("{scheme}:// is not supported: use oci:// and a registry, or fetch the file and give its path");
         mistakes.at(text.id, message);
         return None;
     }

@@ -7,6 +7,15 @@ use portolan_core::id::ServiceName;
 #[cfg(feature = "azure")]
 use std::sync::Arc;
 
+/// Who this instance is for Azure.
+#[cfg(feature = "azure")]
+pub type AzureCredential = portolan_azure::settings::Credential;
+
+/// A program without Azure is nobody there.
+#[cfg(not(feature = "azure"))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AzureCredential {}
+
 /// What is published to Azure Front Door.
 #[cfg(feature = "azure")]
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! What a configuration file sets.
 
 use super::error::Mistake;
-use super::publication::FrontDoorSettings;
+use super::publication::{AzureCredential, FrontDoorSettings};
 use super::sources::Sources;
 use crate::arrival::{ListenerId, RequestLimits};
+use crate::oci::{Reference, Registry};
 use crate::plugin::PluginSettings;
 use crate::tls::{ListenerTls, PairFiles};
 use ipnet::IpNet;
@@ -286,6 +287,98 @@ pub enum PluginSource {
     Embedded(Arc<str>),
     /// In a file.
     File(PathBuf),
+    /// In a registry.
+    Registry(Box<RegistrySource>),
+}
+
+impl PluginSource {
+    /// The files that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Embedded(_) => Vec::new(),
+            Self::File(path) => vec![path.clone()],
+            Self::Registry(source) => {
+                let keys = source.policy.iter().flat_map(|policy| &policy.keys);
+                keys.chain(&source.access.ca).cloned().collect()
+            }
+        }
+    }
+}
+
+/// As the configuration has it.
+impl fmt::Display for PluginSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded(name) => write!(f, "embedded:{name}"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Registry(source) => write!(f, "oci://{}", source.reference),
+        }
+    }
+}
+
+/// A component in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrySource {
+    /// Which one.
+    pub reference: Reference,
+    /// How often its tag is looked at. `None`: at a start only, or it has a digest.
+    pub poll: Option<Duration>,
+    /// Who must have signed it. `None`: nobody.
+    pub policy: Option<SignaturePolicy>,
+    /// How the registry is asked.
+    pub access: RegistryAccess,
+}
+
+/// Who must have signed a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignaturePolicy {
+    /// The files of the public keys. At least one.
+    pub keys: Vec<PathBuf>,
+    /// The registry and repository that the signature must be for.
+    pub identity: String,
+    /// Whether it is rejected without.
+    pub required: bool,
+}
+
+/// How a registry is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryAccess {
+    /// The file of the trusted authorities. `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Whether it is asked without TLS.
+    pub plain_http: bool,
+    /// Who asks.
+    pub credentials: RegistryCredentials,
+    /// The name servers. `None`: those of the system.
+    pub name_servers: Option<Arc<[SocketAddr]>>,
+}
+
+impl RegistryAccess {
+    /// That of a registry of which nothing is said.
+    pub fn usual(registry: &Registry) -> Self {
+        Self {
+            ca: None,
+            plain_http: registry.is_loopback(),
+            credentials: RegistryCredentials::Environment,
+            name_servers: None,
+        }
+    }
+}
+
+/// Who asks a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryCredentials {
+    /// Whom the environment or Docker's configuration has.
+    Environment,
+    /// A name, and the file with its password.
+    Password {
+        /// The name.
+        username: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// An identity of Azure.
+    Azure(AzureCredential),
 }
 
 /// Where one line for each request goes.

@@ -1,5 +1,6 @@
 //! Loads the configuration and the files it names: read, compiled and tried, off the request path.
 
+use super::artifacts::{ArtifactError, Artifacts};
 use super::certificates::{LoadedTls, Purpose, TlsFileError, TlsFiles};
 use super::files::{Files, Stamps};
 use super::last_good::{Content, LastGood, digest};
@@ -60,6 +61,14 @@ pub enum LoadError {
         /// Why not.
         error: io::Error,
     },
+    /// A plugin cannot be had from its registry.
+    #[error("plugins.{name}.source: {error}")]
+    Artifact {
+        /// The plugin.
+        name: PluginName,
+        /// Why not.
+        error: ArtifactError,
+    },
     /// TLS with gateways cannot be set up.
     #[error(transparent)]
     UpstreamTls(#[from] UpstreamTlsError),
@@ -113,7 +122,7 @@ impl LoadError {
             Self::ServiceTags(number, _) => key(&["listeners", &number.to_string(), "client_address", "service_tags"]),
             Self::UpstreamTls(error) => error.key(),
             Self::Plugin(error) => key(&["plugins", error.plugin.as_str(), "source"]),
-            Self::PluginFile { name, .. } | Self::NotEmbedded { name, .. } => {
+            Self::PluginFile { name, .. } | Self::Artifact { name, .. } | Self::NotEmbedded { name, .. } => {
                 key(&["plugins", name.as_str(), "source"])
             }
             Self::Pinned { name, .. } | Self::Suspended { name, .. } => key(&["plugins", name.as_str()]),
@@ -137,6 +146,11 @@ impl fmt::Display for LoadErrors {
 }
 
 impl LoadErrors {
+    /// Whether it is worth trying again although no file changes: a registry did not do its part.
+    pub(super) fn may_pass(&self) -> bool {
+        self.0.iter().any(|error| matches!(error, LoadError::Artifact { .. }))
+    }
+
     fn of(error: impl Into<LoadError>) -> Self {
         Self(vec![error.into()])
     }
@@ -173,6 +187,8 @@ pub struct Load {
     pub(super) candidates: BTreeMap<PluginName, Candidate>,
     pub(super) contents: Vec<Content>,
     pub(super) stamps: Stamps,
+    /// Components from registries.
+    pub(super) artifacts: Arc<Artifacts>,
     /// At a start: the configuration that was rejected, and this is the last good one.
     pub(super) rejected: Option<Box<Rejected>>,
 }
@@ -235,10 +251,7 @@ pub(super) struct Part<T> {
 
 /// All files that settings name.
 pub(super) fn named_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
-    let plugins = settings
-        .plugins
-        .values()
-        .filter_map(|plugin| plugin_file(&plugin.source));
+    let plugins = settings.plugins.values().flat_map(|plugin| plugin.source.files());
     let upstream = settings.upstream_tls.values().flat_map(UpstreamTls::files).cloned();
     settings
         .geo
@@ -269,7 +282,7 @@ pub(super) fn tls_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
 pub(super) fn plugin_file(source: &PluginSource) -> Option<PathBuf> {
     match source {
         PluginSource::File(path) => Some(path.clone()),
-        PluginSource::Embedded(_) => None,
+        PluginSource::Embedded(_) | PluginSource::Registry(_) => None,
     }
 }
 
@@ -301,9 +314,11 @@ pub(super) fn all(
     engine: &PluginEngine,
     standing: &Standing,
     before: &Loaded,
-    location_cache: Option<PathBuf>,
+    (location_cache, artifacts): (Option<PathBuf>, &Arc<Artifacts>),
 ) -> Result<Load, Box<(LoadErrors, Rejected)>> {
-    let source = Source::files().with_location_cache(location_cache);
+    let source = Source::files()
+        .with_location_cache(location_cache)
+        .with_artifacts(artifacts);
     match settings(path, &source) {
         Ok(configuration) => {
             let tls = (&before.tls, Purpose::Reload);
@@ -319,13 +334,19 @@ pub(super) fn all(
     }
 }
 
-/// Loads everything that a configuration names, as it is.
+/// Loads everything that a configuration names, as it is. `offline`: without the plugins that are in registries.
 ///
 /// # Errors
 /// All errors at once.
-pub fn named(configuration: Configuration, engine: &PluginEngine) -> Result<Load, LoadErrors> {
+pub fn named(configuration: Configuration, engine: &PluginEngine, offline: bool) -> Result<Load, LoadErrors> {
     let tls = (&TlsFiles::default(), Purpose::Check);
-    rest(configuration, engine, &Standing::default(), tls, None, Source::files()).map_err(|rejected| rejected.0)
+    let artifacts = Arc::new(if offline {
+        Artifacts::offline()
+    } else {
+        Artifacts::default()
+    });
+    let source = Source::files().with_artifacts(&artifacts);
+    rest(configuration, engine, &Standing::default(), tls, None, source).map_err(|rejected| rejected.0)
 }
 
 fn rest(
@@ -349,7 +370,10 @@ fn rest(
     let service_tags = service_tags(&settings, &source);
     let service_tags = service_tags.map_err(|error| errors.push(error)).unwrap_or_default();
     let (mut plugins, mut components, mut candidates) = (Plugins::new(), Components::new(), BTreeMap::new());
-    for name in settings.plugins.keys() {
+    for (name, configured) in &settings.plugins {
+        if source.artifacts().is_offline() && matches!(configured.source, PluginSource::Registry(_)) {
+            continue;
+        }
         match plugin(name, &settings, engine, standing, &source) {
             Ok(loaded) => {
                 plugins.insert(name.clone(), loaded.version);
@@ -372,6 +396,7 @@ fn rest(
         }
     }
     let settings = Arc::new(settings);
+    let artifacts = source.shared_artifacts();
     let (contents, stamps) = source.into_parts();
     match geo.filter(|_| errors.is_empty()) {
         Some(geo) => Ok(Load {
@@ -391,6 +416,7 @@ fn rest(
             candidates,
             contents,
             stamps,
+            artifacts,
             rejected: None,
         }),
         None => {
@@ -435,8 +461,9 @@ pub(super) fn only_plugin(
     settings: &Settings,
     engine: &PluginEngine,
     standing: &Standing,
+    artifacts: &Arc<Artifacts>,
 ) -> Result<Part<LoadedPlugin>, LoadError> {
-    let source = Source::files();
+    let source = Source::files().with_artifacts(artifacts);
     let loaded = plugin(name, settings, engine, standing, &source)?;
     let (contents, _) = source.into_parts();
     Ok(Part { loaded, contents })
@@ -611,6 +638,13 @@ fn read(name: &PluginName, plugin: &PluginSource, source: &Source<'_>) -> Result
                 path: path.clone(),
                 error,
             }),
+        PluginSource::Registry(artifact) => {
+            let loaded = source.artifacts().load(artifact, source);
+            loaded.map_err(|error| LoadError::Artifact {
+                name: name.clone(),
+                error,
+            })
+        }
     }
 }
 

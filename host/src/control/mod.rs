@@ -1,5 +1,6 @@
 //! The control tasks: slow, infrequent work off the request path.
 
+pub mod artifacts;
 pub mod certificates;
 mod charts;
 pub mod events;

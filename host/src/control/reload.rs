@@ -7,15 +7,15 @@
 mod kept_rollouts;
 mod last_good_writer;
 mod plugins;
+mod registry;
 mod rollouts;
 
 use crate::config::{Fixed, Mistake, Settings};
+use crate::control::artifacts::{Artifacts, Polls};
 use crate::control::events::{EventKind, Events};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
-use crate::control::load::{
-    self, Components, Load, LoadError, LoadErrors, Rejected, plugin_file, service_tag_files, tls_files,
-};
+use crate::control::load::{self, Components, Load, LoadError, LoadErrors, Rejected, service_tag_files, tls_files};
 use crate::control::loaded::{Loaded, UpstreamOrigins};
 use crate::control::overrides::{Ordered, Overrides};
 use crate::control::publisher::Update;
@@ -35,6 +35,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// The pause before a configuration is tried again that was rejected because of a registry.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(100);
@@ -87,6 +90,9 @@ pub struct Reloader {
     earlier: BTreeMap<PluginName, Earlier>,
     overrides: Arc<Overrides>,
     watched: Watched,
+    /// Components from registries, and the looks at their tags.
+    artifacts: Arc<Artifacts>,
+    polls: Polls,
     pending: Option<Pending>,
     writer: LastGoodWriter,
     /// Where the compiled location table is kept.
@@ -121,6 +127,8 @@ struct Pending {
     settings: Option<Arc<Settings>>,
     /// Itself, and what it names.
     files: Files,
+    /// When it is tried again although nothing changes.
+    retry_at: Option<Instant>,
 }
 
 impl Watched {
@@ -141,7 +149,7 @@ impl Watched {
             geo: Files::new(settings.geo.files().cloned(), stamps),
             service_tags: Files::new(service_tag_files(settings), stamps),
             plugins: plugins
-                .map(|(name, plugin)| (name.clone(), Files::new(plugin_file(&plugin.source), stamps)))
+                .map(|(name, plugin)| (name.clone(), Files::new(plugin.source.files(), stamps)))
                 .collect(),
             tls: Files::new(tls_files(settings), stamps),
         }
@@ -170,6 +178,7 @@ impl Reloader {
             components,
             contents,
             stamps,
+            artifacts,
             rejected,
             ..
         } = first;
@@ -184,6 +193,8 @@ impl Reloader {
             components,
             earlier: BTreeMap::new(),
             overrides,
+            artifacts,
+            polls: Polls::new(),
             pending: None,
             updates,
             listeners,
@@ -210,6 +221,7 @@ impl Reloader {
         if self.rolling.is_empty() {
             self.resume_rollouts().await;
         }
+        self.polls.restart(&self.loaded.settings, &self.artifacts, &self.status);
         loop {
             self.writer.write().await;
             tokio::select! {
@@ -217,6 +229,7 @@ impl Reloader {
                     self.advance_rollouts(false);
                     self.look().await;
                 }
+                polled = self.polls.next() => self.polled(polled).await,
                 order = orders.recv() => match order {
                     Some(Order::Reload(reply)) => {
                         let accepted = self.reload().await;
@@ -242,7 +255,10 @@ impl Reloader {
 
     async fn look(&mut self) {
         // All of them, so that each records what it sees.
-        let pending = self.pending.as_mut().is_some_and(|pending| pending.files.changed());
+        let pending = self.pending.as_mut().is_some_and(|pending| {
+            let is_due = pending.retry_at.is_some_and(|at| at <= Instant::now());
+            pending.files.changed() || is_due
+        });
         let config = self.watched.config.changed();
         if (config || pending) && self.reload().await {
             return;
@@ -285,11 +301,9 @@ impl Reloader {
     async fn reload(&mut self) -> bool {
         let Some(path) = self.path.clone() else { return false };
         let (engine, standing, before) = (self.engine.clone(), self.standing(), self.loaded.clone());
-        let cache = self.location_cache.clone();
-        match self
-            .meanwhile(move || load::all(&path, &engine, &standing, &before, cache))
-            .await
-        {
+        let (cache, artifacts) = (self.location_cache.clone(), Arc::clone(&self.artifacts));
+        let load = move || load::all(&path, &engine, &standing, &before, (cache, &artifacts));
+        match self.meanwhile(load).await {
             Ok(load) => {
                 // Last, so that nothing is bound for a configuration that is rejected for something else.
                 match self.listeners.prepare(&load.loaded.settings.listeners) {
@@ -307,6 +321,10 @@ impl Reloader {
             Err(rejected) => {
                 let (errors, rejected) = *rejected;
                 self.wait_for(rejected);
+                self.forget_artifacts();
+                if let Some(pending) = self.pending.as_mut().filter(|_| errors.may_pass()) {
+                    pending.retry_at = Some(Instant::now() + RETRY);
+                }
                 self.reject(&Subject::Config, &errors);
                 false
             }
@@ -350,6 +368,8 @@ impl Reloader {
         loaded.rollouts = self.rollouts();
         self.loaded = loaded.clone();
         self.renew_admin_tls();
+        self.forget_artifacts();
+        self.polls.restart(&self.loaded.settings, &self.artifacts, &self.status);
         self.publish(&Subject::Config, Update::Loaded(loaded));
         self.settle_rollouts(candidates.into_iter().collect(), &contents).await;
         self.listeners
@@ -467,6 +487,7 @@ impl Reloader {
         self.pending = self.path.as_ref().map(|path| Pending {
             files: rejected.files(path),
             settings: rejected.settings,
+            retry_at: None,
         });
     }
 }

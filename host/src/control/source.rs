@@ -1,5 +1,6 @@
 //! Where files are read from: as they are now, or as they were when they were last good.
 
+use super::artifacts::{Artifacts, Shelf};
 use super::files::Stamps;
 use super::last_good::{Content, LastGood};
 use crate::config::{self, Reader};
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// As which file the variables of the environment are kept: those that are read, in the form of proc(5).
@@ -21,6 +23,8 @@ pub(super) struct Source<'a> {
     last_good: Option<&'a LastGood>,
     /// Where the compiled location table is kept.
     location_cache: Option<PathBuf>,
+    /// Components from registries.
+    artifacts: Arc<Artifacts>,
     /// What was read.
     contents: RefCell<Vec<Content>>,
     /// Every file as it was before it was read, also those that could not be.
@@ -37,6 +41,7 @@ impl<'a> Source<'a> {
         Self {
             last_good: None,
             location_cache: None,
+            artifacts: Arc::default(),
             contents: RefCell::default(),
             stamps: RefCell::default(),
             variables: RefCell::default(),
@@ -55,6 +60,24 @@ impl<'a> Source<'a> {
     /// The same, with a file for the compiled location table.
     pub(super) fn with_location_cache(self, location_cache: Option<PathBuf>) -> Self {
         Self { location_cache, ..self }
+    }
+
+    /// The same, with the components from registries that are here already.
+    pub(super) fn with_artifacts(self, artifacts: &Arc<Artifacts>) -> Self {
+        Self {
+            artifacts: Arc::clone(artifacts),
+            ..self
+        }
+    }
+
+    /// Components from registries.
+    pub(super) fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
+    }
+
+    /// The same, to be handed on.
+    pub(super) fn shared_artifacts(&self) -> Arc<Artifacts> {
+        Arc::clone(&self.artifacts)
     }
 
     /// Where the compiled location table is kept.
@@ -120,6 +143,20 @@ impl<'a> Source<'a> {
             path: path.to_owned(),
             bytes: bytes.clone(),
         });
+    }
+}
+
+impl Shelf for Source<'_> {
+    fn read_now(&self, path: &Path, most: u64) -> io::Result<Bytes> {
+        self.read_secret(path, most)
+    }
+
+    fn keep(&self, path: &Path, bytes: &Bytes) {
+        Source::keep(self, path, bytes);
+    }
+
+    fn last_good(&self) -> Option<&LastGood> {
+        self.last_good
     }
 }
 

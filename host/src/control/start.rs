@@ -1,5 +1,6 @@
 //! The start: what is rejected is replaced by its last good content, where there is a state directory.
 
+use super::artifacts::Artifacts;
 use super::certificates::{Purpose, TlsFiles};
 use super::files::Stamps;
 use super::last_good::{Content, LastGood};
@@ -114,9 +115,11 @@ impl Start {
             restored,
             ..
         } = self;
+        let artifacts = Arc::new(Artifacts::new(last_good.clone()));
         let begin = |configuration: &Configuration| Ok::<_, LoadError>(engine(configuration)?);
         let rest = |configuration, engine: &PluginEngine, gathered| {
-            rest(configuration, last_good.as_ref(), &overrides, engine, gathered, status)
+            let kept = (last_good.as_ref(), &artifacts);
+            rest(configuration, kept, &overrides, engine, gathered, status)
         };
         let rejected = restored.as_ref().map(|_| {
             Box::new(Rejected {
@@ -183,7 +186,7 @@ impl Gathered {
 /// Loads what a configuration names, and records what came of it all.
 fn rest(
     configuration: Configuration,
-    last_good: Option<&LastGood>,
+    (last_good, artifacts): (Option<&LastGood>, &Arc<Artifacts>),
     overrides: &Overrides,
     engine: &PluginEngine,
     mut gathered: Gathered,
@@ -209,7 +212,12 @@ fn rest(
             }
             loaded => loaded,
         };
-        let loaded = gathered.add(first(Subject::Plugin(PluginName::clone(name)), last_good, load)?);
+        let loaded = gathered.add(first_with(
+            artifacts,
+            Subject::Plugin(PluginName::clone(name)),
+            last_good,
+            load,
+        )?);
         plugins.insert(name.clone(), loaded.version);
         components.insert(name.clone(), loaded.component);
     }
@@ -276,6 +284,7 @@ fn rest(
         candidates: BTreeMap::new(),
         contents,
         stamps,
+        artifacts: Arc::clone(artifacts),
         rejected: None,
     })
 }
@@ -295,8 +304,20 @@ fn first<T, E: Display>(
     last_good: Option<&LastGood>,
     load: impl Fn(&Source<'_>) -> Result<T, E>,
 ) -> Result<First<T>, E> {
+    first_with(&Arc::default(), subject, last_good, load)
+}
+
+/// The same of what may come from a registry.
+fn first_with<T, E: Display>(
+    artifacts: &Arc<Artifacts>,
+    subject: Subject,
+    last_good: Option<&LastGood>,
+    load: impl Fn(&Source<'_>) -> Result<T, E>,
+) -> Result<First<T>, E> {
     let cache = last_good.map(LastGood::location_cache);
-    let now = Source::files().with_location_cache(cache.clone());
+    let now = Source::files()
+        .with_location_cache(cache.clone())
+        .with_artifacts(artifacts);
     let loaded = load(&now);
     let (contents, stamps) = now.into_parts();
     let error = match loaded {
@@ -311,7 +332,9 @@ fn first<T, E: Display>(
         Err(error) => error,
     };
     let Some(last_good) = last_good else { return Err(error) };
-    let kept = Source::kept(last_good).with_location_cache(cache);
+    let kept = Source::kept(last_good)
+        .with_location_cache(cache)
+        .with_artifacts(artifacts);
     match load(&kept) {
         Ok(value) => Ok(First {
             value,

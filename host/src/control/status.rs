@@ -132,6 +132,30 @@ pub struct RolloutStatus {
 
 /// Versions that were rolled back by themselves since the start, by plugin and by word of the cause.
 pub type RolledBack = BTreeMap<(PluginName, &'static str), u64>;
+/// What a look at the tag of a plugin in a registry comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PollResult {
+    /// The tag names what it named before.
+    Unchanged,
+    /// It names something else, which was fetched and verified.
+    Changed,
+    /// The registry failed, or what it has cannot be used.
+    Failed,
+}
+
+impl PollResult {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unchanged, Self::Changed, Self::Failed];
+
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// The record of all loads. Shared by the reloader, which writes, and the administration, which reads.
 #[derive(Debug, Default)]
@@ -147,6 +171,7 @@ struct Record {
     rolled_back: RolledBack,
     state_writes: Option<StateWrites>,
     pending_restart: Vec<&'static str>,
+    polls: BTreeMap<PollResult, u64>,
 }
 
 impl Status {
@@ -170,6 +195,13 @@ impl Status {
         let mut record = self.record();
         record.loads.entry(subject.kind()).or_default().rejected += 1;
         record.errors.insert((subject.kind(), subject.name().to_owned()), why);
+    }
+
+    /// What was rejected is not there any more, and what is there is active.
+    pub fn clear(&self, subject: &Subject) {
+        self.record()
+            .errors
+            .remove(&(subject.kind(), subject.name().to_owned()));
     }
 
     /// Something was rejected at the start, and what was last good before is active.
@@ -242,6 +274,16 @@ impl Status {
     /// These keys, and no others, have values that take effect at the next start.
     pub fn set_pending_restart(&self, keys: Vec<&'static str>) {
         self.record().pending_restart = keys;
+    }
+
+    /// The tag of a plugin in a registry was looked at.
+    pub fn polled(&self, result: PollResult) {
+        *self.record().polls.entry(result).or_default() += 1;
+    }
+
+    /// How often looks at tags came to this.
+    pub fn polls(&self, result: PollResult) -> u64 {
+        self.record().polls.get(&result).copied().unwrap_or_default()
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {

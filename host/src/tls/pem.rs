@@ -83,6 +83,9 @@ pub enum Problem {
     /// No private key.
     #[error("the file has no private key: \"PRIVATE KEY\", \"RSA PRIVATE KEY\" or \"EC PRIVATE KEY\" is expected")]
     NoKey,
+    /// No public key, or several.
+    #[error("the file does not have one section \"PUBLIC KEY\": `openssl pkey -in KEY -pubout` writes it")]
+    NoPublicKey,
     /// More than one private key.
     #[error("the file has {0} private keys, and one is expected")]
     SeveralKeys(usize),
@@ -129,6 +132,22 @@ pub fn private_key(file: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, 
             (Some(key), 0) => Ok(key),
             (None, _) => Err(Problem::NoKey),
             (Some(_), others) => Err(Problem::SeveralKeys(others + 1)),
+        }
+    });
+    in_file(file, read)
+}
+
+/// The one public key of a PEM file, as a SubjectPublicKeyInfo in DER. Other sections are left out.
+///
+/// # Errors
+/// When there is none, or several, or when some of the file would be lost.
+pub fn public_key(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, FileError> {
+    let read = sections(bytes).and_then(|sections| {
+        let keys = sections.into_iter().filter(|(kind, _)| *kind == SectionKind::PublicKey);
+        let mut keys: Vec<_> = keys.map(|(_, der)| der).collect();
+        match (keys.pop(), keys.len()) {
+            (Some(key), 0) => Ok(key),
+            _ => Err(Problem::NoPublicKey),
         }
     });
     in_file(file, read)

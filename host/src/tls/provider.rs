@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 /// The same library, for what rustls leaves to us.
 pub(super) use aws_lc_rs;
-pub(crate) use aws_lc_rs::hmac;
+pub(crate) use aws_lc_rs::{hmac, rand::SystemRandom, signature};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(chosen::default_provider()));
 

@@ -9,6 +9,7 @@ mod newcomer;
 mod package;
 mod plugin_files;
 mod plugins;
+mod registry;
 mod service_manager;
 mod serving;
 mod stopping;

@@ -68,6 +68,14 @@ pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
         family.sample(&[("result", "kept")], state_writes.kept);
         family.sample(&[("result", "failed")], state_writes.failed);
     }
+    let mut family = text.family(
+        "portolan_plugin_polls_total",
+        Kind::Counter,
+        "Looks at the tags of plugins in registries, by result.",
+    );
+    for (result, count) in snapshot.polls {
+        family.sample(&[("result", result.as_str())], count);
+    }
     let geo = &snapshot.geo;
     let mut family = text.family(
         "portolan_geo_networks",

@@ -8,7 +8,7 @@ use crate::arrival::ListenerId;
 use crate::control::events::Events;
 use crate::control::overrides::{self, PinKind};
 use crate::control::reload::{Changed, PluginOrder, VersionState};
-use crate::control::status::StateWrites;
+use crate::control::status::{PollResult, StateWrites};
 use crate::geo::describe::Described;
 use crate::learned::LearnedStatus;
 use crate::learned::report::{Report, ReportError, Reported};
@@ -166,6 +166,7 @@ impl Default for Fake {
                     },
                 ],
                 state_writes: Some(StateWrites { kept: 3, failed: 1 }),
+                polls: PollResult::ALL.map(|result| (result, 2)),
                 access_log: Some(Lines {
                     written: 10,
                     dropped: 5,

@@ -2,8 +2,15 @@
 
 mod file;
 mod inspect;
+mod keygen;
 mod orders;
+mod pull;
+mod push;
+mod registry;
+mod sign;
 mod status;
+mod verify;
+mod write;
 
 use clap::Subcommand;
 pub(super) use orders::shown;
@@ -39,6 +46,32 @@ pub(super) enum Command {
     /// Switch a plugin on again
     #[command(after_help = "Example:\n  portolan plugin on canary")]
     On(orders::Order),
+    /// Push a component to a registry, and print its reference by digest
+    #[command(
+        after_help = "Examples:\n  portolan plugin push canary.wasm registry.example.net/team/canary:1.2.0\n  \
+        portolan plugin push canary.wasm localhost:5000/canary:test\n\n\
+        Credentials are those of `docker login`, of a file named by REGISTRY_AUTH_FILE, or PORTOLAN_REGISTRY_USERNAME and \
+        PORTOLAN_REGISTRY_PASSWORD. The same file gives the same digest, whenever it is pushed."
+    )]
+    Push(push::Arguments),
+    /// Pull a component from a registry, checked against its digest
+    #[command(
+        after_help = "Examples:\n  portolan plugin pull registry.example.net/team/canary:1.2.0\n  \
+        portolan plugin pull registry.example.net/team/canary:1.2.0 --key team.pub --out canary.wasm"
+    )]
+    Pull(pull::Arguments),
+    /// Sign what is in a registry, as cosign does
+    #[command(
+        after_help = "Example:\n  portolan plugin sign registry.example.net/team/canary:1.2.0 --key team.key\n\n\
+        The signature is stored beside the plugin, under the tag sha256-DIGEST.sig."
+    )]
+    Sign(sign::Arguments),
+    /// Verify the signatures of what is in a registry
+    #[command(after_help = "Example:\n  portolan plugin verify registry.example.net/team/canary:1.2.0 --key team.pub")]
+    Verify(verify::Arguments),
+    /// Make a pair of keys to sign plugins with
+    #[command(after_help = "Example:\n  portolan plugin keygen team")]
+    Keygen(keygen::Arguments),
 }
 
 /// Runs a command.
@@ -54,5 +87,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Rollback(arguments) => orders::rollback(arguments),
         Command::Off(arguments) => orders::switch(arguments, "off"),
         Command::On(arguments) => orders::switch(arguments, "on"),
+        Command::Push(arguments) => push::run(arguments),
+        Command::Pull(arguments) => pull::run(arguments),
+        Command::Sign(arguments) => sign::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Keygen(arguments) => keygen::run(arguments),
     }
 }

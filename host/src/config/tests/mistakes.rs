@@ -454,7 +454,30 @@ fn plugins() {
             "routes:",
             "plugins: { canary: { source: \"oci://registry.example.net/canary@sha256:0\" } }\nroutes:",
             &[
-                "8:30: plugins.canary.source: oci:// sources are not supported by this version: fetch the file, and give its path",
+                "8:30: plugins.canary.source: wanted oci://HOST[:PORT]/REPOSITORY with :TAG or @sha256:DIGEST: a digest by sha256 has 64 digits, 0 to 9 and a to f, got \"oci://registry.example.net/canary@sha256:0\"",
+            ],
+        ),
+        (
+            "routes:",
+            "plugins: { canary: { source: \"https://registry.example.net/canary.wasm\" } }\nroutes:",
+            &[
+                "8:30: plugins.canary.source: https:// is not supported: use oci:// and a registry, or fetch the file and give its path",
+            ],
+        ),
+        (
+            "routes:",
+            "plugins: { canary: { source: ./canary.wasm, poll: 1m, signature: { keys: [team.pub] } } }\nroutes:",
+            &[
+                "8:45: plugins.canary.poll: is for plugins in a registry (source: oci://…)",
+                "8:55: plugins.canary.signature: is for plugins in a registry (source: oci://…)",
+            ],
+        ),
+        (
+            "routes:",
+            "registries: [ { host: a.example, username: bob }, { host: A.example } ]\nroutes:",
+            &[
+                "8:44: registries[0].username: password_file is missing, the file with the password of this name",
+                "8:59: registries[1].host: this registry is there already",
             ],
         ),
         (

@@ -1,6 +1,7 @@
 //! Rollouts over reloads and restarts, and what the table and operators see of them.
 
 use super::{Reloader, off_thread};
+use crate::config::PluginSource;
 use crate::control::last_good::Content;
 use crate::control::load::{self, Candidate};
 use crate::control::overrides::{KeptRollout, Ordered, PinKind};
@@ -36,11 +37,16 @@ impl Reloader {
             }
         }
         for (name, candidate) in candidates {
-            let file = self.loaded.settings.plugins.get(&name);
-            let file = file.and_then(|plugin| load::plugin_file(&plugin.source));
-            let own = contents.iter().filter(|content| Some(&content.path) == file.as_ref());
+            let own = match self.loaded.settings.plugins.get(&name).map(|plugin| &plugin.source) {
+                Some(PluginSource::Registry(source)) => self.artifacts.contents(&source.reference),
+                source => {
+                    let file = source.and_then(load::plugin_file);
+                    let own = contents.iter().filter(|content| Some(&content.path) == file.as_ref());
+                    own.cloned().collect()
+                }
+            };
             let by = Ordered::by_itself().because("the configuration changed");
-            self.roll_out_configured(name, candidate, own.cloned().collect(), by);
+            self.roll_out_configured(name, candidate, own, by);
         }
     }
 
@@ -110,9 +116,11 @@ impl Reloader {
         if component.is_none_or(|component| component.configured != candidate.version.digest) {
             return Vec::new();
         }
-        let plugin = self.loaded.settings.plugins.get(name);
-        let path = plugin.and_then(|plugin| load::plugin_file(&plugin.source));
-        let content = path.map(|path| Content {
+        let source = self.loaded.settings.plugins.get(name).map(|plugin| &plugin.source);
+        if let Some(PluginSource::Registry(source)) = source {
+            return self.artifacts.contents(&source.reference);
+        }
+        let content = source.and_then(load::plugin_file).map(|path| Content {
             path,
             bytes: candidate.bytes.clone(),
         });

@@ -242,18 +242,19 @@ impl Reloader {
     }
 
     /// Loads the configured version of a plugin, as far as what stands allows it.
-    async fn load_plugin(
+    pub(super) async fn load_plugin(
         &mut self,
         name: PluginName,
         standing: Standing,
     ) -> Result<Part<load::LoadedPlugin>, load::LoadError> {
         let (engine, settings) = (self.engine.clone(), Arc::clone(&self.loaded.settings));
-        self.meanwhile(move || load::only_plugin(&name, &settings, &engine, &standing))
+        let artifacts = Arc::clone(&self.artifacts);
+        self.meanwhile(move || load::only_plugin(&name, &settings, &engine, &standing, &artifacts))
             .await
     }
 
     /// A plugin was loaded: its configured version is active now, or is rolled out.
-    fn accept_plugin(&mut self, name: PluginName, part: Part<load::LoadedPlugin>, by: Ordered) {
+    pub(super) fn accept_plugin(&mut self, name: PluginName, part: Part<load::LoadedPlugin>, by: Ordered) {
         let load::LoadedPlugin {
             version,
             component,

@@ -1,11 +1,11 @@
 //! Where Azure and the shared store are, and how this instance authenticates there.
 
-use crate::config::compound::At;
-use crate::config::document::{Content, Node};
-use crate::config::error::Mistakes;
-use crate::config::section::section;
-use crate::config::shape::{Shape, shown, wanted};
-use crate::config::values::{FilePath, scalar, words};
+use super::compound::At;
+use super::document::{Content, Node};
+use super::error::Mistakes;
+use super::section::section;
+use super::shape::{Shape, shown, wanted};
+use super::values::{FilePath, scalar, words};
 use portolan_azure::settings::{Access, Cloud, Credential, SecretSource, StoreSettings};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -116,7 +116,7 @@ impl Shape for CredentialShape {
 }
 
 impl CredentialShape {
-    pub(super) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Credential> {
+    pub(in crate::config) fn settings(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Credential> {
         match self {
             Self::Word(CredentialWord::WorkloadIdentity) => Some(Credential::workload_identity()),
             Self::Word(CredentialWord::ManagedIdentity) => Some(Credential::ManagedIdentity { client: None }),
