@@ -121,6 +121,11 @@ impl Document {
         Ok(builder.document)
     }
 
+    /// Whether there is no value at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// The outermost value.
     pub(super) fn root(&self) -> Node<'_> {
         Node {

@@ -174,6 +174,11 @@ impl<'a> Mistakes<'a> {
         }
     }
 
+    /// The line that a value begins on.
+    pub(super) fn first_line(&self, id: NodeId) -> usize {
+        self.document.position(id).line
+    }
+
     /// A value of the document.
     #[cfg(feature = "azure")]
     pub(super) fn node(&self, id: NodeId) -> Node<'a> {

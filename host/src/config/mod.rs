@@ -38,6 +38,8 @@ mod load;
 mod names;
 mod ordering;
 mod pattern;
+mod plugin_cases;
+mod plugin_project;
 mod plugins;
 mod policies;
 mod prefix;
@@ -68,6 +70,8 @@ pub use error::{ConfigErrors, Mistake};
 pub use file::{reference, schema};
 pub use load::{load, load_with, parse};
 pub use pattern::{is_pattern, matches};
+pub use plugin_cases::{CaseRegion, Expected, PluginCase, PluginCases, plugin_cases, plugin_cases_schema};
+pub use plugin_project::{PluginLanguage, PluginProject, plugin_project};
 #[cfg(feature = "azure")]
 pub use publication::Publication;
 pub use publication::{AzureCredential, FrontDoorSettings};

@@ -14,3 +14,6 @@ pub fn find(name: &str) -> Option<&'static [u8]> {
         .find(|(known, _)| *known == name)
         .map(|(_, component)| *component)
 }
+
+/// The contract that plugins are built for.
+pub const WIT: &str = include_str!("../../../plugins/wit/v0.2/routing.wit");

@@ -23,6 +23,7 @@
 //! | `answer` | a validated answer |
 //! | `host_state`, `fields` | what the host does for a guest: log, headers, counters |
 //! | `worker`, `life` | the instances of a worker; calling them; how long each is kept |
+//! | `session` | calling a plugin one by one and measuring it, for those who write it |
 //! | `quarantine`, `answer_cache`, `meters` | quarantine, cached answers, plugin counters |
 //! | [`embedded`] | the example plugins |
 
@@ -50,6 +51,7 @@ mod quarantine;
 mod records;
 mod regions;
 mod request;
+mod session;
 mod settings;
 mod setup;
 mod shared;
@@ -73,6 +75,7 @@ pub use pseudo_fields::PseudoField;
 pub use quarantine::Quarantined;
 pub use regions::{RegionEntry, RegionTable};
 pub use request::{Estimate, RouteRequest};
+pub use session::{Asked, Failed, PluginSession};
 pub use settings::{Isolation, PluginSettings};
 pub use setup::{Field, Setup};
 pub use size::{PluginLimits, PluginSize};

@@ -8,6 +8,7 @@ mod logs;
 mod newcomer;
 mod package;
 mod plugin_files;
+mod plugin_projects;
 mod plugins;
 mod registry;
 mod service_manager;

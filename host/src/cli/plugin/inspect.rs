@@ -2,7 +2,7 @@
 
 use super::file;
 use crate::cli::output::{self, Colour};
-use crate::plugin::{Description, PluginSettings, judge};
+use crate::plugin::{Description, PluginSettings, PluginSize, Problem, judge};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ struct Report<'a> {
     verdict: &'static str,
     /// Why it is rejected.
     problem: Option<String>,
+    /// The `size` that it needs in the configuration: `small`, the default, or `large`.
+    needs: Option<&'static str>,
     #[serde(flatten)]
     description: &'a Description,
 }
@@ -41,10 +43,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(UNREADABLE));
         }
     };
-    let problem = judge(&bytes, &PluginSettings::default()).err();
+    let (size, problem) = verdict(&bytes);
     let report = Report {
         file: arguments.file.display().to_string(),
         verdict: if problem.is_none() { "accepted" } else { "rejected" },
+        needs: size,
         problem: problem.map(|problem| problem.to_string()),
         description: &Description::of(&bytes),
     };
@@ -57,6 +60,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
     })
+}
+
+/// The class of limits that a file fits into, or what is wrong with it in the largest.
+fn verdict(bytes: &[u8]) -> (Option<&'static str>, Option<Problem>) {
+    let of = |size: PluginSize| PluginSettings {
+        size,
+        memory: size.memory(),
+        ..PluginSettings::default()
+    };
+    if judge(bytes, &of(PluginSize::Small)).is_ok() {
+        return (Some("small"), None);
+    }
+    match judge(bytes, &of(PluginSize::Large)) {
+        Ok(()) => (Some("large"), None),
+        Err(problem) => (None, Some(problem)),
+    }
 }
 
 fn text(report: &Report<'_>) -> String {
@@ -83,6 +102,9 @@ fn text(report: &Report<'_>) -> String {
         line("memory", &format!("{} at the start", file::size(it.memory)));
     }
     line("made by", &it.producers.join(", "));
+    if report.needs == Some("large") {
+        text.push_str("Its deployment needs size: large.\n");
+    }
     if report.problem.is_none() {
         text.push_str("It was not compiled and not run: portolan plugin test does both.\n");
     }

@@ -1,14 +1,22 @@
 //! `portolan plugin`: for those who write routing plugins, and those who deploy them.
 
+mod bench;
+#[cfg(feature = "plugin-build")]
+mod build;
 mod file;
 mod inspect;
 mod keygen;
+#[cfg(feature = "plugin-build")]
+mod new;
 mod orders;
+mod project;
 mod pull;
 mod push;
 mod registry;
 mod sign;
 mod status;
+mod suite;
+mod test;
 mod verify;
 mod write;
 
@@ -18,6 +26,18 @@ use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Make a plugin project: a plugin that works, its test cases, and all it is built with
+    #[cfg(feature = "plugin-build")]
+    #[command(
+        after_help = "Examples:\n  portolan plugin new canary --lang rust\n  portolan plugin new canary --lang python"
+    )]
+    New(new::Arguments),
+    /// Build the project in the current folder, and judge the result
+    #[cfg(feature = "plugin-build")]
+    #[command(after_help = "Examples:\n  portolan plugin build\n  \
+        portolan plugin build --module core.wasm --no-wasi --out canary.wasm    makes a component of a core module\n\n\
+        Exit code: 0 when the result is accepted, 1 otherwise.")]
+    Build(build::Arguments),
     /// Judge a file as the proxy does before it compiles it: limits, imports, exports, contract
     #[command(
         after_help = "Examples:\n  portolan plugin inspect canary.wasm\n  portolan plugin inspect canary.wasm --json\n\n\
@@ -72,6 +92,17 @@ pub(super) enum Command {
     /// Make a pair of keys to sign plugins with
     #[command(after_help = "Example:\n  portolan plugin keygen team")]
     Keygen(keygen::Arguments),
+    /// Run a plugin's cases in the host that requests meet: answers, determinism, cost
+    #[command(
+        after_help = "Examples:\n  portolan plugin test\n  portolan plugin test canary.wasm --cases cases.yaml --json\n\n\
+        Exit code: 0 when every case passes, 1 otherwise."
+    )]
+    Test(test::Arguments),
+    /// Measure what a call of a plugin costs, with the requests of its cases: time as percentiles, memory
+    #[command(
+        after_help = "Examples:\n  portolan plugin bench\n  portolan plugin bench canary.wasm --cases cases.yaml --calls 100000 --json"
+    )]
+    Bench(bench::Arguments),
 }
 
 /// Runs a command.
@@ -80,6 +111,10 @@ pub(super) enum Command {
 /// What the command fails with.
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
+        #[cfg(feature = "plugin-build")]
+        Command::New(arguments) => new::run(arguments),
+        #[cfg(feature = "plugin-build")]
+        Command::Build(arguments) => build::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Deploy(arguments) => orders::deploy(arguments),
         Command::Status(arguments) => status::run(arguments),
@@ -92,5 +127,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Sign(arguments) => sign::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     }
 }
