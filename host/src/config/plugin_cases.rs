@@ -1,19 +1,20 @@
 //! The test cases of a routing plugin: a file of its own, read with the same care as the configuration.
 
-use super::compound::{At, Named, NonEmpty};
+use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Document, Node};
 use super::error::{ConfigErrors, Mistake, Mistakes};
 use super::plugins::{IsolationWord, SizeWord};
 use super::quantities::{KIB, MIB, MS, S, Size, Time, US};
 use super::reader::{MAX_SIZE, is_json, text};
-use super::regions::LocationSection;
+use super::regions::{LocationSection, tags};
 use super::residency::CountryCode;
 use super::section::section;
 use super::shape::{Shape, all, wanted};
 use super::suggest::{did_you_mean, question};
-use super::values::{Percent, Whole, scalar, words};
+use super::values::{Amount, Percent, Whole, scalar, words};
 use crate::plugin::{Estimate, Isolation, PluginSettings, PluginSize};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use portolan_core::config::RegionLabels;
 use portolan_core::decision::AffinityWish;
 use portolan_core::geo::{Country, Point};
 use portolan_core::health::State;
@@ -77,6 +78,10 @@ section! {
         optional weight: Whole<0, 65_535>,
         /// Concurrent requests beyond which it is skipped. Default: no limit.
         optional max_requests: Whole<1, { u32::MAX as u64 }>,
+        /// What it costs, in a unit of your choice. Default: not known.
+        optional cost: Amount,
+        /// Words for the plugin, such as eu or gpu.
+        optional tags: OneOrMore<At<String>>,
     }
 }
 
@@ -273,6 +278,7 @@ pub struct CaseRegion {
     pub priority: u8,
     pub weight: u32,
     pub max_requests: Option<u32>,
+    pub labels: RegionLabels,
 }
 
 /// One case. Regions are given by their position.
@@ -433,6 +439,10 @@ impl CaseRegionSection {
             priority: self.priority.map_or(0, |priority| priority.0 as u8),
             weight: self.weight.map_or(100, |weight| weight.0 as u32),
             max_requests: self.max_requests.map(|count| count.0 as u32),
+            labels: RegionLabels {
+                cost: self.cost.map(|cost| cost.0),
+                tags: tags(self.tags.as_ref(), mistakes),
+            },
         })
     }
 }

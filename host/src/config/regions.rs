@@ -80,7 +80,7 @@ impl RegionSection {
 const TAGS: usize = 16;
 
 /// The tags of a region.
-fn tags(tags: Option<&OneOrMore<At<String>>>, mistakes: &mut Mistakes<'_>) -> Box<[Box<str>]> {
+pub(super) fn tags(tags: Option<&OneOrMore<At<String>>>, mistakes: &mut Mistakes<'_>) -> Box<[Box<str>]> {
     let mut words: Vec<Box<str>> = Vec::new();
     for tag in tags.iter().flat_map(|tags| &tags.0) {
         if !is_name(tag) {

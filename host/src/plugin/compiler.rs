@@ -6,10 +6,9 @@
 
 mod child;
 
-use super::compiled::Hash;
 use super::error::{Bytes, Problem};
 use super::size::CompileLimits;
-use portolan_compiled::{Artifact, Key};
+use portolan_compiled::{Artifact, Hash, Key};
 use rustix::process::Signal;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;

@@ -143,6 +143,7 @@ fn entry(region: &CaseRegion, state: State) -> RegionEntry {
         priority: region.priority,
         weight: region.weight,
         max_requests: region.max_requests,
+        labels: region.labels.clone(),
     };
     let health = GatewayHealth {
         state,
