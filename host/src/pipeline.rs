@@ -320,15 +320,24 @@ async fn answer(
         provenance,
         request_id: &request_id,
     };
-    let changes = plugin.as_ref().and_then(|plugin| plugin.headers.as_deref());
-    let forwarded = forward(worker, &inbound, body, (routed, &decision, changes), record, now).await;
+    let by_plugin = plugin.as_ref().and_then(|plugin| plugin.headers.as_deref());
+    let mut forwarded = forward(worker, &inbound, body, (routed, &decision, by_plugin), record, now).await;
 
     // Respond, record.
+    if let Ok((response, Some(slot))) = &mut forwarded
+        && let Some(cookie) = decide::affinity_cookie(&decision, routed, *slot, arrival.scheme() == "https")
+    {
+        // What the route changes are the gateway's fields: removing its cookies does not remove this one.
+        if let Some(changes) = changes.take() {
+            changes.apply(response.headers_mut());
+        }
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     if !listener.debug_headers && routed.entry.steering.is_none() {
-        return forwarded.map(|(response, _)| response_of(*response, parts, routed));
+        return forwarded.map(|(response, _)| response_of(response, parts, routed));
     }
     let (mut response, slot, error) = match forwarded {
-        Ok((response, slot)) => (response_of(*response, parts, routed), slot, None),
+        Ok((response, slot)) => (response_of(response, parts, routed), slot, None),
         Err(error) => {
             record.rejected(error.outcome(), error.reason());
             (worker.refuse(&error, record), None, Some(error))
@@ -355,10 +364,10 @@ async fn answer(
 }
 
 /// A gateway's response for the client.
-fn response_of(response: Response<UpstreamBody>, request: &Parts, routed: Routed<'_>) -> Response<Body> {
+fn response_of(response: Box<Response<UpstreamBody>>, request: &Parts, routed: Routed<'_>) -> Response<Body> {
     match response.status() {
-        StatusCode::SWITCHING_PROTOCOLS => switched(response, request, routed),
-        _ => response.map(Body::Upstream),
+        StatusCode::SWITCHING_PROTOCOLS => switched(*response, request, routed),
+        _ => Body::upstream(response),
     }
 }
 
@@ -492,11 +501,6 @@ async fn forward(
         // (RFC 9112, section 9.6).
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
-    }
-    if let Some(slot) = slot
-        && let Some(cookie) = decide::affinity_cookie(decision, routed, slot, arrival.scheme() == "https")
-    {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok((response, slot))
 }

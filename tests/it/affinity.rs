@@ -37,6 +37,18 @@ async fn order(world: &World, path: &str) {
 }
 
 #[tokio::test]
+async fn a_route_that_removes_cookies_of_gateways_keeps_the_one_of_the_session() {
+    let routes =
+        "- { path: /shop, service: shop, response_headers: { remove: set-cookie, set: { X-Frame-Options: DENY } } }";
+    let setup = Setup::regions(&BOTH).service("affinity: { cookie: {} }").routes(routes);
+    let setup = setup.with("affinity_keys: affinity.keys").file("affinity.keys", KEY);
+    let world = setup.start();
+    let answer = world.send(Request::get("/shop")).await;
+    assert_eq!(answer.header("x-frame-options"), "DENY");
+    assert!(given(&answer).is_some(), "{:?}", answer.headers);
+}
+
+#[tokio::test]
 async fn a_session_stays_in_its_region_wherever_its_client_goes() {
     let world = world("{ cookie: { max_age: 1h } }");
     world.until_healthy().await;

@@ -3,7 +3,9 @@
 use crate::upstream::body::UpstreamBodyError;
 use crate::upstream::{Tunnel, UpstreamBody};
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,10 +17,22 @@ pub enum Body {
     Empty,
     /// Something of our own.
     Full(Bytes),
-    /// What a gateway sends.
-    Upstream(UpstreamBody),
+    /// What a gateway sends, where its response was put when it came: this body is moved several times on its way to the client.
+    Upstream(Box<Response<UpstreamBody>>),
     /// None: what follows the response is another protocol. Boxed: it is rare, and large.
     Tunnel(Box<Tunnel>),
+}
+
+impl Body {
+    /// A gateway's response for the client.
+    pub fn upstream(mut response: Box<Response<UpstreamBody>>) -> Response<Self> {
+        let mut delivered = Response::new(Self::Empty);
+        *delivered.status_mut() = response.status();
+        *delivered.headers_mut() = mem::take(response.headers_mut());
+        *delivered.extensions_mut() = mem::take(response.extensions_mut());
+        *delivered.body_mut() = Self::Upstream(response);
+        delivered
+    }
 }
 
 impl HttpBody for Body {
@@ -32,11 +46,11 @@ impl HttpBody for Body {
         match &mut *self {
             Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
             Self::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
+                let bytes = mem::take(bytes);
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Upstream(body) => Pin::new(body).poll_frame(context),
+            Self::Upstream(response) => Pin::new(response.body_mut()).poll_frame(context),
         }
     }
 
@@ -44,7 +58,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty | Self::Tunnel(_) => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Upstream(body) => body.is_end_stream(),
+            Self::Upstream(response) => response.body().is_end_stream(),
         }
     }
 
@@ -52,7 +66,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty | Self::Tunnel(_) => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Upstream(body) => body.size_hint(),
+            Self::Upstream(response) => response.body().size_hint(),
         }
     }
 }

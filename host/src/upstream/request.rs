@@ -247,22 +247,18 @@ impl<'a> Outbound<'a> {
 
     /// Writes every field to a protocol's encoder, except the host and those that delimit the body.
     pub(super) fn fields(&self, to: &mut impl FieldSink) {
-        let Some(changes) = self.changes else {
-            for (name, value) in &self.request.headers {
-                if !self.is_dropped(name) {
-                    to.copy(name, value);
-                }
+        for (name, value) in &self.request.headers {
+            if !self.is_dropped(name) && self.changes.is_none_or(|changes| !changes.drops(name)) {
+                to.copy(name, value);
             }
-            return self.forwarding_fields(to);
-        };
-        let kept = self.request.headers.iter();
-        let kept = kept.filter(|(name, _)| !self.is_dropped(name) && !changes.drops(name));
-        for (name, value) in kept.chain(changes.added()) {
+        }
+        for (name, value) in self.changes.iter().flat_map(|changes| changes.added()) {
             to.copy(name, value);
         }
         self.forwarding_fields(to);
     }
 
+    #[inline(always)]
     fn is_dropped(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
         if ends_here(text) {
