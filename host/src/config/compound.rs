@@ -105,6 +105,31 @@ impl<T: Shape> Shape for OneOrMore<T> {
     }
 }
 
+/// Values by name, whatever the names are: who uses them judges those. What cannot be read is left out; that has been reported.
+#[derive(Debug)]
+pub(super) struct ByName<T>(pub(super) Vec<(At<String>, T)>);
+
+impl<T: Shape> Shape for ByName<T> {
+    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
+        let Content::Map(entries) = node.content() else {
+            return wanted(node, "a mapping from names to values", mistakes);
+        };
+        let entries = entries.iter().map(|id| node.other(*id));
+        let read = entries.filter_map(|entry| {
+            let name = At {
+                value: entry.key()?.to_owned(),
+                id: entry.id(),
+            };
+            Some((name, T::read(entry, mistakes)?))
+        });
+        Some(Self(read.collect()))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "object", "additionalProperties": T::schema() })
+    }
+}
+
 /// Values under names of the operator's choice, in the order of the file. A value that cannot be read keeps its name,
 /// so that others may refer to it.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What a route asks of a request besides host and path.
 
-use super::compound::{At, OneOrMore};
-use super::document::{Content, Node};
+use super::compound::{ByName, OneOrMore};
+use super::document::Node;
 use super::error::Mistakes;
 use super::section::section;
 use super::shape::{Shape, all, shown, wanted};
@@ -13,14 +13,17 @@ use serde_json::{Value, json};
 /// The conditions of a route.
 pub(super) fn settings(
     methods: Option<&OneOrMore<MethodWord>>,
-    headers: Option<&Values>,
-    query: Option<&Values>,
+    headers: Option<&ByName<WantedValue>>,
+    query: Option<&ByName<WantedValue>>,
     certificate: Option<&CertificateSection>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Conditions> {
     let methods = methods.iter().flat_map(|methods| &methods.0);
-    let values = |values: Option<&Values>| values.map_or(&[][..], |it| &it.0).to_vec();
-    let headers = all(values(headers).into_iter().map(|(name, value)| {
+    let values = |values: Option<&ByName<WantedValue>>| {
+        let values = values.map_or(&[][..], |it| &it.0).to_vec();
+        values.into_iter().map(|(name, value)| (name, value.0))
+    };
+    let headers = all(values(headers).map(|(name, value)| {
         let field = HeaderName::try_from(name.as_str()).ok();
         match field.filter(|field| field != http::header::HOST) {
             Some(field) => Some((field, value)),
@@ -34,9 +37,7 @@ pub(super) fn settings(
             }
         }
     }));
-    let query = values(query)
-        .into_iter()
-        .map(|(name, value)| (name.value.into(), value));
+    let query = values(query).map(|(name, value)| (name.value.into(), value));
     Some(Conditions {
         methods: methods.map(|method| method.0.clone()).collect(),
         headers: headers?.into(),
@@ -110,28 +111,16 @@ impl Shape for MethodWord {
     }
 }
 
-/// Values by name; `*` is any value.
-#[derive(Debug)]
-pub(super) struct Values(Vec<(At<String>, Wanted)>);
+/// A value; `*` is any.
+#[derive(Clone, Debug)]
+pub(super) struct WantedValue(Wanted);
 
-impl Shape for Values {
+impl Shape for WantedValue {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let Content::Map(entries) = node.content() else {
-            return wanted(node, "a mapping from names to values", mistakes);
-        };
-        let entries = entries.iter().map(|id| node.other(*id));
-        let read = entries.filter_map(|entry| {
-            let name = At {
-                value: entry.key()?.to_owned(),
-                id: entry.id(),
-            };
-            let value = String::read(entry, mistakes)?;
-            Some((name, wanted_value(&value)))
-        });
-        Some(Self(read.collect()))
+        String::read(node, mistakes).map(|value| Self(wanted_value(&value)))
     }
 
     fn schema() -> Value {
-        json!({ "type": "object", "additionalProperties": String::schema() })
+        String::schema()
     }
 }

@@ -1,23 +1,23 @@
 //! What a route changes of the fields of requests and responses.
 
-use super::compound::{At, OneOrMore};
-use super::document::{Content, Node};
+use super::compound::{At, ByName, OneOrMore};
+use super::document::Node;
 use super::error::Mistakes;
 use super::section::section;
-use super::shape::{Shape, all, shown, wanted};
+use super::shape::{Shape, all, shown};
 use http::{HeaderName, HeaderValue};
 use portolan_core::identity::fields::{FieldKind, kind};
 use portolan_core::route::HeaderChanges;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::HashMap;
 
 section! {
     /// Changes of fields. A name is in one of set, add and remove.
     HeaderChangesSection {
         /// Fields and the one value that they have then, whatever there was before.
-        optional set: Option<FieldValues>,
+        optional set: Option<ByName<FieldValue>>,
         /// Fields that are added to those of the same name.
-        optional add: Option<FieldValues>,
+        optional add: Option<ByName<FieldValue>>,
         /// Names of fields that are removed.
         optional remove: Option<OneOrMore<At<String>>>,
     }
@@ -56,9 +56,9 @@ impl HeaderChangesSection {
             }
             Some(field)
         };
-        let mut values = |values: &Option<Option<FieldValues>>, mistakes: &mut Mistakes<'_>| {
+        let mut values = |values: &Option<Option<ByName<FieldValue>>>, mistakes: &mut Mistakes<'_>| {
             let values = values.iter().flatten().flat_map(|values| &values.0);
-            all(values.map(|(field, value)| Some((name(field, true, mistakes)?, value.clone()))))
+            all(values.map(|(field, value)| Some((name(field, true, mistakes)?, value.0.clone()))))
         };
         let (set, add) = (values(&self.set, mistakes), values(&self.add, mistakes));
         let remove = self.remove.iter().flatten().flat_map(|names| &names.0);
@@ -98,35 +98,24 @@ fn reserved(name: &str, direction: Direction) -> Option<&'static str> {
     }
 }
 
-/// Values by the names of fields.
+/// The value of a field.
 #[derive(Debug)]
-pub(super) struct FieldValues(Vec<(At<String>, HeaderValue)>);
+pub(super) struct FieldValue(HeaderValue);
 
-impl Shape for FieldValues {
+impl Shape for FieldValue {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        let Content::Map(entries) = node.content() else {
-            return wanted(node, "a mapping from names to values", mistakes);
-        };
-        let entries = entries.iter().map(|id| node.other(*id));
-        let read = entries.filter_map(|entry| {
-            let name = At {
-                value: entry.key()?.to_owned(),
-                id: entry.id(),
-            };
-            let value = String::read(entry, mistakes)?;
-            match HeaderValue::from_str(&value).ok().filter(|_| value.trim() == value) {
-                Some(value) => Some((name, value)),
-                None => {
-                    let message = "a value is visible ASCII with blanks only inside";
-                    mistakes.at(entry.id(), format!("{message}, got {}", shown(&value)));
-                    None
-                }
+        let value = String::read(node, mistakes)?;
+        match HeaderValue::from_str(&value).ok().filter(|_| value.trim() == value) {
+            Some(value) => Some(Self(value)),
+            None => {
+                let message = "a value is visible ASCII with blanks only inside";
+                mistakes.at(node.id(), format!("{message}, got {}", shown(&value)));
+                None
             }
-        });
-        Some(Self(read.collect()))
+        }
     }
 
     fn schema() -> Value {
-        json!({ "type": "object", "additionalProperties": String::schema() })
+        String::schema()
     }
 }

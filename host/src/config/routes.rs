@@ -1,8 +1,8 @@
 //! Which requests go to which service.
 
 use super::access::AccessSection;
-use super::compound::{At, Named, OneOrMore};
-use super::conditions::{self, CertificateSection, MethodWord, Values};
+use super::compound::{At, ByName, Named, OneOrMore};
+use super::conditions::{self, CertificateSection, MethodWord, WantedValue};
 use super::error::Mistakes;
 use super::header_changes::{Direction, HeaderChangesSection};
 use super::host::Host;
@@ -33,9 +33,9 @@ section! {
         optional methods: OneOrMore<MethodWord>,
         /// Fields that a request must have, and their values; "*" is any value. Fields about the client count only from peers that
         /// may write them.
-        optional headers: Values,
+        optional headers: ByName<WantedValue>,
         /// Parameters that the query must have, and their values; "*" is any value.
-        optional query: Values,
+        optional query: ByName<WantedValue>,
         /// The client certificate that a request must come with. Needs a listener with tls.client_ca.
         optional client_certificate: CertificateSection,
         /// The service, by its name in services. Required, unless there is a redirect.

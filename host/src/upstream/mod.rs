@@ -13,7 +13,7 @@
 //! | `ending` | what ends a response besides its body |
 //! | `waiting` | attempts that are over before their answer: overtaken or given up |
 //! | `progress`, `blame` | what is known of running attempts; whose fault failures may be |
-//! | [`request`], [`replay`] | what is sent: the head, and a body that can be sent again |
+//! | [`request`], [`requested`], [`replay`] | what is sent: the head, what the client asked for, and a body that can be sent again |
 //! | `http1` | HTTP/1.1: a request written, a response read |
 //! | `http2` | HTTP/2: connections that carry many streams, and which of them a request takes |
 //! | `incoming` | a connection of HTTP/1.1, or a stream of HTTP/2, that carries an exchange |
@@ -51,6 +51,7 @@ pub mod pool;
 mod progress;
 pub mod replay;
 pub mod request;
+mod requested;
 mod rewrite;
 pub mod target;
 mod terms;
@@ -67,6 +68,7 @@ pub use interim::InterimSink;
 pub use pool::Connections;
 pub use replay::ReplayBody;
 pub use request::{Forwarding, Outbound};
+pub use requested::requested;
 pub use target::GatewayTarget;
 pub use tunnel::{Tunnel, TunnelLimits};
 pub use via::Via;

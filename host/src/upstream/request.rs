@@ -6,6 +6,7 @@
 use super::fields;
 use super::interim::{InterimSink, Switch};
 use super::replay::Framing;
+use super::requested;
 use super::rewrite::Requested;
 use super::upgrade::{self, Upgrade};
 use super::via::Via;
@@ -186,24 +187,12 @@ impl<'a> Outbound<'a> {
     /// What the client requested: as a trusted proxy says, else as the request itself does.
     pub(super) fn requested(&self) -> Requested<'_> {
         let Forwarding { scheme, is_trusted, .. } = self.forwarding;
-        let by_proxy = |name| self.only(name).filter(|_| is_trusted);
-        let schemes = ["http", "https"];
-        let of_proxy =
-            by_proxy(X_FORWARDED_PROTO).and_then(|it| schemes.into_iter().find(|own| it.eq_ignore_ascii_case(own)));
+        let (scheme, authority) = requested::requested(&self.request.headers, (scheme, &self.authority), is_trusted);
         Requested {
-            scheme: of_proxy.unwrap_or(scheme),
-            authority: by_proxy(X_FORWARDED_HOST)
-                .filter(|host| message::is_authority(host))
-                .unwrap_or(&self.authority),
+            scheme,
+            authority,
             prefix: self.forwarding.rewritten_by.and_then(RouteEntry::prefix_rewrite),
         }
-    }
-
-    /// The value of a field that has one line.
-    fn only(&self, name: HeaderName) -> Option<&str> {
-        let mut values = self.request.headers.get_all(name).iter();
-        let value = values.next().filter(|_| values.next().is_none())?;
-        value.to_str().ok()
     }
 
     /// What a connection for it begins with.
