@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The README, and the pages below `deploy/`.
 pub(super) fn pages() -> Vec<PathBuf> {
     let mut pages = files(&repository("deploy"), ".md");
-    pages.push(repository("README.md"));
+    pages.extend(["README.md", "plugins/README.md", "plugins/rollouts.md"].map(repository));
     assert!(pages.len() > 15, "{pages:?}");
     pages
 }
