@@ -1,176 +1,31 @@
 //! Loads the configuration and the files it names: read, compiled and tried, off the request path.
 
-use super::artifacts::{ArtifactError, Artifacts};
-use super::certificates::{LoadedTls, Purpose, TlsFileError, TlsFiles};
+mod error;
+mod plugins;
+
+use super::artifacts::Artifacts;
+use super::certificates::{LoadedTls, Purpose, TlsFiles};
 use super::files::{Files, Stamps};
-use super::last_good::{Content, LastGood, digest};
-use super::loaded::{Loaded, Origins, Plugins, UpstreamOrigins, plugin_regions};
-use super::overrides::PluginOverrides;
+use super::last_good::{Content, LastGood};
+use super::loaded::{Loaded, Origins, Plugins, UpstreamOrigins};
 use super::source::Source;
 use super::upstream_tls::{self, OutOfDate, UpstreamTlsError};
 use crate::affinity::AffinityKeys;
 use crate::config::{self, ConfigErrors, Configuration, Fixed, Mistake, PluginSource, Settings, UpstreamTls};
 use crate::geo::coverage::{self, CoverageLoss};
 use crate::geo::{Geo, GeoError};
-use crate::plugin::{EngineError, PluginEngine, PluginError, PluginLimits, PluginVersion, embedded};
-use crate::service_tags::{ServiceTags, ServiceTagsError};
-use crate::tls::FileError;
-use bytes::Bytes;
-use portolan_core::config::{Policy, Service};
-use portolan_core::health::ServiceHealth;
-use portolan_core::id::{Generation, PluginName, ServiceName};
+use crate::plugin::PluginEngine;
+use crate::service_tags::ServiceTags;
+pub use error::{AffinityKeysError, LoadError, LoadErrors};
+pub(super) use plugins::{Candidate, Component, Components, LoadedPlugin, Standing, plugin, plugin_file, short, tried};
+use portolan_core::id::{PluginName, ServiceName};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
-use thiserror::Error;
 
 /// The largest file of keys, in bytes.
 const MAX_KEYS: u64 = 64 * 1024;
-
-/// Why a configuration or something it names could not be loaded.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// The configuration has mistakes.
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-    /// A location database cannot be used.
-    #[error(transparent)]
-    Geo(#[from] GeoError),
-    /// A file of service tags cannot be used. With the number of the first listener that names it.
-    #[error("listeners[{0}].{1}")]
-    ServiceTags(usize, ServiceTagsError),
-    /// A plugin cannot be used.
-    #[error(transparent)]
-    Plugin(#[from] PluginError),
-    /// Plugins cannot be run on this machine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// TLS of a listener cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsFileError),
-    /// A plugin's file cannot be read.
-    #[error("plugins.{name}.source: failed to read {}: {error}", path.display())]
-    PluginFile {
-        /// The plugin.
-        name: PluginName,
-        /// Its file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// A plugin cannot be had from its registry.
-    #[error("plugins.{name}.source: {error}")]
-    Artifact {
-        /// The plugin.
-        name: PluginName,
-        /// Why not.
-        error: ArtifactError,
-    },
-    /// TLS with gateways cannot be set up.
-    #[error(transparent)]
-    UpstreamTls(#[from] UpstreamTlsError),
-    /// The keys of affinity cookies cannot be read.
-    #[error("affinity_keys: {0}")]
-    AffinityKeys(AffinityKeysError),
-    /// No embedded plugin of that name.
-    #[error("plugins.{name}.source: there is no embedded plugin {wanted}")]
-    NotEmbedded {
-        /// The plugin.
-        name: PluginName,
-        /// The name that was looked for.
-        wanted: Arc<str>,
-    },
-    /// The version that is active instead of the configured one cannot be used with this configuration.
-    #[error(
-        "plugins.{name}: version {version} is active instead of the configured one, and cannot be used with this configuration: \
-         {error}; make the configured one active with `portolan rollback {name} --end`, or change source"
-    )]
-    Pinned {
-        /// The plugin.
-        name: PluginName,
-        /// The digest of the version that is active.
-        version: String,
-        /// Why not.
-        error: PluginError,
-    },
-    /// The configured version was rolled back before.
-    #[error(
-        "plugins.{name}: version {version} is suspended: {reason}; build another one, or activate it with \
-         `portolan plugin promote {name} --force` or `portolan plugin deploy {name} FILE`"
-    )]
-    Suspended {
-        /// The plugin.
-        name: PluginName,
-        /// The digest of the version.
-        version: String,
-        /// Why it is.
-        reason: String,
-    },
-}
-
-impl LoadError {
-    /// The key of the configuration that it is about, from the outermost to the innermost.
-    pub fn key(&self) -> Vec<String> {
-        let key = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
-        match self {
-            Self::Config(_) | Self::Engine(_) => Vec::new(),
-            Self::AffinityKeys(_) => key(&["affinity_keys"]),
-            Self::Geo(error) => key(&["geo", error.key()]),
-            Self::ServiceTags(number, _) => key(&["listeners", &number.to_string(), "client_address", "service_tags"]),
-            Self::UpstreamTls(error) => error.key(),
-            Self::Plugin(error) => key(&["plugins", error.plugin.as_str(), "source"]),
-            Self::PluginFile { name, .. } | Self::Artifact { name, .. } | Self::NotEmbedded { name, .. } => {
-                key(&["plugins", name.as_str(), "source"])
-            }
-            Self::Pinned { name, .. } | Self::Suspended { name, .. } => key(&["plugins", name.as_str()]),
-            Self::Tls(error) => error.user.key(),
-        }
-    }
-}
-
-/// Everything that keeps a configuration and what it names from being loaded: at least one error.
-#[derive(Debug, Error)]
-pub struct LoadErrors(pub Vec<LoadError>);
-
-impl fmt::Display for LoadErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
-            let newline = if index > 0 { "\n" } else { "" };
-            write!(f, "{newline}{error}")?;
-        }
-        Ok(())
-    }
-}
-
-impl LoadErrors {
-    /// Whether it is worth trying again although no file changes: a registry did not do its part.
-    pub(super) fn may_pass(&self) -> bool {
-        self.0.iter().any(|error| matches!(error, LoadError::Artifact { .. }))
-    }
-
-    fn of(error: impl Into<LoadError>) -> Self {
-        Self(vec![error.into()])
-    }
-}
-
-/// Why keys of affinity cookies cannot be used.
-#[derive(Debug, Error)]
-pub enum AffinityKeysError {
-    /// The file cannot be read.
-    #[error("failed to read {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// It has something else in it.
-    #[error(transparent)]
-    Keys(#[from] FileError),
-}
 
 /// A configuration that was loaded with everything it names, and the files it was loaded from.
 #[derive(Clone, Debug)]
@@ -191,46 +46,6 @@ pub struct Load {
     pub(super) artifacts: Arc<Artifacts>,
     /// At a start: the configuration that was rejected, and this is the last good one.
     pub(super) rejected: Option<Box<Rejected>>,
-}
-
-/// The components of the active plugins, by name.
-pub(super) type Components = BTreeMap<PluginName, Component>;
-
-/// The component of an active plugin.
-#[derive(Clone, Debug)]
-pub(super) struct Component {
-    /// The component itself.
-    pub(super) bytes: Bytes,
-    /// The digest of the configured one.
-    pub(super) configured: String,
-    /// Whether it is not the configured one.
-    pub(super) is_pinned: bool,
-}
-
-/// A version that may be rolled out.
-#[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    pub(super) version: Arc<PluginVersion>,
-    pub(super) bytes: Bytes,
-}
-
-/// A plugin that was loaded.
-#[derive(Debug)]
-pub(super) struct LoadedPlugin {
-    /// The version that is active from now on.
-    pub(super) version: Arc<PluginVersion>,
-    pub(super) component: Component,
-    /// The configured version, when it is not active yet.
-    pub(super) candidate: Option<Candidate>,
-}
-
-/// What decides which version of a plugin is active, besides the configuration.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Standing {
-    /// What operators and rollouts have ordered.
-    pub(super) overrides: PluginOverrides,
-    /// The active components. A new version passes through the rollout where there is one before.
-    pub(super) active: Components,
 }
 
 /// A configuration that was rejected.
@@ -276,14 +91,6 @@ pub(super) fn tls_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     listeners
         .chain(&settings.admin_tls)
         .flat_map(|tls| tls.files().cloned())
-}
-
-/// The file of a plugin, when it is in one.
-pub(super) fn plugin_file(source: &PluginSource) -> Option<PathBuf> {
-    match source {
-        PluginSource::File(path) => Some(path.clone()),
-        PluginSource::Embedded(_) | PluginSource::Registry(_) => None,
-    }
 }
 
 impl Rejected {
@@ -543,123 +350,4 @@ pub(super) fn service_tags(settings: &Settings, source: &Source<'_>) -> Result<S
         let mut named = paths.enumerate().filter(|(_, path)| *path == Some(error.path()));
         LoadError::ServiceTags(named.next().map_or(0, |(number, _)| number), error)
     })
-}
-
-/// Loads one plugin and tries it on the regions of the services that use it.
-///
-/// For as long as the configured version is the one that an override was made against, the version of that is loaded. A new version
-/// that has to be rolled out is loaded beside the active one. A suspended version is rejected.
-pub(super) fn plugin(
-    name: &PluginName,
-    settings: &Settings,
-    engine: &PluginEngine,
-    standing: &Standing,
-    source: &Source<'_>,
-) -> Result<LoadedPlugin, LoadError> {
-    let bytes = read(name, &settings.plugins[name].source, source)?;
-    let configured = digest(&bytes);
-    let pin = standing.overrides.pins.get(name);
-    if let Some(pin) = pin.filter(|pin| pin.configured == configured) {
-        let version = tried(name, &pin.component, settings, engine).map_err(|error| LoadError::Pinned {
-            name: name.clone(),
-            version: short(&pin.active),
-            error,
-        });
-        return Ok(LoadedPlugin {
-            version: version?,
-            component: Component {
-                bytes: pin.component.clone(),
-                configured,
-                is_pinned: true,
-            },
-            candidate: None,
-        });
-    }
-    if let Some(suspended) = standing.overrides.suspended(name, &configured) {
-        return Err(LoadError::Suspended {
-            name: name.clone(),
-            version: short(&configured),
-            reason: suspended.reason.clone(),
-        });
-    }
-    let candidate = tried(name, &bytes, settings, engine)?;
-    let before = standing.active.get(name).filter(|before| before.bytes != bytes);
-    if let Some(before) = before.filter(|_| settings.plugins[name].rollout.is_some()) {
-        match tried(name, &before.bytes, settings, engine) {
-            Ok(version) => {
-                return Ok(LoadedPlugin {
-                    version,
-                    component: Component {
-                        bytes: before.bytes.clone(),
-                        configured,
-                        is_pinned: true,
-                    },
-                    candidate: Some(Candidate {
-                        version: candidate,
-                        bytes,
-                    }),
-                });
-            }
-            Err(error) => {
-                tracing::warn!("the new version is active at once, the one before cannot be used any more: {error}")
-            }
-        }
-    }
-    Ok(LoadedPlugin {
-        version: candidate,
-        component: Component {
-            bytes,
-            configured,
-            is_pinned: false,
-        },
-        candidate: None,
-    })
-}
-
-/// The first digits of a digest, for people.
-pub(super) fn short(digest: &str) -> String {
-    digest.chars().take(12).collect()
-}
-
-/// The component that is configured for a plugin.
-fn read(name: &PluginName, plugin: &PluginSource, source: &Source<'_>) -> Result<Bytes, LoadError> {
-    match plugin {
-        PluginSource::Embedded(wanted) => {
-            let found = embedded::find(wanted).ok_or_else(|| LoadError::NotEmbedded {
-                name: name.clone(),
-                wanted: Arc::clone(wanted),
-            })?;
-            Ok(Bytes::from_static(found))
-        }
-        PluginSource::File(path) => source
-            .read(path, PluginLimits::MAX_FILE)
-            .map_err(|error| LoadError::PluginFile {
-                name: name.clone(),
-                path: path.clone(),
-                error,
-            }),
-        PluginSource::Registry(artifact) => {
-            let loaded = source.artifacts().load(artifact, source);
-            loaded.map_err(|error| LoadError::Artifact {
-                name: name.clone(),
-                error,
-            })
-        }
-    }
-}
-
-/// Compiles a component and tries it on the regions of the services that use it.
-pub(super) fn tried(
-    name: &PluginName,
-    component: &[u8],
-    settings: &Settings,
-    engine: &PluginEngine,
-) -> Result<Arc<PluginVersion>, PluginError> {
-    let services = settings.routing.services().iter();
-    let users = services.filter(|it| it.policy == Policy::Plugin(name.clone()));
-    let unknown = |service: &Service| ServiceHealth::unknown(service.gateways().len());
-    let tables: Vec<_> = users
-        .map(|it| plugin_regions(Generation::default(), it, &unknown(it), &[]))
-        .collect();
-    engine.load(name, component, &settings.plugins[name].deployment, &tables)
 }
