@@ -30,6 +30,8 @@ install() {
 start() {
     install
     stop
+    # There before it is read: the shell that opens it for the program may be slower.
+    : >"$cache/azurite.log"
     # Port 0: the system chooses, and the program says which one it got.
     nohup "$program" --blobHost 127.0.0.1 --blobPort 0 --inMemoryPersistence --silent --disableTelemetry \
         >"$cache/azurite.log" 2>&1 </dev/null &
