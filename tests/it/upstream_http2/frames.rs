@@ -186,6 +186,24 @@ async fn a_goaway_with_the_end_of_its_connection_is_seen() {
     tokio::time::timeout(super::TIMEOUT, seen).await.expect("all are seen");
 }
 
+/// A connection that ends is replaced when a request needs another, not by the one look of a second at where connections lead.
+#[tokio::test]
+async fn a_connection_that_ends_is_not_replaced_before_a_request_needs_another() {
+    let gateway = Scripted::start(&[], |came| {
+        let last = came.stream.to_be_bytes();
+        came.frames.write(frame(kind::GOAWAY, 0, 0, &[last, [0; 4]].concat()));
+        // Two of those looks.
+        std::thread::sleep(Duration::from_millis(2200));
+        came.ok();
+    });
+    let scene = gateway.scene(SERVICE).await;
+    for number in 1..=2 {
+        let answer = scene.client.get("/").await.expect("an answer");
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(gateway.connections.load(Relaxed), number);
+    }
+}
+
 /// Servers count PING frames: a silent connection is asked once.
 #[tokio::test]
 async fn a_silent_connection_is_asked_once() {

@@ -123,13 +123,14 @@ impl StreamPool {
     }
 
     /// Begins to open a connection that nobody waits for, if requests came lately and the connections lead to fewer than so many
-    /// endpoints: streams are spread over all of them.
+    /// endpoints: streams are spread over all of them. When no connection takes streams any more, the next request opens one: a gateway
+    /// that ends each of them after few requests would be asked for twice as many otherwise.
     pub(in crate::upstream) fn open_spare(self: &Rc<Self>, endpoints: impl FnOnce() -> usize) -> Option<Opening> {
         let connections = self.connections.borrow();
-        if !self.is_busy.take() || connections.is_empty() || self.opening.get() > 0 {
+        let mut reached: Vec<_> = connections.iter().filter(|it| !it.is_retired()).collect();
+        if !self.is_busy.take() || reached.is_empty() || self.opening.get() > 0 {
             return None;
         }
-        let mut reached: Vec<_> = connections.iter().filter(|it| !it.is_retired()).collect();
         let count = reached.len();
         reached.sort_by_key(|connection| connection.endpoint().address());
         reached.dedup_by_key(|connection| connection.endpoint().address());
