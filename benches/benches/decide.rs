@@ -3,13 +3,16 @@
 //! `cargo bench -p portolan-benches --bench decide`
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, Method};
 use portolan_core::candidates;
 use portolan_core::chart::Chart;
 use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
 use portolan_core::health::ServiceHealth;
+use portolan_core::id::ServiceId;
 use portolan_core::learned::orders::{Priors, gathered};
 use portolan_core::learned::{Estimate, Evidence, Orders, Prefix, Terms};
 use portolan_core::rank;
+use portolan_core::route::{Asked, HostPattern, Route, Routes};
 use portolan_core::slots::Slots;
 use portolan_geo::{GeoTable, azure};
 use std::hint::black_box;
@@ -37,6 +40,32 @@ fn service(count: usize) -> Service {
 /// Addresses spread over the whole range (a Weyl sequence), so that look-ups do not stay in a few cache lines.
 fn addresses() -> impl Iterator<Item = u32> {
     (0_u32..).map(|number| number.wrapping_mul(0x9e37_79b9))
+}
+
+/// Looking up among many routes of one host, and among many hosts: always the last of them.
+fn route(criterion: &mut Criterion) {
+    let (headers, method) = (HeaderMap::new(), Method::GET);
+    let asked = Asked {
+        method: &method,
+        headers: &headers,
+        query: "",
+        certificate: None,
+        trust: None,
+    };
+    for count in [1, 10, 100, 10_000] {
+        let path = |number: usize| format!("/team-{}/service-{number}", number % 100);
+        let host = |number: usize| format!("service-{number}.shop.example.net");
+        let exact = |name: &str| HostPattern::parse(name).expect("a name");
+        let by_path = Routes::new((0..count).map(|it| Route::new(exact("shop.example.net"), path(it), ServiceId(0))));
+        let by_host = Routes::new((0..count).map(|it| Route::new(exact(&host(it)), "/", ServiceId(0))));
+        let (last_path, last_host) = (path(count - 1) + "/items/4711", host(count - 1));
+        criterion.bench_function(&format!("route/{count} paths"), |bench| {
+            bench.iter(|| by_path.find("shop.example.net", black_box(&last_path), &asked));
+        });
+        criterion.bench_function(&format!("route/{count} hosts"), |bench| {
+            bench.iter(|| by_host.find(black_box(&last_host), "/catalogue", &asked));
+        });
+    }
 }
 
 fn locate(criterion: &mut Criterion) {
@@ -127,5 +156,5 @@ fn learned(criterion: &mut Criterion) {
     criterion.bench_function("learned/prepare 65536 prefixes", |bench| bench.iter(prepare));
 }
 
-criterion_group!(benches, locate, decide, learned);
+criterion_group!(benches, route, locate, decide, learned);
 criterion_main!(benches);

@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to end before it is killed.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long a server may take to end before it is killed. A build that records a profile writes it at its end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How often it is asked whether a server is ready, or has ended.
 const POLL: Duration = Duration::from_millis(20);

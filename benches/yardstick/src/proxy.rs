@@ -63,7 +63,7 @@ impl Proxy<'_> {
             format!("  - {{ address: {address}, http2: prior-knowledge }}\n")
         });
         let mut text = format!(
-            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nservices:\n  bench:\n    policy: {policy}\n    \
+            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nlame_duck: 0s\ndrain_time: 1s\nservices:\n  bench:\n    policy: {policy}\n    \
              health_check: {probe}\n    regions:\n",
             self.listener, self.admin
         );

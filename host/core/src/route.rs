@@ -7,6 +7,7 @@
 mod conditions;
 mod header_changes;
 mod key;
+mod paths;
 mod prefix;
 mod redirect;
 
@@ -18,11 +19,16 @@ pub use redirect::{Redirect, RedirectPath};
 
 use crate::access::Access;
 use crate::id::ServiceId;
+use arrayvec::ArrayString;
 use http::StatusCode;
-use std::cmp::Ordering;
+use paths::Paths;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
+
+/// The longest name of a host (RFC 1035, section 2.3.4).
+const MAX_HOST: usize = 253;
 
 /// Which hosts a route is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +63,7 @@ impl HostPattern {
         let name = name.strip_suffix('.').unwrap_or(name);
         let is_ipv6 = name.starts_with('[') && name.ends_with(']');
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        let is_name = !name.is_empty() && name.len() <= 253 && name.split('.').all(|label| !label.is_empty());
+        let is_name = !name.is_empty() && name.len() <= MAX_HOST && name.split('.').all(|label| !label.is_empty());
         if !(is_ipv6 && !below || is_name && name.bytes().all(fits)) {
             return Err(bad());
         }
@@ -139,13 +145,13 @@ impl Route {
 pub struct Routes {
     exact: Vec<HostRoutes>,
     below: Vec<HostRoutes>,
-    any: Vec<RouteEntry>,
+    any: Paths,
 }
 
 #[derive(Clone, Debug)]
 struct HostRoutes {
     host: Box<str>,
-    paths: Vec<RouteEntry>,
+    paths: Paths,
 }
 
 /// A route of some host. What most routes do not have is behind a pointer, so that they are passed over quickly.
@@ -213,51 +219,43 @@ impl RouteEntry {
         self.prefix_rewrite()?.rewritten(target)
     }
 
-    fn fits(&self, path: &str, asked: &Asked<'_>) -> bool {
-        covers(&self.prefix, path) && self.conditions.as_ref().is_none_or(|conditions| conditions.fit(asked))
-    }
-
-    /// Whether it comes before a route of the same host, or beside it.
-    fn is_before(&self, path: &str, conditions: &Conditions) -> bool {
-        let own = self
-            .conditions
-            .as_deref()
-            .map(Conditions::specificity)
-            .unwrap_or_default();
-        (self.prefix.len(), own) >= (path.len(), conditions.specificity())
+    fn fits(&self, asked: &Asked<'_>) -> bool {
+        self.conditions.as_ref().is_none_or(|conditions| conditions.fit(asked))
     }
 }
 
 impl Routes {
     /// Arranges routes. Of two for the same requests, the first one given is used.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
-        let mut arranged = Self::default();
-        for route in routes {
-            let paths = match route.host {
-                HostPattern::Exact(host) => host_entry(&mut arranged.exact, host),
-                HostPattern::Below(host) => host_entry(&mut arranged.below, host),
-                HostPattern::Any => &mut arranged.any,
+        let (mut exact, mut below, mut any) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for mut route in routes {
+            let host = std::mem::replace(&mut route.host, HostPattern::Any);
+            let routes: &mut Vec<Route> = match host {
+                HostPattern::Exact(host) => exact.entry(host).or_default(),
+                HostPattern::Below(host) => below.entry(host).or_default(),
+                HostPattern::Any => &mut any,
             };
-            // Most specific first, and stable: the first match is the answer.
-            let at = paths.partition_point(|other| other.is_before(&route.path, &route.conditions));
-            let entry = RouteEntry {
-                prefix: route.path,
-                service: route.service,
-                conditions: (!route.conditions.is_empty()).then(|| Box::new(route.conditions)),
-                rules: (route.rules != Rules::default()).then(|| Box::new(route.rules)),
-            };
-            paths.insert(at, entry);
+            routes.push(route);
         }
-        arranged
+        Self {
+            exact: arranged(exact),
+            below: arranged(below),
+            any: Paths::new(any),
+        }
     }
 
     /// The route for a host (case, a port and a final dot do not matter), a path, and what else is asked.
     pub fn find(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<&RouteEntry> {
         let host = bare_host(host);
-        lookup(&self.exact, host)
-            .and_then(|paths| first(paths, path, asked))
-            .or_else(|| self.find_below(host, path, asked))
-            .or_else(|| first(&self.any, path, asked))
+        let mut room = ArrayString::new();
+        let host = lower_case(host, &mut room);
+        // A name that is longer than any has routes for every host only.
+        let own = host.and_then(|host| {
+            lookup(&self.exact, host)
+                .and_then(|paths| paths.find(path, asked))
+                .or_else(|| self.find_below(host, path, asked))
+        });
+        own.or_else(|| self.any.find(path, asked))
     }
 
     fn find_below(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<&RouteEntry> {
@@ -266,12 +264,12 @@ impl Routes {
         }
         host.match_indices('.')
             .filter(|(dot, _)| *dot > 0)
-            .find_map(|(dot, _)| first(lookup(&self.below, &host[dot + 1..])?, path, asked))
+            .find_map(|(dot, _)| lookup(&self.below, &host[dot + 1..])?.find(path, asked))
     }
 
     /// The hosts that lead to a service by their name, in order. Patterns of hosts are not among them.
     pub fn hosts(&self, service: ServiceId) -> impl Iterator<Item = &str> {
-        let leads = move |host: &&HostRoutes| host.paths.iter().any(|path| path.service == service);
+        let leads = move |host: &&HostRoutes| host.paths.entries().any(|path| path.service == service);
         self.exact.iter().filter(leads).map(|host| &*host.host)
     }
 
@@ -286,56 +284,58 @@ impl Routes {
     /// All routes with their hosts as they are written.
     pub fn entries(&self) -> impl Iterator<Item = (HostPattern, &RouteEntry)> {
         let exact = self.exact.iter();
-        let exact = exact.flat_map(|it| it.paths.iter().map(|path| (HostPattern::Exact(it.host.clone()), path)));
+        let exact = exact.flat_map(|it| {
+            it.paths
+                .entries()
+                .map(|path| (HostPattern::Exact(it.host.clone()), path))
+        });
         let below = self.below.iter();
-        let below = below.flat_map(|it| it.paths.iter().map(|path| (HostPattern::Below(it.host.clone()), path)));
+        let below = below.flat_map(|it| {
+            it.paths
+                .entries()
+                .map(|path| (HostPattern::Below(it.host.clone()), path))
+        });
         exact
             .chain(below)
-            .chain(self.any.iter().map(|path| (HostPattern::Any, path)))
+            .chain(self.any.entries().map(|path| (HostPattern::Any, path)))
     }
 
     /// Every service some route leads to, with repetitions. Redirects lead to none.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
-        let hosts = self.exact.iter().chain(&self.below).flat_map(|host| &host.paths);
-        let all = hosts.chain(&self.any).filter(|route| !route.is_redirect());
+        let hosts = self
+            .exact
+            .iter()
+            .chain(&self.below)
+            .flat_map(|host| host.paths.entries());
+        let all = hosts.chain(self.any.entries()).filter(|route| !route.is_redirect());
         all.map(|route| route.service)
     }
 }
 
-fn host_entry(hosts: &mut Vec<HostRoutes>, host: Box<str>) -> &mut Vec<RouteEntry> {
-    let at = match hosts.binary_search_by(|entry| ignoring_case(&entry.host, &host)) {
-        Ok(at) => at,
-        Err(at) => {
-            hosts.insert(
-                at,
-                HostRoutes {
-                    host,
-                    paths: Vec::new(),
-                },
-            );
-            at
-        }
-    };
-    &mut hosts[at].paths
+/// Hosts in order, with their routes.
+fn arranged(hosts: BTreeMap<Box<str>, Vec<Route>>) -> Vec<HostRoutes> {
+    let hosts = hosts.into_iter();
+    hosts
+        .map(|(host, routes)| HostRoutes {
+            host,
+            paths: Paths::new(routes),
+        })
+        .collect()
 }
 
-fn lookup<'a>(hosts: &'a [HostRoutes], host: &str) -> Option<&'a [RouteEntry]> {
-    let at = hosts.binary_search_by(|entry| ignoring_case(&entry.host, host)).ok()?;
-    hosts.get(at).map(|entry| entry.paths.as_slice())
+fn lookup<'a>(hosts: &'a [HostRoutes], host: &str) -> Option<&'a Paths> {
+    let at = hosts.binary_search_by(|entry| (*entry.host).cmp(host)).ok()?;
+    hosts.get(at).map(|entry| &entry.paths)
 }
 
-fn first<'a>(routes: &'a [RouteEntry], path: &str, asked: &Asked<'_>) -> Option<&'a RouteEntry> {
-    routes.iter().find(|route| route.fits(path, asked))
-}
-
-fn covers(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
-}
-
-fn ignoring_case(a: &str, b: &str) -> Ordering {
-    let lower = |byte: u8| byte.to_ascii_lowercase();
-    a.bytes().map(lower).cmp(b.bytes().map(lower))
+/// A host as routes have it, which most are already. `None`: longer than any name.
+fn lower_case<'h>(host: &'h str, room: &'h mut ArrayString<MAX_HOST>) -> Option<&'h str> {
+    if !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(host);
+    }
+    room.try_push_str(host).ok()?;
+    room.make_ascii_lowercase();
+    Some(room)
 }
 
 /// A host without its port and without a final dot: `shop.example.net.` is `shop.example.net` (RFC 3986, section 3.2.2).

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Builds the program as it is released: optimised as a whole, and by a profile of the load that it was trained on.
+#
+#   deploy/release.sh [--untrained] [FILE]      (FILE: where the program is put; default target/released/portolan)
+#
+# In order: a build that counts what it runs; load on it (all scenarios of `cargo compare`: HTTP/1.1 and HTTP/2, TLS, handshakes, bodies,
+# WebSocket, gRPC, with a plugin and without; then errors and retries); a build that is laid out by these counts.
+# --untrained: without the first two, where the tools for load are missing; its requests cost more.
+set -eu
+cd "$(dirname "$0")/.."
+
+trained=yes
+if [ "${1:-}" = --untrained ]; then
+  trained=no
+  shift
+fi
+target=${CARGO_TARGET_DIR:-target}
+out=${1:-$target/released/portolan}
+host=$(rustc -vV | sed -n 's/^host: //p')
+
+# Named by target, so that flags are the program's alone, and not those of build scripts. It remains one build folder for both: flags are part of
+# what Cargo tells artefacts apart by.
+build() {
+  RUSTFLAGS="$1" cargo build --profile released --locked --package portolan --bin portolan --target "$host"
+}
+
+missing() {
+  echo "$1 is missing: $2; or build with --untrained" >&2
+  exit 1
+}
+
+flags=
+if [ $trained = yes ]; then
+  merge=$(rustc --print target-libdir)/../bin/llvm-profdata
+  [ -x "$merge" ] || missing llvm-profdata "rustup component add llvm-tools"
+  for tool in wrk h2load nginx; do
+    command -v $tool >/dev/null || missing $tool "apt-get install wrk nghttp2-client nginx-light"
+  done
+  profiles=$(realpath -m "$target")/profiles
+  rm -rf "$profiles"
+  mkdir -p "$profiles"
+  build "-Cprofile-generate=$profiles"
+  cargo build --release --locked --package portolan-yardstick
+  counting=$target/$host/released/portolan
+  cp "$counting" "$profiles/portolan"
+  # In a file for each process, when it ends.
+  LLVM_PROFILE_FILE="$profiles/%p.profraw" "$target/release/compare" --binary "$profiles/portolan" --only portolan --rounds 1 --seconds 2
+  "$merge" merge --output="$profiles/merged" "$profiles"/*.profraw
+  # What was never run has no counts, and is not worth a line each.
+  flags="-Cprofile-use=$profiles/merged -Cllvm-args=-pgo-warn-missing-function=false"
+fi
+build "$flags"
+mkdir -p "$(dirname "$out")"
+cp "$target/$host/released/portolan" "$out"
+ls -l "$out"
