@@ -1,22 +1,30 @@
 #!/bin/sh
 # Builds the program as it is released: optimised as a whole, and by a profile of the load that it was trained on.
 #
-#   deploy/release.sh [--untrained] [FILE]      (FILE: where the program is put; default target/released/portolan)
+#   deploy/release.sh [--untrained | --profile FILE] [PROGRAM]      (PROGRAM: where it is put; default target/released/portolan)
 #
 # In order: a build that counts what it runs; load on it (all scenarios of `cargo compare`: HTTP/1.1 and HTTP/2, TLS, handshakes, bodies,
 # WebSocket, gRPC, with a plugin and without; then errors and retries); a build that is laid out by these counts.
 # --untrained: without the first two, where the tools for load are missing; its requests cost more.
+# --profile: by the counts of an earlier training of the same source; they are kept beside the program as PROGRAM.profdata.
 set -eu
 cd "$(dirname "$0")/.."
 
-trained=yes
-if [ "${1:-}" = --untrained ]; then
-  trained=no
-  shift
-fi
+profile=train
+case "${1:-}" in
+  --untrained)
+    profile=
+    shift
+    ;;
+  --profile)
+    profile=$2
+    shift 2
+    ;;
+esac
 target=${CARGO_TARGET_DIR:-target}
 out=${1:-$target/released/portolan}
 host=$(rustc -vV | sed -n 's/^host: //p')
+profiles=$(realpath -m "$target")/profiles
 
 # Named by target, so that flags are the program's alone, and not those of build scripts. It remains one build folder for both: flags are part of
 # what Cargo tells artefacts apart by.
@@ -29,14 +37,12 @@ missing() {
   exit 1
 }
 
-flags=
-if [ $trained = yes ]; then
+if [ "$profile" = train ]; then
   merge=$(rustc --print target-libdir)/../bin/llvm-profdata
   [ -x "$merge" ] || missing llvm-profdata "rustup component add llvm-tools"
   for tool in wrk h2load nginx; do
     command -v $tool >/dev/null || missing $tool "apt-get install wrk nghttp2-client nginx-light"
   done
-  profiles=$(realpath -m "$target")/profiles
   rm -rf "$profiles"
   mkdir -p "$profiles"
   build "-Cprofile-generate=$profiles"
@@ -45,11 +51,19 @@ if [ $trained = yes ]; then
   cp "$counting" "$profiles/portolan"
   # In a file for each process, when it ends.
   LLVM_PROFILE_FILE="$profiles/%p.profraw" "$target/release/compare" --binary "$profiles/portolan" --only portolan --rounds 1 --seconds 2
-  "$merge" merge --output="$profiles/merged" "$profiles"/*.profraw
-  # What was never run has no counts, and is not worth a line each.
-  flags="-Cprofile-use=$profiles/merged -Cllvm-args=-pgo-warn-missing-function=false"
+  profile=$profiles/merged
+  "$merge" merge --output="$profile" "$profiles"/*.profraw
+fi
+flags=
+if [ -n "$profile" ]; then
+  # Cargo looks at flags and not at the file: other counts need another name.
+  counts=$profiles/$(sha256sum "$profile" | cut -c 1-16).profdata
+  mkdir -p "$profiles"
+  cp "$profile" "$counts"
+  flags=-Cprofile-use=$counts
 fi
 build "$flags"
 mkdir -p "$(dirname "$out")"
 cp "$target/$host/released/portolan" "$out"
+[ -z "$profile" ] || cp "$counts" "$out.profdata"
 ls -l "$out"

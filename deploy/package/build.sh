@@ -7,7 +7,7 @@
 #
 #   build.sh [--program FILE] [DIR]
 #
-# --program: package this one, built before, instead of building.
+# --program: package this one, built before, instead of building it by deploy/release.sh.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -18,8 +18,8 @@ if [ "${1:-}" = --program ]; then
 fi
 out=${1:-target/package}
 if [ -z "$program" ]; then
-  cargo build --release --workspace --locked
-  program=${CARGO_TARGET_DIR:-target}/release/portolan
+  program=${CARGO_TARGET_DIR:-target}/released/portolan
+  deploy/release.sh "$program"
 fi
 
 rm -rf "$out"

@@ -28,6 +28,8 @@ pub struct Proxy<'a> {
     pub gateways: &'a [SocketAddr],
     /// Whether the plugin `nearest` orders the regions, instead of the policy `latency`.
     pub has_plugin: bool,
+    /// How many more paths have a route of their own.
+    pub paths: usize,
     /// How often gateways are probed, as text; `None`: never.
     pub probe_interval: Option<&'a str>,
     /// A path, and the gateway of a service of its own that it goes to.
@@ -72,6 +74,13 @@ impl Proxy<'_> {
             let _ = writeln!(text, "      - {{ region: {region}, gateway: \"http://{gateway}\" }}");
         }
         let mut routes = "routes:\n  - { host: \"*\", path: /, service: bench }\n".to_owned();
+        for number in 0..self.paths {
+            let team = number % 100;
+            let _ = writeln!(
+                routes,
+                "  - {{ host: shop.example.net, path: /catalogue/team-{team}/{number}, service: bench }}"
+            );
+        }
         let others = [
             self.tunnel.map(|(path, gateway)| ("tunnel", path, gateway, "")),
             self.grpc

@@ -122,6 +122,7 @@ impl Bench {
                         admin: port()?,
                         gateways: &backends,
                         has_plugin,
+                        paths: 0,
                         probe_interval: Some("1s"),
                         tunnel: Some((backends::TUNNEL, others.tunnel)),
                         grpc: has_grpc.then_some((listens.grpc, others.grpc)),

@@ -20,8 +20,19 @@ const WARM_UP: u32 = 200;
 #[derive(Debug)]
 struct Scenario {
     name: &'static str,
-    has_plugin: bool,
+    setup: Setup,
     traffic: Traffic,
+}
+
+/// What the proxy is configured with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setup {
+    /// One route, and the built-in policy.
+    Usual,
+    /// The plugin `nearest` instead.
+    Plugin,
+    /// Ten thousand more routes of the host.
+    Paths,
 }
 
 /// What the client does.
@@ -37,22 +48,19 @@ enum Traffic {
     Clients,
 }
 
-const SCENARIOS: [Scenario; 6] = [
-    Scenario::new("get", false, Traffic::Get),
-    Scenario::new("post", false, Traffic::Post),
-    Scenario::new("fresh", false, Traffic::Fresh),
-    Scenario::new("clients", false, Traffic::Clients),
-    Scenario::new("plugin", true, Traffic::Clients),
-    Scenario::new("remembered", true, Traffic::Get),
+const SCENARIOS: [Scenario; 7] = [
+    Scenario::new("get", Setup::Usual, Traffic::Get),
+    Scenario::new("post", Setup::Usual, Traffic::Post),
+    Scenario::new("fresh", Setup::Usual, Traffic::Fresh),
+    Scenario::new("clients", Setup::Usual, Traffic::Clients),
+    Scenario::new("plugin", Setup::Plugin, Traffic::Clients),
+    Scenario::new("remembered", Setup::Plugin, Traffic::Get),
+    Scenario::new("paths", Setup::Paths, Traffic::Get),
 ];
 
 impl Scenario {
-    const fn new(name: &'static str, has_plugin: bool, traffic: Traffic) -> Self {
-        Self {
-            name,
-            has_plugin,
-            traffic,
-        }
+    const fn new(name: &'static str, setup: Setup, traffic: Traffic) -> Self {
+        Self { name, setup, traffic }
     }
 }
 
@@ -62,10 +70,10 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
     let gateway = backend::start()?;
     let mut ports = Ports::from(None);
     let mut counts = Counts::new();
-    for has_plugin in [false, true] {
+    for setup in [Setup::Usual, Setup::Plugin, Setup::Paths] {
         let mut wanted = SCENARIOS
             .iter()
-            .filter(|scenario| scenario.has_plugin == has_plugin && is_wanted(scenario.name))
+            .filter(|scenario| scenario.setup == setup && is_wanted(scenario.name))
             .peekable();
         if wanted.peek().is_none() {
             continue;
@@ -76,7 +84,8 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
             tls: None,
             admin: (Ipv4Addr::LOCALHOST, ports.take()?).into(),
             gateways: &[gateway],
-            has_plugin,
+            has_plugin: setup == Setup::Plugin,
+            paths: if setup == Setup::Paths { 10_000 } else { 0 },
             probe_interval: None,
             tunnel: None,
             grpc: None,
