@@ -90,6 +90,49 @@ fn alerts_ask_for_metrics_and_labels_of_the_program() {
     }
 }
 
+/// The names of labels in an expression: those that it groups by, and those that it selects by.
+fn label_names(expression: &str) -> Vec<&str> {
+    let after = |begin: &'static str, end: char| {
+        let parts = expression.split(begin).skip(1);
+        parts.filter_map(move |part| part.split(end).next())
+    };
+    let grouped = after("by (", ')')
+        .chain(after("on (", ')'))
+        .flat_map(|it| it.split(','));
+    let selected = after("{", '}').flat_map(|it| it.split(','));
+    let bare = |text: &str| text.find(['=', '!', '~']).unwrap_or(text.len());
+    grouped
+        .chain(selected)
+        .map(|text| text[..bare(text)].trim())
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
+#[test]
+fn the_dashboard_of_grafana_asks_for_metrics_and_labels_of_the_program() {
+    let (known, literals) = (known(), literals());
+    let text = read(&repository("deploy/helm/portolan/files/dashboard.json"));
+    let dashboard: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut expressions = Vec::new();
+    members(&dashboard, "expr", &mut expressions);
+    assert!(expressions.len() > 20);
+    for expression in expressions.into_iter().map(|it| it.as_str().expect("a text")) {
+        let names = words_with(expression, "portolan_")
+            .into_iter()
+            .chain(words_with(expression, "process_"));
+        for name in names {
+            assert!(is_known(&known, name), "{expression}: there is no metric {name}");
+        }
+        for label in label_names(expression) {
+            let is_added_by_prometheus = ["le", "instance"].contains(&label);
+            assert!(
+                is_added_by_prometheus || literals.contains(label),
+                "{expression}: no metric has the label {label}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_autoscaler_asks_for_a_metric_of_the_program() {
     let known = known();
