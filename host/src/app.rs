@@ -14,6 +14,7 @@ mod workers;
 
 use crate::admin::{AdminTls, SocketFile, TokenError};
 use crate::config::{AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
+use crate::control::drills::Drills;
 use crate::control::events::Events;
 use crate::control::front_door;
 use crate::control::health;
@@ -232,6 +233,13 @@ impl App {
         let (orders, order_inbox) = mpsc::channel(16);
         let (health_orders, health_inbox) = mpsc::channel(ORDERS);
         let events = Arc::new(Events::default());
+        let drills = Drills::new(
+            Arc::clone(&tables),
+            updates.clone(),
+            health_orders.clone(),
+            Arc::clone(&events),
+            Arc::clone(&alarm),
+        );
         let instance = Arc::new(RunningInstance {
             started: SystemTime::now(),
             tables: Arc::clone(&tables),
@@ -250,6 +258,7 @@ impl App {
             supervisor: supervisor.clone(),
             reload: orders.clone(),
             health: health_orders,
+            drills,
         });
         let health = Health {
             inputs: health::Inputs {

@@ -87,11 +87,15 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         ..
     } = routed;
     let location = table.geo.locate(inquiry.client.addr);
+    let load = |slot| entry.load(slot, inquiry.now);
     // Most services have neither limits nor learned orders: one branch for both.
     let (full, (row, by)) = if entry.is_plain() {
         (Slots::EMPTY, (entry.chart.row(location.id), RankedBy::Policy))
     } else {
-        (entry.full(service), preferred(entry, location.id, inquiry))
+        let full = entry
+            .capacity()
+            .map_or(Slots::EMPTY, |it| it.full(routed.priority(), load));
+        (full, preferred(entry, location.id, inquiry))
     };
     let candidates = candidates::gather(service, health, location.place.country, full);
     // All requests of a session get the same answer from chance.
@@ -107,6 +111,10 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         session: None,
         roll,
     };
+    if let Some(capacity) = entry.capacity() {
+        let of = (service, row, &candidates);
+        capacity.spill(of, &mut decision.ranking, routed.priority(), load, roll);
+    }
     let plugin = entry.plugin.as_ref().filter(|_| !candidates.eligible.is_empty());
     let plugin = plugin.map(|plugin| {
         let begun = Instant::now();

@@ -154,7 +154,9 @@ pub fn explain(
         certificate: certificate.as_ref(),
         trust: None,
     };
-    let routed = table.route(host, path, &asked);
+    let routed = table
+        .route(host, path, &asked)
+        .map(|routed| routed.seen_by(question.ip));
     let routed = routed.ok_or_else(|| {
         let (host, path, asked_for) = (host.clone(), path.to_owned(), &question.path);
         let route = table.redirect(&host, &path, &asked);

@@ -14,6 +14,7 @@ mod cpu_time;
 pub mod decide;
 pub mod demo;
 pub mod dns;
+pub mod drill;
 pub mod explain;
 #[cfg(feature = "azure")]
 pub mod front_door;

@@ -3,6 +3,7 @@
 use crate::arrival::{Arrival, ClientBody, Interim, ListenerId, RequestLimits};
 use crate::config::{Http2, Listener};
 use crate::decide::{self, Decided, Inquiry};
+use crate::drill::{Handled, ServiceDrill};
 use crate::message::{self, RequestHead, Unreadable};
 use crate::plugin::VisibleFields;
 use crate::record::{Loop, Recorded, RequestRecord};
@@ -11,7 +12,8 @@ use crate::respond::{self, Body, RequestError};
 use crate::server::{Handler, Http2Settings, ListenerTerms, TunnelRecord};
 use crate::table::{Pin, Routed};
 use crate::upstream::{
-    Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, Tunnel, TunnelLimits, UpstreamBody, Via, upgrade,
+    ForwardError, Forwarded, Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, Tunnel, TunnelLimits,
+    UpstreamBody, Via, upgrade,
 };
 use crate::vitals::{Reason, RequestOutcome, TunnelEnd};
 use crate::worker::Worker;
@@ -237,6 +239,7 @@ async fn answer(
             is_trusted,
         ));
     };
+    let routed = routed.seen_by(provenance.client.addr);
     record.routed(Rc::clone(&table), routed.id);
     *changes = routed.route.response_headers().cloned();
     if let Some((why, country)) = decide::denied(&table, routed, provenance.client.addr) {
@@ -393,6 +396,30 @@ fn region_of(routed: Routed<'_>, slot: Option<Slot>) -> Option<&str> {
     Some(gateway.region.as_str())
 }
 
+/// Counts a request of a client that takes part in a drill. `None`: no region might answer it.
+#[cold]
+fn handled(worker: &Worker, drill: &ServiceDrill, began: Instant, forwarded: Option<&Forwarded>) {
+    let (failed, at) = match forwarded {
+        None => (true, began),
+        Some(Forwarded { result, at, .. }) => {
+            let failed = match result {
+                Ok(response) => response.status().is_server_error(),
+                Err(error) => matches!(error, ForwardError::GaveUp { .. }),
+            };
+            (failed, *at)
+        }
+    };
+    let attempts = forwarded.iter().flat_map(|forwarded| &forwarded.attempts);
+    let attempts: Vec<Slot> = attempts.map(|attempt| attempt.slot).collect();
+    let handled = Handled {
+        began,
+        failed,
+        attempts: &attempts,
+        took: at.saturating_duration_since(began),
+    };
+    drill.handled(worker.connections.worker(), &handled);
+}
+
 /// Sends a request on as it was decided, with what the plugin changes of its fields. Gives the response and the region that it came from.
 async fn forward(
     worker: &Worker,
@@ -403,6 +430,9 @@ async fn forward(
     now: Instant,
 ) -> Result<(Box<Response<UpstreamBody>>, Option<Slot>), RequestError> {
     if let Some(why) = decision.candidates.unavailable() {
+        if let Some(drill) = routed.drill {
+            handled(worker, drill, record.begun(), None);
+        }
         return Err(RequestError::NoRegion(why));
     }
     let Inbound {
@@ -490,10 +520,13 @@ async fn forward(
         budget: &routed.entry.budget,
         retry,
         timeouts,
-        target: |slot| routed.entry.gateway(slot),
+        target: |slot| routed.gateway(slot),
     };
     let forwarded = forwarder.forward(plan, &outbound, &body, now).await;
     record.forwarded(&forwarded, body.bytes_read());
+    if let Some(drill) = routed.drill {
+        handled(worker, drill, record.begun(), Some(&forwarded));
+    }
     let slot = forwarded.attempts.last().map(|attempt| attempt.slot);
     let mut response = forwarded.result?;
     if body.is_unread() {

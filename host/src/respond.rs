@@ -116,6 +116,10 @@ impl RequestError {
             Self::RateLimited(_) => RequestOutcome::RateLimited,
             Self::Shed(_) => RequestOutcome::Shed,
             Self::NoRegion(why) => (*why).into(),
+            Self::Forward(ForwardError::GaveUp {
+                last: Some(Outcome::Full),
+                ..
+            }) => RequestOutcome::Full,
             Self::Forward(ForwardError::ClientBody(ClientBodyError::TooLarge)) => RequestOutcome::Rejected,
             Self::Forward(ForwardError::ClientBody(_)) => RequestOutcome::ClientGone,
             Self::Forward(ForwardError::GaveUp { reason, .. }) => (*reason).into(),
@@ -134,6 +138,10 @@ impl RequestError {
             | Self::LargeBody
             | Self::RateLimited(_)
             | Self::Forward(ForwardError::ClientBody(_)) => Side::Downstream,
+            Self::Forward(ForwardError::GaveUp {
+                last: Some(Outcome::Full),
+                ..
+            }) => Side::Internal,
             Self::NoRegion(Exclusion::Unhealthy) | Self::Forward(ForwardError::GaveUp { .. }) => Side::Upstream,
             Self::NoRegion(_) | Self::Loop | Self::Shed(_) => Side::Internal,
         }
@@ -249,6 +257,7 @@ impl RequestError {
                 (GaveUp::Deadline, _) | (_, Some(Outcome::TimedOut)) => {
                     (StatusCode::GATEWAY_TIMEOUT, Keep, Reason::UpstreamTimeout)
                 }
+                (_, Some(Outcome::Full)) => (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::Full),
                 (_, None | Some(Outcome::NotSent)) => {
                     (StatusCode::SERVICE_UNAVAILABLE, Keep, Reason::UpstreamUnreachable)
                 }

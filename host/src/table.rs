@@ -6,6 +6,7 @@
 use crate::affinity::ServiceAffinity;
 use crate::arrival::ListenerId;
 use crate::config::{Listener, Settings};
+use crate::drill::ServiceDrill;
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
 use crate::record::TableView;
@@ -17,6 +18,7 @@ use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::{InFlight, RouteCounts, Vitals};
 use arc_swap::ArcSwap;
 use portolan_core::admission::{Priority, Shed};
+use portolan_core::capacity::{Capacity, Load};
 use portolan_core::chart::Chart;
 use portolan_core::config::{Config, Retry, RoutePolicies, Service, Timeouts};
 use portolan_core::health::{HealthView, ServiceHealth};
@@ -24,7 +26,6 @@ use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::learned::Orders;
 use portolan_core::rate_limit::ClientNetwork;
 use portolan_core::route::{Asked, PoliciesId, RouteEntry};
-use portolan_core::slots::Slots;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -85,10 +86,12 @@ pub struct ServiceEntry {
 /// What few services have, behind one branch of each request.
 #[derive(Clone, Debug)]
 pub struct Special {
-    /// Whether any of its gateways has a request limit.
-    pub limited: bool,
+    /// What its regions can take; `None` where none has a limit.
+    pub capacity: Option<Arc<Capacity>>,
     /// The orders of prefixes where learned round trips change them.
     pub learned: Option<Arc<Orders>>,
+    /// A drill that loses one of its regions to a share of the clients.
+    pub drill: Option<Arc<ServiceDrill>>,
 }
 
 /// A service's plugin and the regions as it is given them.
@@ -132,6 +135,37 @@ pub struct Routed<'a> {
     pub entry: &'a ServiceEntry,
     /// What is known of its gateways.
     pub health: &'a ServiceHealth,
+    /// The drill that its client takes part in.
+    pub drill: Option<&'a ServiceDrill>,
+}
+
+impl<'a> Routed<'a> {
+    /// The same for this client, which may take part in a drill.
+    #[inline]
+    #[must_use]
+    pub fn seen_by(self, client: IpAddr) -> Self {
+        match self.entry.drill() {
+            Some(drill) if drill.covers(client) => Self {
+                health: &drill.health,
+                drill: Some(drill),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// The gateway of a slot; `None` where a drill has lost it.
+    pub fn gateway(&self, slot: Slot) -> Option<&'a Arc<GatewayTarget>> {
+        match self.drill {
+            Some(drill) if drill.is_lost(slot) => None,
+            _ => self.entry.gateway(slot),
+        }
+    }
+
+    /// The order in which its requests are shed.
+    pub fn priority(&self) -> Priority {
+        self.own.map_or(Priority::default(), |own| own.priority)
+    }
 }
 
 impl RoutingTable {
@@ -173,6 +207,7 @@ impl RoutingTable {
             timeouts,
             entry: self.services.get(id.index())?,
             health: self.health.service(id)?,
+            drill: None,
         })
     }
 
@@ -188,10 +223,10 @@ impl RoutingTable {
         }
     }
 
-    fn admit_within_limits(&self, Routed { route, own, .. }: Routed<'_>) -> Result<(), Shed> {
+    fn admit_within_limits(&self, routed: Routed<'_>) -> Result<(), Shed> {
+        let Routed { route, own, .. } = routed;
         if let Some(overload) = &self.settings.overload {
-            let priority = own.map_or(Priority::default(), |own| own.priority);
-            overload.admit(priority, self.in_flight.total())?;
+            overload.admit(routed.priority(), self.in_flight.total())?;
         }
         let of_route = route.policies().and_then(|id| self.of_route(id));
         match (own, of_route) {
@@ -251,19 +286,22 @@ impl ServiceEntry {
         self.special.as_ref()?.learned.as_deref()
     }
 
-    /// The regions that have as many requests in flight as they may.
-    pub fn full(&self, service: &Service) -> Slots {
-        if !self.special.as_ref().is_some_and(|special| special.limited) {
-            return Slots::EMPTY;
-        }
-        let full = |slot: &Slot| {
-            let limit = service.gateway(*slot).and_then(|gateway| gateway.max_requests);
-            limit.is_some_and(|limit| {
-                self.gateway(*slot)
-                    .is_some_and(|gateway| gateway.vitals.in_flight() >= limit)
-            })
-        };
-        service.slots().iter().filter(full).collect()
+    /// The drill of one of its regions.
+    #[inline]
+    pub fn drill(&self) -> Option<&ServiceDrill> {
+        self.special.as_ref()?.drill.as_deref()
+    }
+
+    /// What its regions can take, where they have limits.
+    #[inline]
+    pub fn capacity(&self) -> Option<&Capacity> {
+        self.special.as_ref()?.capacity.as_deref()
+    }
+
+    /// The load of a region now.
+    pub fn load(&self, slot: Slot, now: Instant) -> Load {
+        let vitals = self.gateway(slot).map(|gateway| &gateway.vitals);
+        vitals.map_or(Load::default(), |vitals| vitals.load.beside(vitals.in_flight(), now))
     }
 }
 

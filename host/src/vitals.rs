@@ -14,6 +14,7 @@ mod handshake;
 mod http2;
 mod in_flight;
 mod keep_alive;
+mod load;
 mod log_limit;
 mod proxy_header;
 mod rate_buckets;
@@ -34,6 +35,7 @@ pub use handshake::{HandshakeFailure, Handshakes, TlsVersion};
 pub use http2::{Http2Error, Http2Vitals};
 pub use in_flight::{InFlight, RouteCounts};
 pub use keep_alive::KeepAlive;
+pub use load::RegionLoad;
 pub use proxy_header::ProxyHeader;
 pub use rate_buckets::RateBuckets;
 pub use reason::Reason;
@@ -49,7 +51,7 @@ use portolan_core::health::Evidence;
 use portolan_core::id::{RegionName, ServiceName};
 use portolan_core::steer::Advertisement;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tunnel::Tunnels;
@@ -78,6 +80,8 @@ pub struct Vitals {
     pub keep_alive: KeepAlive,
     /// The round trip to it.
     pub round_trip: RoundTrip,
+    /// Its request limit, and how busy it says it is.
+    pub load: RegionLoad,
     /// Connections of HTTP/2 to it, and their streams.
     pub http2: UpstreamHttp2,
     shards: Box<[Shard]>,
@@ -148,6 +152,7 @@ impl Vitals {
             endpoints: Endpoints::new(key.clone(), workers),
             keep_alive: KeepAlive::new(now),
             round_trip: RoundTrip::default(),
+            load: RegionLoad::new(now),
             http2: UpstreamHttp2::new(workers),
             key,
             checks: Checks::default(),
@@ -269,6 +274,17 @@ impl Vitals {
         self.shards
             .iter()
             .fold(0, |sum, shard| sum.wrapping_add(shard.in_flight.load(Relaxed)))
+    }
+
+    /// Whether more attempts are in flight than its request limit allows, one that has just begun among them. Of workers that begin
+    /// some at the same moment, at least one sees those of all: it is never exceeded.
+    #[inline]
+    pub fn is_over_limit(&self) -> bool {
+        self.load.limit().is_some_and(|limit| {
+            // Each worker has stored its own count before it reads those of others.
+            fence(SeqCst);
+            self.in_flight() > limit
+        })
     }
 
     /// All attempts so far, of all workers.

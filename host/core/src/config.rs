@@ -3,11 +3,13 @@
 //! Values of these types hold their invariants; the text they come from is read and checked by `portolan::config`.
 
 mod affinity;
+mod failback;
 mod health_check;
 mod retry;
 mod steer;
 
 pub use affinity::{Affinity, AffinityBy, AffinityCookie, Failover, When};
+pub use failback::{Failback, Gate, GateCheck};
 pub use health_check::{GrpcProbe, HealthCheck, HttpProbe, Probe};
 pub use retry::{Budget, Retry, RetryOn};
 pub use steer::{AlpnId, AltSvc, Steer};
@@ -143,6 +145,8 @@ pub struct Service {
     pub upstream: Upstream,
     /// How long a returning region is ramped up. Zero: at once.
     pub slow_start: Duration,
+    /// What a region waits for before it returns.
+    pub failback: Failback,
     /// Whether gateways see the client's Host instead of their own name.
     pub preserve_host: bool,
     /// Whether a gateway's own name in `Location`, `Content-Location`, `Refresh` and cookie domains of its responses is
@@ -152,6 +156,8 @@ pub struct Service {
     pub pass_interim_responses: bool,
     /// Session affinity. `None`: every request is decided by itself.
     pub affinity: Option<Affinity>,
+    /// Where requests go whose region is not available or full.
+    pub spillover: Spillover,
 }
 
 /// The parts of a [`Service`], named. [`Service::new`] checks them.
@@ -181,6 +187,8 @@ pub struct ServiceParts {
     pub upstream: Upstream,
     /// See [`Service::slow_start`].
     pub slow_start: Duration,
+    /// See [`Service::failback`].
+    pub failback: Failback,
     /// See [`Service::preserve_host`].
     pub preserve_host: bool,
     /// See [`Service::rewrite_responses`].
@@ -189,6 +197,8 @@ pub struct ServiceParts {
     pub pass_interim_responses: bool,
     /// See [`Service::affinity`].
     pub affinity: Option<Affinity>,
+    /// See [`Service::spillover`].
+    pub spillover: Spillover,
 }
 
 impl ServiceParts {
@@ -207,10 +217,12 @@ impl ServiceParts {
             timeouts: Timeouts::default(),
             upstream: Upstream::default(),
             slow_start: Duration::from_secs(10),
+            failback: Failback::default(),
             preserve_host: false,
             rewrite_responses: true,
             pass_interim_responses: false,
             affinity: None,
+            spillover: Spillover::default(),
         }
     }
 }
@@ -243,10 +255,12 @@ impl Service {
             timeouts: parts.timeouts,
             upstream: parts.upstream,
             slow_start: parts.slow_start,
+            failback: parts.failback,
             preserve_host: parts.preserve_host,
             rewrite_responses: parts.rewrite_responses,
             pass_interim_responses: parts.pass_interim_responses,
             affinity: parts.affinity,
+            spillover: parts.spillover,
         })
     }
 
@@ -314,6 +328,16 @@ pub enum LatencyFrom {
     Here,
 }
 
+/// Where requests go whose region is not available or full, as far as the regions have [`Gateway::max_requests`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spillover {
+    /// To all others of the same failover level, in proportion to what each has left.
+    #[default]
+    Headroom,
+    /// To the next one by preference, until it is full.
+    Nearest,
+}
+
 /// The endpoint of a service in one region.
 #[derive(Clone, Debug)]
 pub struct Gateway {
@@ -329,7 +353,8 @@ pub struct Gateway {
     pub priority: u8,
     /// Weight within its priority under [`Policy::Weighted`], 0 to 65535. A weight of 0 makes it a fallback only.
     pub weight: u32,
-    /// Most concurrent requests from one instance of this proxy. At this number the region is not eligible.
+    /// Most concurrent requests from one instance of this proxy. At this number the region is not eligible. Lower priorities of routes
+    /// may use a part of it: see [`capacity`](crate::capacity).
     pub max_requests: Option<u32>,
     /// What plugins are told of the region.
     pub labels: RegionLabels,
@@ -520,6 +545,8 @@ pub struct Upstream {
     /// Whether every connection begins with a header of version 2 of the PROXY protocol, which names the client. `reuse` is `Never`
     /// then.
     pub proxy_protocol: bool,
+    /// Whether responses say how busy the gateway is (ORCA: the fields `endpoint-load-metrics`), and clients do not get to see it.
+    pub load_report: bool,
 }
 
 /// The version of HTTP that gateways are spoken to in.
@@ -553,6 +580,7 @@ impl Default for Upstream {
             max_connection_age: Some(Duration::from_secs(600)),
             max_requests_per_connection: None,
             proxy_protocol: false,
+            load_report: false,
         }
     }
 }

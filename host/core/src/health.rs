@@ -13,12 +13,14 @@
 //! | `stall` | stall detection: requests in flight while none ends |
 //! | `ejection` | how long an ejection lasts |
 //! | `grounds` | what an ejection is based on, so that it can be taken back |
+//! | `hold` | what a gateway that has recovered waits for |
 //! | `slow_start` | the growing share of traffic of a returning gateway |
 
 mod criteria;
 mod ejection;
 mod gateway;
 mod grounds;
+mod hold;
 pub mod outlier;
 pub mod probing;
 mod slow_start;
@@ -28,6 +30,8 @@ pub mod tracker;
 pub mod traffic;
 pub mod transition;
 mod window;
+
+pub use hold::Awaited;
 
 use crate::grpc::GrpcStatus;
 use crate::id::{GatewayId, ServiceId, Slot};
@@ -46,7 +50,7 @@ pub enum State {
     /// In slow start after a failure or a drain: it gets a growing share of its traffic. The plugin contract
     /// 0.1 calls this `degraded`.
     Warming,
-    /// Failed active health checks or an ejection by outlier detection: no traffic.
+    /// Failed active health checks or an ejection by outlier detection, or recovered and not back yet: no traffic.
     Unhealthy,
     /// Drained by an operator: no new requests.
     Draining,
@@ -98,6 +102,8 @@ pub struct Why {
     pub since: Option<Instant>,
     /// When its ejection ends, unless probes end it earlier. `None` when it is not ejected.
     pub ejected_until: Option<Instant>,
+    /// What it waits for, when it has recovered and gets no traffic yet; with the end of its hold-down.
+    pub awaits: Option<(Awaited, Instant)>,
 }
 
 impl GatewayHealth {

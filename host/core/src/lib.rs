@@ -31,10 +31,12 @@
 //! | [`reuse`] | how long an idle connection may still be used |
 //! | [`candidates`] | which regions may answer, and why the others may not |
 //! | [`rank`] | their order |
+//! | [`capacity`] | how much of the traffic each takes |
 //! | [`affinity`] | which region a session stays with |
 //! | [`budget`] | how many extra attempts are affordable |
 //! | [`steer`] | whether a client is sent to a region's own endpoint |
 //! | [`rollout`] | whether a new plugin version decides for more clients, or is rolled back |
+//! | [`drill`] | whether a region may be lost in a drill, and when that has to end |
 //! | [`plan`] | what to try, and what to try after a failure |
 //! | [`decision`] | all of it as one value that explains itself |
 
@@ -46,11 +48,13 @@ pub mod admission;
 pub mod affinity;
 pub mod budget;
 pub mod candidates;
+pub mod capacity;
 pub mod certificate;
 pub mod chance;
 pub mod chart;
 pub mod config;
 pub mod decision;
+pub mod drill;
 pub mod endpoint;
 pub mod geo;
 pub mod grpc;

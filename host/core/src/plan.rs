@@ -41,6 +41,8 @@ pub enum Outcome {
     Grpc(GrpcStatus),
     /// Nothing of the request was sent: the connection failed.
     NotSent,
+    /// Nothing of the request was sent: the region was at its request limit by now.
+    Full,
     /// The connection broke after part of the request may have arrived.
     Broken,
     /// No response head within the time of one attempt.
@@ -54,6 +56,7 @@ impl Outcome {
             Self::Answered(status) => Evidence::of_status(status),
             Self::Grpc(status) => Evidence::of_grpc(status),
             Self::NotSent => Evidence::ConnectFailed,
+            Self::Full => Evidence::Cancelled,
             Self::Broken => Evidence::Reset,
             Self::TimedOut => Evidence::TimedOut,
         }
@@ -215,7 +218,7 @@ impl<'a> AttemptPlan<'a> {
         now: Instant,
         withdraw: impl FnOnce(Instant) -> bool,
     ) -> Verdict {
-        let reached = outcome != Outcome::NotSent;
+        let reached = !matches!(outcome, Outcome::NotSent | Outcome::Full);
         // Nearly all calls of gRPC are POST. Who names a status says that it is no harm to call again.
         let may_repeat = self.repeatable || matches!(outcome, Outcome::Grpc(_));
         self.begun = self.begun.saturating_sub(u8::from(!reached));

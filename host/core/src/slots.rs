@@ -67,7 +67,7 @@ impl Slots {
     }
 
     /// The slots in ascending order.
-    pub fn iter(self) -> impl Iterator<Item = Slot> {
+    pub fn iter(self) -> impl Iterator<Item = Slot> + Clone {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             if rest == 0 {

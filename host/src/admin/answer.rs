@@ -10,6 +10,10 @@ use serde::Serialize;
 /// An answer, whole.
 pub(super) type Answer = Response<Full<Bytes>>;
 
+/// Why an order was refused, beside its answer.
+#[derive(Clone, Debug)]
+pub(super) struct Refused(pub(super) String);
+
 /// What went wrong, and what to do.
 #[derive(Debug, Serialize)]
 pub(super) struct Failure {
@@ -52,7 +56,9 @@ impl Failure {
     }
 
     pub(super) fn answer(&self, status: StatusCode) -> Answer {
-        with_status(status, json(self))
+        let mut answer = with_status(status, json(self));
+        answer.extensions_mut().insert(Refused(self.error.clone()));
+        answer
     }
 }
 

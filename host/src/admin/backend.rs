@@ -2,6 +2,7 @@
 
 use super::tls::AdminTls;
 use crate::control::certificates::Contexts;
+use crate::control::drills::{DrillError, DrillReport, Terms};
 use crate::control::events::Events;
 use crate::control::overrides::{self, PinKind};
 use crate::control::reload::{Changed, PluginOrder};
@@ -60,6 +61,21 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// Drains a region in all services, or ends that. Completes when the region's new state is active.
     /// `from` says who the operator is.
     fn drain(&self, region: RegionName, drained: bool, from: String) -> Ordered<'_, ()>;
+
+    /// Gives a region its traffic back that has recovered and waits for that. Completes when it waits no more.
+    fn fail_back(&self, region: RegionName, from: String) -> Ordered<'_, ()>;
+
+    /// Begins a drill, which goes on for as long as somebody asks for it.
+    ///
+    /// # Errors
+    /// When another one runs, or it would do harm.
+    fn begin_drill(&self, terms: Terms, from: &str) -> Result<DrillReport, DrillError>;
+
+    /// The drill that runs, else the last one. `renew`: it goes on.
+    fn drill(&self, renew: bool) -> Option<DrillReport>;
+
+    /// Ends the drill that runs. Whether there is one.
+    fn stop_drill(&self) -> bool;
 
     /// Carries out an order about a plugin. Done when requests are decided so. `by` says who the operator is, and why.
     fn order_plugin(&self, plugin: PluginName, order: PluginOrder, by: overrides::Ordered) -> Ordered<'_, Changed>;

@@ -3,8 +3,10 @@
 
 mod access;
 mod answer;
+mod audit;
 pub mod backend;
 mod connections;
+mod drills;
 mod events;
 mod guard;
 mod learned;

@@ -3,7 +3,11 @@
 use super::Caller;
 use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
-use super::backend::{AdminBackend, ExplainError, PluginAction, Question, Readiness, StatusSnapshot, certificate};
+use super::audit::Action;
+use super::backend::{
+    AdminBackend, ExplainError, OrderError, PluginAction, Question, Readiness, StatusSnapshot, certificate,
+};
+use super::drills;
 use super::events;
 use super::guard;
 use super::learned;
@@ -11,12 +15,12 @@ use super::metrics;
 use super::plugins;
 use super::query::parameters;
 use super::tokens::Grant;
-use super::view::Drained;
 use super::view::explain::Explain;
 use super::view::map::Map;
 use super::view::plugins::Plugins;
 use super::view::ready::Ready;
 use super::view::regions::Regions;
+use super::view::{Drained, FailedBack};
 use crate::telemetry::exposition;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, request};
@@ -40,7 +44,7 @@ const DASHBOARD: &str = concat!(
 );
 
 /// The resources, as listed by the error for unknown paths.
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 25] = [
     "GET /",
     "GET /livez",
     "GET /readyz",
@@ -54,6 +58,11 @@ const PATHS: [&str; 20] = [
     "GET /api/v1/explain?ip=&host=&path=&method=&header=&certificate_subject=&certificate_san=",
     "POST /api/v1/regions/{region}/drain",
     "POST /api/v1/regions/{region}/undrain",
+    "POST /api/v1/regions/{region}/failback",
+    "GET /api/v1/drill",
+    "POST /api/v1/drill?lose=&share=&for=&baseline=&abort_if=&min_regions=&reason=&author=",
+    "POST /api/v1/drill/renew",
+    "POST /api/v1/drill/stop",
     "POST /api/v1/plugins/{plugin}/deploy?stage=&share=&reason=&author=",
     "POST /api/v1/plugins/{plugin}/promote?full=&force=&reason=&author=",
     "POST /api/v1/plugins/{plugin}/rollback",
@@ -80,6 +89,10 @@ enum Resource {
     FrontDoor,
     Explain,
     Drain(RegionName, bool),
+    FailBack(RegionName),
+    Drill,
+    RenewDrill,
+    StopDrill,
     Plugin(PluginName, PluginAction),
     Events,
     RoundTrips,
@@ -102,6 +115,9 @@ impl Resource {
             [Some("api"), Some("v1"), Some("front-door"), None, ..] => Some(Self::FrontDoor),
             [Some("api"), Some("v1"), Some("explain"), None, ..] => Some(Self::Explain),
             [Some("api"), Some("v1"), Some("round-trips"), None, ..] => Some(Self::RoundTrips),
+            [Some("api"), Some("v1"), Some("drill"), None, ..] => Some(Self::Drill),
+            [Some("api"), Some("v1"), Some("drill"), Some("renew"), None, ..] => Some(Self::RenewDrill),
+            [Some("api"), Some("v1"), Some("drill"), Some("stop"), None, ..] => Some(Self::StopDrill),
             [
                 Some("api"),
                 Some("v1"),
@@ -118,6 +134,14 @@ impl Resource {
                 Some("undrain"),
                 None,
             ] => Some(Self::Drain(region.into(), false)),
+            [
+                Some("api"),
+                Some("v1"),
+                Some("regions"),
+                Some(region),
+                Some("failback"),
+                None,
+            ] => Some(Self::FailBack(region.into())),
             [Some("api"), Some("v1"), Some("plugins"), Some(plugin), Some(word), None] => {
                 let (_, action) = PluginAction::ALL.into_iter().find(|(name, _)| *name == word)?;
                 Some(Self::Plugin(plugin.into(), action))
@@ -137,7 +161,39 @@ impl Resource {
     }
 
     fn is_order(&self) -> bool {
-        matches!(self, Self::Drain(..) | Self::Plugin(..) | Self::RoundTrips)
+        matches!(
+            self,
+            Self::Drain(..)
+                | Self::FailBack(..)
+                | Self::RenewDrill
+                | Self::StopDrill
+                | Self::Plugin(..)
+                | Self::RoundTrips
+        )
+    }
+
+    /// What an operator asks for, and to what; `None` for what only reads, for reports, and for what keeps a drill going.
+    fn action(&self, method: &Method, query: &str) -> Option<String> {
+        match self {
+            Self::Drill if *method == Method::POST => {
+                let value = |wanted: &str| parameters(query).find(|(key, _)| key == wanted);
+                let [region, share] = ["lose", "share"].map(|key| value(key).map(|it| it.1.into_owned()));
+                Some(format!(
+                    "drill {} {}",
+                    region.unwrap_or_default(),
+                    share.unwrap_or_default()
+                ))
+            }
+            Self::StopDrill => Some("stop the drill".to_owned()),
+            Self::Drain(region, true) => Some(format!("drain {region}")),
+            Self::Drain(region, false) => Some(format!("undrain {region}")),
+            Self::FailBack(region) => Some(format!("failback {region}")),
+            Self::Plugin(plugin, action) => {
+                let (word, _) = PluginAction::ALL.into_iter().find(|(_, known)| known == action)?;
+                Some(format!("{word} {plugin}"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -164,7 +220,10 @@ pub(super) async fn answer(
             .known(known)
             .answer(StatusCode::NOT_FOUND);
     };
-    let (fits, allowed) = if resource.is_order() {
+    // What shows the drill begins one, too.
+    let begins_drill = resource == Resource::Drill && request.method == Method::POST;
+    let is_order = resource.is_order() || begins_drill;
+    let (fits, allowed) = if is_order {
         (request.method == Method::POST, "POST")
     } else {
         (matches!(request.method, Method::GET | Method::HEAD), "GET, HEAD")
@@ -179,24 +238,33 @@ pub(super) async fn answer(
             .insert(header::ALLOW, HeaderValue::from_static(allowed));
         return answer;
     }
+    let query = request.uri.query().unwrap_or_default();
+    let mut action = resource
+        .action(&request.method, query)
+        .map(|what| Action::new(what, caller, query));
     // A client certificate allows everything.
     if !resource.is_open()
         && !caller.has_certificate
         && let Some(tokens) = access.tokens()
     {
         let authorization = request.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        match tokens.grant(authorization, resource.is_order()) {
-            Grant::Allowed => {}
+        match tokens.grant(authorization, is_order) {
+            Grant::Allowed => {
+                action = action.map(|action| action.with_token("admin.token_file"));
+            }
             Grant::Unauthorized => return unauthorized(),
             Grant::ReadOnly => {
-                return Failure::new("this token is for reading only")
+                let answer = Failure::new("this token is for reading only")
                     .hint("use the token of admin.token_file")
                     .answer(StatusCode::FORBIDDEN);
+                if let Some(action) = action {
+                    action.with_token("admin.read_token_file").ended(instance, &answer);
+                }
+                return answer;
             }
         }
     }
-    let query = request.uri.query().unwrap_or_default();
-    match resource {
+    let answer = match resource {
         Resource::Dashboard => typed("text/html; charset=utf-8", DASHBOARD),
         Resource::Livez => livez(instance),
         Resource::Readyz => readyz(instance),
@@ -211,10 +279,19 @@ pub(super) async fn answer(
         Resource::FrontDoor => front_door(instance),
         Resource::Explain => explain(instance, query),
         Resource::Drain(region, drained) => drain(instance, region, drained, &caller.name).await,
+        Resource::Drill if begins_drill => drills::begin(instance, caller, query),
+        Resource::Drill => drills::shown(instance.drill(false)),
+        Resource::RenewDrill => drills::shown(instance.drill(true)),
+        Resource::StopDrill => drills::stop(instance),
+        Resource::FailBack(region) => fail_back(instance, region, &caller.name).await,
         Resource::Plugin(plugin, action) => plugins::order(instance, caller, (plugin, action), query, body).await,
         Resource::Events => events::events(instance, query).await,
         Resource::RoundTrips => learned::report(instance, body).await,
+    };
+    if let Some(action) = action {
+        action.ended(instance, &answer);
     }
+    answer
 }
 
 fn unauthorized() -> Answer {
@@ -375,6 +452,18 @@ async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, f
                 drained,
             })
         }
+        Err(error) => Failure::of_order(&error),
+    }
+}
+
+async fn fail_back(instance: &dyn AdminBackend, region: RegionName, from: &str) -> Answer {
+    match instance.fail_back(region.clone(), from.to_owned()).await {
+        Ok(()) => json(&FailedBack {
+            region: region.to_string(),
+        }),
+        Err(error @ OrderError::Unknown(_)) => Failure::new(error)
+            .known(region_names(&instance.snapshot()))
+            .answer(StatusCode::NOT_FOUND),
         Err(error) => Failure::of_order(&error),
     }
 }

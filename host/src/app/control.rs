@@ -177,6 +177,9 @@ impl Health {
                     // The publisher lives as long as this task.
                     let _ = updates.send(Update::Health(config, view));
                 }
+                News::DrillView(config, view) => {
+                    let _ = updates.send(Update::DrillHealth(config, view));
+                }
                 News::Changed(vitals, transition) => {
                     events.health_changed(&vitals.key, &transition);
                     reporter.report(&vitals, &transition);

@@ -8,8 +8,9 @@ use crate::admin::backend::{
     ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::chance::Chance;
+use crate::control::drills::{DrillError, DrillReport, Drills, Terms};
 use crate::control::events::{EventKind, Events};
-use crate::control::health;
+use crate::control::health::{self, RegionAction};
 use crate::control::overrides::{self, Overrides};
 use crate::control::reload::{Changed, Order, PluginOrder, PluginOrderError, VersionState};
 use crate::control::status::{Kind, Loads, PollResult, Status};
@@ -26,7 +27,7 @@ use crate::telemetry::metrics::ServiceVitals;
 use crate::vitals::{OpenListeners, Rejections};
 use portolan_core::config::Policy;
 use portolan_core::geo::Place;
-use portolan_core::health::State;
+use portolan_core::health::{GatewayHealth, State};
 use portolan_core::id::{PluginName, RegionName};
 use portolan_core::learned::Orders;
 use portolan_geo::family::Family;
@@ -55,6 +56,7 @@ pub(super) struct RunningInstance {
     pub(super) supervisor: Supervisor,
     pub(super) reload: mpsc::Sender<Order>,
     pub(super) health: mpsc::Sender<health::Order>,
+    pub(super) drills: Arc<Drills>,
 }
 
 impl RunningInstance {
@@ -237,9 +239,13 @@ impl AdminBackend for RunningInstance {
     fn drain(&self, region: RegionName, drained: bool, from: String) -> Ordered<'_, ()> {
         Box::pin(async move {
             let (reply, replied) = oneshot::channel();
+            let action = match drained {
+                true => RegionAction::Drain,
+                false => RegionAction::Undrain,
+            };
             let order = health::Order {
                 region: region.clone(),
-                drained,
+                action,
                 reply,
             };
             self.health.send(order).await.map_err(|_| OrderError::Stopping)?;
@@ -265,6 +271,41 @@ impl AdminBackend for RunningInstance {
             self.save_overrides().await;
             self.until(|table| is_carried_out(table, &region, drained)).await
         })
+    }
+
+    fn fail_back(&self, region: RegionName, from: String) -> Ordered<'_, ()> {
+        Box::pin(async move {
+            let (reply, replied) = oneshot::channel();
+            let order = health::Order {
+                region: region.clone(),
+                action: RegionAction::FailBack,
+                reply,
+            };
+            self.health.send(order).await.map_err(|_| OrderError::Stopping)?;
+            let count = replied.await.map_err(|_| OrderError::Stopping)?;
+            if count == 0 {
+                return Err(does_not_wait(&self.tables.current(), &region));
+            }
+            self.events
+                .add(EventKind::RegionFailedBack.of(&region).author(Some(&from)));
+            self.until(|table| healths(table, &region).all(|health| health.why.awaits.is_none()))
+                .await
+        })
+    }
+
+    fn begin_drill(&self, terms: Terms, from: &str) -> Result<DrillReport, DrillError> {
+        self.drills.begin(terms, from)
+    }
+
+    fn drill(&self, renew: bool) -> Option<DrillReport> {
+        match renew {
+            true => self.drills.renew(),
+            false => self.drills.report(),
+        }
+    }
+
+    fn stop_drill(&self) -> bool {
+        self.drills.stop()
     }
 
     fn order_plugin(&self, plugin: PluginName, order: PluginOrder, by: overrides::Ordered) -> Ordered<'_, Changed> {
@@ -306,8 +347,27 @@ fn shows(table: &RoutingTable, plugin: &PluginName, changed: &Changed) -> bool {
 
 /// Whether a region is drained or not, as ordered, in every service that has it.
 fn is_carried_out(table: &RoutingTable, region: &RegionName, drained: bool) -> bool {
+    healths(table, region).all(|health| (health.state == State::Draining) == drained)
+}
+
+/// The health of a region's gateways, of all services.
+fn healths(table: &RoutingTable, region: &RegionName) -> impl Iterator<Item = GatewayHealth> {
     let services = table.config().services().iter().zip(table.health.services());
-    services
-        .filter_map(|(service, health)| Some(health.gateway(service.slot_of(region)?).state))
-        .all(|state| (state == State::Draining) == drained)
+    services.filter_map(|(service, health)| Some(health.gateway(service.slot_of(region)?)))
+}
+
+/// Why a region that does not wait for its failback cannot be given its traffic back.
+fn does_not_wait(table: &RoutingTable, region: &RegionName) -> OrderError {
+    let worst = healths(table, region).max_by_key(|health| health.state == State::Unhealthy);
+    match worst {
+        None => OrderError::Unknown(format!("no service has a region {region}")),
+        Some(GatewayHealth {
+            state: State::Draining, ..
+        }) => OrderError::Impossible(format!("{region} is drained: use undrain")),
+        Some(health) => {
+            let why = health.why.cause.map_or(String::new(), |cause| format!(" ({cause})"));
+            let state = health.state.as_str();
+            OrderError::Impossible(format!("{region} does not wait for its failback: it is {state}{why}"))
+        }
+    }
 }

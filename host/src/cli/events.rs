@@ -3,7 +3,7 @@
 use super::admin_client::{AdminClient, parse};
 use super::output;
 use crate::admin::view::events::EventList;
-use crate::control::events::Event;
+use crate::control::events::{Event, EventKind};
 use http::Method;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// Wait for more, and print them as they come
     #[arg(long)]
     follow: bool,
+    /// Only the audit log: what operators asked for, who, why, and the result
+    #[arg(long)]
+    audit: bool,
     /// Print JSON, an event on each line
     #[arg(long)]
     json: bool,
@@ -33,7 +36,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     loop {
         let answer = arguments.instance.ask_within(PATIENCE, Method::GET, &path)?;
         let list: EventList = parse(&answer)?;
-        for event in &list.events {
+        let wanted = |event: &&Event| !arguments.audit || event.kind == EventKind::OperatorAction;
+        for event in list.events.iter().filter(wanted) {
             output::print(&match arguments.json {
                 true => format!("{}\n", serde_json::to_string(event)?),
                 false => line(event),
@@ -59,6 +63,8 @@ fn line(event: &Event) -> String {
         "" => String::new(),
         reason => format!("  {reason}"),
     };
+    let result = event.result.as_deref();
+    let result = result.map_or(String::new(), |result| format!("  {result}"));
     let Event {
         number,
         time,
@@ -66,5 +72,5 @@ fn line(event: &Event) -> String {
         subject,
         ..
     } = event;
-    format!("{number:>5}  {time}  {kind:<18}  {subject}{digest}{author}{reason}\n")
+    format!("{number:>5}  {time}  {kind:<18}  {subject}{digest}{author}{reason}{result}\n")
 }

@@ -6,6 +6,7 @@ mod complete;
 mod config_file;
 mod demo;
 mod drain;
+mod drill;
 mod events;
 mod explain;
 #[cfg(feature = "azure")]
@@ -97,6 +98,16 @@ enum Command {
     /// Brings a drained region back, ramped
     #[command(after_help = "Example:\n  portolan undrain westeurope")]
     Undrain(remote::RegionArguments),
+    /// Gives a region its traffic back that has recovered and waits for that, ramped
+    #[command(
+        after_help = "Example:\n  portolan failback westeurope --reason replicated\n\nWhat a region waits for is in the configuration: failback; `portolan regions` shows it"
+    )]
+    Failback(remote::RegionArguments),
+    /// Loses a region to a share of the clients for a time, and reports what that does: how soon it is detected, what fails, what is slower
+    #[command(
+        after_help = "Example:\n  portolan drill --lose westeurope --share 10% --for 5m --abort-if 'error_rate > 1%'\n\n        Requests of those clients to the region fail as if nothing listened there, until probes and outlier detection, as they are configured, have\n        found that out. Nothing changes for other clients or for the region itself. Only one drill runs at a time, and only while enough\n        other regions serve. It ends at the end of its time, on its condition, and within 5 seconds when this command ends.\n\n        Exit code: 0 when it was completed, 3 when it ended early"
+    )]
+    Drill(drill::Arguments),
     /// Roll a plugin back: the version before the current one becomes active, until the configured one changes
     #[command(after_help = "Examples:\n  portolan rollback canary\n  portolan rollback canary --end")]
     Rollback(remote::RollbackArguments),
@@ -175,6 +186,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Regions(arguments)) => remote::regions(&arguments),
         Some(Command::Drain(arguments)) => return drain::run(&arguments),
         Some(Command::Undrain(arguments)) => remote::undrain(&arguments),
+        Some(Command::Drill(arguments)) => return drill::run(&arguments),
+        Some(Command::Failback(arguments)) => remote::fail_back(&arguments),
         Some(Command::Rollback(arguments)) => remote::rollback(&arguments),
         Some(Command::Events(arguments)) => events::run(&arguments),
         Some(Command::Plugin(command)) => return code(plugin::run(&command)),

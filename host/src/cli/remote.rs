@@ -27,6 +27,9 @@ pub(super) struct RegionArguments {
     /// The region
     #[arg(add = ArgValueCandidates::new(complete::regions))]
     pub(super) region: String,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     #[command(flatten)]
     pub(super) instance: AdminClient,
 }
@@ -102,18 +105,28 @@ fn why(region: &Region) -> String {
     let ejected = cause.ejected_for_seconds;
     let ejected = ejected.map_or(String::new(), |left| format!(", ejected for another {left:.0} s"));
     let detail = &cause.detail;
-    format!("  {detail}, for {:.0} s{ejected}", cause.for_seconds)
+    let held = cause.hold_down_for_seconds;
+    let held = held.map_or(String::new(), |left| format!(" in {left:.0} s"));
+    format!("  {detail}{held}, for {:.0} s{ejected}", cause.for_seconds)
 }
 
 pub(super) fn undrain(arguments: &RegionArguments) -> anyhow::Result<()> {
     order(arguments, "undrain")
 }
 
+pub(super) fn fail_back(arguments: &RegionArguments) -> anyhow::Result<()> {
+    order(arguments, "failback")
+}
+
 /// Orders something of a region.
 pub(super) fn order(arguments: &RegionArguments, order: &str) -> anyhow::Result<()> {
-    arguments
-        .instance
-        .ask(Method::POST, &format!("/api/v1/regions/{}/{order}", arguments.region))?;
+    let reason = arguments.reason.as_deref();
+    let reason = reason.map_or(String::new(), |reason| {
+        let mut query = form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
+        query.append_pair("reason", reason).finish()
+    });
+    let path = format!("/api/v1/regions/{}/{order}{reason}", arguments.region);
+    arguments.instance.ask(Method::POST, &path)?;
     output::print(&format!("{}: {order} done\n", arguments.region))?;
     Ok(())
 }

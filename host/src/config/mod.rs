@@ -20,6 +20,7 @@ mod compound;
 mod conditions;
 mod document;
 mod error;
+mod failback;
 mod file;
 #[cfg(feature = "azure")]
 mod front_door;

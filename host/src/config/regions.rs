@@ -34,7 +34,8 @@ section! {
         optional priority: Whole<0, 255>,
         /// Weight under policy weighted; 0 for a fallback only. Default: 100.
         optional weight: Whole<0, 65_535>,
-        /// Concurrent requests from this instance beyond which the region is skipped. Default: no limit.
+        /// Concurrent requests from this instance beyond which the region is skipped. Where the routes of the service have several
+        /// priorities, the lower ones may use a part of them: low 80 %, normal 95 %. Default: no limit.
         optional max_requests: Whole<1, { u32::MAX as u64 }>,
         /// What the region costs, in a unit of your choice: for plugins.
         optional cost: Amount,
@@ -175,6 +176,13 @@ fn meant(name: &str) -> String {
 /// A gateway as a URL without path.
 #[derive(Clone, Debug)]
 pub(super) struct GatewayUrl(pub(super) GatewayAddress);
+
+impl GatewayUrl {
+    /// The address that a URL without path names, or why it names none.
+    pub(super) fn address(text: &str) -> Result<GatewayAddress, Cow<'static, str>> {
+        gateway(text)
+    }
+}
 
 impl Shape for GatewayUrl {
     fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {

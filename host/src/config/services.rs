@@ -3,6 +3,7 @@
 use super::affinity::AffinitySection;
 use super::compound::{At, Named, NonEmpty, OrOff};
 use super::error::Mistakes;
+use super::failback::FailbackSection;
 use super::health_checks::{self, HealthCheckSection};
 use super::ordering::PolicyShape;
 use super::plugins::{PluginSection, is_embedded};
@@ -16,8 +17,9 @@ use super::shape::{all, shown};
 use super::steer::{self, SteerShape};
 use super::suggest::did_you_mean;
 use super::upstream::{self, UpstreamSection};
+use super::values::words;
 use http::HeaderValue;
-use portolan_core::config::{Gateway, LatencyFrom, Policy, Probe, Retry, Service, ServiceParts, Timeouts};
+use portolan_core::config::{Gateway, LatencyFrom, Policy, Probe, Retry, Service, ServiceParts, Spillover, Timeouts};
 use portolan_core::id::{ServiceId, ServiceName};
 use portolan_core::route::Routes;
 use portolan_core::slots::Slots;
@@ -48,6 +50,8 @@ section! {
         optional upstream: UpstreamSection,
         /// Slow start: how long a returning region's share of traffic grows. Default: 10s.
         optional slow_start: Time<0, { H }>,
+        /// What a region that was unhealthy waits for before it gets traffic again. Default: nothing.
+        optional failback: FailbackSection,
         /// Whether gateways see the client's Host instead of their own name. Default: false.
         optional preserve_host: At<bool>,
         /// Whether Location, Content-Location, Refresh and cookie domains that name the gateway name what the client requested
@@ -56,10 +60,24 @@ section! {
         /// Whether interim responses such as 103 (Early Hints) are passed to clients of HTTP/1.1. Some clients take one for the
         /// response. Default: false.
         optional pass_interim_responses: bool,
+        /// Where requests go whose region is not available or full, as far as regions have max_requests. headroom: to all others of
+        /// the same failover level, in proportion to what each has left. nearest: to the next one until that is full. Default:
+        /// headroom.
+        optional spillover: SpilloverWord,
         /// Session affinity. Default: every request is decided by itself.
         optional affinity: AffinitySection,
         /// Which regions may serve clients of which countries.
         optional residency: Vec<ResidencySection>,
+    }
+}
+
+words! {
+    /// Where requests go whose region is not available or full.
+    SpilloverWord {
+        /// To all others in proportion to what they have left.
+        Headroom = "headroom",
+        /// To the next one.
+        Nearest = "nearest",
     }
 }
 
@@ -212,9 +230,24 @@ impl ServiceSection {
             check.protocol = parts.upstream.protocol;
         }
         parts.slow_start = self.slow_start.map_or(parts.slow_start, |time| time.0);
+        parts.failback = self
+            .failback
+            .as_ref()
+            .map(FailbackSection::settings)
+            .unwrap_or_default();
         parts.preserve_host = self.preserve_host.map_or(parts.preserve_host, |it| it.value);
         parts.pass_interim_responses = self.pass_interim_responses.unwrap_or(parts.pass_interim_responses);
         parts.rewrite_responses = self.rewrite_responses.unwrap_or(!parts.preserve_host);
+        parts.spillover = match self.spillover {
+            Some(SpilloverWord::Nearest) => Spillover::Nearest,
+            Some(SpilloverWord::Headroom) | None => Spillover::Headroom,
+        };
+        if let Some(at) = self.upstream.as_ref().and_then(UpstreamSection::reads_load)
+            && regions.iter().all(|region| region.max_requests.is_none())
+        {
+            let message = "without max_requests of a region, what gateways report changes nothing";
+            mistakes.warn(at, message);
+        }
         parts.affinity = affinity?;
         parts.latency_from = self.policy.as_ref().map(|it| it.built_in().1).unwrap_or_default();
         if let Some(policy) = self.policy.as_ref().filter(|_| parts.latency_from == LatencyFrom::Here)

@@ -17,7 +17,9 @@ use super::*;
 use crate::arrival::RequestLimits;
 use crate::config::Settings;
 use http::{HeaderMap, Method};
-use portolan_core::config::{GatewayHost, GrpcProbe, HttpProbe, Policy, Probe, Protocol, Reuse, Upstream};
+use portolan_core::config::{
+    Failback, Gate, GatewayHost, GrpcProbe, HttpProbe, Policy, Probe, Protocol, Reuse, Spillover, Upstream,
+};
 use portolan_core::geo::{Country, Point};
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::identity::ClientHeader;
@@ -151,8 +153,11 @@ services:
     retry: { attempts: 4, per_try_timeout: 250ms, non_idempotent: true, max_replay_body: 1MiB,
              budget: { percent: 30, min_per_second: 0 } }
     timeouts: { connect: 100ms, request: 1h, idle: 2m, tunnel: 2h }
-    upstream: { protocol: auto, reuse: safe, idle_timeout: 4s, max_connection_age: off, max_requests_per_connection: 100 }
+    upstream: { protocol: auto, reuse: safe, idle_timeout: 4s, max_connection_age: off, max_requests_per_connection: 100,
+                load_report: orca }
     slow_start: 0s
+    failback: { hold_down: 30s, gate: { url: "http://127.0.0.1:9100/ok/{region}?a", interval: 3s } }
+    spillover: nearest
     preserve_host: true
     rewrite_responses: true
     pass_interim_responses: true
@@ -358,9 +363,23 @@ drain_time: 5s
         idle_timeout: Duration::from_secs(4),
         max_connection_age: None,
         max_requests_per_connection: Some(100),
+        load_report: true,
         ..Upstream::default()
     };
     assert_eq!((storefront.upstream, quiet.upstream), (upstream, Upstream::default()));
+    let Some(Gate::Check(check)) = &storefront.failback.gate else {
+        panic!("{:?}", storefront.failback)
+    };
+    assert_eq!(
+        (check.address.authority().as_str(), check.path.as_str(), check.interval),
+        ("127.0.0.1:9100", "/ok/{region}?a", Duration::from_secs(3))
+    );
+    assert_eq!(storefront.failback.hold_down, Duration::from_secs(30));
+    assert_eq!(quiet.failback, Failback::default());
+    assert_eq!(
+        (storefront.spillover, quiet.spillover),
+        (Spillover::Nearest, Spillover::Headroom)
+    );
     assert!(storefront.preserve_host && !quiet.preserve_host);
     assert_eq!(settings.via.as_deref(), Some("edge-weu.1"));
     assert!(storefront.rewrite_responses && !quiet.rewrite_responses);

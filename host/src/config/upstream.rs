@@ -1,6 +1,7 @@
 //! Connections to the gateways of a service.
 
 use super::compound::{At, OrOff};
+use super::document::NodeId;
 use super::error::Mistakes;
 use super::quantities::{H, S, Time};
 use super::section::section;
@@ -32,6 +33,10 @@ section! {
         /// v2: every connection begins with a header of version 2 of the PROXY protocol that names the client, and carries one
         /// request. Default: off.
         optional proxy_protocol: OrOff<ProxyVersion>,
+        /// orca: responses say how busy the gateway is, in the fields endpoint-load-metrics or endpoint-load-metrics-bin, as Envoy
+        /// reads them; clients do not get to see those. A region's max_requests is used in proportion to what it reports, where
+        /// that is more than the requests in flight from this instance. Default: off.
+        optional load_report: OrOff<At<LoadReportWord>>,
         /// TLS with https gateways. Their certificates are always verified.
         optional tls: TlsSection,
     }
@@ -84,6 +89,24 @@ words! {
     }
 }
 
+words! {
+    /// How gateways say how busy they are.
+    LoadReportWord {
+        /// The Open Request Cost Aggregation.
+        Orca = "orca",
+    }
+}
+
+impl UpstreamSection {
+    /// Where it says that gateways report their load.
+    pub(super) fn reads_load(&self) -> Option<NodeId> {
+        match &self.load_report {
+            Some(OrOff::On(word)) => Some(word.id),
+            Some(OrOff::Off) | None => None,
+        }
+    }
+}
+
 pub(super) fn upstream(section: Option<&UpstreamSection>, mistakes: &mut Mistakes<'_>) -> Upstream {
     let default = Upstream::default();
     let Some(section) = section else { return default };
@@ -107,6 +130,7 @@ pub(super) fn upstream(section: Option<&UpstreamSection>, mistakes: &mut Mistake
             ProtocolWord::Http2 => Protocol::Http2,
         }),
         proxy_protocol,
+        load_report: section.reads_load().is_some(),
         reuse: section.reuse.map_or(usual, |word| match word.value {
             ReuseWord::Always => Reuse::Always,
             ReuseWord::Safe => Reuse::Safe,

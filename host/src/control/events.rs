@@ -32,6 +32,14 @@ pub enum EventKind {
     RegionDrained,
     /// An operator ended the drain of a region.
     RegionUndrained,
+    /// An operator ordered a region back that had recovered and waited.
+    RegionFailedBack,
+    /// A drill began: a region is going to be lost to a share of the clients.
+    DrillBegan,
+    /// A drill ended.
+    DrillEnded,
+    /// An operator asked for something: the audit log. The subject is what, the author who.
+    OperatorAction,
     /// A version of a plugin was fetched, verified, compiled and tried: it can be used.
     PluginTried,
     /// A version of a plugin was rejected; the active one remains active.
@@ -75,6 +83,9 @@ pub struct Event {
     /// The operator; `None` where the instance itself did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// What became of an operator's action: `done`, or `refused: ` and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
 }
 
 impl fmt::Display for EventKind {
@@ -94,6 +105,7 @@ impl EventKind {
             digest: None,
             reason: String::new(),
             author: None,
+            result: None,
         }
     }
 }
@@ -108,6 +120,12 @@ impl Event {
     /// For this reason.
     pub fn reason(mut self, reason: impl fmt::Display) -> Self {
         self.reason = reason.to_string();
+        self
+    }
+
+    /// With this result.
+    pub fn result(mut self, result: impl Into<String>) -> Self {
+        self.result = Some(result.into());
         self
     }
 
@@ -169,7 +187,10 @@ impl Events {
     pub fn health_changed(&self, gateway: &GatewayKey, transition: &Transition) {
         let subject = format!("{}/{}", gateway.service, gateway.region);
         let Transition { from, to, cause, .. } = transition;
-        let reason = format!("{} → {}: {cause}", from.as_str(), to.as_str());
+        let reason = match from == to {
+            true => cause.to_string(),
+            false => format!("{} → {}: {cause}", from.as_str(), to.as_str()),
+        };
         self.add(EventKind::HealthChanged.of(subject).reason(reason));
     }
 

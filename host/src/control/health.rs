@@ -2,8 +2,11 @@
 //!
 //! Decisions are made in [`portolan_core::health::tracker`]; here are the clock, the counters and the sockets.
 
+mod shadow;
+
 use super::overrides::Overrides;
 use super::probe::{Probed, Prober};
+use crate::drill::Drill;
 use crate::tls::Origin;
 use crate::vitals::{Totals, Vitals};
 use portolan_core::config::Config;
@@ -13,6 +16,7 @@ use portolan_core::health::traffic::Traffic;
 use portolan_core::health::transition::{Cause, Transition};
 use portolan_core::health::{HealthView, State};
 use portolan_core::id::{GatewayId, RegionName, ServiceId, Slot};
+use shadow::Shadow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,15 +48,30 @@ pub struct WatchedGateway {
     pub tls: Option<Arc<Origin>>,
 }
 
-/// An operator's order to drain a region, or to end that.
+/// An operator's order about a region.
 #[derive(Debug)]
 pub struct Order {
     /// The region, in all services.
     pub region: RegionName,
-    /// Whether it is to be drained.
-    pub drained: bool,
-    /// Gets the number of gateways of the region, when the order is carried out.
+    /// What becomes of it.
+    pub action: RegionAction,
+    /// Gets the number of gateways that it was about, when the order is carried out.
     pub reply: oneshot::Sender<usize>,
+}
+
+/// What operators order about a region.
+#[derive(Clone, Debug)]
+pub enum RegionAction {
+    /// It gets no new requests.
+    Drain,
+    /// And back: it is ramped up.
+    Undrain,
+    /// It has recovered, waits for its failback, and shall wait no more.
+    FailBack,
+    /// It is lost to the clients of this drill: a view of its own shows them what that does.
+    Lose(Arc<Drill>),
+    /// And back.
+    Find,
 }
 
 /// The inputs of the health task.
@@ -73,6 +92,8 @@ pub struct Inputs {
 pub enum News {
     /// A new view of the gateways of this configuration.
     View(Arc<Config>, Arc<HealthView>),
+    /// A new view of the gateways of this configuration, as the clients of the drill see them.
+    DrillView(Arc<Config>, Arc<HealthView>),
     /// The state of a gateway changed. It is already in the log.
     Changed(Arc<Vitals>, Transition),
     /// A probe of a gateway ended.
@@ -92,6 +113,7 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
         prober,
         probes: JoinSet::new(),
         tickets: HashMap::new(),
+        shadow: None,
         publish,
     };
     // Earlier counts belong to the run before, if there was one.
@@ -104,7 +126,12 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
     loop {
         let now = Instant::now();
         let tick = now + TICK;
-        let timeout = health.tracker.poll_timeout().map_or(tick, Instant::from_std).min(tick);
+        let timeouts = [
+            health.tracker.poll_timeout(),
+            health.shadow.as_ref().and_then(Shadow::poll_timeout),
+        ];
+        let timeout = timeouts.into_iter().flatten().min();
+        let timeout = timeout.map_or(tick, Instant::from_std).min(tick);
         let alarm = async {
             sleep_until(now + ALARM_PAUSE).await;
             inputs.alarm.notified().await;
@@ -140,9 +167,21 @@ struct Health<P, T> {
     isolated: bool,
     prober: Arc<P>,
     probes: JoinSet<Probed>,
-    /// The ticket and the gateway of every probe in flight, also of one that panics.
-    tickets: HashMap<task::Id, (u64, Arc<Vitals>)>,
+    /// The ticket of every probe in flight, also of one that panics, and what it is for.
+    tickets: HashMap<task::Id, (u64, Asked)>,
+    /// The drill that runs.
+    shadow: Option<Shadow>,
     publish: T,
+}
+
+/// What a probe is for.
+enum Asked {
+    /// A gateway.
+    Gateway(Arc<Vitals>),
+    /// The gate of one.
+    Gate,
+    /// A gateway, in a drill.
+    Shadow,
 }
 
 /// A gateway, and how far its counters were read.
@@ -161,6 +200,9 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                 // What is due is still of the configuration before.
                 self.settle(now);
                 self.tracker.reconfigure(&watched.config, now.into_std());
+                if let Some(shadow) = &mut self.shadow {
+                    shadow.reconfigure(&watched.config, now.into_std());
+                }
                 self.gateways = gateways(&watched, std::mem::take(&mut self.gateways));
                 self.config = watched.config;
             }
@@ -188,16 +230,33 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                     .with_late(fresh.late())
                     .with_answer_time(fresh.answer_time())
                     .with_disputed(fresh.disputed());
+                if let Some(shadow) = &mut self.shadow {
+                    shadow.observe(id, &gateway.vitals.key, &traffic, now.into_std());
+                }
                 self.tracker.observe(id, &traffic, now.into_std());
             }
         }
     }
 
     fn obey(&mut self, order: Order, now: Instant) {
-        let count = if order.drained {
-            self.tracker.drain(&order.region, now.into_std())
-        } else {
-            self.tracker.undrain(&order.region, now.into_std())
+        let now = now.into_std();
+        let count = match order.action {
+            RegionAction::Drain => {
+                self.shadow.iter_mut().for_each(|it| it.drain(&order.region, true, now));
+                self.tracker.drain(&order.region, now)
+            }
+            RegionAction::Undrain => {
+                self.shadow
+                    .iter_mut()
+                    .for_each(|it| it.drain(&order.region, false, now));
+                self.tracker.undrain(&order.region, now)
+            }
+            RegionAction::FailBack => self.tracker.fail_back(&order.region, now),
+            RegionAction::Lose(drill) => {
+                self.shadow = Some(Shadow::new(&self.tracker, drill, now));
+                1
+            }
+            RegionAction::Find => usize::from(self.shadow.take().is_some()),
         };
         // The caller may have disconnected; the order is executed all the same.
         let _ = order.reply.send(count);
@@ -207,7 +266,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         let (id, result) = match end {
             Ok((id, probed)) => {
                 let result = probed.result();
-                if let Some((_, vitals)) = self.tickets.get(&id) {
+                if let Some((_, Asked::Gateway(vitals))) = self.tickets.get(&id) {
                     if let Some(took) = probed.connected() {
                         vitals.round_trip.probed(took, now.into_std());
                     }
@@ -224,10 +283,19 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                 (error.id(), Err(ProbeFailure::Broken))
             }
         };
-        if let Some((ticket, vitals)) = self.tickets.remove(&id) {
-            vitals.checks.probed(result);
-            self.tracker.probe_finished(ticket, result, now.into_std());
-            (self.publish)(News::Probed(vitals, result));
+        match self.tickets.remove(&id) {
+            Some((ticket, Asked::Gateway(vitals))) => {
+                vitals.checks.probed(result);
+                self.tracker.probe_finished(ticket, result, now.into_std());
+                (self.publish)(News::Probed(vitals, result));
+            }
+            Some((ticket, Asked::Shadow)) => {
+                if let Some(shadow) = &mut self.shadow {
+                    shadow.probe_finished(ticket, result, now.into_std());
+                }
+            }
+            Some((ticket, Asked::Gate)) => self.tracker.gate_checked(ticket, result.is_ok(), now.into_std()),
+            None => {}
         }
     }
 
@@ -237,12 +305,34 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         for due in self.tracker.due_probes() {
             self.begin_probe(due);
         }
+        for due in self.tracker.due_checks() {
+            let (ticket, prober) = (due.ticket, Arc::clone(&self.prober));
+            let task = self.probes.spawn(async move { prober.probe(&due, None).await });
+            self.tickets.insert(task.id(), (ticket, Asked::Gate));
+        }
         for transition in self.tracker.transitions() {
             self.publish_transition(transition);
         }
         if let Some(view) = self.tracker.changed_view() {
             self.log_isolation(&view);
             (self.publish)(News::View(Arc::clone(&self.config), Arc::new(view)));
+        }
+        self.settle_shadow(now);
+    }
+
+    /// The same for the drill.
+    fn settle_shadow(&mut self, now: Instant) {
+        let Some(shadow) = &mut self.shadow else { return };
+        for due in shadow.due_probes(&self.config, now.into_std()) {
+            let gateway = self.gateways.get(due.gateway.service.index());
+            let gateway = gateway.and_then(|gateways| gateways.get(due.gateway.slot.index()));
+            let (ticket, tls) = (due.ticket, gateway.and_then(|gateway| gateway.tls.clone()));
+            let prober = Arc::clone(&self.prober);
+            let task = self.probes.spawn(async move { prober.probe(&due, tls).await });
+            self.tickets.insert(task.id(), (ticket, Asked::Shadow));
+        }
+        if let Some(view) = shadow.changed_view(&self.config, now.into_std()) {
+            (self.publish)(News::DrillView(Arc::clone(&self.config), Arc::new(view)));
         }
     }
 
@@ -253,7 +343,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         let (vitals, tls) = (Arc::clone(&gateway.vitals), gateway.tls.clone());
         let (ticket, prober) = (due.ticket, Arc::clone(&self.prober));
         let task = self.probes.spawn(async move { prober.probe(&due, tls).await });
-        self.tickets.insert(task.id(), (ticket, vitals));
+        self.tickets.insert(task.id(), (ticket, Asked::Gateway(vitals)));
     }
 
     fn publish_transition(&mut self, transition: Transition) {
@@ -271,7 +361,9 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
             transition.cause.as_str(),
         );
         let reason = transition.cause;
-        if transition.to == State::Unhealthy {
+        if let Cause::Held(_) = transition.cause {
+            tracing::info!(%service, %region, cause, %reason, "a gateway has recovered and waits for its failback");
+        } else if transition.to == State::Unhealthy {
             tracing::warn!(%service, %region, from, to, cause, %reason, "a gateway is unhealthy");
         } else {
             tracing::info!(%service, %region, from, to, cause, %reason, "a gateway changed its state");

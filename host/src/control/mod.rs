@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod certificates;
 mod charts;
+pub mod drills;
 pub mod events;
 pub mod files;
 #[cfg(feature = "azure")]

@@ -11,6 +11,7 @@ use crate::control::health::{Watched, WatchedGateway};
 use crate::control::loaded::{Loaded, Plugins, UpstreamOrigins, plugin_regions};
 use crate::control::overrides::Overrides;
 use crate::dns::Resolver;
+use crate::drill::{Drill, DrillPhase, ServiceDrill};
 use crate::geo::Geo;
 use crate::rollout::Rollouts;
 use crate::service_tags::ServiceTags;
@@ -21,10 +22,11 @@ use crate::tls::Origin;
 use crate::upstream::{GatewayTarget, SharedBudget, Via};
 use crate::vitals::{GatewayKey, InFlight, OpenListeners, RateBuckets, RouteCounts, Vitals};
 use portolan_core::admission::Rate;
+use portolan_core::capacity::Capacity;
 use portolan_core::chart::Chart;
 use portolan_core::config::{Config, Gateway, Policy, Service};
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth, State};
-use portolan_core::id::{Generation, ServiceName};
+use portolan_core::id::{Generation, ServiceId, ServiceName};
 use portolan_core::learned::Orders;
 use portolan_core::round_trip::Measured;
 use portolan_core::route::RouteKey;
@@ -55,6 +57,10 @@ pub enum Update {
     UpstreamTls(Arc<UpstreamOrigins>),
     /// A new view of the gateways of this configuration.
     Health(Arc<Config>, Arc<HealthView>),
+    /// A drill begins or goes on to its next part: its clients see what all see. `None`: it has ended.
+    Drill(Option<Arc<Drill>>),
+    /// A new view of the gateways of this configuration, with the region of the drill lost.
+    DrillHealth(Arc<Config>, Arc<HealthView>),
     /// New learned orders of the services of this configuration.
     Learned(Arc<Config>, LearnedOrders),
 }
@@ -70,6 +76,8 @@ pub struct Publisher {
     health: Arc<HealthView>,
     charts: Vec<Arc<Chart>>,
     learned: LearnedOrders,
+    drill: Option<Arc<Drill>>,
+    drill_health: Option<Arc<HealthView>>,
     joined: Vec<Joined>,
     route_counts: Arc<[RouteCounts]>,
     registry: Registry,
@@ -94,6 +102,7 @@ struct Joined {
     vitals: Arc<ServiceVitals>,
     budget: Arc<SharedBudget>,
     affinity: Option<Arc<ServiceAffinity>>,
+    capacity: Option<Arc<Capacity>>,
     /// The round trips from here that plugins are given, by slot. Empty where they are not counted from here.
     measured: Vec<Option<Measured>>,
 }
@@ -141,6 +150,8 @@ impl Publisher {
             health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
             charts: charts::drawn(&loaded),
             learned: Vec::new(),
+            drill: None,
+            drill_health: None,
             route_counts: registry.route_counts(&loaded.settings.routing),
             listeners: listeners(&loaded),
             generation: Generation::default(),
@@ -232,6 +243,12 @@ impl Publisher {
             // A view of the configuration before this one: the next one is on its way.
             Update::Health(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
             Update::Health(_, health) => self.health = health,
+            Update::Drill(drill) => (self.drill, self.drill_health) = (drill, None),
+            Update::DrillHealth(config, health) => {
+                let is_on = self.drill.as_ref().is_some_and(|it| it.phase() == DrillPhase::During);
+                let is_current = Arc::ptr_eq(&config, &self.loaded.settings.routing);
+                self.drill_health = Some(health).filter(|_| is_on && is_current);
+            }
             Update::Learned(config, _) if !Arc::ptr_eq(&config, &self.loaded.settings.routing) => {}
             Update::Learned(_, learned) => self.learned = learned,
         }
@@ -265,6 +282,7 @@ impl Publisher {
         self.charts = charts;
         // Of other services. They are prepared again at once.
         self.learned = Vec::new();
+        self.drill_health = None;
         self.removed_listeners = self.removed_by(&loaded.settings.listeners);
         self.listeners = listeners(&loaded);
         self.tls = self.with_removed(loaded.tls.listeners());
@@ -321,7 +339,7 @@ impl Publisher {
                     vitals: Arc::clone(&joined.vitals),
                     budget: Arc::clone(&joined.budget),
                     affinity: joined.affinity.as_ref().map(Arc::clone),
-                    special: self.special(index, service),
+                    special: self.special(index),
                     steering: self
                         .health
                         .services()
@@ -335,10 +353,29 @@ impl Publisher {
         }
     }
 
-    fn special(&self, index: usize, service: &Service) -> Option<Special> {
-        let limited = service.gateways().iter().any(|gateway| gateway.max_requests.is_some());
+    /// The drill, where it is about this service. Until the health task has followed it, its clients see what all see.
+    fn drill(&self, index: usize) -> Option<Arc<ServiceDrill>> {
+        let drill = self.drill.as_ref()?;
+        let service = self.loaded.settings.routing.services().get(index)?;
+        let slot = service.slot_of(drill.region())?;
+        let health = self
+            .drill_health
+            .as_ref()
+            .unwrap_or(&self.health)
+            .services()
+            .get(index)?;
+        ServiceDrill::new(drill, &service.name, slot, health.clone()).map(Arc::new)
+    }
+
+    fn special(&self, index: usize) -> Option<Special> {
+        let capacity = self.joined.get(index).and_then(|joined| joined.capacity.clone());
         let learned = self.learned.get(index).cloned().flatten();
-        (limited || learned.is_some()).then_some(Special { limited, learned })
+        let drill = self.drill(index);
+        (capacity.is_some() || learned.is_some() || drill.is_some()).then_some(Special {
+            capacity,
+            learned,
+            drill,
+        })
     }
 
     fn plugin(
@@ -376,24 +413,30 @@ impl Registry {
     /// Finds or makes what the gateways and services of a configuration need, and forgets the rest.
     fn join(&mut self, loaded: &Loaded) -> Vec<Joined> {
         let (mut gateways, mut services) = (HashMap::new(), HashMap::new());
-        let joined = loaded.settings.routing.services().iter().map(|service| {
-            let targets = service.gateways().iter().zip(keys(service)).map(|(gateway, key)| {
-                let target = self.target(gateway, &key, service, loaded.origin(service, gateway));
-                gateways.insert(key, Arc::clone(&target));
-                target
+        let routing = &loaded.settings.routing;
+        let joined = routing
+            .services()
+            .iter()
+            .zip((0..).map(ServiceId))
+            .map(|(service, id)| {
+                let targets = service.gateways().iter().zip(keys(service)).map(|(gateway, key)| {
+                    let target = self.target(gateway, &key, service, loaded.origin(service, gateway));
+                    gateways.insert(key, Arc::clone(&target));
+                    target
+                });
+                let targets = targets.collect();
+                let (vitals, budget) = self.own(service);
+                services.insert(service.name.clone(), (Arc::clone(&vitals), Arc::clone(&budget)));
+                let keys = loaded.affinity_keys.as_ref().unwrap_or(&self.random_keys);
+                Joined {
+                    gateways: targets,
+                    vitals,
+                    budget,
+                    affinity: ServiceAffinity::new(service, keys).map(Arc::new),
+                    capacity: Capacity::of(routing, id).map(Arc::new),
+                    measured: Vec::new(),
+                }
             });
-            let targets = targets.collect();
-            let (vitals, budget) = self.own(service);
-            services.insert(service.name.clone(), (Arc::clone(&vitals), Arc::clone(&budget)));
-            let keys = loaded.affinity_keys.as_ref().unwrap_or(&self.random_keys);
-            Joined {
-                gateways: targets,
-                vitals,
-                budget,
-                affinity: ServiceAffinity::new(service, keys).map(Arc::new),
-                measured: Vec::new(),
-            }
-        });
         let joined = joined.collect();
         (self.gateways, self.services) = (gateways, services);
         joined

@@ -18,6 +18,9 @@ pub(super) enum AttemptError {
     /// The plan names no region without a gateway.
     #[error("there is no such gateway")]
     NoGateway,
+    /// The region is at its request limit: others were faster.
+    #[error("the region is at its request limit")]
+    Full,
     /// There is no connection.
     #[error("failed to connect")]
     Dial(#[from] DialError),
@@ -66,6 +69,7 @@ impl AttemptError {
     /// The outcome for the attempt plan.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
+            Self::Full => Outcome::Full,
             Self::NoGateway | Self::Dial(_) | Self::Stale => Outcome::NotSent,
             Self::Exchange(error) if error.is_unprocessed() => Outcome::NotSent,
             Self::TimedOut | Self::OutOfTime | Self::Body(UpstreamBodyError::Stalled) => Outcome::TimedOut,
@@ -77,6 +81,7 @@ impl AttemptError {
     pub(super) fn kind(&self) -> Option<UpstreamError> {
         match self {
             Self::NoGateway
+            | Self::Full
             | Self::Stale
             | Self::OutOfTime
             | Self::Body(UpstreamBodyError::Abandoned | UpstreamBodyError::OutOfTime) => None,

@@ -179,6 +179,6 @@ fn is_good(ended: &Ended, is_call: bool, retry: &Retry) -> bool {
         .is_ok_and(|response| match ending::outcome(response, is_call) {
             Outcome::Answered(status) => !retry.retry_on.has_status(status),
             Outcome::Grpc(status) => !retry.retry_on.has_grpc(status),
-            Outcome::NotSent | Outcome::Broken | Outcome::TimedOut => false,
+            Outcome::NotSent | Outcome::Full | Outcome::Broken | Outcome::TimedOut => false,
         })
 }

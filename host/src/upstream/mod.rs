@@ -21,6 +21,7 @@
 //! | `fields` | hop-by-hop fields, trailers |
 //! | `rewrite` | a gateway's own name in its responses |
 //! | `interim` | where interim responses go |
+//! | `load_report` | how busy a gateway says it is |
 //! | `upgrade`, [`tunnel`] | requests for another protocol; connections that changed to one |
 //! | `via` | requests that come back to this instance |
 
@@ -45,6 +46,7 @@ mod in_flight;
 mod incoming;
 mod interim;
 mod link;
+mod load_report;
 mod malformed;
 mod multiplexed;
 pub mod pool;

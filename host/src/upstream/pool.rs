@@ -10,6 +10,7 @@ use super::http1::Persistence;
 use super::http2::StreamPool;
 use super::idle_pool::IdlePool;
 use super::in_flight::{Pool, Spoken};
+use super::load_report;
 use super::multiplexed::{Errand, Reached};
 use super::replay::ReplayBody;
 use super::request::Outbound;
@@ -127,6 +128,10 @@ impl Pool {
         terms: Terms<'_>,
     ) -> Result<Exchange, AttemptError> {
         let in_flight = self.enter();
+        // The region had room when the request was decided: a retry comes later, and other workers count for themselves.
+        if self.vitals.is_over_limit() {
+            return Err(AttemptError::Full);
+        }
         // A request without Host gets the gateway's own.
         let host = (!target.preserve_host || !request.has_host()).then_some(&target.authority);
         // One of which the beginning may be lost cannot be repeated either.
@@ -204,6 +209,9 @@ impl Pool {
         mut head: Head,
         idle: Duration,
     ) -> Exchange {
+        if target.upstream.load_report {
+            load_report::read(&mut head.headers, &self.vitals);
+        }
         target.rewrite(&mut head, request);
         waiting.answered(head, idle, request.is_call())
     }

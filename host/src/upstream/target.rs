@@ -105,9 +105,14 @@ impl GatewayTarget {
         1 + u32::from(self.tls.is_some()) + u32::from(self.upstream.protocol != Protocol::Http1)
     }
 
-    /// Its endpoints are judged as this service says from now on.
+    /// Its endpoints are judged, and its requests limited, as this service says from now on.
     pub fn judge_by(&self, service: &Service) {
         self.vitals.endpoints.judge_by(EndpointLimits::of(service));
+        let slot = service.slot_of(&self.vitals.key.region);
+        let gateway = slot.and_then(|slot| service.gateway(slot));
+        self.vitals
+            .load
+            .limit_to(gateway.and_then(|gateway| gateway.max_requests));
     }
 
     /// Rewrites the head of a response for the client.

@@ -96,6 +96,33 @@ impl Durations {
         self.nanos = self.nanos.wrapping_add(histogram.nanos.get());
     }
 
+    /// What came since an earlier reading.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        for (now, then) in since.buckets.iter_mut().zip(earlier.buckets) {
+            *now = now.saturating_sub(then);
+        }
+        since.nanos = self.nanos.wrapping_sub(earlier.nanos);
+        since
+    }
+
+    /// The time that this part of them, 0 to 1, did not exceed: within its bucket as if they were spread evenly. `None` without any.
+    pub fn quantile(&self, part: f64) -> Option<Duration> {
+        let count = self.count();
+        let rank = (part * count as f64).max(1.0);
+        let (mut below, mut lower) = (0, 0);
+        for (index, in_bucket) in self.buckets.iter().enumerate() {
+            let upper = BOUNDS.get(index).copied().unwrap_or(lower);
+            if (below + in_bucket) as f64 >= rank && *in_bucket > 0 {
+                let within = (rank - below as f64) / *in_bucket as f64;
+                return Some(Duration::from_nanos(lower + ((upper - lower) as f64 * within) as u64));
+            }
+            (below, lower) = (below + in_bucket, upper);
+        }
+        None
+    }
+
     /// How many there were.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
@@ -133,6 +160,11 @@ mod tests {
         read.add(&histogram);
         assert_eq!(read.count(), 5);
         assert!((read.seconds() - 60.001_000_201).abs() < 1e-9, "{}", read.seconds());
+        // Two of five are in the first bucket, which ends at 100 ns.
+        assert_eq!(read.quantile(0.2), Some(Duration::from_nanos(50)));
+        assert_eq!(read.quantile(1.0), Some(Duration::from_secs(50)));
+        assert_eq!(Durations::default().quantile(0.5), None);
+        assert_eq!(read.since(&read).count(), 0);
         let all: Vec<_> = read.cumulative(Duration::ZERO, Duration::MAX).collect();
         assert_eq!(all.len(), 27);
         assert_eq!(all.first(), Some(&(1e-7, 2)));

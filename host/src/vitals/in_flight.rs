@@ -20,6 +20,11 @@ impl InFlight {
         Self((0..workers.max(1)).map(|_| Shard::default()).collect())
     }
 
+    /// How many workers count.
+    pub fn workers(&self) -> usize {
+        self.0.len()
+    }
+
     /// A request begins. [`InFlight::leave`] has to be called when it ends.
     pub fn enter(&self, worker: usize) {
         self.add(worker, 1);

@@ -1,7 +1,7 @@
 //! What a gateway's health is judged by besides its own observations.
 
 use super::outlier::Fault;
-use crate::config::{HealthCheck, OutlierDetection};
+use crate::config::{Failback, HealthCheck, OutlierDetection};
 use std::time::Duration;
 
 /// The part of a service's configuration that health depends on.
@@ -10,6 +10,7 @@ pub(super) struct Criteria {
     pub(super) check: Option<HealthCheck>,
     pub(super) limits: OutlierDetection,
     pub(super) slow_start: Duration,
+    pub(super) failback: Failback,
     /// Whether a plugin is given the round trips of probes. Nothing else reads them in a view.
     pub(super) shows_round_trips: bool,
 }

@@ -3,6 +3,7 @@
 use super::criteria::{Criteria, Peers};
 use super::ejection::Ejections;
 use super::grounds::Grounds;
+use super::hold::{Awaited, Hold};
 use super::outlier::{Detector, Fault, Support};
 use super::probing::{ProbeFailure, ProbeResult, Probing, Turn};
 use super::slow_start::SlowStart;
@@ -46,6 +47,8 @@ pub(super) struct Gateway {
     /// What its ejection is based on, if that may be taken back.
     grounds: Option<Grounds>,
     stall: StallWatch,
+    /// It has recovered, and waits.
+    hold: Option<Hold>,
     slow_start: Option<SlowStart>,
 }
 
@@ -67,6 +70,7 @@ impl Gateway {
             ejections: Ejections::new(now),
             grounds: None,
             stall: StallWatch::new(now),
+            hold: None,
             slow_start: None,
         };
         gateway.health = gateway.current();
@@ -90,9 +94,13 @@ impl Gateway {
         }
         let changed = (health.state != before.state).then_some((cause, now));
         health.why = Why {
-            cause: self.keeps_out().or(changed.map(|it| it.0)).or(before.why.cause),
+            cause: self
+                .keeps_out(criteria, now)
+                .or(changed.map(|it| it.0))
+                .or(before.why.cause),
             since: changed.map(|it| it.1).or(before.why.since),
             ejected_until: self.ejections.until(),
+            awaits: self.awaits(criteria, now),
         };
         self.health = health;
         (health != before).then_some(before.state)
@@ -116,17 +124,32 @@ impl Gateway {
     }
 
     /// Why it is unhealthy now.
-    fn keeps_out(&self) -> Option<Cause> {
+    fn keeps_out(&self, criteria: &Criteria, now: Instant) -> Option<Cause> {
         if self.drained {
             return None;
         }
         let ejected = self.ejections.fault().map(Cause::Ejected);
-        ejected.or_else(|| self.probing.down().map(Cause::ProbesFailed))
+        let held = || self.awaits(criteria, now).map(|(awaited, _)| Cause::Held(awaited));
+        ejected
+            .or_else(|| self.probing.down().map(Cause::ProbesFailed))
+            .or_else(held)
     }
 
-    /// Ejected, or its probes failed.
+    /// What it waits for now that it has recovered, and when its hold-down ends.
+    fn awaits(&self, criteria: &Criteria, now: Instant) -> Option<(Awaited, Instant)> {
+        let hold = self.hold.as_ref().filter(|_| !self.drained)?;
+        let failback = &criteria.failback;
+        Some((hold.awaited(failback, now)?, hold.ends(failback)))
+    }
+
+    /// Ejected, its probes failed, or it has recovered and waits.
     pub(super) fn is_out(&self) -> bool {
-        self.ejections.is_ejected() || self.probing.is_down()
+        self.ejections.is_ejected() || self.probing.is_down() || self.hold.is_some()
+    }
+
+    /// Whether it has recovered and waits.
+    pub(super) fn is_held(&self) -> bool {
+        self.hold.is_some() && !self.drained
     }
 
     /// Whether it gets traffic.
@@ -148,9 +171,11 @@ impl Gateway {
         self.ejections.until()
     }
 
-    /// It is ejected, and its probes pass by their thresholds: a single failed one is not enough to give it up.
-    pub(super) fn is_last_resort(&self) -> bool {
-        !self.drained && self.ejections.is_passing() && !self.probing.is_down()
+    /// It is ejected, and its probes pass by their thresholds: a single failed one is not enough to give it up. Or it has recovered
+    /// and waits for no more than time, or no other one gets traffic.
+    pub(super) fn is_last_resort(&self, criteria: &Criteria, is_lost: bool) -> bool {
+        let is_held = self.hold.is_some() && (criteria.failback.gate.is_none() || is_lost);
+        !self.drained && (self.ejections.is_passing() || is_held) && !self.probing.is_down()
     }
 
     /// It is ejected, and its latest probes passed: it may return for one that fails.
@@ -234,6 +259,9 @@ impl Gateway {
         let news = result.is_ok() && !self.known;
         self.known |= news;
         let turn = self.probing.end(result, check, now);
+        if let Some(hold) = self.hold.as_mut().filter(|_| result.is_err()) {
+            hold.restart(now);
+        }
         if self.probing.is_passing(check) {
             self.ejections.probes_passed();
         }
@@ -241,11 +269,12 @@ impl Gateway {
             Some(Turn::Down(failure)) => {
                 self.ejections.probes_failed();
                 self.slow_start = None;
+                self.hold = None;
                 self.known = false;
                 return Some(Cause::ProbesFailed(failure));
             }
             Some(Turn::Up) if !self.ejections.is_ejected() => {
-                self.bring_back(criteria, now);
+                self.recover(criteria, now);
                 return Some(Cause::ProbesPassed);
             }
             Some(Turn::Up) | None => {}
@@ -263,6 +292,11 @@ impl Gateway {
         if warmed_up {
             self.slow_start = None;
         }
+        if let Some(hold) = &self.hold
+            && hold.awaited(&criteria.failback, now).is_none()
+        {
+            return self.fail_back(criteria, now);
+        }
         if self.is_stalled(criteria, now) {
             if peers.allow_ejection(Fault::Stalled) {
                 self.grounds = None;
@@ -275,14 +309,16 @@ impl Gateway {
     }
 
     /// The next moment at which time alone changes something, probes aside.
-    pub(super) fn poll_timeout(&self, criteria: &Criteria) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self, criteria: &Criteria, now: Instant) -> Option<Instant> {
         let slow_start = self.slow_start.as_ref();
         let slow_start = slow_start.map(|slow_start| slow_start.poll_timeout(criteria.slow_start));
         let stall = self
             .watching(criteria)
             .and_then(|check| self.stall.poll_timeout(self.probing.confirms_stall(check)));
         let ejection = self.ejections.poll_timeout(self.probing.passing_since());
-        let moments = [slow_start, ejection, stall];
+        let hold = self.hold.as_ref();
+        let hold = hold.and_then(|hold| hold.poll_timeout(&criteria.failback, now));
+        let moments = [slow_start, ejection, stall, hold];
         moments.into_iter().flatten().min()
     }
 
@@ -292,6 +328,8 @@ impl Gateway {
         self.drained = drained;
         if changed && drained {
             self.slow_start = None;
+            // An operator who ends the drain wants it back.
+            self.hold = None;
         } else if changed && !self.is_out() {
             self.bring_back(criteria, now);
         }
@@ -348,6 +386,7 @@ impl Gateway {
 
     fn eject(&mut self, fault: Fault, criteria: &Criteria, now: Instant) -> Cause {
         self.ejections.begin(fault, &criteria.limits, now);
+        self.hold = None;
         self.probing.restart_count();
         self.slow_start = None;
         self.known = false;
@@ -376,7 +415,7 @@ impl Gateway {
         self.ejections.end(now);
         self.grounds = None;
         if !down {
-            self.bring_back(criteria, now);
+            self.recover(criteria, now);
         }
         Some(if served {
             Cause::EjectionEnded
@@ -385,8 +424,35 @@ impl Gateway {
         })
     }
 
+    /// It is healthy again: it gets traffic, or waits for its failback.
+    fn recover(&mut self, criteria: &Criteria, now: Instant) {
+        self.bring_back(criteria, now);
+        self.hold = Hold::new(&criteria.failback, now).filter(|_| !self.drained);
+        if self.hold.is_some() {
+            self.slow_start = None;
+        }
+    }
+
+    /// Ends its wait; `None` when it does not wait.
+    pub(super) fn fail_back(&mut self, criteria: &Criteria, now: Instant) -> Option<Cause> {
+        self.hold.take()?;
+        self.bring_back(criteria, now);
+        Some(Cause::FailedBack)
+    }
+
+    /// The wait for its failback.
+    pub(super) fn hold_mut(&mut self) -> Option<&mut Hold> {
+        self.hold.as_mut()
+    }
+
+    /// Whether this check of its gate is the one in flight.
+    pub(super) fn holds_check(&self, ticket: u64) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.holds(ticket))
+    }
+
     /// It gets traffic again, in slow start. Its earlier traffic no longer counts.
     fn bring_back(&mut self, criteria: &Criteria, now: Instant) {
+        self.hold = None;
         self.ejections.back(now);
         self.grounds = None;
         self.detector = Detector::new(now);

@@ -221,6 +221,12 @@ impl Probing {
         self.ticket.is_none().then_some(self.due)
     }
 
+    /// Nobody waits for the probe in flight: the next one is due at once.
+    pub(super) fn lapse(&mut self, now: Instant) {
+        self.ticket = None;
+        self.due = now;
+    }
+
     /// Whether this probe is the one in flight.
     pub(super) fn holds(&self, ticket: u64) -> bool {
         self.ticket == Some(ticket)

@@ -28,6 +28,7 @@ impl Tracked {
             check: service.health_check.clone(),
             limits: service.outlier_detection.clone(),
             slow_start: service.slow_start,
+            failback: service.failback.clone(),
             shows_round_trips: matches!(service.policy, Policy::Plugin(_)),
         };
         let (old, mut pool) = match known {
@@ -97,14 +98,22 @@ impl Tracked {
     }
 
     /// The next moment at which something is due.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let probes = self.gateways.iter().filter_map(|gateway| gateway.probing.due());
         let probes = probes.min().filter(|_| self.criteria.check.is_some());
         let times = self
             .gateways
             .iter()
-            .filter_map(|gateway| gateway.poll_timeout(&self.criteria));
+            .filter_map(|gateway| gateway.poll_timeout(&self.criteria, now));
         probes.into_iter().chain(times).min()
+    }
+
+    /// The gateways that are a last resort: see [`ServiceHealth::last_resort`](super::ServiceHealth::last_resort).
+    pub(super) fn find_last_resort(&self) -> Slots {
+        let is_lost = self.is_lost();
+        let gateways = self.gateways.iter().zip((0..).map(Slot));
+        let those = gateways.filter(|(gateway, _)| gateway.is_last_resort(&self.criteria, is_lost));
+        those.map(|(_, slot)| slot).collect()
     }
 
     fn ejected(&self) -> usize {

@@ -11,7 +11,7 @@ use super::tracked::Tracked;
 use super::traffic::Traffic;
 use super::transition::{Cause, Transition};
 use super::{HealthView, ServiceHealth};
-use crate::config::{Config, GatewayAddress, Probe, Protocol};
+use crate::config::{Config, GatewayAddress, HttpProbe, Probe, Protocol};
 use crate::id::{GatewayId, RegionName, ServiceId, Slot};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -24,9 +24,12 @@ pub struct Tracker {
     seed: u64,
     tickets: u64,
     due: Vec<DueProbe>,
+    due_checks: Vec<DueProbe>,
     transitions: Vec<Transition>,
     isolated: bool,
     changed: bool,
+    /// The time of the latest input.
+    now: Instant,
 }
 
 /// A probe to send now. Report every result to [`Tracker::probe_finished`].
@@ -57,12 +60,31 @@ impl Tracker {
             seed,
             tickets: 0,
             due: Vec::new(),
+            due_checks: Vec::new(),
             transitions: Vec::new(),
             isolated: false,
             changed: true,
+            now,
         };
         tracker.reconfigure(config, now);
         tracker
+    }
+
+    /// A tracker that knows the same and goes on by itself, with probes of its own.
+    #[must_use]
+    pub fn fork(&self, now: Instant) -> Self {
+        let mut fork = self.clone();
+        for gateway in fork.services.iter_mut().flat_map(|service| &mut service.gateways) {
+            gateway.probing.lapse(now);
+            if let Some(hold) = gateway.hold_mut() {
+                hold.checked();
+            }
+        }
+        fork.due.clear();
+        fork.due_checks.clear();
+        fork.transitions.clear();
+        fork.changed = true;
+        fork
     }
 
     /// Applies another configuration. The health of a gateway is kept when service, region and address are the same;
@@ -142,11 +164,16 @@ impl Tracker {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest. May change with every input; after
     /// `handle_timeout(now)` it is later than `now`.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.services.iter().filter_map(Tracked::poll_timeout).min()
+        let times = self
+            .services
+            .iter()
+            .filter_map(|service| service.poll_timeout(self.now));
+        times.min()
     }
 
     /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         for id in self.ids().collect::<Vec<_>>() {
             let service = &mut self.services[id.service.index()];
             let peers = service.peers(id.slot, now);
@@ -157,11 +184,50 @@ impl Tracker {
             self.exchange(id.service, cause, now);
         }
         self.begin_probes(now);
+        self.begin_checks(now);
     }
 
     /// The probes that became due. Each is returned once.
     pub fn due_probes(&mut self) -> Vec<DueProbe> {
         std::mem::take(&mut self.due)
+    }
+
+    /// The checks of gates that became due: requests to somewhere else than their gateway. Each is returned once; report every result
+    /// to [`Tracker::gate_checked`].
+    pub fn due_checks(&mut self) -> Vec<DueProbe> {
+        std::mem::take(&mut self.due_checks)
+    }
+
+    /// The result of the check of a gate: whether it is open.
+    pub fn gate_checked(&mut self, ticket: u64, is_open: bool, now: Instant) {
+        let Some(id) = self.ids().find(|id| self.gateway(*id).holds_check(ticket)) else {
+            return;
+        };
+        let service = &mut self.services[id.service.index()];
+        let gateway = &mut service.gateways[id.slot.index()];
+        if let Some(hold) = gateway.hold_mut() {
+            hold.checked();
+        }
+        if let Some(cause) = is_open.then(|| gateway.fail_back(&service.criteria, now)).flatten() {
+            self.settle(id, cause, now);
+        }
+    }
+
+    /// An operator orders a region back that has recovered and waits, in all services. Returns how many of its gateways waited.
+    pub fn fail_back(&mut self, region: &RegionName, now: Instant) -> usize {
+        let mut count = 0;
+        for id in self.ids().collect::<Vec<_>>() {
+            let service = &mut self.services[id.service.index()];
+            let gateway = &mut service.gateways[id.slot.index()];
+            if gateway.region == *region
+                && gateway.is_held()
+                && let Some(cause) = gateway.fail_back(&service.criteria, now)
+            {
+                count += 1;
+                self.settle(id, cause, now);
+            }
+        }
+        count
     }
 
     /// State changes in order. Each is returned once.
@@ -211,6 +277,32 @@ impl Tracker {
         }
     }
 
+    fn begin_checks(&mut self, now: Instant) {
+        for id in self.ids().collect::<Vec<_>>() {
+            let service = &mut self.services[id.service.index()];
+            let gateway = &mut service.gateways[id.slot.index()];
+            let ticket = self.tickets + 1;
+            let check = gateway.hold_mut();
+            let Some(check) = check.and_then(|hold| hold.begin_check(&service.criteria.failback, ticket, now)) else {
+                continue;
+            };
+            self.tickets = ticket;
+            let path = check.path.replace("{region}", gateway.region.as_str());
+            self.due_checks.push(DueProbe {
+                ticket,
+                gateway: id,
+                address: check.address.clone(),
+                probe: Probe::Http(Box::new(HttpProbe {
+                    path: path.replace("{service}", service.name.as_str()),
+                    ..HttpProbe::default()
+                })),
+                proxy_protocol: false,
+                protocol: Protocol::Http1,
+                timeout: check.interval,
+            });
+        }
+    }
+
     fn set_drained(&mut self, region: &RegionName, drained: bool, now: Instant) -> usize {
         let mut count = 0;
         for service in &mut self.services {
@@ -243,17 +335,23 @@ impl Tracker {
         self.find_sets(id);
         let service = &mut self.services[id.service.index()];
         let gateway = &mut service.gateways[id.slot.index()];
+        let before = gateway.health().why.cause;
         let Some(from) = gateway.settle(&service.criteria, cause, now) else {
             return;
         };
         self.changed = true;
-        let to = gateway.health().state;
-        if from != to {
+        let health = gateway.health();
+        let to = health.state;
+        let held = health
+            .why
+            .cause
+            .filter(|now| matches!(now, Cause::Held(_)) && Some(*now) != before);
+        if from != to || held.is_some() {
             self.transitions.push(Transition {
                 gateway: id,
                 from,
                 to,
-                cause,
+                cause: held.unwrap_or(cause),
             });
         }
     }
@@ -263,7 +361,7 @@ impl Tracker {
         let service = &mut self.services[id.service.index()];
         let gateway = &service.gateways[id.slot.index()];
         let unresponsive = service.unresponsive.with(id.slot, gateway.is_unresponsive());
-        let last_resort = service.last_resort.with(id.slot, gateway.is_last_resort());
+        let last_resort = service.find_last_resort();
         self.changed |= (unresponsive, last_resort) != (service.unresponsive, service.last_resort);
         (service.unresponsive, service.last_resort) = (unresponsive, last_resort);
     }

@@ -1,6 +1,7 @@
 //! State changes and their causes.
 
 use super::State;
+use super::hold::Awaited;
 use super::outlier::Fault;
 use super::probing::ProbeFailure;
 use crate::id::GatewayId;
@@ -35,6 +36,10 @@ pub enum Cause {
     EjectionEnded,
     /// Its ejection was taken back: the requests that had failed may have been at fault themselves.
     EjectionTakenBack,
+    /// It has recovered, and waits for this before it gets traffic again. The state stays the same.
+    Held(Awaited),
+    /// What it waited for came.
+    FailedBack,
     /// The end of its slow start.
     WarmedUp,
     /// An operator drained it, or ended the drain.
@@ -53,6 +58,8 @@ impl Cause {
             Self::Ejected(fault) => fault.as_str(),
             Self::EjectionEnded => "ejection_ended",
             Self::EjectionTakenBack => "ejection_taken_back",
+            Self::Held(awaited) => awaited.as_str(),
+            Self::FailedBack => "failed_back",
             Self::WarmedUp => "warmed_up",
             Self::Operator => "operator",
             Self::Configuration => "configuration",
@@ -71,6 +78,8 @@ impl fmt::Display for Cause {
             Self::EjectionTakenBack => {
                 f.write_str("ejection taken back: the same requests failed in other regions too")
             }
+            Self::Held(awaited) => write!(f, "recovered, waits for {awaited}"),
+            Self::FailedBack => f.write_str("recovered, and what it waited for came"),
             Self::WarmedUp => f.write_str("slow start ended"),
             Self::Operator => f.write_str("by an operator"),
             Self::Configuration => f.write_str("by a new configuration"),

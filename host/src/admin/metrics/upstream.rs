@@ -5,7 +5,7 @@ use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::metrics::RESPONSE_BOUNDS;
 use crate::vitals::{Http2Event, TunnelEnd, TunnelTotals, UpstreamError};
 use portolan_core::config::Steer;
-use portolan_core::health::{GatewayHealth, State};
+use portolan_core::health::{Awaited, GatewayHealth, State};
 use std::time::{Instant, SystemTime};
 
 /// Connections that changed to another protocol.
@@ -105,6 +105,31 @@ pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
         for state in State::ALL {
             let labels = [("service", service), ("region", region), ("state", state.as_str())];
             family.sample(&labels, u8::from(state == health.state));
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_failback_waiting",
+        Kind::Gauge,
+        "1 for what a gateway that has recovered waits for before it gets traffic again.",
+    );
+    for (service, region, _, health) in each(services) {
+        for awaited in Awaited::ALL {
+            let labels = [("service", service), ("region", region), ("awaits", awaited.as_str())];
+            let is_awaited = health.why.awaits.is_some_and(|(it, _)| it == awaited);
+            family.sample(&labels, u8::from(is_awaited));
+        }
+    }
+    let mut family = text.family(
+        "portolan_gateway_reported_utilization",
+        Kind::Gauge,
+        "How busy a gateway says it is, 1 for all of its capacity. Of gateways that report it.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        if let Some(thousandths) = vitals.load.utilization(Instant::now()) {
+            family.sample(
+                &[("service", service), ("region", region)],
+                f64::from(thousandths) / 1000.0,
+            );
         }
     }
     let mut family = text.family(

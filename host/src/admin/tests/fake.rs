@@ -5,6 +5,7 @@ use crate::admin::backend::{
     Readiness, ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::arrival::ListenerId;
+use crate::control::drills::{DrillError, DrillReport, Terms};
 use crate::control::events::Events;
 use crate::control::overrides::{self, PinKind};
 use crate::control::reload::{Changed, PluginOrder, VersionState};
@@ -333,6 +334,27 @@ impl AdminBackend for Fake {
             .expect("not poisoned")
             .push((region.to_string(), drained));
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn fail_back(&self, region: RegionName, _: String) -> Ordered<'_, ()> {
+        Box::pin(std::future::ready(match region.as_str() {
+            "westeurope" => Ok(()),
+            _ => Err(OrderError::Impossible(format!(
+                "{region} does not wait for its failback"
+            ))),
+        }))
+    }
+
+    fn begin_drill(&self, terms: Terms, _: &str) -> Result<DrillReport, DrillError> {
+        Err(DrillError::Running(terms.region))
+    }
+
+    fn drill(&self, _: bool) -> Option<DrillReport> {
+        None
+    }
+
+    fn stop_drill(&self) -> bool {
+        false
     }
 
     fn order_plugin(&self, plugin: PluginName, order: PluginOrder, _: overrides::Ordered) -> Ordered<'_, Changed> {

@@ -69,3 +69,10 @@ pub struct Drained {
     /// Whether it is drained.
     pub drained: bool,
 }
+
+/// `POST /api/v1/regions/{region}/failback`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedBack {
+    /// The region, which waits no more.
+    pub region: String,
+}

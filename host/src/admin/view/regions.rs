@@ -11,7 +11,7 @@ use portolan_core::chart::is_for_all;
 use portolan_core::config::{Gateway, Service};
 use portolan_core::decision::policy_name;
 use portolan_core::geo::Point;
-use portolan_core::health::{GatewayHealth, ServiceHealth, State};
+use portolan_core::health::{Awaited, GatewayHealth, ServiceHealth, State};
 use portolan_core::nearest::Cost;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant, SystemTime};
@@ -85,6 +85,9 @@ pub struct Region {
     pub public: Option<String>,
     /// Attempts in flight.
     pub in_flight: u32,
+    /// How busy its gateway says it is, 1 for all of its capacity; `None` where it does not say.
+    #[serde(default)]
+    pub reported_utilization: Option<f64>,
     /// Requests since the start that it answered, by outcome.
     pub answered: Counts,
     /// Attempts since the start by how they ended.
@@ -137,6 +140,12 @@ pub struct Why {
     pub ejected_until: Option<f64>,
     /// How long that still is.
     pub ejected_for_seconds: Option<f64>,
+    /// What it waits for, when it has recovered and gets no traffic yet: `hold_down`, `gate_check` or `operator`.
+    #[serde(default)]
+    pub awaits: Option<String>,
+    /// How long its hold-down still is.
+    #[serde(default)]
+    pub hold_down_for_seconds: Option<f64>,
 }
 
 /// Durations since the start.
@@ -216,6 +225,10 @@ impl Region {
                 .as_ref()
                 .map(|public| format!("{}://{}", public.scheme.as_str(), public.authority())),
             in_flight,
+            reported_utilization: vitals
+                .load
+                .utilization(Instant::now())
+                .map(|thousandths| f64::from(thousandths) / 1000.0),
             answered: counts(RequestOutcome::ALL.map(RequestOutcome::as_str), vitals.outcomes()),
             attempts: vitals
                 .totals()
@@ -240,6 +253,11 @@ impl Why {
             for_seconds: since.as_secs_f64(),
             ejected_until: left.map(|left| (time + left).as_secs_f64()),
             ejected_for_seconds: left.map(|left| left.as_secs_f64()),
+            awaits: why.awaits.map(|(awaited, _)| awaited.as_str().into()),
+            hold_down_for_seconds: why
+                .awaits
+                .filter(|(awaited, _)| *awaited == Awaited::HoldDown)
+                .map(|(_, ends)| ends.saturating_duration_since(now).as_secs_f64()),
         })
     }
 }

@@ -97,7 +97,7 @@ fn keys_and_shapes() {
             "    regions:",
             "    balance: 1\n    regions:",
             &[
-                "5:5: services.shop.balance: unknown key — possible here: regions, policy, steer, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, affinity, residency",
+                "5:5: services.shop.balance: unknown key — possible here: regions, policy, steer, health_check, outlier_detection, retry, timeouts, upstream, slow_start, failback, preserve_host, rewrite_responses, pass_interim_responses, spillover, affinity, residency",
             ],
         ),
         (

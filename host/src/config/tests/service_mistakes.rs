@@ -21,7 +21,7 @@ fn regions() {
             "    policy: weighted\n    regions: [{ region: eastus, gateway: \"http://gw\", weight: 0 }]\n    regoins:",
             &[
                 "6:14: services.shop.regions: with policy: weighted, at least one region needs a weight above 0",
-                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, steer, health_check, outlier_detection, retry, timeouts, upstream, slow_start, preserve_host, rewrite_responses, pass_interim_responses, affinity, residency",
+                "7:5: services.shop.regoins: unknown key — possible here: regions, policy, steer, health_check, outlier_detection, retry, timeouts, upstream, slow_start, failback, preserve_host, rewrite_responses, pass_interim_responses, spillover, affinity, residency",
             ],
         ),
         (
@@ -383,6 +383,20 @@ fn policies_of_a_service() {
                 r#"5:73: services.shop.upstream.max_connection_age: wanted a duration such as 500ms or 1m30s (units us, µs, ms, s, m, h, d), got "never""#,
                 r#"5:109: services.shop.upstream.max_requests_per_connection: wanted a whole number from 1 to 4000000000, got "0""#,
             ],
+        ),
+        (
+            "failback: { gate: { url: \"https://a/b\" } }",
+            &["5:30: services.shop.failback.gate.url: only http:// is possible: ask something on this host or network"],
+        ),
+        (
+            "failback: { gate: { url: \"http://a b/\" } }",
+            &[
+                r#"5:30: services.shop.failback.gate.url: wanted a URL such as http://127.0.0.1:9100/failback/{region}, got "http://a b/""#,
+            ],
+        ),
+        (
+            "failback: { gate: operater }",
+            &[r#"5:23: services.shop.failback.gate: "operater" is not possible — did you mean operator?"#],
         ),
         (
             "slow_start: 2h",

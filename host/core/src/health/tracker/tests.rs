@@ -2,6 +2,7 @@
 
 mod ceiling;
 mod disputed;
+mod failback;
 mod faults;
 mod life;
 mod sim;

@@ -1,0 +1,123 @@
+//! What a gateway that has recovered waits for before it gets traffic again: its hold-down, then its gate.
+
+use super::later;
+use crate::config::{Failback, Gate, GateCheck};
+use std::fmt;
+use std::time::Instant;
+
+/// What a gateway waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Awaited {
+    /// The end of [`Failback::hold_down`].
+    HoldDown,
+    /// 2xx from the check of its gate.
+    GateCheck,
+    /// An operator's order.
+    Operator,
+}
+
+impl Awaited {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::HoldDown, Self::GateCheck, Self::Operator];
+
+    /// The word in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HoldDown => "hold_down",
+            Self::GateCheck => "gate_check",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HoldDown => "the end of its hold-down",
+            Self::GateCheck => "2xx from the check of its gate",
+            Self::Operator => "the command failback",
+        })
+    }
+}
+
+/// A gateway that is healthy and waits.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    /// Since when it has been healthy without a failed probe.
+    since: Instant,
+    /// The check of the gate that is in flight.
+    ticket: Option<u64>,
+    /// When the next one begins.
+    check_due: Instant,
+}
+
+impl Hold {
+    /// `None` when there is nothing to wait for.
+    pub(super) fn new(failback: &Failback, now: Instant) -> Option<Self> {
+        let waits = !failback.hold_down.is_zero() || failback.gate.is_some();
+        waits.then_some(Self {
+            since: now,
+            ticket: None,
+            check_due: now,
+        })
+    }
+
+    /// A probe failed.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// What it waits for; `None` when it waits no more.
+    pub(super) fn awaited(&self, failback: &Failback, now: Instant) -> Option<Awaited> {
+        match &failback.gate {
+            _ if now < self.ends(failback) => Some(Awaited::HoldDown),
+            None => None,
+            Some(Gate::Operator) => Some(Awaited::Operator),
+            Some(Gate::Check(_)) => Some(Awaited::GateCheck),
+        }
+    }
+
+    /// When its hold-down ends.
+    pub(super) fn ends(&self, failback: &Failback) -> Instant {
+        later(self.since, failback.hold_down)
+    }
+
+    /// The next moment at which time alone changes something.
+    pub(super) fn poll_timeout(&self, failback: &Failback, now: Instant) -> Option<Instant> {
+        match self.awaited(failback, now) {
+            Some(Awaited::HoldDown) => Some(self.ends(failback)),
+            Some(Awaited::GateCheck) if self.ticket.is_none() => Some(self.check_due),
+            Some(_) => None,
+            None => Some(now),
+        }
+    }
+
+    /// Begins the check of the gate, if that is due.
+    pub(super) fn begin_check<'a>(
+        &mut self,
+        failback: &'a Failback,
+        ticket: u64,
+        now: Instant,
+    ) -> Option<&'a GateCheck> {
+        let Some(Gate::Check(check)) = &failback.gate else {
+            return None;
+        };
+        let is_due = self.awaited(failback, now) == Some(Awaited::GateCheck);
+        if !is_due || self.ticket.is_some() || now < self.check_due {
+            return None;
+        }
+        self.ticket = Some(ticket);
+        self.check_due = later(now, check.interval);
+        Some(check)
+    }
+
+    /// Whether this check is the one in flight.
+    pub(super) fn holds(&self, ticket: u64) -> bool {
+        self.ticket == Some(ticket)
+    }
+
+    /// The check in flight ended.
+    pub(super) fn checked(&mut self) {
+        self.ticket = None;
+    }
+}
