@@ -94,7 +94,7 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
     } else {
         let full = entry
             .capacity()
-            .map_or(Slots::EMPTY, |it| it.full(routed.priority(), load));
+            .map_or(Slots::EMPTY, |it| it.full(routed.priority(), health, load));
         (full, preferred(entry, location.id, inquiry))
     };
     let candidates = candidates::gather(service, health, location.place.country, full);
@@ -113,7 +113,7 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
     };
     if let Some(capacity) = entry.capacity() {
         let of = (service, row, &candidates);
-        capacity.spill(of, &mut decision.ranking, routed.priority(), load, roll);
+        capacity.spill(of, health, &mut decision.ranking, routed.priority(), load, roll);
     }
     let plugin = entry.plugin.as_ref().filter(|_| !candidates.eligible.is_empty());
     let plugin = plugin.map(|plugin| {

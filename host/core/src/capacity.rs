@@ -8,6 +8,7 @@ use crate::admission::{Overload, Priority};
 use crate::candidates::Candidates;
 use crate::chance::spread;
 use crate::config::{Config, Policy, Service, Spillover};
+use crate::health::{GatewayHealth, ServiceHealth};
 use crate::id::{ServiceId, Slot};
 use crate::rank::Ranking;
 use crate::slots::Slots;
@@ -46,8 +47,12 @@ impl Limits {
         load.in_flight.max(u32::try_from(reported).unwrap_or(u32::MAX))
     }
 
-    fn headroom(self, priority: Priority, load: Load) -> u32 {
-        self.parts[priority as usize].saturating_sub(self.used(load))
+    /// What is left of a region that may have this share of its limit, in thousandths.
+    fn headroom(self, priority: Priority, share: u16, load: Load) -> u32 {
+        let part = u64::from(self.parts[priority as usize]) * u64::from(share) / u64::from(GatewayHealth::FULL_SHARE);
+        u32::try_from(part.max(1))
+            .unwrap_or(u32::MAX)
+            .saturating_sub(self.used(load))
     }
 }
 
@@ -95,12 +100,14 @@ impl Capacity {
         })
     }
 
-    /// The regions that are full for requests of this priority.
-    pub fn full(&self, priority: Priority, load: impl Fn(Slot) -> Load) -> Slots {
+    /// The regions that are full for requests of this priority. One in slow start has its share of its limit: what others have no room
+    /// for does not come all at once either.
+    pub fn full(&self, priority: Priority, health: &ServiceHealth, load: impl Fn(Slot) -> Load) -> Slots {
         let limited = self.limits.iter().enumerate();
         let full = limited.filter_map(|(index, limits)| {
             let slot = Slot(index as u8);
-            (*limits)?.headroom(priority, load(slot)).eq(&0).then_some(slot)
+            let headroom = (*limits)?.headroom(priority, share(health, slot), load(slot));
+            (headroom == 0).then_some(slot)
         });
         full.collect()
     }
@@ -113,6 +120,7 @@ impl Capacity {
     pub fn spill(
         &self,
         (service, row, candidates): (&Service, &[Slot], &Candidates),
+        health: &ServiceHealth,
         ranking: &mut Ranking,
         priority: Priority,
         load: impl Fn(Slot) -> Load,
@@ -131,7 +139,10 @@ impl Capacity {
         let beside = open.iter().filter(|slot| level(*slot) == level(next));
         let headroom = |slot| {
             let limits = self.limits_of(slot)?;
-            Some((slot, u64::from(limits.headroom(priority, load(slot)))))
+            Some((
+                slot,
+                u64::from(limits.headroom(priority, share(health, slot), load(slot))),
+            ))
         };
         let beside = beside.filter_map(headroom);
         let total: u64 = beside.clone().map(|(_, headroom)| headroom).sum();
@@ -147,6 +158,16 @@ impl Capacity {
 
     fn limits_of(&self, slot: Slot) -> Option<Limits> {
         self.limits.get(slot.index()).copied().flatten()
+    }
+}
+
+/// The part of its limit that a region may have, in thousandths: all of it, unless it is in slow start beside others that are not.
+fn share(health: &ServiceHealth, slot: Slot) -> u16 {
+    let all = Slots::first(health.gateways().len());
+    let steady = all - health.unhealthy() - health.draining() - health.warming();
+    match steady.is_empty() {
+        true => GatewayHealth::FULL_SHARE,
+        false => health.gateway(slot).share,
     }
 }
 

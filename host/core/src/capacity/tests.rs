@@ -6,7 +6,7 @@ use super::*;
 use crate::candidates;
 use crate::config::{Gateway, GatewayAddress, GatewayHost, RegionLabels, Scheme, ServiceParts};
 use crate::geo::{Country, Point};
-use crate::health::{GatewayHealth, ServiceHealth, State};
+use crate::health::State;
 use crate::rank;
 
 /// A gateway with a limit, or without.
@@ -55,11 +55,18 @@ fn firsts(service: &Service, health: &ServiceHealth, load: impl Fn(Slot) -> Load
     let capacity = Capacity::new(service, Priority::Normal).expect("limits");
     let mut counts = [0; 3];
     for roll in 0..1000 {
-        let full = capacity.full(Priority::Normal, load);
+        let full = capacity.full(Priority::Normal, health, load);
         let candidates = candidates::gather(service, health, Country::UNKNOWN, full);
         let mut ranking = rank::native(service, &ROW, &candidates, health, roll);
         let before: Slots = ranking.order().iter().copied().collect();
-        capacity.spill((service, &ROW, &candidates), &mut ranking, Priority::Normal, load, roll);
+        capacity.spill(
+            (service, &ROW, &candidates),
+            health,
+            &mut ranking,
+            Priority::Normal,
+            load,
+            roll,
+        );
         assert_eq!(
             ranking.order().iter().copied().collect::<Slots>(),
             before,
@@ -75,7 +82,9 @@ fn lower_priorities_use_a_part_only_where_there_are_higher_ones() {
     let service = service([Some(100), Some(10), None]);
     let full_at = |highest, priority, count| {
         let capacity = Capacity::new(&service, highest).expect("limits");
-        !capacity.full(priority, in_flight([count, 0, u32::MAX])).is_empty()
+        !capacity
+            .full(priority, &health([State::Healthy; 3]), in_flight([count, 0, u32::MAX]))
+            .is_empty()
     };
     use Priority::{High, Low, Normal};
     for (highest, priority, limit) in [
@@ -101,9 +110,12 @@ fn what_a_region_reports_counts_where_it_is_more() {
         in_flight: loads[slot.index()].0,
         reported: loads[slot.index()].1,
     };
-    assert_eq!(capacity.full(Priority::Normal, load), Slots::only(Slot(2)));
     assert_eq!(
-        capacity.full(Priority::Low, load),
+        capacity.full(Priority::Normal, &health([State::Healthy; 3]), load),
+        Slots::only(Slot(2))
+    );
+    assert_eq!(
+        capacity.full(Priority::Low, &health([State::Healthy; 3]), load),
         Slots::only(Slot(1)) | Slots::only(Slot(2))
     );
 }
@@ -173,4 +185,25 @@ fn what_a_returning_region_does_not_take_yet_is_spread() {
         near.abs_diff(200) < 50 && middle.abs_diff(far) < 100,
         "{near} {middle} {far}"
     );
+}
+
+#[test]
+fn a_region_in_slow_start_has_its_share_of_its_limit_beside_others() {
+    let service = service([Some(100); 3]);
+    let capacity = Capacity::new(&service, Priority::Normal).expect("limits");
+    let gateway = |state, share| GatewayHealth {
+        state,
+        share,
+        ..GatewayHealth::default()
+    };
+    let (warming, healthy) = (gateway(State::Warming, 200), gateway(State::Healthy, 1000));
+    let is_full = |health: &ServiceHealth, count| {
+        capacity
+            .full(Priority::Normal, health, in_flight([count, 0, 0]))
+            .contains(Slot(0))
+    };
+    let beside = ServiceHealth::new(vec![warming, healthy, healthy]);
+    assert_eq!([19, 20].map(|count| is_full(&beside, count)), [false, true]);
+    let alone = ServiceHealth::new(vec![warming, warming, gateway(State::Unhealthy, 1000)]);
+    assert_eq!([20, 99, 100].map(|count| is_full(&alone, count)), [false, false, true]);
 }

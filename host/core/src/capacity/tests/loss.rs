@@ -53,6 +53,8 @@ struct Seen {
     after: u32,
     /// The requests it answered in each second from when it got the first again.
     ramp: Vec<u32>,
+    /// It had more at a time than its share of its limit in slow start.
+    over_share: bool,
     /// The least that the survivors work on together while it is lost, after a second.
     least_of_survivors: u32,
 }
@@ -141,10 +143,10 @@ fn simulate(seed: u64, low_percent: u64) -> Seen {
         let (service, roll) = (&world.config.services()[0], chance.roll());
         let health = world.view.service(ServiceId(0)).expect("the service");
         let at = in_flight(load);
-        let full = capacity.full(priority, &at);
+        let full = capacity.full(priority, health, &at);
         let candidates = candidates::gather(service, health, Country::UNKNOWN, full);
         let mut ranking = rank::native(service, &row, &candidates, health, roll);
-        capacity.spill((service, &row, &candidates), &mut ranking, priority, &at, roll);
+        capacity.spill((service, &row, &candidates), health, &mut ranking, priority, &at, roll);
         let mut order = ranking.order().iter().map(|slot| slot.index());
         let answers = order.find(|slot| {
             let fails = is_lost && *slot == 0;
@@ -157,6 +159,9 @@ fn simulate(seed: u64, low_percent: u64) -> Seen {
             continue;
         };
         load[slot] += 1;
+        let known = health.gateway(Slot(0));
+        let share = MAX * u32::from(known.share) / 1000;
+        seen.over_share |= slot == 0 && known.state == State::Warming && load[0] > share;
         ends.push(Reverse((now + chance.exponential(TAKES), slot)));
         seen.most[slot] = seen.most[slot].max(load[slot]);
         match now {
@@ -201,8 +206,10 @@ fn a_region_that_comes_back_is_ramped_and_never_overshoots() {
             "seed {seed}: at most {most}: {seen:?}"
         );
         let ramp = &seen.ramp[..5];
-        assert!(ramp.is_sorted() && ramp[0] < ramp[4] / 2, "seed {seed}: {seen:?}");
-        let full = &seen.ramp[6..10];
+        let grows = ramp.windows(2).all(|pair| pair[0] < pair[1] * 11 / 10);
+        assert!(grows && ramp[0] < ramp[4] / 2, "seed {seed}: {seen:?}");
+        assert!(!seen.over_share, "seed {seed}: {seen:?}");
+        let full = &seen.ramp[6..9];
         assert!(
             full.iter().all(|count| u64::from(*count) > RATE * 85 / 100),
             "seed {seed}: all of its own afterwards: {seen:?}"
