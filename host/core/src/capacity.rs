@@ -161,12 +161,17 @@ impl Capacity {
     }
 }
 
-/// The part of its limit that a region may have, in thousandths: all of it, unless it is in slow start beside others that are not.
+/// What an unhealthy region that is a last resort may have of its limit beside others that are well: as in the first step of slow start.
+const LAST_RESORT_SHARE: u16 = GatewayHealth::FULL_SHARE / 10;
+
+/// The part of its limit that a region may have, in thousandths: all of it, unless it is unhealthy or in slow start beside others that
+/// are not.
 fn share(health: &ServiceHealth, slot: Slot) -> u16 {
     let all = Slots::first(health.gateways().len());
     let steady = all - health.unhealthy() - health.draining() - health.warming();
     match steady.is_empty() {
         true => GatewayHealth::FULL_SHARE,
+        false if health.unhealthy().contains(slot) => LAST_RESORT_SHARE,
         false => health.gateway(slot).share,
     }
 }

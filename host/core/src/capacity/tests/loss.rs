@@ -51,7 +51,7 @@ struct Seen {
     /// The most of the region that was lost before that, and after it came back.
     before: u32,
     after: u32,
-    /// The requests it answered in each second from when it got the first again.
+    /// The requests it answered in each second from the first one in slow start.
     ramp: Vec<u32>,
     /// It had more at a time than its share of its limit in slow start.
     over_share: bool,
@@ -172,7 +172,7 @@ fn simulate(seed: u64, low_percent: u64) -> Seen {
             }
             _ => {}
         }
-        if slot == 0 && now >= BACK {
+        if slot == 0 && now >= BACK && (back.is_some() || known.state == State::Warming) {
             let second = ((now - *back.get_or_insert(now)) / SECOND) as usize;
             seen.ramp.resize(seen.ramp.len().max(second + 1), 0);
             seen.ramp[second] += 1;

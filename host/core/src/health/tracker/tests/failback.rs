@@ -99,7 +99,7 @@ fn with_an_operator_it_returns_only_by_order_while_others_serve() {
     for fate in &mut sim.fates[1..] {
         *fate = Fate::Dead;
     }
-    sim.wait(Duration::from_secs(10), |sim| last_resort(sim));
+    sim.wait(Duration::from_secs(10), last_resort);
     for fate in &mut sim.fates[1..] {
         *fate = Fate::Well(5);
     }
