@@ -105,7 +105,7 @@ enum Command {
     Failback(remote::RegionArguments),
     /// Loses a region to a share of the clients for a time, and reports what that does: how soon it is detected, what fails, what is slower
     #[command(
-        after_help = "Example:\n  portolan drill --lose westeurope --share 10% --for 5m --abort-if 'error_rate > 1%'\n\n        Requests of those clients to the region fail as if nothing listened there, until probes and outlier detection, as they are configured, have\n        found that out. Nothing changes for other clients or for the region itself. Only one drill runs at a time, and only while enough\n        other regions serve. It ends at the end of its time, on its condition, and within 5 seconds when this command ends.\n\n        Exit code: 0 when it was completed, 3 when it ended early"
+        after_help = "Example:\n  portolan drill --lose westeurope --share 10% --for 5m --abort-if 'error_rate > 1%'\n\nRequests of those clients to the region fail as if nothing listened there, until probes and outlier detection, as they are configured, have found that out. Nothing changes for other clients or for the region itself. Only one drill runs at a time, and only while enough other regions serve. It ends at the end of its time, on its condition, and within 5 seconds when this command ends.\n\nExit code: 0 when it was completed, 3 when it ended early"
     )]
     Drill(drill::Arguments),
     /// Roll a plugin back: the version before the current one becomes active, until the configured one changes
