@@ -21,7 +21,7 @@ use portolan_core::slots::Slots;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a decision is about: the request as far as it matters, and the chance it is given.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,8 @@ pub struct Inquiry<'a> {
     pub roll: u64,
     /// The moment it came.
     pub now: Instant,
+    /// The same by the calendar. `None`: the clock is read, where a plugin asks.
+    pub time: Option<SystemTime>,
 }
 
 /// A decision, and the plugin's part of it, if there was one.
@@ -192,7 +194,7 @@ fn consult(
         },
         statuses: routed.route.plugin_statuses(),
         now: inquiry.now,
-        time: None,
+        time: inquiry.time,
     };
     let (version, is_candidate) = plugin.version_for(inquiry.client.addr);
     let plugins = if is_candidate { plugins.candidates() } else { plugins };

@@ -192,6 +192,7 @@ pub fn explain(
             .and_then(|affinity| affinity.session(headers, Chance::new().roll())),
         roll: Chance::new().roll(),
         now: Instant::now(),
+        time: None,
     };
     let decision = decide(table, routed, &inquiry, plugins).decision;
     let round_trips = portolan_geo::azure::round_trips();

@@ -29,6 +29,7 @@ pub mod oci;
 pub mod pipeline;
 pub mod plugin;
 pub mod record;
+pub mod rehearse;
 pub mod request_id;
 pub mod respond;
 pub mod rollout;

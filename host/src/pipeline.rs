@@ -281,6 +281,7 @@ async fn answer(
             .and_then(|affinity| affinity.session(&parts.headers, worker.chance.roll())),
         roll: worker.chance.roll(),
         now: record.begun(),
+        time: None,
     };
     let Decided { decision, plugin } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();

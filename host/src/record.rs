@@ -144,6 +144,8 @@ struct Decided {
     cause: Cause,
     took: Duration,
     plugin: Option<Duration>,
+    /// What chance gave it.
+    roll: u64,
 }
 
 /// One attempt and how it ended.
@@ -322,6 +324,7 @@ impl<L: TableView> RequestRecord<L> {
             cause: decision.cause(),
             took: now.saturating_duration_since(self.data.begun),
             plugin,
+            roll: decision.roll,
         });
     }
 

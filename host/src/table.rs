@@ -188,7 +188,12 @@ impl RoutingTable {
 
     /// The route for a host, a path and what else is asked, and the service that it leads to.
     pub fn route(&self, host: &str, path: &str, asked: &Asked<'_>) -> Option<Routed<'_>> {
-        let route = self.config().routes().find(host, path, asked)?;
+        self.routed(self.config().routes().find(host, path, asked)?)
+    }
+
+    /// The service that a route of this configuration leads to.
+    #[inline]
+    pub fn routed<'a>(&'a self, route: &'a RouteEntry) -> Option<Routed<'a>> {
         let id = route.service();
         let service = self.config().service(id)?;
         let (own, retry, timeouts) = match route.policies() {

@@ -31,6 +31,7 @@ mod plugins;
 mod proxy_protocol;
 mod registry;
 mod reload;
+mod replay;
 mod restart;
 mod rollouts;
 mod route_answers;

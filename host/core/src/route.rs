@@ -219,6 +219,12 @@ impl RouteEntry {
         self.prefix_rewrite()?.rewritten(target)
     }
 
+    /// Whether it is only for requests with certain fields, queries or client certificates.
+    pub fn depends_on_fields(&self) -> bool {
+        let conditions = self.conditions.as_ref();
+        conditions.is_some_and(|it| !it.headers.is_empty() || !it.query.is_empty() || it.certificate.is_some())
+    }
+
     fn fits(&self, asked: &Asked<'_>) -> bool {
         self.conditions.as_ref().is_none_or(|conditions| conditions.fit(asked))
     }

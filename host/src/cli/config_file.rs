@@ -25,6 +25,11 @@ impl ConfigFile {
         &self.0
     }
 
+    /// Whether it is the standard input.
+    pub(super) fn is_standard_input(&self) -> bool {
+        self.0 == Path::new(STDIN)
+    }
+
     /// Reads it, once.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ mod manual;
 mod offline;
 mod output;
 mod plugin;
+mod progress;
 mod remote;
+mod replay;
 mod serve;
 
 use crate::app::successor;
@@ -64,6 +66,24 @@ Environment:
 Logs never hold requests up: when their reader stalls, lines are dropped and counted (portolan_access_log_lines_total,
 portolan_event_log_lines_total).";
 
+/// What a replay does and does not know.
+const REPLAY_HELP: &str = "\
+Examples:
+  portolan replay access.log --config new.yaml
+  portolan replay access.log --config portolan.yaml --plugin canary=canary-2.wasm
+  portolan replay access.log --config portolan.yaml --geo GeoLite2-City.mmdb --max-shift 2%
+  zcat access.log.*.gz | portolan replay - --config new.yaml --json
+
+Each entry is decided by the code that decides requests, with the regions that were drained, unhealthy, full or held back when it
+was logged, and with the number that chance gave then. It moves when the region that is tried first is another one. Round trips are
+estimates for where clients and regions are.
+
+Not in a log, and so not known: headers, queries, client certificates and cookies. Routes that depend on them lead to the logged
+service; plugins that read them see none; a session whose cookie was obeyed stays with its region. Limits of rates and overload are
+not applied again.
+
+Exit code: 0 when entries were decided, however many move; 3 when more move than --max-shift; 1 otherwise.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Three demo regions, the proxy, administration and a plugin on loopback; prints what to try
@@ -84,6 +104,9 @@ enum Command {
         portolan explain --config portolan.yaml --ip 81.2.69.142    decides by the file, health unknown"
     )]
     Explain(explain::Arguments),
+    /// What would move if another configuration, plugin or location database decided the requests of an access log
+    #[command(after_help = REPLAY_HELP)]
+    Replay(replay::Arguments),
     /// The regions of a running instance
     #[command(
         after_help = "Examples:\n  portolan regions\n  portolan regions --admin unix:/run/portolan/admin.sock\n  \
@@ -183,6 +206,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Check(arguments)) => return check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Replay(arguments)) => return replay::run(&arguments),
         Some(Command::Regions(arguments)) => remote::regions(&arguments),
         Some(Command::Drain(arguments)) => return drain::run(&arguments),
         Some(Command::Undrain(arguments)) => remote::undrain(&arguments),

@@ -3,19 +3,16 @@
 use crate::chance::Chance;
 use crate::config::Configuration;
 use crate::control::load::{self, Load, LoadErrors};
-use crate::control::overrides::Overrides;
-use crate::control::publisher::Publisher;
 use crate::dns::Resolver;
 use crate::explain::{ExplainError, Explained, Question};
-use crate::plugin::{EngineError, PluginEngine, PluginWorker};
-use crate::vitals::OpenListeners;
+use crate::plugin::{EngineError, PluginEngine};
+use crate::rehearse::Basis;
 use portolan_core::config::GatewayHost;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -55,19 +52,9 @@ pub(super) fn load(configuration: Configuration, offline: bool) -> Result<(Load,
 /// When what the configuration names cannot be loaded, or no route is for the request.
 pub(super) fn explain(configuration: Configuration, question: &Question) -> Result<Explained, OfflineError> {
     let (load, engine) = load(configuration, false)?;
-    // Never driven: no name is looked up, for none is needed.
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let resolver = Arc::new(Resolver::system(runtime.handle().clone()));
-    let (_, tables) = Publisher::new(
-        load.loaded,
-        Arc::<Overrides>::default(),
-        1,
-        Arc::new(Notify::new()),
-        resolver,
-        OpenListeners::default(),
-    );
-    let mut plugins = PluginWorker::new(engine, 0, Chance::new().roll());
-    Ok(crate::explain::explain(&tables.current(), question, &mut plugins)?)
+    let basis = Basis::new(load.loaded, engine)?;
+    let mut plugins = basis.plugins(Chance::new().roll());
+    Ok(crate::explain::explain(basis.table(), question, &mut plugins)?)
 }
 
 /// The names of gateways that lead nowhere now.

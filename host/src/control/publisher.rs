@@ -313,6 +313,12 @@ impl Publisher {
         Arc::new(removed.into_iter().chain(current).collect())
     }
 
+    /// The next table with this health of the gateways, which are those of the configuration. It is not published.
+    pub fn table_with(&mut self, health: Arc<HealthView>) -> RoutingTable {
+        self.health = health;
+        self.next_table()
+    }
+
     fn next_table(&mut self) -> RoutingTable {
         self.generation = self.generation.next();
         let is_closed = |listener: &Listener| !self.open_listeners.is_open(&listener.id);

@@ -4,7 +4,7 @@ use super::passed_on::PassedOn;
 use super::{Attempt, RequestData};
 use crate::vitals::RequestOutcome;
 use http::Version;
-use portolan_core::config::Service;
+use portolan_core::config::{Policy, Service};
 use portolan_core::decision::RankedBy;
 use portolan_core::id::Slot;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -127,6 +127,9 @@ impl Serialize for Line<'_> {
             if let Some(affinity) = effects.affinity.as_str() {
                 line.serialize_entry("plugin_affinity", affinity)?;
             }
+            if served.is_some_and(|served| depends_on_chance(served.service, decided.cause.session.is_some())) {
+                line.serialize_entry("roll", &Text(format_args!("{:016x}", decided.roll)))?;
+            }
             if let RankedBy::Fallback(fault) = by {
                 line.serialize_entry("plugin_fault", fault)?;
             }
@@ -148,6 +151,12 @@ impl Serialize for Line<'_> {
         line.serialize_entry("sent_bytes", &data.sent)?;
         line.end()
     }
+}
+
+/// Whether the number that chance gave has to be known to decide a request of this service again. What was held back in slow start
+/// is in the reason.
+fn depends_on_chance(service: &Service, has_session: bool) -> bool {
+    has_session || matches!(service.policy, Policy::Weighted | Policy::Plugin(_))
 }
 
 /// A version as RFC 9110, section 7.6.3 has it in Via, with the protocol's name.

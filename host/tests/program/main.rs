@@ -11,6 +11,7 @@ mod plugin_files;
 mod plugin_projects;
 mod plugins;
 mod registry;
+mod replay;
 mod service_manager;
 mod serving;
 mod stopping;
