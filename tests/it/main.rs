@@ -37,6 +37,7 @@ mod rollouts;
 mod route_answers;
 mod routing;
 mod service_tags;
+mod simulate;
 mod steer;
 mod tidy;
 mod tls;

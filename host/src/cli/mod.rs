@@ -20,6 +20,7 @@ mod progress;
 mod remote;
 mod replay;
 mod serve;
+mod simulate;
 
 use crate::app::successor;
 use crate::plugin::{COMPILE, compile_standard_input};
@@ -84,6 +85,38 @@ not applied again.
 
 Exit code: 0 when entries were decided, however many move; 3 when more move than --max-shift; 1 otherwise.";
 
+/// What a simulation is made of.
+const SIMULATE_HELP: &str = "\
+Examples:
+  portolan simulate portolan.yaml --lose westeurope@2m..6m --html report.html
+  portolan simulate portolan.yaml --scenario loss.yaml --seed 7 --json
+  portolan simulate portolan.yaml --trace access.log --drain eastus2@1m..5m
+  portolan simulate portolan.yaml --lose eastus2@10s --decisions clients.jsonl --at 90s
+
+Decisions, routing tables, health checks, outlier detection, slow start, limits and plugins are those of the proxy. The clock, the
+gateways and the clients are made up: nothing is connected to. All clients are decided again whenever a proxy would have published
+another health of its regions.
+
+A scenario, of which every key is optional:
+  duration: 10m
+  step: 10s
+  clients: 1000000
+  requests_per_second: 20000
+  request_time: 50ms
+  response_size: 50kB
+  host: shop.example.net
+  path: /
+  countries: { DE: 40, FR: 25, US: 35 }
+  capacity: { westeurope: 9000, eastus2: 8000 }
+  prices: { westeurope: 0.05, default: 0.08 }
+  events:
+    - { from: 2m, until: 6m, lose: westeurope }
+    - { from: 7m, until: 8m, drain: eastus2 }
+    - { from: 4m, until: 5m, load: 1.5 }
+
+Without countries or a trace, clients are drawn from the IPv4 address space, in which some countries have more than their share.
+Latency is the estimated round trip to the region that answers. Prices are for each GB that a region sends to clients of another one.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Three demo regions, the proxy, administration and a plugin on loopback; prints what to try
@@ -107,6 +140,9 @@ enum Command {
     /// What would move if another configuration, plugin or location database decided the requests of an access log
     #[command(after_help = REPLAY_HELP)]
     Replay(replay::Arguments),
+    /// What becomes of load, latency and cost when regions are lost, drained and return
+    #[command(after_help = SIMULATE_HELP)]
+    Simulate(simulate::Arguments),
     /// The regions of a running instance
     #[command(
         after_help = "Examples:\n  portolan regions\n  portolan regions --admin unix:/run/portolan/admin.sock\n  \
@@ -207,6 +243,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(arguments)) => return check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Replay(arguments)) => return replay::run(&arguments),
+        Some(Command::Simulate(arguments)) => simulate::run(&arguments),
         Some(Command::Regions(arguments)) => remote::regions(&arguments),
         Some(Command::Drain(arguments)) => return drain::run(&arguments),
         Some(Command::Undrain(arguments)) => remote::undrain(&arguments),

@@ -55,6 +55,7 @@ mod residency;
 mod retry_on;
 mod rollout;
 mod routes;
+mod scenario;
 mod schema;
 mod section;
 mod services;
@@ -78,6 +79,7 @@ pub use publication::Publication;
 pub use publication::{AzureCredential, FrontDoorSettings};
 pub use reader::{Reader, System};
 pub use rollout::share;
+pub use scenario::{Happening, Scenario, ScenarioEvent, scenario};
 pub use settings::{
     AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
     Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings, SignaturePolicy, UpstreamTls,

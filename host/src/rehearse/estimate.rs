@@ -1,8 +1,8 @@
 //! Estimated round trips from clients to regions, and their distribution.
 
-use portolan_core::config::Config;
-use portolan_core::geo::{Location, PlaceId, Point};
-use portolan_core::id::RegionName;
+use portolan_core::config::{Config, Service};
+use portolan_core::geo::{Location, Place, PlaceId, Point};
+use portolan_core::id::{RegionName, Slot};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -48,6 +48,42 @@ impl Estimates {
     }
 }
 
+/// The estimates of a service for all places of a location table.
+#[derive(Debug)]
+pub(super) struct Grid {
+    width: usize,
+    /// Microseconds by place and slot; 0 is unknown.
+    micros: Vec<u32>,
+}
+
+impl Grid {
+    /// Of one service.
+    pub(super) fn new(service: &Service, places: &[Place], fallback: Option<Point>) -> Self {
+        let gateways = service.gateways();
+        let mut micros = Vec::with_capacity(gateways.len() * places.len());
+        for place in places {
+            let from = place.point.or(fallback);
+            let vantage = from.map(|from| portolan_geo::azure::round_trips().from_place(from));
+            micros.extend(gateways.iter().map(|gateway| {
+                let millis = vantage
+                    .as_ref()
+                    .map(|vantage| vantage.to(&gateway.region, gateway.point));
+                millis.map_or(0, |millis| (millis * 1e3).max(1.0) as u32)
+            }));
+        }
+        Self {
+            width: gateways.len(),
+            micros,
+        }
+    }
+
+    /// From a place to a region. `None` where the place is not known.
+    pub(super) fn round_trip(&self, place: PlaceId, slot: Slot) -> Option<Duration> {
+        let micros = *self.micros.get(place.index() * self.width + slot.index())?;
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
+    }
+}
+
 /// The longest round trip that is told apart from longer ones, in milliseconds.
 const LONGEST: usize = 1_023;
 
@@ -82,10 +118,15 @@ impl Distribution {
 
     /// Counts what another one has counted.
     pub(super) fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum = self.sum.saturating_add(other.sum);
+        self.merge_times(other, 1);
+    }
+
+    /// The same, so many times.
+    pub(super) fn merge_times(&mut self, other: &Self, times: u64) {
+        self.count += other.count * times;
+        self.sum = self.sum.saturating_add(other.sum.saturating_mul(times));
         let counts = self.counts.iter_mut().zip(&*other.counts);
-        counts.for_each(|(own, other)| *own += other);
+        counts.for_each(|(own, other)| *own += other * times);
     }
 
     /// The mean in milliseconds. `None` when nothing was counted.

@@ -14,6 +14,7 @@ mod registry;
 mod replay;
 mod service_manager;
 mod serving;
+mod simulate;
 mod stopping;
 mod upgrade;
 
