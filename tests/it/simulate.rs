@@ -56,10 +56,20 @@ fn lost(region: &str, from: u64, until: Option<u64>) -> ScenarioEvent {
     }
 }
 
-/// The region of each client 20 s after these were lost.
-fn simulated(config: &str, regions: &[&str]) -> Vec<(IpAddr, String)> {
+/// The region of each client 20 s after these were lost. On a thread of its own: a basis has a runtime, which may not end within
+/// another one.
+fn simulated(config: &str, regions: &[&str], clients: usize) -> Vec<(IpAddr, String)> {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| decided(config, regions, clients))
+            .join()
+            .expect("decisions")
+    })
+}
+
+fn decided(config: &str, regions: &[&str], clients: usize) -> Vec<(IpAddr, String)> {
     let scenario = Scenario {
-        clients: 10_000,
+        clients,
         duration: seconds(21),
         events: regions.iter().map(|region| lost(region, 0, None)).collect(),
         ..Scenario::default()
@@ -107,10 +117,15 @@ async fn the_running_proxy_and_a_simulation_agree_on_ten_thousand_clients_one_by
         .start();
     world.until_healthy().await;
     let config = std::fs::read_to_string(world.config_path()).expect("read");
-    let phases = [&[][..], &["westeurope"], &["westeurope", "southeastasia"], &["eastus2"]];
+    let phases: [(&[&str], usize); 4] = [
+        (&[], 2_000),
+        (&["westeurope"], 10_000),
+        (&["westeurope", "southeastasia"], 2_000),
+        (&["eastus2"], 2_000),
+    ];
     let mut before: &[&str] = &[];
     let mut used = BTreeMap::<String, usize>::new();
-    for regions in phases {
+    for (regions, count) in phases {
         for region in before.iter().filter(|region| !regions.contains(region)) {
             world.behave(region, Behaviour::Serve);
             world.until_state(region, State::Healthy).await;
@@ -120,8 +135,8 @@ async fn the_running_proxy_and_a_simulation_agree_on_ten_thousand_clients_one_by
             world.until_state(region, State::Unhealthy).await;
         }
         before = regions;
-        let simulated = simulated(&config, regions);
-        assert_eq!(simulated.len(), 10_000);
+        let simulated = simulated(&config, regions, count);
+        assert_eq!(simulated.len(), count);
         let answered = answered(&world, &simulated);
         for ((client, simulated), answered) in simulated.iter().zip(&answered) {
             assert_eq!(simulated, answered, "{client} with {regions:?} lost");
@@ -129,7 +144,7 @@ async fn the_running_proxy_and_a_simulation_agree_on_ten_thousand_clients_one_by
         }
     }
     let least = used.values().min().copied().unwrap_or_default();
-    assert!(used.len() == 3 && least > 1_000, "every region answers: {used:?}");
+    assert!(used.len() == 3 && least > 500, "every region answers: {used:?}");
 }
 
 #[test]
@@ -297,5 +312,26 @@ fn clients_are_those_of_countries_or_of_a_trace() {
         report.population.contains("1 lines have no client"),
         "{}",
         report.population
+    );
+}
+
+#[test]
+fn the_scenario_of_the_documentation_can_be_read() {
+    let page = include_str!("../../deploy/rehearse.md");
+    let (_, block) = page.split_once("```yaml\n").expect("a block");
+    let (block, _) = block.split_once("```").expect("its end");
+    let scenario =
+        config::scenario(block.as_bytes(), Path::new("scenario.yaml")).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(
+        (scenario.clients, scenario.host.as_str(), scenario.events.len()),
+        (1_000_000, "shop.example.net", 3)
+    );
+    assert_eq!(scenario.events[0], lost("westeurope", 120, Some(360)));
+    assert_eq!(
+        scenario.prices,
+        [
+            (Some("westeurope".into()), f64::from(0.05_f32)),
+            (None, f64::from(0.08_f32))
+        ]
     );
 }
