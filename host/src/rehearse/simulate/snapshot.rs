@@ -67,11 +67,7 @@ impl Moment<'_> {
     ) -> Snapshot {
         let is_first = homes.is_empty();
         homes.resize(population.len(), NONE);
-        let is_limited = self
-            .table
-            .services
-            .iter()
-            .any(|it| it.special.as_ref().is_some_and(|it| it.limited));
+        let is_limited = self.table.services.iter().any(|it| it.capacity().is_some());
         // Regions fill up by one request after another.
         let threads = if is_limited { 1 } else { self.threads.get() };
         let size = population.len().div_ceil(threads).max(1);
