@@ -5,6 +5,7 @@ mod administration;
 mod control;
 mod instance;
 pub mod notify;
+mod observer;
 pub mod open_files;
 mod signals;
 pub mod successor;
@@ -18,6 +19,7 @@ use crate::control::drills::Drills;
 use crate::control::events::Events;
 use crate::control::front_door;
 use crate::control::health;
+use crate::control::history::History;
 use crate::control::learned::LearnedTask;
 use crate::control::load::LoadError;
 use crate::control::publisher::Publisher;
@@ -33,10 +35,11 @@ use crate::table::Tables;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
-use crate::vitals::Rejections;
+use crate::vitals::{Rejections, TrafficSamples};
 use administration::{Administration, administration};
 use control::{Control, Handover, Health};
 use instance::RunningInstance;
+use observer::Observer;
 use signals::Signal;
 pub use signals::Signals;
 use std::convert::Infallible;
@@ -206,6 +209,7 @@ impl App {
         let access_log = access_log(&fixed.access_log, workers)?;
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let rejections = Arc::new(Rejections::new(workers));
+        let samples = Arc::new(TrafficSamples::new(workers));
         let board = Arc::new(SnapshotCell::default());
         let learned = Arc::new(Learned::default());
         let (reporter, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board), Arc::clone(&learned));
@@ -218,6 +222,7 @@ impl App {
             listeners: Arc::clone(&listeners),
             unrouted: Arc::clone(&unrouted),
             rejections: Arc::clone(&rejections),
+            samples: Arc::clone(&samples),
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
             drain: drain.clone(),
@@ -240,8 +245,11 @@ impl App {
             Arc::clone(&events),
             Arc::clone(&alarm),
         );
+        let started = SystemTime::now();
         let instance = Arc::new(RunningInstance {
-            started: SystemTime::now(),
+            started,
+            history: Arc::new(History::new(started)),
+            traffic: Arc::default(),
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
             events: Arc::clone(&events),
@@ -307,6 +315,7 @@ impl App {
             handover,
             replaced: replaced.clone(),
             listeners: Arc::clone(&listeners),
+            observer: Observer::new(Arc::clone(&instance), Arc::clone(&tables), samples),
             instance,
         };
         let stop = Arc::new(Notify::new());

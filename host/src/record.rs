@@ -14,7 +14,7 @@ use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
-use crate::vitals::{Reason, Rejections, RequestOutcome, TunnelEnd, Vitals};
+use crate::vitals::{Reason, Rejections, RequestOutcome, Sampler, TunnelEnd, Vitals};
 use arrayvec::ArrayVec;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
@@ -22,7 +22,7 @@ use http::{Method, StatusCode, Uri, Version};
 use line::{Line, Served};
 use portolan_core::config::Service;
 use portolan_core::decision::{Cause, Decision, RankedBy};
-use portolan_core::geo::Country;
+use portolan_core::geo::{Country, Point};
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::Evidence;
 use portolan_core::id::{Generation, ServiceId, Slot};
@@ -41,6 +41,7 @@ pub struct Recorder {
     worker: usize,
     unrouted: Arc<ServiceVitals>,
     rejections: Arc<Rejections>,
+    sampler: Sampler,
     log: Option<Sink>,
 }
 
@@ -86,6 +87,7 @@ struct RequestData {
     call: Option<Call>,
     client: ClientIdentity,
     country: Country,
+    point: Option<Point>,
     trace: Option<u128>,
     request_id: Option<RequestId>,
     /// The service that its route leads to.
@@ -157,11 +159,18 @@ struct Attempt {
 
 impl Recorder {
     /// For one worker. `unrouted` counts what comes to no service; without a `log`, no lines are written.
-    pub fn new(worker: usize, unrouted: Arc<ServiceVitals>, rejections: Arc<Rejections>, log: Option<Sink>) -> Self {
+    pub fn new(
+        worker: usize,
+        unrouted: Arc<ServiceVitals>,
+        rejections: Arc<Rejections>,
+        sampler: Sampler,
+        log: Option<Sink>,
+    ) -> Self {
         Self {
             worker,
             unrouted,
             rejections,
+            sampler,
             log,
         }
     }
@@ -221,6 +230,7 @@ impl<L: TableView> RequestRecord<L> {
                 call,
                 client,
                 country: Country::UNKNOWN,
+                point: None,
                 trace: None,
                 request_id: None,
                 routed: None,
@@ -319,6 +329,7 @@ impl<L: TableView> RequestRecord<L> {
     pub fn decided(&mut self, decision: &Decision, now: Instant, plugin: Option<Duration>) {
         self.data.client = decision.client;
         self.data.country = decision.location.place.country;
+        self.data.point = decision.location.place.point;
         self.data.decided = Some(Decided {
             generation: decision.generation,
             cause: decision.cause(),
@@ -419,7 +430,13 @@ impl<L: TableView> Drop for RequestRecord<L> {
                 let gateway = data.answered_by.and_then(|slot| table.gateway(*id, slot));
                 let gateway = gateway.filter(|_| outcome.is_of_gateway());
                 match gateway {
-                    Some(gateway) => gateway.finished(recorder.worker, outcome),
+                    Some(gateway) => {
+                        gateway.finished(recorder.worker, outcome);
+                        if let Some(decided) = &data.decided {
+                            let by = decided.cause.by;
+                            recorder.sampler.answered(data.begun, gateway, data.point, by);
+                        }
+                    }
                     None => vitals.finished(recorder.worker, outcome),
                 }
                 data.call_ended(outcome, |status| match gateway {

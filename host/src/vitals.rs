@@ -21,6 +21,7 @@ mod rate_buckets;
 mod reason;
 mod request_outcome;
 mod round_trip;
+mod samples;
 mod tunnel;
 mod upstream_http2;
 
@@ -41,6 +42,7 @@ pub use rate_buckets::RateBuckets;
 pub use reason::Reason;
 pub use request_outcome::RequestOutcome;
 pub use round_trip::RoundTrip;
+pub use samples::{GatewayNumber, Sample, SampledPlace, Sampler, TrafficSamples};
 pub use tunnel::{TunnelEnd, TunnelTotals};
 pub use upstream_http2::{Http2Counts, Http2Event, UpstreamHttp2};
 
@@ -72,6 +74,8 @@ pub struct GatewayKey {
 pub struct Vitals {
     /// Which gateway.
     pub key: GatewayKey,
+    /// What samples of traffic name it by.
+    pub number: GatewayNumber,
     /// Its active health checks and ejections.
     pub checks: Checks,
     /// The addresses it has, and the connections to them.
@@ -155,7 +159,8 @@ impl Vitals {
             load: RegionLoad::new(now),
             http2: UpstreamHttp2::new(workers),
             key,
-            checks: Checks::default(),
+            number: GatewayNumber::next(),
+            checks: Checks::new(now),
             shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
             alarm,
             log_limits: std::array::from_fn(|_| LogLimit::new(now)),

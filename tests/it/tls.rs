@@ -9,7 +9,7 @@ use rustls::AlertDescription;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -284,6 +284,59 @@ async fn a_replaced_pair_is_served_and_a_bad_one_is_not() {
         tokio::task::yield_now().await;
     }
     assert!(served().await.1, "resumed");
+}
+
+#[tokio::test]
+async fn a_certificate_near_its_end_needs_attention_until_it_is_replaced() {
+    let authority = Authority::new("Root");
+    let soon = authority.issue_with(&["shop.example"], |params| {
+        params.not_after = (SystemTime::now() + Duration::from_secs(10 * 24 * 60 * 60)).into();
+    });
+    let world = setup(&soon, "").start();
+    let attention = world.admin(Request::get("/api/v1/attention")).await.json();
+    assert_eq!(attention["items"][0]["kind"], "certificate_expiring", "{attention}");
+    assert_eq!(attention["items"][0]["subject"], "shop.example", "{attention}");
+    let text = attention["items"][0]["text"].as_str().unwrap_or_default().to_owned();
+    assert!(text.contains("expires in 9 days"), "{text}");
+    let until = async |kind: &str| {
+        let mut since = 0;
+        let happened = async {
+            loop {
+                let path = format!("/api/v1/events?since={since}&wait=5s");
+                let page = world.admin(Request::get(&path)).await.json();
+                let events = page["events"].as_array().expect("a list");
+                if let Some(found) = events.iter().find(|event| event["kind"] == kind) {
+                    return found.clone();
+                }
+                since = page["latest"].as_u64().expect("a number");
+            }
+        };
+        let happened = tokio::time::timeout(Duration::from_secs(20), happened).await;
+        happened.unwrap_or_else(|_| panic!("no event {kind}"))
+    };
+    let expiring = until("certificate_expiring").await;
+    assert_eq!(expiring["subject"], "shop.example", "{expiring}");
+    world.replace("tls.crt", "no certificate");
+    let rejected = until("tls_rejected").await;
+    assert!(
+        rejected["reason"].as_str().is_some_and(|it| it.contains("tls.crt")),
+        "{rejected}"
+    );
+    let fresh = authority.issue(&["shop.example"]);
+    world.replace("tls.crt", &fresh.0);
+    world.replace("tls.key", &fresh.1);
+    until("tls_accepted").await;
+    let gone = async {
+        loop {
+            let attention = world.admin(Request::get("/api/v1/attention")).await.json();
+            if attention["items"].as_array().is_some_and(Vec::is_empty) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+    gone.expect("nothing needs attention any more");
 }
 
 async fn rejections(world: &World) -> u64 {

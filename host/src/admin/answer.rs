@@ -64,7 +64,16 @@ impl Failure {
 
 /// A value as indented JSON: people read it as often as programs do.
 pub(super) fn json(value: &impl Serialize) -> Answer {
-    match serde_json::to_vec_pretty(value) {
+    of_json(serde_json::to_vec_pretty(value))
+}
+
+/// A value as JSON without spaces: long lists of numbers.
+pub(super) fn compact_json(value: &impl Serialize) -> Answer {
+    of_json(serde_json::to_vec(value))
+}
+
+fn of_json(text: Result<Vec<u8>, serde_json::Error>) -> Answer {
+    match text {
         Ok(mut text) => {
             text.push(b'\n');
             typed("application/json", text)

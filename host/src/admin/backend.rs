@@ -4,9 +4,11 @@ use super::tls::AdminTls;
 use crate::control::certificates::Contexts;
 use crate::control::drills::{DrillError, DrillReport, Terms};
 use crate::control::events::Events;
+use crate::control::history::History;
 use crate::control::overrides::{self, PinKind};
 use crate::control::reload::{Changed, PluginOrder};
-use crate::control::status::{PollResult, RolledBack, RolloutStatus, StateWrites};
+use crate::control::status::{PollResult, Quarantine, RolledBack, RolloutStatus, StateWrites};
+use crate::control::traffic::Traffic;
 use crate::dns::Name;
 use crate::front_door::Snapshot;
 use crate::learned::LearnedStatus;
@@ -82,6 +84,12 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// What has happened.
     fn events(&self) -> Arc<Events>;
+
+    /// The last hour.
+    fn history(&self) -> Arc<History>;
+
+    /// Where requests came from and went.
+    fn traffic(&self) -> Arc<Traffic>;
 }
 
 /// An order being carried out.
@@ -286,6 +294,10 @@ pub struct PluginStatus {
     pub rollout: Option<RolloutStatus>,
     /// The versions that only operators activate, by digest.
     pub suspended: BTreeMap<String, overrides::Ordered>,
+    /// When the active version became active.
+    pub since: SystemTime,
+    /// Its last quarantine.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// The load results of one kind.

@@ -9,6 +9,7 @@ mod connections;
 mod drills;
 mod events;
 mod guard;
+mod history;
 mod learned;
 mod metrics;
 mod names;

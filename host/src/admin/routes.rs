@@ -10,11 +10,13 @@ use super::backend::{
 use super::drills;
 use super::events;
 use super::guard;
+use super::history;
 use super::learned;
 use super::metrics;
 use super::plugins;
 use super::query::parameters;
 use super::tokens::Grant;
+use super::view::attention::Attention;
 use super::view::explain::Explain;
 use super::view::map::Map;
 use super::view::plugins::Plugins;
@@ -28,6 +30,7 @@ use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use portolan_core::id::{PluginName, RegionName};
 use std::borrow::Cow;
+use std::time::{Instant, SystemTime};
 
 /// The page of the dashboard, in one piece. It fetches everything it shows from here.
 const DASHBOARD: &str = concat!(
@@ -37,14 +40,19 @@ const DASHBOARD: &str = concat!(
     include_str!("dashboard/page.html"),
     "<script>\n",
     include_str!("dashboard/lib.js"),
-    include_str!("dashboard/chart.js"),
+    include_str!("dashboard/map.js"),
+    include_str!("dashboard/graphs.js"),
+    include_str!("dashboard/events.js"),
+    include_str!("dashboard/regions.js"),
+    include_str!("dashboard/plugins.js"),
     include_str!("dashboard/front-door.js"),
+    include_str!("dashboard/explain.js"),
     include_str!("dashboard/main.js"),
     "</script>\n</body>\n</html>\n",
 );
 
 /// The resources, as listed by the error for unknown paths.
-const PATHS: [&str; 25] = [
+const PATHS: [&str; 28] = [
     "GET /",
     "GET /livez",
     "GET /readyz",
@@ -53,6 +61,9 @@ const PATHS: [&str; 25] = [
     "GET /api/v1/map?service=",
     "GET /api/v1/plugins",
     "GET /api/v1/events?since=&wait=",
+    "GET /api/v1/attention",
+    "GET /api/v1/history?since=",
+    "GET /api/v1/traffic?service=",
     "GET /api/v1/config",
     "GET /api/v1/front-door",
     "GET /api/v1/explain?ip=&host=&path=&method=&header=&certificate_subject=&certificate_san=",
@@ -95,6 +106,9 @@ enum Resource {
     StopDrill,
     Plugin(PluginName, PluginAction),
     Events,
+    Attention,
+    History,
+    Traffic,
     RoundTrips,
 }
 
@@ -111,6 +125,9 @@ impl Resource {
             [Some("api"), Some("v1"), Some("map"), None, ..] => Some(Self::Map),
             [Some("api"), Some("v1"), Some("plugins"), None, ..] => Some(Self::Plugins),
             [Some("api"), Some("v1"), Some("events"), None, ..] => Some(Self::Events),
+            [Some("api"), Some("v1"), Some("attention"), None, ..] => Some(Self::Attention),
+            [Some("api"), Some("v1"), Some("history"), None, ..] => Some(Self::History),
+            [Some("api"), Some("v1"), Some("traffic"), None, ..] => Some(Self::Traffic),
             [Some("api"), Some("v1"), Some("config"), None, ..] => Some(Self::Config),
             [Some("api"), Some("v1"), Some("front-door"), None, ..] => Some(Self::FrontDoor),
             [Some("api"), Some("v1"), Some("explain"), None, ..] => Some(Self::Explain),
@@ -274,7 +291,13 @@ pub(super) async fn answer(
         ),
         Resource::Regions => json(&Regions::of(&instance.snapshot())),
         Resource::Map => map(instance, query),
-        Resource::Plugins => json(&Plugins::of(&instance.snapshot())),
+        Resource::Plugins => {
+            let collected = instance.traffic().collected(Instant::now());
+            json(&Plugins::of(&instance.snapshot(), &collected))
+        }
+        Resource::Attention => json(&Attention::of(&instance.snapshot(), Instant::now(), SystemTime::now())),
+        Resource::History => history::history(instance, query),
+        Resource::Traffic => history::traffic(instance, query),
         Resource::Config => json(&instance.configuration()),
         Resource::FrontDoor => front_door(instance),
         Resource::Explain => explain(instance, query),
@@ -340,9 +363,7 @@ fn map(instance: &dyn AdminBackend, query: &str) -> Answer {
     let service = service.as_ref().map(|(_, value)| value.as_ref());
     match Map::of(&snapshot, &instance.places(), service) {
         Some(map) => json(&map),
-        None => Failure::new(format!("there is no service {:?}", service.unwrap_or_default()))
-            .known(snapshot.config.services().iter().map(|service| &service.name))
-            .answer(StatusCode::NOT_FOUND),
+        None => history::no_service(&snapshot, service),
     }
 }
 

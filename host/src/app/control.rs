@@ -2,6 +2,7 @@
 
 use super::instance::RunningInstance;
 use super::notify;
+use super::observer::Observer;
 use super::supervisor::Supervisor;
 use super::upgrade;
 use crate::admin::{self, Access, Listener, Socket};
@@ -52,6 +53,7 @@ pub(super) struct Control {
     pub(super) handover: Option<Handover>,
     pub(super) replaced: watch::Receiver<bool>,
     pub(super) listeners: Arc<ListenerSet>,
+    pub(super) observer: Observer,
     pub(super) instance: Arc<RunningInstance>,
 }
 
@@ -95,6 +97,7 @@ impl Control {
             handover,
             replaced,
             listeners,
+            mut observer,
             instance,
         } = self;
         spawn_local(show_life(supervisor.clone()));
@@ -135,6 +138,14 @@ impl Control {
         let learned = spawn_local(async move {
             task.keep(async || {
                 learned.run(of_learned.clone()).await;
+                DONE
+            })
+            .await;
+        });
+        let task = supervisor.task("observer");
+        spawn_local(async move {
+            task.keep(async || {
+                observer.run().await;
                 DONE
             })
             .await;

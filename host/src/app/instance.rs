@@ -11,9 +11,11 @@ use crate::chance::Chance;
 use crate::control::drills::{DrillError, DrillReport, Drills, Terms};
 use crate::control::events::{EventKind, Events};
 use crate::control::health::{self, RegionAction};
+use crate::control::history::History;
 use crate::control::overrides::{self, Overrides};
 use crate::control::reload::{Changed, Order, PluginOrder, PluginOrderError, VersionState};
 use crate::control::status::{Kind, Loads, PollResult, Status};
+use crate::control::traffic::Traffic;
 use crate::explain;
 use crate::front_door::SnapshotCell;
 use crate::learned::report::{Report, ReportError, Reported};
@@ -43,6 +45,8 @@ pub(super) struct RunningInstance {
     pub(super) tables: Arc<Tables>,
     pub(super) status: Arc<Status>,
     pub(super) events: Arc<Events>,
+    pub(super) history: Arc<History>,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) overrides: Arc<Overrides>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<SnapshotCell>,
@@ -118,6 +122,8 @@ impl RunningInstance {
                 off: overrides.off.remove(name),
                 rollout: rollouts.remove(name),
                 suspended: overrides.suspended.remove(name).unwrap_or_default(),
+                since: self.status.active_since(name).unwrap_or(self.started),
+                quarantine: self.status.quarantine(name),
             }
         });
         plugins.collect()
@@ -326,6 +332,14 @@ impl AdminBackend for RunningInstance {
 
     fn events(&self) -> Arc<Events> {
         Arc::clone(&self.events)
+    }
+
+    fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
+    fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::table::{Pins, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::ServiceVitals;
 use crate::upstream::{Connections, Dialer};
-use crate::vitals::Rejections;
+use crate::vitals::{Rejections, TrafficSamples};
 use crate::worker::Worker;
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -22,6 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -35,6 +36,7 @@ pub(super) struct WorkerThreads {
     pub(super) listeners: Arc<ListenerSet>,
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) rejections: Arc<Rejections>,
+    pub(super) samples: Arc<TrafficSamples>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<SnapshotCell>,
     pub(super) drain: Drain,
@@ -114,12 +116,13 @@ impl WorkerThreads {
         let chance = Chance::new();
         let sink = self.access_log.as_ref().and_then(|log| log.sink(index));
         let tables = Arc::clone(&self.tables);
+        let sampler = self.samples.sampler(index, Instant::now());
         let worker = Rc::new(Worker {
             pins: Pins::new(self.tables),
             connections: Connections::new(index, Dialer::tcp()),
             plugins: RefCell::new(PluginWorker::new(self.engine, index, chance.roll())),
             chance,
-            recorder: Rc::new(Recorder::new(index, self.unrouted, self.rejections, sink)),
+            recorder: Rc::new(Recorder::new(index, self.unrouted, self.rejections, sampler, sink)),
             front_door: self.front_door,
         });
         tokio::task::spawn_local(retire(Rc::clone(&worker), tables));

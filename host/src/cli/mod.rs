@@ -21,6 +21,7 @@ mod remote;
 mod replay;
 mod serve;
 mod simulate;
+mod top;
 
 use crate::app::successor;
 use crate::plugin::{COMPILE, compile_standard_input};
@@ -149,6 +150,9 @@ enum Command {
         portolan regions --admin https://edge.example.net:9900 --ca ca.pem --token-file token"
     )]
     Regions(remote::Arguments),
+    /// A live table of a running instance: requests, failures and latency of every region, and what needs attention
+    #[command(after_help = "Examples:\n  portolan top\n  portolan top --once --json")]
+    Top(top::Arguments),
     /// Takes a region of a running instance out: no new requests, those that run are finished
     #[command(
         after_help = "Examples:\n  portolan drain westeurope\n  portolan drain westeurope --wait --timeout 5m\n\n        Exit code with --wait: 0 when none of its requests run any more, 3 when some run still after the timeout; it is drained either way"
@@ -245,6 +249,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Replay(arguments)) => return replay::run(&arguments),
         Some(Command::Simulate(arguments)) => simulate::run(&arguments),
         Some(Command::Regions(arguments)) => remote::regions(&arguments),
+        Some(Command::Top(arguments)) => top::run(&arguments),
         Some(Command::Drain(arguments)) => return drain::run(&arguments),
         Some(Command::Undrain(arguments)) => remote::undrain(&arguments),
         Some(Command::Drill(arguments)) => return drill::run(&arguments),

@@ -2,14 +2,16 @@
 
 use super::admin_client::{AdminClient, parse};
 use super::complete;
-use super::output::{self, Colour};
+use super::output::{self, Colour, coloured};
 use super::plugin;
+use crate::admin::view::attention::{Attention, AttentionItem};
 use crate::admin::view::endpoints::Endpoint;
 use crate::admin::view::plugins::PluginChange;
 use crate::admin::view::regions::{Region, Regions};
 use clap_complete::ArgValueCandidates;
 use http::Method;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Which instance, and how to print.
 #[derive(Debug, clap::Args)]
@@ -72,24 +74,36 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
             } else {
                 String::new()
             };
-            let (name, state, why) = (&region.region, &region.state, why(region));
-            let drained = region.drained.as_ref().map_or(String::new(), |ordered| {
-                format!("  drained since {} from {}", ordered.since, ordered.from)
-            });
+            let (name, state) = (&region.region, &region.state);
+            let why = match why(region) {
+                why if why.is_empty() => why,
+                why => format!("  {why}"),
+            };
             let state = output::coloured(colour(state), &format!("{state:<10}"));
-            let _ = writeln!(text, "  {name:<20} {state} {}{share}{why}{drained}", region.gateway);
+            let _ = writeln!(text, "  {name:<20} {state} {}{share}{why}", region.gateway);
             if let Some(name) = &region.name {
                 text.push_str(&name.lines("      "));
             }
             text.push_str(&Endpoint::lines(&region.endpoints, "      "));
         }
     }
+    // An instance of an earlier version has no such list.
+    if let Ok(answer) = arguments.instance.ask(Method::GET, "/api/v1/attention")
+        && let attention = parse::<Attention>(&answer)?
+        && !attention.items.is_empty()
+    {
+        let _ = write!(
+            text,
+            "needs attention\n{}",
+            self::attention(&attention.items, usize::MAX)
+        );
+    }
     output::print(&text)?;
     Ok(())
 }
 
 /// What gets all of its traffic is green, some of it yellow, none of it red.
-fn colour(state: &str) -> Colour {
+pub(super) fn colour(state: &str) -> Colour {
     match state {
         "healthy" => Colour::Green,
         "unhealthy" => Colour::Red,
@@ -97,17 +111,58 @@ fn colour(state: &str) -> Colour {
     }
 }
 
-/// Why a region is not healthy, for how long, and how long it remains ejected.
-fn why(region: &Region) -> String {
+/// Why a region is not healthy: since when, until when it is ejected, and when it is probed next; from where it was drained. Empty for a
+/// healthy one.
+pub(super) fn why(region: &Region) -> String {
+    if let Some(ordered) = &region.drained {
+        let reason = match ordered.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        return format!("drained since {} from {}{reason}", ordered.since, ordered.from);
+    }
     let Some(cause) = region.why.as_ref().filter(|_| region.state != "healthy") else {
         return String::new();
     };
-    let ejected = cause.ejected_for_seconds;
-    let ejected = ejected.map_or(String::new(), |left| format!(", ejected for another {left:.0} s"));
-    let detail = &cause.detail;
     let held = cause.hold_down_for_seconds;
-    let held = held.map_or(String::new(), |left| format!(" in {left:.0} s"));
-    format!("  {detail}{held}, for {:.0} s{ejected}", cause.for_seconds)
+    let held = held.map_or(String::new(), |left| format!(" in {}", span(left)));
+    let mut text = format!("{}{held}, for {}", cause.detail, span(cause.for_seconds));
+    // Writing to a string cannot fail.
+    if let Some(left) = cause.ejected_for_seconds {
+        let _ = write!(text, ", ejected for another {}", span(left));
+    }
+    if let Some(left) = region.next_probe_seconds.filter(|_| region.state == "unhealthy") {
+        let _ = write!(text, ", next probe in {}", span(left));
+    }
+    text
+}
+
+/// A time in words, to the second; a short one to the tenth.
+fn span(seconds: f64) -> String {
+    match seconds < 10.0 {
+        true => format!("{seconds:.1} s"),
+        false => humantime::format_duration(Duration::from_secs(seconds as u64)).to_string(),
+    }
+}
+
+/// What needs attention as lines of text, so many at most.
+pub(super) fn attention(items: &[AttentionItem], most: usize) -> String {
+    let mut text = String::new();
+    for item in items.iter().take(most) {
+        let colour = if item.is_error() { Colour::Red } else { Colour::Yellow };
+        let level = coloured(colour, &format!("{:<7}", item.level));
+        // The first line says what it is.
+        let what = item.text.lines().next().unwrap_or_default();
+        let since = item
+            .since
+            .as_ref()
+            .map_or(String::new(), |since| format!(", since {since}"));
+        let _ = writeln!(text, "  {level}  {}: {what}{since}", item.kind);
+    }
+    if items.len() > most {
+        let _ = writeln!(text, "  and {} more", items.len() - most);
+    }
+    text
 }
 
 pub(super) fn undrain(arguments: &RegionArguments) -> anyhow::Result<()> {

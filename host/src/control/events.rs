@@ -26,8 +26,30 @@ pub enum EventKind {
     GeoAccepted,
     /// Location databases were rejected; those before remain active.
     GeoRejected,
+    /// Files of service tags are active.
+    ServiceTagsAccepted,
+    /// Files of service tags were rejected; those before remain active.
+    ServiceTagsRejected,
+    /// Certificates and keys of listeners are active.
+    TlsAccepted,
+    /// A certificate or a key of a listener was rejected; the one before remains active.
+    TlsRejected,
+    /// What TLS with the gateways of a service needs is active.
+    UpstreamTlsAccepted,
+    /// What TLS with the gateways of a service needs was rejected; what was active before remains active.
+    UpstreamTlsRejected,
+    /// A certificate ends within 30 days.
+    CertificateExpiring,
+    /// A certificate has ended.
+    CertificateExpired,
+    /// A location database is older than 30 days.
+    GeoStale,
     /// The state of a gateway changed.
     HealthChanged,
+    /// All regions of a service are unhealthy: health is ignored.
+    PanicBegan,
+    /// A region of a service is healthy again: health counts.
+    PanicEnded,
     /// An operator drained a region.
     RegionDrained,
     /// An operator ended the drain of a region.
@@ -40,7 +62,9 @@ pub enum EventKind {
     DrillEnded,
     /// An operator asked for something: the audit log. The subject is what, the author who.
     OperatorAction,
-    /// A version of a plugin was fetched, verified, compiled and tried: it can be used.
+    /// A component was fetched from a registry and verified.
+    PluginFetched,
+    /// A version of a plugin was compiled and tried: it can be used.
     PluginTried,
     /// A version of a plugin was rejected; the active one remains active.
     PluginRejected,
@@ -170,8 +194,13 @@ impl Events {
         self.latest.send_replace(number);
     }
 
+    /// Adds events, each with its number and the time.
+    pub fn extend(&self, events: impl IntoIterator<Item = Event>) {
+        events.into_iter().for_each(|event| self.add(event));
+    }
+
     /// A worker has put a plugin into quarantine.
-    pub fn quarantined(&self, quarantined: Quarantined) {
+    pub fn quarantined(&self, quarantined: &Quarantined) {
         let Quarantined {
             plugin,
             digest,
@@ -180,7 +209,7 @@ impl Events {
             rest,
         } = quarantined;
         let reason = format!("{fault}: {detail}; not called for {} s", rest.as_secs());
-        self.add(EventKind::PluginQuarantined.of(&plugin).digest(digest).reason(reason));
+        self.add(EventKind::PluginQuarantined.of(plugin).digest(digest).reason(reason));
     }
 
     /// The state of a gateway changed.

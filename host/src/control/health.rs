@@ -310,6 +310,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
             let task = self.probes.spawn(async move { prober.probe(&due, None).await });
             self.tickets.insert(task.id(), (ticket, Asked::Gate));
         }
+        self.schedule_probes();
         for transition in self.tracker.transitions() {
             self.publish_transition(transition);
         }
@@ -333,6 +334,13 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         }
         if let Some(view) = shadow.changed_view(&self.config, now.into_std()) {
             (self.publish)(News::DrillView(Arc::clone(&self.config), Arc::new(view)));
+        }
+    }
+
+    /// Shows when the next probe of each gateway begins.
+    fn schedule_probes(&self) {
+        for (id, gateway) in ids(&self.gateways) {
+            gateway.vitals.checks.schedule(self.tracker.next_probe(id));
         }
     }
 
@@ -385,6 +393,19 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
     fn gateway(&self, gateway: GatewayId) -> Option<&Gateway> {
         self.gateways.get(gateway.service.index())?.get(gateway.slot.index())
     }
+}
+
+/// Every gateway with its id.
+fn ids(gateways: &[Vec<Gateway>]) -> impl Iterator<Item = (GatewayId, &Gateway)> {
+    gateways.iter().enumerate().flat_map(|(service, gateways)| {
+        gateways.iter().enumerate().map(move |(slot, gateway)| {
+            let id = GatewayId {
+                service: ServiceId(service as u16),
+                slot: Slot(slot as u8),
+            };
+            (id, gateway)
+        })
+    })
 }
 
 /// The gateways of a configuration. Counters that were read before are read on from there.

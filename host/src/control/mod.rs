@@ -12,6 +12,7 @@ pub mod front_door;
 #[path = "front_door/absent.rs"]
 pub mod front_door;
 pub mod health;
+pub mod history;
 pub mod last_good;
 pub mod learned;
 pub mod load;
@@ -25,4 +26,5 @@ pub mod reload;
 mod source;
 pub mod start;
 pub mod status;
+pub mod traffic;
 mod upstream_tls;

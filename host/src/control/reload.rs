@@ -465,19 +465,27 @@ impl Reloader {
     fn accepted(&self, subject: &Subject) {
         self.status.accepted(subject);
         tracing::info!(what = subject.kind().as_str(), "reloaded");
-        match subject {
-            Subject::Config => self.events.add(EventKind::ConfigAccepted.of("")),
-            Subject::Geo => self.events.add(EventKind::GeoAccepted.of("")),
-            Subject::ServiceTags | Subject::Plugin(_) | Subject::Tls | Subject::UpstreamTls(_) => {}
-        }
+        self.events.extend(match subject {
+            Subject::Config => Some(EventKind::ConfigAccepted.of("")),
+            Subject::Geo => Some(EventKind::GeoAccepted.of("")),
+            Subject::ServiceTags => Some(EventKind::ServiceTagsAccepted.of("")),
+            Subject::Tls => Some(EventKind::TlsAccepted.of("")),
+            Subject::UpstreamTls(service) => Some(EventKind::UpstreamTlsAccepted.of(service)),
+            // Those of plugins say which version, and by whom.
+            Subject::Plugin(_) => None,
+        });
     }
 
     fn reject(&self, subject: &Subject, error: &impl Display) {
-        match subject {
-            Subject::Config => self.events.add(EventKind::ConfigRejected.of("").reason(error)),
-            Subject::Geo => self.events.add(EventKind::GeoRejected.of("").reason(error)),
-            Subject::ServiceTags | Subject::Plugin(_) | Subject::Tls | Subject::UpstreamTls(_) => {}
-        }
+        let rejected = match subject {
+            Subject::Config => Some(EventKind::ConfigRejected.of("")),
+            Subject::Geo => Some(EventKind::GeoRejected.of("")),
+            Subject::ServiceTags => Some(EventKind::ServiceTagsRejected.of("")),
+            Subject::Tls => Some(EventKind::TlsRejected.of("")),
+            Subject::UpstreamTls(service) => Some(EventKind::UpstreamTlsRejected.of(service)),
+            Subject::Plugin(_) => None,
+        };
+        self.events.extend(rejected.map(|event| event.reason(error)));
         let what = subject.kind().as_str();
         tracing::error!(what, "rejected, the last good one remains active: {error}");
         self.status.rejected(subject, error.to_string());

@@ -1,6 +1,7 @@
 //! The results of all loads since the start: for metrics, readiness and the administration API.
 
 use super::overrides::Ordered;
+use crate::plugin::Quarantined;
 use crate::rollout::Trial;
 use portolan_core::id::{PluginName, ServiceName};
 use portolan_core::rollout::Plan;
@@ -172,7 +173,23 @@ struct Record {
     state_writes: Option<StateWrites>,
     pending_restart: Vec<&'static str>,
     polls: BTreeMap<PollResult, u64>,
+    quarantines: BTreeMap<PluginName, Quarantine>,
+    active_since: BTreeMap<PluginName, SystemTime>,
 }
+
+/// The last quarantine of a plugin: a worker does not call it for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// When it began; of those that followed each other closely, the first one.
+    pub since: SystemTime,
+    /// When it ends, or ended.
+    pub until: SystemTime,
+    /// The last fault.
+    pub reason: String,
+}
+
+/// How soon after its end a quarantine that begins is the same one.
+const QUARANTINE_GOES_ON: Duration = Duration::from_secs(60);
 
 impl Status {
     /// Something was loaded and is active. A configuration is with everything it names: no error is left then.
@@ -264,6 +281,37 @@ impl Status {
     /// The versions that were rolled back by themselves.
     pub fn all_rolled_back(&self) -> RolledBack {
         self.record().rolled_back.clone()
+    }
+
+    /// A worker has put a plugin into quarantine.
+    pub fn quarantined(&self, quarantined: Quarantined, now: SystemTime) {
+        let mut record = self.record();
+        let before = record.quarantines.get(&quarantined.plugin);
+        let same = before.filter(|before| now < before.until + QUARANTINE_GOES_ON);
+        let quarantine = Quarantine {
+            since: same.map_or(now, |before| before.since),
+            until: same.map_or(now, |before| before.until).max(now + quarantined.rest),
+            reason: format!("{}: {}", quarantined.fault, quarantined.detail),
+        };
+        record.quarantines.insert(quarantined.plugin, quarantine);
+    }
+
+    /// The last quarantine of a plugin.
+    pub fn quarantine(&self, plugin: &PluginName) -> Option<Quarantine> {
+        self.record().quarantines.get(plugin).cloned()
+    }
+
+    /// Another version of a plugin is active now.
+    pub fn now_active(&self, plugin: &PluginName, now: SystemTime) {
+        let mut record = self.record();
+        record.active_since.insert(plugin.clone(), now);
+        // What was held against the version before.
+        record.quarantines.remove(plugin);
+    }
+
+    /// Since when the active version of a plugin has been active; `None`: since the start.
+    pub fn active_since(&self, plugin: &PluginName) -> Option<SystemTime> {
+        self.record().active_since.get(plugin).copied()
     }
 
     /// The keys whose new values take effect at the next start.

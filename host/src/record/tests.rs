@@ -3,7 +3,7 @@
 use super::*;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
-use crate::vitals::{GatewayKey, InFlight};
+use crate::vitals::{GatewayKey, InFlight, TrafficSamples};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -33,6 +33,7 @@ struct Scene {
     table: Rc<Table>,
     unrouted: Arc<ServiceVitals>,
     rejections: Arc<Rejections>,
+    samples: Arc<TrafficSamples>,
     recorder: Rc<Recorder>,
     log: AccessLog,
     folder: tempfile::TempDir,
@@ -102,11 +103,13 @@ impl Scene {
         let log = AccessLog::start(Destination::File(folder.path().join("log")), 1).expect("started");
         let unrouted = Arc::new(ServiceVitals::new("".into(), 1));
         let rejections = Arc::new(Rejections::new(1));
+        let samples = Arc::new(TrafficSamples::new(1));
         Self {
             recorder: Rc::new(Recorder::new(
                 0,
                 Arc::clone(&unrouted),
                 Arc::clone(&rejections),
+                Arc::clone(&samples).sampler(0, Instant::now()),
                 log.sink(0),
             )),
             table: Rc::new(Table {
@@ -117,6 +120,7 @@ impl Scene {
             }),
             unrouted,
             rejections,
+            samples,
             log,
             folder,
         }
@@ -152,7 +156,7 @@ impl Scene {
             location: Location {
                 id: PlaceId(1),
                 place: Place {
-                    point: None,
+                    point: Point::new(51.5, -0.25).ok(),
                     country: Country::parse("GB").expect("a country"),
                     ..Place::default()
                 },
@@ -238,6 +242,15 @@ async fn a_request_that_failed_over_is_told_whole() {
     assert_eq!((totals.received, totals.sent), (5, 5));
     let durations = Stage::ALL.map(|stage| totals.stages[stage as usize].count());
     assert_eq!(durations, [1, 0, 1, 1]);
+    let samples = scene.samples.take();
+    let [sample] = samples.as_slice() else {
+        panic!("{samples:?}")
+    };
+    assert_eq!(
+        (sample.place.degrees(), sample.gateway, sample.requests),
+        (Some((51.5, -0.25)), scene.table.gateways[1].number, 1)
+    );
+    assert_eq!((sample.by_plugin, sample.reason), (true, 3));
 
     let lines = scene.lines();
     let [line] = lines.as_slice() else { panic!("{lines:?}") };

@@ -4,22 +4,56 @@ use super::{Durations, Histogram, Tally};
 use portolan_core::health::outlier::Fault;
 use portolan_core::health::probing::{ProbeFailure, ProbeResult};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The words for how a probe ends.
 const RESULTS: usize = 1 + ProbeFailure::WORDS.len();
 
 /// Counters of the health task for one gateway.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Checks {
+    /// What the moments below are counted from.
+    created: Instant,
     probes: Tally<RESULTS>,
     probe_duration: Histogram,
     /// Nanoseconds that the last probe took which passed; 0 before the first.
     last_passed: AtomicU64,
+    /// Nanoseconds from `created` to the next probe; [`NO_PROBE`]: none is due.
+    next: AtomicU64,
     ejections: Tally<{ Fault::ALL.len() }>,
 }
 
+/// No probe is due: one is in flight, or there are no health checks.
+const NO_PROBE: u64 = u64::MAX;
+
 impl Checks {
+    /// None so far. `now` is only what moments are counted from.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            created: now,
+            probes: Tally::default(),
+            probe_duration: Histogram::default(),
+            last_passed: AtomicU64::new(0),
+            next: AtomicU64::new(NO_PROBE),
+            ejections: Tally::default(),
+        }
+    }
+
+    /// When the next probe begins; `None` while one is in flight, and without health checks.
+    pub fn schedule(&self, next: Option<Instant>) {
+        let nanos = next.map(|next| next.saturating_duration_since(self.created).as_nanos());
+        let nanos = nanos.and_then(|nanos| u64::try_from(nanos).ok());
+        self.next.store(nanos.unwrap_or(NO_PROBE), Relaxed);
+    }
+
+    /// When the next probe begins, as it was last scheduled.
+    pub fn next_probe(&self) -> Option<Instant> {
+        match self.next.load(Relaxed) {
+            NO_PROBE => None,
+            nanos => self.created.checked_add(Duration::from_nanos(nanos)),
+        }
+    }
+
     /// A probe ended.
     pub fn probed(&self, result: ProbeResult) {
         match result {

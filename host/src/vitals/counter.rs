@@ -96,9 +96,12 @@ impl Durations {
         self.nanos = self.nanos.wrapping_add(histogram.nanos.get());
     }
 
-    /// What came since an earlier reading.
+    /// What came since an earlier reading; everything when the counters began anew.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
+        if earlier.count() > self.count() {
+            return *self;
+        }
         let mut since = *self;
         for (now, then) in since.buckets.iter_mut().zip(earlier.buckets) {
             *now = now.saturating_sub(then);
@@ -121,6 +124,14 @@ impl Durations {
             (below, lower) = (below + in_bucket, upper);
         }
         None
+    }
+
+    /// Adds other durations.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, more) in self.buckets.iter_mut().zip(other.buckets) {
+            *sum = sum.wrapping_add(more);
+        }
+        self.nanos = self.nanos.wrapping_add(other.nanos);
     }
 
     /// How many there were.
@@ -175,5 +186,28 @@ mod tests {
             .cumulative(Duration::from_micros(500), Duration::from_millis(2))
             .collect();
         assert_eq!(some, [(0.0005, 3), (0.001, 4), (0.002, 4)]);
+    }
+
+    #[test]
+    fn quantiles_are_of_what_came_since() {
+        let (histogram, mut before) = (Histogram::default(), Durations::default());
+        assert_eq!(before.quantile(0.5), None);
+        (0..100).for_each(|_| histogram.record(Duration::from_secs(1)));
+        before.add(&histogram);
+        (0..90).for_each(|_| histogram.record(Duration::from_millis(4)));
+        (0..10).for_each(|_| histogram.record(Duration::from_millis(40)));
+        let mut now = Durations::default();
+        now.add(&histogram);
+        let since = now.since(&before);
+        assert_eq!(since.count(), 100);
+        let at = |share| since.quantile(share).expect("some").as_secs_f64();
+        assert!((0.002..=0.005).contains(&at(0.5)), "{}", at(0.5));
+        assert!((at(0.9) - 0.005).abs() < 1e-9, "{}", at(0.9));
+        assert!((0.02..=0.05).contains(&at(0.99)), "{}", at(0.99));
+        assert_eq!(before.since(&now).count(), 100, "counters that began anew");
+        histogram.record(Duration::from_secs(100));
+        let mut all = Durations::default();
+        all.add(&histogram);
+        assert_eq!(all.quantile(1.0), Some(Duration::from_secs(50)), "no more is known");
     }
 }

@@ -171,4 +171,32 @@ fn a_drain_waits_for_the_requests_that_run() {
         "{}",
         text(&output)
     );
+
+    // A table once where there is no terminal, and JSON for programs.
+    let output = command(
+        folder.path(),
+        &["top", "--once", "--interval", "200ms", "--admin", &admin],
+    )
+    .output()
+    .expect("a process");
+    let table = text(&output);
+    assert!(output.status.success() && !table.contains('\u{1b}'), "{table}");
+    assert!(
+        table.contains("requests/s") && table.contains("drained since"),
+        "{table}"
+    );
+    let output = command(
+        folder.path(),
+        &["top", "--once", "--json", "--interval", "200ms", "--admin", &admin],
+    )
+    .output()
+    .expect("a process");
+    let top: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let states: Vec<_> = top["regions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| it["state"].as_str())
+        .collect();
+    assert!(states.contains(&Some("draining")), "{top}");
 }

@@ -246,6 +246,13 @@ impl Tracker {
         HealthView::new(services.collect()).isolated_when(self.isolated)
     }
 
+    /// When the next probe of a gateway begins. `None` while one is in flight, and without health checks.
+    pub fn next_probe(&self, id: GatewayId) -> Option<Instant> {
+        let service = self.services.get(id.service.index())?;
+        service.criteria.check.as_ref()?;
+        service.gateways.get(id.slot.index())?.probing.due()
+    }
+
     /// The view, if it changed since the last call.
     pub fn changed_view(&mut self) -> Option<HealthView> {
         std::mem::take(&mut self.changed).then(|| self.view())

@@ -7,6 +7,7 @@ function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [key, value] of Object.entries(properties)) {
     if (key === "style") for (const [name, it] of Object.entries(value)) element.style.setProperty(name, it);
+    else if (key.includes("-") || key === "role") element.setAttribute(key, value);
     else element[key] = value;
   }
   element.append(...children.filter((child) => child != null));
@@ -17,7 +18,7 @@ function make(tag, properties = {}, ...children) {
 // began before an update still ends on the same button.
 function render(container, ...children) {
   const wanted = container.cloneNode(false);
-  wanted.append(...children);
+  wanted.append(...children.filter((child) => child != null));
   morph(container, wanted);
 }
 
@@ -27,6 +28,8 @@ function morph(shown, wanted) {
   for (const { name } of [...shown.attributes]) if (!wanted.hasAttribute(name)) shown.removeAttribute(name);
   for (const { name, value } of wanted.attributes) if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
   shown.onclick = wanted.onclick;
+  shown.onpointermove = wanted.onpointermove;
+  shown.onpointerleave = wanted.onpointerleave;
   const [before, after] = [[...shown.childNodes], [...wanted.childNodes]];
   after.forEach((child, index) => {
     const old = before[index];
@@ -77,8 +80,25 @@ function milliseconds(seconds) {
   return `${value >= 10 ? value.toFixed(0) : value.toFixed(1)} ms`;
 }
 
+// How long something takes or took, such as 4 s, 12 min, 3 h or 5 days.
+function span(seconds) {
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
+}
+
+const ago = (time) => `${span((Date.now() - new Date(time)) / 1000)} ago`;
+const short = (digest) => digest.replace(/^sha256:/, "").slice(0, 12);
+
+function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
 // Samples of counters, newest last; empty again when the counters began anew.
-class History {
+class Recent {
   constructor(length) {
     this.length = length;
     this.samples = [];
@@ -121,17 +141,10 @@ function quantile(now, then, share) {
 }
 
 function sparkline(values) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "spark");
-  svg.setAttribute("viewBox", "0 0 90 22");
-  svg.setAttribute("aria-hidden", "true");
   const top = Math.max(...values, 1);
   const points = values.map((value, index) => {
     const x = 89 - (values.length - 1 - index) * (88 / 59);
     return `${x.toFixed(1)},${(20.5 - (19 * value) / top).toFixed(1)}`;
   });
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-  line.setAttribute("points", points.join(" "));
-  svg.append(line);
-  return svg;
+  return svg("svg", { class: "spark", viewBox: "0 0 90 22", "aria-hidden": "true" }, svg("polyline", { points: points.join(" ") }));
 }

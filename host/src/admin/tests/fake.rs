@@ -7,9 +7,11 @@ use crate::admin::backend::{
 use crate::arrival::ListenerId;
 use crate::control::drills::{DrillError, DrillReport, Terms};
 use crate::control::events::Events;
+use crate::control::history::{History, Observed};
 use crate::control::overrides::{self, PinKind};
 use crate::control::reload::{Changed, PluginOrder, VersionState};
-use crate::control::status::{PollResult, StateWrites};
+use crate::control::status::{PollResult, Quarantine, StateWrites};
+use crate::control::traffic::Traffic;
 use crate::geo::describe::Described;
 use crate::learned::LearnedStatus;
 use crate::learned::report::{Report, ReportError, Reported};
@@ -17,7 +19,8 @@ use crate::plugin::{CounterReading, StartReading, StartReason};
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::vitals::{
-    GatewayKey, InFlight, OpenListeners, RateBuckets, Reason, Rejections, RequestOutcome, RouteCounts, Vitals,
+    GatewayKey, InFlight, OpenListeners, RateBuckets, Reason, Rejections, RequestOutcome, RouteCounts, TrafficSamples,
+    Vitals,
 };
 use bytes::Bytes;
 use portolan_core::admission::{Limits, Overload, Priority, Rate};
@@ -60,6 +63,8 @@ pub(super) struct Fake {
     rolled_back: Mutex<bool>,
     deployed: Mutex<Vec<(Bytes, Start)>>,
     pub(super) events: Arc<Events>,
+    history: Arc<History>,
+    traffic: Arc<Traffic>,
 }
 
 impl Fake {
@@ -99,6 +104,9 @@ impl Default for Fake {
             });
         let services: Vec<_> = services.collect();
         count(services.first().expect("a service"));
+        let history = Arc::new(History::new(november()));
+        history.sample(&observed(&config, &services), november() + Duration::from_secs(10));
+        let traffic = Arc::new(traffic(&services[0]));
         let unrouted = Arc::new(ServiceVitals::new("".into(), 2));
         (0..4).for_each(|_| unrouted.finished(1, RequestOutcome::NoRoute));
         let rejections = Arc::new(Rejections::new(2));
@@ -143,6 +151,12 @@ impl Default for Fake {
                     off: None,
                     rollout: None,
                     suspended: BTreeMap::new(),
+                    since: november(),
+                    quarantine: Some(Quarantine {
+                        since: SystemTime::now(),
+                        until: SystemTime::now() + Duration::from_secs(4),
+                        reason: "trap: unreachable".into(),
+                    }),
                 }],
                 rolled_back: [(("canary".into(), "faults"), 1)].into(),
                 keeps_overrides: true,
@@ -204,6 +218,8 @@ impl Default for Fake {
             rolled_back: Mutex::default(),
             deployed: Mutex::default(),
             events: Arc::default(),
+            history,
+            traffic,
         }
     }
 }
@@ -383,6 +399,56 @@ impl AdminBackend for Fake {
     fn events(&self) -> Arc<Events> {
         Arc::clone(&self.events)
     }
+
+    fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
+    fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+}
+
+fn observed<'a>(config: &'a Config, services: &'a [ServiceStatus]) -> Vec<Observed<'a>> {
+    let services = config.services().iter().zip(services);
+    let services = services.map(|(service, shown)| Observed {
+        service: &service.name,
+        vitals: &shown.vitals,
+        gateways: service
+            .gateways()
+            .iter()
+            .zip(&shown.gateways)
+            .map(|(gateway, vitals)| (&gateway.region, &**vitals, State::Healthy))
+            .collect(),
+    });
+    services.collect()
+}
+
+/// Three requests from London: two that the plugin sent to Singapore, one that the built-in policy sent to the United States. One from
+/// nowhere.
+fn traffic(shown: &ServiceStatus) -> Traffic {
+    let (traffic, samples, start) = (Traffic::default(), Arc::new(TrafficSamples::new(1)), Instant::now());
+    let (sampler, london) = (samples.sampler(0, start), places()[1].point);
+    let by_plugin = RankedBy::Plugin {
+        reason: 2,
+        repaired: false,
+        opinion: true,
+        effects: Effects::default(),
+    };
+    for (number, (slot, place, by)) in [
+        (2, london, by_plugin),
+        (2, london, by_plugin),
+        (1, london, RankedBy::Fallback("trap")),
+        (1, None, RankedBy::Fallback("trap")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let begun = start + Duration::from_secs(number as u64);
+        sampler.answered(begun, &shown.gateways[slot], place, by);
+    }
+    traffic.add(&samples.take(), |_, _| Some(("canary".into(), "pinned".into())), start);
+    traffic
 }
 
 fn config() -> Config {
@@ -491,6 +557,9 @@ fn count(shown: &ServiceStatus) {
         shown.vitals.took(worker, Stage::Total, Duration::from_millis(82));
     }
     (0..2).for_each(|_| shown.vitals.finished(0, RequestOutcome::Residency));
+    for micros in [10, 20] {
+        shown.vitals.took(1, Stage::Plugin, Duration::from_micros(micros));
+    }
     for by in [
         RankedBy::Fallback("trap"),
         RankedBy::Plugin {

@@ -4,12 +4,15 @@ mod fake;
 mod strict;
 
 use super::backend::Readiness;
+use super::view::attention::Attention;
 use super::view::events::EventList;
 use super::view::explain::Explain;
+use super::view::history::HistoryView;
 use super::view::map::Map;
 use super::view::plugins::{PluginChange, Plugins};
 use super::view::ready::Ready;
 use super::view::regions::Regions;
+use super::view::traffic::TrafficView;
 use super::{Access, Tokens};
 use crate::control::events::EventKind;
 use crate::vitals::RequestOutcome;
@@ -195,6 +198,106 @@ async fn plugins_are_shown_with_their_faults() {
     );
     assert_eq!(canary.services, ["storefront"]);
     assert_eq!((canary.answers, canary.repaired, canary.faults["trap"]), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn plugins_are_shown_with_their_cost_reasons_and_counters() {
+    let admin = Admin::start().await;
+    let plugins: Plugins = Admin::read(&admin.get("/api/v1/plugins").await);
+    let canary = &plugins.plugins[0];
+    assert_eq!(canary.since, "2026-11-01T00:00:00Z");
+    assert_eq!(canary.reasons, [("pinned".to_owned(), 2)].into());
+    assert_eq!(canary.counters, [("pinned".to_owned(), 12)].into());
+    let share = canary.share_percent.expect("there were decisions");
+    assert!((share - 200.0 / 3.0).abs() < 0.1, "{share}");
+    let cost = canary.cost.as_ref().expect("there were calls");
+    assert_eq!(cost.calls, 2);
+    assert!((cost.mean_us - 15.0).abs() < 1e-6, "{cost:?}");
+    assert!((10.0..=20.0).contains(&cost.p99_us), "{cost:?}");
+    let quarantine = canary.quarantine.as_ref().expect("a quarantine");
+    assert_eq!(quarantine.reason, "trap: unreachable");
+}
+
+#[tokio::test]
+async fn the_last_hour_is_read_from_a_number_on() {
+    let admin = Admin::start().await;
+    let answer = admin.get("/api/v1/history").await;
+    let history: HistoryView = Admin::read(&answer);
+    assert_eq!((history.latest, history.times.len()), (1, 1));
+    let storefront = &history.services[0];
+    assert_eq!(
+        (storefront.service.as_str(), storefront.requests[0]),
+        ("storefront", Some(5))
+    );
+    assert_eq!((storefront.retries[0], storefront.fallbacks[0]), (Some(1), Some(1)));
+    assert!(
+        storefront.total_ms.p99[0].is_some_and(|it| (50.0..=100.0).contains(&it)),
+        "{answer:?}"
+    );
+    let decide = storefront.decide_ms.p50[0];
+    assert!(decide.is_some_and(|it| it <= 0.001), "{decide:?}");
+    assert_eq!(storefront.regions[1].requests, [Some(3)]);
+    let none: HistoryView = Admin::read(&admin.get("/api/v1/history?since=1").await);
+    assert_eq!((none.latest, none.times.len()), (1, 0));
+    for query in ["?since=x", "?from=1"] {
+        assert_eq!(
+            admin.get(&format!("/api/v1/history{query}")).await.status,
+            400,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn traffic_is_shown_by_where_it_came_from_and_where_it_went() {
+    let admin = Admin::start().await;
+    let traffic: TrafficView = Admin::read(&admin.get("/api/v1/traffic?service=storefront").await);
+    assert_eq!((traffic.requests, traffic.by_plugin, traffic.without_place), (4, 2, 1));
+    let of_regions: Vec<_> = traffic.regions.iter().map(|it| (it.requests, it.by_plugin)).collect();
+    assert_eq!(of_regions, [(0, 0), (2, 0), (2, 2)]);
+    assert_eq!(traffic.cells, [(51.5, -0.1, vec![(1, 1), (2, 2)])]);
+    let other: TrafficView = Admin::read(&admin.get("/api/v1/traffic?service=images").await);
+    assert_eq!(other.requests, 0, "it has gateways of its own");
+    assert_eq!(admin.get("/api/v1/traffic?service=nowhere").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_needs_attention_is_listed_errors_first() {
+    let admin = Admin::start().await;
+    let attention: Attention = Admin::read(&admin.get("/api/v1/attention").await);
+    let kinds: Vec<_> = attention.items.iter().map(|it| it.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "region_unhealthy",
+            "config_rejected",
+            "config_restored",
+            "geo_stale",
+            "plugin_quarantined",
+            "restart_pending"
+        ]
+    );
+    let of = |kind: &str| attention.items.iter().find(|it| it.kind == kind).expect("listed");
+    assert_eq!(of("region_unhealthy").subject, "storefront/westeurope");
+    assert!(of("config_rejected").text.contains("line 3"), "{attention:?}");
+    assert_eq!(of("geo_stale").since.as_deref(), Some("2026-11-01T00:00:00Z"));
+    assert!(
+        of("plugin_quarantined").text.contains("trap: unreachable"),
+        "{attention:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_dashboard_is_small_and_complete() {
+    let admin = Admin::start().await;
+    let page = admin.get("/").await;
+    assert!(page.body.len() < 300_000, "{} bytes", page.body.len());
+    // What its scripts look up is there.
+    for script in page.body.split("byId(\"").skip(1) {
+        let id = script.split('"').next().expect("an id");
+        let found = page.body.contains(&format!("id=\"{id}\""));
+        assert!(found, "the page has no element {id}");
+    }
 }
 
 #[tokio::test]
@@ -420,7 +523,7 @@ async fn head_is_get_without_a_body() {
 
 /// The words of a list or the keys of an object of the dashboard's script.
 fn words_of(name: &str) -> Vec<String> {
-    let script = include_str!("../dashboard/main.js");
+    let script = include_str!("../dashboard/regions.js");
     let (_, after) = script.split_once(&format!("const {name} = ")).expect("it is there");
     let (list, _) = after.split_once(';').expect("its end");
     let entries = list.split(|letter| "[]{},".contains(letter));

@@ -1,9 +1,11 @@
 //! What the administration's JSON looks like. These types exist for that alone: the decision core's are not for the
 //! wire. The command line reads the same ones back.
 
+pub mod attention;
 pub mod endpoints;
 pub mod events;
 pub mod explain;
+pub mod history;
 pub mod map;
 pub mod names;
 pub mod plugins;
@@ -11,6 +13,7 @@ pub mod policies;
 pub mod ready;
 pub mod regions;
 pub mod rollout;
+pub mod traffic;
 
 use crate::control::overrides;
 use portolan_core::geo::Point;

@@ -5,12 +5,15 @@ use super::{Counts, Ordered};
 use crate::admin::backend::{PluginStatus, StatusSnapshot};
 use crate::control::overrides::PinKind;
 use crate::control::reload::{Changed, VersionState};
-use crate::telemetry::metrics::ServiceTotals;
+use crate::control::traffic::Collected;
+use crate::telemetry::metrics::{self, ServiceTotals};
+use crate::vitals::Durations;
 use portolan_core::config::Policy;
 use portolan_core::id::PluginName;
 use portolan_core::rollout::Stage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 /// `GET /api/v1/plugins`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct Plugin {
     pub digest: String,
     /// Where it came from.
     pub source: String,
+    /// When the active version became active, as RFC 3339.
+    #[serde(default)]
+    pub since: String,
     /// The digest of the version that a rollback brings back.
     pub earlier: Option<String>,
     /// Where it was rolled back.
@@ -53,6 +59,44 @@ pub struct Plugin {
     pub repaired: u64,
     /// Faults by name: the built-in policy answered instead.
     pub faults: Counts,
+    /// The share of decisions that it made, in percent, since the start: the others are the built-in policy's, after a fault. `None`
+    /// without decisions.
+    #[serde(default)]
+    pub share_percent: Option<f64>,
+    /// What its calls take.
+    #[serde(default)]
+    pub cost: Option<Cost>,
+    /// Requests of the last five minutes by the reason that it gave, estimated from samples.
+    #[serde(default)]
+    pub reasons: Counts,
+    /// What it counts, by the names that it gives its counters, since the start.
+    #[serde(default)]
+    pub counters: Counts,
+    /// Until when workers do not call it, and why, where it was put into quarantine; the last quarantine.
+    #[serde(default)]
+    pub quarantine: Option<Quarantine>,
+}
+
+/// What calls of a plugin take, since the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// How many there were.
+    pub calls: u64,
+    /// What one takes on average, in microseconds.
+    pub mean_us: f64,
+    /// What 99 in 100 do not exceed, in microseconds.
+    pub p99_us: f64,
+}
+
+/// The last quarantine of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// When it began; of those that followed each other closely, the first one.
+    pub since: String,
+    /// When it ends, or ended.
+    pub until: String,
+    /// The last fault.
+    pub reason: String,
 }
 
 /// Another version than the configured one is active: until the configured version changes, or an operator ends it.
@@ -97,19 +141,20 @@ impl PluginChange {
 }
 
 impl Plugins {
-    pub(in crate::admin) fn of(snapshot: &StatusSnapshot) -> Self {
+    /// With the reasons of requests that were collected.
+    pub(in crate::admin) fn of(snapshot: &StatusSnapshot, collected: &Collected) -> Self {
         Self {
             plugins: snapshot
                 .plugins
                 .iter()
-                .map(|plugin| Plugin::of(plugin, snapshot))
+                .map(|plugin| Plugin::of(plugin, snapshot, collected))
                 .collect(),
         }
     }
 }
 
 impl Plugin {
-    fn of(plugin: &PluginStatus, snapshot: &StatusSnapshot) -> Self {
+    fn of(plugin: &PluginStatus, snapshot: &StatusSnapshot, collected: &Collected) -> Self {
         let instead = |kind| {
             let (of, configured, ordered) = plugin.pinned.as_ref()?;
             (*of == kind).then(|| Instead {
@@ -121,6 +166,7 @@ impl Plugin {
             plugin: plugin.name.to_string(),
             digest: plugin.digest.clone(),
             source: plugin.source.clone(),
+            since: timestamp(plugin.since),
             earlier: plugin.earlier.clone(),
             rolled_back: instead(PinKind::Rollback),
             deployed: instead(PinKind::Deploy),
@@ -135,13 +181,42 @@ impl Plugin {
             answers: 0,
             repaired: 0,
             faults: Counts::new(),
+            share_percent: None,
+            cost: None,
+            reasons: collected
+                .reasons
+                .iter()
+                .filter(|((of, _), _)| *of == plugin.name)
+                .map(|((_, reason), requests)| (reason.clone(), *requests))
+                .collect(),
+            counters: snapshot
+                .plugin_counters
+                .iter()
+                .filter(|reading| reading.plugin == plugin.name)
+                .map(|reading| (reading.counter.clone(), reading.value))
+                .collect(),
+            quarantine: plugin.quarantine.as_ref().map(|quarantine| Quarantine {
+                since: timestamp(quarantine.since),
+                until: timestamp(quarantine.until),
+                reason: quarantine.reason.clone(),
+            }),
         };
+        let (mut calls, mut decisions) = (Durations::default(), 0);
         for (service, shown) in snapshot.config.services().iter().zip(&snapshot.services) {
             if service.policy == Policy::Plugin(plugin.name.clone()) {
+                let totals = shown.vitals.totals();
                 view.services.push(service.name.to_string());
-                view.add(&shown.vitals.totals());
+                view.add(&totals);
+                calls.merge(&totals.stages[metrics::Stage::Plugin as usize]);
+                decisions += totals.ranked.iter().sum::<u64>();
             }
         }
+        view.share_percent = (decisions > 0).then(|| 100.0 * view.answers as f64 / decisions as f64);
+        view.cost = calls.quantile(0.99).map(|p99| Cost {
+            calls: calls.count(),
+            mean_us: 1e6 * calls.seconds() / calls.count() as f64,
+            p99_us: 1e6 * p99.as_secs_f64(),
+        });
         view
     }
 
@@ -153,4 +228,8 @@ impl Plugin {
             *self.faults.entry((*fault).to_owned()).or_default() += count;
         }
     }
+}
+
+fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
 }

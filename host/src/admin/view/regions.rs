@@ -77,6 +77,9 @@ pub struct Region {
     pub excluded: Option<String>,
     /// Milliseconds of the last probe that succeeded.
     pub probe_ms: Option<f64>,
+    /// Seconds until its next probe; `None` while one is in flight, and without health checks.
+    #[serde(default)]
+    pub next_probe_seconds: Option<f64>,
     /// The round trip from this instance to its gateway.
     #[serde(default)]
     pub round_trip: RoundTrip,
@@ -177,8 +180,7 @@ impl Regions {
 impl ServiceRegions {
     fn of(service: &Service, shown: &ServiceStatus, health: &ServiceHealth, snapshot: &StatusSnapshot) -> Self {
         let totals = shown.vitals.totals();
-        let open = service.slots() - health.draining();
-        let panic = !open.is_empty() && (open - health.unhealthy()).is_empty();
+        let panic = is_panic(service, health);
         let regions = service.gateways().iter().zip(&shown.gateways).zip(health.gateways());
         let names = shown.names.iter().map(|name| name.as_deref().map(ResolvedName::of));
         Self {
@@ -219,6 +221,10 @@ impl Region {
             share: f64::from(health.share) / f64::from(GatewayHealth::FULL_SHARE),
             excluded: exclusion(gateway, health.state, in_flight, panic).map(|why| why.as_str().into()),
             probe_ms: vitals.checks.last_passed().map(millis),
+            next_probe_seconds: vitals
+                .checks
+                .next_probe()
+                .map(|next| next.saturating_duration_since(Instant::now()).as_secs_f64()),
             round_trip: RoundTrip::default(),
             public: gateway
                 .public
@@ -260,6 +266,12 @@ impl Why {
                 .map(|(_, ends)| ends.saturating_duration_since(now).as_secs_f64()),
         })
     }
+}
+
+/// Whether all regions of a service that are not drained are unhealthy.
+pub(super) fn is_panic(service: &Service, health: &ServiceHealth) -> bool {
+    let open = service.slots() - health.draining();
+    !open.is_empty() && (open - health.unhealthy()).is_empty()
 }
 
 /// Why a gateway gets no new requests at all. Residency is not among it: that depends on the client.

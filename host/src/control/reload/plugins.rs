@@ -13,6 +13,7 @@ use bytes::Bytes;
 use portolan_core::id::PluginName;
 use portolan_core::rollout::{Stage, Start};
 use std::sync::Arc;
+use std::time::SystemTime;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -293,6 +294,7 @@ impl Reloader {
     pub(super) fn now_active(&self, name: &PluginName, digest: String, by: &Ordered) -> Changed {
         let event = EventKind::PluginActive.of(name).digest(digest.as_str());
         self.events.add(event.reason(&by.reason).author(by.author()));
+        self.status.now_active(name, SystemTime::now());
         tracing::info!(plugin = %name, version = short(&digest), from = by.from, reason = by.reason, "plugin version active");
         Changed {
             digest,

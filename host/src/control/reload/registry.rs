@@ -32,6 +32,12 @@ impl Reloader {
             "the tag has moved"
         );
         let component = digest(&pulled.component);
+        let fetched = EventKind::PluginFetched.of(&name).digest(component.as_str());
+        let signer = verified.signer.as_deref();
+        self.events.add(fetched.reason(match signer {
+            Some(signer) => format!("{}: its signature by {signer} is verified", verified.manifest),
+            None => format!("{}: its digest is verified", verified.manifest),
+        }));
         let before = self.artifacts.hold(&source.reference, pulled);
         if self
             .components

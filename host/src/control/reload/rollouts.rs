@@ -13,7 +13,7 @@ use portolan_core::id::PluginName;
 use portolan_core::rollout::{Cause, Plan, Progress, Rollout, Stage, Start};
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// A version that is being rolled out.
 #[derive(Debug)]
@@ -164,10 +164,10 @@ impl Reloader {
 
     /// Advances all rollouts to now. `only_back`: versions may be rolled back and nothing else, for something is being loaded.
     pub(super) fn advance_rollouts(&mut self, only_back: bool) {
-        self.engine
-            .take_quarantines()
-            .into_iter()
-            .for_each(|it| self.events.quarantined(it));
+        self.engine.take_quarantines().into_iter().for_each(|it| {
+            self.events.quarantined(&it);
+            self.status.quarantined(it, SystemTime::now());
+        });
         let now = Instant::now();
         let passed = now.saturating_duration_since(self.advanced);
         if self.rolling.is_empty() {
