@@ -171,7 +171,7 @@ mod tests {
                 };
                 assert_eq!((place.degrees(), *gateway), (Some((51.5, -0.1)), west.number));
                 assert_eq!((count.requests, count.by_plugin), (2, 1));
-                assert_eq!(collected.reasons[&("canary".into(), "2".into())], 1);
+                assert_eq!(collected.reasons[&(PluginName::new("canary"), "2".to_owned())], 1);
             }
         }
         let left: u64 = traffic.collected(at(311)).flows.values().map(|it| it.requests).sum();

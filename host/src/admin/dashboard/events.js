@@ -34,7 +34,8 @@ async function follow() {
   }
 }
 
-function tone({ kind, reason = "" }) {
+function tone({ kind, reason = "", result = "" }) {
+  if (kind === "operator_action") return result.startsWith("refused") ? "bad" : "good";
   if (kind === "health_changed") return reason.includes("→ unhealthy") ? "bad" : reason.includes("→ healthy") ? "good" : "warn";
   return BAD.test(kind) ? "bad" : GOOD.test(kind) ? "good" : "warn";
 }
@@ -57,7 +58,7 @@ function showEvents() {
       make("span", { className: `pill ${tone(event)}` }, event.kind.replaceAll("_", " ")), " ",
       make("b", {}, event.subject ?? ""), event.digest ? make("code", { title: event.digest }, ` ${short(event.digest)}`) : null,
       event.author ? make("span", { className: "author" }, ` by ${event.author}`) : null,
-      event.reason ? make("p", {}, event.reason) : null))) : [make("li", { className: "empty" }, "Nothing has happened yet.")]));
+      event.reason || event.result ? make("p", {}, [event.reason, event.result].filter((it) => it).join(" · ")) : null))) : [make("li", { className: "empty" }, "Nothing has happened yet.")]));
 }
 
 // Where the page shows what an item is about.

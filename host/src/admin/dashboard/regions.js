@@ -78,7 +78,8 @@ function why(region) {
   if (region.drained) {
     parts.push(`by ${region.drained.from}, ${ago(region.drained.since)}${region.drained.reason ? `: ${region.drained.reason}` : ""}`);
   } else if (region.why) {
-    parts.push(region.why.detail, `for ${span(region.why.for_seconds)}`);
+    const held = region.why.hold_down_for_seconds;
+    parts.push(region.why.detail + (held == null ? "" : ` in ${span(held)}`), `for ${span(region.why.for_seconds)}`);
     if (region.why.ejected_for_seconds != null) parts.push(`ejected for another ${span(region.why.ejected_for_seconds)}`);
   }
   if (region.state === "unhealthy" && region.next_probe_seconds != null) {
