@@ -12,7 +12,7 @@ use super::view::map::Map;
 use super::view::plugins::{PluginChange, Plugins};
 use super::view::ready::Ready;
 use super::view::regions::Regions;
-use super::view::traffic::TrafficView;
+use super::view::traffic::{TrafficCell, TrafficView};
 use super::{Access, Tokens};
 use crate::control::events::EventKind;
 use crate::vitals::RequestOutcome;
@@ -255,7 +255,7 @@ async fn traffic_is_shown_by_where_it_came_from_and_where_it_went() {
     assert_eq!((traffic.requests, traffic.by_plugin, traffic.without_place), (4, 2, 1));
     let of_regions: Vec<_> = traffic.regions.iter().map(|it| (it.requests, it.by_plugin)).collect();
     assert_eq!(of_regions, [(0, 0), (2, 0), (2, 2)]);
-    assert_eq!(traffic.cells, [(51.5, -0.1, vec![(1, 1), (2, 2)])]);
+    assert_eq!(traffic.cells, [TrafficCell(51.5, -0.1, vec![(1, 1), (2, 2)])]);
     let other: TrafficView = Admin::read(&admin.get("/api/v1/traffic?service=images").await);
     assert_eq!(other.requests, 0, "it has gateways of its own");
     assert_eq!(admin.get("/api/v1/traffic?service=nowhere").await.status, 404);

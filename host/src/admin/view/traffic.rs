@@ -22,9 +22,14 @@ pub struct TrafficView {
     pub without_place: u64,
     /// The service's regions.
     pub regions: Vec<TrafficRegion>,
-    /// For every place that requests came from: its latitude, its longitude, and the requests by position of the region above.
-    pub cells: Vec<(f32, f32, Vec<(usize, u64)>)>,
+    /// The places that requests came from.
+    pub cells: Vec<TrafficCell>,
 }
+
+/// A place that requests came from: its latitude, its longitude, and the requests by position of their region in the list of regions. A
+/// list in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrafficCell(pub f32, pub f32, pub Vec<(usize, u64)>);
 
 /// The traffic of a region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +80,7 @@ impl TrafficView {
         }
         let cells = cells.into_iter().filter_map(|(place, regions)| {
             let (latitude, longitude) = place.degrees()?;
-            Some((latitude, longitude, regions))
+            Some(TrafficCell(latitude, longitude, regions))
         });
         view.cells = cells.collect();
         Some(view)
