@@ -138,7 +138,7 @@ async fn what_needs_attention_comes_and_goes_with_its_cause() {
     world.behave("westeurope", Behaviour::Dead);
     let attention = until(&world, path, listed("region_unhealthy")).await;
     assert_eq!(attention["items"][0]["subject"], "shop/westeurope", "{attention}");
-    world.reconfigure(|text| text.replace("policy", "polcy"));
+    world.reconfigure(|text| text.replace("routes:", "rutes:"));
     world.until_rejected(Kind::Config).await;
     let attention = until(&world, path, listed("config_rejected")).await;
     let texts: Vec<_> = attention["items"]
@@ -147,8 +147,8 @@ async fn what_needs_attention_comes_and_goes_with_its_cause() {
         .iter()
         .map(|it| it["text"].to_string())
         .collect();
-    assert!(texts.iter().any(|text| text.contains("polcy")), "{texts:?}");
-    world.reconfigure(|text| text.replace("polcy", "policy"));
+    assert!(texts.iter().any(|text| text.contains("rutes")), "{texts:?}");
+    world.reconfigure(|text| text.replace("rutes:", "routes:"));
     world.behave("westeurope", Behaviour::Serve);
     until(&world, path, |list| kinds(list, "items").is_empty()).await;
     let events = world.admin(Request::get("/api/v1/events")).await.json();
