@@ -18,10 +18,11 @@ fn sha256(component: &[u8]) -> String {
         .collect()
 }
 
-/// Three regions and a plugin that begins as `nearest`, with this configuration and these keys.
+/// Three regions and a plugin that begins as `nearest`, with this configuration and these keys. A region that fails one request of ten
+/// is not ejected: there would be nothing left to judge a version by.
 fn with_plugin(config: &str, keys: &str) -> Setup {
     Setup::three_regions()
-        .service("policy: { plugin: routing }\nhealth_check: { path: /healthz, interval: 100ms, timeout: 100ms }")
+        .service("policy: { plugin: routing }\nhealth_check: { path: /healthz, interval: 100ms, timeout: 100ms }\noutlier_detection: { failure_percent: 50% }")
         .file("routing.wasm", embedded("nearest"))
         .with(&format!(
             "plugins:\n  routing: {{ source: ./routing.wasm, config: {config}, deadline: 200ms{keys} }}"
