@@ -4,7 +4,7 @@
 #   deploy/release.sh [--untrained | --profile FILE] [PROGRAM]      (PROGRAM: where it is put; default target/released/portolan)
 #
 # In order: a build that counts what it runs; load on it (all scenarios of `cargo compare`: HTTP/1.1 and HTTP/2, TLS, handshakes, bodies,
-# WebSocket, gRPC, with a plugin and without; then errors and retries); a build that is laid out by these counts.
+# WebSocket, gRPC, with a plugin and without); a build that is laid out by these counts.
 # --untrained: without the first two, where the tools for load are missing; its requests cost more.
 # --profile: by the counts of an earlier training of the same source; they are kept beside the program as PROGRAM.profdata.
 set -eu
