@@ -7,7 +7,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tempfile::NamedTempFile;
 use thiserror::Error;
 use wasmtime::Engine;
 
@@ -16,9 +17,11 @@ const KEPT: usize = 32;
 const BYTES: u64 = 1 << 30;
 /// The file of the key.
 const KEY: &str = "key";
-/// Suffixes of artifacts, and of files being written.
-const ARTIFACT: &str = "cwasm";
-const UNFINISHED: &str = "new";
+/// What names of artifacts end with, and those of files being written.
+const ARTIFACT: &str = ".cwasm";
+const UNFINISHED: &str = ".new";
+/// After this time a file that is still being written is one whose writer was killed.
+const WRITING: Duration = Duration::from_secs(3600);
 
 /// A directory of artifacts, which are sealed with a key of its own. It may be removed at any time.
 #[derive(Debug)]
@@ -100,13 +103,14 @@ impl Cache {
     /// When it cannot be written.
     pub fn store(&self, artifact: &mut Artifact, engine: &Engine) -> Result<(), CacheError> {
         let path = self.path(&artifact.component_hash(), engine);
-        write(&path, self.key.sign(artifact))?;
+        let written = unfinished(&self.folder, self.key.sign(artifact))?.persist(&path);
+        written.map_err(|error| failed(&path)(error.error))?;
         self.shrink(&path)
     }
 
     fn path(&self, component: &Hash, engine: &Engine) -> PathBuf {
         let name = format!(
-            "{}-{}.{ARTIFACT}",
+            "{}-{}{ARTIFACT}",
             digits(component),
             &digits(&engine_hash(engine))[..16]
         );
@@ -121,9 +125,15 @@ impl Cache {
             let Ok(metadata) = fs::symlink_metadata(&path) else {
                 continue;
             };
-            let extension = path.extension().and_then(|it| it.to_str());
-            if extension == Some(ARTIFACT) && path != newest {
-                kept.push((metadata.modified().ok(), metadata.len(), path));
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            let modified = metadata.modified().ok();
+            if name.ends_with(ARTIFACT.as_bytes()) && path != newest {
+                kept.push((modified, metadata.len(), path));
+            } else if name.ends_with(UNFINISHED.as_bytes()) {
+                let age = modified.and_then(|modified| modified.elapsed().ok());
+                if age.is_some_and(|age| age > WRITING) {
+                    fs::remove_file(&path).map_err(failed(&path))?;
+                }
             }
         }
         kept.sort();
@@ -186,34 +196,21 @@ fn key(path: &Path) -> Result<Key, CacheError> {
     Ok(Key::from_bytes(bytes))
 }
 
-/// Makes the key, unless another process was faster: the file is there with all of its content, or not at all.
+/// Makes the key, unless another process or thread was faster: the file is there with all of its content, or not at all.
 fn make_key(folder: &Path, path: &Path) -> Result<(), CacheError> {
-    let unfinished = folder.join(format!("{KEY}.{}.{UNFINISHED}", std::process::id()));
-    write_file(&unfinished, Key::random().ok_or(CacheError::Key)?.as_bytes())?;
-    let linked = fs::hard_link(&unfinished, path);
-    let _ = fs::remove_file(&unfinished);
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(path)(error)),
+    let key = Key::random().ok_or(CacheError::Key)?;
+    match unfinished(folder, key.as_bytes())?.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(failed(path)(error.error)),
         _ => Ok(()),
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
-    let unfinished = path.with_extension(format!("{}.{UNFINISHED}", std::process::id()));
-    write_file(&unfinished, bytes)?;
-    fs::rename(&unfinished, path).map_err(failed(path))
-}
-
-/// Writes a file that only this user may read.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
-    // What a process of the same number left behind.
-    let _ = fs::remove_file(path);
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let written = file.and_then(|mut file| file.write_all(bytes));
-    written.map_err(|error| {
-        let _ = fs::remove_file(path);
-        failed(path)(error)
-    })
+/// A file that only this user may read, under a name that no other writer has. It is removed unless it is given another name.
+fn unfinished(folder: &Path, bytes: &[u8]) -> Result<NamedTempFile, CacheError> {
+    let made = tempfile::Builder::new().suffix(UNFINISHED).tempfile_in(folder);
+    let mut file = made.map_err(failed(folder))?;
+    file.write_all(bytes).map_err(failed(file.path()))?;
+    Ok(file)
 }
 
 fn digits(hash: &Hash) -> String {

@@ -167,7 +167,28 @@ fn the_least_recently_used_ones_go() {
 }
 
 #[test]
+fn what_a_killed_writer_left_is_removed() {
+    let kept = Kept::new();
+    let left = |name: &str, age: Duration| {
+        let path = kept.path().join(name);
+        let file = File::create(&path).expect("made");
+        file.set_modified(SystemTime::now() - age).expect("set");
+        path
+    };
+    let (old, new) = (left("a.new", WRITING * 2), left("b.new", Duration::ZERO));
+    let mut artifact = Artifact::compile(&kept.engine, &component(1)).expect("it compiles");
+    kept.cache().store(&mut artifact, &kept.engine).expect("written");
+    assert!(!old.exists() && new.exists());
+}
+
+#[test]
 fn one_key_whoever_comes_first() {
+    for _ in 0..50 {
+        one_key_of_eight_threads();
+    }
+}
+
+fn one_key_of_eight_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("compiled");
     let keys = std::thread::scope(|scope| {
