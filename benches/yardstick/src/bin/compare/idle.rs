@@ -3,17 +3,27 @@
 use anyhow::{Context, Result, ensure};
 use portolan_yardstick::client::Client;
 use portolan_yardstick::proxy;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 
 /// How many. Each is a file of this process, and one or two of the proxy.
 pub(crate) const IDLE: usize = 10_000;
 
-/// Raises the number of files that this process and those it starts may open to what is allowed.
+/// Files that this process and those it starts may open: a proxy has two for each connection, and HAProxy insists on it.
+const FILES: u64 = 131_072;
+
+/// Raises the limit of open files to that, or as far as is allowed.
 pub(crate) fn allow() -> Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("failed to raise the limit of open files")
+    let allowed = getrlimit(Resource::Nofile).maximum;
+    let limit = |files| Rlimit {
+        current: files,
+        maximum: files,
+    };
+    // Only root may raise what is allowed.
+    let raised = setrlimit(Resource::Nofile, limit(Some(FILES)));
+    raised
+        .or_else(|_| setrlimit(Resource::Nofile, limit(allowed)))
+        .context("failed to raise the limit of open files")
 }
 
 /// Opens them, with a request on each.

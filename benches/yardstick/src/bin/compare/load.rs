@@ -80,6 +80,8 @@ impl Scenario {
             return None;
         }
         match self.connections {
+            // HAProxy does not start where it may not open two files for each, and four more.
+            Idle if contender.name == "haproxy" => None,
             Kept | Fresh | Idle | Paced => Some(contender.address),
             // The relay has no path.
             Connections::Tunnel => contender.tls.map(|_| contender.address),
