@@ -30,6 +30,7 @@ use crate::dns::Resolver;
 use crate::front_door::SnapshotCell;
 use crate::learned::Learned;
 use crate::plugin::PluginEngine;
+use crate::record;
 use crate::server::{self, DrainSwitch, ListenError, ListenerSet};
 use crate::table::Tables;
 use crate::telemetry::access_log::AccessLog;
@@ -210,6 +211,7 @@ impl App {
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let rejections = Arc::new(Rejections::new(workers));
         let samples = Arc::new(TrafficSamples::new(workers));
+        let (decisions, decided) = record::decision_log();
         let board = Arc::new(SnapshotCell::default());
         let learned = Arc::new(Learned::default());
         let (reporter, front_door) = front_door::task(Arc::clone(&tables), Arc::clone(&board), Arc::clone(&learned));
@@ -223,6 +225,7 @@ impl App {
             unrouted: Arc::clone(&unrouted),
             rejections: Arc::clone(&rejections),
             samples: Arc::clone(&samples),
+            decisions,
             access_log: access_log.clone(),
             front_door: Arc::clone(&board),
             drain: drain.clone(),
@@ -250,6 +253,8 @@ impl App {
             started,
             history: Arc::new(History::new(started)),
             traffic: Arc::default(),
+            decisions: Arc::default(),
+            peers: Arc::default(),
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
             events: Arc::clone(&events),
@@ -297,6 +302,7 @@ impl App {
             tables: Arc::clone(&tables),
             status: Arc::clone(&status),
             events,
+            decisions: Arc::clone(&instance.decisions),
             workers,
             admin_tls,
         };
@@ -315,7 +321,7 @@ impl App {
             handover,
             replaced: replaced.clone(),
             listeners: Arc::clone(&listeners),
-            observer: Observer::new(Arc::clone(&instance), Arc::clone(&tables), samples),
+            observer: Observer::new(Arc::clone(&instance), Arc::clone(&tables), (samples, decided)),
             instance,
         };
         let stop = Arc::new(Notify::new());
@@ -390,12 +396,12 @@ impl App {
         self.drain.begin(Instant::now() + drain_time);
     }
 
-    /// Loads the configuration and all it names again, looks all names up anew, and reopens the logs. Gives whether the
-    /// configuration was accepted; an error when the queue is full: it holds orders to reload already.
-    pub fn reload(&self) -> oneshot::Receiver<bool> {
+    /// Loads the configuration and all it names again, looks all names up anew, and reopens the logs. Gives why the
+    /// configuration was rejected, if it was; an error when the queue is full: it holds orders to reload already.
+    pub fn reload(&self) -> oneshot::Receiver<Result<(), String>> {
         self.resolver.refresh();
         let (reply, replied) = oneshot::channel();
-        let _ = self.orders.try_send(reload::Order::Reload(reply));
+        let _ = self.orders.try_send(reload::Order::Reload { force: false, reply });
         self.reopen_logs();
         replied
     }
@@ -456,8 +462,8 @@ impl App {
                     notify::reloading();
                     let done = self.reload();
                     signals.spawn(async move {
-                        if let Ok(is_accepted) = done.await {
-                            notify::reloaded(is_accepted);
+                        if let Ok(result) = done.await {
+                            notify::reloaded(result.is_ok());
                         }
                     });
                 }

@@ -4,6 +4,7 @@ use crate::chance::Chance;
 use crate::decide::{Inquiry, decide, denied, plugin_reason};
 use crate::geo::describe::Described;
 use crate::plugin::{PluginWorker, VisibleFields};
+use crate::record::SeenBy;
 use crate::steer::Steered;
 use crate::table::RoutingTable;
 use crate::tls::VerifiedClient;
@@ -66,6 +67,8 @@ pub struct Explained {
     pub learned: Vec<Known>,
     /// How the client is sent to a region directly; `None` where its service does not do that.
     pub steered: Option<Steered>,
+    /// What is special about the client.
+    pub seen_by: SeenBy,
 }
 
 /// What applies to a request on its way.
@@ -220,5 +223,6 @@ pub fn explain(
         applied: Applied::of(routed.service, routed.own),
         learned: Vec::new(),
         steered,
+        seen_by: table.special_of(routed.id, ip.to_canonical()),
     })
 }

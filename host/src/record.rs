@@ -2,10 +2,12 @@
 //! record becomes metrics and a line of the access log.
 
 mod body;
+mod decision_log;
 mod line;
 mod passed_on;
 
 pub use body::Recorded;
+pub use decision_log::{DecidedRecord, DecisionRecord, DecisionSink, KEPT_ORDER, SeenBy, decision_log};
 
 use crate::message;
 use crate::request_id::RequestId;
@@ -20,11 +22,11 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
 use line::{Line, Served};
-use portolan_core::config::Service;
+use portolan_core::config::{Config, Service};
 use portolan_core::decision::{Cause, Decision, RankedBy};
 use portolan_core::geo::{Country, Point};
 use portolan_core::grpc::GrpcStatus;
-use portolan_core::health::Evidence;
+use portolan_core::health::{Evidence, HealthView};
 use portolan_core::id::{Generation, ServiceId, Slot};
 use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
@@ -42,6 +44,7 @@ pub struct Recorder {
     unrouted: Arc<ServiceVitals>,
     rejections: Arc<Rejections>,
     sampler: Sampler,
+    decisions: DecisionSink,
     log: Option<Sink>,
 }
 
@@ -58,6 +61,12 @@ pub trait TableView {
 
     /// The counters of the plugin version that decides the requests of a client, while one is being rolled out.
     fn plugin_version(&self, id: ServiceId, client: IpAddr) -> Option<&VersionVitals>;
+
+    /// The configuration and the health that it was decided by.
+    fn decided_under(&self) -> (Arc<Config>, Arc<HealthView>);
+
+    /// What is special about a client of a service.
+    fn seen_by(&self, id: ServiceId, client: IpAddr) -> SeenBy;
 
     /// A worker begins to work on a request, of a route that counts its own where one is given. [`TableView::leave`] has to be called
     /// when it ends.
@@ -148,6 +157,9 @@ struct Decided {
     plugin: Option<Duration>,
     /// What chance gave it.
     roll: u64,
+    /// The first regions of the order, and how many those are.
+    order: [Slot; KEPT_ORDER],
+    ranked: u8,
 }
 
 /// One attempt and how it ended.
@@ -163,7 +175,7 @@ impl Recorder {
         worker: usize,
         unrouted: Arc<ServiceVitals>,
         rejections: Arc<Rejections>,
-        sampler: Sampler,
+        (sampler, decisions): (Sampler, DecisionSink),
         log: Option<Sink>,
     ) -> Self {
         Self {
@@ -171,6 +183,7 @@ impl Recorder {
             unrouted,
             rejections,
             sampler,
+            decisions,
             log,
         }
     }
@@ -330,12 +343,18 @@ impl<L: TableView> RequestRecord<L> {
         self.data.client = decision.client;
         self.data.country = decision.location.place.country;
         self.data.point = decision.location.place.point;
+        let (mut order, ranked) = ([Slot(0); KEPT_ORDER], decision.ranking.order());
+        for (kept, slot) in order.iter_mut().zip(ranked) {
+            *kept = *slot;
+        }
         self.data.decided = Some(Decided {
             generation: decision.generation,
             cause: decision.cause(),
             took: now.saturating_duration_since(self.data.begun),
             plugin,
             roll: decision.roll,
+            order,
+            ranked: ranked.len().min(KEPT_ORDER) as u8,
         });
     }
 
@@ -449,6 +468,7 @@ impl<L: TableView> Drop for RequestRecord<L> {
                 data.call_ended(outcome, |status| recorder.unrouted.called(recorder.worker, status));
             }
         }
+        recorder.decisions.ended(data, (outcome, total), table.as_ref());
         if let Some(log) = &recorder.log {
             let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
             let service = served.map(|(id, table, (service, _))| Served {

@@ -9,7 +9,7 @@ use crate::config::{Listener, Settings};
 use crate::drill::ServiceDrill;
 use crate::geo::Geo;
 use crate::plugin::{PluginVersion, RegionTable};
-use crate::record::TableView;
+use crate::record::{SeenBy, TableView};
 use crate::rollout::{Trial, VersionVitals};
 use crate::steer::Steering;
 use crate::telemetry::metrics::ServiceVitals;
@@ -255,6 +255,18 @@ impl RoutingTable {
         }
     }
 
+    /// What is special about a client of a service.
+    pub fn special_of(&self, id: ServiceId, client: IpAddr) -> SeenBy {
+        let entry = self.services.get(id.index());
+        let plugin = entry.and_then(|entry| entry.plugin.as_ref());
+        SeenBy {
+            drill: entry
+                .and_then(ServiceEntry::drill)
+                .is_some_and(|drill| drill.covers(client)),
+            canary: plugin.is_some_and(|plugin| plugin.version_for(client).1),
+        }
+    }
+
     /// The requests of a route that are worked on, where it limits them.
     fn of_route(&self, id: PoliciesId) -> Option<&InFlight> {
         self.route_counts.get(id.index())?.in_flight.as_deref()
@@ -392,6 +404,14 @@ impl TableView for Pin {
     fn plugin_version(&self, id: ServiceId, client: IpAddr) -> Option<&VersionVitals> {
         let trial = self.services.get(id.index())?.plugin.as_ref()?.trial.as_ref()?;
         Some(trial.vitals_for(client))
+    }
+
+    fn decided_under(&self) -> (Arc<Config>, Arc<HealthView>) {
+        (Arc::clone(&self.settings.routing), Arc::clone(&self.health))
+    }
+
+    fn seen_by(&self, id: ServiceId, client: IpAddr) -> SeenBy {
+        self.special_of(id, client)
     }
 
     fn enter(&self, worker: usize, route: Option<PoliciesId>) {

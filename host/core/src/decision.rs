@@ -139,6 +139,15 @@ pub struct Cause {
 }
 
 impl Cause {
+    /// Why a region comes after all others in the order: `slow_start` or `last_resort`. `None` for the others.
+    pub fn later_as_str(&self, slot: Slot) -> Option<&'static str> {
+        match slot {
+            slot if self.later.contains(slot) => Some("slow_start"),
+            slot if self.candidates.last_resort.contains(slot) => Some("last_resort"),
+            _ => None,
+        }
+    }
+
     /// The same line as [`Decision::reason`], without the client.
     pub fn reason<'a>(&self, service: &'a Service, plugin_reason: Option<&'a str>) -> impl fmt::Display + 'a {
         Reason {
@@ -184,6 +193,12 @@ pub struct RegionExplanation {
     pub from_here: Cost,
     /// Its failover level.
     pub priority: u8,
+    /// Its weight under the policy `weighted`.
+    pub weight: u32,
+    /// Its limit of concurrent requests.
+    pub max_requests: Option<u32>,
+    /// Why it comes after all others in the order: `slow_start` or `last_resort`.
+    pub later: Option<&'static str>,
 }
 
 impl Decision {
@@ -227,6 +242,7 @@ impl Decision {
         (round_trips, measured): (&RoundTrips, &dyn Fn(Slot) -> Option<Measured>),
         plugin_reason: Option<&str>,
     ) -> Explanation {
+        let cause = self.cause();
         let from = self.location.place.point.or(config.fallback());
         let vantage = from.map(|point| round_trips.from_place(point));
         let mut regions: Vec<RegionExplanation> = service
@@ -250,6 +266,9 @@ impl Decision {
                         .map(|vantage| vantage.to(&gateway.region, gateway.point)),
                     from_here: Cost::of(gateway, measured(slot), config.fallback(), round_trips),
                     priority: gateway.priority,
+                    weight: gateway.weight,
+                    max_requests: gateway.max_requests,
+                    later: cause.later_as_str(slot),
                 })
             })
             .collect();

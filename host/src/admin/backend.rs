@@ -1,7 +1,9 @@
 //! The interface between the administration API and the running instance.
 
+use super::peers::Peers;
 use super::tls::AdminTls;
 use crate::control::certificates::Contexts;
+use crate::control::decisions::DecisionLog;
 use crate::control::drills::{DrillError, DrillReport, Terms};
 use crate::control::events::Events;
 use crate::control::history::History;
@@ -79,6 +81,9 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// Ends the drill that runs. Whether there is one.
     fn stop_drill(&self) -> bool;
 
+    /// Loads the configuration and the files it names again. `force`: however many clients that moves. Done when it is active.
+    fn reload(&self, force: bool) -> Ordered<'_, ()>;
+
     /// Carries out an order about a plugin. Done when requests are decided so. `by` says who the operator is, and why.
     fn order_plugin(&self, plugin: PluginName, order: PluginOrder, by: overrides::Ordered) -> Ordered<'_, Changed>;
 
@@ -90,6 +95,15 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// Where requests came from and went.
     fn traffic(&self) -> Arc<Traffic>;
+
+    /// What this instance is called.
+    fn name(&self) -> String;
+
+    /// The other instances, as they answered last.
+    fn peers(&self) -> Arc<Peers>;
+
+    /// What was decided of the last requests that are kept.
+    fn decisions(&self) -> Arc<DecisionLog>;
 }
 
 /// An order being carried out.

@@ -4,11 +4,10 @@ use super::Caller;
 use super::access::{Access, Scope};
 use super::answer::{Answer, Failure, json, typed, with_status};
 use super::audit::Action;
-use super::backend::{
-    AdminBackend, ExplainError, OrderError, PluginAction, Question, Readiness, StatusSnapshot, certificate,
-};
+use super::backend::{AdminBackend, OrderError, PluginAction, Readiness, StatusSnapshot};
 use super::drills;
 use super::events;
+use super::explain;
 use super::guard;
 use super::history;
 use super::learned;
@@ -17,15 +16,15 @@ use super::plugins;
 use super::query::parameters;
 use super::tokens::Grant;
 use super::view::attention::Attention;
-use super::view::explain::Explain;
+use super::view::instances::{Instance, Instances};
 use super::view::map::Map;
 use super::view::plugins::Plugins;
 use super::view::ready::Ready;
 use super::view::regions::Regions;
-use super::view::{Drained, FailedBack};
+use super::view::{Drained, FailedBack, Reloaded};
 use crate::telemetry::exposition;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, request};
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode, request};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use portolan_core::id::{PluginName, RegionName};
@@ -46,13 +45,14 @@ const DASHBOARD: &str = concat!(
     include_str!("dashboard/regions.js"),
     include_str!("dashboard/plugins.js"),
     include_str!("dashboard/front-door.js"),
+    include_str!("dashboard/instances.js"),
     include_str!("dashboard/explain.js"),
     include_str!("dashboard/main.js"),
     "</script>\n</body>\n</html>\n",
 );
 
 /// The resources, as listed by the error for unknown paths.
-const PATHS: [&str; 28] = [
+const PATHS: [&str; 33] = [
     "GET /",
     "GET /livez",
     "GET /readyz",
@@ -66,7 +66,11 @@ const PATHS: [&str; 28] = [
     "GET /api/v1/traffic?service=",
     "GET /api/v1/config",
     "GET /api/v1/front-door",
-    "GET /api/v1/explain?ip=&host=&path=&method=&header=&certificate_subject=&certificate_san=",
+    "GET /api/v1/explain?ip=&host=&path=&method=&header=&certificate_subject=&certificate_san=&why_not=",
+    "GET /api/v1/explain?request=&why_not=",
+    "GET /api/v1/requests?failed=&limit=",
+    "GET /api/v1/instance",
+    "GET /api/v1/instances",
     "POST /api/v1/regions/{region}/drain",
     "POST /api/v1/regions/{region}/undrain",
     "POST /api/v1/regions/{region}/failback",
@@ -80,6 +84,7 @@ const PATHS: [&str; 28] = [
     "POST /api/v1/plugins/{plugin}/rollforward",
     "POST /api/v1/plugins/{plugin}/off",
     "POST /api/v1/plugins/{plugin}/on",
+    "POST /api/v1/reload?force=&reason=",
     "POST /api/v1/round-trips",
 ];
 
@@ -99,6 +104,9 @@ enum Resource {
     Config,
     FrontDoor,
     Explain,
+    Requests,
+    Instance,
+    Instances,
     Drain(RegionName, bool),
     FailBack(RegionName),
     Drill,
@@ -110,6 +118,7 @@ enum Resource {
     History,
     Traffic,
     RoundTrips,
+    Reload,
 }
 
 impl Resource {
@@ -131,6 +140,10 @@ impl Resource {
             [Some("api"), Some("v1"), Some("config"), None, ..] => Some(Self::Config),
             [Some("api"), Some("v1"), Some("front-door"), None, ..] => Some(Self::FrontDoor),
             [Some("api"), Some("v1"), Some("explain"), None, ..] => Some(Self::Explain),
+            [Some("api"), Some("v1"), Some("requests"), None, ..] => Some(Self::Requests),
+            [Some("api"), Some("v1"), Some("reload"), None, ..] => Some(Self::Reload),
+            [Some("api"), Some("v1"), Some("instance"), None, ..] => Some(Self::Instance),
+            [Some("api"), Some("v1"), Some("instances"), None, ..] => Some(Self::Instances),
             [Some("api"), Some("v1"), Some("round-trips"), None, ..] => Some(Self::RoundTrips),
             [Some("api"), Some("v1"), Some("drill"), None, ..] => Some(Self::Drill),
             [Some("api"), Some("v1"), Some("drill"), Some("renew"), None, ..] => Some(Self::RenewDrill),
@@ -185,6 +198,7 @@ impl Resource {
                 | Self::RenewDrill
                 | Self::StopDrill
                 | Self::Plugin(..)
+                | Self::Reload
                 | Self::RoundTrips
         )
     }
@@ -201,6 +215,10 @@ impl Resource {
                     share.unwrap_or_default()
                 ))
             }
+            Self::Reload if parameters(query).any(|(key, value)| key == "force" && value == "true") => {
+                Some("reload --force".to_owned())
+            }
+            Self::Reload => Some("reload".to_owned()),
             Self::StopDrill => Some("stop the drill".to_owned()),
             Self::Drain(region, true) => Some(format!("drain {region}")),
             Self::Drain(region, false) => Some(format!("undrain {region}")),
@@ -300,7 +318,10 @@ pub(super) async fn answer(
         Resource::Traffic => history::traffic(instance, query),
         Resource::Config => json(&instance.configuration()),
         Resource::FrontDoor => front_door(instance),
-        Resource::Explain => explain(instance, query),
+        Resource::Explain => explain::explain(instance, query),
+        Resource::Instance => json(&Instance::of(instance)),
+        Resource::Instances => json(&instances(instance)),
+        Resource::Requests => explain::requests(instance, query),
         Resource::Drain(region, drained) => drain(instance, region, drained, &caller.name).await,
         Resource::Drill if begins_drill => drills::begin(instance, caller, query),
         Resource::Drill => drills::shown(instance.drill(false)),
@@ -309,6 +330,7 @@ pub(super) async fn answer(
         Resource::FailBack(region) => fail_back(instance, region, &caller.name).await,
         Resource::Plugin(plugin, action) => plugins::order(instance, caller, (plugin, action), query, body).await,
         Resource::Events => events::events(instance, query).await,
+        Resource::Reload => reload(instance, query).await,
         Resource::RoundTrips => learned::report(instance, body).await,
     };
     if let Some(action) = action {
@@ -376,86 +398,6 @@ fn front_door(instance: &dyn AdminBackend) -> Answer {
     }
 }
 
-fn explain(instance: &dyn AdminBackend, query: &str) -> Answer {
-    let question = match question(query) {
-        Ok(question) => question,
-        Err(failure) => {
-            return failure
-                .hint(
-                    "ask for example /api/v1/explain?ip=81.2.69.142&host=shop.example.net&path=/&header=Cookie:%20a=b",
-                )
-                .answer(StatusCode::BAD_REQUEST);
-        }
-    };
-    match instance.explain(&question) {
-        Ok(explained) => json(&Explain::of(&question, &explained)),
-        Err(error @ ExplainError::NoRoute { .. }) => Failure::new(error)
-            .hint("give host and path as a client would; /api/v1/config lists the routes")
-            .answer(StatusCode::NOT_FOUND),
-        Err(error @ ExplainError::Redirect { .. }) => Failure::new(error)
-            .hint("a redirect leads to no service and no region")
-            .answer(StatusCode::NOT_FOUND),
-        Err(error @ ExplainError::Unable(_)) => Failure::new(error).answer(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}
-
-fn question(query: &str) -> Result<Question, Failure> {
-    let (mut ip, mut host, mut path, mut method) = (None, String::new(), "/".to_owned(), Method::GET);
-    let mut headers = HeaderMap::new();
-    let (mut subject, mut names) = (None, Vec::new());
-    for (key, value) in parameters(query) {
-        match &*key {
-            "ip" => {
-                ip = Some(
-                    value
-                        .trim()
-                        .parse()
-                        .map_err(|_| Failure::new(format!("ip={value} is not an address")))?,
-                )
-            }
-            "host" => host = value.into_owned(),
-            "path" => path = value.into_owned(),
-            "method" => {
-                method = value
-                    .parse()
-                    .map_err(|_| Failure::new(format!("method={value} is not a method")))?;
-            }
-            "header" => {
-                let (name, value) = read_header(&value)
-                    .ok_or_else(|| Failure::new(format!("header={value} is not a header; write name: value")))?;
-                headers.append(name, value);
-            }
-            "certificate_subject" => subject = Some(value),
-            "certificate_san" => names.push(value),
-            other => {
-                let known = [
-                    "ip",
-                    "host",
-                    "path",
-                    "method",
-                    "header",
-                    "certificate_subject",
-                    "certificate_san",
-                ];
-                return Err(Failure::new(format!("there is no parameter {other:?}")).known(known));
-            }
-        }
-    }
-    Ok(Question {
-        ip: ip.ok_or_else(|| Failure::new("ip, the client's address, is missing"))?,
-        host,
-        path,
-        method,
-        headers,
-        certificate: certificate(subject.as_deref(), names.iter().map(AsRef::as_ref)),
-    })
-}
-
-fn read_header(text: &str) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = text.split_once(':')?;
-    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
-}
-
 async fn drain(instance: &dyn AdminBackend, region: RegionName, drained: bool, from: &str) -> Answer {
     let snapshot = instance.snapshot();
     let known = region_names(&snapshot);
@@ -485,6 +427,34 @@ async fn fail_back(instance: &dyn AdminBackend, region: RegionName, from: &str) 
         Err(error @ OrderError::Unknown(_)) => Failure::new(error)
             .known(region_names(&instance.snapshot()))
             .answer(StatusCode::NOT_FOUND),
+        Err(error) => Failure::of_order(&error),
+    }
+}
+
+/// This instance and its peers.
+fn instances(instance: &dyn AdminBackend) -> Instances {
+    Instances::of(Instance::of(instance), &instance.peers().all(), SystemTime::now())
+}
+
+async fn reload(instance: &dyn AdminBackend, query: &str) -> Answer {
+    let mut force = false;
+    for (key, value) in parameters(query) {
+        match (&*key, &*value) {
+            ("force", "true") => force = true,
+            ("force", "false") | ("reason" | "author", _) => {}
+            ("force", value) => {
+                return Failure::new(format!("force={value} is neither true nor false"))
+                    .answer(StatusCode::BAD_REQUEST);
+            }
+            (other, _) => {
+                return Failure::new(format!("there is no parameter {other:?}"))
+                    .known(["force", "reason", "author"])
+                    .answer(StatusCode::BAD_REQUEST);
+            }
+        }
+    }
+    match instance.reload(force).await {
+        Ok(()) => json(&Reloaded { reloaded: true }),
         Err(error) => Failure::of_order(&error),
     }
 }

@@ -150,6 +150,18 @@ impl Control {
             })
             .await;
         });
+        let (task, peers, tables) = (
+            supervisor.task("peers"),
+            Arc::clone(&instance.peers),
+            Arc::clone(&instance.tables),
+        );
+        spawn_local(async move {
+            task.keep(async || {
+                peers.run(&tables).await;
+                DONE
+            })
+            .await;
+        });
         let task = supervisor.task("front-door");
         let front_door = spawn_local(async move {
             task.keep(async || {

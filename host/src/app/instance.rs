@@ -1,13 +1,14 @@
 //! The running program as the administration accesses it.
 
 use super::supervisor::Supervisor;
-use crate::admin::AdminTls;
 use crate::admin::backend::AdminBackend;
 use crate::admin::backend::{
     ExplainError, Explained, GeoStatus, LoadStatus, OrderError, Ordered, PluginStatus, Question, Readiness,
     ServiceStatus, StatusSnapshot, TaskStatus,
 };
+use crate::admin::{AdminTls, Peers};
 use crate::chance::Chance;
+use crate::control::decisions::DecisionLog;
 use crate::control::drills::{DrillError, DrillReport, Drills, Terms};
 use crate::control::events::{EventKind, Events};
 use crate::control::health::{self, RegionAction};
@@ -47,6 +48,8 @@ pub(super) struct RunningInstance {
     pub(super) events: Arc<Events>,
     pub(super) history: Arc<History>,
     pub(super) traffic: Arc<Traffic>,
+    pub(super) decisions: Arc<DecisionLog>,
+    pub(super) peers: Arc<Peers>,
     pub(super) overrides: Arc<Overrides>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<SnapshotCell>,
@@ -314,6 +317,16 @@ impl AdminBackend for RunningInstance {
         self.drills.stop()
     }
 
+    fn reload(&self, force: bool) -> Ordered<'_, ()> {
+        Box::pin(async move {
+            let (reply, replied) = oneshot::channel();
+            let sent = self.reload.send(Order::Reload { force, reply }).await;
+            sent.map_err(|_| OrderError::Stopping)?;
+            let result = replied.await.map_err(|_| OrderError::Stopping)?;
+            result.map_err(OrderError::Rejected)
+        })
+    }
+
     fn order_plugin(&self, plugin: PluginName, order: PluginOrder, by: overrides::Ordered) -> Ordered<'_, Changed> {
         Box::pin(async move {
             let (reply, replied) = oneshot::channel();
@@ -340,6 +353,26 @@ impl AdminBackend for RunningInstance {
 
     fn traffic(&self) -> Arc<Traffic> {
         Arc::clone(&self.traffic)
+    }
+
+    fn name(&self) -> String {
+        let table = self.tables.current();
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let named = table.settings.via.as_deref().map(str::to_owned);
+        let name = named.or_else(|| {
+            host()
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+        });
+        name.unwrap_or_else(|| table.via.pseudonym().to_owned())
+    }
+
+    fn peers(&self) -> Arc<Peers> {
+        Arc::clone(&self.peers)
+    }
+
+    fn decisions(&self) -> Arc<DecisionLog> {
+        Arc::clone(&self.decisions)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Observes the instance for operators: collects samples of traffic, keeps the last hour, and records what begins to need attention
+//! Observes the instance for operators: collects samples of traffic and decisions, keeps the last hour, and records what begins to need attention
 //! and has no event of its own.
 
 use super::instance::RunningInstance;
@@ -6,10 +6,13 @@ use crate::admin::backend::AdminBackend;
 use crate::admin::view::attention::{Attention, AttentionItem};
 use crate::control::events::EventKind;
 use crate::control::history::{INTERVAL, Observed};
+use crate::record::DecisionRecord;
 use crate::table::{RoutingTable, ServiceEntry, Tables};
 use crate::vitals::{GatewayNumber, TrafficSamples};
 use portolan_core::id::PluginName;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::{self, MissedTickBehavior};
 
@@ -21,16 +24,22 @@ pub(super) struct Observer {
     instance: Arc<RunningInstance>,
     tables: Arc<Tables>,
     samples: Arc<TrafficSamples>,
+    decisions: Receiver<DecisionRecord>,
     /// What needed attention at the last look, of what is recorded here.
     known: Vec<AttentionItem>,
 }
 
 impl Observer {
-    pub(super) fn new(instance: Arc<RunningInstance>, tables: Arc<Tables>, samples: Arc<TrafficSamples>) -> Self {
+    pub(super) fn new(
+        instance: Arc<RunningInstance>,
+        tables: Arc<Tables>,
+        (samples, decisions): (Arc<TrafficSamples>, Receiver<DecisionRecord>),
+    ) -> Self {
         Self {
             instance,
             tables,
             samples,
+            decisions,
             known: Vec::new(),
         }
     }
@@ -46,6 +55,8 @@ impl Observer {
             let table = self.tables.current();
             let reason = |gateway, reason| named(&table, gateway, reason);
             self.instance.traffic.add(&self.samples.take(), reason, now.into_std());
+            let decided = |service: &str, client, reason| decided(&table, service, client, reason);
+            self.instance.decisions.add(self.decisions.try_iter(), decided);
             self.record_attention();
             if now >= due {
                 due = now + INTERVAL;
@@ -84,6 +95,16 @@ fn named(table: &RoutingTable, gateway: GatewayNumber, reason: u16) -> Option<(P
     let other = plugin.trial.as_ref().map(|trial| trial.version.reason(reason));
     let agreed = other.is_none_or(|other| other == Some(name));
     agreed.then(|| (plugin.version.name.clone(), name.to_owned()))
+}
+
+/// What the plugin of a service calls a reason that it gave for a client.
+fn decided(table: &RoutingTable, service: &str, client: IpAddr, reason: u16) -> Option<String> {
+    let index = table
+        .config()
+        .services()
+        .iter()
+        .position(|it| it.name.as_str() == service)?;
+    table.services.get(index)?.plugin_reason(client, reason).map(Into::into)
 }
 
 fn began(item: &AttentionItem) -> Option<EventKind> {

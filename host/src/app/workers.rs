@@ -5,7 +5,7 @@ use super::{AppError, system};
 use crate::chance::Chance;
 use crate::front_door::SnapshotCell;
 use crate::plugin::{PluginEngine, PluginWorker};
-use crate::record::Recorder;
+use crate::record::{DecisionRecord, DecisionSink, Recorder};
 use crate::server::{self, Assignments, Drain, ListenerSet};
 use crate::table::{Pins, Tables};
 use crate::telemetry::access_log::AccessLog;
@@ -20,6 +20,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -37,6 +38,7 @@ pub(super) struct WorkerThreads {
     pub(super) unrouted: Arc<ServiceVitals>,
     pub(super) rejections: Arc<Rejections>,
     pub(super) samples: Arc<TrafficSamples>,
+    pub(super) decisions: SyncSender<DecisionRecord>,
     pub(super) access_log: Option<Arc<AccessLog>>,
     pub(super) front_door: Arc<SnapshotCell>,
     pub(super) drain: Drain,
@@ -116,13 +118,21 @@ impl WorkerThreads {
         let chance = Chance::new();
         let sink = self.access_log.as_ref().and_then(|log| log.sink(index));
         let tables = Arc::clone(&self.tables);
-        let sampler = self.samples.sampler(index, Instant::now());
+        let now = Instant::now();
+        let sampler = self.samples.sampler(index, now);
+        let decisions = DecisionSink::new(self.decisions, self.workers, now);
         let worker = Rc::new(Worker {
             pins: Pins::new(self.tables),
             connections: Connections::new(index, Dialer::tcp()),
             plugins: RefCell::new(PluginWorker::new(self.engine, index, chance.roll())),
             chance,
-            recorder: Rc::new(Recorder::new(index, self.unrouted, self.rejections, sampler, sink)),
+            recorder: Rc::new(Recorder::new(
+                index,
+                self.unrouted,
+                self.rejections,
+                (sampler, decisions),
+                sink,
+            )),
             front_door: self.front_door,
         });
         tokio::task::spawn_local(retire(Rc::clone(&worker), tables));

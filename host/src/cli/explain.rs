@@ -1,13 +1,19 @@
 //! `portolan explain`.
 
+mod request;
+
 use super::admin_client::{self, AdminClient};
+use super::complete;
 use super::config_file::ConfigFile;
 use super::offline;
 use super::output;
-use crate::admin::view::explain::{Candidate, Explain, Steer};
+use crate::admin::view::candidates::Candidate;
+use crate::admin::view::explain::{Explain, Steer};
 use crate::admin::view::policies::Policies;
+use crate::admin::view::why_not::WhyNot;
 use crate::explain::{self, Question};
 use anyhow::{Context, anyhow};
+use clap_complete::ArgValueCandidates;
 use form_urlencoded::Serializer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::fmt::Write as _;
@@ -18,8 +24,20 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The client's address
-    #[arg(long, value_name = "ADDR")]
-    ip: IpAddr,
+    #[arg(long, visible_alias = "client", value_name = "ADDR", required_unless_present_any = ["request", "recent"])]
+    ip: Option<IpAddr>,
+    /// A request that was, by its id: from the access log, an error's body or X-Request-Id at the gateway
+    #[arg(long, value_name = "ID", conflicts_with_all = ["ip", "config", "recent", "headers", "certificate_subject", "certificate_san"])]
+    request: Option<String>,
+    /// Why it is not this region
+    #[arg(long, value_name = "REGION", add = ArgValueCandidates::new(complete::regions))]
+    why_not: Option<String>,
+    /// List the last requests whose decisions are kept
+    #[arg(long, conflicts_with_all = ["ip", "config", "why_not"])]
+    recent: bool,
+    /// With --recent: those that failed or were tried more than once
+    #[arg(long, requires = "recent")]
+    failed: bool,
     /// The host it asks for
     #[arg(long, default_value = "localhost", value_name = "HOST")]
     host: String,
@@ -50,10 +68,22 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.recent || arguments.request.is_some() {
+        return request::run(arguments);
+    }
     let explain = match &arguments.config {
         Some(file) => {
             let question = arguments.question()?;
-            Explain::of(&question, &offline::explain(file.load()?, &question)?)
+            let explain = Explain::of(&question, &offline::explain(file.load()?, &question)?);
+            match &arguments.why_not {
+                None => explain,
+                Some(region) => explain.asked_why_not(region).map_err(|known| {
+                    anyhow!(
+                        "the service of this request has no region {region}; it has {}",
+                        known.join(", ")
+                    )
+                })?,
+            }
         }
         None => admin_client::parse(&arguments.instance.ask(Method::GET, &arguments.query())?)?,
     };
@@ -75,7 +105,7 @@ impl Arguments {
             Ok((name, value))
         });
         Ok(Question {
-            ip: self.ip,
+            ip: self.ip.context("--ip, the client's address, is missing")?,
             host: self.host.clone(),
             path: self.path.clone(),
             method: self.method.clone(),
@@ -90,7 +120,7 @@ impl Arguments {
     fn query(&self) -> String {
         let mut query = Serializer::new(String::new());
         query
-            .append_pair("ip", &self.ip.to_string())
+            .append_pair("ip", &self.ip.map_or(String::new(), |ip| ip.to_string()))
             .append_pair("host", &self.host)
             .append_pair("path", &self.path);
         query.append_pair("method", self.method.as_str());
@@ -102,6 +132,9 @@ impl Arguments {
         }
         for name in &self.certificate_san {
             query.append_pair("certificate_san", name);
+        }
+        if let Some(region) = &self.why_not {
+            query.append_pair("why_not", region);
         }
         format!("/api/v1/explain?{}", query.finish())
     }
@@ -116,7 +149,7 @@ fn text(explain: &Explain) -> String {
         ("", None) => "no location",
         (place, _) => place,
     };
-    let mut text = String::new();
+    let mut text = explain.why_not.as_ref().map_or(String::new(), why_not);
     // Writing to a string cannot fail.
     let _ = writeln!(text, "client    {} ({country}, {place})", client.address);
     let _ = writeln!(
@@ -138,12 +171,21 @@ fn text(explain: &Explain) -> String {
     }
     let _ = writeln!(text, "chosen    {}", explain.chosen.as_deref().unwrap_or("no region"));
     let _ = writeln!(text, "reason    {}", explain.reason);
+    text.push_str(&regions(&explain.regions));
+    text.push_str(&learned(&explain.regions));
+    text
+}
+
+/// The regions as a table.
+fn regions(regions: &[Candidate]) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
     let _ = writeln!(
         text,
         "\nrank  region               state       distance  from client  from here             excluded"
     );
     let number = |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value:.0} {unit}"));
-    for region in &explain.regions {
+    for region in regions {
         let _ = writeln!(
             text,
             "{:<5} {:<20} {:<10} {:>9} {:>12}  {:<20}  {}",
@@ -153,10 +195,29 @@ fn text(explain: &Explain) -> String {
             number(region.distance_km, "km"),
             number(region.round_trip_ms, "ms"),
             from_here(region),
-            region.excluded.as_deref().unwrap_or("")
+            excluded(region)
         );
     }
-    text.push_str(&learned(&explain.regions));
+    text
+}
+
+/// Why a region may not answer, or comes later.
+fn excluded(region: &Candidate) -> String {
+    match (region.excluded.as_deref(), region.later.as_deref()) {
+        (Some(why), _) => why.to_owned(),
+        (None, Some(later)) => format!("no, later: {}", later.replace('_', " ")),
+        (None, None) => String::new(),
+    }
+}
+
+/// The answer to "why not this region?", before everything else.
+fn why_not(why_not: &WhyNot) -> String {
+    let mut text = format!("{}\n", why_not.answer);
+    for fact in &why_not.facts {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {fact}");
+    }
+    text.push('\n');
     text
 }
 

@@ -135,7 +135,12 @@ enum Command {
     /// Why a request goes to its region: every region with its rank or the reason for its exclusion
     #[command(
         after_help = "Examples:\n  portolan explain --ip 81.2.69.142                           asks the running instance\n  \
-        portolan explain --config portolan.yaml --ip 81.2.69.142    decides by the file, health unknown"
+        portolan explain --config portolan.yaml --ip 81.2.69.142    decides by the file, health unknown\n  \
+        portolan explain --client 81.2.69.142 --why-not eastus2     one sentence, and the facts\n  \
+        portolan explain --recent --failed                          the last requests that failed or were tried more than once\n  \
+        portolan explain --request 5b0f4c3f8a6e4d21b7c09e12a3f4d5c6 what was decided, and how the attempts ended\n\n\
+        Kept are the last 4,096 of the requests that failed or were tried more than once, up to 50 a second, and the last 4,096 others,\n\
+        up to 25 a second, in the memory of the instance that served them."
     )]
     Explain(explain::Arguments),
     /// What would move if another configuration, plugin or location database decided the requests of an access log
@@ -171,6 +176,11 @@ enum Command {
         after_help = "Example:\n  portolan drill --lose westeurope --share 10% --for 5m --abort-if 'error_rate > 1%'\n\nRequests of those clients to the region fail as if nothing listened there, until probes and outlier detection, as they are configured, have found that out. Nothing changes for other clients or for the region itself. Only one drill runs at a time, and only while enough other regions serve. It ends at the end of its time, on its condition, and within 5 seconds when this command ends.\n\nExit code: 0 when it was completed, 3 when it ended early"
     )]
     Drill(drill::Arguments),
+    /// Loads the configuration of a running instance again, and the files it names
+    #[command(
+        after_help = "Examples:\n  portolan reload\n  portolan reload --force --reason 'new region'\n\nFiles are watched: this is for one that was rejected because it would move more clients than max_shift. Exit code: 0 when it is active, 1 when it was rejected"
+    )]
+    Reload(remote::ReloadArguments),
     /// Roll a plugin back: the version before the current one becomes active, until the configured one changes
     #[command(after_help = "Examples:\n  portolan rollback canary\n  portolan rollback canary --end")]
     Rollback(remote::RollbackArguments),
@@ -254,6 +264,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Undrain(arguments)) => remote::undrain(&arguments),
         Some(Command::Drill(arguments)) => return drill::run(&arguments),
         Some(Command::Failback(arguments)) => remote::fail_back(&arguments),
+        Some(Command::Reload(arguments)) => remote::reload(&arguments),
         Some(Command::Rollback(arguments)) => remote::rollback(&arguments),
         Some(Command::Events(arguments)) => events::run(&arguments),
         Some(Command::Plugin(command)) => return code(plugin::run(&command)),

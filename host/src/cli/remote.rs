@@ -6,6 +6,7 @@ use super::output::{self, Colour, coloured};
 use super::plugin;
 use crate::admin::view::attention::{Attention, AttentionItem};
 use crate::admin::view::endpoints::Endpoint;
+use crate::admin::view::instances::Instances;
 use crate::admin::view::plugins::PluginChange;
 use crate::admin::view::regions::{Region, Regions};
 use clap_complete::ArgValueCandidates;
@@ -47,6 +48,34 @@ pub(super) struct RollbackArguments {
     end: bool,
     #[command(flatten)]
     instance: AdminClient,
+}
+
+/// How to reload which instance.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReloadArguments {
+    /// However many clients it moves to other regions
+    #[arg(long)]
+    force: bool,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    instance: AdminClient,
+}
+
+/// How long an instance may take to load everything.
+const RELOADING: Duration = Duration::from_secs(300);
+
+pub(super) fn reload(arguments: &ReloadArguments) -> anyhow::Result<()> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("force", if arguments.force { "true" } else { "false" });
+    if let Some(reason) = &arguments.reason {
+        query.append_pair("reason", reason);
+    }
+    let path = format!("/api/v1/reload?{}", query.finish());
+    arguments.instance.ask_within(RELOADING, Method::POST, &path)?;
+    output::print("reloaded: the configuration is active\n")?;
+    Ok(())
 }
 
 pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<()> {
@@ -98,8 +127,58 @@ pub(super) fn regions(arguments: &Arguments) -> anyhow::Result<()> {
             self::attention(&attention.items, usize::MAX)
         );
     }
+    // The same.
+    if let Ok(answer) = arguments.instance.ask(Method::GET, "/api/v1/instances") {
+        text.push_str(&instances(&parse(&answer)?));
+    }
     output::print(&text)?;
     Ok(())
+}
+
+/// This instance and its peers, where it has some, and what they see differently.
+fn instances(instances: &Instances) -> String {
+    let mut text = String::new();
+    if instances.instances.len() < 2 {
+        return text;
+    }
+    text.push_str("instances\n");
+    for shown in &instances.instances {
+        // Writing to a string cannot fail.
+        let _ = match (&shown.instance, &shown.error) {
+            (_, Some(error)) => writeln!(
+                text,
+                "  {:<20} {} {error}",
+                shown.name,
+                coloured(Colour::Red, "no answer")
+            ),
+            (None, None) => writeln!(text, "  {:<20} not asked yet", shown.name),
+            (Some(it), None) => writeln!(
+                text,
+                "  {:<20} {} {}, started {}, configuration {}, {:.1} requests/s",
+                shown.name, it.status, it.version, it.started, it.configuration, it.requests_per_second
+            ),
+        };
+    }
+    for difference in &instances.differences {
+        let states = difference
+            .states
+            .iter()
+            .map(|(name, state)| format!("{state} to {name}"));
+        let states = states.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(
+            text,
+            "  they disagree on {} of {}: {states}",
+            difference.region, difference.service
+        );
+    }
+    if instances.configurations > 1 {
+        let _ = writeln!(
+            text,
+            "  there are {} different configurations",
+            instances.configurations
+        );
+    }
+    text
 }
 
 /// What gets all of its traffic is green, some of it yellow, none of it red.

@@ -1,15 +1,16 @@
 //! Where the administration listens, and who may use it.
 
-use super::compound::{At, OneOrMore};
+use super::compound::{At, NonEmpty, OneOrMore};
 use super::document::Node;
 use super::error::Mistakes;
 use super::listeners::Address;
 use super::section::section;
-use super::settings::{Admin, AdminAddress};
+use super::settings::{Admin, AdminAddress, Peer};
 use super::shape::{Shape, all, shown, wanted};
 use super::tls::ClientCertificate;
 use super::values::{FilePath, scalar};
 use crate::tls::{ClientCertificates, ListenerTls, MinVersion, PairFiles};
+use http::Uri;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -48,6 +49,22 @@ section! {
         /// Host names by which both may be asked, besides addresses and localhost. Default: none for probes and on loopback;
         /// any for reading an administration that others can reach.
         optional hosts: OneOrMore<At<String>>,
+        /// Other instances, which the dashboard and `portolan regions` show beside this one, asked every 5 seconds. Default: none.
+        optional peers: NonEmpty<PeerSection>,
+    }
+}
+
+section! {
+    /// Another instance.
+    PeerSection {
+        /// The URL of its administration, such as http://10.1.2.3:9900 or https://edge-weu.example.net:9900.
+        required url: At<String>,
+        /// What it is called here. Default: the host and port of url.
+        optional name: String,
+        /// A file with its token (its admin.read_token_file is enough), read for each question. Default: none is sent.
+        optional token_file: FilePath,
+        /// With https: certificate authorities in PEM that must have issued its certificate. Default: those of the system.
+        optional ca: FilePath,
     }
 }
 
@@ -160,6 +177,30 @@ impl AdminSection {
             token_file: self.token_file.as_ref().map(|file| file.within(folder)),
             read_token_file: self.read_token_file.as_ref().map(|file| file.within(folder)),
         })
+    }
+
+    /// The other instances.
+    pub(super) fn peers(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<Vec<Peer>> {
+        let peers = self.peers.iter().flat_map(|peers| peers.iter());
+        all(peers.map(|peer| {
+            let text = peer.url.as_ref()?;
+            let url = text.value.trim_end_matches('/').parse::<Uri>().ok();
+            let url = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.path() == "/");
+            let Some((url, authority)) = url.and_then(|url| Some((url.clone(), url.authority()?.clone()))) else {
+                let message = format!(
+                    "wanted the URL of an administration, such as http://10.1.2.3:9900, got {}",
+                    shown(&text.value)
+                );
+                mistakes.at(text.id, message);
+                return None;
+            };
+            Some(Peer {
+                name: peer.name.as_deref().unwrap_or(authority.as_str()).into(),
+                url,
+                token_file: peer.token_file.as_ref().map(|file| file.within(folder)),
+                ca: peer.ca.as_ref().map(|file| file.within(folder)),
+            })
+        }))
     }
 
     fn hosts(&self, mistakes: &mut Mistakes<'_>) -> Option<Vec<Arc<str>>> {

@@ -19,7 +19,7 @@ use super::section::section;
 use super::services::{self, ServiceSection};
 use super::settings::{AccessLog, Configuration, Fixed, GeoSettings, Settings};
 use super::shape::Shape;
-use super::values::{FilePath, Whole, word};
+use super::values::{FilePath, Percent, Whole, word};
 use portolan_core::config::Config;
 use portolan_core::geo::Point;
 use portolan_core::id::RegionName;
@@ -76,6 +76,10 @@ section! {
         optional lame_duck: Time<0, { H }>,
         /// How long running requests then have to end. Default: 30s.
         optional drain_time: Time<0, { H }>,
+        /// How many of the clients a new configuration or location database may move to other regions. One that would move more is rejected,
+        /// until `portolan reload --force`. The clients of the last minutes are decided by both, with the same health; where those
+        /// are fewer than 100, made-up ones from all of the IPv4 address space are. Default: no limit.
+        optional max_shift: Percent,
         /// More files with parts of the configuration, such as conf.d/*.yaml: their listeners and routes follow those before, their services
         /// and plugins are added, and what else they have must not be elsewhere. * and ? stand for parts of a file's name, never for
         /// a dot at its beginning; the files are taken in the order of their names. Paths in them are relative to this file, as all are.
@@ -105,6 +109,10 @@ impl File {
         let admin = match &self.admin {
             Some(section) => section.settings(folder, mistakes),
             None => Some(admin::default()),
+        };
+        let peers = match &self.admin {
+            Some(section) => section.peers(folder, mistakes),
+            None => Some(Vec::new()),
         };
         let listeners = self.listeners.as_ref().and_then(|all| {
             let admin = self.admin.iter().flat_map(AdminSection::addresses);
@@ -193,6 +201,8 @@ impl File {
             front_door: front_door?.map(Arc::new),
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
+            peers: peers?,
+            max_shift: self.max_shift.map(|share| share.0),
             overload: overload?,
             affinity_keys: self.affinity_keys.as_ref().map(|path| path.within(folder)),
             // The routes were made of these services' indexes, so they lead somewhere.

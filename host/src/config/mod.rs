@@ -82,7 +82,8 @@ pub use rollout::share;
 pub use scenario::{Happening, Scenario, ScenarioEvent, scenario};
 pub use settings::{
     AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
-    Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings, SignaturePolicy, UpstreamTls,
+    Peer, Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings, SignaturePolicy,
+    UpstreamTls,
 };
 pub use sources::Sources;
 

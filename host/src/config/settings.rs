@@ -7,6 +7,7 @@ use crate::arrival::{ListenerId, RequestLimits};
 use crate::oci::{Reference, Registry};
 use crate::plugin::PluginSettings;
 use crate::tls::{ListenerTls, PairFiles};
+use http::Uri;
 use ipnet::IpNet;
 use portolan_core::admission::Overload;
 use portolan_core::config::Config;
@@ -91,6 +92,10 @@ pub struct Settings {
     pub lame_duck: Duration,
     /// How long running requests then have to end.
     pub drain_time: Duration,
+    /// Other instances that the dashboard shows.
+    pub peers: Vec<Peer>,
+    /// How many hundredths of the clients a reload may move to other regions. `None`: all of them.
+    pub max_shift: Option<u8>,
     /// How many requests are worked on at a time. `None`: any number.
     pub overload: Option<Overload>,
     /// The file with the keys that affinity cookies are signed with. `None`: a random one of this process.
@@ -102,6 +107,19 @@ pub struct Settings {
     pub written: serde_json::Value,
     /// The files it was read from.
     pub sources: Arc<Sources>,
+}
+
+/// Another instance, by its administration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What it is called here.
+    pub name: Arc<str>,
+    /// The URL of its administration: scheme, host and port.
+    pub url: Uri,
+    /// The file with its token.
+    pub token_file: Option<PathBuf>,
+    /// The file with the authorities that must have issued its certificate. `None`: those of the system.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where administration listens, and by which names it is asked.

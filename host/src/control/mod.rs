@@ -1,8 +1,10 @@
 //! The control tasks: slow, infrequent work off the request path.
 
 pub mod artifacts;
+pub mod basis;
 pub mod certificates;
 mod charts;
+pub mod decisions;
 pub mod drills;
 pub mod events;
 pub mod files;
@@ -23,6 +25,7 @@ pub mod overrides;
 pub mod probe;
 pub mod publisher;
 pub mod reload;
+mod shift;
 mod source;
 pub mod start;
 pub mod status;

@@ -12,6 +12,7 @@ mod rollouts;
 
 use crate::config::{Fixed, Mistake, Settings};
 use crate::control::artifacts::{Artifacts, Polls};
+use crate::control::decisions::DecisionLog;
 use crate::control::events::{EventKind, Events};
 use crate::control::files::{Files, Stamps};
 use crate::control::last_good::LastGood;
@@ -19,6 +20,7 @@ use crate::control::load::{self, Components, Load, LoadError, LoadErrors, Reject
 use crate::control::loaded::{Loaded, UpstreamOrigins};
 use crate::control::overrides::{Ordered, Overrides};
 use crate::control::publisher::Update;
+use crate::control::shift::Shift;
 use crate::control::status::{Status, Subject};
 use crate::plugin::PluginEngine;
 use crate::server::{ListenerSet, Prepared};
@@ -45,8 +47,14 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Orders to the reloader.
 #[derive(Debug)]
 pub enum Order {
-    /// Load everything again, changed or not: SIGHUP. Whether the configuration was accepted is sent back.
-    Reload(oneshot::Sender<bool>),
+    /// Load everything again, changed or not: SIGHUP. With `force`, however many clients it moves. Why the configuration was rejected, if it
+    /// was, is sent back.
+    Reload {
+        /// Whether `max_shift` does not hold.
+        force: bool,
+        /// The answer.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// What an operator wants of a plugin: when, from where, and why.
     Plugin(PluginName, PluginOrder, Ordered, Reply),
 }
@@ -72,6 +80,8 @@ pub struct Parts {
     pub status: Arc<Status>,
     /// Where events are recorded.
     pub events: Arc<Events>,
+    /// The requests of the last minutes.
+    pub decisions: Arc<DecisionLog>,
     /// How many workers there are.
     pub workers: usize,
     /// Where the administration finds its TLS, when it has some.
@@ -102,6 +112,7 @@ pub struct Reloader {
     tables: Arc<Tables>,
     status: Arc<Status>,
     events: Arc<Events>,
+    decisions: Arc<DecisionLog>,
     workers: usize,
     /// The versions that are being rolled out.
     rolling: BTreeMap<PluginName, Rolling>,
@@ -169,6 +180,7 @@ impl Reloader {
             tables,
             status,
             events,
+            decisions,
             workers,
             admin_tls,
         } = parts;
@@ -201,6 +213,7 @@ impl Reloader {
             tables,
             status,
             events,
+            decisions,
             workers,
             rolling: BTreeMap::new(),
             advanced: Instant::now(),
@@ -231,10 +244,11 @@ impl Reloader {
                 }
                 polled = self.polls.next() => self.polled(polled).await,
                 order = orders.recv() => match order {
-                    Some(Order::Reload(reply)) => {
-                        let accepted = self.reload().await;
+                    Some(Order::Reload { force, reply }) => {
+                        let result = self.reload(force).await;
+                        self.writer.write().await;
                         // Who asked may have ended.
-                        let _ = reply.send(accepted);
+                        let _ = reply.send(result);
                     }
                     Some(Order::Plugin(name, order, by, reply)) => {
                         let done = self.obey(name, order, by).await;
@@ -260,7 +274,7 @@ impl Reloader {
             pending.files.changed() || is_due
         });
         let config = self.watched.config.changed();
-        if (config || pending) && self.reload().await {
+        if (config || pending) && self.reload(false).await.is_ok() {
             return;
         }
         if self.watched.geo.changed() {
@@ -297,24 +311,33 @@ impl Reloader {
         pending.is_some_and(|pending| pending.plugins.get(name) != self.loaded.settings.plugins.get(name))
     }
 
-    /// Reloads the configuration and everything it names. Whether it was accepted.
-    async fn reload(&mut self) -> bool {
-        let Some(path) = self.path.clone() else { return false };
+    /// Reloads the configuration and everything it names. `force`: however many clients it moves.
+    ///
+    /// # Errors
+    /// Why it was rejected.
+    async fn reload(&mut self, force: bool) -> Result<(), String> {
+        let Some(path) = self.path.clone() else {
+            return Err("this instance was started without a configuration file".to_owned());
+        };
         let (engine, standing, before) = (self.engine.clone(), self.standing(), self.loaded.clone());
         let (cache, artifacts) = (self.location_cache.clone(), Arc::clone(&self.artifacts));
         let load = move || load::all(&path, &engine, &standing, &before, (cache, &artifacts));
         match self.meanwhile(load).await {
             Ok(load) => {
+                if let Some(shift) = self.too_much_shift(&load.loaded, force).await {
+                    self.wait_for(Rejected::of(load.loaded.settings, load.stamps));
+                    self.forget_artifacts();
+                    return Err(self.reject(&Subject::Config, &shift));
+                }
                 // Last, so that nothing is bound for a configuration that is rejected for something else.
                 match self.listeners.prepare(&load.loaded.settings.listeners) {
                     Ok(prepared) => {
                         self.accept(load, prepared).await;
-                        true
+                        Ok(())
                     }
                     Err(error) => {
                         self.wait_for(Rejected::of(load.loaded.settings, load.stamps));
-                        self.reject(&Subject::Config, &error);
-                        false
+                        Err(self.reject(&Subject::Config, &error))
                     }
                 }
             }
@@ -325,8 +348,7 @@ impl Reloader {
                 if let Some(pending) = self.pending.as_mut().filter(|_| errors.may_pass()) {
                     pending.retry_at = Some(Instant::now() + RETRY);
                 }
-                self.reject(&Subject::Config, &errors);
-                false
+                Err(self.reject(&Subject::Config, &errors))
             }
         }
     }
@@ -383,14 +405,22 @@ impl Reloader {
         let cache = self.location_cache.clone();
         match off_thread(move || load::only_geo(&settings, &before, cache)).await {
             Ok(part) => {
-                let before = std::mem::replace(&mut self.loaded.geo, Arc::new(part.loaded));
+                let mut loaded = self.loaded.clone();
+                loaded.geo = Arc::new(part.loaded);
+                if let Some(shift) = self.too_much_shift(&loaded, false).await {
+                    self.reject(&Subject::Geo, &shift);
+                    return;
+                }
+                let before = std::mem::replace(&mut self.loaded.geo, loaded.geo);
                 let mut warnings = load::geo_warnings(&self.loaded.geo, &self.loaded.settings);
                 self.log_warnings(&mut warnings);
                 self.loaded.geo.log_change(&before);
                 self.publish(&Subject::Geo, Update::Geo(Arc::clone(&self.loaded.geo)));
                 self.writer.keep(part.contents);
             }
-            Err(error) => self.reject(&Subject::Geo, &error),
+            Err(error) => {
+                self.reject(&Subject::Geo, &error);
+            }
         }
     }
 
@@ -403,7 +433,9 @@ impl Reloader {
                 self.publish(&Subject::ServiceTags, update);
                 self.writer.keep(part.contents);
             }
-            Err(error) => self.reject(&Subject::ServiceTags, &error),
+            Err(error) => {
+                self.reject(&Subject::ServiceTags, &error);
+            }
         }
     }
 
@@ -436,7 +468,9 @@ impl Reloader {
                 self.publish(&Subject::UpstreamTls(name), update);
                 self.writer.keep(part.contents);
             }
-            Err(error) => self.reject(&Subject::UpstreamTls(name), &error),
+            Err(error) => {
+                self.reject(&Subject::UpstreamTls(name), &error);
+            }
         }
     }
 
@@ -476,7 +510,8 @@ impl Reloader {
         });
     }
 
-    fn reject(&self, subject: &Subject, error: &impl Display) {
+    /// Records that something was rejected, and gives the reason.
+    fn reject(&self, subject: &Subject, error: &impl Display) -> String {
         let rejected = match subject {
             Subject::Config => Some(EventKind::ConfigRejected.of("")),
             Subject::Geo => Some(EventKind::GeoRejected.of("")),
@@ -488,7 +523,9 @@ impl Reloader {
         self.events.extend(rejected.map(|event| event.reason(error)));
         let what = subject.kind().as_str();
         tracing::error!(what, "rejected, the last good one remains active: {error}");
-        self.status.rejected(subject, error.to_string());
+        let error = error.to_string();
+        self.status.rejected(subject, error.clone());
+        error
     }
 
     fn wait_for(&mut self, rejected: Rejected) {
@@ -501,6 +538,24 @@ impl Reloader {
 }
 
 impl Reloader {
+    /// What a load would move, when that is more than the active configuration allows.
+    async fn too_much_shift(&mut self, loaded: &Loaded, force: bool) -> Option<Shift> {
+        let limit = self.loaded.settings.max_shift.filter(|_| !force)?;
+        let (before, after) = (self.loaded.clone(), loaded.clone());
+        let (health, engine) = (Arc::clone(&self.tables.current().health), self.engine.clone());
+        let clients = self.decisions.clients();
+        let shift = self
+            .meanwhile(move || Shift::between(before, after, &health, &engine, &clients))
+            .await;
+        match shift {
+            Ok(shift) => shift.more_than(limit),
+            Err(error) => {
+                tracing::warn!("max_shift: not looked at: {error}");
+                None
+            }
+        }
+    }
+
     /// Does blocking work. Meanwhile, versions that are rolled out and are worse than the active one are rolled back.
     async fn meanwhile<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let mut done = std::pin::pin!(off_thread(work));

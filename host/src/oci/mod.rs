@@ -47,3 +47,4 @@ pub use pull::{Pull, Pulled, pull, signatures};
 pub use push::{Pushed, push, sign};
 pub use reference::{Reference, ReferenceError, Registry};
 pub use signature::{Policy, Signature, SignatureError};
+pub use transport::fetch;

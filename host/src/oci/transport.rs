@@ -175,6 +175,38 @@ fn client_tls(authorities: &Authorities) -> Result<ClientTls, OciError> {
     ClientTls::new(authorities, None, None).map_err(|error| OciError::Tls(error.to_string()))
 }
 
+/// The body of the answer to a GET, at most so many bytes of it. `authorities`: who must have issued the certificate of an https URL;
+/// `None`: those of the system.
+///
+/// # Errors
+/// When the URL has no origin, nothing answers in time, or the answer is not a success.
+pub async fn fetch(
+    url: &Uri,
+    authorization: Option<&HeaderValue>,
+    authorities: Option<&Authorities>,
+    name_servers: Option<Arc<[SocketAddr]>>,
+    most: u64,
+) -> Result<Bytes, OciError> {
+    let unreachable = |reason: &str| OciError::Unreachable {
+        host: url.to_string(),
+        reason: reason.to_owned(),
+    };
+    let origin = Origin::of_url(url).ok_or_else(|| unreachable("it is neither an http nor an https URL"))?;
+    let mut request = Request::get(url.clone());
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    let request = request.body(Full::default());
+    let request = request.map_err(|error| unreachable(&error.to_string()))?;
+    let mut answer = Transport::new(authorities, name_servers)?
+        .send(&origin, request)
+        .await?;
+    match answer.status.is_success() {
+        true => answer.bytes("the answer", most).await,
+        false => Err(answer.error("its answer").await),
+    }
+}
+
 /// An answer, whose body has not been read.
 #[derive(Debug)]
 pub(super) struct Answer {

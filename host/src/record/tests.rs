@@ -15,10 +15,12 @@ use portolan_core::geo::{Location, Place, PlaceId, Point};
 use portolan_core::health::ServiceHealth;
 use portolan_core::identity::IdentitySource;
 use portolan_core::rank::Ranking;
+use portolan_core::route::Routes;
 use portolan_core::slots::Slots;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
+use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll};
 use tokio::sync::Notify;
 
@@ -36,6 +38,7 @@ struct Scene {
     samples: Arc<TrafficSamples>,
     recorder: Rc<Recorder>,
     log: AccessLog,
+    decisions: Receiver<DecisionRecord>,
     folder: tempfile::TempDir,
 }
 
@@ -61,6 +64,15 @@ impl TableView for Rc<Table> {
 
     fn plugin_version(&self, _: ServiceId, _: IpAddr) -> Option<&VersionVitals> {
         None
+    }
+
+    fn decided_under(&self) -> (Arc<Config>, Arc<HealthView>) {
+        let config = Config::new(vec![self.service.clone()], Routes::default(), None);
+        (Arc::new(config.expect("a configuration")), Arc::default())
+    }
+
+    fn seen_by(&self, _: ServiceId, _: IpAddr) -> SeenBy {
+        SeenBy::default()
     }
 
     fn enter(&self, worker: usize, route: Option<PoliciesId>) {
@@ -104,12 +116,16 @@ impl Scene {
         let unrouted = Arc::new(ServiceVitals::new("".into(), 1));
         let rejections = Arc::new(Rejections::new(1));
         let samples = Arc::new(TrafficSamples::new(1));
+        let (sink, decisions) = decision_log();
         Self {
             recorder: Rc::new(Recorder::new(
                 0,
                 Arc::clone(&unrouted),
                 Arc::clone(&rejections),
-                Arc::clone(&samples).sampler(0, Instant::now()),
+                (
+                    Arc::clone(&samples).sampler(0, Instant::now()),
+                    DecisionSink::new(sink, 1, Instant::now()),
+                ),
                 log.sink(0),
             )),
             table: Rc::new(Table {
@@ -122,6 +138,7 @@ impl Scene {
             rejections,
             samples,
             log,
+            decisions,
             folder,
         }
     }
@@ -461,5 +478,39 @@ fn a_request_is_worked_on_until_its_response_has_ended() {
     assert_eq!(
         told(scene.table.vitals.totals().outcomes),
         [("client_gone", 1), ("shed", 1)]
+    );
+}
+
+/// The ids that were kept, with whether they failed.
+fn kept(scene: &Scene) -> Vec<(String, bool)> {
+    let records = scene.decisions.try_iter();
+    records
+        .map(|record| (record.id.as_str()[..2].to_owned(), record.has_failed))
+        .collect()
+}
+
+#[test]
+fn decisions_of_some_requests_are_kept_and_of_those_that_failed_up_to_a_rate() {
+    let scene = Scene::new();
+    let end = |id: u64, failed: bool| {
+        let mut record = scene.decided(Method::GET, RankedBy::Policy);
+        record.has_id(RequestId::made([id << 56, 0]));
+        if failed {
+            record.attempted(Slot(0), Evidence::ConnectFailed);
+        }
+        record.attempted(Slot(1), Evidence::Success);
+        record.answered(Slot(1), record.begun());
+        record.ended(RequestOutcome::Success);
+        drop(record);
+    };
+    end(1, false);
+    end(2, false);
+    end(3, true);
+    end(4, true);
+    let named = |id: &str, failed| (id.to_owned(), failed);
+    assert_eq!(
+        kept(&scene),
+        [named("01", false), named("03", true)],
+        "one of each in a pause"
     );
 }

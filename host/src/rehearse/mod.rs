@@ -5,17 +5,15 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `basis` | a loaded configuration, and its tables for any health |
 //! | `blocks`, `entry` | an access log in bounded memory, and what is read of its lines |
 //! | `estimate` | estimated round trips, and their distribution |
 //! | [`replay`] | decides the entries of an access log again |
 //! | [`simulate`] | decides a population of clients while regions are lost and return |
 
-mod basis;
 mod blocks;
 mod entry;
 mod estimate;
 pub mod replay;
 pub mod simulate;
 
-pub use basis::Basis;
+pub use crate::control::basis::Basis;

@@ -119,3 +119,38 @@ fn explain_does_not_decide_by_another_database() {
     let (fine, said) = explain(format!("{text}geo: {{ database: ./nope.mmdb }}\n"));
     assert!(!fine && said.contains("nope.mmdb"), "{said}");
 }
+
+#[test]
+fn two_instances_show_each_other_and_where_they_disagree() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let ports = [free_port(), free_port()];
+    let mut serving = Vec::new();
+    for (index, folder) in folders.iter().enumerate() {
+        let (own, other) = (ports[index], ports[1 - index]);
+        let gateway = crate::serving::Gateway::start();
+        let more = format!(
+            "via: edge-{index}\nadmin: {{ address: \"127.0.0.1:{own}\", token_file: token, \
+             peers: [ {{ url: \"http://127.0.0.1:{other}\", name: other, token_file: token }} ] }}\n"
+        );
+        let text = crate::serving::config(&gateway, "off", &more);
+        fs::write(folder.path().join("portolan.yaml"), text).expect("written");
+        fs::write(folder.path().join("token"), "0123456789abcdef0123\n").expect("written");
+        let mut instance = Serving::start(folder.path());
+        instance.until_serving();
+        serving.push(instance);
+    }
+    let ask = |port: u16, line: &[&str]| {
+        let admin = format!("http://127.0.0.1:{port}");
+        let more = ["--admin", &admin, "--token-file", "token"];
+        run(folders[0].path(), &[line, &more].concat())
+    };
+    let shows = |words: &str| wait_until(words, || ask(ports[0], &["regions"]).1.contains(words));
+    shows("other                ready 0.1.0, started ");
+    assert!(ask(ports[1], &["drain", "westeurope"]).0);
+    shows("they disagree on westeurope of shop: ");
+    // One that is gone is said to be, and what it saw counts no more.
+    drop(serving.pop());
+    shows("other                no answer failed to reach 127.0.0.1");
+    let (_, text) = ask(ports[0], &["regions"]);
+    assert!(!text.contains("disagree"), "{text}");
+}

@@ -1,6 +1,7 @@
 //! The program as a process: its signals, its logs, its command line, its plugins and its restarts.
 
 mod administration;
+mod afternoon;
 mod command_line;
 mod geo;
 mod instances;

@@ -3,10 +3,13 @@
 async function explain(event) {
   event.preventDefault();
   const fields = new FormData(byId("explain"));
-  const query = new URLSearchParams([...fields].filter(([, value]) => value.trim()));
+  const given = [...fields].filter(([, value]) => value.trim());
+  const isRequest = given.some(([name]) => name === "request");
+  const query = new URLSearchParams(given.filter(([name]) => !isRequest || ["request", "why_not"].includes(name)));
   const box = byId("answer");
   try {
-    const answer = await ask(`api/v1/explain?${query}`);
+    const told = await ask(`api/v1/explain?${query}`);
+    const answer = isRequest ? logged(told) : told;
     box.replaceChildren(...explained(answer));
     const chosen = latest?.services.find((it) => it.service === answer.service)?.regions.find((it) => it.region === answer.chosen);
     world.plot(chosen && answer.client.location ? { from: answer.client.location, to: chosen.location } : null);
@@ -14,6 +17,18 @@ async function explain(event) {
     box.replaceChildren(make("p", { className: "trouble" }, error.message));
     world.plot(null);
   }
+}
+
+// A request that was, as what is shown of a decision.
+function logged({ decision, client, country, location, answered_by, attempts, status, outcome, at, why_not }) {
+  const tried = attempts.map((it) => `${it.region} ${it.outcome}`).join(", then ") || "no attempt";
+  return {
+    ...(decision ?? { service: "rejected before a region was chosen", reason: outcome, regions: [] }),
+    client: { address: client, country, location },
+    chosen: answered_by,
+    why_not,
+    note: `${new Date(at).toLocaleString()}: ${status ?? ""} ${outcome}; ${tried}`,
+  };
 }
 
 // What applies to a request on its way, in the words of the configuration.
@@ -47,11 +62,13 @@ function explained(answer) {
       make("td", { className: "number" }, candidate.distance_km == null ? "–" : `${Math.round(candidate.distance_km)} km`)));
   return [
     make("p", { className: "reason" }, `${answer.client.address}${where} → `, make("b", {}, answer.chosen ?? "no region"), ` (${answer.service})`),
+    answer.why_not ? make("p", { className: "reason" }, answer.why_not.answer) : null,
+    answer.note ? make("p", { className: "note" }, answer.note) : null,
     make("p", { className: "note" }, make("code", {}, answer.reason)),
     ...(answer.policies ? applied(answer.policies) : []).map((line) => make("p", { className: "note" }, line)),
     make("div", { className: "wide" }, make("table", {},
       make("thead", {}, make("tr", {}, ...["", "region", "standing"].map((title) => make("th", {}, title)),
         ...["round trip", "distance"].map((title) => make("th", { className: "number" }, title)))),
       make("tbody", {}, ...rows))),
-  ];
+  ].filter((part) => part);
 }

@@ -25,6 +25,7 @@ async function poll() {
       showPlugins(plugins.plugins, configured?.plugins);
       showFrontDoor(ready.front_door && await ask("api/v1/front-door"));
       await showMap(regions);
+      if (polls % 3 === 0) showInstances(await ask("api/v1/instances"));
       if (polls % 5 === 0) await hour.read();
       chooseSeries(regions);
       polls++;

@@ -1,10 +1,12 @@
 //! An instance made up for the tests: two services, an unhealthy region, a plugin with a fault, a rejected configuration.
 
+use crate::admin::Peers;
 use crate::admin::backend::{
     AdminBackend, Applied, ExplainError, Explained, GeoStatus, LoadStatus, OrderError, Ordered, PluginStatus, Question,
     Readiness, ServiceStatus, StatusSnapshot, TaskStatus,
 };
 use crate::arrival::ListenerId;
+use crate::control::decisions::DecisionLog;
 use crate::control::drills::{DrillError, DrillReport, Terms};
 use crate::control::events::Events;
 use crate::control::history::{History, Observed};
@@ -16,6 +18,7 @@ use crate::geo::describe::Described;
 use crate::learned::LearnedStatus;
 use crate::learned::report::{Report, ReportError, Reported};
 use crate::plugin::{CounterReading, StartReading, StartReason};
+use crate::record::SeenBy;
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
 use crate::vitals::{
@@ -330,6 +333,7 @@ impl AdminBackend for Fake {
             rewritten: None,
             applied: Applied::of(service, own),
             steered: None,
+            seen_by: SeenBy::default(),
             learned: vec![Known {
                 region: "westeurope".into(),
                 estimate: Estimate::of(42.0),
@@ -373,6 +377,14 @@ impl AdminBackend for Fake {
         false
     }
 
+    fn reload(&self, force: bool) -> Ordered<'_, ()> {
+        let result = match force {
+            true => Ok(()),
+            false => Err(OrderError::Rejected("it would move 23 % of the clients".to_owned())),
+        };
+        Box::pin(std::future::ready(result))
+    }
+
     fn order_plugin(&self, plugin: PluginName, order: PluginOrder, _: overrides::Ordered) -> Ordered<'_, Changed> {
         let done = match order {
             PluginOrder::RollBack => {
@@ -406,6 +418,18 @@ impl AdminBackend for Fake {
 
     fn traffic(&self) -> Arc<Traffic> {
         Arc::clone(&self.traffic)
+    }
+
+    fn name(&self) -> String {
+        "edge-1".to_owned()
+    }
+
+    fn peers(&self) -> Arc<Peers> {
+        Arc::default()
+    }
+
+    fn decisions(&self) -> Arc<DecisionLog> {
+        Arc::default()
     }
 }
 

@@ -1,12 +1,16 @@
 //! A decision in full.
 
 use super::Location;
+use super::candidates::Candidate;
 use super::policies::Policies;
+use super::why_not::{Circumstances, WhyNot};
+use crate::control::overrides;
 use crate::explain::{Explained, Question};
 use crate::steer::Steered;
-use portolan_core::decision::{RankedBy, RegionExplanation};
-use portolan_core::learned::{Estimate, Known};
+use portolan_core::decision::RankedBy;
+use portolan_core::id::RegionName;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `GET /api/v1/explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +54,15 @@ pub struct Explain {
     pub chosen: Option<String>,
     /// The regions, best first, the excluded ones last.
     pub regions: Vec<Candidate>,
+    /// Whether the plugin version decided that is being rolled out.
+    #[serde(default)]
+    pub canary: bool,
+    /// Whether the client takes part in a drill.
+    #[serde(default)]
+    pub drill: bool,
+    /// The answer to `why_not`.
+    #[serde(default)]
+    pub why_not: Option<WhyNot>,
 }
 
 /// What was asked.
@@ -80,45 +93,6 @@ pub struct Client {
     /// Where it is in words, or why that is not known.
     #[serde(default)]
     pub place: String,
-}
-
-/// One region of the service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The region.
-    pub region: String,
-    /// Its position among those to be tried, from 1.
-    pub rank: Option<usize>,
-    /// Why it may not answer.
-    pub excluded: Option<String>,
-    /// `unknown`, `healthy`, `warming`, `unhealthy` or `draining`.
-    pub state: String,
-    /// Kilometres from the client.
-    pub distance_km: Option<f64>,
-    /// Estimated round trip from the client in milliseconds.
-    pub round_trip_ms: Option<f64>,
-    /// What connections from the client's prefix measured.
-    #[serde(default)]
-    pub learned: Option<Learned>,
-    /// Round trip from this instance in milliseconds.
-    #[serde(default)]
-    pub from_here_ms: Option<f64>,
-    /// What that is: `measured`, `floor` (measured, and less than the distance takes), `estimated` or `unknown`.
-    #[serde(default)]
-    pub from_here: Option<String>,
-    /// Its failover level, 0 first.
-    pub priority: u8,
-}
-
-/// What connections measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Learned {
-    /// The median of their smallest round trips in milliseconds.
-    pub round_trip_ms: f64,
-    /// How many connections it rests on; old ones count for less.
-    pub connections: f64,
-    /// Most connections are within this factor of the median.
-    pub factor: f64,
 }
 
 /// How the client is sent to a region directly.
@@ -165,6 +139,7 @@ impl Explain {
             place: described,
             learned,
             steered,
+            seen_by,
         } = explained;
         let place = decision.location.place;
         let first = explanation.regions.iter().find(|standing| standing.rank == Some(1));
@@ -204,39 +179,36 @@ impl Explain {
                 .iter()
                 .map(|standing| Candidate::of(standing, learned))
                 .collect(),
+            canary: seen_by.canary,
+            drill: seen_by.drill,
+            why_not: None,
         }
     }
-}
 
-impl Candidate {
-    fn of(standing: &RegionExplanation, learned: &[Known]) -> Self {
-        let known = learned.iter().find(|known| known.region == standing.region);
-        Self {
-            region: standing.region.to_string(),
-            rank: standing.rank,
-            excluded: standing.excluded.map(|why| why.as_str().into()),
-            state: standing.health.state.as_str().into(),
-            distance_km: standing.distance_km.map(tenths),
-            round_trip_ms: standing.round_trip_ms.map(tenths),
-            learned: known.map(|known| Learned::from(known.estimate)),
-            from_here_ms: Some(standing.from_here.millis).filter(|it| it.is_finite()).map(tenths),
-            from_here: Some(standing.from_here.source.as_str().into()),
-            priority: standing.priority,
-        }
+    /// Says which regions operators have drained, when and from where.
+    pub(in crate::admin) fn with_drains(mut self, drains: &BTreeMap<RegionName, overrides::Ordered>) -> Self {
+        Candidate::drained(&mut self.regions, drains);
+        self
     }
-}
 
-impl From<Estimate> for Learned {
-    fn from(estimate: Estimate) -> Self {
-        Self {
-            round_trip_ms: tenths(estimate.ms()),
-            connections: tenths(f64::from(estimate.weight())),
-            factor: tenths(f64::from(estimate.deviation()).exp()),
-        }
+    /// Says why it was not this region.
+    ///
+    /// # Errors
+    /// The service's regions, when this is none of them.
+    pub fn asked_why_not(mut self, region: &str) -> Result<Self, Vec<String>> {
+        let circumstances = Circumstances {
+            service: &self.service,
+            policy: &self.policy,
+            by: &self.by,
+            reason: &self.reason,
+            country: self.client.country.as_deref(),
+            canary: self.canary,
+            drill: self.drill,
+            answered_by: None,
+            attempts: &[],
+            regions: &self.regions,
+        };
+        self.why_not = Some(WhyNot::of(region, &circumstances)?);
+        Ok(self)
     }
-}
-
-/// No estimate is better than that.
-fn tenths(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
 }

@@ -2,10 +2,13 @@
 //! wire. The command line reads the same ones back.
 
 pub mod attention;
+pub mod candidates;
+pub mod decisions;
 pub mod endpoints;
 pub mod events;
 pub mod explain;
 pub mod history;
+pub mod instances;
 pub mod map;
 pub mod names;
 pub mod plugins;
@@ -14,6 +17,7 @@ pub mod ready;
 pub mod regions;
 pub mod rollout;
 pub mod traffic;
+pub mod why_not;
 
 use crate::control::overrides;
 use portolan_core::geo::Point;
@@ -62,6 +66,13 @@ impl From<&overrides::Ordered> for Ordered {
             reason: ordered.reason.clone(),
         }
     }
+}
+
+/// `POST /api/v1/reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Always: a rejected one is an error.
+    pub reloaded: bool,
 }
 
 /// `POST /api/v1/regions/{region}/drain` and `/undrain`.

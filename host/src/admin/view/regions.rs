@@ -248,7 +248,7 @@ impl Region {
 
 impl Why {
     /// At this moment, by both clocks.
-    fn of(why: &portolan_core::health::Why, now: Instant, time: SystemTime) -> Option<Self> {
+    pub(super) fn of(why: &portolan_core::health::Why, now: Instant, time: SystemTime) -> Option<Self> {
         let (cause, since) = (why.cause?, now.saturating_duration_since(why.since?));
         let left = why.ejected_until.map(|until| until.saturating_duration_since(now));
         let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

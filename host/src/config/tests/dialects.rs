@@ -115,7 +115,7 @@ fn mistakes_in_json_have_their_position() {
         lines,
         [
             "x.json:3:2: \"µ\": unknown key — possible here: listeners, admin, workers, here, geo, resolvers, via, services, routes, overload, \
-             affinity_keys, plugins, registries, require_signature, front_door, access_log, lame_duck, drain_time, include",
+             affinity_keys, plugins, registries, require_signature, front_door, access_log, lame_duck, drain_time, max_shift, include",
             "x.json:3:35: services: at least one service is needed",
             "x.json:3:49: routes: wanted a list, got \"5\"",
         ]
@@ -174,4 +174,33 @@ fn null_is_no_word() {
     assert!(messages(&with("\"null\"")).is_empty());
     let messages = messages(&SMALL.replace("gateway: \"http://gw-weu.example.net\"", "gateway: null"));
     assert!(messages.len() == 1 && messages[0].contains("in quotes"), "{messages:?}");
+}
+
+#[test]
+fn a_share_and_peers_are_written_as_programs_write_them() {
+    let text = SMALL.replacen(
+        "listeners:",
+        "max_shift: 10\nadmin: { address: 127.0.0.1:9900, peers: [ { url: \"http://10.1.2.3:9900/\", token_file: t }, { name: two, url: \"https://edge\" } ] }\nlisteners:",
+        1,
+    );
+    let settings = settings(&text);
+    assert_eq!(settings.max_shift, Some(10));
+    let peers: Vec<_> = settings
+        .peers
+        .iter()
+        .map(|peer| (&*peer.name, peer.url.to_string()))
+        .collect();
+    assert_eq!(
+        peers,
+        [
+            ("10.1.2.3:9900", "http://10.1.2.3:9900/".to_owned()),
+            ("two", "https://edge/".to_owned())
+        ]
+    );
+    assert!(
+        settings.peers[0]
+            .token_file
+            .as_ref()
+            .is_some_and(|file| file.ends_with("t"))
+    );
 }

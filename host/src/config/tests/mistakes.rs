@@ -267,6 +267,19 @@ fn listeners() {
         ),
         (
             "127.0.0.1:8080",
+            "127.0.0.1:8080\nadmin: { address: 127.0.0.1:9900, peers: [ { url: edge-2 }, { url: \"http://edge-3:9900/api\" } ] }",
+            &[
+                r#"3:51: admin.peers[0].url: wanted the URL of an administration, such as http://10.1.2.3:9900, got "edge-2""#,
+                r#"3:68: admin.peers[1].url: wanted the URL of an administration, such as http://10.1.2.3:9900, got "http://edge-3:9900/api""#,
+            ],
+        ),
+        (
+            "127.0.0.1:8080",
+            "127.0.0.1:8080\nmax_shift: 101%",
+            &[r#"3:12: max_shift: wanted a percentage from 0 to 100, such as 20 or 20%, got "101%""#],
+        ),
+        (
+            "127.0.0.1:8080",
             "127.0.0.1:8080\nadmin: { address: 0.0.0.0:9900 }",
             &[
                 "3:19: admin.address: whoever reaches this address may drain regions: give it a token_file or tls with client_ca, or stay on loopback or a Unix socket and let probes and scrapers use admin.probes",

@@ -21,7 +21,10 @@ impl Reloader {
         let subject = Subject::Plugin(name.clone());
         let pulled = match outcome {
             Ok(pulled) => pulled,
-            Err(error) => return self.reject(&subject, &error),
+            Err(error) => {
+                self.reject(&subject, &error);
+                return;
+            }
         };
         let verified = pulled.verified.clone();
         tracing::info!(

@@ -17,8 +17,8 @@ mod worker;
 pub use report::{CountryReport, MoveReport, NotDecided, Report, RoundTrips, ServiceReport};
 pub use tally::BadLine;
 
-use super::basis::Basis;
 use super::blocks::{Block, Blocks};
+use crate::control::basis::Basis;
 use portolan_core::config::Policy;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;

@@ -2,9 +2,9 @@
 
 use super::conditions::Conditions;
 use super::tally::{BadLine, Outcome, Skip, Tally};
+use crate::control::basis::Basis;
 use crate::decide::{self, Decided, Inquiry};
 use crate::plugin::{PluginWorker, VisibleFields};
-use crate::rehearse::basis::Basis;
 use crate::rehearse::entry::Entry;
 use crate::rehearse::estimate::Estimates;
 use crate::table::{Routed, RoutingTable};

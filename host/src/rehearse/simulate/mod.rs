@@ -24,9 +24,9 @@ pub use html::html;
 pub use population::Population;
 pub use report::{Report, Row, StateChange, Totals};
 
-use super::basis::Basis;
 use super::estimate::Grid;
 use crate::config::{Happening, Scenario};
+use crate::control::basis::Basis;
 use crate::table::RoutingTable;
 use clock::Agenda;
 use gateways::{Gateways, Rates};
