@@ -14,7 +14,7 @@ mod upgrade;
 mod workers;
 
 use crate::admin::{AdminTls, SocketFile, TokenError};
-use crate::config::{AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
+use crate::config::{AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed, LogDestination};
 use crate::control::drills::Drills;
 use crate::control::events::Events;
 use crate::control::front_door;
@@ -529,12 +529,12 @@ fn workers(fixed: &Fixed) -> usize {
 }
 
 fn access_log(settings: &AccessLogSettings, workers: usize) -> Result<Option<Arc<AccessLog>>, AppError> {
-    let (destination, name) = match settings {
-        AccessLogSettings::Off => return Ok(None),
-        AccessLogSettings::Stdout => (Destination::Stdout, "standard output".to_owned()),
-        AccessLogSettings::File(path) => (Destination::File(path.clone()), path.display().to_string()),
+    let (destination, name) = match &settings.to {
+        LogDestination::Off => return Ok(None),
+        LogDestination::Stdout => (Destination::Stdout, "standard output".to_owned()),
+        LogDestination::File(path) => (Destination::File(path.clone()), path.display().to_string()),
     };
-    let log = AccessLog::start(destination, workers).map_err(|error| AppError::AccessLog {
+    let log = AccessLog::start(destination, settings.rules.clone(), workers).map_err(|error| AppError::AccessLog {
         destination: name,
         error,
     })?;

@@ -29,7 +29,9 @@ use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
 use portolan_core::proxy_protocol;
 use portolan_core::route::{self, Asked, HeaderChanges};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -260,9 +262,14 @@ async fn answer(
     table.admit(routed)?;
     record.admitted(routed.route.policies());
 
+    // Locate.
+    let location = table.geo.locate(provenance.client.addr);
+    let located = Instant::now();
+
     // Candidates, rank: natively, or as a plugin says.
     let inquiry = Inquiry {
         client: provenance.client,
+        location,
         method: &parts.method,
         version: parts.version,
         authority: head.authority,
@@ -285,7 +292,7 @@ async fn answer(
     };
     let Decided { decision, plugin } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();
-    record.decided(&decision, now, plugin.as_ref().map(|plugin| plugin.took));
+    record.decided(&decision, (located, now), plugin.as_ref().map(|plugin| plugin.took));
     if plugin.is_some()
         && let Some(status) = decision.by.effects().rejects
     {
@@ -523,7 +530,8 @@ async fn forward(
         timeouts,
         target: |slot| routed.gateway(slot),
     };
-    let forwarded = forwarder.forward(plan, &outbound, &body, now).await;
+    let mut forwarding = pin!(forwarder.forward(plan, &outbound, &body, now));
+    let forwarded = poll_fn(|context| record.poll_waiting(forwarding.as_mut(), context)).await;
     record.forwarded(&forwarded, body.bytes_read());
     if let Some(drill) = routed.drill {
         handled(worker, drill, record.begun(), Some(&forwarded));

@@ -4,6 +4,8 @@
 mod body;
 mod line;
 mod passed_on;
+mod text;
+mod waits;
 
 pub use body::Recorded;
 
@@ -16,7 +18,7 @@ use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Reason, Rejections, RequestOutcome, Sampler, TunnelEnd, Vitals};
 use arrayvec::ArrayVec;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
 use line::{Line, Served};
@@ -31,9 +33,12 @@ use portolan_core::plan::GaveUp;
 use portolan_core::proxy_protocol::Header;
 use portolan_core::route::PoliciesId;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
+use waits::Waits;
 
 /// Where a worker counts and logs its requests.
 #[derive(Debug)]
@@ -104,6 +109,7 @@ struct RequestData {
     reason: Option<Reason>,
     received: u64,
     sent: u64,
+    waits: Waits,
     tunnel: Option<Box<TunnelRecord>>,
 }
 
@@ -123,6 +129,9 @@ struct Asked {
     host: Option<HeaderValue>,
     /// The PROXY protocol header of its connection.
     proxy_header: Option<Rc<Header>>,
+    /// Fields that the log's template has, of the request and of the response, in its order.
+    request_fields: Vec<Option<HeaderValue>>,
+    response_fields: Vec<Option<HeaderValue>>,
 }
 
 /// A call of gRPC.
@@ -144,6 +153,9 @@ struct Admitted {
 struct Decided {
     generation: Generation,
     cause: Cause,
+    /// From the request until it was known where its client is.
+    identify: Duration,
+    /// From then on.
     took: Duration,
     plugin: Option<Duration>,
     /// What chance gave it.
@@ -194,14 +206,9 @@ pub struct Loop<'a> {
 impl<L: TableView> RequestRecord<L> {
     /// The record of a request received now, from this client as far as is known.
     pub fn begin(recorder: &Rc<Recorder>, request: &Parts, client: ClientIdentity, now: Instant) -> Self {
-        let asked = recorder.log.is_some().then(|| {
-            Box::new(Asked {
-                method: request.method.clone(),
-                version: request.version,
-                uri: request.uri.clone(),
-                host: request.headers.get(header::HOST).cloned(),
-                proxy_header: None,
-            })
+        let asked = recorder.log.as_ref().map(|log| {
+            let wanted = log.template().map_or(&[][..], |template| &template.request_fields);
+            Box::new(Asked::of(request, wanted))
         });
         let is_head = request.method == Method::HEAD;
         let call = message::is_grpc(request.version, &request.headers).then(Call::default);
@@ -245,6 +252,7 @@ impl<L: TableView> RequestRecord<L> {
                 reason: None,
                 received: 0,
                 sent: 0,
+                waits: Waits::default(),
                 tunnel: None,
             }),
             table: None,
@@ -325,18 +333,25 @@ impl<L: TableView> RequestRecord<L> {
         }
     }
 
-    /// What was decided now, and how much of the time since the request came the plugin took.
-    pub fn decided(&mut self, decision: &Decision, now: Instant, plugin: Option<Duration>) {
+    /// What was decided: when it was known where the client is, when the decision was made, and how much of the time between them the
+    /// plugin took.
+    pub fn decided(&mut self, decision: &Decision, (located, now): (Instant, Instant), plugin: Option<Duration>) {
         self.data.client = decision.client;
         self.data.country = decision.location.place.country;
         self.data.point = decision.location.place.point;
         self.data.decided = Some(Decided {
             generation: decision.generation,
             cause: decision.cause(),
-            took: now.saturating_duration_since(self.data.begun),
+            identify: located.saturating_duration_since(self.data.begun),
+            took: now.saturating_duration_since(located),
             plugin,
             roll: decision.roll,
         });
+    }
+
+    /// Polls a future that waits for a gateway or for the client whenever it is not ready.
+    pub fn poll_waiting<F: Future>(&mut self, future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.data.waits.poll(future, context)
     }
 
     /// The result of forwarding it, with this many bytes of its body read.
@@ -419,8 +434,8 @@ impl<L: TableView> Drop for RequestRecord<L> {
         let served = served.and_then(|(id, table)| Some((id, table, table.service(id)?)));
         match &served {
             Some((id, table, (_, vitals))) => {
-                if let Some(decided) = &data.decided {
-                    recorder.count(data, decided, outcome, total, vitals);
+                if let Some(decided) = data.decided {
+                    recorder.count(data, &decided, outcome, total, vitals);
                     if let Some(took) = decided.plugin
                         && let Some(version) = table.plugin_version(*id, data.client.addr)
                     {
@@ -455,7 +470,30 @@ impl<L: TableView> Drop for RequestRecord<L> {
                 service,
                 plugin_reason: reason.and_then(|reason| table.plugin_reason(id, data.client.addr, reason)),
             });
-            log.write(&Line::new(data, outcome, total, service, SystemTime::now()));
+            let is_failure = outcome.is_failure() || data.status.is_some_and(|status| status.is_server_error());
+            if let Some(weight) = log.admits(is_failure) {
+                let line = Line::new(data, outcome, total, service, (SystemTime::now(), weight));
+                match log.template() {
+                    None => log.write(&line),
+                    Some(template) => log.append(|buffer| text::write(&line, template, buffer)),
+                }
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// Of a request, with these of its fields.
+    fn of(request: &Parts, wanted: &[HeaderName]) -> Self {
+        let fields = wanted.iter().map(|name| request.headers.get(name).cloned());
+        Self {
+            method: request.method.clone(),
+            version: request.version,
+            uri: request.uri.clone(),
+            host: request.headers.get(header::HOST).cloned(),
+            proxy_header: None,
+            request_fields: fields.collect(),
+            response_fields: Vec::new(),
         }
     }
 }
@@ -474,7 +512,7 @@ impl RequestData {
 impl Recorder {
     fn count(
         &self,
-        data: &RequestData,
+        data: &mut RequestData,
         decided: &Decided,
         outcome: RequestOutcome,
         total: Duration,
@@ -485,6 +523,7 @@ impl Recorder {
         if let Some(session) = decided.cause.session {
             vitals.session(worker, session);
         }
+        vitals.took(worker, Stage::Identify, decided.identify);
         vitals.took(worker, Stage::Decide, decided.took);
         if let Some(plugin) = decided.plugin {
             vitals.took(worker, Stage::Plugin, plugin);
@@ -495,6 +534,7 @@ impl Recorder {
         // A client that leaves early would make the service look fast, a tunnel slow.
         if outcome != RequestOutcome::ClientGone && data.tunnel.is_none() {
             vitals.took(worker, Stage::Total, total);
+            vitals.took(worker, Stage::Overhead, data.waits.overhead(total));
         }
         for _ in data.attempts.iter().skip(1) {
             vitals.retried(worker, Retry::Attempted);

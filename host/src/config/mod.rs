@@ -9,6 +9,7 @@
 //! what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
 mod access;
+mod access_log;
 mod admin;
 mod affinity;
 #[cfg(feature = "azure")]
@@ -81,7 +82,7 @@ pub use reader::{Reader, System};
 pub use rollout::share;
 pub use scenario::{Happening, Scenario, ScenarioEvent, scenario};
 pub use settings::{
-    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
+    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener, LogDestination,
     Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings, SignaturePolicy, UpstreamTls,
 };
 pub use sources::Sources;

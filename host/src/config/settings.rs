@@ -6,6 +6,7 @@ use super::sources::Sources;
 use crate::arrival::{ListenerId, RequestLimits};
 use crate::oci::{Reference, Registry};
 use crate::plugin::PluginSettings;
+use crate::telemetry::access_log::Rules;
 use crate::tls::{ListenerTls, PairFiles};
 use ipnet::IpNet;
 use portolan_core::admission::Overload;
@@ -381,9 +382,18 @@ pub enum RegistryCredentials {
     Azure(AzureCredential),
 }
 
+/// One line for each request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where it goes.
+    pub to: LogDestination,
+    /// Which requests have one, and what it looks like.
+    pub rules: Rules,
+}
+
 /// Where one line for each request goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum AccessLog {
+pub enum LogDestination {
     /// Nowhere.
     Off,
     /// To standard output.

@@ -260,7 +260,7 @@ drain_time: 5s
     );
     assert_eq!(learned.explore, 0.02);
     assert!(learned.exclude.contains("172.225.1.1".parse().unwrap()) && !learned.exclude.is_empty());
-    assert_eq!(fixed.access_log, AccessLog::File("conf/access.log".into()));
+    assert_eq!(fixed.access_log.to, LogDestination::File("conf/access.log".into()));
     assert_eq!(settings.lame_duck, Duration::ZERO);
     assert_eq!(settings.drain_time, Duration::from_secs(5));
 

@@ -14,7 +14,7 @@ pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
         Kind::Gauge,
         "Number of the active routing table.",
     )
-    .sample(&[], snapshot.generation);
+    .sample(&[], snapshot.generation.0);
     for (what, name, help) in [
         (
             "config",
