@@ -3,6 +3,7 @@
 pub mod activation;
 mod administration;
 mod control;
+mod exporter;
 mod instance;
 pub mod notify;
 mod observer;
@@ -35,9 +36,11 @@ use crate::table::Tables;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::telemetry::spans::Spans;
 use crate::vitals::{Rejections, TrafficSamples};
 use administration::{Administration, administration};
 use control::{Control, Handover, Health};
+use exporter::Exporter;
 use instance::RunningInstance;
 use observer::Observer;
 use signals::Signal;
@@ -207,6 +210,8 @@ impl App {
         });
         let (switch, drain) = server::drain();
         let access_log = access_log(&fixed.access_log, workers)?;
+        let (spans, finished) = Spans::new(workers);
+        let span_counts = Arc::clone(spans.counts());
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let rejections = Arc::new(Rejections::new(workers));
         let samples = Arc::new(TrafficSamples::new(workers));
@@ -224,6 +229,7 @@ impl App {
             rejections: Arc::clone(&rejections),
             samples: Arc::clone(&samples),
             access_log: access_log.clone(),
+            spans: Arc::new(spans),
             front_door: Arc::clone(&board),
             drain: drain.clone(),
             supervisor: supervisor.clone(),
@@ -255,6 +261,7 @@ impl App {
             events: Arc::clone(&events),
             overrides: Arc::clone(&overrides),
             access_log: access_log.clone(),
+            spans: span_counts,
             front_door: Arc::clone(&board),
             learned: Arc::clone(&learned),
             unrouted,
@@ -315,6 +322,8 @@ impl App {
             handover,
             replaced: replaced.clone(),
             listeners: Arc::clone(&listeners),
+            exporter: Exporter::new(Arc::clone(&instance), Arc::clone(&tables), Arc::clone(&resolver)),
+            finished,
             observer: Observer::new(Arc::clone(&instance), Arc::clone(&tables), samples),
             instance,
         };

@@ -4,16 +4,19 @@
 mod body;
 mod line;
 mod passed_on;
+mod span;
 mod text;
 mod waits;
 
 pub use body::Recorded;
 
+use crate::arrival::Arrival;
 use crate::message;
 use crate::request_id::RequestId;
 use crate::rollout::VersionVitals;
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
+use crate::telemetry::spans::SpanSink;
 use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Reason, Rejections, RequestOutcome, Sampler, TunnelEnd, Vitals};
@@ -32,6 +35,8 @@ use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
 use portolan_core::proxy_protocol::Header;
 use portolan_core::route::PoliciesId;
+use portolan_core::trace::SpanContext;
+use span::SpanData;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -48,6 +53,7 @@ pub struct Recorder {
     rejections: Arc<Rejections>,
     sampler: Sampler,
     log: Option<Sink>,
+    spans: SpanSink,
 }
 
 /// The table that a request was decided by, as far as recording needs it.
@@ -110,6 +116,8 @@ struct RequestData {
     received: u64,
     sent: u64,
     waits: Waits,
+    /// Where spans are recorded of it.
+    span: Option<Box<SpanData>>,
     tunnel: Option<Box<TunnelRecord>>,
 }
 
@@ -177,6 +185,7 @@ impl Recorder {
         rejections: Arc<Rejections>,
         sampler: Sampler,
         log: Option<Sink>,
+        spans: SpanSink,
     ) -> Self {
         Self {
             worker,
@@ -184,6 +193,7 @@ impl Recorder {
             rejections,
             sampler,
             log,
+            spans,
         }
     }
 }
@@ -253,6 +263,7 @@ impl<L: TableView> RequestRecord<L> {
                 received: 0,
                 sent: 0,
                 waits: Waits::default(),
+                span: None,
                 tunnel: None,
             }),
             table: None,
@@ -309,6 +320,23 @@ impl<L: TableView> RequestRecord<L> {
         self.data.request_id.get_or_insert_with(id)
     }
 
+    /// Spans are recorded of it, which came over this connection: this one, below its parent.
+    #[cold]
+    pub fn spanned(&mut self, request: &Parts, arrival: &Arrival, span: (SpanContext, Option<u64>)) {
+        self.data.asked.get_or_insert_with(|| Box::new(Asked::of(request, &[])));
+        self.data.trace = Some(span.0.trace);
+        let data = SpanData::begin(span, (arrival.scheme(), arrival.peer), &request.headers);
+        self.data.span = Some(Box::new(data));
+    }
+
+    /// Its route has this path prefix.
+    #[inline]
+    pub fn has_route(&mut self, prefix: &str) {
+        if let Some(span) = &mut self.data.span {
+            span.routed(prefix);
+        }
+    }
+
     /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
     pub fn traced(&mut self, traceparent: &[u8]) {
         if self.recorder.log.is_some() {
@@ -358,6 +386,9 @@ impl<L: TableView> RequestRecord<L> {
     pub fn forwarded(&mut self, forwarded: &Forwarded, received: u64) {
         for attempt in &forwarded.attempts {
             self.attempted(attempt.slot, attempt.evidence);
+        }
+        if let Some(span) = &mut self.data.span {
+            span.attempted(&forwarded.spans);
         }
         self.data.received = received;
         match &forwarded.result {
@@ -464,12 +495,20 @@ impl<L: TableView> Drop for RequestRecord<L> {
                 data.call_ended(outcome, |status| recorder.unrouted.called(recorder.worker, status));
             }
         }
+        if recorder.log.is_none() && data.span.is_none() {
+            return;
+        }
+        let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
+        let service = served.map(|(id, table, (service, _))| Served {
+            service,
+            plugin_reason: reason.and_then(|reason| table.plugin_reason(id, data.client.addr, reason)),
+        });
+        if let Some(span) = data.span.take() {
+            recorder
+                .spans
+                .send(span::finished(data, *span, (outcome, total), service));
+        }
         if let Some(log) = &recorder.log {
-            let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
-            let service = served.map(|(id, table, (service, _))| Served {
-                service,
-                plugin_reason: reason.and_then(|reason| table.plugin_reason(id, data.client.addr, reason)),
-            });
             let is_failure = outcome.is_failure() || data.status.is_some_and(|status| status.is_server_error());
             if let Some(weight) = log.admits(is_failure) {
                 let line = Line::new(data, outcome, total, service, (SystemTime::now(), weight));
@@ -483,6 +522,13 @@ impl<L: TableView> Drop for RequestRecord<L> {
 }
 
 impl Asked {
+    /// The host that was asked for, with its port where it has one; empty when there is none.
+    fn host(&self) -> String {
+        let authority = self.uri.authority().map(|authority| authority.as_str());
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
+        authority.or(host).unwrap_or_default().to_owned()
+    }
+
     /// Of a request, with these of its fields.
     fn of(request: &Parts, wanted: &[HeaderName]) -> Self {
         let fields = wanted.iter().map(|name| request.headers.get(name).cloned());

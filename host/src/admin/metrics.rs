@@ -38,6 +38,7 @@ pub(super) fn exposition(snapshot: &StatusSnapshot, readiness: Readiness, format
     rollouts::metrics(&mut text, snapshot);
     program::loads(&mut text, snapshot);
     program::logs(&mut text, snapshot);
+    program::exports(&mut text, snapshot);
     program::tasks(&mut text, snapshot, readiness);
     if let Some(tls) = &snapshot.admin_tls {
         program::admin_tls(&mut text, tls);

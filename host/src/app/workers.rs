@@ -10,6 +10,7 @@ use crate::server::{self, Assignments, Drain, ListenerSet};
 use crate::table::{Pins, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::telemetry::spans::Spans;
 use crate::upstream::{Connections, Dialer};
 use crate::vitals::{Rejections, TrafficSamples};
 use crate::worker::Worker;
@@ -38,6 +39,7 @@ pub(super) struct WorkerThreads {
     pub(super) rejections: Arc<Rejections>,
     pub(super) samples: Arc<TrafficSamples>,
     pub(super) access_log: Option<Arc<AccessLog>>,
+    pub(super) spans: Arc<Spans>,
     pub(super) front_door: Arc<SnapshotCell>,
     pub(super) drain: Drain,
     pub(super) supervisor: Supervisor,
@@ -115,6 +117,7 @@ impl WorkerThreads {
     async fn work(self, index: usize, sockets: Assignments) {
         let chance = Chance::new();
         let sink = self.access_log.as_ref().and_then(|log| log.sink(index));
+        let spans = self.spans.sink(index);
         let tables = Arc::clone(&self.tables);
         let sampler = self.samples.sampler(index, Instant::now());
         let worker = Rc::new(Worker {
@@ -122,7 +125,14 @@ impl WorkerThreads {
             connections: Connections::new(index, Dialer::tcp()),
             plugins: RefCell::new(PluginWorker::new(self.engine, index, chance.roll())),
             chance,
-            recorder: Rc::new(Recorder::new(index, self.unrouted, self.rejections, sampler, sink)),
+            recorder: Rc::new(Recorder::new(
+                index,
+                self.unrouted,
+                self.rejections,
+                sampler,
+                sink,
+                spans,
+            )),
             front_door: self.front_door,
         });
         tokio::task::spawn_local(retire(Rc::clone(&worker), tables));

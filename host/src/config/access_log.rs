@@ -61,7 +61,10 @@ impl AccessLogShape {
             Self::Stdout => (LogDestination::Stdout, Rules::default()),
             Self::Off => (LogDestination::Off, Rules::default()),
             Self::Section(section) => {
-                let to = section.file.as_ref().map(|file| LogDestination::File(file.within(folder)));
+                let to = section
+                    .file
+                    .as_ref()
+                    .map(|file| LogDestination::File(file.within(folder)));
                 (to.unwrap_or_default(), section.rules(mistakes))
             }
         };

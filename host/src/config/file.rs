@@ -20,6 +20,7 @@ use super::section::section;
 use super::services::{self, ServiceSection};
 use super::settings::{Configuration, Fixed, GeoSettings, Settings};
 use super::shape::Shape;
+use super::telemetry::TelemetrySection;
 use super::values::{FilePath, Whole};
 use portolan_core::config::Config;
 use portolan_core::geo::Point;
@@ -72,6 +73,8 @@ section! {
         optional front_door: FrontDoorSection,
         /// Where one line for each request goes, and what it looks like. Default: JSON, to stdout.
         optional access_log: AccessLogShape,
+        /// Traces, and what is sent to a collector of OpenTelemetry. Default: nothing.
+        optional telemetry: TelemetrySection,
         /// How long /readyz and probe paths answer 503 while connections are still accepted, after SIGTERM: time for
         /// load balancers to notice. Default: 5s.
         optional lame_duck: Time<0, { H }>,
@@ -165,6 +168,10 @@ impl File {
             }
             None => Some(None),
         };
+        let telemetry = self.telemetry.as_ref();
+        let telemetry = telemetry
+            .map(|section| section.settings(folder, mistakes))
+            .unwrap_or_default();
         self.warn_of_unused_plugins(mistakes);
         self.warn_of_affinity_keys(mistakes);
 
@@ -195,6 +202,7 @@ impl File {
             lame_duck: self.lame_duck.map_or(DEFAULT_LAME_DUCK, |time| time.0),
             drain_time: self.drain_time.map_or(DEFAULT_DRAIN_TIME, |time| time.0),
             overload: overload?,
+            telemetry,
             affinity_keys: self.affinity_keys.as_ref().map(|path| path.within(folder)),
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes, fallback).ok()?.with_policies(policies)),

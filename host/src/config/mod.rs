@@ -65,6 +65,7 @@ mod shape;
 mod sources;
 mod steer;
 mod suggest;
+mod telemetry;
 mod tls;
 mod upstream;
 mod values;
@@ -82,8 +83,9 @@ pub use reader::{Reader, System};
 pub use rollout::share;
 pub use scenario::{Happening, Scenario, ScenarioEvent, scenario};
 pub use settings::{
-    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener, LogDestination,
-    Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings, SignaturePolicy, UpstreamTls,
+    AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
+    LogDestination, Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings,
+    SignaturePolicy, TelemetrySettings, UpstreamTls,
 };
 pub use sources::Sources;
 

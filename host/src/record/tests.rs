@@ -3,6 +3,7 @@
 use super::*;
 use crate::telemetry::access_log::{AccessLog, Rules};
 use crate::telemetry::log_writer::Destination;
+use crate::telemetry::spans::Spans;
 use crate::vitals::{GatewayKey, InFlight, TrafficSamples};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -111,6 +112,7 @@ impl Scene {
                 Arc::clone(&rejections),
                 Arc::clone(&samples).sampler(0, Instant::now()),
                 log.sink(0),
+                Spans::new(1).0.sink(0),
             )),
             table: Rc::new(Table {
                 vitals: ServiceVitals::new("shop".into(), 1),

@@ -92,7 +92,10 @@ fn write_own(line: &Line<'_>, own: Own, to: &mut Vec<u8>) {
         Own::Attempts => {
             for (index, attempt) in data.attempts.iter().enumerate() {
                 let separator = if index == 0 { "" } else { "," };
-                put(to, format_args!("{separator}{}={}", line.region(attempt.slot), attempt.evidence.as_str()));
+                put(
+                    to,
+                    format_args!("{separator}{}={}", line.region(attempt.slot), attempt.evidence.as_str()),
+                );
             }
         }
         Own::NoRetry => text(to, data.withheld.map(|withheld| withheld.as_str())),
@@ -109,7 +112,9 @@ fn write_own(line: &Line<'_>, own: Own, to: &mut Vec<u8>) {
             }
         }
         Own::PluginReason => {
-            let code = decided.and_then(|decided| decided.cause.by.plugin_reason()).filter(|code| *code > 0);
+            let code = decided
+                .and_then(|decided| decided.cause.by.plugin_reason())
+                .filter(|code| *code > 0);
             match line.served.and_then(|served| served.plugin_reason) {
                 Some(name) if code.is_some() => text(to, Some(name)),
                 _ => some(to, code),

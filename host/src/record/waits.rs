@@ -68,6 +68,9 @@ mod tests {
         let total = begun.elapsed();
         let overhead = waits.overhead(total);
         assert!(overhead >= Duration::from_millis(6), "{overhead:?}");
-        assert!(total - overhead >= Duration::from_millis(10), "{overhead:?} of {total:?}");
+        assert!(
+            total - overhead >= Duration::from_millis(10),
+            "{overhead:?} of {total:?}"
+        );
     }
 }

@@ -91,9 +91,7 @@ impl Sink {
     pub fn admits(&self, is_failure: bool) -> Option<u32> {
         match self.rules.sample {
             Some(_) if is_failure && self.rules.errors == Errors::Always => Some(1_000),
-            Some(share) => {
-                (self.chance.roll() <= share.bound()).then(|| 1_000_000 / u32::from(share.as_permille()))
-            }
+            Some(share) => (self.chance.roll() <= share.bound()).then(|| 1_000_000 / u32::from(share.as_permille())),
             None => Some(1_000),
         }
     }
@@ -189,7 +187,10 @@ mod tests {
                 ..Rules::default()
             };
             let destination = Destination::File(folder.path().join("log"));
-            AccessLog::start(destination, rules, 1).expect("started").sink(0).expect("a sink")
+            AccessLog::start(destination, rules, 1)
+                .expect("started")
+                .sink(0)
+                .expect("a sink")
         };
         let sink = start(Errors::Always, 300);
         let logged: Vec<_> = (0..10_000).filter_map(|_| sink.admits(false)).collect();

@@ -244,7 +244,12 @@ impl Family<'_> {
     }
 
     /// Writes the samples of a histogram: its buckets between two bounds, its sum and its count.
-    pub fn histogram(&mut self, labels: &[Label<'_>], durations: &Durations, bounds: (Duration, Duration)) -> &mut Self {
+    pub fn histogram(
+        &mut self,
+        labels: &[Label<'_>],
+        durations: &Durations,
+        bounds: (Duration, Duration),
+    ) -> &mut Self {
         self.histogram_with(labels, durations, bounds, &[])
     }
 
@@ -286,7 +291,13 @@ impl Family<'_> {
             match self.to.format {
                 // A float has a point there.
                 Format::OpenMetrics => {
-                    self.line("_bucket", labels, Some(&format_args!("{bound:?}")), count.into(), exemplar);
+                    self.line(
+                        "_bucket",
+                        labels,
+                        Some(&format_args!("{bound:?}")),
+                        count.into(),
+                        exemplar,
+                    );
                 }
                 _ => self.line("_bucket", labels, Some(&bound), count.into(), None),
             }

@@ -6,5 +6,7 @@ pub mod exposition;
 pub mod log_writer;
 pub mod logging;
 pub mod metrics;
+pub mod otlp;
 pub mod process;
+pub mod spans;
 pub mod template;

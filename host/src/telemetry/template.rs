@@ -177,9 +177,9 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let end = rest.find('%').ok_or_else(|| {
-                error("this command has no % at its end; write %% for a percent sign".into())
-            })?;
+            let end = rest
+                .find('%')
+                .ok_or_else(|| error("this command has no % at its end; write %% for a percent sign".into()))?;
             let value = template.command(&rest[..end]).map_err(error)?;
             if !literal.is_empty() {
                 template.parts.push(Part::Literal(std::mem::take(&mut literal).into()));
@@ -206,17 +206,20 @@ impl Template {
         let (argument, rest) = match rest.strip_prefix('(') {
             None => (None, rest),
             Some(inner) => {
-                let close = inner.find(')').ok_or_else(|| format!("%{text}% lacks a closing parenthesis"))?;
+                let close = inner
+                    .find(')')
+                    .ok_or_else(|| format!("%{text}% lacks a closing parenthesis"))?;
                 (Some(&inner[..close]), &inner[close + 1..])
             }
         };
-        let most = match rest.strip_prefix(':') {
-            None if rest.is_empty() => None,
-            None => return Err(format!("%{text}%: {rest:?} is not expected after the command")),
-            Some(digits) => Some(digits.parse::<NonZeroUsize>().map_err(|_| {
-                format!("%{text}%: {digits:?} is not a length; a length is a number of bytes from 1")
-            })?),
-        };
+        let most =
+            match rest.strip_prefix(':') {
+                None if rest.is_empty() => None,
+                None => return Err(format!("%{text}%: {rest:?} is not expected after the command")),
+                Some(digits) => Some(digits.parse::<NonZeroUsize>().map_err(|_| {
+                    format!("%{text}%: {digits:?} is not a length; a length is a number of bytes from 1")
+                })?),
+            };
         let value = match (name, argument) {
             ("REQ", Some(argument)) => self.request(argument)?,
             ("RESP", Some(argument)) => {
@@ -232,10 +235,17 @@ impl Template {
             ("PORTOLAN", Some(key)) => {
                 let known = Own::WORDS.iter().find(|(word, _)| *word == key);
                 let words = || Own::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-                Value::Own(known.ok_or_else(|| format!("%PORTOLAN({key})% is not known — possible: {}", words()))?.1)
+                Value::Own(
+                    known
+                        .ok_or_else(|| format!("%PORTOLAN({key})% is not known — possible: {}", words()))?
+                        .1,
+                )
             }
             (name, None) if WITH_ARGUMENT.contains(&name) => {
-                return Err(format!("%{name}% needs an argument in parentheses, such as %{}%", example(name)));
+                return Err(format!(
+                    "%{name}% needs an argument in parentheses, such as %{}%",
+                    example(name)
+                ));
             }
             (name, argument) => match (COMMANDS.iter().find(|(known, _)| *known == name), argument) {
                 (Some((_, value)), None) => *value,
@@ -300,11 +310,19 @@ fn example(name: &str) -> &'static str {
 }
 
 fn unknown(name: &str) -> String {
-    let known = COMMANDS.iter().map(|(known, _)| *known).chain(WITH_ARGUMENT.iter().copied());
-    let close = known.clone().find(|known| strsim::damerau_levenshtein(known, name) <= 2);
+    let known = COMMANDS
+        .iter()
+        .map(|(known, _)| *known)
+        .chain(WITH_ARGUMENT.iter().copied());
+    let close = known
+        .clone()
+        .find(|known| strsim::damerau_levenshtein(known, name) <= 2);
     match close {
         Some(close) => format!("%{name}% is not a command — did you mean {close}?"),
-        None => format!("%{name}% is not a command — possible: {}", known.collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "%{name}% is not a command — possible: {}",
+            known.collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -339,7 +357,10 @@ mod tests {
         assert_eq!(template.request_fields, ["user-agent", "x-a"]);
         assert_eq!(template.response_fields, ["server"]);
         assert!(template.parts.contains(&Part::Literal(" 100% \"".into())));
-        assert_eq!(Template::parse("plain").expect("a template").parts, [Part::Literal("plain".into())]);
+        assert_eq!(
+            Template::parse("plain").expect("a template").parts,
+            [Part::Literal("plain".into())]
+        );
     }
 
     #[test]
@@ -348,7 +369,11 @@ mod tests {
             ("é %PROTOCOL", 3, "this command has no % at its end"),
             ("%FOO%", 1, "%FOO% is not a command — possible: START_TIME"),
             ("%PROTOCOLL%", 1, "did you mean PROTOCOL?"),
-            ("a%REQ%", 2, "needs an argument in parentheses, such as %REQ(USER-AGENT)%"),
+            (
+                "a%REQ%",
+                2,
+                "needs an argument in parentheses, such as %REQ(USER-AGENT)%",
+            ),
             ("%REQ(A%", 1, "lacks a closing parenthesis"),
             ("%REQ(A):0%", 1, "is not a length"),
             ("%REQ(A)x%", 1, "\"x\" is not expected"),

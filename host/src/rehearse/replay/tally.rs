@@ -189,7 +189,11 @@ impl Tally {
             return;
         }
         counts.moved += weight;
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).saturating_mul(weight);
+        let micros = |time: Duration| {
+            u64::try_from(time.as_micros())
+                .unwrap_or(u64::MAX)
+                .saturating_mul(weight)
+        };
         let (before, after) = round_trips.unwrap_or_default();
         let key = Move {
             service: service.clone(),

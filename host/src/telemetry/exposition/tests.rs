@@ -90,10 +90,19 @@ fn values_are_not_cumulative() {
     let values = write(Format::Values).into_values();
     assert_eq!(values.iter().map(|it| it.points.len()).collect::<Vec<_>>(), [2, 1, 1]);
     assert_eq!(values[0].points[1].labels[1], ("other".into(), "é".into()));
-    let PointValue::Histogram { bounds, counts, sum, exemplars } = &values[2].points[0].value else {
+    let PointValue::Histogram {
+        bounds,
+        counts,
+        sum,
+        exemplars,
+    } = &values[2].points[0].value
+    else {
         panic!("{values:?}")
     };
-    assert_eq!((bounds.as_slice(), counts.as_slice()), (&[0.5, 1.0, 2.0][..], &[1, 0, 0, 1][..]));
+    assert_eq!(
+        (bounds.as_slice(), counts.as_slice()),
+        (&[0.5, 1.0, 2.0][..], &[1, 0, 0, 1][..])
+    );
     assert!((sum - 100.003).abs() < 1e-9 && exemplars.len() == 2);
 }
 
