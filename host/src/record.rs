@@ -2,6 +2,7 @@
 //! record becomes metrics and a line of the access log.
 
 mod body;
+mod ended;
 mod line;
 mod passed_on;
 mod span;
@@ -15,7 +16,7 @@ use crate::message;
 use crate::request_id::RequestId;
 use crate::rollout::VersionVitals;
 use crate::telemetry::access_log::Sink;
-use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
+use crate::telemetry::metrics::ServiceVitals;
 use crate::telemetry::spans::SpanSink;
 use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
@@ -24,9 +25,8 @@ use arrayvec::ArrayVec;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
-use line::{Line, Served};
 use portolan_core::config::Service;
-use portolan_core::decision::{Cause, Decision, RankedBy};
+use portolan_core::decision::{Cause, Decision};
 use portolan_core::geo::{Country, Point};
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::Evidence;
@@ -42,7 +42,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use waits::Waits;
 
 /// Where a worker counts and logs its requests.
@@ -445,82 +445,6 @@ impl<L: TableView> RequestRecord<L> {
     }
 }
 
-impl<L: TableView> Drop for RequestRecord<L> {
-    fn drop(&mut self) {
-        let Self { recorder, data, table } = self;
-        // A record is dropped early when the client has left, or by a panic.
-        if data.outcome.is_none() && std::thread::panicking() {
-            data.outcome = Some(RequestOutcome::Internal);
-            data.reason = Some(Reason::Internal);
-        }
-        let outcome = *data.outcome.get_or_insert(RequestOutcome::ClientGone);
-        if let Some(reason) = data.reason {
-            recorder.rejections.count(recorder.worker, reason);
-        }
-        let total = data.begun.elapsed();
-        if let (Some(Admitted { route }), Some(table)) = (data.admitted, &table) {
-            table.leave(recorder.worker, route);
-        }
-        let served = data.routed.zip(table.as_ref());
-        let served = served.and_then(|(id, table)| Some((id, table, table.service(id)?)));
-        match &served {
-            Some((id, table, (_, vitals))) => {
-                if let Some(decided) = data.decided {
-                    recorder.count(data, &decided, outcome, total, vitals);
-                    if let Some(took) = decided.plugin
-                        && let Some(version) = table.plugin_version(*id, data.client.addr)
-                    {
-                        recorder.count_version(data, (decided.cause.by, took), outcome, version);
-                    }
-                }
-                let gateway = data.answered_by.and_then(|slot| table.gateway(*id, slot));
-                let gateway = gateway.filter(|_| outcome.is_of_gateway());
-                match gateway {
-                    Some(gateway) => {
-                        gateway.finished(recorder.worker, outcome);
-                        if let Some(decided) = &data.decided {
-                            let by = decided.cause.by;
-                            recorder.sampler.answered(data.begun, gateway, data.point, by);
-                        }
-                    }
-                    None => vitals.finished(recorder.worker, outcome),
-                }
-                data.call_ended(outcome, |status| match gateway {
-                    Some(gateway) => gateway.called(recorder.worker, status),
-                    None => vitals.called(recorder.worker, status),
-                });
-            }
-            None => {
-                recorder.unrouted.finished(recorder.worker, outcome);
-                data.call_ended(outcome, |status| recorder.unrouted.called(recorder.worker, status));
-            }
-        }
-        if recorder.log.is_none() && data.span.is_none() {
-            return;
-        }
-        let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
-        let service = served.map(|(id, table, (service, _))| Served {
-            service,
-            plugin_reason: reason.and_then(|reason| table.plugin_reason(id, data.client.addr, reason)),
-        });
-        if let Some(span) = data.span.take() {
-            recorder
-                .spans
-                .send(span::finished(data, *span, (outcome, total), service));
-        }
-        if let Some(log) = &recorder.log {
-            let is_failure = outcome.is_failure() || data.status.is_some_and(|status| status.is_server_error());
-            if let Some(weight) = log.admits(is_failure) {
-                let line = Line::new(data, outcome, total, service, (SystemTime::now(), weight));
-                match log.template() {
-                    None => log.write(&line),
-                    Some(template) => log.append(|buffer| text::write(&line, template, buffer)),
-                }
-            }
-        }
-    }
-}
-
 impl Asked {
     /// The host that was asked for, with its port where it has one; empty when there is none.
     fn host(&self) -> String {
@@ -540,71 +464,6 @@ impl Asked {
             proxy_header: None,
             request_fields: fields.collect(),
             response_fields: Vec::new(),
-        }
-    }
-}
-
-impl RequestData {
-    /// Counts the status of a call of gRPC, or that its gateway gave it none. What its client did not wait for has none.
-    fn call_ended(&self, outcome: RequestOutcome, count: impl FnOnce(Option<GrpcStatus>)) {
-        if let Some(Call { status }) = self.call
-            && (status.is_some() || outcome != RequestOutcome::ClientGone)
-        {
-            count(status);
-        }
-    }
-}
-
-impl Recorder {
-    fn count(
-        &self,
-        data: &mut RequestData,
-        decided: &Decided,
-        outcome: RequestOutcome,
-        total: Duration,
-        vitals: &ServiceVitals,
-    ) {
-        let worker = self.worker;
-        vitals.decided(worker, decided.cause.by);
-        if let Some(session) = decided.cause.session {
-            vitals.session(worker, session);
-        }
-        vitals.took(worker, Stage::Identify, decided.identify);
-        vitals.took(worker, Stage::Decide, decided.took);
-        if let Some(plugin) = decided.plugin {
-            vitals.took(worker, Stage::Plugin, plugin);
-        }
-        if let Some(first_byte) = data.first_byte {
-            vitals.took(worker, Stage::FirstByte, first_byte);
-        }
-        // A client that leaves early would make the service look fast, a tunnel slow.
-        if outcome != RequestOutcome::ClientGone && data.tunnel.is_none() {
-            vitals.took(worker, Stage::Total, total);
-            vitals.took(worker, Stage::Overhead, data.waits.overhead(total));
-        }
-        for _ in data.attempts.iter().skip(1) {
-            vitals.retried(worker, Retry::Attempted);
-        }
-        if let Some(reason) = data.withheld {
-            vitals.retried(worker, Retry::Denied(reason));
-        }
-        vitals.carried(worker, data.received, data.sent);
-    }
-
-    /// Counts for a plugin version how its call went, and what became of the request.
-    #[cold]
-    fn count_version(
-        &self,
-        data: &RequestData,
-        (by, took): (RankedBy, Duration),
-        outcome: RequestOutcome,
-        version: &VersionVitals,
-    ) {
-        version.called(self.worker, by, took);
-        // A request that another region answered in the end was sent to a wrong one first.
-        let is_first_failed = data.attempts.first().is_some_and(|first| first.evidence.is_failure());
-        if is_first_failed || outcome != RequestOutcome::ClientGone {
-            version.ended(self.worker, is_first_failed || outcome.is_failure());
         }
     }
 }

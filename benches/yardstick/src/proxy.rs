@@ -15,7 +15,7 @@ pub const GRPC: &str = "/bench.Echo";
 /// Regions in the order in which gateways are given to them.
 const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 
-/// What a Portolan is configured with: one worker, one listener that trusts loopback, no access log.
+/// What a Portolan is configured with: one worker, one listener that trusts loopback.
 #[derive(Clone, Debug)]
 pub struct Proxy<'a> {
     /// Where it listens.
@@ -36,6 +36,9 @@ pub struct Proxy<'a> {
     pub tunnel: Option<(&'a str, SocketAddr)>,
     /// Where it listens for HTTP/2 without TLS, and a gateway that all its requests go to by HTTP/2.
     pub grpc: Option<(SocketAddr, SocketAddr)>,
+    /// Whether it has an access log beside its configuration, and sends spans of every hundredth request to this address, whatever
+    /// answers there.
+    pub telemetry: Option<SocketAddr>,
 }
 
 impl Proxy<'_> {
@@ -64,8 +67,14 @@ impl Proxy<'_> {
         let grpc = self.grpc.map_or_else(String::new, |(address, _)| {
             format!("  - {{ address: {address}, http2: prior-knowledge }}\n")
         });
+        let telemetry = match self.telemetry {
+            None => "access_log: off\n".to_owned(),
+            Some(collector) => format!(
+                "access_log: {{ file: access.log }}\ntelemetry: {{ otlp: {{ endpoint: \"http://{collector}\" }}, traces: {{ sample: 1% }} }}\n"
+            ),
+        };
         let mut text = format!(
-            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: 1\naccess_log: off\nlame_duck: 0s\ndrain_time: 1s\nservices:\n  bench:\n    policy: {policy}\n    \
+            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: 1\n{telemetry}lame_duck: 0s\ndrain_time: 1s\nservices:\n  bench:\n    policy: {policy}\n    \
              health_check: {probe}\n    regions:\n",
             self.listener, self.admin
         );

@@ -8,7 +8,7 @@ use crate::dns::Resolver;
 use crate::hex;
 use crate::table::Tables;
 use crate::telemetry::exemplars::Exemplar;
-use crate::telemetry::otlp::client::{Delivered, Export, ExportError};
+use crate::telemetry::otlp::client::{Client, Delivered, Export, ExportError};
 use crate::telemetry::otlp::target::{Collector, Environment};
 use crate::telemetry::otlp::{metrics, traces};
 use crate::telemetry::spans::{RequestSpan, Signal, SpanCounts};
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Exporter {
     tables: Arc<Tables>,
     instance: Arc<RunningInstance>,
-    resolver: Arc<Resolver>,
+    client: Client,
     environment: Environment,
     counts: Arc<SpanCounts>,
     /// `service.instance.id`.
@@ -54,7 +54,7 @@ impl Exporter {
         let chance = Chance::new();
         Self {
             tables,
-            resolver,
+            client: Client::new(resolver),
             environment: Environment::read(),
             counts: Arc::clone(&instance.spans),
             instance,
@@ -182,7 +182,7 @@ impl Exporter {
             ca: collector.ca.as_deref(),
             within: collector.timeout,
         };
-        export.send(&self.resolver).await
+        export.send(&self.client).await
     }
 
     /// Counts the end of a request, and logs when they begin to fail and when they do not any more.

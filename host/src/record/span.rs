@@ -1,6 +1,7 @@
 //! What becomes of the record of a request of which spans are recorded.
 
-use super::{Asked, RequestData, Served};
+use super::line::Served;
+use super::{Asked, RequestData};
 use crate::telemetry::metrics::Stage;
 use crate::telemetry::spans::{AttemptRecord, RequestSpan};
 use crate::upstream::AttemptSpan;

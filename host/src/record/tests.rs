@@ -3,6 +3,7 @@
 use super::*;
 use crate::telemetry::access_log::{AccessLog, Rules};
 use crate::telemetry::log_writer::Destination;
+use crate::telemetry::metrics::Stage;
 use crate::telemetry::spans::Spans;
 use crate::vitals::{GatewayKey, InFlight, TrafficSamples};
 use bytes::Bytes;
@@ -169,10 +170,11 @@ impl Scene {
             by,
             roll: 0,
         };
-        let decided = record.begun() + Duration::from_nanos(800);
+        let located = record.begun() + Duration::from_nanos(200);
+        let decided = located + Duration::from_nanos(800);
         record.routed(Rc::clone(&self.table), ServiceId(0));
         record.admitted(Some(PoliciesId(0)));
-        record.decided(&decision, decided, None);
+        record.decided(&decision, (located, decided), None);
         record
     }
 
@@ -280,6 +282,7 @@ async fn a_request_that_failed_over_is_told_whole() {
         ("reason", json!("plugin; because=sticky")),
         ("plugin_reason", json!("sticky")),
         ("generation", json!(7)),
+        ("identify_ms", json!(0.0002)),
         ("decide_ms", json!(0.0008)),
         ("first_byte_ms", json!(12.0)),
         ("received_bytes", json!(5)),

@@ -13,12 +13,17 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResp
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use portolan_core::config::GatewayHost;
 use prost::Message;
+use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::time::timeout;
+
+/// How old authorities may become before they are read again.
+const AUTHORITIES_AGE: Duration = Duration::from_secs(600);
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
@@ -65,14 +70,47 @@ pub struct Export<'a> {
     pub within: Duration,
 }
 
+/// Sends messages.
+#[derive(Debug)]
+pub struct Client {
+    resolver: Arc<Resolver>,
+    /// TLS with the authorities of a file or of the system, which were read then.
+    tls: RefCell<Option<(Option<PathBuf>, Instant, Arc<ClientTls>)>>,
+}
+
+impl Client {
+    /// With names as this resolver has them.
+    pub fn new(resolver: Arc<Resolver>) -> Self {
+        Self {
+            resolver,
+            tls: RefCell::default(),
+        }
+    }
+
+    /// TLS with these authorities. They are read again once in a while: reading those of the system takes milliseconds.
+    fn tls(&self, ca: Option<&Path>) -> Result<Arc<ClientTls>, String> {
+        let mut known = self.tls.borrow_mut();
+        if let Some((of, read, tls)) = &*known
+            && of.as_deref() == ca
+            && read.elapsed() < AUTHORITIES_AGE
+        {
+            return Ok(Arc::clone(tls));
+        }
+        let tls = ClientTls::new(&authorities(ca)?, None, None).map_err(|error| error.to_string())?;
+        let tls = Arc::new(tls);
+        *known = Some((ca.map(Path::to_owned), Instant::now(), Arc::clone(&tls)));
+        Ok(tls)
+    }
+}
+
 impl Export<'_> {
     /// Sends it over a connection of its own.
     ///
     /// # Errors
     /// When the collector cannot be reached, does not answer in time, or does not take it.
-    pub async fn send(self, resolver: &Resolver) -> Result<Delivered, ExportError> {
+    pub async fn send(self, client: &Client) -> Result<Delivered, ExportError> {
         let (signal, within) = (self.signal, self.within);
-        let exchange = timeout(within, self.exchange(resolver)).await;
+        let exchange = timeout(within, self.exchange(client)).await;
         let (status, headers, body) = exchange.map_err(|_| ExportError::Retryable {
             reason: format!("no answer within {within:?}"),
             after: None,
@@ -93,7 +131,7 @@ impl Export<'_> {
         }
     }
 
-    async fn exchange(self, resolver: &Resolver) -> Result<(StatusCode, HeaderMap, Bytes), ExportError> {
+    async fn exchange(self, client: &Client) -> Result<(StatusCode, HeaderMap, Bytes), ExportError> {
         let retryable = |reason: String| ExportError::Retryable { reason, after: None };
         let permanent = |reason: String| ExportError::Permanent(reason);
         let is_https = self.url.scheme_str() == Some("https");
@@ -106,13 +144,12 @@ impl Export<'_> {
         let tls = match is_https {
             false => None,
             true => {
-                let authorities = authorities(self.ca).map_err(permanent)?;
-                let tls = ClientTls::new(&authorities, None, None).map_err(|error| permanent(error.to_string()))?;
+                let tls = client.tls(self.ca).map_err(permanent)?;
                 let origin = tls.origin(&host);
                 Some(origin.ok_or_else(|| permanent("no certificate can be for this host".into()))?)
             }
         };
-        let addresses = resolver.addresses(&host).await;
+        let addresses = client.resolver.addresses(&host).await;
         let addresses: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
         let opening = Opening {
             tls: tls.as_ref(),

@@ -39,6 +39,7 @@ pub(crate) enum Kind {
     Portolan {
         binary: PathBuf,
         has_plugin: bool,
+        has_telemetry: bool,
     },
 }
 
@@ -115,7 +116,11 @@ impl Bench {
                     command.arg("relay").arg(listens.plain.to_string()).arg(to.to_string());
                     command
                 }
-                Kind::Portolan { binary, has_plugin } => {
+                Kind::Portolan {
+                    binary,
+                    has_plugin,
+                    has_telemetry,
+                } => {
                     let proxy = Proxy {
                         listener: listens.plain,
                         tls: Some((listens.tls, &certificate.certificate, &certificate.key)),
@@ -126,6 +131,7 @@ impl Bench {
                         probe_interval: Some("1s"),
                         tunnel: Some((backends::TUNNEL, others.tunnel)),
                         grpc: has_grpc.then_some((listens.grpc, others.grpc)),
+                        telemetry: has_telemetry.then_some(to),
                     };
                     let mut command = Command::new(binary);
                     proxy.serve(&mut command, &folder.join(format!("{name}.yaml")))?;

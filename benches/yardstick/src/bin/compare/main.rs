@@ -57,6 +57,9 @@ struct Arguments {
     /// Only contenders whose name contains this; the Portolan of --binary always runs
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
+    /// With a contender that has an access log to a file and sends spans of 1 % of the requests
+    #[arg(long)]
+    telemetry: bool,
     /// The smallest difference that matters, in percent: results that cannot resolve it are reported as noise
     #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
     resolution: f64,
@@ -167,16 +170,26 @@ fn kinds(arguments: &Arguments) -> Result<Vec<(String, Kind)>> {
         kinds.push(("envoy".to_owned(), Kind::Envoy));
     }
     kinds.push(("relay".to_owned(), Kind::Relay));
-    let portolan = |binary: &PathBuf, has_plugin| Kind::Portolan {
+    let portolan = |binary: &PathBuf, has_plugin, has_telemetry| Kind::Portolan {
         binary: binary.clone(),
         has_plugin,
+        has_telemetry,
     };
-    kinds.push(("portolan+plugin".to_owned(), portolan(&arguments.binary, true)));
+    kinds.push(("portolan+plugin".to_owned(), portolan(&arguments.binary, true, false)));
+    if arguments.telemetry {
+        kinds.push((
+            "portolan+telemetry".to_owned(),
+            portolan(&arguments.binary, false, true),
+        ));
+    }
     for (name, binary) in &arguments.others {
-        kinds.push((name.clone(), portolan(binary, false)));
+        kinds.push((name.clone(), portolan(binary, false, false)));
     }
     kinds.retain(|(name, _)| contains_any(name, &arguments.only));
-    kinds.insert(0, (report::REFERENCE.to_owned(), portolan(&arguments.binary, false)));
+    kinds.insert(
+        0,
+        (report::REFERENCE.to_owned(), portolan(&arguments.binary, false, false)),
+    );
     for (index, (name, kind)) in kinds.iter().enumerate() {
         if kinds[..index].iter().any(|(other, _)| other == name) {
             bail!("two contenders are called {name}");

@@ -33,6 +33,8 @@ enum Setup {
     Plugin,
     /// Ten thousand more routes of the host.
     Paths,
+    /// An access log to a file, and spans of every hundredth request.
+    Telemetry,
 }
 
 /// What the client does.
@@ -48,7 +50,7 @@ enum Traffic {
     Clients,
 }
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario::new("get", Setup::Usual, Traffic::Get),
     Scenario::new("post", Setup::Usual, Traffic::Post),
     Scenario::new("fresh", Setup::Usual, Traffic::Fresh),
@@ -56,6 +58,7 @@ const SCENARIOS: [Scenario; 7] = [
     Scenario::new("plugin", Setup::Plugin, Traffic::Clients),
     Scenario::new("remembered", Setup::Plugin, Traffic::Get),
     Scenario::new("paths", Setup::Paths, Traffic::Get),
+    Scenario::new("telemetry", Setup::Telemetry, Traffic::Get),
 ];
 
 impl Scenario {
@@ -70,7 +73,7 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
     let gateway = backend::start()?;
     let mut ports = Ports::from(None);
     let mut counts = Counts::new();
-    for setup in [Setup::Usual, Setup::Plugin, Setup::Paths] {
+    for setup in [Setup::Usual, Setup::Plugin, Setup::Paths, Setup::Telemetry] {
         let mut wanted = SCENARIOS
             .iter()
             .filter(|scenario| scenario.setup == setup && is_wanted(scenario.name))
@@ -89,6 +92,7 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
             probe_interval: None,
             tunnel: None,
             grpc: None,
+            telemetry: (setup == Setup::Telemetry).then_some(gateway),
         };
         let mut counted = Counted::start(binary, &proxy)?;
         for scenario in wanted {
