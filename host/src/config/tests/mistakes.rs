@@ -591,7 +591,16 @@ fn the_rest_of_the_top_level() {
             &[
                 "8:23: access_log.format: character 3: %REQ(X% lacks a closing parenthesis",
                 r#"8:46: access_log.sample: wanted a percentage from 0.1% to 100%, such as 10% or 0.5%, got "0""#,
-                r#"8:57: access_log.errors: "never" is not possible — wanted always or sampled"#,
+                r#"8:57: access_log.errors: wanted always or sampled, got "never""#,
+            ],
+        ),
+        (
+            "routes:",
+            "telemetry: { otlp: { endpoint: localhost:4318, timeout: 0s }, traces: {} }\nroutes:",
+            &[
+                r#"8:32: telemetry.otlp.endpoint: wanted a URL such as http://127.0.0.1:4318 (it does not begin with http:// or https://), got "localhost:4318""#,
+                r#"8:57: telemetry.otlp.timeout: from 1s to 1m is possible, got "0s""#,
+                "8:71: telemetry.traces: sample is missing",
             ],
         ),
         (
