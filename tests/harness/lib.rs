@@ -16,7 +16,7 @@ mod tls;
 mod world;
 
 pub use client::{Answer, Request, send};
-pub use collector::{Collector, Mood, attributes};
+pub use collector::{Collector, Mood, Received, Resource, attributes};
 pub use delays::Delays;
 pub use dns::NameServer;
 pub use load::{Load, Tally};
