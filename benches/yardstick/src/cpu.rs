@@ -1,4 +1,4 @@
-//! CPU time of processes, from `/proc`.
+//! CPU time and memory of processes, from `/proc`.
 
 use std::fs;
 use std::io;
@@ -21,14 +21,20 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
         Ok(time) => time,
         Err(_) => ticks(&fs::read_to_string(format!("{folder}/stat"))?)?,
     };
-    for task in fs::read_dir(format!("{folder}/task"))? {
-        // Without this file (an option of the kernel) only the process itself is counted.
-        let children = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            sum += cpu_time(child)?;
-        }
+    for child in children(pid)? {
+        sum += cpu_time(child)?;
     }
     Ok(sum)
+}
+
+/// The processes that it started and that run. Without `children` (an option of the kernel) none are known.
+fn children(pid: u32) -> io::Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let of_task = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        children.extend(of_task.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    Ok(children)
 }
 
 fn threads(folder: &Path) -> io::Result<Duration> {
@@ -53,6 +59,22 @@ fn ticks(stat: &str) -> io::Result<Duration> {
         return Err(io::ErrorKind::InvalidData.into());
     };
     Ok(TICK.saturating_mul(u32::try_from(user + system).unwrap_or(u32::MAX)))
+}
+
+/// Resident memory of a process and its children in bytes.
+///
+/// # Errors
+/// When the process is gone.
+pub fn resident(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mut fields = status.lines().filter_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = fields
+        .next()
+        .and_then(|kib| kib.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    let own = kib.ok_or(io::ErrorKind::InvalidData)? * 1024;
+    children(pid)?
+        .into_iter()
+        .try_fold(own, |sum, child| Ok(sum + resident(child)?))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub const GRPC: &str = "/bench.Echo";
 /// Regions in the order in which gateways are given to them.
 const REGIONS: [&str; 3] = ["westeurope", "eastus2", "southeastasia"];
 
-/// What a Portolan is configured with: one worker, one listener that trusts loopback.
+/// What a Portolan is configured with: one listener that trusts loopback, and what is asked for.
 #[derive(Clone, Debug)]
 pub struct Proxy<'a> {
     /// Where it listens.
@@ -24,10 +24,14 @@ pub struct Proxy<'a> {
     pub tls: Option<(SocketAddr, &'a Path, &'a Path)>,
     /// Its administration.
     pub admin: SocketAddr,
-    /// One gateway for each region; one to three.
+    /// One gateway for each region; one to 64. Regions beyond the third are made up, all over the world.
     pub gateways: &'a [SocketAddr],
+    /// Its workers.
+    pub workers: usize,
     /// Whether the plugin `nearest` orders the regions, instead of the policy `latency`.
     pub has_plugin: bool,
+    /// The file of the access log; `None`: it is off.
+    pub access_log: Option<&'a Path>,
     /// How many more paths have a route of their own.
     pub paths: usize,
     /// How often gateways are probed, as text; `None`: never.
@@ -36,9 +40,8 @@ pub struct Proxy<'a> {
     pub tunnel: Option<(&'a str, SocketAddr)>,
     /// Where it listens for HTTP/2 without TLS, and a gateway that all its requests go to by HTTP/2.
     pub grpc: Option<(SocketAddr, SocketAddr)>,
-    /// Whether it has an access log beside its configuration, and sends spans of every hundredth request to this address, whatever
-    /// answers there.
-    pub telemetry: Option<SocketAddr>,
+    /// Where it sends metrics, and spans of every hundredth request, whatever answers there. `None`: nowhere.
+    pub collector: Option<SocketAddr>,
 }
 
 impl Proxy<'_> {
@@ -67,18 +70,22 @@ impl Proxy<'_> {
         let grpc = self.grpc.map_or_else(String::new, |(address, _)| {
             format!("  - {{ address: {address}, http2: prior-knowledge }}\n")
         });
-        let telemetry = match self.telemetry {
-            None => "access_log: off\n".to_owned(),
-            Some(collector) => format!(
-                "access_log: {{ file: access.log }}\ntelemetry: {{ otlp: {{ endpoint: \"http://{collector}\" }}, traces: {{ sample: 1% }} }}\n"
-            ),
-        };
+        let telemetry = self.collector.map_or_else(String::new, |collector| {
+            format!("telemetry: {{ otlp: {{ endpoint: \"http://{collector}\" }}, traces: {{ sample: 1% }} }}\n")
+        });
         let mut text = format!(
-            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: 1\n{telemetry}lame_duck: 0s\ndrain_time: 1s\nservices:\n  bench:\n    policy: {policy}\n    \
+            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: {}\naccess_log: {}\n{telemetry}lame_duck: 0s\ndrain_time: 1s\nservices:\n  bench:\n    policy: {policy}\n    \
              health_check: {probe}\n    regions:\n",
-            self.listener, self.admin
+            self.listener,
+            self.admin,
+            self.workers,
+            self.access_log
+                .map_or_else(|| "off".to_owned(), |file| format!("{{ file: {} }}", file.display())),
         );
-        for (region, gateway) in REGIONS.iter().zip(self.gateways) {
+        for (index, gateway) in self.gateways.iter().enumerate() {
+            let region = REGIONS
+                .get(index)
+                .map_or_else(|| elsewhere(index), |name| (*name).to_owned());
             // Writing to memory cannot fail.
             let _ = writeln!(text, "      - {{ region: {region}, gateway: \"http://{gateway}\" }}");
         }
@@ -116,4 +123,10 @@ impl Proxy<'_> {
         std::fs::write(file, self.config())?;
         Ok(command.arg("serve").arg("--config").arg(file))
     }
+}
+
+/// A region that is none of Azure's, with its location. They are spread evenly by longitude, between 60 degrees south and north.
+fn elsewhere(index: usize) -> String {
+    let (latitude, longitude) = ((index * 37 % 120) as f64 - 60.0, (index * 53 % 360) as f64 - 180.0);
+    format!("made-up-{index}, location: {{ latitude: {latitude}, longitude: {longitude} }}")
 }

@@ -290,16 +290,16 @@ impl Family<'_> {
             let exemplar = within(before, bound);
             match self.to.format {
                 // A float has a point there.
-                Format::OpenMetrics => {
+                Format::OpenMetrics if bound.fract() == 0.0 => {
                     self.line(
                         "_bucket",
                         labels,
-                        Some(&format_args!("{bound:?}")),
+                        Some(&format_args!("{bound:.1}")),
                         count.into(),
                         exemplar,
                     );
                 }
-                _ => self.line("_bucket", labels, Some(&bound), count.into(), None),
+                _ => self.line("_bucket", labels, Some(&bound), count.into(), exemplar),
             }
             before = Some(bound);
         }

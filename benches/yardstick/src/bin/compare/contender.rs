@@ -2,7 +2,7 @@
 
 mod envoy;
 mod haproxy;
-mod nginx;
+pub(crate) mod nginx;
 
 use crate::backends::{self, Backends};
 use crate::certificate::Files;
@@ -28,19 +28,32 @@ pub(crate) const LARGE: (&str, usize) = ("/64k", 64 * 1024);
 
 pub(crate) const SMALL_BODY: &str = "hello from the backend\n";
 
+/// The database of clients' locations that others use: MaxMind's test data, which knows [`proxy::CLIENT`].
+const DATABASE: &[u8] = include_bytes!("../../../../../geo-data/fixtures/maxmind/test-data/GeoIP2-City-Test.mmdb");
+
 /// What kind of proxy a contender is.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Nginx,
+    Nginx(Extras),
     HaProxy,
-    Envoy,
+    /// With a filter, compiled to WebAssembly: geo-IP, and it chooses the region.
+    Envoy(Option<PathBuf>),
     /// Copies bytes.
     Relay,
-    Portolan {
-        binary: PathBuf,
-        has_plugin: bool,
-        has_telemetry: bool,
-    },
+    Portolan(PathBuf, Extras),
+}
+
+/// What a contender does besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extras {
+    /// nginx: it chooses the region by geo-IP. Portolan always does; with this a plugin does.
+    pub(crate) chooses: bool,
+    /// It writes an access log.
+    pub(crate) logs: bool,
+    /// Portolan: it sends metrics, and spans of 1 % of the requests, to the backend, which does not take them.
+    pub(crate) traces: bool,
+    /// Two workers instead of one.
+    pub(crate) two_workers: bool,
 }
 
 /// A running proxy.
@@ -52,6 +65,8 @@ pub(crate) struct Contender {
     pub(crate) tls: Option<SocketAddr>,
     /// Where it speaks HTTP/2 without TLS, for gRPC, if it does.
     pub(crate) grpc: Option<SocketAddr>,
+    /// It differs from another one in an extra, which shows in the scenarios of small bodies.
+    pub(crate) is_variant: bool,
     pub(crate) server: Server,
 }
 
@@ -84,6 +99,8 @@ impl Bench {
         // nginx's worker may run as another user.
         fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let certificate = Files::write(folder)?;
+        let database = folder.join("City.mmdb");
+        fs::write(&database, DATABASE)?;
         let port = ports.take()?;
         // On three addresses, so that three regions are healthy.
         let backends: Vec<SocketAddr> = (1..=3)
@@ -107,31 +124,55 @@ impl Bench {
                 grpc: port()?,
             };
             let (to, is_relay) = (backends[0], matches!(kind, Kind::Relay));
+            let is_variant = match &kind {
+                Kind::Nginx(extras) => *extras != Extras::default(),
+                Kind::Portolan(_, extras) => extras.logs || extras.two_workers,
+                Kind::Envoy(filter) => filter.is_some(),
+                Kind::HaProxy | Kind::Relay => false,
+            };
+            let log = folder.join(format!("{name}.access.log"));
             let mut command = match kind {
-                Kind::Nginx => nginx::command(folder, &name, &nginx::proxy(&listens, &certificate, to, &others))?,
+                Kind::Nginx(extras) => {
+                    let log = extras.logs.then_some(log.as_path());
+                    let database = extras.chooses.then_some(database.as_path());
+                    let http = nginx::proxy(&listens, &certificate, &backends, &others, log, database);
+                    nginx::command(folder, &name, &http)?
+                }
                 Kind::HaProxy => haproxy::command(folder, &listens, &certificate, to, &others)?,
-                Kind::Envoy => envoy::command(folder, &listens, &certificate, to, &others)?,
+                Kind::Envoy(filter) => {
+                    let filter = filter.map(|module| envoy::Filter {
+                        database: database.clone(),
+                        module,
+                    });
+                    envoy::command(
+                        folder,
+                        &name,
+                        &listens,
+                        &certificate,
+                        &backends,
+                        &others,
+                        filter.as_ref(),
+                    )?
+                }
                 Kind::Relay => {
                     let mut command = Command::new(std::env::current_exe()?);
                     command.arg("relay").arg(listens.plain.to_string()).arg(to.to_string());
                     command
                 }
-                Kind::Portolan {
-                    binary,
-                    has_plugin,
-                    has_telemetry,
-                } => {
+                Kind::Portolan(binary, extras) => {
                     let proxy = Proxy {
                         listener: listens.plain,
                         tls: Some((listens.tls, &certificate.certificate, &certificate.key)),
                         admin: port()?,
                         gateways: &backends,
-                        has_plugin,
+                        workers: if extras.two_workers { 2 } else { 1 },
+                        has_plugin: extras.chooses,
+                        access_log: extras.logs.then_some(&log),
                         paths: 0,
                         probe_interval: Some("1s"),
                         tunnel: Some((backends::TUNNEL, others.tunnel)),
                         grpc: has_grpc.then_some((listens.grpc, others.grpc)),
-                        telemetry: has_telemetry.then_some(to),
+                        collector: extras.traces.then_some(to),
                     };
                     let mut command = Command::new(binary);
                     proxy.serve(&mut command, &folder.join(format!("{name}.yaml")))?;
@@ -147,6 +188,7 @@ impl Bench {
                 address: listens.plain,
                 tls: (!is_relay).then_some(listens.tls),
                 grpc: (has_grpc && !is_relay).then_some(listens.grpc),
+                is_variant,
                 server,
             });
         }

@@ -3,11 +3,11 @@
 use crate::backends::{Backends, TUNNEL};
 use crate::certificate::Files;
 use crate::contender::{Contender, LARGE, SMALL};
-use crate::{h2load, handshakes, tunnels};
+use crate::{h2load, handshakes, idle, openloop, tunnels};
 use anyhow::{Context, Result, bail, ensure};
-use portolan_yardstick::cpu::cpu_time;
+use portolan_yardstick::cpu::{cpu_time, resident};
 use portolan_yardstick::proxy;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,10 +40,14 @@ enum Connections {
     Tunnel,
     /// Unary calls over HTTP/2 without TLS, to a backend that speaks it too.
     Grpc,
+    /// Connections that stay open, beside [`idle::IDLE`] that carry nothing.
+    Idle,
+    /// Requests at half of the rate that nginx can answer, whether or not answers come.
+    Paced,
 }
 
 /// All scenarios.
-pub(crate) const SCENARIOS: [Scenario; 12] = [
+pub(crate) const SCENARIOS: [Scenario; 14] = [
     Scenario::new("small, keep-alive", SMALL.0, Connections::Kept),
     Scenario::new("small, fresh connections", SMALL.0, Connections::Fresh),
     Scenario::new("64k, keep-alive", LARGE.0, Connections::Kept),
@@ -56,6 +60,8 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
     Scenario::new("http2 tls 64k", LARGE.0, Connections::Http2),
     Scenario::new("tunnel, 1 KiB there and back", TUNNEL, Connections::Tunnel),
     Scenario::new("grpc, unary", "/", Connections::Grpc),
+    Scenario::new("small, 10,000 idle connections", SMALL.0, Connections::Idle),
+    Scenario::new("small, latency at a constant rate", SMALL.0, Connections::Paced),
 ];
 
 impl Scenario {
@@ -69,13 +75,24 @@ impl Scenario {
 
     /// Where a contender is loaded. `None`: it does not take part.
     pub(crate) fn address(&self, contender: &Contender) -> Option<SocketAddr> {
+        use Connections::{Fresh, Idle, Kept, Paced};
+        if contender.is_variant && (self.path != SMALL.0 || !matches!(self.connections, Kept | Fresh | Paced)) {
+            return None;
+        }
         match self.connections {
-            Connections::Kept | Connections::Fresh => Some(contender.address),
+            // HAProxy does not start where it may not open two files for each, and four more.
+            Idle if contender.name == "haproxy" => None,
+            Kept | Fresh | Idle | Paced => Some(contender.address),
             // The relay has no path.
             Connections::Tunnel => contender.tls.map(|_| contender.address),
             Connections::Grpc => contender.grpc,
             _ => contender.tls,
         }
+    }
+
+    /// Whether latency is what it measures.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.connections == Connections::Paced
     }
 
     /// Whether it needs gRPC.
@@ -85,7 +102,7 @@ impl Scenario {
 }
 
 /// What one contender did in one round.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// Answered requests.
     pub(crate) requests: u64,
@@ -97,6 +114,12 @@ pub(crate) struct Measured {
     pub(crate) p50_us: f64,
     /// Latency in microseconds: 99 % of the requests were faster.
     pub(crate) p99_us: f64,
+    /// Latency in microseconds: 99.9 % of the requests were faster. wrk does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p999_us: Option<f64>,
+    /// Resident memory in bytes that each idle connection adds, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) idle_bytes: Option<f64>,
 }
 
 /// The client.
@@ -110,6 +133,8 @@ pub(crate) struct Load<'a> {
     pub(crate) certificate: &'a Files,
     /// Where calls are counted.
     pub(crate) backends: &'a Backends,
+    /// Requests per second that are sent at a constant rate.
+    pub(crate) pace: f64,
 }
 
 impl Load<'_> {
@@ -130,9 +155,32 @@ impl Load<'_> {
             Connections::Http2 => h2load::run(address, path, false, time)?,
             Connections::Grpc => self.calls(address, path)?,
             Connections::Tunnel => tunnels::run(address, time)?,
+            Connections::Paced => openloop::run(address, path, self.pace, self.connections, time)?,
+            Connections::Idle => return self.beside_idle(contender, address, scenario),
             _ => return self.wrk(address, scenario, spent),
         };
         summary(took, spent()?, time)
+    }
+
+    /// The requests per second that nginx answers, or the first contender where there is none.
+    pub(crate) fn peak(&self, contenders: &[Contender]) -> Result<f64> {
+        let nginx = contenders.iter().find(|contender| contender.name == "nginx");
+        let contender = nginx.or(contenders.first()).context("there is no contender")?;
+        Ok(self.run(contender, contender.address, &SCENARIOS[0])?.rate)
+    }
+
+    /// The same load as on kept connections, while others are idle. What it took to open those does not count.
+    fn beside_idle(&self, contender: &Contender, address: SocketAddr, scenario: &Scenario) -> Result<Measured> {
+        let pid = contender.server.pid();
+        let before = resident(pid)?;
+        let idle = idle::open(address, scenario.path)?;
+        let added = resident(pid)?.saturating_sub(before);
+        let begun = cpu_time(pid)?;
+        let measured = self.wrk(address, scenario, || Ok(cpu_time(pid)?.saturating_sub(begun)))?;
+        Ok(Measured {
+            idle_bytes: Some(added as f64 / idle.len() as f64),
+            ..measured
+        })
     }
 
     /// Unary calls, all of which reach the backend.
@@ -154,7 +202,7 @@ impl Load<'_> {
             .arg(format!("-c{}", self.connections))
             .arg(format!("-d{}s", self.time.as_secs()));
         let scheme = match scenario.connections {
-            Connections::Kept | Connections::Fresh => "http",
+            Connections::Kept | Connections::Fresh | Connections::Idle => "http",
             _ => "https",
         };
         if scenario.connections == Connections::Fresh {
@@ -175,14 +223,16 @@ impl Load<'_> {
 fn summary(mut took: Vec<Duration>, cpu: Duration, time: Duration) -> Result<Measured> {
     ensure!(!took.is_empty(), "no request was answered");
     took.sort_unstable();
-    let micros = |share: usize| took[(took.len() - 1) * share / 100].as_secs_f64() * 1e6;
+    let micros = |per_mille: usize| took[(took.len() - 1) * per_mille / 1000].as_secs_f64() * 1e6;
     let requests = took.len() as u64;
     Ok(Measured {
         requests,
         cpu_us: cpu.as_secs_f64() * 1e6 / requests as f64,
         rate: requests as f64 / time.as_secs_f64(),
-        p50_us: micros(50),
-        p99_us: micros(99),
+        p50_us: micros(500),
+        p99_us: micros(990),
+        p999_us: Some(micros(999)),
+        idle_bytes: None,
     })
 }
 
@@ -205,6 +255,8 @@ fn parse(text: &str, cpu: Duration) -> Result<Measured> {
         rate,
         p50_us,
         p99_us,
+        p999_us: None,
+        idle_bytes: None,
     })
 }
 

