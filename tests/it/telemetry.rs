@@ -338,7 +338,7 @@ async fn stages_add_up_and_overhead_has_no_waits() {
         metric(&world, &of("overhead", "sum")).await,
     );
     assert!(
-        total >= 1.4 && overhead < 1.0 && overhead > 0.0,
+        total >= 0.3 && overhead < total / 5.0 && overhead > 0.0,
         "{overhead} of {total}"
     );
     assert!(overhead >= metric(&world, &of("decide", "sum")).await);
