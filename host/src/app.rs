@@ -3,6 +3,7 @@
 pub mod activation;
 mod administration;
 mod control;
+mod exporter;
 mod instance;
 pub mod notify;
 mod observer;
@@ -14,7 +15,7 @@ mod upgrade;
 mod workers;
 
 use crate::admin::{AdminTls, SocketFile, TokenError};
-use crate::config::{AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed};
+use crate::config::{AccessLog as AccessLogSettings, AdminAddress, Configuration, Fixed, LogDestination};
 use crate::control::drills::Drills;
 use crate::control::events::Events;
 use crate::control::front_door;
@@ -36,9 +37,11 @@ use crate::table::Tables;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::log_writer::Destination;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::telemetry::spans::Spans;
 use crate::vitals::{Rejections, TrafficSamples};
 use administration::{Administration, administration};
 use control::{Control, Handover, Health};
+use exporter::Exporter;
 use instance::RunningInstance;
 use observer::Observer;
 use signals::Signal;
@@ -208,6 +211,8 @@ impl App {
         });
         let (switch, drain) = server::drain();
         let access_log = access_log(&fixed.access_log, workers)?;
+        let (spans, finished) = Spans::new(workers);
+        let span_counts = Arc::clone(spans.counts());
         let unrouted = Arc::new(ServiceVitals::new("".into(), workers));
         let rejections = Arc::new(Rejections::new(workers));
         let samples = Arc::new(TrafficSamples::new(workers));
@@ -227,6 +232,7 @@ impl App {
             samples: Arc::clone(&samples),
             decisions,
             access_log: access_log.clone(),
+            spans: Arc::new(spans),
             front_door: Arc::clone(&board),
             drain: drain.clone(),
             supervisor: supervisor.clone(),
@@ -260,6 +266,7 @@ impl App {
             events: Arc::clone(&events),
             overrides: Arc::clone(&overrides),
             access_log: access_log.clone(),
+            spans: span_counts,
             front_door: Arc::clone(&board),
             learned: Arc::clone(&learned),
             unrouted,
@@ -321,6 +328,8 @@ impl App {
             handover,
             replaced: replaced.clone(),
             listeners: Arc::clone(&listeners),
+            exporter: Exporter::new(Arc::clone(&instance), Arc::clone(&tables), Arc::clone(&resolver)),
+            finished,
             observer: Observer::new(Arc::clone(&instance), Arc::clone(&tables), (samples, decided)),
             instance,
         };
@@ -535,12 +544,12 @@ fn workers(fixed: &Fixed) -> usize {
 }
 
 fn access_log(settings: &AccessLogSettings, workers: usize) -> Result<Option<Arc<AccessLog>>, AppError> {
-    let (destination, name) = match settings {
-        AccessLogSettings::Off => return Ok(None),
-        AccessLogSettings::Stdout => (Destination::Stdout, "standard output".to_owned()),
-        AccessLogSettings::File(path) => (Destination::File(path.clone()), path.display().to_string()),
+    let (destination, name) = match &settings.to {
+        LogDestination::Off => return Ok(None),
+        LogDestination::Stdout => (Destination::Stdout, "standard output".to_owned()),
+        LogDestination::File(path) => (Destination::File(path.clone()), path.display().to_string()),
     };
-    let log = AccessLog::start(destination, workers).map_err(|error| AppError::AccessLog {
+    let log = AccessLog::start(destination, settings.rules.clone(), workers).map_err(|error| AppError::AccessLog {
         destination: name,
         error,
     })?;

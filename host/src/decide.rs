@@ -11,7 +11,7 @@ use portolan_core::affinity::Session;
 use portolan_core::candidates;
 use portolan_core::config::When;
 use portolan_core::decision::{AffinityWish, Decision, RankedBy};
-use portolan_core::geo::{Country, PlaceId};
+use portolan_core::geo::{Country, Location, PlaceId};
 use portolan_core::id::Slot;
 use portolan_core::identity::ClientIdentity;
 use portolan_core::learned::PrefixOrder;
@@ -28,6 +28,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Inquiry<'a> {
     /// Who asks.
     pub client: ClientIdentity,
+    /// Where that is.
+    pub location: Location,
     /// How.
     pub method: &'a Method,
     /// In which version of HTTP.
@@ -88,7 +90,7 @@ pub fn decide(table: &RoutingTable, routed: Routed<'_>, inquiry: &Inquiry<'_>, p
         health,
         ..
     } = routed;
-    let location = table.geo.locate(inquiry.client.addr);
+    let location = inquiry.location;
     let load = |slot| entry.load(slot, inquiry.now);
     // Most services have neither limits nor learned orders: one branch for both.
     let (full, (row, by)) = if entry.is_plain() {

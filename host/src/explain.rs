@@ -178,6 +178,7 @@ pub fn explain(
             addr: ip.to_canonical(),
             source: IdentitySource::Peer,
         },
+        location: table.geo.locate(ip.to_canonical()),
         method,
         version: Version::HTTP_11,
         authority: host,

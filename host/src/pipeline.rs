@@ -12,8 +12,8 @@ use crate::respond::{self, Body, RequestError};
 use crate::server::{Handler, Http2Settings, ListenerTerms, TunnelRecord};
 use crate::table::{Pin, Routed};
 use crate::upstream::{
-    ForwardError, Forwarded, Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, Tunnel, TunnelLimits,
-    UpstreamBody, Via, upgrade,
+    ForwardError, Forwarded, Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, Tracing, Tunnel, TunnelLimits,
+    UpstreamBody, Via, trace_of, upgrade,
 };
 use crate::vitals::{Reason, RequestOutcome, TunnelEnd};
 use crate::worker::Worker;
@@ -28,8 +28,12 @@ use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
 use portolan_core::proxy_protocol;
+use portolan_core::rollout::Share;
 use portolan_core::route::{self, Asked, HeaderChanges};
+use portolan_core::trace::{self, Parent, SpanContext};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -169,6 +173,29 @@ struct Inbound<'a> {
     via: &'a Via,
     provenance: Provenance,
     request_id: &'a RequestId,
+    tracing: Tracing,
+}
+
+/// Whether spans of a request are recorded: `record` is given the request's own, and the one that it comes from.
+fn traced(
+    worker: &Worker,
+    parts: &Parts,
+    (is_trusted, request_id, sample): (bool, &RequestId, Share),
+    record: impl FnOnce((SpanContext, Option<u64>)),
+) -> Tracing {
+    let parent = parts.headers.get("traceparent");
+    let parent = parent.and_then(|value| Parent::parse(value.as_bytes()));
+    let chance = &worker.chance;
+    if !trace::is_recorded(parent, is_trusted, sample.bound(), chance.roll()) {
+        return Tracing::Unrecorded;
+    }
+    let trace = match parent {
+        Some(parent) => parent.trace,
+        None => trace_of(request_id, [chance.roll(), chance.roll()]),
+    };
+    let context = SpanContext::of(trace, chance.roll());
+    record((context, parent.map(|parent| parent.span)));
+    Tracing::Recorded(context)
 }
 
 async fn answer(
@@ -222,6 +249,12 @@ async fn answer(
     let chance = [worker.chance.roll(), worker.chance.roll()];
     let request_id = RequestId::of(&parts.headers, provenance.is_trusted, chance);
     record.has_id(request_id.clone());
+    let tracing = match table.settings.telemetry.sample {
+        None => Tracing::Off,
+        Some(sample) => traced(worker, parts, (provenance.is_trusted, &request_id, sample), |span| {
+            record.spanned(parts, arrival, span);
+        }),
+    };
     let asked = Asked {
         trust: Some((&listener.client_address, provenance.is_trusted)),
         ..asked
@@ -241,6 +274,7 @@ async fn answer(
     };
     let routed = routed.seen_by(provenance.client.addr);
     record.routed(Rc::clone(&table), routed.id);
+    record.has_route(routed.route.prefix());
     *changes = routed.route.response_headers().cloned();
     if let Some((why, country)) = decide::denied(&table, routed, provenance.client.addr) {
         record.located(country);
@@ -260,9 +294,14 @@ async fn answer(
     table.admit(routed)?;
     record.admitted(routed.route.policies());
 
+    // Locate.
+    let location = table.geo.locate(provenance.client.addr);
+    let located = Instant::now();
+
     // Candidates, rank: natively, or as a plugin says.
     let inquiry = Inquiry {
         client: provenance.client,
+        location,
         method: &parts.method,
         version: parts.version,
         authority: head.authority,
@@ -285,7 +324,7 @@ async fn answer(
     };
     let Decided { decision, plugin } = decide::decide(&table, routed, &inquiry, &mut worker.plugins.borrow_mut());
     let now = Instant::now();
-    record.decided(&decision, now, plugin.as_ref().map(|plugin| plugin.took));
+    record.decided(&decision, (located, now), plugin.as_ref().map(|plugin| plugin.took));
     if plugin.is_some()
         && let Some(status) = decision.by.effects().rejects
     {
@@ -323,6 +362,7 @@ async fn answer(
         via: &table.via,
         provenance,
         request_id: &request_id,
+        tracing,
     };
     let by_plugin = plugin.as_ref().and_then(|plugin| plugin.headers.as_deref());
     let mut forwarded = forward(worker, &inbound, body, (routed, &decision, by_plugin), record, now).await;
@@ -444,6 +484,7 @@ async fn forward(
         via,
         provenance,
         request_id,
+        tracing,
     } = inbound;
 
     // Plan: every choice is made before the first byte leaves.
@@ -495,6 +536,7 @@ async fn forward(
         policy: &listener.client_address,
         request_id,
         chance: [worker.chance.roll(), worker.chance.roll(), worker.chance.roll()],
+        tracing: *tracing,
         via,
         rewrites_responses: routed.service.rewrite_responses,
         rewritten_by: target.as_ref().map(|_| routed.route),
@@ -523,7 +565,8 @@ async fn forward(
         timeouts,
         target: |slot| routed.gateway(slot),
     };
-    let forwarded = forwarder.forward(plan, &outbound, &body, now).await;
+    let mut forwarding = pin!(forwarder.forward(plan, &outbound, &body, now));
+    let forwarded = poll_fn(|context| record.poll_waiting(forwarding.as_mut(), context)).await;
     record.forwarded(&forwarded, body.bytes_read());
     if let Some(drill) = routed.drill {
         handled(worker, drill, record.begun(), Some(&forwarded));

@@ -3,27 +3,32 @@
 
 mod body;
 mod decision_log;
+mod ended;
 mod line;
 mod passed_on;
+mod span;
+mod text;
+mod waits;
 
 pub use body::Recorded;
 pub use decision_log::{DecidedRecord, DecisionRecord, DecisionSink, KEPT_ORDER, SeenBy, decision_log};
 
+use crate::arrival::Arrival;
 use crate::message;
 use crate::request_id::RequestId;
 use crate::rollout::VersionVitals;
 use crate::telemetry::access_log::Sink;
-use crate::telemetry::metrics::{Retry, ServiceVitals, Stage};
+use crate::telemetry::metrics::ServiceVitals;
+use crate::telemetry::spans::SpanSink;
 use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Reason, Rejections, RequestOutcome, Sampler, TunnelEnd, Vitals};
 use arrayvec::ArrayVec;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
-use line::{Line, Served};
 use portolan_core::config::{Config, Service};
-use portolan_core::decision::{Cause, Decision, RankedBy};
+use portolan_core::decision::{Cause, Decision};
 use portolan_core::geo::{Country, Point};
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::{Evidence, HealthView};
@@ -32,10 +37,15 @@ use portolan_core::identity::ClientIdentity;
 use portolan_core::plan::GaveUp;
 use portolan_core::proxy_protocol::Header;
 use portolan_core::route::PoliciesId;
+use portolan_core::trace::SpanContext;
+use span::SpanData;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use waits::Waits;
 
 /// Where a worker counts and logs its requests.
 #[derive(Debug)]
@@ -46,6 +56,7 @@ pub struct Recorder {
     sampler: Sampler,
     decisions: DecisionSink,
     log: Option<Sink>,
+    spans: SpanSink,
 }
 
 /// The table that a request was decided by, as far as recording needs it.
@@ -113,6 +124,9 @@ struct RequestData {
     reason: Option<Reason>,
     received: u64,
     sent: u64,
+    waits: Waits,
+    /// Where spans are recorded of it.
+    span: Option<Box<SpanData>>,
     tunnel: Option<Box<TunnelRecord>>,
 }
 
@@ -132,6 +146,9 @@ struct Asked {
     host: Option<HeaderValue>,
     /// The PROXY protocol header of its connection.
     proxy_header: Option<Rc<Header>>,
+    /// Fields that the log's template has, of the request and of the response, in its order.
+    request_fields: Vec<Option<HeaderValue>>,
+    response_fields: Vec<Option<HeaderValue>>,
 }
 
 /// A call of gRPC.
@@ -153,6 +170,9 @@ struct Admitted {
 struct Decided {
     generation: Generation,
     cause: Cause,
+    /// From the request until it was known where its client is.
+    identify: Duration,
+    /// From then on.
     took: Duration,
     plugin: Option<Duration>,
     /// What chance gave it.
@@ -177,6 +197,7 @@ impl Recorder {
         rejections: Arc<Rejections>,
         (sampler, decisions): (Sampler, DecisionSink),
         log: Option<Sink>,
+        spans: SpanSink,
     ) -> Self {
         Self {
             worker,
@@ -185,6 +206,7 @@ impl Recorder {
             sampler,
             decisions,
             log,
+            spans,
         }
     }
 }
@@ -207,14 +229,9 @@ pub struct Loop<'a> {
 impl<L: TableView> RequestRecord<L> {
     /// The record of a request received now, from this client as far as is known.
     pub fn begin(recorder: &Rc<Recorder>, request: &Parts, client: ClientIdentity, now: Instant) -> Self {
-        let asked = recorder.log.is_some().then(|| {
-            Box::new(Asked {
-                method: request.method.clone(),
-                version: request.version,
-                uri: request.uri.clone(),
-                host: request.headers.get(header::HOST).cloned(),
-                proxy_header: None,
-            })
+        let asked = recorder.log.as_ref().map(|log| {
+            let wanted = log.template().map_or(&[][..], |template| &template.request_fields);
+            Box::new(Asked::of(request, wanted))
         });
         let is_head = request.method == Method::HEAD;
         let call = message::is_grpc(request.version, &request.headers).then(Call::default);
@@ -258,6 +275,8 @@ impl<L: TableView> RequestRecord<L> {
                 reason: None,
                 received: 0,
                 sent: 0,
+                waits: Waits::default(),
+                span: None,
                 tunnel: None,
             }),
             table: None,
@@ -314,6 +333,23 @@ impl<L: TableView> RequestRecord<L> {
         self.data.request_id.get_or_insert_with(id)
     }
 
+    /// Spans are recorded of it, which came over this connection: this one, below its parent.
+    #[cold]
+    pub fn spanned(&mut self, request: &Parts, arrival: &Arrival, span: (SpanContext, Option<u64>)) {
+        self.data.asked.get_or_insert_with(|| Box::new(Asked::of(request, &[])));
+        self.data.trace = Some(span.0.trace);
+        let data = SpanData::begin(span, (arrival.scheme(), arrival.peer), &request.headers);
+        self.data.span = Some(Box::new(data));
+    }
+
+    /// Its route has this path prefix.
+    #[inline]
+    pub fn has_route(&mut self, prefix: &str) {
+        if let Some(span) = &mut self.data.span {
+            span.routed(prefix);
+        }
+    }
+
     /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
     pub fn traced(&mut self, traceparent: &[u8]) {
         if self.recorder.log.is_some() {
@@ -338,8 +374,9 @@ impl<L: TableView> RequestRecord<L> {
         }
     }
 
-    /// What was decided now, and how much of the time since the request came the plugin took.
-    pub fn decided(&mut self, decision: &Decision, now: Instant, plugin: Option<Duration>) {
+    /// What was decided: when it was known where the client is, when the decision was made, and how much of the time between them the
+    /// plugin took.
+    pub fn decided(&mut self, decision: &Decision, (located, now): (Instant, Instant), plugin: Option<Duration>) {
         self.data.client = decision.client;
         self.data.country = decision.location.place.country;
         self.data.point = decision.location.place.point;
@@ -350,7 +387,8 @@ impl<L: TableView> RequestRecord<L> {
         self.data.decided = Some(Decided {
             generation: decision.generation,
             cause: decision.cause(),
-            took: now.saturating_duration_since(self.data.begun),
+            identify: located.saturating_duration_since(self.data.begun),
+            took: now.saturating_duration_since(located),
             plugin,
             roll: decision.roll,
             order,
@@ -358,10 +396,18 @@ impl<L: TableView> RequestRecord<L> {
         });
     }
 
+    /// Polls a future that waits for a gateway or for the client whenever it is not ready.
+    pub fn poll_waiting<F: Future>(&mut self, future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.data.waits.poll(future, context)
+    }
+
     /// The result of forwarding it, with this many bytes of its body read.
     pub fn forwarded(&mut self, forwarded: &Forwarded, received: u64) {
         for attempt in &forwarded.attempts {
             self.attempted(attempt.slot, attempt.evidence);
+        }
+        if let Some(span) = &mut self.data.span {
+            span.attempted(&forwarded.spans);
         }
         self.data.received = received;
         match &forwarded.result {
@@ -418,127 +464,25 @@ impl<L: TableView> RequestRecord<L> {
     }
 }
 
-impl<L: TableView> Drop for RequestRecord<L> {
-    fn drop(&mut self) {
-        let Self { recorder, data, table } = self;
-        // A record is dropped early when the client has left, or by a panic.
-        if data.outcome.is_none() && std::thread::panicking() {
-            data.outcome = Some(RequestOutcome::Internal);
-            data.reason = Some(Reason::Internal);
-        }
-        let outcome = *data.outcome.get_or_insert(RequestOutcome::ClientGone);
-        if let Some(reason) = data.reason {
-            recorder.rejections.count(recorder.worker, reason);
-        }
-        let total = data.begun.elapsed();
-        if let (Some(Admitted { route }), Some(table)) = (data.admitted, &table) {
-            table.leave(recorder.worker, route);
-        }
-        let served = data.routed.zip(table.as_ref());
-        let served = served.and_then(|(id, table)| Some((id, table, table.service(id)?)));
-        match &served {
-            Some((id, table, (_, vitals))) => {
-                if let Some(decided) = &data.decided {
-                    recorder.count(data, decided, outcome, total, vitals);
-                    if let Some(took) = decided.plugin
-                        && let Some(version) = table.plugin_version(*id, data.client.addr)
-                    {
-                        recorder.count_version(data, (decided.cause.by, took), outcome, version);
-                    }
-                }
-                let gateway = data.answered_by.and_then(|slot| table.gateway(*id, slot));
-                let gateway = gateway.filter(|_| outcome.is_of_gateway());
-                match gateway {
-                    Some(gateway) => {
-                        gateway.finished(recorder.worker, outcome);
-                        if let Some(decided) = &data.decided {
-                            let by = decided.cause.by;
-                            recorder.sampler.answered(data.begun, gateway, data.point, by);
-                        }
-                    }
-                    None => vitals.finished(recorder.worker, outcome),
-                }
-                data.call_ended(outcome, |status| match gateway {
-                    Some(gateway) => gateway.called(recorder.worker, status),
-                    None => vitals.called(recorder.worker, status),
-                });
-            }
-            None => {
-                recorder.unrouted.finished(recorder.worker, outcome);
-                data.call_ended(outcome, |status| recorder.unrouted.called(recorder.worker, status));
-            }
-        }
-        recorder.decisions.ended(data, (outcome, total), table.as_ref());
-        if let Some(log) = &recorder.log {
-            let reason = data.decided.and_then(|decided| decided.cause.by.plugin_reason());
-            let service = served.map(|(id, table, (service, _))| Served {
-                service,
-                plugin_reason: reason.and_then(|reason| table.plugin_reason(id, data.client.addr, reason)),
-            });
-            log.write(&Line::new(data, outcome, total, service, SystemTime::now()));
-        }
-    }
-}
-
-impl RequestData {
-    /// Counts the status of a call of gRPC, or that its gateway gave it none. What its client did not wait for has none.
-    fn call_ended(&self, outcome: RequestOutcome, count: impl FnOnce(Option<GrpcStatus>)) {
-        if let Some(Call { status }) = self.call
-            && (status.is_some() || outcome != RequestOutcome::ClientGone)
-        {
-            count(status);
-        }
-    }
-}
-
-impl Recorder {
-    fn count(
-        &self,
-        data: &RequestData,
-        decided: &Decided,
-        outcome: RequestOutcome,
-        total: Duration,
-        vitals: &ServiceVitals,
-    ) {
-        let worker = self.worker;
-        vitals.decided(worker, decided.cause.by);
-        if let Some(session) = decided.cause.session {
-            vitals.session(worker, session);
-        }
-        vitals.took(worker, Stage::Decide, decided.took);
-        if let Some(plugin) = decided.plugin {
-            vitals.took(worker, Stage::Plugin, plugin);
-        }
-        if let Some(first_byte) = data.first_byte {
-            vitals.took(worker, Stage::FirstByte, first_byte);
-        }
-        // A client that leaves early would make the service look fast, a tunnel slow.
-        if outcome != RequestOutcome::ClientGone && data.tunnel.is_none() {
-            vitals.took(worker, Stage::Total, total);
-        }
-        for _ in data.attempts.iter().skip(1) {
-            vitals.retried(worker, Retry::Attempted);
-        }
-        if let Some(reason) = data.withheld {
-            vitals.retried(worker, Retry::Denied(reason));
-        }
-        vitals.carried(worker, data.received, data.sent);
+impl Asked {
+    /// The host that was asked for, with its port where it has one; empty when there is none.
+    fn host(&self) -> String {
+        let authority = self.uri.authority().map(|authority| authority.as_str());
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
+        authority.or(host).unwrap_or_default().to_owned()
     }
 
-    /// Counts for a plugin version how its call went, and what became of the request.
-    #[cold]
-    fn count_version(
-        &self,
-        data: &RequestData,
-        (by, took): (RankedBy, Duration),
-        outcome: RequestOutcome,
-        version: &VersionVitals,
-    ) {
-        version.called(self.worker, by, took);
-        // A request that another region answered in the end was sent to a wrong one first.
-        let is_first_failed = data.attempts.first().is_some_and(|first| first.evidence.is_failure());
-        if is_first_failed || outcome != RequestOutcome::ClientGone {
-            version.ended(self.worker, is_first_failed || outcome.is_failure());
+    /// Of a request, with these of its fields.
+    fn of(request: &Parts, wanted: &[HeaderName]) -> Self {
+        let fields = wanted.iter().map(|name| request.headers.get(name).cloned());
+        Self {
+            method: request.method.clone(),
+            version: request.version,
+            uri: request.uri.clone(),
+            host: request.headers.get(header::HOST).cloned(),
+            proxy_header: None,
+            request_fields: fields.collect(),
+            response_fields: Vec::new(),
         }
     }
 }

@@ -109,6 +109,8 @@ struct Shard {
     outcomes: Tally<{ RequestOutcome::ALL.len() }>,
     grpc: GrpcTally,
     first_byte: Histogram,
+    connect: Histogram,
+    tls_handshake: Histogram,
     in_flight: AtomicU32,
     tunnels: Tunnels,
 }
@@ -239,6 +241,16 @@ impl Vitals {
     pub fn answered(&self, worker: usize, after: Duration) {
         if let Some(shard) = self.shards.get(worker) {
             shard.first_byte.record(after);
+        }
+    }
+
+    /// Counts a connection that was opened: how long TCP took, and TLS where it is spoken.
+    pub fn connected(&self, worker: usize, connect: Duration, tls_handshake: Option<Duration>) {
+        if let Some(shard) = self.shards.get(worker) {
+            shard.connect.record(connect);
+            if let Some(took) = tls_handshake {
+                shard.tls_handshake.record(took);
+            }
         }
     }
 
@@ -377,9 +389,23 @@ impl Vitals {
 
     /// Times to the head of its responses, of all workers.
     pub fn first_byte(&self) -> Durations {
+        self.durations(|shard| &shard.first_byte)
+    }
+
+    /// Times to open TCP connections to it, of all workers.
+    pub fn connect(&self) -> Durations {
+        self.durations(|shard| &shard.connect)
+    }
+
+    /// Times of TLS handshakes with it, of all workers.
+    pub fn tls_handshake(&self) -> Durations {
+        self.durations(|shard| &shard.tls_handshake)
+    }
+
+    fn durations(&self, of: fn(&Shard) -> &Histogram) -> Durations {
         let mut durations = Durations::default();
         for shard in &self.shards {
-            durations.add(&shard.first_byte);
+            durations.add(of(shard));
         }
         durations
     }

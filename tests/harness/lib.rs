@@ -4,6 +4,7 @@
 //! Waits name the state they wait for and are woken by the generation of the routing table. Nothing sleeps.
 
 mod client;
+mod collector;
 pub mod delays;
 pub mod dns;
 mod load;
@@ -15,6 +16,7 @@ mod tls;
 mod world;
 
 pub use client::{Answer, Request, send};
+pub use collector::{Collector, Mood, Received, Resource, attributes};
 pub use delays::Delays;
 pub use dns::NameServer;
 pub use load::{Load, Tally};

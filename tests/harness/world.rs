@@ -142,6 +142,13 @@ impl Setup {
         self
     }
 
+    /// With this access log.
+    #[must_use]
+    pub fn logging_as(mut self, access_log: &'static str) -> Self {
+        self.access_log = access_log;
+        self
+    }
+
     /// With these lines at the top level.
     #[must_use]
     pub fn with(mut self, lines: &str) -> Self {

@@ -39,6 +39,7 @@ mod routing;
 mod service_tags;
 mod simulate;
 mod steer;
+mod telemetry;
 mod tidy;
 mod tls;
 mod upgrades;

@@ -40,6 +40,8 @@ pub struct Proxy<'a> {
     pub tunnel: Option<(&'a str, SocketAddr)>,
     /// Where it listens for HTTP/2 without TLS, and a gateway that all its requests go to by HTTP/2.
     pub grpc: Option<(SocketAddr, SocketAddr)>,
+    /// Where it sends metrics, and spans of every hundredth request, whatever answers there. `None`: nowhere.
+    pub collector: Option<SocketAddr>,
 }
 
 impl Proxy<'_> {
@@ -68,8 +70,11 @@ impl Proxy<'_> {
         let grpc = self.grpc.map_or_else(String::new, |(address, _)| {
             format!("  - {{ address: {address}, http2: prior-knowledge }}\n")
         });
+        let telemetry = self.collector.map_or_else(String::new, |collector| {
+            format!("telemetry: {{ otlp: {{ endpoint: \"http://{collector}\" }}, traces: {{ sample: 1% }} }}\n")
+        });
         let mut text = format!(
-            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: {}\naccess_log: {}\nlame_duck: 0s\ndrain_time: 1s\nservices:\n  bench:\n    policy: {policy}\n    \
+            "listeners:\n  - address: {}\n    {TRUST}\n{tls}{grpc}admin: {{ address: {} }}\nworkers: {}\naccess_log: {}\n{telemetry}lame_duck: 0s\ndrain_time: 1s\nservices:\n  bench:\n    policy: {policy}\n    \
              health_check: {probe}\n    regions:\n",
             self.listener,
             self.admin,

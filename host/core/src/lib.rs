@@ -76,3 +76,4 @@ pub mod route;
 pub mod slots;
 pub mod steer;
 pub mod tls;
+pub mod trace;

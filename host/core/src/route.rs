@@ -164,6 +164,11 @@ pub struct RouteEntry {
 }
 
 impl RouteEntry {
+    /// What the paths of its requests begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Where it leads. [`ServiceId::NONE`] where it redirects.
     pub fn service(&self) -> ServiceId {
         self.service

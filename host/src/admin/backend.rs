@@ -18,6 +18,7 @@ use crate::learned::report::{Report, ReportError, Reported};
 use crate::plugin::{CounterReading, StartReading};
 use crate::telemetry::log_writer::Lines;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::telemetry::spans::SpanCounts;
 use crate::vitals::{InFlight, ListenerVitals, Rejections, RouteCounts, Vitals};
 use portolan_core::admission::Overload;
 use portolan_core::chart::Chart;
@@ -239,6 +240,8 @@ pub struct StatusSnapshot {
     pub access_log: Option<Lines>,
     /// The event log's lines; `None` when the process has none.
     pub event_log: Option<Lines>,
+    /// What became of spans of requests.
+    pub spans: Arc<SpanCounts>,
     /// What plugins count.
     pub plugin_counters: Vec<CounterReading>,
     /// How many instances of plugins were started.

@@ -9,20 +9,20 @@ mod upstream;
 use super::backend::{Readiness, ServiceStatus, StatusSnapshot};
 use super::connections;
 use super::names;
-use crate::telemetry::exposition::{Exposition, Kind};
+use crate::telemetry::exposition::{Exposition, Format, Kind};
 use crate::telemetry::metrics::{
     PLUGIN_ANSWERS, PLUGIN_EFFECTS, RANKED_BY, RESPONSE_BOUNDS, Retry, ServiceTotals, Stage,
 };
 use crate::telemetry::process::Process;
 use crate::vitals::{RequestOutcome, Vitals};
 use portolan_core::affinity::Affine;
-use portolan_core::config::{Policy, Service};
+use portolan_core::config::{Policy, Scheme, Service};
 use portolan_core::health::{GatewayHealth, ServiceHealth};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The text of the whole page.
-pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
-    let mut text = Exposition::default();
+/// All of them, in a format.
+pub(super) fn exposition(snapshot: &StatusSnapshot, readiness: Readiness, format: Format) -> Exposition {
+    let mut text = Exposition::new(format);
     let services = Counted::all(snapshot);
     requests(&mut text, snapshot, &services);
     downstream::downstream(&mut text, snapshot);
@@ -38,6 +38,7 @@ pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
     rollouts::metrics(&mut text, snapshot);
     program::loads(&mut text, snapshot);
     program::logs(&mut text, snapshot);
+    program::exports(&mut text, snapshot);
     program::tasks(&mut text, snapshot, readiness);
     if let Some(tls) = &snapshot.admin_tls {
         program::admin_tls(&mut text, tls);
@@ -49,7 +50,7 @@ pub(super) fn text(snapshot: &StatusSnapshot, readiness: Readiness) -> String {
         learned::learned(&mut text, status, &services);
     }
     program::process(&mut text, snapshot.started, &Process::read());
-    text.into_text()
+    text
 }
 
 /// A service with its counts, read once.
@@ -204,9 +205,13 @@ fn decisions(text: &mut Exposition, services: &[Counted<'_>]) {
 fn durations(text: &mut Exposition, services: &[Counted<'_>]) {
     for stage in Stage::ALL {
         let (name, help) = match stage {
+            Stage::Identify => (
+                "portolan_request_identify_seconds",
+                "Time from a request until it is known where its client is: its route and what admits it included.",
+            ),
             Stage::Decide => (
                 "portolan_request_decide_seconds",
-                "Time to choose the regions of a request, its plugin included.",
+                "Time to choose the regions of a request from then on, its plugin included.",
             ),
             Stage::Plugin => ("portolan_plugin_call_seconds", "Time of a plugin's call."),
             Stage::FirstByte => (
@@ -217,11 +222,16 @@ fn durations(text: &mut Exposition, services: &[Counted<'_>]) {
                 "portolan_request_duration_seconds",
                 "Time from a request to the end of its response.",
             ),
+            Stage::Overhead => (
+                "portolan_request_overhead_seconds",
+                "What of that was not spent on waiting for gateways or for the client: what Portolan itself adds.",
+            ),
         };
         let mut family = text.family(name, Kind::Histogram, help);
         for counted in services {
             let durations = &counted.totals.stages[stage as usize];
-            family.histogram(&[("service", counted.name())], durations, stage.bounds());
+            let exemplars = counted.shown.vitals.exemplars.of(stage as usize);
+            family.histogram_with(&[("service", counted.name())], durations, stage.bounds(), &exemplars);
         }
     }
     let mut family = text.family(
@@ -232,6 +242,26 @@ fn durations(text: &mut Exposition, services: &[Counted<'_>]) {
     for (service, region, vitals, _) in each(services) {
         let labels = [("service", service), ("region", region)];
         family.histogram(&labels, &vitals.first_byte(), RESPONSE_BOUNDS);
+    }
+    let mut family = text.family(
+        "portolan_upstream_connect_seconds",
+        Kind::Histogram,
+        "Time to open a TCP connection to a gateway, without resolving its name.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        let labels = [("service", service), ("region", region)];
+        family.histogram(&labels, &vitals.connect(), RESPONSE_BOUNDS);
+    }
+    let mut family = text.family(
+        "portolan_upstream_tls_handshake_seconds",
+        Kind::Histogram,
+        "Time of a TLS handshake with a gateway after that. Of gateways with TLS.",
+    );
+    for (service, region, vitals, _) in each(services) {
+        if vitals.key.address.scheme == Scheme::Https {
+            let labels = [("service", service), ("region", region)];
+            family.histogram(&labels, &vitals.tls_handshake(), RESPONSE_BOUNDS);
+        }
     }
 }
 
@@ -264,7 +294,7 @@ fn plugins(text: &mut Exposition, snapshot: &StatusSnapshot, services: &[Counted
         for (fault, count) in &counted.totals.faults {
             family.sample(
                 &[("service", counted.name()), ("plugin", plugin), ("fault", fault)],
-                count,
+                *count,
             );
         }
     }

@@ -23,6 +23,7 @@ mod tls;
 mod tokens;
 pub mod view;
 
+use crate::telemetry::exposition::{Format, Values};
 pub use access::Access;
 use backend::AdminBackend;
 use http::Request;
@@ -49,6 +50,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What may stop accepting for a moment: no descriptors left, most likely.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// All metrics as values.
+pub fn metric_values(instance: &dyn AdminBackend) -> Vec<Values> {
+    metrics::exposition(&instance.snapshot(), instance.readiness(), Format::Values).into_values()
+}
 
 /// Answers on this listener until the task is dropped.
 pub async fn serve(listener: Listener, access: Arc<Access>, instance: Arc<dyn AdminBackend>) -> Infallible {

@@ -22,7 +22,7 @@ use super::view::plugins::Plugins;
 use super::view::ready::Ready;
 use super::view::regions::Regions;
 use super::view::{Drained, FailedBack, Reloaded};
-use crate::telemetry::exposition;
+use crate::telemetry::exposition::Format;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode, request};
 use hyper::body::Incoming;
@@ -303,10 +303,15 @@ pub(super) async fn answer(
         Resource::Dashboard => typed("text/html; charset=utf-8", DASHBOARD),
         Resource::Livez => livez(instance),
         Resource::Readyz => readyz(instance),
-        Resource::Metrics => typed(
-            exposition::CONTENT_TYPE,
-            metrics::text(&instance.snapshot(), instance.readiness()),
-        ),
+        Resource::Metrics => {
+            let accept = request.headers.get(header::ACCEPT);
+            let format = Format::accepted(accept.and_then(|value| value.to_str().ok()).unwrap_or_default());
+            let text = metrics::exposition(&instance.snapshot(), instance.readiness(), format).into_text();
+            let mut answer = typed(format.media_type(), text);
+            let headers = answer.headers_mut();
+            headers.insert(header::VARY, HeaderValue::from_static("accept"));
+            answer
+        }
         Resource::Regions => json(&Regions::of(&instance.snapshot())),
         Resource::Map => map(instance, query),
         Resource::Plugins => {

@@ -1,5 +1,6 @@
 //! The control thread: runs and restarts the slow tasks.
 
+use super::exporter::Exporter;
 use super::instance::RunningInstance;
 use super::notify;
 use super::observer::Observer;
@@ -17,6 +18,7 @@ use crate::control::reload::{self, Reloader};
 use crate::dns::Resolver;
 use crate::server::{Drain, ListenerSet};
 use crate::table::Tables;
+use crate::telemetry::spans::RequestSpan;
 use crate::upstream::Dialer;
 use portolan_core::config::GatewayHost;
 use std::convert::Infallible;
@@ -29,12 +31,16 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::timeout;
 
 /// The end of a task that only ends when the program does.
 const DONE: Result<(), Infallible> = Ok(());
 
 /// How often a listener's lock that another instance holds is tried again.
 const LOCK_RETRY: Duration = Duration::from_secs(1);
+
+/// How long the last spans may take to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// Everything that runs on the control thread.
 pub(super) struct Control {
@@ -54,6 +60,9 @@ pub(super) struct Control {
     pub(super) replaced: watch::Receiver<bool>,
     pub(super) listeners: Arc<ListenerSet>,
     pub(super) observer: Observer,
+    pub(super) exporter: Exporter,
+    /// Finished requests of which spans are recorded.
+    pub(super) finished: mpsc::Receiver<Box<RequestSpan>>,
     pub(super) instance: Arc<RunningInstance>,
 }
 
@@ -98,6 +107,8 @@ impl Control {
             replaced,
             listeners,
             mut observer,
+            exporter,
+            mut finished,
             instance,
         } = self;
         spawn_local(show_life(supervisor.clone()));
@@ -162,6 +173,23 @@ impl Control {
             })
             .await;
         });
+        let exporter = Rc::new(exporter);
+        let (task, of_metrics) = (supervisor.task("metrics-export"), Rc::clone(&exporter));
+        spawn_local(async move {
+            task.keep(async || {
+                of_metrics.metrics().await;
+                DONE
+            })
+            .await;
+        });
+        let task = supervisor.task("trace-export");
+        let traces = spawn_local(async move {
+            task.keep(async || {
+                exporter.traces(&mut finished).await;
+                DONE
+            })
+            .await;
+        });
         let task = supervisor.task("front-door");
         let front_door = spawn_local(async move {
             task.keep(async || {
@@ -187,6 +215,8 @@ impl Control {
         let _ = front_door.await;
         // It keeps what it has learned.
         let _ = learned.await;
+        // The workers have ended: it sends what is left, if the collector takes it at once.
+        let _ = timeout(LAST_SPANS, traces).await;
     }
 }
 

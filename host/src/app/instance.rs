@@ -27,6 +27,7 @@ use crate::table::{RoutingTable, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::telemetry::spans::SpanCounts;
 use crate::vitals::{OpenListeners, Rejections};
 use portolan_core::config::Policy;
 use portolan_core::geo::Place;
@@ -52,6 +53,7 @@ pub(super) struct RunningInstance {
     pub(super) peers: Arc<Peers>,
     pub(super) overrides: Arc<Overrides>,
     pub(super) access_log: Option<Arc<AccessLog>>,
+    pub(super) spans: Arc<SpanCounts>,
     pub(super) front_door: Arc<SnapshotCell>,
     pub(super) learned: Arc<Learned>,
     pub(super) unrouted: Arc<ServiceVitals>,
@@ -182,6 +184,7 @@ impl AdminBackend for RunningInstance {
             polls: PollResult::ALL.map(|result| (result, self.status.polls(result))),
             access_log: self.access_log.as_ref().map(|log| log.lines()),
             event_log: logging::lines(),
+            spans: Arc::clone(&self.spans),
             plugin_counters: self.engine.counters(),
             plugin_starts: self.engine.starts(),
             tasks: self.tasks(),

@@ -10,6 +10,7 @@ use crate::server::{self, Assignments, Drain, ListenerSet};
 use crate::table::{Pins, Tables};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::ServiceVitals;
+use crate::telemetry::spans::Spans;
 use crate::upstream::{Connections, Dialer};
 use crate::vitals::{Rejections, TrafficSamples};
 use crate::worker::Worker;
@@ -40,6 +41,7 @@ pub(super) struct WorkerThreads {
     pub(super) samples: Arc<TrafficSamples>,
     pub(super) decisions: SyncSender<DecisionRecord>,
     pub(super) access_log: Option<Arc<AccessLog>>,
+    pub(super) spans: Arc<Spans>,
     pub(super) front_door: Arc<SnapshotCell>,
     pub(super) drain: Drain,
     pub(super) supervisor: Supervisor,
@@ -117,6 +119,7 @@ impl WorkerThreads {
     async fn work(self, index: usize, sockets: Assignments) {
         let chance = Chance::new();
         let sink = self.access_log.as_ref().and_then(|log| log.sink(index));
+        let spans = self.spans.sink(index);
         let tables = Arc::clone(&self.tables);
         let now = Instant::now();
         let sampler = self.samples.sampler(index, now);
@@ -132,6 +135,7 @@ impl WorkerThreads {
                 self.rejections,
                 (sampler, decisions),
                 sink,
+                spans,
             )),
             front_door: self.front_door,
         });

@@ -1,5 +1,6 @@
 //! The file as a whole.
 
+use super::access_log::AccessLogShape;
 use super::admin::{self, AdminSection};
 use super::compound::{At, Named, NonEmpty, OneOrMore};
 use super::document::{Content, Node};
@@ -17,9 +18,10 @@ use super::routes::{self, Assumed, RouteSection};
 use super::schema::with_variables;
 use super::section::section;
 use super::services::{self, ServiceSection};
-use super::settings::{AccessLog, Configuration, Fixed, GeoSettings, Settings};
+use super::settings::{Configuration, Fixed, GeoSettings, Settings};
 use super::shape::Shape;
-use super::values::{FilePath, Percent, Whole, word};
+use super::telemetry::TelemetrySection;
+use super::values::{FilePath, Percent, Whole};
 use portolan_core::config::Config;
 use portolan_core::geo::Point;
 use portolan_core::id::RegionName;
@@ -69,8 +71,10 @@ section! {
         optional require_signature: KeysSection,
         /// What is published to Azure Front Door. Default: nothing.
         optional front_door: FrontDoorSection,
-        /// Where one line of JSON for each request goes. Default: stdout.
+        /// Where one line for each request goes, and what it looks like. Default: JSON, to stdout.
         optional access_log: AccessLogShape,
+        /// Traces, and what is sent to a collector of OpenTelemetry. Default: nothing.
+        optional telemetry: TelemetrySection,
         /// How long /readyz and probe paths answer 503 while connections are still accepted, after SIGTERM: time for
         /// load balancers to notice. Default: 5s.
         optional lame_duck: Time<0, { H }>,
@@ -172,6 +176,10 @@ impl File {
             }
             None => Some(None),
         };
+        let telemetry = self.telemetry.as_ref();
+        let telemetry = telemetry
+            .map(|section| section.settings(folder, mistakes))
+            .unwrap_or_default();
         self.warn_of_unused_plugins(mistakes);
         self.warn_of_affinity_keys(mistakes);
 
@@ -184,7 +192,7 @@ impl File {
             access_log: self
                 .access_log
                 .as_ref()
-                .map(|log| log.settings(folder))
+                .map(|log| log.settings(folder, mistakes))
                 .unwrap_or_default(),
         };
         let (routes, policies) = routes?;
@@ -204,6 +212,7 @@ impl File {
             peers: peers?,
             max_shift: self.max_shift.map(|share| share.0),
             overload: overload?,
+            telemetry,
             affinity_keys: self.affinity_keys.as_ref().map(|path| path.within(folder)),
             // The routes were made of these services' indexes, so they lead somewhere.
             routing: Arc::new(Config::new(services?, routes, fallback).ok()?.with_policies(policies)),
@@ -293,50 +302,5 @@ impl Shape for Here {
 
     fn schema() -> Value {
         json!({ "anyOf": [String::schema(), LocationSection::schema()] })
-    }
-}
-
-/// `stdout`, `off`, or `{ file: PATH }`.
-#[derive(Debug)]
-pub(super) enum AccessLogShape {
-    Stdout,
-    Off,
-    File(AccessLogFile),
-}
-
-section! {
-    /// An access log in a file.
-    AccessLogFile {
-        /// The file that lines are appended to.
-        required file: FilePath,
-    }
-}
-
-impl AccessLogShape {
-    fn settings(&self, folder: &Path) -> AccessLog {
-        match self {
-            Self::Stdout => AccessLog::Stdout,
-            Self::Off => AccessLog::Off,
-            // A file that could not be read has been reported.
-            Self::File(log) => log
-                .file
-                .as_ref()
-                .map_or(AccessLog::Off, |file| AccessLog::File(file.within(folder))),
-        }
-    }
-}
-
-impl Shape for AccessLogShape {
-    fn read(node: Node<'_>, mistakes: &mut Mistakes<'_>) -> Option<Self> {
-        if let Content::Map(_) = node.content() {
-            return AccessLogFile::read(node, mistakes).map(Self::File);
-        }
-        let words = [("stdout", true), ("off", false), ("false", false)];
-        let stdout = word(node, &words, "stdout, off or { file: PATH }", mistakes)?;
-        Some(if stdout { Self::Stdout } else { Self::Off })
-    }
-
-    fn schema() -> Value {
-        json!({ "anyOf": [{ "enum": ["stdout", "off", false] }, AccessLogFile::schema()] })
     }
 }

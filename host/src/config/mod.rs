@@ -9,6 +9,7 @@
 //! what they are read with (`shape`, `compound`, `values`, `quantities`, `document`).
 
 mod access;
+mod access_log;
 mod admin;
 mod affinity;
 #[cfg(feature = "azure")]
@@ -64,6 +65,7 @@ mod shape;
 mod sources;
 mod steer;
 mod suggest;
+mod telemetry;
 mod tls;
 mod upstream;
 mod values;
@@ -82,8 +84,8 @@ pub use rollout::share;
 pub use scenario::{Happening, Scenario, ScenarioEvent, scenario};
 pub use settings::{
     AccessLog, Admin, AdminAddress, Configuration, Fixed, GeoNetwork, GeoSettings, Http2, LearnedSettings, Listener,
-    Peer, Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings, SignaturePolicy,
-    UpstreamTls,
+    LogDestination, Peer, Plugin, PluginSource, RegistryAccess, RegistryCredentials, RegistrySource, Settings,
+    SignaturePolicy, TelemetrySettings, UpstreamTls,
 };
 pub use sources::Sources;
 

@@ -47,6 +47,11 @@ section! {
 pub(super) struct SharePercent(Share);
 
 impl SharePercent {
+    /// The share.
+    pub(super) fn share(self) -> Share {
+        self.0
+    }
+
     fn fraction(self) -> f64 {
         f64::from(self.0.as_permille()) / 1_000.0
     }

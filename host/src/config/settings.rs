@@ -6,6 +6,8 @@ use super::sources::Sources;
 use crate::arrival::{ListenerId, RequestLimits};
 use crate::oci::{Reference, Registry};
 use crate::plugin::PluginSettings;
+use crate::telemetry::access_log::Rules;
+use crate::telemetry::otlp::target::Collector;
 use crate::tls::{ListenerTls, PairFiles};
 use http::Uri;
 use ipnet::IpNet;
@@ -15,7 +17,7 @@ use portolan_core::geo::{Country, Point};
 use portolan_core::id::{PluginName, RegionName, ServiceName};
 use portolan_core::identity::ClientAddress;
 use portolan_core::networks::Networks;
-use portolan_core::rollout::Plan;
+use portolan_core::rollout::{Plan, Share};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -98,6 +100,8 @@ pub struct Settings {
     pub max_shift: Option<u8>,
     /// How many requests are worked on at a time. `None`: any number.
     pub overload: Option<Overload>,
+    /// What is told of requests and metrics.
+    pub telemetry: TelemetrySettings,
     /// The file with the keys that affinity cookies are signed with. `None`: a random one of this process.
     pub affinity_keys: Option<PathBuf>,
     /// What requests are decided by.
@@ -399,9 +403,29 @@ pub enum RegistryCredentials {
     Azure(AzureCredential),
 }
 
+/// What is told of requests and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    /// Where spans and metrics are sent. `None`: nowhere.
+    pub collector: Option<Arc<Collector>>,
+    /// The share of requests of which spans are recorded, where no trusted peer has decided it. `None`: none are.
+    pub sample: Option<Share>,
+    /// `service.name`.
+    pub service_name: Option<Arc<str>>,
+}
+
+/// One line for each request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where it goes.
+    pub to: LogDestination,
+    /// Which requests have one, and what it looks like.
+    pub rules: Rules,
+}
+
 /// Where one line for each request goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum AccessLog {
+pub enum LogDestination {
     /// Nowhere.
     Off,
     /// To standard output.

@@ -16,6 +16,8 @@ mod upstream_tls;
 use super::*;
 use crate::arrival::RequestLimits;
 use crate::config::Settings;
+use crate::telemetry::access_log::Errors;
+use crate::telemetry::otlp::target::Collector;
 use http::{HeaderMap, Method};
 use portolan_core::config::{
     Failback, Gate, GatewayHost, GrpcProbe, HttpProbe, Policy, Probe, Protocol, Reuse, Spillover, Upstream,
@@ -23,6 +25,7 @@ use portolan_core::config::{
 use portolan_core::geo::{Country, Point};
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::identity::ClientHeader;
+use portolan_core::rollout::Share;
 use portolan_core::route::Asked;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -173,7 +176,11 @@ routes:
 plugins:
   ours: { source: ./ours.wasm, config: { percent: 5, on: [true, null, 0x1f, -1.5, "1"] }, deadline: 2ms, memory: 1MiB,
           isolation: fresh, size: large, limits: { file: 20MiB, compile_time: 1m, compile_memory: 1GiB, start_time: 20ms } }
-access_log: { file: access.log }
+access_log: { file: access.log, format: "%START_TIME% %REQ(X-A)%", sample: 2.5%, errors: sampled }
+telemetry:
+  service_name: edge
+  otlp: { endpoint: "https://otel.example.net/in", headers_file: otlp.headers, ca: ca.pem, timeout: 5s, metrics: off }
+  traces: { sample: 0.5% }
 lame_duck: 0s
 drain_time: 5s
 "#;
@@ -260,7 +267,21 @@ drain_time: 5s
     );
     assert_eq!(learned.explore, 0.02);
     assert!(learned.exclude.contains("172.225.1.1".parse().unwrap()) && !learned.exclude.is_empty());
-    assert_eq!(fixed.access_log, AccessLog::File("conf/access.log".into()));
+    assert_eq!(fixed.access_log.to, LogDestination::File("conf/access.log".into()));
+    let rules = &fixed.access_log.rules;
+    assert_eq!((rules.sample, rules.errors), (Share::permille(25), Errors::Sampled));
+    assert_eq!(rules.template.as_ref().map(|it| it.request_fields.len()), Some(1));
+    let telemetry = &settings.telemetry;
+    assert_eq!(telemetry.sample, Share::permille(5));
+    assert_eq!(telemetry.service_name.as_deref(), Some("edge"));
+    let collector = Collector {
+        endpoint: Some(http::Uri::from_static("https://otel.example.net/in")),
+        headers_file: Some("conf/otlp.headers".into()),
+        ca: Some("conf/ca.pem".into()),
+        timeout: Duration::from_secs(5),
+        metrics: None,
+    };
+    assert_eq!(telemetry.collector.as_deref(), Some(&collector));
     assert_eq!(settings.lame_duck, Duration::ZERO);
     assert_eq!(settings.drain_time, Duration::from_secs(5));
 

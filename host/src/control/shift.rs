@@ -150,6 +150,7 @@ impl Side {
         let none = HeaderMap::new();
         let inquiry = Inquiry {
             client: ClientIdentity::peer(client),
+            location: self.table.geo.locate(client),
             method: &Method::GET,
             version: Version::HTTP_11,
             authority: "",

@@ -46,6 +46,12 @@ impl<L: TableView> RequestRecord<L> {
         let status = response.status();
         self.data.status = Some(status);
         self.data.call_says(response.headers());
+        if let Some(template) = self.recorder.log.as_ref().and_then(|log| log.template())
+            && let Some(asked) = &mut self.data.asked
+        {
+            let fields = template.response_fields.iter();
+            asked.response_fields = fields.map(|name| response.headers().get(name).cloned()).collect();
+        }
         let has_body = !self.data.is_head
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             && !response.body().is_end_stream();
@@ -82,11 +88,16 @@ impl<B: Body<Data = Bytes> + Unpin, L: TableView + Unpin> Body for Recorded<B, L
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(record) = &mut self.record {
+            record.data.waits.end();
+        }
         let polled = Pin::new(&mut self.body).poll_frame(context);
         let is_end = self.body.is_end_stream();
-        if let (Some(record), Poll::Ready(frame)) = (&mut self.record, &polled) {
-            match frame {
-                Some(Ok(frame)) => {
+        if let Some(record) = &mut self.record {
+            match &polled {
+                // For the gateway.
+                Poll::Pending => record.data.waits.begin(),
+                Poll::Ready(Some(Ok(frame))) => {
                     match frame.data_ref() {
                         Some(data) => record.data.sent += data.len() as u64,
                         None => frame
@@ -96,10 +107,13 @@ impl<B: Body<Data = Bytes> + Unpin, L: TableView + Unpin> Body for Recorded<B, L
                     }
                     if is_end {
                         record.finish();
+                    } else {
+                        // For the client, which has to take this first.
+                        record.data.waits.begin();
                     }
                 }
-                Some(Err(_)) => record.ended(RequestOutcome::CutShort),
-                None => record.finish(),
+                Poll::Ready(Some(Err(_))) => record.ended(RequestOutcome::CutShort),
+                Poll::Ready(None) => record.finish(),
             }
         }
         polled

@@ -14,11 +14,13 @@ use std::time::{Duration, SystemTime};
 /// One request as one JSON object. What is not known is left out. Written straight into the log's buffer: making a line
 /// allocates nothing.
 pub(super) struct Line<'a> {
-    data: &'a RequestData,
-    outcome: RequestOutcome,
-    total: Duration,
-    served: Option<Served<'a>>,
-    now: SystemTime,
+    pub(super) data: &'a RequestData,
+    pub(super) outcome: RequestOutcome,
+    pub(super) total: Duration,
+    pub(super) served: Option<Served<'a>>,
+    pub(super) now: SystemTime,
+    /// How many requests it stands for, in thousandths.
+    weight: u32,
 }
 
 /// The service that a request came to.
@@ -35,7 +37,7 @@ impl<'a> Line<'a> {
         outcome: RequestOutcome,
         total: Duration,
         served: Option<Served<'a>>,
-        now: SystemTime,
+        (now, weight): (SystemTime, u32),
     ) -> Self {
         Self {
             data,
@@ -43,10 +45,11 @@ impl<'a> Line<'a> {
             total,
             served,
             now,
+            weight,
         }
     }
 
-    fn region(&self, slot: Slot) -> &'a str {
+    pub(super) fn region(&self, slot: Slot) -> &'a str {
         let gateway = self.served.and_then(|served| served.service.gateway(slot));
         gateway.map_or("", |gateway| gateway.region.as_str())
     }
@@ -134,6 +137,7 @@ impl Serialize for Line<'_> {
                 line.serialize_entry("plugin_fault", fault)?;
             }
             line.serialize_entry("generation", &decided.generation.0)?;
+            line.serialize_entry("identify_ms", &millis(decided.identify))?;
             line.serialize_entry("decide_ms", &millis(decided.took))?;
             if let Some(plugin) = decided.plugin {
                 line.serialize_entry("plugin_ms", &millis(plugin))?;
@@ -149,6 +153,9 @@ impl Serialize for Line<'_> {
         line.serialize_entry("total_ms", &millis(self.total))?;
         line.serialize_entry("received_bytes", &data.received)?;
         line.serialize_entry("sent_bytes", &data.sent)?;
+        if self.weight != 1_000 {
+            line.serialize_entry("weight", &(f64::from(self.weight) / 1e3))?;
+        }
         line.end()
     }
 }
@@ -160,7 +167,7 @@ fn depends_on_chance(service: &Service, has_session: bool) -> bool {
 }
 
 /// A version as RFC 9110, section 7.6.3 has it in Via, with the protocol's name.
-fn protocol(version: Version) -> &'static str {
+pub(super) fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2",
@@ -203,6 +210,6 @@ impl<T: Display> Serialize for Text<T> {
 }
 
 /// Milliseconds to the nearest tenth of a microsecond: nothing here is measured more finely.
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e7).round() / 1e4
 }

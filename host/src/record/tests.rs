@@ -1,8 +1,10 @@
 //! Records over a made-up table: what is counted, and what the line says.
 
 use super::*;
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access_log::{AccessLog, Rules};
 use crate::telemetry::log_writer::Destination;
+use crate::telemetry::metrics::Stage;
+use crate::telemetry::spans::Spans;
 use crate::vitals::{GatewayKey, InFlight, TrafficSamples};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -112,7 +114,7 @@ impl Scene {
             Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())))
         });
         let folder = tempfile::tempdir().expect("a folder");
-        let log = AccessLog::start(Destination::File(folder.path().join("log")), 1).expect("started");
+        let log = AccessLog::start(Destination::File(folder.path().join("log")), Rules::default(), 1).expect("started");
         let unrouted = Arc::new(ServiceVitals::new("".into(), 1));
         let rejections = Arc::new(Rejections::new(1));
         let samples = Arc::new(TrafficSamples::new(1));
@@ -127,6 +129,7 @@ impl Scene {
                     DecisionSink::new(sink, 1, Instant::now()),
                 ),
                 log.sink(0),
+                Spans::new(1).0.sink(0),
             )),
             table: Rc::new(Table {
                 vitals: ServiceVitals::new("shop".into(), 1),
@@ -184,10 +187,11 @@ impl Scene {
             by,
             roll: 0,
         };
-        let decided = record.begun() + Duration::from_nanos(800);
+        let located = record.begun() + Duration::from_nanos(200);
+        let decided = located + Duration::from_nanos(800);
         record.routed(Rc::clone(&self.table), ServiceId(0));
         record.admitted(Some(PoliciesId(0)));
-        record.decided(&decision, decided, None);
+        record.decided(&decision, (located, decided), None);
         record
     }
 
@@ -258,7 +262,7 @@ async fn a_request_that_failed_over_is_told_whole() {
     );
     assert_eq!((totals.received, totals.sent), (5, 5));
     let durations = Stage::ALL.map(|stage| totals.stages[stage as usize].count());
-    assert_eq!(durations, [1, 0, 1, 1]);
+    assert_eq!(durations, [1, 1, 0, 1, 1, 1]);
     let samples = scene.samples.take();
     let [sample] = samples.as_slice() else {
         panic!("{samples:?}")
@@ -295,6 +299,7 @@ async fn a_request_that_failed_over_is_told_whole() {
         ("reason", json!("plugin; because=sticky")),
         ("plugin_reason", json!("sticky")),
         ("generation", json!(7)),
+        ("identify_ms", json!(0.0002)),
         ("decide_ms", json!(0.0008)),
         ("first_byte_ms", json!(12.0)),
         ("received_bytes", json!(5)),

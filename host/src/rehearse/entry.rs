@@ -39,6 +39,8 @@ pub(super) struct Entry<'a> {
     #[serde(borrow)]
     pub(super) roll: Text<'a>,
     pub(super) plugin_rejects: Option<u16>,
+    /// How many requests it stands for, in a log of a sample.
+    pub(super) weight: Option<f64>,
 }
 
 /// One of its attempts.
@@ -56,6 +58,12 @@ impl Entry<'_> {
         first
             .filter(|region| !region.is_empty())
             .unwrap_or(self.region.as_str())
+    }
+
+    /// How many requests it stands for, in thousandths.
+    pub(super) fn weight(&self) -> u64 {
+        let weight = self.weight.filter(|weight| (1.0..=1e6).contains(weight));
+        (weight.unwrap_or(1.0) * 1e3).round() as u64
     }
 
     /// The number that chance gave its decision, where it was logged.

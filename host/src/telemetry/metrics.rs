@@ -1,5 +1,6 @@
 //! The counters of every service. Those of its gateways are in [`crate::vitals`].
 
+use super::exemplars::Exemplars;
 use crate::vitals::{Counter, Durations, GrpcCounts, GrpcTally, Histogram, RequestOutcome, Tally};
 use portolan_core::affinity::Affine;
 use portolan_core::decision::{AffinityWish, Effects, RankedBy};
@@ -9,10 +10,12 @@ use portolan_core::plan::GaveUp;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// A time of a request that is measured. Each has a histogram of its own: they contain each other.
+/// A time of a request that is measured. Each has a histogram of its own: some contain others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Choosing the regions, the plugin's part included.
+    /// From the request until it is known where its client is: its route and what admits it included.
+    Identify,
+    /// Choosing the regions from then on, the plugin's part included.
     Decide,
     /// The plugin's part of it.
     Plugin,
@@ -20,16 +23,26 @@ pub enum Stage {
     FirstByte,
     /// From the request to the end of the response.
     Total,
+    /// What of that was not spent on waiting for gateways or for the client.
+    Overhead,
 }
 
 impl Stage {
     /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 4] = [Self::Decide, Self::Plugin, Self::FirstByte, Self::Total];
+    pub const ALL: [Self; 6] = [
+        Self::Identify,
+        Self::Decide,
+        Self::Plugin,
+        Self::FirstByte,
+        Self::Total,
+        Self::Overhead,
+    ];
 
     /// The bounds of its buckets: deciding takes microseconds, answering takes milliseconds.
     pub fn bounds(self) -> (Duration, Duration) {
         match self {
-            Self::Decide | Self::Plugin => (Duration::from_nanos(100), Duration::from_millis(5)),
+            Self::Identify | Self::Decide | Self::Plugin => (Duration::from_nanos(100), Duration::from_millis(5)),
+            Self::Overhead => (Duration::from_micros(1), Duration::from_millis(500)),
             Self::FirstByte | Self::Total => RESPONSE_BOUNDS,
         }
     }
@@ -92,6 +105,8 @@ const FAULTS: usize = 16;
 pub struct ServiceVitals {
     /// Which service; empty for requests that came to none.
     pub name: ServiceName,
+    /// Examples of its durations, by [`Stage`].
+    pub exemplars: Exemplars,
     shards: Box<[Shard]>,
 }
 
@@ -154,6 +169,7 @@ impl ServiceVitals {
     pub fn new(name: ServiceName, workers: usize) -> Self {
         Self {
             name,
+            exemplars: Exemplars::default(),
             shards: (0..workers.max(1)).map(|_| Shard::default()).collect(),
         }
     }

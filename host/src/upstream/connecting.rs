@@ -61,6 +61,8 @@ impl Pool {
                 Ok(dialed) => {
                     dialed.failed.iter().for_each(|index| failed(&candidates[*index]));
                     self.vitals.round_trip.connected(dialed.round_trip, now);
+                    self.vitals
+                        .connected(self.worker, dialed.round_trip, dialed.tls_handshake);
                     let endpoint = candidates.swap_remove(dialed.index);
                     if !endpoint.is_removed() {
                         endpoints.opened();

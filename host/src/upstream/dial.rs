@@ -153,6 +153,8 @@ pub struct Connected {
     pub transport: Transport,
     /// From the first packet until the other end's network stack accepted it: a round trip.
     pub round_trip: Duration,
+    /// How long the TLS handshake took after that; `None` without TLS.
+    pub tls_handshake: Option<Duration>,
 }
 
 /// A connection to one of several addresses.
@@ -164,6 +166,8 @@ pub struct Dialed {
     pub transport: Transport,
     /// See [`Connected::round_trip`].
     pub round_trip: Duration,
+    /// See [`Connected::tls_handshake`].
+    pub tls_handshake: Option<Duration>,
     /// The places of the addresses before it that failed, or were slower although they were tried earlier.
     pub failed: Vec<usize>,
 }
@@ -199,12 +203,17 @@ impl Dialer {
         opening: Opening<'_>,
         limit: Duration,
     ) -> Result<Connected, DialError> {
-        let Connected { transport, round_trip } = self.connect(address, opening.preface, limit).await?;
-        let transport = match opening.tls {
-            None => transport,
-            Some(origin) => handshake(transport, origin, opening.offer, address, limit).await?,
+        let connected = self.connect(address, opening.preface, limit).await?;
+        let Some(origin) = opening.tls else {
+            return Ok(connected);
         };
-        Ok(Connected { transport, round_trip })
+        let begun = Instant::now();
+        let transport = handshake(connected.transport, origin, opening.offer, address, limit).await?;
+        Ok(Connected {
+            transport,
+            tls_handshake: Some(begun.elapsed()),
+            ..connected
+        })
     }
 
     /// Connects to an address and writes `preface`, without TLS, within `limit`.
@@ -228,7 +237,11 @@ impl Dialer {
         if !preface.is_empty() {
             transport.write_all(preface).await?;
         }
-        Ok(Connected { transport, round_trip })
+        Ok(Connected {
+            transport,
+            round_trip,
+            tls_handshake: None,
+        })
     }
 
     /// Connects to one of several addresses, the first ones by preference: each further one is tried when one before it has
@@ -243,11 +256,12 @@ impl Dialer {
         limit: Duration,
     ) -> Result<Dialed, DialError> {
         if let [address] = addresses {
-            let Connected { transport, round_trip } = self.dial(*address, opening, limit).await?;
+            let connected = self.dial(*address, opening, limit).await?;
             return Ok(Dialed {
                 index: 0,
-                transport,
-                round_trip,
+                transport: connected.transport,
+                round_trip: connected.round_trip,
+                tls_handshake: connected.tls_handshake,
                 failed: Vec::new(),
             });
         }
@@ -306,6 +320,7 @@ impl Dialer {
             index,
             transport: connected.transport,
             round_trip: connected.round_trip,
+            tls_handshake: connected.tls_handshake,
             failed,
         })
     }

@@ -17,7 +17,7 @@ use super::request::Outbound;
 use super::target::GatewayTarget;
 use super::terms::Terms;
 use arrayvec::ArrayVec;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::Body;
 use portolan_core::config::{Retry, Timeouts};
 use portolan_core::endpoint::EndpointFailure;
@@ -25,6 +25,7 @@ use portolan_core::health::Evidence;
 use portolan_core::id::Slot;
 use portolan_core::plan::{AttemptPlan, GaveUp, Hedge, Outcome, Verdict, is_idempotent};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -69,6 +70,25 @@ pub struct Forwarded {
     pub attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
     /// When the result was known.
     pub at: Instant,
+    /// The attempts as spans, in the order in which they began, where spans of the request are recorded.
+    pub spans: Vec<AttemptSpan>,
+}
+
+/// One attempt of a request of which spans are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptSpan {
+    /// The region.
+    pub slot: Slot,
+    /// When it began.
+    pub began: Instant,
+    /// When it ended; for the response that is delivered: when its head came. `None`: it goes on.
+    pub ended: Option<Instant>,
+    /// The status of its response.
+    pub status: Option<StatusCode>,
+    /// Why it has none, or why that is not used.
+    pub error: Option<&'static str>,
+    /// The address that the request was sent to.
+    pub peer: Option<SocketAddr>,
 }
 
 /// One attempt.
@@ -107,6 +127,7 @@ pub(super) struct Course<'r> {
     pub(super) progress: &'r Progress,
     blame: Blame,
     attempts: ArrayVec<Attempt, RECORDED_ATTEMPTS>,
+    spans: Vec<AttemptSpan>,
 }
 
 impl<'a, T> Forwarder<'a, T>
@@ -132,6 +153,7 @@ where
             progress: &progress,
             blame: Blame::default(),
             attempts: ArrayVec::new(),
+            spans: Vec::new(),
         };
         let mut next = course.plan.begin();
         let mut last = None;
@@ -195,6 +217,7 @@ where
 
     /// Runs an attempt, and hedges it when it is slow. Returns the attempt whose result is used.
     async fn run<'f>(&'f self, course: &mut Course<'f>, slot: Slot, began: Instant) -> (Slot, Ended) {
+        course.begin_span(slot, began);
         let mut attempt = pin!(self.attempt(slot, course, began));
         let mut hedge_at = self.retry.hedge_after.map(|after| began + after);
         loop {
@@ -354,7 +377,27 @@ where
             self.endpoint_failed(course, slot);
         }
         course.record(slot, evidence);
+        if course.request.is_recorded() {
+            self.end_span(course, slot, ended, evidence);
+        }
         outcome
+    }
+
+    /// An attempt of which a span is recorded ended.
+    #[cold]
+    fn end_span(&self, course: &mut Course<'_>, slot: Slot, ended: &Ended, evidence: Evidence) {
+        let (status, error) = match ended {
+            Ok(response) => (Some(response.status()), None),
+            Err(error) => (None, error.kind().map(|kind| kind.as_str()).or(Some(evidence.as_str()))),
+        };
+        let endpoint = course.progress.endpoint(slot);
+        let endpoints = (self.target)(slot).map(|target| &target.vitals.endpoints);
+        let peer = endpoints
+            .zip(endpoint)
+            .and_then(|(all, endpoint)| all.address(endpoint));
+        course.end_span(slot, |span| {
+            (span.status, span.error, span.peer) = (status, error, peer);
+        });
     }
 
     /// Whether the last attempt in a region was made at an address that its gateway does not have any more. That shows nothing
@@ -397,6 +440,29 @@ impl Course<'_> {
         }
     }
 
+    /// An attempt begins.
+    #[inline]
+    pub(super) fn begin_span(&mut self, slot: Slot, began: Instant) {
+        if self.request.is_recorded() {
+            self.spans.push(AttemptSpan {
+                slot,
+                began,
+                ended: None,
+                status: None,
+                error: None,
+                peer: None,
+            });
+        }
+    }
+
+    /// An attempt ended.
+    pub(super) fn end_span(&mut self, slot: Slot, with: impl FnOnce(&mut AttemptSpan)) {
+        if let Some(span) = self.spans.iter_mut().find(|span| span.slot == slot) {
+            span.ended = Some(clock::now());
+            with(span);
+        }
+    }
+
     /// Records the end of an attempt.
     pub(super) fn record(&mut self, slot: Slot, evidence: Evidence) {
         if self.attempts.is_full() {
@@ -410,6 +476,7 @@ impl Course<'_> {
             result,
             attempts: self.attempts,
             at,
+            spans: self.spans,
         }
     }
 }

@@ -87,8 +87,9 @@ where
         }
     }
 
-    fn runner<'f>(&'f self, course: &Course<'f>, slot: Slot) -> Runner<'f> {
+    fn runner<'f>(&'f self, course: &mut Course<'f>, slot: Slot) -> Runner<'f> {
         let began = clock::now();
+        course.begin_span(slot, began);
         let attempt = Box::pin(self.attempt(slot, course, began));
         Runner { slot, began, attempt }
     }
@@ -117,6 +118,7 @@ where
                 self.observe(*slot, evidence);
             }
             course.record(*slot, evidence);
+            course.end_span(*slot, |span| span.error = Some(evidence.as_str()));
         }
     }
 

@@ -94,6 +94,7 @@ impl Pool {
                 },
             };
             let is_used = connection.is_used();
+            request.attempted_in(errand.terms.progress.slot);
             let stream = match Stream::begin(Rc::clone(&connection), request, named, body.reader()) {
                 Ok(stream) => stream,
                 Err(ExchangeError::Unsent) if tries.next().is_some() => continue,

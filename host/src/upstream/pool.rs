@@ -162,6 +162,8 @@ impl Pool {
             let exchange = waiting
                 .on(connection)
                 .exchange(request, host, Persistence::Usual, body.reader());
+            // Encoded when it is polled for the first time, which is now.
+            request.attempted_in(terms.progress.slot);
             match exchange.await {
                 Ok(head) => {
                     self.vitals.keep_alive.reused(terms.began);
@@ -192,6 +194,7 @@ impl Pool {
         let exchange = waiting
             .on(connection)
             .exchange(request, host, persistence, body.reader());
+        request.attempted_in(terms.progress.slot);
         let head = exchange.await.map_err(|error| waiting.failed(error))?;
         if let Some(age) = closed_after {
             self.vitals.keep_alive.closed(age, clock::now());

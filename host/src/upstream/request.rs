@@ -17,9 +17,12 @@ use crate::request_id::{RequestId, X_REQUEST_ID};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
+use portolan_core::id::Slot;
 use portolan_core::identity::ClientAddress;
 use portolan_core::route::{HeaderChanges, RouteEntry, without_final_dot};
+use portolan_core::trace::{Parent, SpanContext, TRACEPARENT as TRACEPARENT_BYTES};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 #[cfg(test)]
@@ -55,6 +58,8 @@ pub struct Forwarding<'a> {
     pub request_id: &'a RequestId,
     /// Random numbers for a new trace.
     pub chance: [u64; 3],
+    /// Whether spans of it are recorded.
+    pub tracing: Tracing,
     /// Whether a gateway's own name is replaced in its responses, and the path prefix that it sees.
     pub rewrites_responses: bool,
     /// The route, where it rewrites the path prefix.
@@ -63,6 +68,18 @@ pub struct Forwarding<'a> {
     pub interim: Option<&'a Rc<dyn InterimSink>>,
     /// Whether it is a call of gRPC.
     pub is_call: bool,
+}
+
+/// Whether spans of a request are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// None are of any request: what the client says of its trace is passed on.
+    #[default]
+    Off,
+    /// Not of this one.
+    Unrecorded,
+    /// This one, and one of each attempt.
+    Recorded(SpanContext),
 }
 
 /// A validated request with its forwarding fields. Only the gateway's own Host is added later.
@@ -75,6 +92,8 @@ pub struct Outbound<'a> {
     framing: Framing,
     client: ClientFields<'a>,
     trace: Trace<'a>,
+    /// The region of the attempt whose head is encoded next.
+    attempt: Cell<Slot>,
     upgrade: Option<Rc<Upgrade>>,
     /// What its route changes.
     changes: Option<&'a HeaderChanges>,
@@ -117,17 +136,47 @@ pub(super) trait FieldSink {
 #[derive(Debug)]
 enum Trace<'a> {
     Kept(&'a HeaderValue),
-    Begun([u8; 55]),
+    Written {
+        text: [u8; TRACEPARENT_BYTES],
+        /// Whether it goes on with the client's trace.
+        continues: bool,
+        /// The span of the request, where one is recorded: each attempt has one below it.
+        recorded: Option<SpanContext>,
+    },
+}
+
+impl<'a> Trace<'a> {
+    fn of(client: Option<&'a HeaderValue>, forwarding: &Forwarding<'_>) -> Self {
+        let client = client.filter(|value| is_traceparent(value.as_bytes()));
+        let parent = || Parent::parse(client?.as_bytes());
+        let written = |(trace, span), is_sampled, recorded| Self::Written {
+            text: traceparent(trace, span, is_sampled),
+            continues: client.is_some(),
+            recorded,
+        };
+        match (forwarding.tracing, client) {
+            (Tracing::Recorded(context), _) => written((context.trace, context.span), true, Some(context)),
+            // What a client that is not trusted wants recorded is not recorded by those behind either. Another flag makes another
+            // parent (W3C Trace Context, section 4.2).
+            (Tracing::Unrecorded, Some(value)) if !forwarding.is_trusted => match parent() {
+                Some(parent) if parent.is_sampled => written((parent.trace, forwarding.chance[2].max(1)), false, None),
+                _ => Self::Kept(value),
+            },
+            (_, Some(value)) => Self::Kept(value),
+            (_, None) => Self::Written {
+                text: new_trace(forwarding.request_id, forwarding.chance),
+                continues: false,
+                recorded: None,
+            },
+        }
+    }
 }
 
 impl<'a> Outbound<'a> {
     /// A request that passed [`message::check`], with the authority found there and the framing of its body.
     pub fn new(request: &'a Parts, authority: &'a str, forwarding: Forwarding<'a>, framing: Framing) -> Self {
         let client = ClientFields::of(&request.headers);
-        let trace = match client.trace.filter(|value| is_traceparent(value.as_bytes())) {
-            Some(value) => Trace::Kept(value),
-            None => Trace::Begun(new_trace(forwarding.request_id, forwarding.chance)),
-        };
+        let trace = Trace::of(client.trace, &forwarding);
         Self {
             request,
             authority: match without_final_dot(authority) {
@@ -139,6 +188,7 @@ impl<'a> Outbound<'a> {
             upgrade: Upgrade::of(request, client.names_upgrade, framing),
             client,
             trace,
+            attempt: Cell::new(Slot(0)),
             changes: None,
         }
     }
@@ -209,8 +259,18 @@ impl<'a> Outbound<'a> {
     pub fn traceparent(&self) -> &[u8] {
         match &self.trace {
             Trace::Kept(value) => value.as_bytes(),
-            Trace::Begun(text) => text,
+            Trace::Written { text, .. } => text,
         }
+    }
+
+    /// Whether spans of it are recorded.
+    pub(super) fn is_recorded(&self) -> bool {
+        matches!(self.forwarding.tracing, Tracing::Recorded(_))
+    }
+
+    /// Its head is encoded next for an attempt in this region.
+    pub(super) fn attempted_in(&self, slot: Slot) {
+        self.attempt.set(slot);
     }
 
     /// The authority the client requested. Empty when it sent none.
@@ -266,7 +326,7 @@ impl<'a> Outbound<'a> {
             b't' => match self.trace {
                 Trace::Kept(_) => false,
                 // A state without its parent means nothing (W3C Trace Context, section 4.3).
-                Trace::Begun(_) => *name == TRACEPARENT || *name == TRACESTATE,
+                Trace::Written { continues, .. } => *name == TRACEPARENT || !continues && *name == TRACESTATE,
             },
             b's' => self.upgrade.as_ref().is_some_and(|upgrade| upgrade.replaces(name)),
             b'm' => *name == header::MAX_FORWARDS && self.request.method == Method::OPTIONS,
@@ -301,8 +361,16 @@ impl<'a> Outbound<'a> {
             to.field(b"x-forwarded-client-cert", certificate.as_bytes());
         }
         to.field(b"via", forwarding.via.entry(request.version).as_bytes());
-        if let Trace::Begun(trace) = &self.trace {
-            to.field(b"traceparent", trace);
+        match &self.trace {
+            Trace::Kept(_) => {}
+            Trace::Written {
+                recorded: Some(context),
+                ..
+            } => {
+                let span = context.attempt(self.attempt.get());
+                to.field(b"traceparent", &traceparent(context.trace, span, true));
+            }
+            Trace::Written { text, .. } => to.field(b"traceparent", text),
         }
         if client.accepts_trailers {
             to.field(b"te", b"trailers");
@@ -393,6 +461,29 @@ fn is_traceparent(value: &[u8]) -> bool {
 }
 
 /// A new trace, not sampled. Its number is the request's, so that who has one finds the other.
+/// The trace of a request that comes without one: the same number as a request id that was made here.
+pub fn trace_of(request_id: &RequestId, chance: [u64; 2]) -> u128 {
+    let made = match request_id {
+        RequestId::Made(_) => u128::from_str_radix(request_id.as_str(), 16).ok(),
+        RequestId::Given(_) => None,
+    };
+    let [high, low] = chance.map(u128::from);
+    let trace = made.unwrap_or(high << 64 | low);
+    // As `new_trace` has it.
+    if trace & 15 == 0 { trace | 1 } else { trace }
+}
+
+fn traceparent(trace: u128, span: u64, is_sampled: bool) -> [u8; TRACEPARENT_BYTES] {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    text[3..19].copy_from_slice(&hex::number((trace >> 64) as u64));
+    text[19..35].copy_from_slice(&hex::number(trace as u64));
+    text[36..52].copy_from_slice(&hex::number(span));
+    if is_sampled {
+        text[54] = b'1';
+    }
+    text
+}
+
 fn new_trace(request_id: &RequestId, chance: [u64; 3]) -> [u8; 55] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     match request_id {

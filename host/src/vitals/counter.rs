@@ -134,6 +134,12 @@ impl Durations {
         self.nanos = self.nanos.wrapping_add(other.nanos);
     }
 
+    /// The number of the bucket that a duration is counted in.
+    pub fn bucket(duration: Duration) -> usize {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        BOUNDS.partition_point(|bound| *bound < nanos)
+    }
+
     /// How many there were.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()

@@ -179,6 +179,15 @@ impl Endpoints {
         self.members().of(id).is_some()
     }
 
+    /// The address of an endpoint, as long as the gateway has it.
+    pub fn address(&self, id: EndpointId) -> Option<SocketAddr> {
+        let members = self.members();
+        let mut endpoints = members.all.iter().map(|member| &member.endpoint);
+        endpoints
+            .find(|endpoint| endpoint.id() == id)
+            .map(|endpoint| endpoint.address())
+    }
+
     /// Ends the ejections whose time is over.
     pub fn handle_timeout(&self, now: Instant) {
         self.members().handle_timeout(now);

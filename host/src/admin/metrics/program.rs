@@ -5,6 +5,7 @@ use crate::admin::AdminTls;
 use crate::admin::backend::{Readiness, StatusSnapshot};
 use crate::telemetry::exposition::{Exposition, Kind};
 use crate::telemetry::process::Process;
+use crate::telemetry::spans::Signal;
 use crate::vitals::HandshakeFailure;
 use std::time::SystemTime;
 
@@ -14,7 +15,7 @@ pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
         Kind::Gauge,
         "Number of the active routing table.",
     )
-    .sample(&[], snapshot.generation);
+    .sample(&[], snapshot.generation.0);
     for (what, name, help) in [
         (
             "config",
@@ -140,6 +141,29 @@ pub(super) fn logs(text: &mut Exposition, snapshot: &StatusSnapshot) {
             family.sample(&[("result", "written")], lines.written);
             family.sample(&[("result", "dropped")], lines.dropped);
             family.sample(&[("result", "failed")], lines.failed);
+        }
+    }
+}
+
+/// Spans of requests, and what is sent to a collector.
+pub(super) fn exports(text: &mut Exposition, snapshot: &StatusSnapshot) {
+    let mut family = text.family(
+        "portolan_spans_total",
+        Kind::Counter,
+        "Requests of which spans were recorded: recorded, or dropped because the queue was full; exported, rejected by the collector, or \
+         failed to be sent.",
+    );
+    for (result, count) in snapshot.spans.results() {
+        family.sample(&[("result", result)], count);
+    }
+    let mut family = text.family(
+        "portolan_otlp_exports_total",
+        Kind::Counter,
+        "Requests to the collector, by signal and result.",
+    );
+    for signal in Signal::ALL {
+        for (result, count) in snapshot.spans.exports(signal) {
+            family.sample(&[("signal", signal.as_str()), ("result", result)], count);
         }
     }
 }

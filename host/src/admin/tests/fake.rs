@@ -195,6 +195,7 @@ impl Default for Fake {
                     dropped: 2,
                     failed: 0,
                 }),
+                spans: Arc::default(),
                 plugin_starts: vec![StartReading {
                     plugin: "canary".into(),
                     reason: StartReason::Answers,

@@ -115,7 +115,7 @@ fn mistakes_in_json_have_their_position() {
         lines,
         [
             "x.json:3:2: \"µ\": unknown key — possible here: listeners, admin, workers, here, geo, resolvers, via, services, routes, overload, \
-             affinity_keys, plugins, registries, require_signature, front_door, access_log, lame_duck, drain_time, max_shift, include",
+             affinity_keys, plugins, registries, require_signature, front_door, access_log, telemetry, lame_duck, drain_time, max_shift, include",
             "x.json:3:35: services: at least one service is needed",
             "x.json:3:49: routes: wanted a list, got \"5\"",
         ]

@@ -593,10 +593,34 @@ fn the_rest_of_the_top_level() {
             "here: { latitude: 1 }\naccess_log: { path: a }\ngeo: embedded\nadmin: 9900\nroutes:",
             &[
                 "8:7: here: longitude is missing",
-                "9:13: access_log: file is missing",
-                "9:15: access_log.path: unknown key — possible here: file",
+                "9:15: access_log.path: unknown key — possible here: file, format, sample, errors",
                 r#"10:6: geo: wanted a mapping with keys such as database, asn_database, networks, attribution, …, got "embedded""#,
                 r#"11:8: admin: wanted a mapping with keys such as address, socket_mode, tls, token_file, …, got "9900""#,
+            ],
+        ),
+        (
+            "routes:",
+            "access_log: { format: 'a %REQ(X% b', sample: 0, errors: never }\nroutes:",
+            &[
+                "8:23: access_log.format: character 3: %REQ(X% lacks a closing parenthesis",
+                r#"8:46: access_log.sample: wanted a percentage from 0.1% to 100%, such as 10% or 0.5%, got "0""#,
+                r#"8:57: access_log.errors: wanted always or sampled, got "never""#,
+            ],
+        ),
+        (
+            "routes:",
+            "telemetry: { otlp: { endpoint: localhost:4318, timeout: 0s }, traces: {} }\nroutes:",
+            &[
+                r#"8:32: telemetry.otlp.endpoint: wanted a URL such as http://127.0.0.1:4318 (it does not begin with http:// or https://), got "localhost:4318""#,
+                r#"8:57: telemetry.otlp.timeout: from 1s to 1m is possible, got "0s""#,
+                "8:71: telemetry.traces: sample is missing",
+            ],
+        ),
+        (
+            "routes:",
+            "access_log: { format: common }\nroutes:",
+            &[
+                "8:23: access_log.format: wanted json, or a template with commands such as %START_TIME%: every line would be the same",
             ],
         ),
         (

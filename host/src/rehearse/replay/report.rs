@@ -1,6 +1,6 @@
 //! What a replay found, as JSON has it.
 
-use super::tally::{BadLine, Flow, Tally};
+use super::tally::{BadLine, Flow, Tally, entries};
 use std::collections::BTreeMap;
 
 /// What would move.
@@ -132,7 +132,7 @@ impl Report {
                     service: service.to_string(),
                     from: from.to_string(),
                     to: to.to_string(),
-                    entries: sum.entries,
+                    entries: entries(sum.entries),
                     share: share(sum.entries, of_service),
                     before_ms,
                     after_ms,
@@ -142,7 +142,7 @@ impl Report {
                             let (before_ms, after_ms) = flow.means();
                             CountryReport {
                                 country: country.to_string(),
-                                entries: flow.entries,
+                                entries: entries(flow.entries),
                                 before_ms,
                                 after_ms,
                             }
@@ -153,8 +153,8 @@ impl Report {
             .collect();
         moves.sort_by_key(|it| std::cmp::Reverse(it.entries));
         Self {
-            decided,
-            moved,
+            decided: entries(decided),
+            moved: entries(moved),
             share: share(moved, decided),
             services: services
                 .into_iter()
@@ -165,8 +165,8 @@ impl Report {
                     };
                     ServiceReport {
                         service: name.to_string(),
-                        decided: counts.decided,
-                        moved: counts.moved,
+                        decided: entries(counts.decided),
+                        moved: entries(counts.moved),
                         before: round_trips(&counts.before),
                         after: round_trips(&counts.after),
                     }
@@ -176,15 +176,15 @@ impl Report {
             not_decided: tally
                 .skipped
                 .iter()
-                .map(|(skip, entries)| NotDecided {
+                .map(|(skip, count)| NotDecided {
                     reason: skip.to_string(),
-                    entries: *entries,
+                    entries: entries(*count),
                 })
                 .collect(),
             bad_lines: tally.bad,
             first_bad_lines: tally.bad_lines,
-            relocated: tally.relocated,
-            plugin_faults: tally.fallbacks,
+            relocated: entries(tally.relocated),
+            plugin_faults: entries(tally.fallbacks),
             notes,
         }
     }

@@ -114,7 +114,7 @@ pub(super) struct Move {
     pub(super) country: Country,
 }
 
-/// How many moved, and their estimated round trips where both are known.
+/// How many moved, and their estimated round trips where both are known. Counts are in thousandths of entries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flow {
     pub(super) entries: u64,
@@ -133,13 +133,22 @@ impl Flow {
     }
 }
 
-/// The entries of one service.
+/// The entries of one service, in thousandths.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub(super) decided: u64,
     pub(super) moved: u64,
     pub(super) before: Distribution,
     pub(super) after: Distribution,
+}
+
+/// What one entry counts, unless it says that it stands for more: counts are in thousandths, so that an entry of a log with a sample
+/// of 30 % counts as three and a third.
+pub(super) const ONE: u64 = 1_000;
+
+/// Entries, of a count in thousandths.
+pub(super) fn entries(thousandths: u64) -> u64 {
+    (thousandths + ONE / 2) / ONE
 }
 
 /// All that is counted. Sums of whole numbers, so that the order of entries does not matter.
@@ -163,6 +172,7 @@ impl Tally {
         (from, to): (Outcome, Outcome),
         country: Country,
         round_trips: Option<(Duration, Duration)>,
+        weight: u64,
     ) {
         if !self.services.contains_key(service) {
             self.services.insert(service.clone(), Counts::default());
@@ -170,16 +180,20 @@ impl Tally {
         let Some(counts) = self.services.get_mut(service) else {
             return;
         };
-        counts.decided += 1;
+        counts.decided += weight;
         if let Some((before, after)) = round_trips {
-            counts.before.add(before, 1);
-            counts.after.add(after, 1);
+            counts.before.add(before, weight);
+            counts.after.add(after, weight);
         }
         if from == to {
             return;
         }
-        counts.moved += 1;
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        counts.moved += weight;
+        let micros = |time: Duration| {
+            u64::try_from(time.as_micros())
+                .unwrap_or(u64::MAX)
+                .saturating_mul(weight)
+        };
         let (before, after) = round_trips.unwrap_or_default();
         let key = Move {
             service: service.clone(),
@@ -190,8 +204,8 @@ impl Tally {
         self.add(
             key,
             Flow {
-                entries: 1,
-                estimated: u64::from(round_trips.is_some()),
+                entries: weight,
+                estimated: u64::from(round_trips.is_some()) * weight,
                 before: micros(before),
                 after: micros(after),
             },
@@ -206,10 +220,10 @@ impl Tally {
         self.moves.entry(key).or_default().merge(flow);
     }
 
-    pub(super) fn skip(&mut self, skip: Skip) {
+    pub(super) fn skip(&mut self, skip: Skip, weight: u64) {
         let most = self.skipped.len() >= MOVES && !self.skipped.contains_key(&skip);
         let skip = if most { Skip::undecided("") } else { skip };
-        *self.skipped.entry(skip).or_default() += 1;
+        *self.skipped.entry(skip).or_default() += weight;
     }
 
     pub(super) fn bad(&mut self, line: BadLine) {

@@ -87,7 +87,7 @@ impl<'a> Worker<'a> {
         let decided = before(entry).and_then(|before| Ok((before, self.decide(entry)?)));
         let (before, again) = match decided {
             Ok(both) => both,
-            Err(skip) => return self.tally.skip(skip),
+            Err(skip) => return self.tally.skip(skip, entry.weight()),
         };
         let mut estimate = |outcome: &Outcome| match outcome {
             Outcome::Region(region) => self.estimates.round_trip(again.location, region),
@@ -95,11 +95,15 @@ impl<'a> Worker<'a> {
         };
         let round_trips = estimate(&before).zip(estimate(&again.outcome));
         let country = again.location.place.country;
-        let logged = entry.country.as_str();
+        let (logged, weight) = (entry.country.as_str(), entry.weight());
         self.tally
-            .decided(&again.service, (before, again.outcome), country, round_trips);
-        self.tally.relocated += u64::from(logged != country.as_str().unwrap_or_default());
-        self.tally.fallbacks += u64::from(again.is_fallback);
+            .decided(&again.service, (before, again.outcome), country, round_trips, weight);
+        if logged != country.as_str().unwrap_or_default() {
+            self.tally.relocated += weight;
+        }
+        if again.is_fallback {
+            self.tally.fallbacks += weight;
+        }
     }
 
     fn decide(&mut self, entry: &Entry<'_>) -> Result<Again, Skip> {
@@ -165,6 +169,7 @@ impl<'a> Worker<'a> {
             .flatten();
         let inquiry = Inquiry {
             client: ClientIdentity::peer(client),
+            location: table.geo.locate(client),
             method,
             version: version(entry.protocol.as_str()),
             authority: entry.host.as_str(),

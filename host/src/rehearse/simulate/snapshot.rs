@@ -222,6 +222,7 @@ impl<'a> Part<'a> {
         let affinity = routed.entry.affinity.as_ref();
         let inquiry = Inquiry {
             client: ClientIdentity::peer(client.addr),
+            location: moment.table.geo.locate(client.addr),
             method: &target.method,
             version: Version::HTTP_11,
             authority: &target.host,

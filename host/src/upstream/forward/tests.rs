@@ -2,7 +2,7 @@
 
 use super::super::Connections;
 use super::super::dial::{Connect, Connecting, Dialer, Transport};
-use super::super::request::Forwarding;
+use super::super::request::{Forwarding, Tracing};
 use super::*;
 use crate::dns::Resolver;
 use crate::request_id::RequestId;
@@ -140,6 +140,7 @@ impl Scene {
             via: &via,
             request_id: &id,
             chance: [1; 3],
+            tracing: Tracing::Off,
             rewrites_responses: true,
             rewritten_by: None,
             interim: None,

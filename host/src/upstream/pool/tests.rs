@@ -2,7 +2,7 @@
 
 use super::super::dial::{Connect, Connecting, Transport};
 use super::super::progress::{AttemptProgress, Progress};
-use super::super::request::{Forwarding, Outbound};
+use super::super::request::{Forwarding, Outbound, Tracing};
 use super::*;
 use crate::dns::Resolver;
 use crate::request_id::RequestId;
@@ -191,6 +191,7 @@ impl Scene {
             via: &via,
             request_id: &id,
             chance: [1; 3],
+            tracing: Tracing::Off,
             rewrites_responses: true,
             rewritten_by: None,
             interim: None,

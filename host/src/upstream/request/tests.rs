@@ -30,6 +30,7 @@ fn untrusted() -> Forwarding<'static> {
         via: &VIA,
         request_id: &ID,
         chance: [0x0fed_cba9_8765_4321, 0, 0],
+        tracing: Tracing::Off,
         rewrites_responses: true,
         rewritten_by: None,
         interim: None,

@@ -50,6 +50,8 @@ pub(crate) struct Extras {
     pub(crate) chooses: bool,
     /// It writes an access log.
     pub(crate) logs: bool,
+    /// Portolan: it sends metrics, and spans of 1 % of the requests, to the backend, which does not take them.
+    pub(crate) traces: bool,
     /// Two workers instead of one.
     pub(crate) two_workers: bool,
 }
@@ -170,6 +172,7 @@ impl Bench {
                         probe_interval: Some("1s"),
                         tunnel: Some((backends::TUNNEL, others.tunnel)),
                         grpc: has_grpc.then_some((listens.grpc, others.grpc)),
+                        collector: extras.traces.then_some(to),
                     };
                     let mut command = Command::new(binary);
                     proxy.serve(&mut command, &folder.join(format!("{name}.yaml")))?;

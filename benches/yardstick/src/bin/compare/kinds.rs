@@ -14,6 +14,7 @@ pub(crate) fn wanted(binary: &Path, others: &[(String, PathBuf)], only: &[String
     const PLAIN: Extras = Extras {
         chooses: false,
         logs: false,
+        traces: false,
         two_workers: false,
     };
     let is_wanted = |name: &str| contains_any(name, only);
@@ -46,6 +47,14 @@ pub(crate) fn wanted(binary: &Path, others: &[(String, PathBuf)], only: &[String
     kinds.push((
         "portolan+plugin+log".to_owned(),
         portolan(Extras { logs: true, ..plugin }),
+    ));
+    kinds.push((
+        "portolan+telemetry".to_owned(),
+        portolan(Extras {
+            logs: true,
+            traces: true,
+            ..PLAIN
+        }),
     ));
     kinds.push((
         "portolan two workers".to_owned(),

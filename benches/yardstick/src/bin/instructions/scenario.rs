@@ -35,6 +35,8 @@ enum Setup {
     Paths,
     /// 64 regions instead of one.
     Regions,
+    /// An access log to a file, and spans of every hundredth request.
+    Telemetry,
 }
 
 /// What the client does.
@@ -50,7 +52,7 @@ enum Traffic {
     Clients,
 }
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     Scenario::new("get", Setup::Usual, Traffic::Get),
     Scenario::new("post", Setup::Usual, Traffic::Post),
     Scenario::new("fresh", Setup::Usual, Traffic::Fresh),
@@ -59,6 +61,7 @@ const SCENARIOS: [Scenario; 8] = [
     Scenario::new("remembered", Setup::Plugin, Traffic::Get),
     Scenario::new("paths", Setup::Paths, Traffic::Get),
     Scenario::new("regions", Setup::Regions, Traffic::Clients),
+    Scenario::new("telemetry", Setup::Telemetry, Traffic::Get),
 ];
 
 impl Scenario {
@@ -73,7 +76,14 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
     let gateway = backend::start()?;
     let mut ports = Ports::from(None);
     let mut counts = Counts::new();
-    for setup in [Setup::Usual, Setup::Plugin, Setup::Paths, Setup::Regions] {
+    let log = tempfile::NamedTempFile::new()?;
+    for setup in [
+        Setup::Usual,
+        Setup::Plugin,
+        Setup::Paths,
+        Setup::Regions,
+        Setup::Telemetry,
+    ] {
         let mut wanted = SCENARIOS
             .iter()
             .filter(|scenario| scenario.setup == setup && is_wanted(scenario.name))
@@ -89,11 +99,12 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
             gateways: &vec![gateway; if setup == Setup::Regions { 64 } else { 1 }],
             workers: 1,
             has_plugin: setup == Setup::Plugin,
-            access_log: None,
+            access_log: (setup == Setup::Telemetry).then_some(log.path()),
             paths: if setup == Setup::Paths { 10_000 } else { 0 },
             probe_interval: None,
             tunnel: None,
             grpc: None,
+            collector: (setup == Setup::Telemetry).then_some(gateway),
         };
         let mut counted = Counted::start(binary, &proxy)?;
         for scenario in wanted {

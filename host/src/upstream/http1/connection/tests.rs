@@ -75,6 +75,7 @@ async fn an_idle_connection_keeps_little_memory() {
         via: &via,
         request_id: &id,
         chance: [1; 3],
+        tracing: crate::upstream::Tracing::Off,
         rewrites_responses: true,
         rewritten_by: None,
         interim: None,
