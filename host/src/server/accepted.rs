@@ -69,8 +69,11 @@ impl Accepted<TcpStream> {
         header: Option<Header>,
         limits: RequestLimits,
     ) -> Self {
-        // A listener on all addresses learns which one it was.
-        let local = stream.local_addr().unwrap_or(address);
+        // A listener on all addresses asks which one it was.
+        let local = match address.ip().is_unspecified() {
+            true => stream.local_addr().unwrap_or(address),
+            false => address,
+        };
         let arrival = Arrival::plain(listener, peer, local).limited(limits);
         Self {
             io: stream,

@@ -69,6 +69,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
     // A connection without a limit does not live to see the end of these.
     let requests_left = Cell::new(limits.per_connection.map_or(u64::MAX, u64::from));
     let ends_with_connection = Cell::new(false);
+    let client_is_done = Cell::new(false);
     let switched = Cell::<Option<Box<Switched<H::Record>>>>::default();
     let answer = |mut request: Request<Incoming>| {
         let exchange = entry.activity.begin();
@@ -78,6 +79,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
             request.extensions_mut().insert(NoPath);
         }
         let is_http_10 = request.version() == Version::HTTP_10;
+        client_is_done.set(sends_no_more(&request));
         let (entry, handler, switched, ends_with_connection) = (&entry, &handler, &switched, &ends_with_connection);
         // Some kilobytes of state, which would be copied from future to future before it runs.
         let response = Box::pin(Rc::clone(handler).answer(Rc::clone(&arrival), request));
@@ -142,7 +144,10 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
     {
         return Box::pin(switched.run(socket, read, &entry, vitals)).await;
     }
-    let last = Last::of(ended.as_ref(), &read, ends_with_connection.get());
+    let last = match Last::of(ended.as_ref(), &read, ends_with_connection.get()) {
+        Last::Linger if client_is_done.get() && read.is_empty() => Last::Close,
+        last => last,
+    };
     match &ended {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed"),
@@ -213,6 +218,17 @@ enum Ended {
     Rests,
 }
 
+/// Whether this is all that its client sends: it has no body, and asks for the connection to be closed after the response, or, in HTTP/1.0,
+/// does not ask for more (RFC 9112, sections 9.3 and 9.6). Then there is nothing to read on for before the connection is closed.
+fn sends_no_more<B: Body>(request: &Request<B>) -> bool {
+    let asked = request.headers().get(header::CONNECTION);
+    let closes = match request.version() {
+        Version::HTTP_10 => asked.is_none(),
+        _ => asked.is_some_and(|options| options.as_bytes().eq_ignore_ascii_case(b"close")),
+    };
+    closes && request.body().is_end_stream()
+}
+
 /// Waits until there may be something to read. `false`: the connection is to end before.
 async fn until_readable<S: ClientStream>(socket: &mut Socket<S>, activity: &Activity) -> bool {
     poll_fn(|context| {
@@ -228,6 +244,7 @@ async fn until_readable<S: ClientStream>(socket: &mut Socket<S>, activity: &Acti
 /// What is done last on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
+    /// Nothing more is to come, or is waited for.
     Close,
     /// What its client still sends is read first.
     Linger,

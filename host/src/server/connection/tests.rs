@@ -1,4 +1,4 @@
-//! Connections at rest.
+//! Connections at rest, and how they end.
 
 use super::super::registry::ConnectionRegistry;
 use super::super::{Limits, ListenerTerms};
@@ -157,4 +157,35 @@ fn a_client_that_reads_nothing_keeps_its_connection_from_rest() {
     entry.activity.flushed();
     (0..3).for_each(|_| registry.tick(TICK));
     assert!(entry.activity.rests());
+}
+
+/// A connection is read on after its last response only where its client may still send something.
+#[test]
+fn a_connection_whose_client_sends_no_more_is_closed_at_once() {
+    on_a_worker(async {
+        for (request, lingers) in [
+            ("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nhost: a\r\nConnection: Close\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\n\r\n", false),
+            (
+                "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\nGET / HTTP/1.1\r\n",
+                true,
+            ),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 1\r\n\r\na",
+                true,
+            ),
+        ] {
+            let mut served = Served::begin().await;
+            served.client.write_all(request.as_bytes()).await.expect("written");
+            let mut response = Vec::new();
+            served.client.read_to_end(&mut response).await.expect("closed in order");
+            assert!(response.starts_with(b"HTTP/1."), "{request}");
+            // The client has not closed its side.
+            served.pass(3).await;
+            let mut gone = Box::pin(served.registry.empty());
+            let is_gone = poll_fn(|context| Poll::Ready(gone.as_mut().poll(context).is_ready())).await;
+            assert_eq!(is_gone, !lingers, "{request}");
+        }
+    });
 }
