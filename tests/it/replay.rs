@@ -171,3 +171,22 @@ fn what_cannot_be_decided_again_is_counted_with_the_reason() {
     assert_eq!((report.bad_lines, places), (2, vec![(7, 21), (9, 2)]));
     assert!(report.notes[0].contains("depend on headers"), "{:?}", report.notes);
 }
+
+#[tokio::test]
+async fn lines_of_a_sample_count_as_what_they_stand_for() {
+    let (world, log) = logged(Setup::three_regions()).await;
+    let log = String::from_utf8(log).expect("text");
+    let sampled = log.replace("{\"time\"", "{\"weight\":2.5,\"time\"");
+    let changed = config_of(&world).replacen("region: eastus2,", "region: eastus2, priority: 1,", 1);
+    let all = replay(log.as_bytes(), &changed, world.folder(), false);
+    let report = replay(sampled.as_bytes(), &changed, world.folder(), false);
+    assert_eq!((all.decided, report.decided, report.bad_lines), (160, 400, 0));
+    assert!(
+        all.moved > 0 && report.moved == all.moved * 5 / 2,
+        "{} {}",
+        all.moved,
+        report.moved
+    );
+    assert!((report.share - all.share).abs() < 1e-9);
+    assert_eq!(report.moves[0].before_ms, all.moves[0].before_ms);
+}

@@ -74,8 +74,16 @@ pub struct Export<'a> {
 #[derive(Debug)]
 pub struct Client {
     resolver: Arc<Resolver>,
-    /// TLS with the authorities of a file or of the system, which were read then.
-    tls: RefCell<Option<(Option<PathBuf>, Instant, Arc<ClientTls>)>>,
+    tls: RefCell<Option<Known>>,
+}
+
+/// TLS with authorities that were read.
+#[derive(Debug)]
+struct Known {
+    /// Of which file; `None`: those of the system.
+    ca: Option<PathBuf>,
+    read: Instant,
+    tls: Arc<ClientTls>,
 }
 
 impl Client {
@@ -90,15 +98,18 @@ impl Client {
     /// TLS with these authorities. They are read again once in a while: reading those of the system takes milliseconds.
     fn tls(&self, ca: Option<&Path>) -> Result<Arc<ClientTls>, String> {
         let mut known = self.tls.borrow_mut();
-        if let Some((of, read, tls)) = &*known
-            && of.as_deref() == ca
-            && read.elapsed() < AUTHORITIES_AGE
+        if let Some(known) = known.as_ref().filter(|known| known.ca.as_deref() == ca)
+            && known.read.elapsed() < AUTHORITIES_AGE
         {
-            return Ok(Arc::clone(tls));
+            return Ok(Arc::clone(&known.tls));
         }
         let tls = ClientTls::new(&authorities(ca)?, None, None).map_err(|error| error.to_string())?;
         let tls = Arc::new(tls);
-        *known = Some((ca.map(Path::to_owned), Instant::now(), Arc::clone(&tls)));
+        *known = Some(Known {
+            ca: ca.map(Path::to_owned),
+            read: Instant::now(),
+            tls: Arc::clone(&tls),
+        });
         Ok(tls)
     }
 }
