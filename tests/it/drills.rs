@@ -78,7 +78,8 @@ async fn a_drill_loses_no_request_and_reports_what_it_did() {
     }
     let [detected, shifted] = ["seconds_to_detect", "seconds_to_shift"].map(|key| report[key].as_f64());
     assert!(detected > Some(0.0) && detected < Some(1.0), "{report}");
-    assert!(shifted > Some(0.0) && shifted < Some(1.0), "{report}");
+    // Where the last request that met the loss had begun before it: at once.
+    assert!(shifted >= Some(0.0) && shifted < Some(1.0), "{report}");
     assert!(
         report["during"]["retried"].as_u64() > Some(0),
         "some met the loss: {report}"
