@@ -227,3 +227,6 @@ impl SpanCounts {
         [("success", of(first)), ("failure", of(first + 1))]
     }
 }
+
+#[cfg(test)]
+mod tests;
