@@ -210,6 +210,9 @@ impl Detector {
 
     /// Whether failures are disputed, and other requests succeed.
     pub(super) fn has_credible_disputes(&self, limits: &OutlierDetection, now: Instant) -> bool {
+        if self.window.is_undisputed(limits.window, now) {
+            return false;
+        }
         let counts = self.window.sum(limits.window, now);
         counts.disputed > 0 && counts.are_others_well()
     }
