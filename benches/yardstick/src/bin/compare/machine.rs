@@ -62,16 +62,18 @@ impl Machine {
     }
 }
 
-/// The first line that a program prints, on either output; nothing when it is not there.
+/// The first line that a program prints, on either output; nothing when it is not there. Some begin it with the path that they were
+/// started by, which is this machine's alone.
 fn said(program: &str, arguments: &[&str]) -> String {
     let Ok(output) = Command::new(program).args(arguments).output() else {
         return String::new();
     };
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default()
-        .to_owned()
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let words = lines.next().unwrap_or_default().split_whitespace();
+    words
+        .filter(|word| !word.starts_with('/'))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
