@@ -25,7 +25,7 @@ fi
 rm -rf "$out"
 mkdir -p "$out/completions"
 objcopy --only-keep-debug --compress-debug-sections "$program" "$out/portolan.debug"
-objcopy --strip-all "$program" "$out/portolan"
+objcopy --strip-all --remove-section=.comment "$program" "$out/portolan"
 (cd "$out" && objcopy --add-gnu-debuglink=portolan.debug portolan)
 "$out/portolan" man --out "$out/man"
 for shell in bash zsh fish; do

@@ -59,7 +59,8 @@ use supervisor::Supervisor;
 use thiserror::Error;
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use upgrade::Inherited;
+use tokio::time::timeout_at;
+use upgrade::{Inherited, Predecessor};
 use workers::WorkerThreads;
 
 /// How long closing connections may take when the program ends at once.
@@ -135,6 +136,8 @@ pub struct App {
     control: Option<(Arc<Notify>, JoinHandle<()>)>,
     /// Whether another process has taken over.
     replaced: watch::Receiver<bool>,
+    /// The one that this process has taken over from.
+    predecessor: Option<Predecessor>,
     upgrade: Upgrade,
     /// Removed when the threads have ended, and their sockets with them.
     _admin_file: Option<SocketFile>,
@@ -339,7 +342,7 @@ impl App {
         let thread = thread.spawn(move || control.run(runtime, &stopped));
         let thread = thread.map_err(system("the control thread"))?;
         tracing::info!(listeners = ?listeners.addresses(), admin = %admin_address, ?probes, workers, "serving");
-        inherited.serving();
+        let predecessor = inherited.serving();
         admin_file.iter_mut().for_each(SocketFile::keep);
         Ok(Self {
             listeners,
@@ -356,6 +359,7 @@ impl App {
             workers_alive,
             control: Some((stop, thread)),
             replaced,
+            predecessor,
             upgrade: Upgrade::default(),
             _admin_file: admin_file,
         })
@@ -452,7 +456,14 @@ impl App {
         tracing::info!(within = ?drain_time, "draining: listeners are closed");
         self.begin_drain();
         let mut alive = std::mem::replace(&mut self.workers_alive, mpsc::channel(1).1);
-        let ended_early = self.obey(signals, async { while alive.recv().await.is_some() {} });
+        let predecessor = self.predecessor.take();
+        let last = Instant::now() + drain_time;
+        let ended_early = self.obey(signals, async {
+            while alive.recv().await.is_some() {}
+            if let Some(predecessor) = predecessor {
+                let _ = timeout_at(last.into(), predecessor.ended()).await;
+            }
+        });
         self.workers_alive = alive;
         if ended_early {
             return self.end_at_once(signals);

@@ -104,8 +104,22 @@ must systemctl kill --kill-who=main --signal=SIGUSR2 portolan
 wait_until another_main "$first"
 stop "the process before"
 
-must systemctl start portolan
+# With sockets of systemd, clients wait while it restarts.
+mkdir /etc/systemd/system/portolan.socket.d
+printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:8080\n' >/etc/systemd/system/portolan.socket.d/listen.conf
+must systemctl daemon-reload
+must systemctl enable --now portolan.socket
+# The first connection starts it.
 smoke
+rm /run/stop-load
+/trial/load.py requests $url /run/stop-load >/run/load &
+load=$!
+must systemctl restart portolan
+smoke
+touch /run/stop-load
+wait "$load" || fail "load: $(cat /run/load)"
+ok "a restart with the socket unit: $(cat /run/load)"
+
 must dpkg --purge portolan
 pgrep -u portolan && fail "a process remains after the removal"
 for path in /var/lib/portolan /var/log/portolan /etc/portolan/portolan.yaml /usr/bin/portolan; do

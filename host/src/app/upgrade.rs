@@ -3,7 +3,7 @@
 //! The new one is started with `--takeover`, by an operator or by the running one itself (SIGUSR2, `successor`). It connects to an abstract Unix
 //! socket that is named after the running process and gets that one's sockets (`SCM_RIGHTS`, unix(7)): the same sockets with the same queues,
 //! so that no connection is refused or reset. When it serves, it says so, and the other one drains and ends. If it ends before,
-//! nothing has changed.
+//! nothing has changed. The connection stays open until the other one ends: a stop of the new one waits for that ([`Predecessor`]).
 
 use super::activation::Passed;
 use super::successor;
@@ -15,10 +15,10 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net;
 use std::os::unix::process::parent_id;
@@ -132,14 +132,41 @@ impl Inherited {
     }
 
     /// Says that this process serves. The other one drains and ends.
-    pub(super) fn serving(&mut self) {
+    pub(super) fn serving(&mut self) -> Option<Predecessor> {
         // What is not used here is closed first: the other one looks whether anybody still has the sockets whose files it removes.
         self.listeners.clear();
         self.admin.clear();
-        let Some(mut before) = self.before.take() else { return };
+        let mut before = self.before.take()?;
         if let Err(error) = before.write_all(&[SERVING]) {
             tracing::warn!(%error, "the process that was taken over from is gone already");
+            return None;
         }
+        Some(Predecessor(before))
+    }
+}
+
+/// The process that was taken over from: it finishes its requests.
+#[derive(Debug)]
+pub(super) struct Predecessor(net::UnixStream);
+
+impl Predecessor {
+    /// Waits until it has ended. A service manager that stops this process kills what is left of the service when this one has ended:
+    /// the requests of that process with it.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub(super) async fn ended(self) -> io::Result<()> {
+        let Self(mut stream) = self;
+        stream.set_nonblocking(true)?;
+        // It sends nothing more: what can be read is the end.
+        let read = stream.read(&mut [0]);
+        if !read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            return Ok(());
+        }
+        let process = socket_peercred(&stream)?.pid.as_raw_nonzero();
+        tracing::info!(process, "waiting for the process before, which finishes its requests");
+        let _ = UnixStream::from_std(stream)?.read_u8().await;
+        Ok(())
     }
 }
 
@@ -199,6 +226,10 @@ async fn give(mut stream: UnixStream, given: Rc<Given>) {
         tracing::info!(process, "the other process serves; this one drains and ends");
         // The control thread itself waits for it.
         given.replacing.send_replace(true);
+        // Closed by the system, when this process has ended: the other one waits for that at a stop.
+        if let Ok(stream) = stream.into_std() {
+            let _ = stream.into_raw_fd();
+        }
     } else {
         tracing::error!(process, "the other process ended before it served; this one goes on");
     }

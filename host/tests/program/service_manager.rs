@@ -2,7 +2,7 @@
 
 use crate::PROGRAM;
 use crate::serving::{Gateway, Serving, config, folder, get, try_get, wait_until};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -134,14 +134,7 @@ fn a_watchdog_gets_signs_of_life_from_the_process_that_serves() {
     for _ in 0..3 {
         until_notified(&manager, "WATCHDOG=1\n");
     }
-    // A second request on a connection, which does not end, keeps the process.
-    let mut unfinished = TcpStream::connect(proxy).expect("connected");
-    unfinished
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .expect("sent");
-    let count = unfinished.read(&mut [0; 1]).expect("an answer");
-    assert_eq!(count, 1);
-    unfinished.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n").expect("sent");
+    let unfinished = unfinished(proxy);
     serving.signal(Signal::USR2);
     let ready = until_notified(&manager, "READY=1\n");
     let main = ready
@@ -162,13 +155,66 @@ fn a_watchdog_gets_signs_of_life_from_the_process_that_serves() {
     for _ in 0..10 {
         until_notified(&manager, "WATCHDOG=1\n");
     }
-    let process = main
-        .parse()
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .expect("a process");
-    rustix::process::kill_process(process, Signal::TERM).expect("it runs");
+    let process = main.parse().ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(process, Signal::TERM).expect("it runs");
     until_notified(&manager, "STOPPING=1\n");
+}
+
+/// A connection with a second request that does not end: it keeps the process.
+fn unfinished(proxy: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(proxy).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
+    let count = stream.read(&mut [0; 1]).expect("an answer");
+    assert_eq!(count, 1);
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n").expect("sent");
+    stream
+}
+
+/// The process that a line of the log names.
+fn process(line: &str) -> Pid {
+    let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let process = line["process"].as_i64().and_then(|it| i32::try_from(it).ok());
+    process.and_then(Pid::from_raw).expect("a process")
+}
+
+#[test]
+fn a_stop_soon_after_upgrades_waits_for_the_processes_before() {
+    let text = config(
+        &Gateway::start(),
+        "off",
+        "admin: { address: \"127.0.0.1:0\" }\nlame_duck: 0s\ndrain_time: 20s\n",
+    );
+    let proxy = free_port();
+    let folder = folder(&text.replacen("127.0.0.1:0", &proxy.to_string(), 1));
+    let mut serving = Serving::run(serve(folder.path()));
+    serving.until_logged("\"serving\"");
+    // The first process has a request when the second one takes over, and has it still when a third one does.
+    let mut unfinished = unfinished(proxy);
+    serving.signal(Signal::USR2);
+    let second = process(&serving.until_logged("started a new process to take over"));
+    serving.until_logged("this one drains and ends");
+    kill_process(second, Signal::USR2).expect("it runs");
+    let third = process(&serving.until_logged("started a new process to take over"));
+    serving.until_logged("waiting for the process before");
+    kill_process(third, Signal::TERM).expect("it runs");
+    let waits = serving.until_logged("waiting for the process before");
+    assert_eq!(process(&waits), second, "{waits}");
+    for process in [second, third] {
+        test_kill_process(process).expect("it runs until the request has ended");
+    }
+    unfinished.write_all(b"\r\n").expect("sent");
+    let mut answers = String::new();
+    unfinished.read_to_string(&mut answers).expect("an answer");
+    assert_eq!(
+        answers.matches(" 200 OK").count(),
+        2,
+        "the first byte was read before: {answers}"
+    );
+    assert!(serving.until_ended().0.success());
+    for process in [second, third] {
+        wait_until("it has ended", || test_kill_process(process).is_err());
+    }
 }
 
 #[test]
@@ -191,10 +237,7 @@ fn an_upgrade_that_fails_leaves_the_process_and_can_be_tried_again() {
     let line = serving.until_logged("started a new process to take over");
     serving.until_logged("the other process serves");
     serving.until_ended();
-    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-    let process = line["process"].as_i64().and_then(|it| i32::try_from(it).ok());
-    let process = process.and_then(rustix::process::Pid::from_raw).expect("a process");
-    rustix::process::kill_process(process, Signal::TERM).expect("it runs");
+    kill_process(process(&line), Signal::TERM).expect("it runs");
 }
 
 /// Starts it with these sockets as descriptors 3 and 4.
@@ -252,13 +295,9 @@ fn listeners_and_the_administration_may_be_sockets_of_the_service_manager() {
     serving.until_ended();
     assert_eq!(get(proxy, "/").0, 200);
     assert!(regions());
-    let process: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-    let process = process["process"].as_i64().and_then(|it| i32::try_from(it).ok());
-    let process = process.and_then(rustix::process::Pid::from_raw).expect("a process");
-    rustix::process::kill_process(process, Signal::TERM).expect("it runs");
-    wait_until("the second one has ended", || {
-        rustix::process::test_kill_process(process).is_err()
-    });
+    let process = process(&line);
+    kill_process(process, Signal::TERM).expect("it runs");
+    wait_until("the second one has ended", || test_kill_process(process).is_err());
 
     // The sockets are the manager's: what comes now waits for the next start, and the file is there.
     assert!(socket.exists());
