@@ -4,7 +4,9 @@
 mod body;
 mod decision_log;
 mod ended;
+mod json;
 mod line;
+mod number;
 mod passed_on;
 mod span;
 mod text;

@@ -77,10 +77,10 @@ impl<L: TableView> Drop for RequestRecord<L> {
             let is_failure = outcome.is_failure() || data.status.is_some_and(|status| status.is_server_error());
             if let Some(weight) = log.admits(is_failure) {
                 let line = Line::new(data, outcome, total, service, (SystemTime::now(), weight));
-                match log.template() {
-                    None => log.write(&line),
-                    Some(template) => log.append(|buffer| text::write(&line, template, buffer)),
-                }
+                log.append(|buffer| match log.template() {
+                    None => line.write_json(buffer),
+                    Some(template) => text::write(&line, template, buffer),
+                });
             }
         }
     }

@@ -1,18 +1,17 @@
 //! What a line of the access log looks like.
 
+use super::json::{Object, key};
 use super::passed_on::PassedOn;
-use super::{Attempt, RequestData};
+use super::{Decided, RequestData};
+use crate::hex;
 use crate::vitals::RequestOutcome;
 use http::Version;
 use portolan_core::config::{Policy, Service};
 use portolan_core::decision::RankedBy;
 use portolan_core::id::Slot;
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-/// One request as one JSON object. What is not known is left out. Written straight into the log's buffer: making a line
-/// allocates nothing.
+/// One request, as the access log has it. It is written straight into the log's buffer: making a line allocates nothing.
 pub(super) struct Line<'a> {
     pub(super) data: &'a RequestData,
     pub(super) outcome: RequestOutcome,
@@ -53,110 +52,121 @@ impl<'a> Line<'a> {
         let gateway = self.served.and_then(|served| served.service.gateway(slot));
         gateway.map_or("", |gateway| gateway.region.as_str())
     }
-}
 
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    /// The line as one JSON object. What is not known is left out.
+    pub(super) fn write_json(&self, to: &mut Vec<u8>) {
         let Self { data, served, .. } = self;
-        let mut line = serializer.serialize_map(None)?;
-        line.serialize_entry("time", &Text(humantime::format_rfc3339_micros(self.now)))?;
+        let mut line = Object::begin(to);
+        line.display(key!("time"), humantime::format_rfc3339_micros(self.now));
         if let Some(trace) = data.trace {
-            line.serialize_entry("trace", &Text(format_args!("{trace:032x}")))?;
+            let [high, low] = [(trace >> 64) as u64, trace as u64].map(hex::number);
+            line.ascii(key!("trace"), [high, low].as_flattened());
         }
         if let Some(id) = &data.request_id {
-            line.serialize_entry("request_id", id.as_str())?;
+            line.text(key!("request_id"), id.as_str());
         }
-        line.serialize_entry("client", &Text(data.client.addr))?;
-        line.serialize_entry("client_from", data.client.source.as_str())?;
+        line.display(key!("client"), data.client.addr);
+        line.word(key!("client_from"), data.client.source.as_str());
         if let Some(country) = data.country.as_str() {
-            line.serialize_entry("country", country)?;
+            line.text(key!("country"), country);
         }
         if let Some(asked) = &data.asked {
-            line.serialize_entry("protocol", protocol(asked.version))?;
-            line.serialize_entry("method", asked.method.as_str())?;
+            line.word(key!("protocol"), protocol(asked.version));
+            line.text(key!("method"), asked.method.as_str());
             let authority = asked.uri.authority().map(|authority| authority.as_str());
             let host = asked.host.as_ref().and_then(|host| host.to_str().ok());
-            line.serialize_entry("host", &authority.or(host))?;
+            line.optional(key!("host"), authority.or(host));
             // Without the query: that is where secrets are.
-            line.serialize_entry("path", asked.uri.path())?;
+            line.text(key!("path"), asked.uri.path());
             if let Some(passed_on) = asked.proxy_header.as_deref().and_then(PassedOn::of) {
-                line.serialize_entry("proxy_protocol", &passed_on)?;
+                line.value(key!("proxy_protocol"), &passed_on);
             }
         }
         if let Some(status) = data.status {
-            line.serialize_entry("status", &status.as_u16())?;
+            line.integer(key!("status"), status.as_u16().into());
         }
         if let Some(status) = data.call.and_then(|call| call.status) {
-            line.serialize_entry("grpc_status", status.as_str())?;
+            line.text(key!("grpc_status"), status.as_str());
         }
-        line.serialize_entry("outcome", self.outcome.as_str())?;
+        line.word(key!("outcome"), self.outcome.as_str());
         if let Some(reason) = data.reason {
-            line.serialize_entry("error", reason.as_str())?;
+            line.word(key!("error"), reason.as_str());
         }
         if let Some(served) = served {
-            line.serialize_entry("service", served.service.name.as_str())?;
+            line.text(key!("service"), served.service.name.as_str());
         }
         if let Some(slot) = data.answered_by {
-            line.serialize_entry("region", self.region(slot))?;
+            line.text(key!("region"), self.region(slot));
         }
-        line.serialize_entry("attempts", &Attempts(self))?;
+        line.objects(key!("attempts"), &data.attempts, |tried, attempt| {
+            tried.text(key!("region"), self.region(attempt.slot));
+            tried.word(key!("outcome"), attempt.evidence.as_str());
+        });
         if let Some(withheld) = data.withheld {
-            line.serialize_entry("no_retry", withheld.as_str())?;
+            line.word(key!("no_retry"), withheld.as_str());
         }
         if let Some(decided) = &data.decided {
-            let by = decided.cause.by;
-            line.serialize_entry("by", by.as_str())?;
-            if let Some(served) = served {
-                let reason = decided.cause.reason(served.service, served.plugin_reason);
-                line.serialize_entry("reason", &Text(reason))?;
-            }
-            if let Some(reason @ 1..) = by.plugin_reason() {
-                match served.and_then(|served| served.plugin_reason) {
-                    Some(name) => line.serialize_entry("plugin_reason", name)?,
-                    // A code that the plugin has not named.
-                    None => line.serialize_entry("plugin_reason", &Text(reason))?,
-                }
-            }
-            if let RankedBy::Plugin { opinion: false, .. } = by {
-                line.serialize_entry("plugin_opinion", "none")?;
-            }
-            let effects = by.effects();
-            if let Some(status) = effects.rejects {
-                line.serialize_entry("plugin_rejects", &status)?;
-            }
-            if effects.sets != 0 {
-                line.serialize_entry("plugin_headers", &effects.sets.count_ones())?;
-            }
-            if let Some(affinity) = effects.affinity.as_str() {
-                line.serialize_entry("plugin_affinity", affinity)?;
-            }
-            if served.is_some_and(|served| depends_on_chance(served.service, decided.cause.session.is_some())) {
-                line.serialize_entry("roll", &Text(format_args!("{:016x}", decided.roll)))?;
-            }
-            if let RankedBy::Fallback(fault) = by {
-                line.serialize_entry("plugin_fault", fault)?;
-            }
-            line.serialize_entry("generation", &decided.generation.0)?;
-            line.serialize_entry("identify_ms", &millis(decided.identify))?;
-            line.serialize_entry("decide_ms", &millis(decided.took))?;
-            if let Some(plugin) = decided.plugin {
-                line.serialize_entry("plugin_ms", &millis(plugin))?;
-            }
+            self.write_decision(decided, &mut line);
         }
         if let Some(tunnel) = &data.tunnel {
-            line.serialize_entry("upgrade", &tunnel.protocol)?;
-            line.serialize_entry("tunnel_end", tunnel.end.as_str())?;
+            line.text(key!("upgrade"), &tunnel.protocol);
+            line.word(key!("tunnel_end"), tunnel.end.as_str());
         }
         if let Some(first_byte) = data.first_byte {
-            line.serialize_entry("first_byte_ms", &millis(first_byte))?;
+            line.millis(key!("first_byte_ms"), first_byte);
         }
-        line.serialize_entry("total_ms", &millis(self.total))?;
-        line.serialize_entry("received_bytes", &data.received)?;
-        line.serialize_entry("sent_bytes", &data.sent)?;
+        line.millis(key!("total_ms"), self.total);
+        line.integer(key!("received_bytes"), data.received);
+        line.integer(key!("sent_bytes"), data.sent);
         if self.weight != 1_000 {
-            line.serialize_entry("weight", &(f64::from(self.weight) / 1e3))?;
+            line.value(key!("weight"), &(f64::from(self.weight) / 1e3));
         }
-        line.end()
+        line.end();
+    }
+
+    fn write_decision(&self, decided: &Decided, line: &mut Object<'_>) {
+        let by = decided.cause.by;
+        line.word(key!("by"), by.as_str());
+        if let Some(served) = self.served {
+            let reason = decided.cause.reason(served.service, served.plugin_reason);
+            line.display(key!("reason"), reason);
+        }
+        if let Some(reason @ 1..) = by.plugin_reason() {
+            match self.served.and_then(|served| served.plugin_reason) {
+                Some(name) => line.text(key!("plugin_reason"), name),
+                // A code that the plugin has not named.
+                None => line.display(key!("plugin_reason"), reason),
+            }
+        }
+        if let RankedBy::Plugin { opinion: false, .. } = by {
+            line.word(key!("plugin_opinion"), "none");
+        }
+        let effects = by.effects();
+        if let Some(status) = effects.rejects {
+            line.integer(key!("plugin_rejects"), status.into());
+        }
+        if effects.sets != 0 {
+            line.integer(key!("plugin_headers"), effects.sets.count_ones().into());
+        }
+        if let Some(affinity) = effects.affinity.as_str() {
+            line.word(key!("plugin_affinity"), affinity);
+        }
+        let has_session = decided.cause.session.is_some();
+        if self
+            .served
+            .is_some_and(|served| depends_on_chance(served.service, has_session))
+        {
+            line.ascii(key!("roll"), &hex::number(decided.roll));
+        }
+        if let RankedBy::Fallback(fault) = by {
+            line.text(key!("plugin_fault"), fault);
+        }
+        line.integer(key!("generation"), decided.generation.0);
+        line.millis(key!("identify_ms"), decided.identify);
+        line.millis(key!("decide_ms"), decided.took);
+        if let Some(plugin) = decided.plugin {
+            line.millis(key!("plugin_ms"), plugin);
+        }
     }
 }
 
@@ -173,43 +183,4 @@ pub(super) fn protocol(version: Version) -> &'static str {
         Version::HTTP_2 => "HTTP/2",
         _ => "HTTP/1.1",
     }
-}
-
-struct Attempts<'a>(&'a Line<'a>);
-
-impl Serialize for Attempts<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let attempts = &self.0.data.attempts;
-        let mut list = serializer.serialize_seq(Some(attempts.len()))?;
-        for attempt in attempts {
-            list.serialize_element(&Tried(self.0, attempt))?;
-        }
-        list.end()
-    }
-}
-
-struct Tried<'a>(&'a Line<'a>, &'a Attempt);
-
-impl Serialize for Tried<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(line, attempt) = self;
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("region", line.region(attempt.slot))?;
-        map.serialize_entry("outcome", attempt.evidence.as_str())?;
-        map.end()
-    }
-}
-
-/// A value as JSON text, by its `Display`.
-struct Text<T>(T);
-
-impl<T: Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// Milliseconds to the nearest tenth of a microsecond: nothing here is measured more finely.
-pub(super) fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e7).round() / 1e4
 }

@@ -1,11 +1,13 @@
 //! A line of the access log as a template makes it.
 
-use super::line::{Line, millis, protocol};
+use super::line::{Line, protocol};
+use super::number;
 use crate::telemetry::template::{Own, Part, Template, Value};
 use http::HeaderValue;
 use portolan_core::decision::RankedBy;
 use std::fmt::Display;
 use std::io::Write;
+use std::time::Duration;
 
 /// What stands for a value that is not there, as in Envoy.
 const ABSENT: &[u8] = b"-";
@@ -121,11 +123,11 @@ fn write_own(line: &Line<'_>, own: Own, to: &mut Vec<u8>) {
             }
         }
         Own::Generation => some(to, decided.map(|decided| decided.generation.0)),
-        Own::IdentifyMs => some(to, decided.map(|decided| millis(decided.identify))),
-        Own::DecideMs => some(to, decided.map(|decided| millis(decided.took))),
-        Own::PluginMs => some(to, decided.and_then(|decided| decided.plugin).map(millis)),
-        Own::FirstByteMs => some(to, data.first_byte.map(millis)),
-        Own::TotalMs => put(to, millis(line.total)),
+        Own::IdentifyMs => millis(to, decided.map(|decided| decided.identify)),
+        Own::DecideMs => millis(to, decided.map(|decided| decided.took)),
+        Own::PluginMs => millis(to, decided.and_then(|decided| decided.plugin)),
+        Own::FirstByteMs => millis(to, data.first_byte),
+        Own::TotalMs => millis(to, Some(line.total)),
         Own::Upgrade => text(to, data.tunnel.as_ref().map(|tunnel| &*tunnel.protocol)),
         Own::TunnelEnd => text(to, data.tunnel.as_ref().map(|tunnel| tunnel.end.as_str())),
         Own::PluginFault => text(
@@ -158,6 +160,12 @@ fn put(to: &mut Vec<u8>, value: impl Display) {
 fn some(to: &mut Vec<u8>, value: Option<impl Display>) {
     if let Some(value) = value {
         put(to, value);
+    }
+}
+
+fn millis(to: &mut Vec<u8>, time: Option<Duration>) {
+    if let Some(time) = time {
+        number::millis(to, time);
     }
 }
 

@@ -5,7 +5,6 @@ use super::log_writer::{Buffer, Destination, Lines, LogWriter};
 use super::template::Template;
 use crate::chance::Chance;
 use portolan_core::rollout::Share;
-use serde::Serialize;
 use std::io;
 use std::sync::Arc;
 
@@ -96,16 +95,8 @@ impl Sink {
         }
     }
 
-    /// Appends a line of JSON, or drops it when the writer is too far behind. Never waits for the destination.
-    pub fn write(&self, line: &impl Serialize) {
-        self.buffer.append(|buffer| {
-            serde_json::to_writer(&mut *buffer, line)?;
-            buffer.push(b'\n');
-            Ok::<_, serde_json::Error>(())
-        });
-    }
-
-    /// Appends a line that is written by the caller, as [`write`](Self::write) does.
+    /// Appends a line that `write` puts at the buffer's end, or drops it when the writer is too far behind. Never waits for the
+    /// destination.
     pub fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
         self.buffer.append(|buffer| {
             write(buffer);
@@ -130,6 +121,10 @@ mod tests {
             .collect()
     }
 
+    fn write(sink: &Sink, line: &serde_json::Value) {
+        sink.append(|buffer| serde_json::to_writer(buffer, line).expect("written"));
+    }
+
     #[track_caller]
     fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -148,7 +143,8 @@ mod tests {
         thread::scope(|scope| {
             for worker in 0..2 {
                 let sink = log.sink(worker).expect("a sink");
-                scope.spawn(move || (0..500).for_each(|n| sink.write(&json!({ "worker": worker, "n": n }))));
+                let line = move |n| json!({ "worker": worker, "n": n });
+                scope.spawn(move || (0..500).for_each(|n| write(&sink, &line(n))));
             }
         });
         drop(log);
@@ -166,12 +162,12 @@ mod tests {
         let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
         let log = AccessLog::start(Destination::File(path.clone()), Rules::default(), 1).expect("started");
         let sink = log.sink(0).expect("a sink");
-        sink.write(&json!("first"));
+        write(&sink, &json!("first"));
         wait_until("the first line is written", || log.lines().written == 1);
         std::fs::rename(&path, &moved).expect("moved");
         log.reopen();
         wait_until("the file is there again", || path.exists());
-        sink.write(&json!("second"));
+        write(&sink, &json!("second"));
         wait_until("the second line is written", || log.lines().written == 2);
         assert_eq!(lines_of(&moved), [json!("first")]);
         assert_eq!(lines_of(&path), [json!("second")]);
