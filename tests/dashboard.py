@@ -5,7 +5,8 @@
 Outside CI, for it takes an hour and needs Chromium (Debian: chromium). Every 10 seconds a region dies or returns, drains begin and end, and
 requests come from five places. Every 15 seconds the page's garbage is collected, and its heap and its nodes are read over Chromium's
 debugging pipe. The page shows the last 200 events and an hour of history, and has the first after 15 minutes: shorter runs show the script, not
-the page. Its graphs mark an hour's events, so nodes in the document grow for an hour, and only detached ones say something. Verdict: the heap's median in the
+the page. Its graphs mark an hour's events, so nodes in the document grow for an hour, and only detached ones say something
+(those of attributes count as such: a page that looks at `attributes` makes them, one for each). Verdict: the heap's median in the
 last fifth is at most 15 % or 1 MB above that of the third fifth, that of the detached nodes at most 10 % and 100, and the page threw no exception.
 """
 

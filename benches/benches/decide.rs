@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use portolan_core::candidates;
 use portolan_core::chart::Chart;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
+use portolan_core::config::{Gateway, GatewayAddress, Service, ServiceParts};
 use portolan_core::health::ServiceHealth;
 use portolan_core::id::ServiceId;
 use portolan_core::learned::orders::{Priors, gathered};
@@ -20,19 +20,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A service of the first `count` Azure regions.
 fn service(count: usize) -> Service {
-    let gateways = azure::regions().iter().take(count).map(|region| Gateway {
-        region: region.name.clone(),
-        point: region.point,
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 9000,
-        },
-        public: None,
-        priority: 0,
-        weight: 1,
-        labels: Default::default(),
-        max_requests: None,
+    let gateways = azure::regions().iter().take(count).map(|region| {
+        Gateway::new(
+            region.name.clone(),
+            region.point,
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 9000),
+        )
     });
     Service::new(ServiceParts::new("bench", gateways.collect())).expect("1 to 64 regions")
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use mmdb::Value;
 use portolan_core::candidates;
 use portolan_core::chart::Chart;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Residency, Scheme, Service, ServiceParts};
+use portolan_core::config::{Gateway, GatewayAddress, Residency, Service, ServiceParts};
 use portolan_core::geo::{Country, PlaceId, Point, Precision};
 use portolan_core::health::{GatewayHealth, ServiceHealth, State};
 use portolan_core::id::Slot;
@@ -325,20 +325,11 @@ fn service(rules: &[(u8, u8)]) -> Service {
     const REGIONS: [&str; 5] = ["westeurope", "eastus2", "southeastasia", "brazilsouth", "japaneast"];
     let gateways = REGIONS.map(|name| {
         let region = azure::find(name).unwrap();
-        Gateway {
-            region: region.name.clone(),
-            point: region.point,
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                port: 9000,
-            },
-            priority: 0,
-            weight: 1,
-            labels: Default::default(),
-            max_requests: None,
-            public: None,
-        }
+        Gateway::new(
+            region.name.clone(),
+            region.point,
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 9000),
+        )
     });
     let residency = rules.iter().map(|(countries, regions)| Residency {
         countries: named(*countries),

@@ -13,7 +13,7 @@ use crate::server::{Handler, Http2Settings, ListenerTerms, TunnelRecord};
 use crate::table::{Pin, Routed};
 use crate::upstream::{
     ForwardError, Forwarded, Forwarder, Forwarding, InterimSink, Outbound, ReplayBody, Tracing, Tunnel, TunnelLimits,
-    UpstreamBody, Via, trace_of, upgrade,
+    UpstreamBody, Via, upgrade,
 };
 use crate::vitals::{Reason, RequestOutcome, TunnelEnd};
 use crate::worker::Worker;
@@ -28,9 +28,7 @@ use portolan_core::id::Slot;
 use portolan_core::identity::{Provenance, identify};
 use portolan_core::plan::AttemptPlan;
 use portolan_core::proxy_protocol;
-use portolan_core::rollout::Share;
 use portolan_core::route::{self, Asked, HeaderChanges};
-use portolan_core::trace::{self, Parent, SpanContext};
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -176,28 +174,6 @@ struct Inbound<'a> {
     tracing: Tracing,
 }
 
-/// Whether spans of a request are recorded: `record` is given the request's own, and the one that it comes from.
-fn traced(
-    worker: &Worker,
-    parts: &Parts,
-    (is_trusted, request_id, sample): (bool, &RequestId, Share),
-    record: impl FnOnce((SpanContext, Option<u64>)),
-) -> Tracing {
-    let parent = parts.headers.get("traceparent");
-    let parent = parent.and_then(|value| Parent::parse(value.as_bytes()));
-    let chance = &worker.chance;
-    if !trace::is_recorded(parent, is_trusted, sample.bound(), chance.roll()) {
-        return Tracing::Unrecorded;
-    }
-    let trace = match parent {
-        Some(parent) => parent.trace,
-        None => trace_of(request_id, [chance.roll(), chance.roll()]),
-    };
-    let context = SpanContext::of(trace, chance.roll());
-    record((context, parent.map(|parent| parent.span)));
-    Tracing::Recorded(context)
-}
-
 async fn answer(
     worker: &Worker,
     arrival: &Arrival,
@@ -251,9 +227,12 @@ async fn answer(
     record.has_id(request_id.clone());
     let tracing = match table.settings.telemetry.sample {
         None => Tracing::Off,
-        Some(sample) => traced(worker, parts, (provenance.is_trusted, &request_id, sample), |span| {
-            record.spanned(parts, arrival, span);
-        }),
+        Some(sample) => {
+            let of = (provenance.is_trusted, &request_id, sample);
+            Tracing::decide(&parts.headers, of, &worker.chance, |span| {
+                record.spanned(parts, arrival, span)
+            })
+        }
     };
     let asked = Asked {
         trust: Some((&listener.client_address, provenance.is_trusted)),

@@ -47,7 +47,7 @@ pub use tunnel::{TunnelEnd, TunnelTotals};
 pub use upstream_http2::{Http2Counts, Http2Event, UpstreamHttp2};
 
 use log_limit::LogLimit;
-use portolan_core::config::GatewayAddress;
+use portolan_core::config::{Gateway, GatewayAddress};
 use portolan_core::grpc::GrpcStatus;
 use portolan_core::health::Evidence;
 use portolan_core::id::{RegionName, ServiceName};
@@ -67,6 +67,17 @@ pub struct GatewayKey {
     pub region: RegionName,
     /// Where it listens: a gateway that moved is another one, with a health of its own.
     pub address: GatewayAddress,
+}
+
+impl GatewayKey {
+    /// That of a gateway of a service.
+    pub fn of(service: &ServiceName, gateway: &Gateway) -> Self {
+        Self {
+            service: service.clone(),
+            region: gateway.region.clone(),
+            address: gateway.address.clone(),
+        }
+    }
 }
 
 /// Counters of one gateway.
@@ -408,6 +419,19 @@ impl Vitals {
             durations.add(of(shard));
         }
         durations
+    }
+}
+
+#[cfg(test)]
+impl Vitals {
+    /// Those of a gateway of the service `shop`, with one worker.
+    pub(crate) fn in_region(region: &str) -> Self {
+        let key = GatewayKey {
+            service: "shop".into(),
+            region: region.into(),
+            address: GatewayAddress::http("gw.test", 80),
+        };
+        Self::new(key, 1, Arc::new(Notify::new()))
     }
 }
 

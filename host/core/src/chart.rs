@@ -152,27 +152,14 @@ fn order(service: &Service, costs: &[f64]) -> Vec<Slot> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Gateway, GatewayAddress, GatewayHost, Scheme, ServiceParts};
+    use crate::config::{Gateway, GatewayAddress, ServiceParts};
 
     fn point(latitude: f32, longitude: f32) -> Point {
         Point::new(latitude, longitude).expect("a point")
     }
 
     fn service(policy: Policy) -> Service {
-        let gateway = |region: &str, point| Gateway {
-            region: region.into(),
-            point,
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Name("gw".into()),
-                port: 80,
-            },
-            public: None,
-            priority: 0,
-            weight: 1,
-            max_requests: None,
-            labels: Default::default(),
-        };
+        let gateway = |region: &str, point| Gateway::new(region.into(), point, GatewayAddress::http("gw", 80));
         let gateways = vec![gateway("far", point(1.3, 103.8)), gateway("near", point(52.4, 4.9))];
         let mut parts = ServiceParts::new("shop", gateways);
         parts.policy = policy;

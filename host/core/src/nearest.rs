@@ -120,8 +120,9 @@ fn as_millis(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{GatewayAddress, GatewayHost, Scheme};
+    use crate::config::GatewayAddress;
     use proptest::prelude::*;
+    use std::net::Ipv4Addr;
 
     fn measured(millis: f64, deviation: f64) -> Cost {
         Cost {
@@ -132,20 +133,11 @@ mod tests {
     }
 
     fn gateway(latitude: f32, longitude: f32) -> Gateway {
-        Gateway {
-            region: "somewhere".into(),
-            point: Point::new(latitude, longitude).expect("a point"),
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Ip([192, 0, 2, 1].into()),
-                port: 80,
-            },
-            public: None,
-            priority: 0,
-            weight: 100,
-            labels: Default::default(),
-            max_requests: None,
-        }
+        Gateway::new(
+            "somewhere".into(),
+            Point::new(latitude, longitude).expect("a point"),
+            GatewayAddress::http(Ipv4Addr::new(192, 0, 2, 1), 80),
+        )
     }
 
     fn round_trip(millis: u64) -> Option<Measured> {

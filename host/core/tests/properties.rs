@@ -20,23 +20,18 @@ use portolan_core::route::PrefixRewrite;
 use portolan_core::slots::Slots;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 fn gateway(index: usize, point: Point, priority: u8, weight: u32) -> Gateway {
     Gateway {
-        region: format!("region-{index}").as_str().into(),
-        point,
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 9000 + index as u16,
-        },
-        public: None,
         priority,
         weight,
-        labels: Default::default(),
-        max_requests: None,
+        ..Gateway::new(
+            format!("region-{index}").as_str().into(),
+            point,
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 9000 + index as u16),
+        )
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use portolan_core::config::{Failover, Gateway, GatewayAddress, GatewayHost, Scheme, ServiceParts};
+use portolan_core::config::{Failover, Gateway, GatewayAddress, ServiceParts};
 use portolan_core::geo::Point;
 use std::path::Path;
 use std::time::Duration;
@@ -12,19 +12,12 @@ fn keys(lines: &str) -> Arc<AffinityKeys> {
 }
 
 fn service(name: &str, regions: &[&str], by: AffinityBy) -> Service {
-    let gateways = regions.iter().map(|region| Gateway {
-        region: (*region).into(),
-        point: Point::new(0.0, 0.0).expect("on the globe"),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Name((*region).into()),
-            port: 80,
-        },
-        public: None,
-        priority: 0,
-        weight: 1,
-        labels: Default::default(),
-        max_requests: None,
+    let gateways = regions.iter().map(|region| {
+        Gateway::new(
+            (*region).into(),
+            Point::new(0.0, 0.0).expect("on the globe"),
+            GatewayAddress::http(*region, 80),
+        )
     });
     let mut parts = ServiceParts::new(name, gateways.collect());
     parts.affinity = Some(Affinity {

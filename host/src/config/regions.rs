@@ -54,8 +54,6 @@ section! {
     }
 }
 
-const DEFAULT_WEIGHT: u32 = 100;
-
 impl RegionSection {
     /// The region's gateway.
     pub(super) fn gateway(&self, places: &Places, mistakes: &mut Mistakes<'_>) -> Option<Gateway> {
@@ -67,7 +65,7 @@ impl RegionSection {
             address: self.gateway.as_ref()?.0.clone(),
             public: self.public.as_ref().map(|public| public.0.clone()),
             priority: self.priority.map_or(0, |priority| priority.0 as u8),
-            weight: self.weight.map_or(DEFAULT_WEIGHT, |weight| weight.0 as u32),
+            weight: self.weight.map_or(Gateway::DEFAULT_WEIGHT, |weight| weight.0 as u32),
             max_requests: self.max_requests.map(|count| count.0 as u32),
             labels: RegionLabels {
                 cost: self.cost.map(|cost| cost.0),

@@ -193,7 +193,7 @@ mod tests {
     use crate::request_id::RequestId;
     use crate::vitals::RequestOutcome;
     use portolan_core::candidates;
-    use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, ServiceParts};
+    use portolan_core::config::{Gateway, GatewayAddress, ServiceParts};
     use portolan_core::decision::{Decision, RankedBy};
     use portolan_core::geo::{Country, Location, Place, PlaceId};
     use portolan_core::health::{Evidence, ServiceHealth};
@@ -207,19 +207,12 @@ mod tests {
 
     /// A request to the first of two regions, which failed or not.
     fn record(id: u64, has_failed: bool) -> DecisionRecord {
-        let gateways = ["westeurope", "eastus2"].map(|region| Gateway {
-            region: region.into(),
-            point: Point::new(0.0, 0.0).expect("a point"),
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                port: 80,
-            },
-            public: None,
-            priority: 0,
-            weight: 100,
-            labels: Default::default(),
-            max_requests: None,
+        let gateways = ["westeurope", "eastus2"].map(|region| {
+            Gateway::new(
+                region.into(),
+                Point::new(0.0, 0.0).expect("a point"),
+                GatewayAddress::http(Ipv4Addr::LOCALHOST, 80),
+            )
         });
         let service = Service::new(ServiceParts::new("shop", gateways.to_vec())).expect("a service");
         let health = ServiceHealth::unknown(2);

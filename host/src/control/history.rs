@@ -279,24 +279,8 @@ fn quantiles(durations: &Durations) -> Quantiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vitals::GatewayKey;
-    use portolan_core::config::{GatewayAddress, GatewayHost, Scheme};
-    use portolan_core::decision::RankedBy;
-    use std::net::{IpAddr, Ipv4Addr};
-    use tokio::sync::Notify;
 
-    fn gateway(region: &str) -> Vitals {
-        let key = GatewayKey {
-            service: "shop".into(),
-            region: region.into(),
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                port: 80,
-            },
-        };
-        Vitals::new(key, 1, std::sync::Arc::new(Notify::new()))
-    }
+    use portolan_core::decision::RankedBy;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -305,7 +289,7 @@ mod tests {
     #[test]
     fn a_sample_is_what_came_since_the_one_before() {
         let (name, region) = (ServiceName::new("shop"), RegionName::new("westeurope"));
-        let (service, west) = (ServiceVitals::new("shop".into(), 1), gateway("westeurope"));
+        let (service, west) = (ServiceVitals::new("shop".into(), 1), Vitals::in_region("westeurope"));
         let history = History::new(at(0));
         let sample = |west: &Vitals, seconds| {
             let gateways = vec![(&region, west, State::Healthy)];
@@ -328,7 +312,7 @@ mod tests {
         sample(&west, 10);
         west.finished(0, RequestOutcome::ServerError);
         sample(&west, 20);
-        let moved = gateway("westeurope");
+        let moved = Vitals::in_region("westeurope");
         moved.finished(0, RequestOutcome::Success);
         sample(&moved, 32);
         let samples = history.since(0);

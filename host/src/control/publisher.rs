@@ -503,11 +503,10 @@ impl Registry {
 }
 
 fn keys(service: &Service) -> impl Iterator<Item = GatewayKey> {
-    service.gateways().iter().map(|gateway| GatewayKey {
-        service: service.name.clone(),
-        region: gateway.region.clone(),
-        address: gateway.address.clone(),
-    })
+    service
+        .gateways()
+        .iter()
+        .map(|gateway| GatewayKey::of(&service.name, gateway))
 }
 
 fn carried(config: &Config, known: impl Fn(GatewayKey) -> GatewayHealth) -> HealthView {

@@ -10,16 +10,18 @@ use super::overrides::Overrides;
 use super::source::Source;
 use super::status::{Status, Subject};
 use super::upstream_tls::{self, OutOfDate};
-use crate::config::{ConfigErrors, Configuration};
+use crate::config::{ConfigErrors, Configuration, Settings};
 use crate::geo::Geo;
 use crate::plugin::{EngineError, PluginEngine};
 use crate::rollout::Rollouts;
+use crate::tls::random_secret;
 use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 /// What the program starts with: a valid configuration, and where the rest comes from.
@@ -132,6 +134,7 @@ impl Start {
             stamps: stamps.clone(),
             restored: restored.into_iter().collect(),
         };
+        begin_ahead(&configuration.settings);
         let first_engine = begin(&configuration)?;
         let settings = Arc::new(configuration.settings.clone());
         let error = match rest(configuration, &first_engine, gathered) {
@@ -164,6 +167,17 @@ impl Start {
             Err(_) => Err(error),
         }
     }
+}
+
+/// Begins what takes long and needs nothing else, in threads of their own, while plugins are loaded. Who needs the result waits for it.
+fn begin_ahead(settings: &Settings) {
+    // Without a thread, it is done where it is needed.
+    let begin = |name: &str, work: fn()| drop(thread::Builder::new().name(name.to_owned()).spawn(work));
+    if settings.geo.databases.is_empty() {
+        begin("location-table", || drop(Geo::embedded()));
+    }
+    // The first random numbers are the slow ones: the source of randomness is measured before.
+    begin("randomness", || _ = random_secret());
 }
 
 /// What comes with all that is loaded.

@@ -125,28 +125,18 @@ fn place<K: Ord, C: Default>(counts: &mut BTreeMap<K, C>, key: K) -> Option<&mut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vitals::{GatewayKey, TrafficSamples, Vitals};
-    use portolan_core::config::{GatewayAddress, GatewayHost, Scheme};
+    use crate::vitals::{TrafficSamples, Vitals};
+
     use portolan_core::decision::{Effects, RankedBy};
     use portolan_core::geo::Point;
-    use std::net::{IpAddr, Ipv4Addr};
+
     use std::sync::Arc;
-    use tokio::sync::Notify;
 
     #[test]
     fn flows_of_five_minutes_are_added_up_and_then_forgotten() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let key = GatewayKey {
-            service: "shop".into(),
-            region: "westeurope".into(),
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                port: 80,
-            },
-        };
-        let west = Vitals::new(key, 1, Arc::new(Notify::new()));
+        let west = Vitals::in_region("westeurope");
         let samples = Arc::new(TrafficSamples::new(1));
         let (sampler, traffic) = (samples.sampler(0, start), Traffic::default());
         let london = Point::new(51.5, -0.1).ok();

@@ -59,18 +59,17 @@ impl Compiled {
             return Ok((hash, component));
         }
         // Not under the lock, so that loading another plugin does not wait.
-        let is_ours = embedded::ALL.iter().any(|(_, ours)| *ours == bytes);
-        let component = match compiler::program().filter(|_| !is_ours) {
-            None => Component::from_binary(engine, bytes),
-            Some(program) => match self.cached(&hash, engine) {
-                Some(component) => Ok(component),
-                None => {
-                    let artifact = compiler::compile(program, engine, bytes, &hash, limits)?;
-                    self.store(artifact, engine)
-                }
-            },
+        let component = match self.cached(&hash, engine) {
+            Some(component) => component,
+            None => {
+                let is_ours = embedded::ALL.iter().any(|(_, ours)| *ours == bytes);
+                let artifact = match compiler::program().filter(|_| !is_ours) {
+                    Some(program) => compiler::compile(program, engine, bytes, &hash, limits)?,
+                    None => Artifact::compile(engine, bytes).map_err(failed)?,
+                };
+                self.store(artifact, engine).map_err(failed)?
+            }
         };
-        let component = component.map_err(|error| Problem::Compile(format!("{error:#}")))?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(known, _)| *known != hash);
         kept.push_front((hash, component.clone()));
@@ -105,4 +104,8 @@ impl Compiled {
         }
         artifact.load(engine)
     }
+}
+
+fn failed(error: wasmtime::Error) -> Problem {
+    Problem::Compile(format!("{error:#}"))
 }

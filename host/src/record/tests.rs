@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use portolan_core::candidates;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, ServiceParts};
+use portolan_core::config::{Gateway, GatewayAddress, ServiceParts};
 use portolan_core::decision::{Effects, RankedBy};
 use portolan_core::geo::{Location, Place, PlaceId, Point};
 use portolan_core::health::ServiceHealth;
@@ -90,28 +90,20 @@ impl TableView for Rc<Table> {
 
 impl Scene {
     fn new() -> Self {
-        let gateways = ["westeurope", "eastus2"].map(|region| Gateway {
-            region: region.into(),
-            point: Point::new(0.0, 0.0).expect("a point"),
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                port: 80,
-            },
-            public: None,
-            priority: 0,
-            weight: 100,
-            labels: Default::default(),
-            max_requests: None,
+        let gateways = ["westeurope", "eastus2"].map(|region| {
+            Gateway::new(
+                region.into(),
+                Point::new(0.0, 0.0).expect("a point"),
+                GatewayAddress::http(Ipv4Addr::LOCALHOST, 80),
+            )
         });
         let service = Service::new(ServiceParts::new("shop", gateways.to_vec())).expect("a service");
         let vitals = service.gateways().iter().map(|gateway| {
-            let key = GatewayKey {
-                service: service.name.clone(),
-                region: gateway.region.clone(),
-                address: gateway.address.clone(),
-            };
-            Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())))
+            Arc::new(Vitals::new(
+                GatewayKey::of(&service.name, gateway),
+                1,
+                Arc::new(Notify::new()),
+            ))
         });
         let folder = tempfile::tempdir().expect("a folder");
         let log = AccessLog::start(Destination::File(folder.path().join("log")), Rules::default(), 1).expect("started");

@@ -127,22 +127,11 @@ impl Drop for Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vitals::{GatewayKey, Vitals};
-    use portolan_core::config::{GatewayAddress, GatewayHost, Scheme};
-    use tokio::sync::Notify;
+    use crate::vitals::Vitals;
 
     #[test]
     fn a_response_that_took_long_to_send_on_may_have_left_the_gateway_long_ago() {
-        let key = GatewayKey {
-            service: "shop".into(),
-            region: "westeurope".into(),
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Name("gw.test".into()),
-                port: 80,
-            },
-        };
-        let vitals = Vitals::new(key, 1, Arc::new(Notify::new()));
+        let vitals = Vitals::in_region("westeurope");
         vitals.endpoints.set(&[([192, 0, 2, 1], 80).into()]);
         let now = Instant::now();
         let endpoint = vitals.endpoints.candidates(0, now).remove(0);

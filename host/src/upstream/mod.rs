@@ -69,7 +69,7 @@ pub use forward::{AttemptSpan, ForwardError, Forwarded, Forwarder};
 pub use interim::InterimSink;
 pub use pool::Connections;
 pub use replay::ReplayBody;
-pub use request::{Forwarding, Outbound, Tracing, trace_of};
+pub use request::{Forwarding, Outbound, Tracing};
 pub use requested::requested;
 pub use target::GatewayTarget;
 pub use tunnel::{Tunnel, TunnelLimits};

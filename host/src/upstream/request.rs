@@ -11,7 +11,6 @@ use super::rewrite::Requested;
 use super::upgrade::{self, Upgrade};
 use super::via::Via;
 use crate::arrival::Interim;
-use crate::hex;
 use crate::message::{self, NoPath};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -20,20 +19,22 @@ use http::{Method, StatusCode};
 use portolan_core::id::Slot;
 use portolan_core::identity::ClientAddress;
 use portolan_core::route::{HeaderChanges, RouteEntry, without_final_dot};
-use portolan_core::trace::{Parent, SpanContext, TRACEPARENT as TRACEPARENT_BYTES};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::upstream) mod tests;
+mod trace;
+
+pub use trace::Tracing;
+
+use trace::{TRACEPARENT, TRACESTATE, Trace, traceparent};
 
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What the forwarding fields contain.
 #[derive(Clone, Copy, Debug)]
@@ -68,18 +69,6 @@ pub struct Forwarding<'a> {
     pub interim: Option<&'a Rc<dyn InterimSink>>,
     /// Whether it is a call of gRPC.
     pub is_call: bool,
-}
-
-/// Whether spans of a request are recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tracing {
-    /// None are of any request: what the client says of its trace is passed on.
-    #[default]
-    Off,
-    /// Not of this one.
-    Unrecorded,
-    /// This one, and one of each attempt.
-    Recorded(SpanContext),
 }
 
 /// A validated request with its forwarding fields. Only the gateway's own Host is added later.
@@ -130,46 +119,6 @@ pub(super) trait FieldSink {
 
     /// A field whose value is a list.
     fn list<'v>(&mut self, name: &[u8], elements: impl Iterator<Item = &'v [u8]>);
-}
-
-/// `traceparent` (W3C Trace Context, section 3.2).
-#[derive(Debug)]
-enum Trace<'a> {
-    Kept(&'a HeaderValue),
-    Written {
-        text: [u8; TRACEPARENT_BYTES],
-        /// Whether it goes on with the client's trace.
-        continues: bool,
-        /// The span of the request, where one is recorded: each attempt has one below it.
-        recorded: Option<SpanContext>,
-    },
-}
-
-impl<'a> Trace<'a> {
-    fn of(client: Option<&'a HeaderValue>, forwarding: &Forwarding<'_>) -> Self {
-        let client = client.filter(|value| is_traceparent(value.as_bytes()));
-        let parent = || Parent::parse(client?.as_bytes());
-        let written = |(trace, span), is_sampled, recorded| Self::Written {
-            text: traceparent(trace, span, is_sampled),
-            continues: client.is_some(),
-            recorded,
-        };
-        match (forwarding.tracing, client) {
-            (Tracing::Recorded(context), _) => written((context.trace, context.span), true, Some(context)),
-            // What a client that is not trusted wants recorded is not recorded by those behind either. Another flag makes another
-            // parent (W3C Trace Context, section 4.2).
-            (Tracing::Unrecorded, Some(value)) if !forwarding.is_trusted => match parent() {
-                Some(parent) if parent.is_sampled => written((parent.trace, forwarding.chance[2].max(1)), false, None),
-                _ => Self::Kept(value),
-            },
-            (_, Some(value)) => Self::Kept(value),
-            (_, None) => Self::Written {
-                text: new_trace(forwarding.request_id, forwarding.chance),
-                continues: false,
-                recorded: None,
-            },
-        }
-    }
 }
 
 impl<'a> Outbound<'a> {
@@ -440,67 +389,6 @@ fn is_forwarding_field(token: &[u8]) -> bool {
     ];
     ours.iter()
         .any(|name| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
-}
-
-/// `version-trace-parent-flags` in lower-case hex, neither id all zeros (W3C Trace Context, section 3.2.2).
-fn is_traceparent(value: &[u8]) -> bool {
-    let is_hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_id = |part: &[u8]| is_hex(part) && part.iter().any(|byte| *byte != b'0');
-    let Some((head, rest)) = value.split_at_checked(55) else {
-        return false;
-    };
-    let well_formed = is_hex(&head[..2])
-        && head[2] == b'-'
-        && is_id(&head[3..35])
-        && head[35] == b'-'
-        && is_id(&head[36..52])
-        && head[52] == b'-'
-        && is_hex(&head[53..]);
-    // Later versions may append; version ff is forbidden.
-    well_formed && &head[..2] != b"ff" && (rest.is_empty() || &head[..2] != b"00" && rest[0] == b'-')
-}
-
-/// A new trace, not sampled. Its number is the request's, so that who has one finds the other.
-/// The trace of a request that comes without one: the same number as a request id that was made here.
-pub fn trace_of(request_id: &RequestId, chance: [u64; 2]) -> u128 {
-    let made = match request_id {
-        RequestId::Made(_) => u128::from_str_radix(request_id.as_str(), 16).ok(),
-        RequestId::Given(_) => None,
-    };
-    let [high, low] = chance.map(u128::from);
-    let trace = made.unwrap_or(high << 64 | low);
-    // As `new_trace` has it.
-    if trace & 15 == 0 { trace | 1 } else { trace }
-}
-
-fn traceparent(trace: u128, span: u64, is_sampled: bool) -> [u8; TRACEPARENT_BYTES] {
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    text[3..19].copy_from_slice(&hex::number((trace >> 64) as u64));
-    text[19..35].copy_from_slice(&hex::number(trace as u64));
-    text[36..52].copy_from_slice(&hex::number(span));
-    if is_sampled {
-        text[54] = b'1';
-    }
-    text
-}
-
-fn new_trace(request_id: &RequestId, chance: [u64; 3]) -> [u8; 55] {
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    match request_id {
-        RequestId::Made(digits) => text[3..35].copy_from_slice(digits),
-        RequestId::Given(_) => {
-            text[3..19].copy_from_slice(&hex::number(chance[0]));
-            text[19..35].copy_from_slice(&hex::number(chance[1]));
-        }
-    }
-    text[36..52].copy_from_slice(&hex::number(chance[2]));
-    // An id of zeros is invalid.
-    for last in [34, 51] {
-        if text[last] == b'0' {
-            text[last] = b'1';
-        }
-    }
-    text
 }
 
 impl InterimSink for Interim {

@@ -211,31 +211,16 @@ impl Sampler {
 
 #[cfg(test)]
 mod tests {
-    use super::super::GatewayKey;
-    use super::*;
-    use portolan_core::config::{GatewayAddress, GatewayHost, Scheme};
-    use portolan_core::decision::Effects;
-    use std::net::{IpAddr, Ipv4Addr};
-    use tokio::sync::Notify;
 
-    fn gateway(region: &str) -> Vitals {
-        let key = GatewayKey {
-            service: "shop".into(),
-            region: region.into(),
-            address: GatewayAddress {
-                scheme: Scheme::Http,
-                host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                port: 80,
-            },
-        };
-        Vitals::new(key, 1, Arc::new(Notify::new()))
-    }
+    use super::*;
+
+    use portolan_core::decision::Effects;
 
     #[test]
     fn a_sample_stands_for_all_requests_since_the_one_before() {
         let samples = Arc::new(TrafficSamples::new(2));
         let start = Instant::now();
-        let (west, east) = (gateway("westeurope"), gateway("eastus2"));
+        let (west, east) = (Vitals::in_region("westeurope"), Vitals::in_region("eastus2"));
         assert_ne!(west.number, east.number);
         let sampler = samples.sampler(1, start);
         let sydney = Point::new(-33.87, 151.21).expect("a point");
@@ -267,7 +252,7 @@ mod tests {
     fn the_oldest_are_lost_when_nobody_reads() {
         let samples = Arc::new(TrafficSamples::new(1));
         let start = Instant::now();
-        let (west, sampler) = (gateway("westeurope"), samples.sampler(0, start));
+        let (west, sampler) = (Vitals::in_region("westeurope"), samples.sampler(0, start));
         for number in 0..HELD as u32 + 100 {
             let reason = number as u16;
             let by = RankedBy::Plugin {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::candidates;
-use crate::config::{Gateway, GatewayAddress, GatewayHost, Residency, Scheme, ServiceParts};
+use crate::config::{Gateway, GatewayAddress, Residency, ServiceParts};
 use crate::geo::{Country, Point};
 use crate::health::{GatewayHealth, ServiceHealth, State};
 use crate::rank;
@@ -9,20 +9,11 @@ use crate::slots::Slots;
 const REGIONS: [&str; 4] = ["westeurope", "eastus2", "southeastasia", "brazilsouth"];
 
 fn gateway(region: &str) -> Gateway {
-    Gateway {
-        region: region.into(),
-        point: Point::new(0.0, 0.0).expect("on the globe"),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Name(region.into()),
-            port: 80,
-        },
-        public: None,
-        priority: 0,
-        weight: 1,
-        labels: Default::default(),
-        max_requests: None,
-    }
+    Gateway::new(
+        region.into(),
+        Point::new(0.0, 0.0).expect("on the globe"),
+        GatewayAddress::http(region, 80),
+    )
 }
 
 fn service(regions: &[&str]) -> Service {

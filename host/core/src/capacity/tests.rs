@@ -4,26 +4,21 @@ mod loss;
 
 use super::*;
 use crate::candidates;
-use crate::config::{Gateway, GatewayAddress, GatewayHost, RegionLabels, Scheme, ServiceParts};
+use crate::config::{Gateway, GatewayAddress, ServiceParts};
 use crate::geo::{Country, Point};
 use crate::health::State;
 use crate::rank;
+use std::net::Ipv4Addr;
 
 /// A gateway with a limit, or without.
 fn gateway(region: &str, max_requests: Option<u32>) -> Gateway {
     Gateway {
-        region: region.into(),
-        point: Point::new(50.0, 8.0).expect("a point"),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip([127, 0, 0, 1].into()),
-            port: 80,
-        },
-        public: None,
-        priority: 0,
-        weight: 100,
         max_requests,
-        labels: RegionLabels::default(),
+        ..Gateway::new(
+            region.into(),
+            Point::new(50.0, 8.0).expect("a point"),
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 80),
+        )
     }
 }
 

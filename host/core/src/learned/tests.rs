@@ -1,6 +1,6 @@
 use super::order::{LEAST_EVIDENCE, order};
 use super::*;
-use crate::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
+use crate::config::{Gateway, GatewayAddress, Service, ServiceParts};
 use crate::geo::{Location, Place, PlaceId, Point};
 use crate::id::{RegionName, Slot};
 use crate::proximity::RoundTrips;
@@ -103,20 +103,7 @@ fn a_prefix_whose_geography_is_doubtful_is_explored_until_all_is_measured() {
 }
 
 fn gateway(region: &RegionName, point: Point) -> Gateway {
-    Gateway {
-        region: region.clone(),
-        point,
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 9000,
-        },
-        priority: 0,
-        weight: 1,
-        labels: Default::default(),
-        max_requests: None,
-        public: None,
-    }
+    Gateway::new(region.clone(), point, GatewayAddress::http(Ipv4Addr::LOCALHOST, 9000))
 }
 
 /// A service with two regions, and clients near the first.

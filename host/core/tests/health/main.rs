@@ -18,7 +18,7 @@ use portolan_core::id::{GatewayId, ServiceId, Slot};
 use portolan_core::route::Routes;
 use portolan_core::tls::TlsFailure;
 use proptest::prelude::*;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 /// What happens to the gateways of a service. Slots are taken modulo their number.
@@ -117,20 +117,11 @@ fn region(slot: usize) -> portolan_core::id::RegionName {
 }
 
 fn gateway(index: usize) -> Gateway {
-    Gateway {
-        region: region(index),
-        point: Point::new(0.0, 0.0).expect("on the globe"),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 9000 + index as u16,
-        },
-        public: None,
-        priority: 0,
-        weight: 1,
-        labels: Default::default(),
-        max_requests: None,
-    }
+    Gateway::new(
+        region(index),
+        Point::new(0.0, 0.0).expect("on the globe"),
+        GatewayAddress::http(Ipv4Addr::LOCALHOST, 9000 + index as u16),
+    )
 }
 
 fn config(parts: ServiceParts) -> Config {

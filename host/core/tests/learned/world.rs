@@ -109,19 +109,12 @@ impl Dice {
 }
 
 fn service() -> Service {
-    let gateways = REGIONS.map(|(name, lat, lon)| Gateway {
-        region: name.into(),
-        point: Point::new(lat, lon).expect("on the globe"),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 80,
-        },
-        priority: 0,
-        weight: 1,
-        labels: Default::default(),
-        max_requests: None,
-        public: None,
+    let gateways = REGIONS.map(|(name, lat, lon)| {
+        Gateway::new(
+            name.into(),
+            Point::new(lat, lon).expect("on the globe"),
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 80),
+        )
     });
     Service::new(ServiceParts::new("shop", gateways.to_vec())).expect("valid")
 }

@@ -25,8 +25,12 @@ function render(container, ...children) {
 function morph(shown, wanted) {
   if (shown.nodeType === Node.TEXT_NODE && shown.data !== wanted.data) shown.data = wanted.data;
   if (shown.nodeType !== Node.ELEMENT_NODE) return;
-  for (const { name } of [...shown.attributes]) if (!wanted.hasAttribute(name)) shown.removeAttribute(name);
-  for (const { name, value } of wanted.attributes) if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  // By their names: a look at `attributes` makes a node of each, which stays.
+  for (const name of shown.getAttributeNames()) if (!wanted.hasAttribute(name)) shown.removeAttribute(name);
+  for (const name of wanted.getAttributeNames()) {
+    const value = wanted.getAttribute(name);
+    if (shown.getAttribute(name) !== value) shown.setAttribute(name, value);
+  }
   shown.onclick = wanted.onclick;
   shown.onpointermove = wanted.onpointermove;
   shown.onpointerleave = wanted.onpointerleave;

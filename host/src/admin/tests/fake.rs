@@ -29,9 +29,7 @@ use bytes::Bytes;
 use portolan_core::admission::{Limits, Overload, Priority, Rate};
 use portolan_core::candidates;
 use portolan_core::chart;
-use portolan_core::config::{
-    Config, Gateway, GatewayAddress, GatewayHost, Policy, RoutePolicies, Scheme, Service, ServiceParts,
-};
+use portolan_core::config::{Config, Gateway, GatewayAddress, Policy, RoutePolicies, Service, ServiceParts};
 use portolan_core::decision::{Decision, Effects, RankedBy};
 use portolan_core::geo::{Country, Location, Place, PlaceId, Point};
 use portolan_core::health::{Evidence, GatewayHealth, HealthView, ServiceHealth, State};
@@ -483,18 +481,12 @@ fn config() -> Config {
         ("southeastasia", 1.3, 103.8),
     ];
     let gateways = regions.map(|(region, latitude, longitude)| Gateway {
-        region: region.into(),
-        point: Point::new(latitude, longitude).expect("a point"),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 9001,
-        },
-        public: None,
-        priority: 0,
-        weight: 100,
-        labels: Default::default(),
         max_requests: (region == "southeastasia").then_some(1),
+        ..Gateway::new(
+            region.into(),
+            Point::new(latitude, longitude).expect("a point"),
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 9001),
+        )
     });
     let service = |name: &str, policy| {
         Service::new(ServiceParts {
@@ -558,12 +550,11 @@ fn places() -> Vec<Place> {
 }
 
 fn vitals(service: &Service, gateway: &Gateway) -> Arc<Vitals> {
-    let key = GatewayKey {
-        service: service.name.clone(),
-        region: gateway.region.clone(),
-        address: gateway.address.clone(),
-    };
-    Arc::new(Vitals::new(key, 2, Arc::new(Notify::new())))
+    Arc::new(Vitals::new(
+        GatewayKey::of(&service.name, gateway),
+        2,
+        Arc::new(Notify::new()),
+    ))
 }
 
 /// Three requests: one that westeurope did not take, all answered by eastus2; two that no region was allowed to answer.

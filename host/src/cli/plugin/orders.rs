@@ -36,9 +36,8 @@ pub(in crate::cli) struct Order {
 /// A component, and how it is rolled out.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Deploy {
-    /// The plugin
-    #[arg(add = ArgValueCandidates::new(complete::plugins))]
-    plugin: String,
+    #[command(flatten)]
+    order: Order,
     /// Its component, such as target/canary.wasm
     file: PathBuf,
     /// Begin in shadow: it decides copies of requests, and its decisions are compared
@@ -50,14 +49,6 @@ pub(in crate::cli) struct Deploy {
     /// Make it active at once
     #[arg(long)]
     active: bool,
-    /// Why, for the events of the instance
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Who, for the events of the instance, besides what it knows of this client; default: the user's name
-    #[arg(long, value_name = "NAME")]
-    author: Option<String>,
-    #[command(flatten)]
-    instance: AdminClient,
 }
 
 /// Which stages end.
@@ -84,9 +75,9 @@ pub(in crate::cli) struct Rollback {
 }
 
 pub(super) fn deploy(arguments: &Deploy) -> anyhow::Result<ExitCode> {
-    let Deploy { file, plugin, .. } = arguments;
+    let Deploy { order, file, .. } = arguments;
     let component = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
-    let mut query = query(arguments.reason.as_deref(), arguments.author.as_deref());
+    let mut query = order.query();
     if arguments.shadow {
         query.append_pair("stage", "shadow");
     }
@@ -96,7 +87,7 @@ pub(super) fn deploy(arguments: &Deploy) -> anyhow::Result<ExitCode> {
     if let Some(share) = &arguments.canary {
         query.append_pair("stage", "canary").append_pair("share", share);
     }
-    send(&arguments.instance, plugin, "deploy", query, component.into())
+    order.send("deploy", query, component.into())
 }
 
 pub(super) fn promote(arguments: &Promote) -> anyhow::Result<ExitCode> {
@@ -106,59 +97,43 @@ pub(super) fn promote(arguments: &Promote) -> anyhow::Result<ExitCode> {
             query.append_pair(flag, "true");
         }
     }
-    arguments.order.send("promote", query)
+    arguments.order.send("promote", query, Bytes::new())
 }
 
 pub(super) fn rollback(arguments: &Rollback) -> anyhow::Result<ExitCode> {
     let order = if arguments.end { "rollforward" } else { "rollback" };
-    arguments.order.send(order, arguments.order.query())
+    arguments.order.send(order, arguments.order.query(), Bytes::new())
 }
 
 pub(super) fn switch(order: &Order, word: &str) -> anyhow::Result<ExitCode> {
-    order.send(word, order.query())
+    order.send(word, order.query(), Bytes::new())
 }
 
 impl Order {
+    /// Who orders it, and why.
     fn query(&self) -> Serializer<'static, String> {
-        query(self.reason.as_deref(), self.author.as_deref())
+        let mut query = Serializer::new(String::new());
+        let user = || env::var("USER").or_else(|_| env::var("LOGNAME")).ok();
+        let author = self.author.clone().or_else(user);
+        if let Some(author) = author.filter(|author| !author.is_empty()) {
+            query.append_pair("author", &author);
+        }
+        if let Some(reason) = &self.reason {
+            query.append_pair("reason", reason);
+        }
+        query
     }
 
-    fn send(&self, word: &str, query: Serializer<'static, String>) -> anyhow::Result<ExitCode> {
-        send(&self.instance, &self.plugin, word, query, Bytes::new())
+    fn send(&self, word: &str, mut query: Serializer<'static, String>, body: Bytes) -> anyhow::Result<ExitCode> {
+        let plugin = &self.plugin;
+        if plugin.contains(['/', '?', '#', '%']) {
+            bail!("{plugin:?} is not the name of a plugin");
+        }
+        let path = format!("/api/v1/plugins/{plugin}/{word}?{}", query.finish());
+        let change: PluginChange = parse(&self.instance.send(PATIENCE, Method::POST, &path, body)?)?;
+        output::print(&shown(&change))?;
+        Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Who orders something, and why.
-fn query(reason: Option<&str>, author: Option<&str>) -> Serializer<'static, String> {
-    let mut query = Serializer::new(String::new());
-    let user = || env::var("USER").or_else(|_| env::var("LOGNAME")).ok();
-    if let Some(author) = author
-        .map(ToOwned::to_owned)
-        .or_else(user)
-        .filter(|author| !author.is_empty())
-    {
-        query.append_pair("author", &author);
-    }
-    if let Some(reason) = reason {
-        query.append_pair("reason", reason);
-    }
-    query
-}
-
-fn send(
-    instance: &AdminClient,
-    plugin: &str,
-    word: &str,
-    mut query: Serializer<'static, String>,
-    body: Bytes,
-) -> anyhow::Result<ExitCode> {
-    if plugin.contains(['/', '?', '#', '%']) {
-        bail!("{plugin:?} is not the name of a plugin");
-    }
-    let path = format!("/api/v1/plugins/{plugin}/{word}?{}", query.finish());
-    let change: PluginChange = parse(&instance.send(PATIENCE, Method::POST, &path, body)?)?;
-    output::print(&shown(&change))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What an order has changed, for people.

@@ -5,7 +5,7 @@ use crate::config::{self, CaseRegion, PluginCase, PluginCases};
 use crate::plugin::{PluginEngine, PluginError, PluginVersion, RegionEntry, RegionTable, RouteRequest, VisibleFields};
 use anyhow::Context;
 use http::Version;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme};
+use portolan_core::config::{Gateway, GatewayAddress};
 use portolan_core::health::{GatewayHealth, State, Why};
 use portolan_core::id::{Generation, PluginName, RegionName, ServiceName, Slot};
 use portolan_core::rank::Ranking;
@@ -132,18 +132,15 @@ fn table(cases: &PluginCases, case: &PluginCase, generation: u64) -> RegionTable
 
 fn entry(region: &CaseRegion, state: State) -> RegionEntry {
     let gateway = Gateway {
-        region: RegionName::new(region.name.as_str()),
-        point: region.point,
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(Ipv4Addr::LOCALHOST.into()),
-            port: 80,
-        },
-        public: None,
         priority: region.priority,
         weight: region.weight,
         max_requests: region.max_requests,
         labels: region.labels.clone(),
+        ..Gateway::new(
+            RegionName::new(region.name.as_str()),
+            region.point,
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 80),
+        )
     };
     let health = GatewayHealth {
         state,

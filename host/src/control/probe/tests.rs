@@ -2,7 +2,7 @@
 
 use super::*;
 use http::{HeaderName, HeaderValue, Method};
-use portolan_core::config::{GatewayAddress, HttpProbe, Protocol, Scheme};
+use portolan_core::config::{GatewayAddress, HttpProbe, Protocol};
 use portolan_core::id::{GatewayId, ServiceId, Slot};
 use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,11 +26,7 @@ async fn probe(addresses: &[IpAddr], port: u16, probe: Probe) -> ProbeResult {
             service: ServiceId(0),
             slot: Slot(0),
         },
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Name("gateway.example".into()),
-            port,
-        },
+        address: GatewayAddress::http("gateway.example", port),
         probe,
         proxy_protocol: false,
         protocol: Protocol::Http1,

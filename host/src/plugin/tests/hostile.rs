@@ -198,21 +198,12 @@ fn new_regions_are_a_fault_of_their_own() {
 
 /// A region somewhere.
 fn entry(latitude: f32, longitude: f32) -> RegionEntry {
-    use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme};
-    let gateway = Gateway {
-        region: format!("at-{latitude}").as_str().into(),
-        point: Point::new(latitude, longitude).unwrap(),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip([127, 0, 0, 1].into()),
-            port: 1,
-        },
-        public: None,
-        priority: 0,
-        weight: 100,
-        labels: Default::default(),
-        max_requests: None,
-    };
+    use portolan_core::config::{Gateway, GatewayAddress};
+    let gateway = Gateway::new(
+        format!("at-{latitude}").as_str().into(),
+        Point::new(latitude, longitude).unwrap(),
+        GatewayAddress::http(std::net::Ipv4Addr::LOCALHOST, 1),
+    );
     RegionEntry::new(
         &gateway,
         Country::UNKNOWN,

@@ -2,20 +2,16 @@
 
 use super::super::Connections;
 use super::super::dial::{Connect, Connecting, Dialer, Transport};
-use super::super::request::{Forwarding, Tracing};
 use super::*;
 use crate::dns::Resolver;
-use crate::request_id::RequestId;
-use crate::upstream::via::Via;
+use crate::upstream::request::tests::untrusted;
 use crate::vitals::{GatewayKey, UpstreamError, Vitals};
-use http::header::HeaderValue;
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use portolan_core::config::{Budget, Gateway, GatewayAddress, GatewayHost, RetryOn, Scheme, Service, ServiceParts};
+use portolan_core::config::{Budget, Gateway, GatewayAddress, RetryOn, Service, ServiceParts};
 use portolan_core::geo::Point;
-use portolan_core::identity::ClientAddress;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::Handle;
@@ -125,29 +121,8 @@ impl Scene {
     async fn send_to(&self, method: Method, unresponsive: bool) -> Got {
         let request = Request::builder().method(method).uri("/").header("host", "a").body(());
         let parts = request.expect("a request").into_parts().0;
-        let peer = HeaderValue::from_static("192.0.2.1");
-        let policy = ClientAddress::default();
-        let via = Via::new("edge");
-        let id = RequestId::made([1; 2]);
-        let forwarding = Forwarding {
-            target: None,
-            proxy_header: None,
-            peer: &peer,
-            scheme: "http",
-            client_certificate: None,
-            is_trusted: false,
-            policy: &policy,
-            via: &via,
-            request_id: &id,
-            chance: [1; 3],
-            tracing: Tracing::Off,
-            rewrites_responses: true,
-            rewritten_by: None,
-            interim: None,
-            is_call: false,
-        };
         let body = ReplayBody::Empty;
-        let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));
+        let outbound = Outbound::new(&parts, "a", untrusted(), body.framing(&parts.headers));
         let begun = clock::now();
         let order = (0..self.targets.len()).map(|slot| Slot(slot as u8)).collect();
         let mut plan = AttemptPlan::new(order, &self.retry, &self.timeouts, &parts.method, begun);
@@ -189,29 +164,18 @@ impl Scene {
 }
 
 fn target(index: usize, resolver: &Resolver) -> Arc<GatewayTarget> {
-    let address = GatewayAddress {
-        scheme: Scheme::Http,
-        host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        port: index as u16,
-    };
     let region = format!("region-{index}");
-    let gateway = Gateway {
-        region: region.as_str().into(),
-        point: Point::new(0.0, 0.0).expect("on the globe"),
-        address: address.clone(),
-        public: None,
-        priority: 0,
-        weight: 100,
-        labels: Default::default(),
-        max_requests: None,
-    };
-    let key = GatewayKey {
-        service: "shop".into(),
-        region: region.as_str().into(),
-        address,
-    };
-    let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
+    let gateway = Gateway::new(
+        region.as_str().into(),
+        Point::new(0.0, 0.0).expect("on the globe"),
+        GatewayAddress::http(Ipv4Addr::LOCALHOST, index as u16),
+    );
     let service = Service::new(ServiceParts::new("shop", vec![gateway.clone()])).expect("a service");
+    let vitals = Arc::new(Vitals::new(
+        GatewayKey::of(&service.name, &gateway),
+        1,
+        Arc::new(Notify::new()),
+    ));
     GatewayTarget::new(&gateway, &service, None, vitals, resolver)
 }
 

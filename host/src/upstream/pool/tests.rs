@@ -2,21 +2,18 @@
 
 use super::super::dial::{Connect, Connecting, Transport};
 use super::super::progress::{AttemptProgress, Progress};
-use super::super::request::{Forwarding, Outbound, Tracing};
+use super::super::request::Outbound;
 use super::*;
 use crate::dns::Resolver;
-use crate::request_id::RequestId;
-use crate::upstream::via::Via;
+use crate::upstream::request::tests::untrusted;
 use crate::vitals::GatewayKey;
-use http::header::HeaderValue;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use portolan_core::chance::spread;
-use portolan_core::config::{Gateway, GatewayAddress, GatewayHost, Scheme, Service, ServiceParts, Upstream};
+use portolan_core::config::{Gateway, GatewayAddress, Service, ServiceParts, Upstream};
 use portolan_core::geo::Point;
 use portolan_core::id::Slot;
-use portolan_core::identity::ClientAddress;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
@@ -135,31 +132,17 @@ struct Scene {
 
 impl Scene {
     fn new(gateway: Arc<Closing>, upstream: Upstream) -> Rc<Self> {
-        let address = GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 80,
-        };
-        let configured = Gateway {
-            region: "westeurope".into(),
-            point: Point::new(0.0, 0.0).expect("on the globe"),
-            address: address.clone(),
-            public: None,
-            priority: 0,
-            weight: 100,
-            labels: Default::default(),
-            max_requests: None,
-        };
+        let configured = Gateway::new(
+            "westeurope".into(),
+            Point::new(0.0, 0.0).expect("on the globe"),
+            GatewayAddress::http(Ipv4Addr::LOCALHOST, 80),
+        );
         let parts = ServiceParts {
             upstream,
             ..ServiceParts::new("shop", vec![configured.clone()])
         };
         let service = Service::new(parts).expect("a service");
-        let key = GatewayKey {
-            service: "shop".into(),
-            region: "westeurope".into(),
-            address,
-        };
+        let key = GatewayKey::of(&service.name, &configured);
         let vitals = Arc::new(Vitals::new(key, 1, Arc::new(Notify::new())));
         let resolver = Resolver::system(Handle::current());
         Rc::new(Self {
@@ -177,28 +160,8 @@ impl Scene {
             .header("host", "a")
             .body(());
         let parts = parts.expect("a request").into_parts().0;
-        let (peer, policy) = (HeaderValue::from_static("192.0.2.1"), ClientAddress::default());
-        let via = Via::new("edge");
-        let id = RequestId::made([1; 2]);
-        let forwarding = Forwarding {
-            target: None,
-            proxy_header: None,
-            peer: &peer,
-            scheme: "http",
-            client_certificate: None,
-            is_trusted: false,
-            policy: &policy,
-            via: &via,
-            request_id: &id,
-            chance: [1; 3],
-            tracing: Tracing::Off,
-            rewrites_responses: true,
-            rewritten_by: None,
-            interim: None,
-            is_call: false,
-        };
         let body = ReplayBody::Empty;
-        let outbound = Outbound::new(&parts, "a", forwarding, body.framing(&parts.headers));
+        let outbound = Outbound::new(&parts, "a", untrusted(), body.framing(&parts.headers));
         let (progress, now) = (Progress::default(), clock::now());
         let terms = Terms {
             began: now,

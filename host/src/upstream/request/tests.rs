@@ -18,7 +18,8 @@ static POLICY: LazyLock<ClientAddress> = LazyLock::new(|| ClientAddress {
     ..ClientAddress::default()
 });
 
-fn untrusted() -> Forwarding<'static> {
+/// How a request of a peer that is not trusted is passed on, without anything special.
+pub(in crate::upstream) fn untrusted() -> Forwarding<'static> {
     Forwarding {
         target: None,
         proxy_header: None,

@@ -1,5 +1,5 @@
 use super::*;
-use portolan_core::config::{GatewayAddress, GatewayHost, Scheme, Service, ServiceParts};
+use portolan_core::config::{GatewayAddress, Service, ServiceParts};
 
 fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, last], 80))
@@ -9,23 +9,14 @@ fn endpoints(last: &[u8]) -> Endpoints {
     let key = GatewayKey {
         service: "shop".into(),
         region: "westeurope".into(),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Name("gw.test".into()),
-            port: 80,
-        },
+        address: GatewayAddress::http("gw.test", 80),
     };
     let endpoints = Endpoints::new(key, 1);
-    let gateway = portolan_core::config::Gateway {
-        region: "westeurope".into(),
-        point: portolan_core::geo::Point::new(0.0, 0.0).expect("on the globe"),
-        address: endpoints.key.address.clone(),
-        public: None,
-        priority: 0,
-        weight: 100,
-        labels: Default::default(),
-        max_requests: None,
-    };
+    let gateway = portolan_core::config::Gateway::new(
+        "westeurope".into(),
+        portolan_core::geo::Point::new(0.0, 0.0).expect("on the globe"),
+        endpoints.key.address.clone(),
+    );
     let service = Service::new(ServiceParts::new("shop", vec![gateway])).expect("a service");
     endpoints.judge_by(EndpointLimits::of(&service));
     set(&endpoints, last);

@@ -1,36 +1,21 @@
 //! What a connection keeps.
 
 use super::*;
-use crate::request_id::RequestId;
 use crate::upstream::replay::Framing;
-use crate::upstream::request::Forwarding;
-use crate::upstream::via::Via;
-use crate::vitals::{GatewayKey, Vitals};
+use crate::upstream::request::tests::untrusted;
+use crate::vitals::Vitals;
 use http::Request;
-use portolan_core::config::{GatewayAddress, GatewayHost, Scheme, Upstream};
-use portolan_core::identity::ClientAddress;
-use std::sync::Arc;
+use portolan_core::config::Upstream;
 use std::task::Waker;
 use std::time::Instant;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 
 const LARGE: usize = 1024 * 1024;
 
 /// Of a gateway that nothing else is known of.
 fn link() -> Link {
-    let address = GatewayAddress {
-        scheme: Scheme::Http,
-        host: GatewayHost::Name("gw.test".into()),
-        port: 80,
-    };
-    let key = GatewayKey {
-        service: "shop".into(),
-        region: "westeurope".into(),
-        address,
-    };
-    let vitals = Vitals::new(key, 1, Arc::new(Notify::new()));
+    let vitals = Vitals::in_region("westeurope");
     vitals.endpoints.set(&[([192, 0, 2, 1], 80).into()]);
     let endpoint = vitals.endpoints.candidates(0, Instant::now()).remove(0);
     Link::new(endpoint, 0, &Upstream::default(), 0, Instant::now())
@@ -60,28 +45,7 @@ async fn an_idle_connection_keeps_little_memory() {
     let long = "a".repeat(40_000);
     let request = Request::get("/").header("host", "a").header("long", long).body(());
     let parts = request.expect("a request").into_parts().0;
-    let peer = HeaderValue::from_static("192.0.2.1");
-    let policy = ClientAddress::default();
-    let via = Via::new("edge");
-    let id = RequestId::made([1; 2]);
-    let forwarding = Forwarding {
-        target: None,
-        proxy_header: None,
-        peer: &peer,
-        scheme: "http",
-        client_certificate: None,
-        is_trusted: false,
-        policy: &policy,
-        via: &via,
-        request_id: &id,
-        chance: [1; 3],
-        tracing: crate::upstream::Tracing::Off,
-        rewrites_responses: true,
-        rewritten_by: None,
-        interim: None,
-        is_call: false,
-    };
-    let outbound = Outbound::new(&parts, "a", forwarding, Framing::None);
+    let outbound = Outbound::new(&parts, "a", untrusted(), Framing::None);
     let answer = async {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n");
         gateway.write_all(head.as_bytes()).await.expect("written");

@@ -1,11 +1,12 @@
 //! What a gateway that has recovered waits for: time, a check, an operator.
 
 use super::sim::*;
-use crate::config::{Config, Failback, Gate, GateCheck, GatewayAddress, GatewayHost, Probe, Scheme};
+use crate::config::{Config, Failback, Gate, GateCheck, GatewayAddress, Probe};
 use crate::health::Awaited;
 use crate::health::State::*;
 use crate::health::transition::Cause;
 use crate::slots::Slots;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const HOLD: Duration = Duration::from_secs(30);
@@ -115,11 +116,7 @@ fn with_an_operator_it_returns_only_by_order_while_others_serve() {
 #[test]
 fn a_check_opens_the_way_and_is_repeated_until_it_does() {
     let check = GateCheck {
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip([127, 0, 0, 1].into()),
-            port: 9100,
-        },
+        address: GatewayAddress::http(Ipv4Addr::LOCALHOST, 9100),
         path: "/failback/{region}?service={service}".into(),
         interval: Duration::from_secs(5),
     };

@@ -11,7 +11,7 @@ use crate::health::{Evidence, GatewayHealth, State};
 use crate::id::{GatewayId, ServiceId, Slot};
 use crate::plan::UNRESPONSIVE_TIMEOUT;
 use crate::route::Routes;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 /// How often the health task looks when nothing rings.
@@ -90,20 +90,11 @@ pub(super) fn config(services: impl IntoIterator<Item = ServiceParts>) -> Config
 }
 
 pub(super) fn gateway(index: usize) -> Gateway {
-    Gateway {
-        region: format!("region-{index}").as_str().into(),
-        point: Point::new(0.0, index as f32).expect("on the globe"),
-        address: GatewayAddress {
-            scheme: Scheme::Http,
-            host: GatewayHost::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 9000 + index as u16,
-        },
-        public: None,
-        priority: 0,
-        weight: 100,
-        labels: Default::default(),
-        max_requests: None,
-    }
+    Gateway::new(
+        format!("region-{index}").as_str().into(),
+        Point::new(0.0, index as f32).expect("on the globe"),
+        GatewayAddress::http(Ipv4Addr::LOCALHOST, 9000 + index as u16),
+    )
 }
 
 pub(super) fn id(slot: usize) -> GatewayId {
