@@ -215,7 +215,7 @@ async fn a_region_that_answers_no_call_is_ejected() {
         let caller = scene.caller().await;
         scene.servers[0].answers(method);
         if is_ejected {
-            // One that its client gives up counts neither way: five are enough only when all of them end.
+            // A call that its client gives up is no failure: five are enough only when all of them end.
             let ejected = scene
                 .world
                 .until_state("westeurope", portolan_core::health::State::Unhealthy);
