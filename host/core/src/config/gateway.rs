@@ -55,7 +55,7 @@ pub struct RegionLabels {
     pub tags: Box<[Box<str>]>,
 }
 
-/// Where a gateway listens, and whether it speaks TLS there. HTTP/1.1 in either case.
+/// Where a gateway listens, and whether it speaks TLS there. Which HTTP, [`Protocol`](super::Protocol) says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GatewayAddress {
     /// Plain or over TLS.
