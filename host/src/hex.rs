@@ -30,6 +30,14 @@ pub(crate) fn number(number: u64) -> [u8; 16] {
     digits
 }
 
+/// The thirty-two digits of a number, in lower case.
+pub(crate) fn long_number(value: u128) -> [u8; 32] {
+    let mut digits = [0; 32];
+    let halves = [(value >> 64) as u64, value as u64].map(number);
+    digits.copy_from_slice(halves.as_flattened());
+    digits
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -41,5 +49,6 @@ mod tests {
     fn a_number_has_sixteen_digits() {
         assert_eq!(super::number(0x0123_4567_89ab_cdef), *b"0123456789abcdef");
         assert_eq!(super::number(10), *b"000000000000000a");
+        assert_eq!(super::long_number(0xab << 64 | 1), *b"00000000000000ab0000000000000001");
     }
 }

@@ -2,6 +2,7 @@
 //! record becomes metrics and a line of the access log.
 
 mod body;
+mod clock;
 mod decision_log;
 mod ended;
 mod json;
@@ -16,6 +17,7 @@ pub use body::Recorded;
 pub use decision_log::{DecidedRecord, DecisionRecord, DecisionSink, KEPT_ORDER, SeenBy, decision_log};
 
 use crate::arrival::Arrival;
+use crate::hex;
 use crate::message;
 use crate::request_id::RequestId;
 use crate::rollout::VersionVitals;
@@ -26,6 +28,7 @@ use crate::upstream::forward::RECORDED_ATTEMPTS;
 use crate::upstream::{ForwardError, Forwarded};
 use crate::vitals::{Reason, Rejections, RequestOutcome, Sampler, TunnelEnd, Vitals};
 use arrayvec::ArrayVec;
+use clock::Clock;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri, Version};
@@ -58,6 +61,7 @@ pub struct Recorder {
     sampler: Sampler,
     decisions: DecisionSink,
     log: Option<Sink>,
+    clock: Clock,
     spans: SpanSink,
 }
 
@@ -110,7 +114,8 @@ struct RequestData {
     client: ClientIdentity,
     country: Country,
     point: Option<Point>,
-    trace: Option<u128>,
+    /// The digits of its trace.
+    trace: Option<[u8; 32]>,
     request_id: Option<RequestId>,
     /// The service that its route leads to.
     routed: Option<ServiceId>,
@@ -208,6 +213,7 @@ impl Recorder {
             sampler,
             decisions,
             log,
+            clock: Clock::default(),
             spans,
         }
     }
@@ -339,7 +345,7 @@ impl<L: TableView> RequestRecord<L> {
     #[cold]
     pub fn spanned(&mut self, request: &Parts, arrival: &Arrival, span: (SpanContext, Option<u64>)) {
         self.data.asked.get_or_insert_with(|| Box::new(Asked::of(request, &[])));
-        self.data.trace = Some(span.0.trace);
+        self.data.trace = Some(hex::long_number(span.0.trace));
         let data = SpanData::begin(span, (arrival.scheme(), arrival.peer), &request.headers);
         self.data.span = Some(Box::new(data));
     }
@@ -352,13 +358,10 @@ impl<L: TableView> RequestRecord<L> {
         }
     }
 
-    /// Which trace it belongs to (W3C Trace Context, `trace-id` of `traceparent`).
+    /// Which trace it belongs to: the `trace-id` of a valid `traceparent` (W3C Trace Context, section 3.2.2).
     pub fn traced(&mut self, traceparent: &[u8]) {
         if self.recorder.log.is_some() {
-            let digits = traceparent
-                .get(3..35)
-                .and_then(|digits| std::str::from_utf8(digits).ok());
-            self.data.trace = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+            self.data.trace = traceparent.get(3..).and_then(<[u8]>::first_chunk).copied();
         }
     }
 
@@ -467,11 +470,12 @@ impl<L: TableView> RequestRecord<L> {
 }
 
 impl Asked {
-    /// The host that was asked for, with its port where it has one; empty when there is none.
-    fn host(&self) -> String {
-        let authority = self.uri.authority().map(|authority| authority.as_str());
-        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
-        authority.or(host).unwrap_or_default().to_owned()
+    /// The host that was asked for, with its port where it has one.
+    fn authority(&self) -> Option<&[u8]> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => self.host.as_ref().map(HeaderValue::as_bytes),
+        }
     }
 
     /// Of a request, with these of its fields.

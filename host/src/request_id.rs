@@ -33,11 +33,8 @@ impl RequestId {
 
     /// An id of these random numbers.
     pub fn made(chance: [u64; 2]) -> Self {
-        let mut digits = [0; 32];
-        let [high, low] = chance.map(hex::number);
-        digits[..16].copy_from_slice(&high);
-        digits[16..].copy_from_slice(&low);
-        Self::Made(digits)
+        let [high, low] = chance.map(u128::from);
+        Self::Made(hex::long_number(high << 64 | low))
     }
 
     /// The id as it is written.

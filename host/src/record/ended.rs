@@ -76,7 +76,14 @@ impl<L: TableView> Drop for RequestRecord<L> {
         if let Some(log) = &recorder.log {
             let is_failure = outcome.is_failure() || data.status.is_some_and(|status| status.is_server_error());
             if let Some(weight) = log.admits(is_failure) {
-                let line = Line::new(data, outcome, total, service, (SystemTime::now(), weight));
+                let line = Line::new(
+                    data,
+                    outcome,
+                    total,
+                    service,
+                    (SystemTime::now(), &recorder.clock),
+                    weight,
+                );
                 log.append(|buffer| match log.template() {
                     None => line.write_json(buffer),
                     Some(template) => text::write(&line, template, buffer),

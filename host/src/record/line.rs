@@ -1,9 +1,11 @@
 //! What a line of the access log looks like.
 
-use super::json::{Object, key};
+use super::clock::Clock;
+use super::json::{Object, is_plain, key};
 use super::passed_on::PassedOn;
 use super::{Decided, RequestData};
 use crate::hex;
+use crate::request_id::RequestId;
 use crate::vitals::RequestOutcome;
 use http::Version;
 use portolan_core::config::{Policy, Service};
@@ -18,6 +20,7 @@ pub(super) struct Line<'a> {
     pub(super) total: Duration,
     pub(super) served: Option<Served<'a>>,
     pub(super) now: SystemTime,
+    pub(super) clock: &'a Clock,
     /// How many requests it stands for, in thousandths.
     weight: u32,
 }
@@ -36,7 +39,8 @@ impl<'a> Line<'a> {
         outcome: RequestOutcome,
         total: Duration,
         served: Option<Served<'a>>,
-        (now, weight): (SystemTime, u32),
+        (now, clock): (SystemTime, &'a Clock),
+        weight: u32,
     ) -> Self {
         Self {
             data,
@@ -44,6 +48,7 @@ impl<'a> Line<'a> {
             total,
             served,
             now,
+            clock,
             weight,
         }
     }
@@ -57,25 +62,28 @@ impl<'a> Line<'a> {
     pub(super) fn write_json(&self, to: &mut Vec<u8>) {
         let Self { data, served, .. } = self;
         let mut line = Object::begin(to);
-        line.display(key!("time"), humantime::format_rfc3339_micros(self.now));
-        if let Some(trace) = data.trace {
-            let [high, low] = [(trace >> 64) as u64, trace as u64].map(hex::number);
-            line.ascii(key!("trace"), [high, low].as_flattened());
+        line.written(key!("time"), |to| self.clock.micros(to, self.now));
+        if let Some(trace) = &data.trace {
+            line.plain(key!("trace"), trace);
         }
-        if let Some(id) = &data.request_id {
-            line.text(key!("request_id"), id.as_str());
+        match &data.request_id {
+            Some(RequestId::Made(digits)) => line.plain(key!("request_id"), digits),
+            Some(id) => line.text(key!("request_id"), id.as_str()),
+            None => {}
         }
-        line.display(key!("client"), data.client.addr);
+        line.address(key!("client"), data.client.addr);
         line.word(key!("client_from"), data.client.source.as_str());
         if let Some(country) = data.country.as_str() {
             line.text(key!("country"), country);
         }
         if let Some(asked) = &data.asked {
             line.word(key!("protocol"), protocol(asked.version));
-            line.text(key!("method"), asked.method.as_str());
-            let authority = asked.uri.authority().map(|authority| authority.as_str());
-            let host = asked.host.as_ref().and_then(|host| host.to_str().ok());
-            line.optional(key!("host"), authority.or(host));
+            // A token (RFC 9110, section 5.6.2).
+            line.plain(key!("method"), asked.method.as_str().as_bytes());
+            match asked.authority() {
+                Some(host) if is_plain(host) => line.plain(key!("host"), host),
+                host => line.value(key!("host"), &host.and_then(|host| str::from_utf8(host).ok())),
+            }
             // Without the query: that is where secrets are.
             line.text(key!("path"), asked.uri.path());
             if let Some(passed_on) = asked.proxy_header.as_deref().and_then(PassedOn::of) {
@@ -156,7 +164,7 @@ impl<'a> Line<'a> {
             .served
             .is_some_and(|served| depends_on_chance(served.service, has_session))
         {
-            line.ascii(key!("roll"), &hex::number(decided.roll));
+            line.plain(key!("roll"), &hex::number(decided.roll));
         }
         if let RankedBy::Fallback(fault) = by {
             line.text(key!("plugin_fault"), fault);

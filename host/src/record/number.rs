@@ -1,5 +1,7 @@
-//! Numbers in lines of the access log.
+//! Numbers in lines of the access log, and addresses.
 
+use std::io::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A whole number.
@@ -11,7 +13,8 @@ pub(super) fn integer(to: &mut Vec<u8>, value: u64) {
 /// at least: readers that go by the first line they meet take it for what it is.
 pub(super) fn millis(to: &mut Vec<u8>, time: Duration) {
     // A request does not last for 58,000 years.
-    let tenths = u64::try_from((time.as_nanos() + 50) / 100).unwrap_or(u64::MAX);
+    let tenths = time.as_secs().saturating_mul(10_000_000);
+    let tenths = tenths.saturating_add(u64::from((time.subsec_nanos() + 50) / 100));
     integer(to, tenths / 10_000);
     let mut rest = tenths % 10_000;
     let mut digits = *b".0000";
@@ -21,6 +24,25 @@ pub(super) fn millis(to: &mut Vec<u8>, time: Duration) {
     }
     let zeros = digits[2..].iter().rev().take_while(|digit| **digit == b'0').count();
     to.extend_from_slice(&digits[..digits.len() - zeros]);
+}
+
+/// An address, as its `Display` has it, which takes an IPv4 address through the formatting of strings.
+pub(super) fn address(to: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let mut digits = itoa::Buffer::new();
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    to.push(b'.');
+                }
+                to.extend_from_slice(digits.format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing to memory cannot fail.
+            let _ = write!(to, "{address}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +73,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_address_is_written_as_it_is_displayed(address in any::<IpAddr>()) {
+            let mut to = Vec::new();
+            super::address(&mut to, address);
+            prop_assert_eq!(String::from_utf8(to).expect("text"), address.to_string());
+        }
+
         #[test]
         fn a_time_is_read_back_to_the_nearest_tenth_of_a_microsecond(nanos in 0u64..1 << 50) {
             let read: f64 = written(Duration::from_nanos(nanos)).parse().expect("a number");

@@ -124,7 +124,10 @@ pub(super) fn finished(
             _ => "1.1",
         },
         scheme: span.scheme,
-        host: asked.map(Asked::host).unwrap_or_default(),
+        host: asked
+            .and_then(Asked::authority)
+            .map(|host| String::from_utf8_lossy(host).into_owned())
+            .unwrap_or_default(),
         uri: asked.map_or_else(Uri::default, |asked| asked.uri.clone()),
         user_agent: text(&span.user_agent).unwrap_or_default(),
         client: data.client.addr,

@@ -1,7 +1,7 @@
 //! A line of the access log as a template makes it.
 
 use super::line::{Line, protocol};
-use super::number;
+use super::{Asked, number};
 use crate::telemetry::template::{Own, Part, Template, Value};
 use http::HeaderValue;
 use portolan_core::decision::RankedBy;
@@ -38,14 +38,11 @@ fn write_value(line: &Line<'_>, value: Value, to: &mut Vec<u8>) {
     match value {
         Value::StartTime => {
             let begun = line.now.checked_sub(line.total).unwrap_or(line.now);
-            put(to, humantime::format_rfc3339_millis(begun));
+            line.clock.millis(to, begun);
         }
         Value::Method => text(to, asked.map(|asked| asked.method.as_str())),
         Value::Authority => {
-            let host = asked.and_then(|asked| match asked.uri.authority() {
-                Some(authority) => Some(authority.as_str().as_bytes()),
-                None => asked.host.as_ref().map(HeaderValue::as_bytes),
-            });
+            let host = asked.and_then(Asked::authority);
             escaped(to, host.unwrap_or_default());
         }
         Value::Path { query } => {
@@ -73,8 +70,8 @@ fn write_value(line: &Line<'_>, value: Value, to: &mut Vec<u8>) {
         Value::FirstByte => some(to, data.first_byte.map(|time| time.as_millis())),
         Value::Service => text(to, line.served.map(|served| served.service.name.as_str())),
         Value::Attempts => put(to, data.attempts.len()),
-        Value::Client => put(to, data.client.addr),
-        Value::Trace => some(to, data.trace.map(Hex)),
+        Value::Client => number::address(to, data.client.addr),
+        Value::Trace => to.extend_from_slice(data.trace.as_ref().map_or(&[], |trace| trace)),
         Value::Grpc => text(to, data.call.and_then(|call| call.status).map(|status| status.as_str())),
         Value::Own(own) => write_own(line, own, to),
     }
@@ -179,14 +176,5 @@ fn escaped(to: &mut Vec<u8>, bytes: &[u8]) {
             byte if is_plain(*byte) => to.push(*byte),
             byte => put(to, format_args!("\\x{byte:02X}")),
         }
-    }
-}
-
-/// A trace as `traceparent` has it.
-struct Hex(u128);
-
-impl Display for Hex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:032x}", self.0)
     }
 }

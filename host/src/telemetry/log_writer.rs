@@ -5,7 +5,6 @@
 //! counted. At the end, what is left is written for a bounded time.
 
 use crate::vitals::Counter;
-use memchr::memchr_iter;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -76,8 +75,15 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Shard {
-    buffer: Mutex<Vec<u8>>,
+    batch: Mutex<Batch>,
     dropped: Counter,
+}
+
+/// Lines that are written at once.
+#[derive(Debug, Default)]
+struct Batch {
+    text: Vec<u8>,
+    lines: u64,
 }
 
 /// Writes a notice about lines that were dropped; `None` when none is wanted.
@@ -110,7 +116,7 @@ impl LogWriter {
             shared: Arc::clone(&shared),
             destination,
             output,
-            batch: Vec::new(),
+            batch: Batch::default(),
             failing: false,
             notice,
             noticed: 0,
@@ -196,14 +202,15 @@ enum Appended {
 
 impl Shard {
     fn append<E>(&self, capacity: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Appended {
-        let mut buffer = self.lock();
-        let before = buffer.len();
-        if before >= capacity || write(&mut buffer).is_err() {
-            buffer.truncate(before);
+        let mut batch = self.lock();
+        let before = batch.text.len();
+        if before >= capacity || write(&mut batch.text).is_err() {
+            batch.text.truncate(before);
             // Under the lock, so that the counter has one writer at a time.
             self.dropped.add(1);
             return Appended::Dropped;
         }
+        batch.lines += 1;
         if before == 0 {
             Appended::First
         } else {
@@ -211,9 +218,9 @@ impl Shard {
         }
     }
 
-    /// The writer holds it only to exchange the buffer.
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The writer holds it only to exchange the batch.
+    fn lock(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -222,7 +229,7 @@ struct Writer {
     shared: Arc<Shared>,
     destination: Destination,
     output: File,
-    batch: Vec<u8>,
+    batch: Batch,
     failing: bool,
     notice: DropNotice,
     /// Dropped lines that a notice has reported.
@@ -247,7 +254,7 @@ impl Writer {
             if !self.shared.stop.load(Ordering::Acquire) {
                 thread::sleep(GATHER);
             }
-            // Read before the buffers are batch: whatever was appended before the stop is among them.
+            // Read before the batches are taken: whatever was appended before the stop is among them.
             let stopping = self.shared.stop.load(Ordering::Acquire);
             if self.shared.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
@@ -262,9 +269,10 @@ impl Writer {
     fn write_buffers(&mut self) {
         let shared = Arc::clone(&self.shared);
         for shard in &shared.shards {
-            self.batch.clear();
+            self.batch.text.clear();
+            self.batch.lines = 0;
             std::mem::swap(&mut *shard.lock(), &mut self.batch);
-            if !self.batch.is_empty() {
+            if self.batch.lines > 0 {
                 self.write();
             }
         }
@@ -279,14 +287,13 @@ impl Writer {
 
     fn write(&mut self) {
         let batch = std::mem::take(&mut self.batch);
-        let lines = memchr_iter(b'\n', &batch).count() as u64;
-        match self.write_all(&batch) {
+        match self.write_all(&batch.text) {
             Ok(()) => {
                 self.failing = false;
-                self.shared.written.add(lines);
+                self.shared.written.add(batch.lines);
             }
             Err(error) => {
-                self.shared.failed.add(lines);
+                self.shared.failed.add(batch.lines);
                 // Once, not with every line; the counter goes on. A log that fails does not report itself.
                 let first = !std::mem::replace(&mut self.failing, true);
                 if first && self.destination != Destination::Stderr {
@@ -370,7 +377,7 @@ mod tests {
         }
         assert_eq!(shard.append(CAPACITY, line(&text)), Appended::Dropped);
         assert_eq!(shard.dropped.get(), 1);
-        assert!(shard.lock().ends_with(b"x\n"));
+        assert!(shard.lock().text.ends_with(b"x\n"));
     }
 
     #[test]
@@ -382,7 +389,8 @@ mod tests {
             Err(())
         };
         assert_eq!(shard.append(CAPACITY, broken), Appended::Dropped);
-        assert_eq!(&*shard.lock(), b"1\n");
+        let batch = shard.lock();
+        assert_eq!((batch.text.as_slice(), batch.lines), (&b"1\n"[..], 1));
     }
 
     #[test]

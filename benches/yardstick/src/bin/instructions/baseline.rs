@@ -1,8 +1,9 @@
 //! The accepted counts.
 
-use crate::scenario::Counts;
+use crate::scenario::{Count, Counts};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -19,7 +20,9 @@ pub(crate) struct Baseline {
     made_by: Origin,
     tolerance_percent: f64,
     /// Instructions per request by scenario.
-    instructions: Counts,
+    instructions: BTreeMap<String, u64>,
+    /// Allocations per request by scenario. One more is a failure.
+    allocations: BTreeMap<String, u64>,
 }
 
 /// On what counts depend besides the code: other ones cannot be compared.
@@ -66,7 +69,8 @@ impl Baseline {
         Self {
             made_by: Origin::here(build),
             tolerance_percent: TOLERANCE,
-            instructions: counts.clone(),
+            instructions: by_scenario(counts, |count| count.instructions),
+            allocations: by_scenario(counts, |count| count.allocations),
         }
     }
 
@@ -93,26 +97,39 @@ impl Baseline {
         }
         let mut code = ExitCode::SUCCESS;
         for (scenario, count) in counts {
-            let Some(before) = self.instructions.get(scenario) else {
+            let (Some(instructions), Some(allocations)) =
+                (self.instructions.get(scenario), self.allocations.get(scenario))
+            else {
                 println!("FAILED: {scenario} has no baseline");
                 code = ExitCode::FAILURE;
                 continue;
             };
-            let change = (*count as f64 / *before as f64 - 1.0) * 100.0;
+            let now = count.instructions;
+            let change = (now as f64 / *instructions as f64 - 1.0) * 100.0;
             if change > self.tolerance_percent {
                 println!(
-                    "FAILED: {scenario} takes {count} instructions per request, {change:+.2} % to the baseline of {before}; \
+                    "FAILED: {scenario} takes {now} instructions per request, {change:+.2} % to the baseline of {instructions}; \
                      {} % are tolerated",
                     self.tolerance_percent
                 );
                 code = ExitCode::FAILURE;
             } else if change < -self.tolerance_percent {
                 println!(
-                    "better: {scenario} takes {count} instructions per request, {change:+.2} % to the baseline of {before}; \
+                    "better: {scenario} takes {now} instructions per request, {change:+.2} % to the baseline of {instructions}; \
                      record it with benches/instructions.sh --update"
                 );
             } else {
                 println!("{scenario}: {change:+.2} % to the baseline");
+            }
+            let now = count.allocations;
+            if now > *allocations {
+                println!("FAILED: {scenario} allocates {now} times per request; the baseline is {allocations}");
+                code = ExitCode::FAILURE;
+            } else if now < *allocations {
+                println!(
+                    "better: {scenario} allocates {now} times per request; the baseline is {allocations}; record it with \
+                     benches/instructions.sh --update"
+                );
             }
         }
         if code != ExitCode::SUCCESS {
@@ -124,4 +141,9 @@ impl Baseline {
         }
         code
     }
+}
+
+fn by_scenario(counts: &Counts, figure: impl Fn(&Count) -> u64) -> BTreeMap<String, u64> {
+    let figures = counts.iter().map(|(scenario, count)| (scenario.clone(), figure(count)));
+    figures.collect()
 }

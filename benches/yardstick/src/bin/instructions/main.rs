@@ -1,4 +1,4 @@
-//! Instructions per request, counted by callgrind: they hold on machines where time does not.
+//! Instructions and allocations per request, counted by callgrind: they hold on machines where time does not.
 //!
 //! `cargo instructions [NAME=BINARY ...]`; see `benches/README.md`.
 
@@ -9,11 +9,11 @@ mod scenario;
 use anyhow::{Context, Result, bail};
 use baseline::Baseline;
 use clap::Parser;
-use scenario::Counts;
+use scenario::{Count, Counts};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Instructions per request of one or more builds of Portolan, counted by callgrind.
+/// Instructions and allocations per request of one or more builds of Portolan, counted by callgrind.
 ///
 /// Needs valgrind. One worker, one region, a client and a gateway in this process; start-up and warming up are not counted.
 /// Exit code 1: something costs more than the baseline allows.
@@ -59,7 +59,8 @@ fn main() -> Result<ExitCode> {
         let counts = scenario::count(binary, &arguments.scenario, arguments.requests, arguments.repeats);
         all.push((name, counts.with_context(|| format!("failed to count {name}"))?));
     }
-    print(&all);
+    print("instructions", &all, |count| count.instructions);
+    print("allocations", &all, |count| count.allocations);
     let first = &all[0].1;
     if let Some(file) = &arguments.update {
         Baseline::new(&arguments.build, first).write(file)?;
@@ -72,8 +73,8 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(all: &[(&String, Counts)]) {
-    print!("{:<12}", "instructions");
+fn print(what: &str, all: &[(&String, Counts)], figure: impl Fn(&Count) -> u64) {
+    print!("{what:<12}");
     for (name, _) in all {
         print!(" {name:>12} {:>9}", "");
     }
@@ -81,8 +82,8 @@ fn print(all: &[(&String, Counts)]) {
     for (scenario, first) in &all[0].1 {
         print!("{scenario:<12}");
         for (index, (_, counts)) in all.iter().enumerate() {
-            let count = counts.get(scenario).copied().unwrap_or_default();
-            let change = (count as f64 / *first as f64 - 1.0) * 100.0;
+            let count = counts.get(scenario).map(&figure).unwrap_or_default();
+            let change = (count as f64 / figure(first) as f64 - 1.0) * 100.0;
             let change = if index == 0 {
                 String::new()
             } else {

@@ -10,8 +10,16 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-/// Instructions per request by scenario.
-pub(crate) type Counts = BTreeMap<String, u64>;
+/// What a request needs, by scenario.
+pub(crate) type Counts = BTreeMap<String, Count>;
+
+/// What is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) instructions: u64,
+    /// Calls of what allocates memory.
+    pub(crate) allocations: u64,
+}
 
 /// Requests before anything is counted.
 const WARM_UP: u32 = 200;
@@ -113,10 +121,14 @@ pub(crate) fn count(binary: &Path, only: &[String], requests: u32, repeats: u32)
             let mut number = 0;
             let mut send = |many| send(scenario.traffic, listener, &mut client, &mut number, many);
             send(WARM_UP)?;
-            let mut lowest = u64::MAX;
+            let mut lowest = Count {
+                instructions: u64::MAX,
+                allocations: u64::MAX,
+            };
             for _ in 0..repeats {
                 let total = counted.count(|| send(requests))?;
-                lowest = lowest.min(total / u64::from(requests));
+                lowest.instructions = lowest.instructions.min(total.instructions / u64::from(requests));
+                lowest.allocations = lowest.allocations.min(total.allocations / u64::from(requests));
             }
             counts.insert(scenario.name.to_owned(), lowest);
         }
