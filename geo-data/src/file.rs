@@ -9,8 +9,8 @@
 //!
 //! Counts are LEB128 varints. The last two sections are large, and are unpacked at the same time.
 
-use crate::info::GeoInfo;
 use crate::frames::{Damage, Frames, compressor};
+use crate::info::GeoInfo;
 use crate::packed::{Column, PackedRuns, pack_runs, pack_whole, put, take_whole};
 use crate::runs::{Run, Runs};
 use crate::table::GeoTable;

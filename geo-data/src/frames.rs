@@ -83,7 +83,11 @@ impl<'a> Frames<'a> {
     pub(crate) fn only(section: &'a [u8]) -> Result<Vec<u8>, Damage> {
         let mut frames = Self::new(section)?;
         frames.next()?.ok_or(Damage::CUT_SHORT)?;
-        frames.rest.is_empty().then_some(frames.content).ok_or(Damage::SENSELESS)
+        frames
+            .rest
+            .is_empty()
+            .then_some(frames.content)
+            .ok_or(Damage::SENSELESS)
     }
 }
 

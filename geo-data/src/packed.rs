@@ -22,7 +22,11 @@ const RUN_BYTES: u64 = 4;
 /// Runs as the content of a section's frames.
 pub(crate) fn pack_runs(runs: &[Run<PlaceId>]) -> Vec<Vec<u8>> {
     let befores = std::iter::once(0).chain(runs.iter().map(|run| run.start));
-    let distances: Vec<u64> = runs.iter().zip(befores).map(|(run, before)| run.start - before).collect();
+    let distances: Vec<u64> = runs
+        .iter()
+        .zip(befores)
+        .map(|(run, before)| run.start - before)
+        .collect();
     let mut counts: HashMap<u64, u64> = HashMap::new();
     for distance in &distances {
         *counts.entry(*distance).or_default() += 1;
@@ -129,7 +133,11 @@ impl<'a> PackedRuns<'a> {
         self.values.clear();
         self.given = 0;
         let Some(frame) = self.frames.next()? else {
-            return if self.left == 0 { Ok(None) } else { Err(Damage::CUT_SHORT) };
+            return if self.left == 0 {
+                Ok(None)
+            } else {
+                Err(Damage::CUT_SHORT)
+            };
         };
         let count = self.left.min(CHUNK);
         self.left -= count;
@@ -137,29 +145,35 @@ impl<'a> PackedRuns<'a> {
         let mut take = |count: usize| frame.take(count as u64).ok_or(Damage::SENSELESS);
         let (lower, upper, places) = (take(count)?.0, take(count)?.0, take(2 * count)?.0);
         let mut literals = frame;
-        // Sums that wrap around are not ascending; those of literals are looked for below.
-        let mut start = before.unwrap_or_default();
-        let mut is_ascending = count > 0;
-        let first_may_be_zero = before.is_none();
         let distances = &self.distances[..];
-        for (lower, upper) in lower.iter().zip(upper) {
+        let (mut start, mut stalls, mut all_known) = (before.unwrap_or_default(), 0, true);
+        // A sum that wraps around is lower than the one before.
+        self.starts.extend(lower.iter().zip(upper).map(|(lower, upper)| {
             let code = u16::from_le_bytes([*lower, *upper]);
-            let distance = match distances.get(usize::from(code)) {
-                Some(distance) if code != LITERAL => *distance,
-                None if code == LITERAL => literals.array().map(u64::from_le_bytes).ok_or(Damage::SENSELESS)?,
-                _ => return Err(Damage::SENSELESS),
-            };
-            let (next, is_over) = start.overflowing_add(distance);
-            is_ascending &= !is_over && (distance > 0 || (first_may_be_zero && self.starts.is_empty()));
+            let distance = distances.get(usize::from(code)).copied().unwrap_or_else(|| {
+                let literal = literals.array().filter(|_| code == LITERAL);
+                all_known &= literal.is_some();
+                literal.map_or(0, u64::from_le_bytes)
+            });
+            let next = start.wrapping_add(distance);
+            stalls += usize::from(next <= start);
             start = next;
-            self.starts.push(start);
-        }
+            start
+        }));
+        // The first of all may be at the first address.
+        let may_stall = usize::from(before.is_none() && self.starts.first() == Some(&0));
         let (places, _) = places.as_chunks::<2>();
-        self.values.extend(places.iter().map(|place| PlaceId(u16::from_le_bytes(*place))));
+        self.values
+            .extend(places.iter().map(|place| PlaceId(u16::from_le_bytes(*place))));
         let (known, several) = (self.known_places, self.may_be_several);
-        let are_known = (self.values.iter())
-            .all(|value| value.index() < known || (several && *value == PlaceId::SEVERAL));
-        let is_sound = is_ascending && start <= self.last_address && are_known && literals.0.is_empty();
+        let are_known =
+            (self.values.iter()).all(|value| value.index() < known || (several && *value == PlaceId::SEVERAL));
+        let is_sound = count > 0
+            && stalls == may_stall
+            && start <= self.last_address
+            && all_known
+            && are_known
+            && literals.0.is_empty();
         if !is_sound {
             return Err(Damage::SENSELESS);
         }

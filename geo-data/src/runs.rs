@@ -123,13 +123,15 @@ fn divide<A: Copy + Into<u64>>(index: &mut Vec<Bucket>, starts: &[A], before: us
     let group = &mut index[first..];
     // Each bucket after the one of the run before, up to its own, has only what starts before the run. There are never as many
     // runs as 32 bits can count (see `layers::MOST_RUNS`).
-    let mut next = 0;
-    for (run, start) in (before as u32..).zip(starts) {
-        let bucket = (Into::<u64>::into(*start) >> shift) as usize & (buckets - 1);
-        if bucket >= next {
-            group[next..=bucket].iter_mut().for_each(|bucket| bucket.before = run);
-            next = bucket + 1;
-        }
+    let (mut next, mut run) = (0, 0);
+    while let Some(&start) = starts.get(run) {
+        let upper = start.into() >> shift;
+        let bucket = upper as usize & (buckets - 1);
+        group[next..=bucket]
+            .iter_mut()
+            .for_each(|bucket| bucket.before = (before + run) as u32);
+        next = bucket + 1;
+        run += leading(&starts[run..], |start| start.into() >> shift == upper);
     }
     let end = (before + starts.len()) as u32;
     group[next..].iter_mut().for_each(|bucket| bucket.before = end);
@@ -144,6 +146,16 @@ fn divide<A: Copy + Into<u64>>(index: &mut Vec<Bucket>, starts: &[A], before: us
             divide(index, starts, from, shift - PART_BITS, 1 << PART_BITS);
         }
     }
+}
+
+/// For how many of the first ones something holds, of which there are few or very many; the first is one of them.
+fn leading<T: Copy>(list: &[T], holds: impl Fn(T) -> bool) -> usize {
+    let mut reach = 1;
+    while list.get(reach).is_some_and(|item| holds(*item)) {
+        reach *= 2;
+    }
+    let sure = reach / 2;
+    sure + list[sure..reach.min(list.len())].partition_point(|item| holds(*item))
 }
 
 #[cfg(test)]
