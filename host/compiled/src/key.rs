@@ -2,7 +2,6 @@
 
 use crate::artifact::{Artifact, Hash, TAG};
 use aws_lc_rs::hmac;
-use rustix::rand::{GetRandomFlags, getrandom};
 use std::fmt;
 use thiserror::Error;
 use wasmtime::Engine;
@@ -37,8 +36,8 @@ impl Key {
     pub fn random() -> Option<Self> {
         let mut bytes = [0; Self::LENGTH];
         // The kernel's, and not the library's, whose first bytes cost tens of milliseconds (decision 178).
-        let filled = getrandom(&mut bytes, GetRandomFlags::empty()).ok()?;
-        (filled == bytes.len()).then_some(Self(bytes))
+        getrandom::fill(&mut bytes).ok()?;
+        Some(Self(bytes))
     }
 
     /// One that was made before.

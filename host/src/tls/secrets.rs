@@ -4,7 +4,6 @@ use super::pem::{FileError, Problem};
 use super::provider::aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rustix::rand::{GetRandomFlags, getrandom};
 use std::path::Path;
 
 /// A secret.
@@ -17,9 +16,8 @@ const MOST: usize = 16;
 /// [`super::prepare_randomness`]) is only waited for where there is TLS. `None` without randomness, and then there is no TLS either.
 pub fn random_secret() -> Option<Secret> {
     let mut secret = Secret::default();
-    // So few bytes come at once, or none: it waits for the kernel's source early at boot (see getrandom(2)).
-    let filled = getrandom(&mut secret, GetRandomFlags::empty()).ok()?;
-    (filled == secret.len()).then_some(secret)
+    getrandom::fill(&mut secret).ok()?;
+    Some(secret)
 }
 
 /// Waits until the library's generator is ready: before its first bytes it measures a source of entropy of its own, which takes
