@@ -78,6 +78,9 @@ pub(crate) fn take_whole(bytes: &mut Column<'_>, known_places: usize) -> Option<
     Some(runs)
 }
 
+/// The starts and the values of as many runs.
+pub(crate) type Columns<'a> = (&'a [u64], &'a [PlaceId]);
+
 /// Runs as they are unpacked, frame by frame, without a list of all of them in between. They end early where they are not
 /// ascending, go beyond the last address, or name a place that is not there.
 pub(crate) struct PackedRuns<'a> {
@@ -127,7 +130,7 @@ impl<'a> PackedRuns<'a> {
     }
 
     /// The runs of the next frame, as columns; `None` after the last one.
-    pub(crate) fn next_frame(&mut self) -> Result<Option<(&[u64], &[PlaceId])>, Damage> {
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Columns<'_>>, Damage> {
         let before = self.starts.last().copied();
         self.starts.clear();
         self.values.clear();
