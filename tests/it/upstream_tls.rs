@@ -3,6 +3,7 @@
 mod authority;
 mod connections;
 mod files;
+mod gate;
 mod gateway;
 mod probes;
 mod trust;

@@ -1,14 +1,16 @@
 //! What a region that has recovered waits for before it gets traffic again.
 
+use super::compound::At;
 use super::document::{Content, Node};
 use super::error::Mistakes;
 use super::quantities::{H, S, Time};
 use super::regions::GatewayUrl;
 use super::section::section;
 use super::shape::{Shape, shown, wanted};
-use super::values::{scalar, word, words};
+use super::values::{FilePath, scalar, word, words};
 use portolan_core::config::{Failback, Gate, GateCheck, GatewayAddress, Scheme};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 section! {
@@ -26,8 +28,12 @@ section! {
 section! {
     /// A request that something answers which knows more than health checks do.
     GateSection {
-        /// The URL, such as http://127.0.0.1:9100/failback/{region}. {region} and {service} stand for their names.
+        /// The URL, such as http://127.0.0.1:9100/failback/{region}. {region} and {service} stand for their names. With https://, the
+        /// certificate must be for its host.
         required url: CheckUrl,
+        /// With an https:// URL: a file of the certificate authorities that are trusted, in PEM, instead of the system's. Watched for
+        /// changes.
+        optional ca: At<FilePath>,
         /// Time from one request to the next, and until one has failed. Default: 5s.
         optional interval: Time<{ S / 10 }, { H }>,
     }
@@ -88,13 +94,6 @@ impl Shape for CheckUrl {
                 return None;
             }
         };
-        if address.scheme == Scheme::Https {
-            mistakes.at(
-                node.id(),
-                "only http:// is possible: ask something on this host or network",
-            );
-            return None;
-        }
         Some(Self {
             address,
             path: path.to_owned(),
@@ -102,11 +101,25 @@ impl Shape for CheckUrl {
     }
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^http://[^/?#]+([/?][!\"$-~]*)?$" })
+        json!({ "type": "string", "pattern": "^https?://[^/?#]+([/?][!\"$-~]*)?$" })
     }
 }
 
 impl FailbackSection {
+    /// The file of the authorities that are trusted with the gate.
+    pub(super) fn gate_ca(&self, folder: &Path, mistakes: &mut Mistakes<'_>) -> Option<PathBuf> {
+        let Some(GateShape::Check(GateSection { ca: Some(ca), url, .. })) = &self.gate else {
+            return None;
+        };
+        if url.as_ref().is_some_and(|url| url.address.scheme == Scheme::Http) {
+            mistakes.at(
+                ca.id,
+                "has no effect with an http:// URL: remove it, or ask over https://",
+            );
+        }
+        Some(ca.within(folder))
+    }
+
     pub(super) fn settings(&self) -> Failback {
         const INTERVAL: Duration = Duration::from_secs(5);
         Failback {

@@ -170,7 +170,7 @@ pub(super) fn check_steering(
     }
 }
 
-/// TLS with the gateways of the services that have https gateways.
+/// TLS with the gateways of the services that have https gateways, and with the gates that are asked over TLS.
 pub(super) fn upstream_tls(
     services: &[Service],
     sections: &Named<ServiceSection>,
@@ -180,8 +180,18 @@ pub(super) fn upstream_tls(
     // All sections became services.
     let services = services.iter().zip(&sections.0);
     let tls = services.filter_map(|(service, (_, section))| {
-        let section = section.as_ref().and_then(|section| section.upstream.as_ref());
-        Some((service.name.clone(), upstream::tls(section, service, folder, mistakes)?))
+        let upstream = section.as_ref().and_then(|section| section.upstream.as_ref());
+        let failback = section.as_ref().and_then(|section| section.failback.as_ref());
+        let gateways = upstream::tls(upstream, service, folder, mistakes);
+        let gate_ca = failback.and_then(|section| section.gate_ca(folder, mistakes));
+        if gateways.is_none() && !service.failback.is_asked_over_tls() {
+            return None;
+        }
+        let tls = UpstreamTls {
+            gate_ca,
+            ..gateways.unwrap_or_default()
+        };
+        Some((service.name.clone(), tls))
     });
     tls.collect()
 }

@@ -113,6 +113,14 @@ pub struct Settings {
     pub sources: Arc<Sources>,
 }
 
+impl Settings {
+    /// Whether there is TLS with clients, operators or gateways.
+    pub fn has_tls(&self) -> bool {
+        let with_clients = self.listeners.iter().any(|listener| listener.tls.is_some());
+        with_clients || self.admin_tls.is_some() || !self.upstream_tls.is_empty()
+    }
+}
+
 /// Another instance, by its administration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -221,7 +229,7 @@ pub enum Http2 {
     Off,
 }
 
-/// TLS with the gateways of a service.
+/// TLS with the gateways of a service, and with what the gate of its failback asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// The file of the trusted authorities. `None`: those of the system.
@@ -230,6 +238,8 @@ pub struct UpstreamTls {
     pub server_name: Option<Arc<str>>,
     /// The certificate for gateways that ask for one.
     pub client: Option<PairFiles>,
+    /// The file of the authorities that are trusted with the gate. `None`: those of the system.
+    pub gate_ca: Option<PathBuf>,
 }
 
 impl UpstreamTls {
@@ -239,7 +249,7 @@ impl UpstreamTls {
             .client
             .iter()
             .flat_map(|files| [&files.certificate, &files.private_key]);
-        self.ca.iter().chain(client)
+        self.ca.iter().chain(client).chain(&self.gate_ca)
     }
 }
 

@@ -197,6 +197,7 @@ impl TlsSection {
             ca: self.ca.as_ref().map(|path| path.within(folder)),
             server_name: self.server_name.as_ref().map(|name| name.as_str().into()),
             client,
+            gate_ca: None,
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Watched {
     pub config: Arc<Config>,
     /// By service and slot.
     pub gateways: Vec<Vec<WatchedGateway>>,
+    /// TLS with what the gate of its failback asks, where that is asked over TLS. By service.
+    pub gates: Vec<Option<Arc<Origin>>>,
 }
 
 /// A gateway of the current configuration.
@@ -108,6 +110,7 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
     let mut health = Health {
         tracker: Tracker::new(&watched.config, seed, now.into_std()),
         gateways: gateways(&watched, Vec::new()),
+        gates: watched.gates,
         config: watched.config,
         isolated: false,
         prober,
@@ -164,6 +167,8 @@ struct Health<P, T> {
     config: Arc<Config>,
     /// By service and slot.
     gateways: Vec<Vec<Gateway>>,
+    /// TLS with the gates. By service.
+    gates: Vec<Option<Arc<Origin>>>,
     isolated: bool,
     prober: Arc<P>,
     probes: JoinSet<Probed>,
@@ -204,6 +209,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                     shadow.reconfigure(&watched.config, now.into_std());
                 }
                 self.gateways = gateways(&watched, std::mem::take(&mut self.gateways));
+                self.gates = watched.gates;
                 self.config = watched.config;
             }
             Woken::Ordered(order) => self.obey(order, now),
@@ -294,7 +300,7 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
                     shadow.probe_finished(ticket, result, now.into_std());
                 }
             }
-            Some((ticket, Asked::Gate)) => self.tracker.gate_checked(ticket, result.is_ok(), now.into_std()),
+            Some((ticket, Asked::Gate)) => self.tracker.gate_checked(ticket, result, now.into_std()),
             None => {}
         }
     }
@@ -307,7 +313,8 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
         }
         for due in self.tracker.due_checks() {
             let (ticket, prober) = (due.ticket, Arc::clone(&self.prober));
-            let task = self.probes.spawn(async move { prober.probe(&due, None).await });
+            let tls = self.gates.get(due.gateway.service.index()).cloned().flatten();
+            let task = self.probes.spawn(async move { prober.probe(&due, tls).await });
             self.tickets.insert(task.id(), (ticket, Asked::Gate));
         }
         self.schedule_probes();

@@ -19,8 +19,14 @@ use std::sync::Arc;
 /// The loaded plugins by name.
 pub type Plugins = BTreeMap<PluginName, Arc<PluginVersion>>;
 
-/// TLS with the https gateways of one service, by their addresses.
-pub type Origins = HashMap<GatewayAddress, Arc<Origin>>;
+/// TLS with what one service speaks to.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    /// The https gateways, by their addresses.
+    pub gateways: HashMap<GatewayAddress, Arc<Origin>>,
+    /// What the gate of its failback asks, where that is an https URL.
+    pub gate: Option<Arc<Origin>>,
+}
 
 /// The same of each service that has any.
 pub type UpstreamOrigins = BTreeMap<ServiceName, Origins>;
@@ -49,7 +55,15 @@ pub struct Loaded {
 impl Loaded {
     /// TLS with a gateway of a service; `None` when it is a plain one.
     pub(super) fn origin(&self, service: &Service, gateway: &Gateway) -> Option<&Arc<Origin>> {
-        self.origins.get(&service.name)?.get(&gateway.address)
+        self.origins.get(&service.name)?.gateways.get(&gateway.address)
+    }
+
+    /// TLS with the gates of its services, in their order; `None` for a service that asks none over TLS.
+    pub(super) fn gates(&self) -> Vec<Option<Arc<Origin>>> {
+        let services = self.settings.routing.services().iter();
+        services
+            .map(|service| self.origins.get(&service.name)?.gate.clone())
+            .collect()
     }
 }
 

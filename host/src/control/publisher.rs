@@ -560,5 +560,6 @@ fn watched(loaded: &Loaded, joined: &[Joined]) -> Watched {
         gateways: services
             .map(|service| service.gateways.iter().map(gateway).collect())
             .collect(),
+        gates: loaded.gates(),
     }
 }

@@ -1,14 +1,16 @@
-//! Loads what TLS with gateways needs: the certificate authorities that are trusted, and the client certificate.
+//! Loads what TLS with gateways and with the gate of a failback needs: the certificate authorities that are trusted, and the client
+//! certificate.
 
 use super::loaded::Origins;
 use super::source::Source;
 use crate::config::{Settings, UpstreamTls};
 use crate::tls::{
-    Authorities, ClientTls, ClientTlsError, FileError, NoAuthorities, Pair, PairError, PairFiles, Validity,
+    Authorities, ClientTls, ClientTlsError, FileError, NoAuthorities, Origin, Pair, PairError, PairFiles, Validity,
 };
 use bytes::Bytes;
-use portolan_core::config::{Scheme, Service};
+use portolan_core::config::{GatewayAddress, Scheme, Service};
 use portolan_core::id::ServiceName;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,9 +44,26 @@ enum Problem {
     #[error("there are https gateways, and {0}")]
     NoAuthorities(#[from] NoAuthorities),
     #[error(transparent)]
+    Gate(GateProblem),
+    #[error(transparent)]
     Pair(#[from] PairError),
     #[error("the client certificate in {} {}", .0.display(), if *.1 { "has expired" } else { "is not valid yet" })]
     Invalid(PathBuf, bool),
+    #[error("{0}")]
+    Client(#[from] ClientTlsError),
+    #[error("no certificate can be for {0}")]
+    Name(String),
+}
+
+/// Why TLS with a gate cannot be set up.
+#[derive(Debug, Error)]
+enum GateProblem {
+    #[error("failed to read {}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Authorities(#[from] FileError),
+    #[error("it is an https URL, and {0}")]
+    NoAuthorities(#[from] NoAuthorities),
     #[error("{0}")]
     Client(#[from] ClientTlsError),
     #[error("no certificate can be for {0}")]
@@ -67,6 +86,8 @@ impl Problem {
             Self::Authorities(_) => vec!["upstream", "tls", "ca"],
             Self::Pair(_) | Self::Invalid(..) => vec!["upstream", "tls", "client_certificate"],
             Self::NoAuthorities(_) | Self::Client(_) | Self::Name(_) => vec!["regions"],
+            Self::Gate(GateProblem::Unreadable { .. } | GateProblem::Authorities(_)) => vec!["failback", "gate", "ca"],
+            Self::Gate(_) => vec!["failback", "gate", "url"],
         }
     }
 }
@@ -80,7 +101,8 @@ pub(super) enum OutOfDate {
     Used,
 }
 
-/// TLS with the https gateways of a service. The authorities of the system are read for it when no file of them is configured.
+/// TLS with the https gateways of a service, and with its gate. The authorities of the system are read where no file of them is
+/// configured.
 pub(super) fn load(
     name: &ServiceName,
     settings: &Settings,
@@ -89,20 +111,53 @@ pub(super) fn load(
 ) -> Result<Origins, UpstreamTlsError> {
     let service = settings.routing.services().iter().find(|it| it.name == *name);
     let (Some(service), Some(tls)) = (service, settings.upstream_tls.get(name)) else {
-        return Ok(Origins::new());
+        return Ok(Origins::default());
     };
-    origins(service, tls, source, out_of_date).map_err(|problem| UpstreamTlsError {
+    let load = || {
+        Ok(Origins {
+            gateways: gateways(service, tls, source, out_of_date)?,
+            gate: gate(service, tls, source).map_err(Problem::Gate)?,
+        })
+    };
+    load().map_err(|problem| UpstreamTlsError {
         service: name.clone(),
         problem: Box::new(problem),
     })
 }
 
-fn origins(
+fn gate(service: &Service, tls: &UpstreamTls, source: &Source<'_>) -> Result<Option<Arc<Origin>>, GateProblem> {
+    let check = service.failback.check();
+    let Some(check) = check.filter(|check| check.address.scheme == Scheme::Https) else {
+        return Ok(None);
+    };
+    let authorities = match &tls.gate_ca {
+        Some(path) => {
+            let bytes = source.read(path, MAX_FILE);
+            let bytes = bytes.map_err(|error| GateProblem::Unreadable {
+                path: path.clone(),
+                error,
+            })?;
+            Authorities::of_file(path, &bytes)?
+        }
+        None => Authorities::of_system()?,
+    };
+    let client = ClientTls::new(&authorities, None, None)?;
+    let origin = client.origin(&check.address.host);
+    let origin = origin.ok_or_else(|| GateProblem::Name(check.address.authority()))?;
+    Ok(Some(Arc::new(origin)))
+}
+
+fn gateways(
     service: &Service,
     tls: &UpstreamTls,
     source: &Source<'_>,
     out_of_date: OutOfDate,
-) -> Result<Origins, Problem> {
+) -> Result<HashMap<GatewayAddress, Arc<Origin>>, Problem> {
+    let gateways = service.gateways().iter().map(|gateway| &gateway.address);
+    let mut gateways = gateways.filter(|address| address.scheme == Scheme::Https).peekable();
+    if gateways.peek().is_none() {
+        return Ok(HashMap::new());
+    }
     let authorities = match &tls.ca {
         Some(path) => Authorities::of_file(path, &read(source, "ca", path)?)?,
         None => Authorities::of_system()?,
@@ -123,9 +178,7 @@ fn origins(
         None => None,
     };
     let client = ClientTls::new(&authorities, pair.as_ref(), tls.server_name.as_deref())?;
-    let gateways = service.gateways().iter().map(|gateway| &gateway.address);
     gateways
-        .filter(|address| address.scheme == Scheme::Https)
         .map(|address| {
             let origin = client
                 .origin(&address.host)

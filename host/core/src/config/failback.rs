@@ -1,6 +1,6 @@
 //! Failback: what a region waits for before it gets traffic again.
 
-use super::GatewayAddress;
+use super::{GatewayAddress, Scheme};
 use std::time::Duration;
 
 /// What a region that was unhealthy waits for, besides being healthy, before it gets traffic again. While no other region of the service
@@ -11,6 +11,21 @@ pub struct Failback {
     pub hold_down: Duration,
     /// What opens the way afterwards. `None`: nothing is needed.
     pub gate: Option<Gate>,
+}
+
+impl Failback {
+    /// The check of the gate, where that is one.
+    pub fn check(&self) -> Option<&GateCheck> {
+        match &self.gate {
+            Some(Gate::Check(check)) => Some(check),
+            Some(Gate::Operator) | None => None,
+        }
+    }
+
+    /// Whether its gate is asked over TLS.
+    pub fn is_asked_over_tls(&self) -> bool {
+        self.check().is_some_and(|check| check.address.scheme == Scheme::Https)
+    }
 }
 
 /// What opens the way back.

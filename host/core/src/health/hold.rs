@@ -1,6 +1,7 @@
 //! What a gateway that has recovered waits for before it gets traffic again: its hold-down, then its gate.
 
 use super::later;
+use super::probing::{ProbeFailure, ProbeResult};
 use crate::config::{Failback, Gate, GateCheck};
 use std::fmt;
 use std::time::Instant;
@@ -10,33 +11,35 @@ use std::time::Instant;
 pub enum Awaited {
     /// The end of [`Failback::hold_down`].
     HoldDown,
-    /// 2xx from the check of its gate.
-    GateCheck,
+    /// 2xx from the check of its gate, whose last one failed like this. `None` before the first one has ended.
+    GateCheck(Option<ProbeFailure>),
     /// An operator's order.
     Operator,
 }
 
 impl Awaited {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::HoldDown, Self::GateCheck, Self::Operator];
+    /// The words in metrics and logs.
+    pub const WORDS: [&str; 3] = ["hold_down", "gate_check", "operator"];
 
     /// The word in metrics and logs.
     pub fn as_str(self) -> &'static str {
+        let [hold_down, gate_check, operator] = Self::WORDS;
         match self {
-            Self::HoldDown => "hold_down",
-            Self::GateCheck => "gate_check",
-            Self::Operator => "operator",
+            Self::HoldDown => hold_down,
+            Self::GateCheck(_) => gate_check,
+            Self::Operator => operator,
         }
     }
 }
 
 impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::HoldDown => "the end of its hold-down",
-            Self::GateCheck => "2xx from the check of its gate",
-            Self::Operator => "the command failback",
-        })
+        match self {
+            Self::HoldDown => f.write_str("the end of its hold-down"),
+            Self::GateCheck(None) => f.write_str("2xx from the check of its gate"),
+            Self::GateCheck(Some(failure)) => write!(f, "2xx from the check of its gate, which failed: {failure}"),
+            Self::Operator => f.write_str("the command failback"),
+        }
     }
 }
 
@@ -49,6 +52,8 @@ pub(super) struct Hold {
     ticket: Option<u64>,
     /// When the next one begins.
     check_due: Instant,
+    /// How the last one failed.
+    refused: Option<ProbeFailure>,
 }
 
 impl Hold {
@@ -59,6 +64,7 @@ impl Hold {
             since: now,
             ticket: None,
             check_due: now,
+            refused: None,
         })
     }
 
@@ -73,7 +79,7 @@ impl Hold {
             _ if now < self.ends(failback) => Some(Awaited::HoldDown),
             None => None,
             Some(Gate::Operator) => Some(Awaited::Operator),
-            Some(Gate::Check(_)) => Some(Awaited::GateCheck),
+            Some(Gate::Check(_)) => Some(Awaited::GateCheck(self.refused)),
         }
     }
 
@@ -86,7 +92,7 @@ impl Hold {
     pub(super) fn poll_timeout(&self, failback: &Failback, now: Instant) -> Option<Instant> {
         match self.awaited(failback, now) {
             Some(Awaited::HoldDown) => Some(self.ends(failback)),
-            Some(Awaited::GateCheck) if self.ticket.is_none() => Some(self.check_due),
+            Some(Awaited::GateCheck(_)) if self.ticket.is_none() => Some(self.check_due),
             Some(_) => None,
             None => Some(now),
         }
@@ -99,10 +105,8 @@ impl Hold {
         ticket: u64,
         now: Instant,
     ) -> Option<&'a GateCheck> {
-        let Some(Gate::Check(check)) = &failback.gate else {
-            return None;
-        };
-        let is_due = self.awaited(failback, now) == Some(Awaited::GateCheck);
+        let check = failback.check()?;
+        let is_due = matches!(self.awaited(failback, now), Some(Awaited::GateCheck(_)));
         if !is_due || self.ticket.is_some() || now < self.check_due {
             return None;
         }
@@ -117,7 +121,13 @@ impl Hold {
     }
 
     /// The check in flight ended.
-    pub(super) fn checked(&mut self) {
+    pub(super) fn checked(&mut self, result: ProbeResult) {
+        self.ticket = None;
+        self.refused = result.err();
+    }
+
+    /// Nobody waits for the check in flight.
+    pub(super) fn lapse(&mut self) {
         self.ticket = None;
     }
 }

@@ -77,7 +77,7 @@ impl Tracker {
         for gateway in fork.services.iter_mut().flat_map(|service| &mut service.gateways) {
             gateway.probing.lapse(now);
             if let Some(hold) = gateway.hold_mut() {
-                hold.checked();
+                hold.lapse();
             }
         }
         fork.due.clear();
@@ -198,17 +198,23 @@ impl Tracker {
         std::mem::take(&mut self.due_checks)
     }
 
-    /// The result of the check of a gate: whether it is open.
-    pub fn gate_checked(&mut self, ticket: u64, is_open: bool, now: Instant) {
+    /// The result of the check of a gate, which is open when that passed.
+    pub fn gate_checked(&mut self, ticket: u64, result: ProbeResult, now: Instant) {
         let Some(id) = self.ids().find(|id| self.gateway(*id).holds_check(ticket)) else {
             return;
         };
         let service = &mut self.services[id.service.index()];
         let gateway = &mut service.gateways[id.slot.index()];
         if let Some(hold) = gateway.hold_mut() {
-            hold.checked();
+            hold.checked(result);
         }
-        if let Some(cause) = is_open.then(|| gateway.fail_back(&service.criteria, now)).flatten() {
+        let opened = match result {
+            Ok(_) => gateway.fail_back(&service.criteria, now),
+            Err(_) => None,
+        };
+        // One that stays closed has a reason.
+        let waits = || gateway.health().why.cause;
+        if let Some(cause) = opened.or_else(waits) {
             self.settle(id, cause, now);
         }
     }

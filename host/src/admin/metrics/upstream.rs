@@ -113,9 +113,9 @@ pub(super) fn gateways(text: &mut Exposition, services: &[Counted<'_>]) {
         "1 for what a gateway that has recovered waits for before it gets traffic again.",
     );
     for (service, region, _, health) in each(services) {
-        for awaited in Awaited::ALL {
-            let labels = [("service", service), ("region", region), ("awaits", awaited.as_str())];
-            let is_awaited = health.why.awaits.is_some_and(|(it, _)| it == awaited);
+        for awaited in Awaited::WORDS {
+            let labels = [("service", service), ("region", region), ("awaits", awaited)];
+            let is_awaited = health.why.awaits.is_some_and(|(it, _)| it.as_str() == awaited);
             family.sample(&labels, u8::from(is_awaited));
         }
     }

@@ -385,8 +385,10 @@ fn policies_of_a_service() {
             ],
         ),
         (
-            "failback: { gate: { url: \"https://a/b\" } }",
-            &["5:30: services.shop.failback.gate.url: only http:// is possible: ask something on this host or network"],
+            "failback: { gate: { url: \"http://a/b\", ca: a.pem } }",
+            &[
+                "5:48: services.shop.failback.gate.ca: has no effect with an http:// URL: remove it, or ask over https://",
+            ],
         ),
         (
             "failback: { gate: { url: \"http://a b/\" } }",

@@ -52,9 +52,28 @@ fn files_are_beside_the_configuration() {
             certificate: "conf/a.pem".into(),
             private_key: "/b.key".into(),
         }),
+        gate_ca: None,
     };
     assert_eq!(*tls, expected);
     assert!(configuration.warnings.is_empty());
+}
+
+#[test]
+fn a_gate_may_be_asked_over_tls() {
+    for (ca, file) in [(", ca: gate.pem", Some("conf/gate.pem".into())), ("", None)] {
+        let line = format!("    failback: {{ gate: {{ url: \"https://gate.internal/ok\"{ca} }} }}\n    regions:");
+        let text = SMALL.replacen("    regions:", &line, 1);
+        let configuration = parse(text.as_bytes(), Path::new("conf/portolan.yaml")).expect("fine");
+        let failback = &configuration.settings.routing.services()[0].failback;
+        assert!(failback.is_asked_over_tls());
+        let check = failback.check().expect("a check");
+        assert_eq!((check.address.port, check.path.as_str()), (443, "/ok"));
+        let expected = UpstreamTls {
+            gate_ca: file,
+            ..UpstreamTls::default()
+        };
+        assert_eq!(configuration.settings.upstream_tls[&"shop".into()], expected);
+    }
 }
 
 /// There is no key that turns verification off.

@@ -4,6 +4,7 @@ use super::sim::*;
 use crate::config::{Config, Failback, Gate, GateCheck, GatewayAddress, Probe};
 use crate::health::Awaited;
 use crate::health::State::*;
+use crate::health::probing::ProbeFailure;
 use crate::health::transition::Cause;
 use crate::slots::Slots;
 use std::net::Ipv4Addr;
@@ -123,7 +124,9 @@ fn a_check_opens_the_way_and_is_repeated_until_it_does() {
     let mut sim = recovered(3, Some(Gate::Check(Box::new(check))));
     sim.run(HOLD - Duration::from_secs(1));
     assert!(sim.tracker.due_checks().is_empty(), "its hold-down comes first");
-    sim.wait(Duration::from_secs(3), |sim| awaits(sim) == Some(Awaited::GateCheck));
+    sim.wait(Duration::from_secs(3), |sim| {
+        awaits(sim) == Some(Awaited::GateCheck(None))
+    });
     let [due] = &sim.tracker.due_checks()[..] else {
         panic!("one check");
     };
@@ -136,7 +139,12 @@ fn a_check_opens_the_way_and_is_repeated_until_it_does() {
         (9100, format!("/failback/{name}?service=shop"))
     );
     let now = sim.now();
-    sim.tracker.gate_checked(due.ticket, false, now);
+    let failure = ProbeFailure::Status(503);
+    sim.tracker.gate_checked(due.ticket, Err(failure), now);
+    assert_eq!(awaits(&sim), Some(Awaited::GateCheck(Some(failure))));
+    sim.settle();
+    let why = sim.log.last().map(|(_, it)| it.cause);
+    assert_eq!(why, Some(Cause::Held(Awaited::GateCheck(Some(failure)))));
     let begun = sim.elapsed();
     sim.run(Duration::from_secs(4));
     assert_eq!((sim.tracker.due_checks(), sim.state(0)), (Vec::new(), Unhealthy));
@@ -145,7 +153,7 @@ fn a_check_opens_the_way_and_is_repeated_until_it_does() {
         panic!("one more after {:?}", sim.elapsed() - begun);
     };
     let now = sim.now();
-    sim.tracker.gate_checked(again.ticket, true, now);
+    sim.tracker.gate_checked(again.ticket, Ok(millis(5)), now);
     sim.settle();
     assert_eq!(sim.state(0), Warming);
 }
