@@ -2,6 +2,7 @@
 
 use crate::control::loaded::Loaded;
 use crate::control::overrides::Overrides;
+use crate::control::waits::Waits;
 use crate::control::publisher::Publisher;
 use crate::dns::Resolver;
 use crate::plugin::{PluginEngine, PluginWorker};
@@ -37,6 +38,7 @@ impl Basis {
         let (publisher, tables) = Publisher::new(
             loaded,
             Arc::<Overrides>::default(),
+            &Waits::default(),
             1,
             Arc::new(Notify::new()),
             resolver,
