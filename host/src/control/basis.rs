@@ -2,8 +2,8 @@
 
 use crate::control::loaded::Loaded;
 use crate::control::overrides::Overrides;
-use crate::control::waits::Waits;
 use crate::control::publisher::Publisher;
+use crate::control::waits::Waits;
 use crate::dns::Resolver;
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::table::RoutingTable;

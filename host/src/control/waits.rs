@@ -156,7 +156,8 @@ fn read(last_good: &LastGood, now: SystemTime) -> Vec<KeptGateway> {
         Ok(record) => record,
         Err(error) => {
             tracing::error!(
-                "which regions were on their way back before the start is not known, they get traffic at once: {error}"
+                "waits.json of the state directory cannot be read: which regions were on their way back is not known, they get traffic \
+                 at once: {error}"
             );
             return Vec::new();
         }
@@ -267,14 +268,20 @@ mod tests {
                 panic!("three")
             };
             assert_eq!(second.progress, Progress::Unhealthy);
-            assert_eq!((first.region.as_str(), first.gateway.as_str()), ("westeurope", "http://10.0.0.4"));
+            assert_eq!(
+                (first.region.as_str(), first.gateway.as_str()),
+                ("westeurope", "http://10.0.0.4")
+            );
             match (first.progress, third.progress) {
                 (Progress::Held { healthy_for }, Progress::Warming { warming_for }) => (healthy_for, warming_for),
                 other => panic!("{other:?}"),
             }
         };
         let (healthy, warming) = after(20);
-        assert!(healthy >= HOUR + Duration::from_secs(20) && healthy < HOUR + GAP, "{healthy:?}");
+        assert!(
+            healthy >= HOUR + Duration::from_secs(20) && healthy < HOUR + GAP,
+            "{healthy:?}"
+        );
         assert!(warming >= Duration::from_secs(23), "{warming:?}");
         // Nobody looked for long, or a clock was set, forward or back.
         for seconds in [31 + 5, 10 * 365 * 24 * 3600, -3600] {
