@@ -1,17 +1,18 @@
 //! Compiled tables as files.
 //!
-//! A file is a line of text with the version, then three sections: a length in four bytes, and a zstd frame of that length
-//! with its checksum. In this order they hold:
+//! A file is a line of text with the version, then three sections: a length in four bytes, and so many bytes of zstd frames
+//! with their checksums. In this order they hold:
 //!
-//! 1. the [`GeoInfo`] as JSON, the places, and the runs of whole v6 addresses, where the upper 64 bits do not suffice;
-//! 2. the runs of v4 addresses;
-//! 3. the runs of the upper 64 bits of v6 addresses.
+//! 1. in one frame the [`GeoInfo`] as JSON, the places, and the runs of whole v6 addresses, where the upper 64 bits do not suffice;
+//! 2. the runs of v4 addresses, in frames as `packed` has them;
+//! 3. the runs of the upper 64 bits of v6 addresses, in the same way.
 //!
 //! Counts are LEB128 varints. The last two sections are large, and are unpacked at the same time.
 
+use crate::frames::{Damage, Frames, compressor};
 use crate::info::GeoInfo;
 use crate::packed::{Column, PackedRuns, pack_runs, pack_whole, put, take_whole};
-use crate::runs::Run;
+use crate::runs::{Run, Runs};
 use crate::table::GeoTable;
 use crate::v4::V4Table;
 use crate::v6::V6Table;
@@ -19,19 +20,13 @@ use portolan_core::geo::{Country, Place, PlaceId, Point, Precision};
 use std::io::{self, Write};
 use std::thread;
 use thiserror::Error;
-use zstd::zstd_safe;
 
 /// The start of every version's first line.
 const MAGIC: &[u8] = b"portolan geo ";
 /// The rest of this version's first line.
-const VERSION: &[u8; 3] = b"02\n";
+const VERSION: &[u8; 3] = b"03\n";
 /// The strongest that needs no extra memory to read; the file is written once and read at every start.
 const ZSTD_LEVEL: i32 = 19;
-/// Far above any real table; a section that unpacks to more was made to exhaust memory.
-const MAX_UNPACKED: u64 = 512 << 20;
-
-const SENSELESS: FileError = FileError::Damaged("its content makes no sense");
-
 /// Why a file is no table.
 #[derive(Debug, Error)]
 pub enum FileError {
@@ -51,6 +46,12 @@ pub enum FileError {
     Damaged(&'static str),
 }
 
+impl From<Damage> for FileError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage.0)
+    }
+}
+
 impl GeoTable {
     /// Whether these bytes are the start of a compiled table of any version.
     pub fn is_compiled(bytes: &[u8]) -> bool {
@@ -67,15 +68,15 @@ impl GeoTable {
 
     /// Writes the table at a level of zstd, 1 being the fastest.
     pub(crate) fn write_at(&self, level: i32, target: &mut impl Write) -> io::Result<()> {
-        let mut compressor = zstd::bulk::Compressor::new(level)?;
-        compressor.include_checksum(true)?;
+        let mut compressor = compressor(level)?;
         target.write_all(MAGIC)?;
         target.write_all(VERSION)?;
         for section in pack(self)? {
-            let frame = compressor.compress(&section)?;
-            let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+            let frames = section.iter().map(|content| compressor.compress(content));
+            let frames = frames.collect::<io::Result<Vec<_>>>()?.concat();
+            let length = u32::try_from(frames.len()).map_err(io::Error::other)?;
             target.write_all(&length.to_le_bytes())?;
-            target.write_all(&frame)?;
+            target.write_all(&frames)?;
         }
         Ok(())
     }
@@ -94,12 +95,12 @@ impl GeoTable {
                 known: text(VERSION),
             });
         }
-        unpack(&mut Column(sections))
+        Ok(unpack(&mut Column(sections))?)
     }
 }
 
-/// The content of the three sections.
-fn pack(table: &GeoTable) -> io::Result<[Vec<u8>; 3]> {
+/// The content of the frames of the three sections.
+fn pack(table: &GeoTable) -> io::Result<[Vec<Vec<u8>>; 3]> {
     let mut head = Vec::new();
     let info = serde_json::to_vec(table.info())?;
     put(&mut head, info.len() as u64);
@@ -116,47 +117,34 @@ fn pack(table: &GeoTable) -> io::Result<[Vec<u8>; 3]> {
         head.extend(place.country.code().to_le_bytes());
         head.push(place.precision.code());
     }
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    pack_runs::<4>(&mut v4, &table.v4().runs());
     let parts = table.v6().parts();
-    pack_runs::<8>(&mut v6, &parts.upper);
     pack_whole(&mut head, &parts.whole);
-    Ok([head, v4, v6])
+    Ok([vec![head], pack_runs(&table.v4().runs()), pack_runs(&parts.upper)])
 }
 
-fn unpack(bytes: &mut Column<'_>) -> Result<GeoTable, FileError> {
+fn unpack(bytes: &mut Column<'_>) -> Result<GeoTable, Damage> {
     let [head, v4, v6] = [section(bytes)?, section(bytes)?, section(bytes)?];
-    let (info, places, whole) = unpack_head(&mut Column(&unpack_section(head)?)).ok_or(SENSELESS)?;
+    let (info, places, whole) = unpack_head(&mut Column(&Frames::only(head)?)).ok_or(Damage::SENSELESS)?;
     let known = places.len();
     let v6 = || unpack_v6(v6, &whole, known);
     let (v4, v6) = thread::scope(|scope| {
         let beside = thread::Builder::new().spawn_scoped(scope, v6);
         let v4 = unpack_v4(v4, known);
         // Where there is no thread to be had, one after the other.
-        let v6 = beside.map_or_else(|_| v6(), |beside| beside.join().map_err(|_| SENSELESS)?);
+        let v6 = beside.map_or_else(|_| v6(), |beside| beside.join().map_err(|_| Damage::SENSELESS)?);
         (v4, v6)
     });
     if !bytes.0.is_empty() {
-        return Err(SENSELESS);
+        return Err(Damage::SENSELESS);
     }
     Ok(GeoTable::new(places, v4?, v6?, info))
 }
 
 /// The next section as it is packed.
-fn section<'a>(bytes: &mut Column<'a>) -> Result<&'a [u8], FileError> {
+fn section<'a>(bytes: &mut Column<'a>) -> Result<&'a [u8], Damage> {
     let length = bytes.array().map(u32::from_le_bytes);
     let section = length.and_then(|length| bytes.take(length.into()));
-    section
-        .map(|section| section.0)
-        .ok_or(FileError::Damaged("it was cut short"))
-}
-
-fn unpack_section(frame: &[u8]) -> Result<Vec<u8>, FileError> {
-    let length = zstd_safe::get_frame_content_size(frame).ok().flatten();
-    let length = length.filter(|length| *length <= MAX_UNPACKED);
-    let length = length.and_then(|length| usize::try_from(length).ok());
-    let unpacked = length.and_then(|length| zstd::bulk::decompress(frame, length).ok());
-    unpacked.ok_or(FileError::Damaged("its checksum or compression is wrong"))
+    section.map(|section| section.0).ok_or(Damage::CUT_SHORT)
 }
 
 type Head = (GeoInfo, Vec<Place>, Vec<Run<PlaceId, u128>>);
@@ -181,22 +169,22 @@ fn unpack_head(bytes: &mut Column<'_>) -> Option<Head> {
     bytes.0.is_empty().then_some((info, places, whole))
 }
 
-fn unpack_v6(section: &[u8], whole: &[Run<PlaceId, u128>], known_places: usize) -> Result<V6Table<PlaceId>, FileError> {
-    let content = unpack_section(section)?;
-    let content = &mut Column(&content);
-    let mut runs = PackedRuns::<8>::take(content, known_places).ok_or(SENSELESS)?;
-    let table = V6Table::of_parts(&mut runs, whole.iter().copied());
-    let is_sound = runs.is_sound() && content.0.is_empty();
-    is_sound.then_some(table).ok_or(SENSELESS)
+fn unpack_v6(section: &[u8], whole: &[Run<PlaceId, u128>], known_places: usize) -> Result<V6Table<PlaceId>, Damage> {
+    let mut runs = PackedRuns::new(Frames::new(section)?, known_places, u64::BITS)?;
+    let (mut starts, mut values) = (Vec::with_capacity(runs.at_most()), Vec::with_capacity(runs.at_most()));
+    while let Some((frame_starts, frame_values)) = runs.next_frame()? {
+        starts.extend_from_slice(frame_starts);
+        values.extend_from_slice(frame_values);
+    }
+    let upper = Runs::of_columns(starts, values, u64::BITS);
+    Ok(V6Table::of_parts(upper, whole.iter().copied()))
 }
 
-fn unpack_v4(section: &[u8], known_places: usize) -> Result<V4Table, FileError> {
-    let content = unpack_section(section)?;
-    let content = &mut Column(&content);
-    let mut runs = PackedRuns::<4>::take(content, known_places).ok_or(SENSELESS)?;
+fn unpack_v4(section: &[u8], known_places: usize) -> Result<V4Table, Damage> {
+    let mut runs = PackedRuns::new(Frames::new(section)?, known_places, u32::BITS)?;
     let table = V4Table::new(&mut runs);
-    let is_sound = runs.is_sound() && content.0.is_empty();
-    is_sound.then_some(table).ok_or(SENSELESS)
+    runs.finish()?;
+    Ok(table)
 }
 
 #[cfg(test)]

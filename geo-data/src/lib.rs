@@ -16,7 +16,7 @@
 //! | `record`, `schema` | records of MaxMind DB files, and what they mean in any schema |
 //! | `layers`, `places` | runs of networks laid over each other, and the cells that become places |
 //! | [`overlay`], `fill` | networks that the configuration places; a family that the databases lack |
-//! | [`mod@file`], `packed` | compiled tables on disk |
+//! | [`mod@file`], `packed`, `frames` | compiled tables on disk |
 //! | [`cache`] | a compiled table that is kept, so that large databases are compiled once |
 //! | [`info`] | what a table was made of |
 //! | [`asn`] | autonomous systems by address |
@@ -33,6 +33,7 @@ pub mod countries;
 pub mod family;
 pub mod file;
 mod fill;
+mod frames;
 pub mod info;
 pub mod input;
 mod layers;

@@ -1,20 +1,58 @@
-//! Runs as bytes. Every byte of a distance and of a place's number has a column of its own: most columns are nearly constant,
-//! so that they compress well, and nothing that is read depends on what was read before.
+//! Runs as bytes. Millions of runs have some thousands of distances between them: each has a code of two bytes, and the common
+//! ones the lower codes. Codes have a column for each of their bytes, so that they compress well; places have one.
+//!
+//! The first frame of a section of runs holds how many there are, and the distances by their code: their number, and each, as
+//! varints. Each of the others holds [`CHUNK`] runs, the last one what is left: the lower bytes of their codes, the
+//! upper bytes, their places in two bytes each, and in eight bytes each the distances that have no code, whose runs have [`LITERAL`].
+//! Numbers of several bytes begin with the lowest.
 
+use crate::frames::{Damage, Frames};
 use crate::runs::{Run, Value};
 use portolan_core::geo::PlaceId;
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
-/// Appends runs whose addresses have so many bytes.
-pub(crate) fn pack_runs<const WIDTH: usize>(out: &mut Vec<u8>, runs: &[Run<PlaceId>]) {
-    put(out, runs.len() as u64);
-    for byte in 0..WIDTH {
-        let befores = std::iter::once(0).chain(runs.iter().map(|run| run.start));
-        let distances = runs.iter().zip(befores).map(|(run, before)| run.start - before);
-        out.extend(distances.map(|distance| distance.to_le_bytes()[byte]));
+/// How many runs a frame has. What they are unpacked to fits the second-level cache of a core.
+const CHUNK: usize = 1 << 16;
+/// The code of a distance that is written out.
+const LITERAL: u16 = u16::MAX;
+/// A code and a place.
+const RUN_BYTES: u64 = 4;
+
+/// Runs as the content of a section's frames.
+pub(crate) fn pack_runs(runs: &[Run<PlaceId>]) -> Vec<Vec<u8>> {
+    let befores = std::iter::once(0).chain(runs.iter().map(|run| run.start));
+    let distances: Vec<u64> = runs
+        .iter()
+        .zip(befores)
+        .map(|(run, before)| run.start - before)
+        .collect();
+    let mut counts: HashMap<u64, u64> = HashMap::new();
+    for distance in &distances {
+        *counts.entry(*distance).or_default() += 1;
     }
-    let bytes = runs.iter().map(|run| run.value.0.to_le_bytes());
-    out.extend(bytes.clone().map(|[lower, _]| lower));
-    out.extend(bytes.map(|[_, upper]| upper));
+    let mut known: Vec<_> = counts.into_iter().collect();
+    known.sort_unstable_by_key(|&(distance, count)| (Reverse(count), distance));
+    known.truncate(LITERAL.into());
+    let codes: HashMap<u64, u16> = known.iter().map(|(distance, _)| *distance).zip(0..).collect();
+
+    let mut head = Vec::new();
+    put(&mut head, runs.len() as u64);
+    put(&mut head, known.len() as u64);
+    known.iter().for_each(|(distance, _)| put(&mut head, *distance));
+    let mut frames = vec![head];
+    for (runs, distances) in runs.chunks(CHUNK).zip(distances.chunks(CHUNK)) {
+        let code = |distance| codes.get(distance).copied().unwrap_or(LITERAL);
+        let bytes = distances.iter().map(|distance| code(distance).to_le_bytes());
+        let mut frame = Vec::new();
+        frame.extend(bytes.clone().map(|[lower, _]| lower));
+        frame.extend(bytes.map(|[_, upper]| upper));
+        frame.extend(runs.iter().flat_map(|run| run.value.0.to_le_bytes()));
+        let literals = distances.iter().filter(|distance| code(distance) == LITERAL);
+        frame.extend(literals.flat_map(|distance| distance.to_le_bytes()));
+        frames.push(frame);
+    }
+    frames
 }
 
 /// Appends runs over whole v6 addresses. There are few.
@@ -40,69 +78,153 @@ pub(crate) fn take_whole(bytes: &mut Column<'_>, known_places: usize) -> Option<
     Some(runs)
 }
 
-/// Runs as they are unpacked, without a list of them in between: there are millions. They end early where they are not
+/// The starts and the values of as many runs.
+pub(crate) type Columns<'a> = (&'a [u64], &'a [PlaceId]);
+
+/// Runs as they are unpacked, frame by frame, without a list of all of them in between. They end early where they are not
 /// ascending, go beyond the last address, or name a place that is not there.
-pub(crate) struct PackedRuns<'a, const WIDTH: usize> {
-    distances: [&'a [u8]; WIDTH],
-    places: [&'a [u8]; 2],
+pub(crate) struct PackedRuns<'a> {
+    frames: Frames<'a>,
+    /// Distances by their code.
+    distances: Vec<u64>,
+    last_address: u64,
     known_places: usize,
-    count: usize,
-    next: usize,
-    before: u64,
+    /// Whether runs may have [`Value::SEVERAL`].
+    may_be_several: bool,
+    /// How many are in frames that are left.
+    left: usize,
+    /// The runs of the last frame, and how many of them were given out.
+    starts: Vec<u64>,
+    values: Vec<PlaceId>,
+    given: usize,
+    damage: Option<Damage>,
 }
 
-impl<'a, const WIDTH: usize> PackedRuns<'a, WIDTH> {
-    /// Takes what [`pack_runs`] appended. Places are numbered below `known_places`, except for [`Value::SEVERAL`] in a table
-    /// of the upper 64 bits.
-    pub(crate) fn take(bytes: &mut Column<'a>, known_places: usize) -> Option<Self> {
-        let count = bytes.varint()?;
-        let mut distances = [&[][..]; WIDTH];
-        for column in &mut distances {
-            *column = bytes.take(count)?.0;
+impl<'a> PackedRuns<'a> {
+    /// Takes what [`pack_runs`] made of runs over addresses of `bits` bits. Places are numbered below `known_places`, except
+    /// for [`Value::SEVERAL`] in a table of the upper 64 bits.
+    pub(crate) fn new(mut frames: Frames<'a>, known_places: usize, bits: u32) -> Result<Self, Damage> {
+        let head = frames.next()?.ok_or(Damage::CUT_SHORT)?;
+        let (count, distances) = head_of(&mut Column(head)).ok_or(Damage::SENSELESS)?;
+        // Else the number would be good for an allocation of any size.
+        if count > frames.unpacked() / RUN_BYTES {
+            return Err(Damage::SENSELESS);
         }
-        Some(Self {
+        Ok(Self {
+            frames,
             distances,
-            places: [bytes.take(count)?.0, bytes.take(count)?.0],
+            last_address: u64::MAX >> (u64::BITS - bits),
             known_places,
-            count: usize::try_from(count).ok()?,
-            next: 0,
-            before: 0,
+            may_be_several: bits == u64::BITS,
+            left: count as usize,
+            starts: Vec::new(),
+            values: Vec::new(),
+            given: 0,
+            damage: None,
         })
     }
 
-    /// Whether all of them were unpacked.
-    pub(crate) fn is_sound(&self) -> bool {
-        self.next == self.count
+    /// How many runs there are at most, of which none was given out.
+    pub(crate) fn at_most(&self) -> usize {
+        self.left
+    }
+
+    /// The runs of the next frame, as columns; `None` after the last one.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Columns<'_>>, Damage> {
+        let before = self.starts.last().copied();
+        self.starts.clear();
+        self.values.clear();
+        self.given = 0;
+        let Some(frame) = self.frames.next()? else {
+            return if self.left == 0 {
+                Ok(None)
+            } else {
+                Err(Damage::CUT_SHORT)
+            };
+        };
+        let count = self.left.min(CHUNK);
+        self.left -= count;
+        let mut frame = Column(frame);
+        let mut take = |count: usize| frame.take(count as u64).ok_or(Damage::SENSELESS);
+        let (lower, upper, places) = (take(count)?.0, take(count)?.0, take(2 * count)?.0);
+        let mut literals = frame;
+        let distances = &self.distances[..];
+        let (mut start, mut stalls, mut all_known) = (before.unwrap_or_default(), 0, true);
+        // A sum that wraps around is lower than the one before.
+        self.starts.extend(lower.iter().zip(upper).map(|(lower, upper)| {
+            let code = u16::from_le_bytes([*lower, *upper]);
+            let distance = distances.get(usize::from(code)).copied().unwrap_or_else(|| {
+                let literal = literals.array().filter(|_| code == LITERAL);
+                all_known &= literal.is_some();
+                literal.map_or(0, u64::from_le_bytes)
+            });
+            let next = start.wrapping_add(distance);
+            stalls += usize::from(next <= start);
+            start = next;
+            start
+        }));
+        // The first of all may be at the first address.
+        let may_stall = usize::from(before.is_none() && self.starts.first() == Some(&0));
+        let (places, _) = places.as_chunks::<2>();
+        self.values
+            .extend(places.iter().map(|place| PlaceId(u16::from_le_bytes(*place))));
+        let (known, several) = (self.known_places, self.may_be_several);
+        let are_known =
+            (self.values.iter()).all(|value| value.index() < known || (several && *value == PlaceId::SEVERAL));
+        let is_sound = count > 0
+            && stalls == may_stall
+            && start <= self.last_address
+            && all_known
+            && are_known
+            && literals.0.is_empty();
+        if !is_sound {
+            return Err(Damage::SENSELESS);
+        }
+        Ok(Some((&self.starts, &self.values)))
+    }
+
+    /// What was wrong, where runs ended early.
+    pub(crate) fn finish(self) -> Result<(), Damage> {
+        self.damage.map_or(Ok(()), Err)
+    }
+
+    /// The same as [`Iterator::next`], at the end of a frame.
+    #[cold]
+    fn next_of_next_frame(&mut self) -> Option<Run<PlaceId>> {
+        if self.damage.is_some() {
+            return None;
+        }
+        match self.next_frame() {
+            Ok(Some(_)) => self.next(),
+            Ok(None) => None,
+            Err(damage) => {
+                self.damage = Some(damage);
+                self.starts.clear();
+                None
+            }
+        }
     }
 }
 
-impl<const WIDTH: usize> Iterator for PackedRuns<'_, WIDTH> {
+impl Iterator for PackedRuns<'_> {
     type Item = Run<PlaceId>;
 
+    #[inline]
     fn next(&mut self) -> Option<Run<PlaceId>> {
-        let mut distance = [0; 8];
-        for (byte, column) in distance.iter_mut().zip(self.distances) {
-            *byte = *column.get(self.next)?;
-        }
-        let distance = u64::from_le_bytes(distance);
-        let start = self.before.checked_add(distance)?;
-        let [lower, upper] = self.places;
-        let value = PlaceId(u16::from_le_bytes([*lower.get(self.next)?, *upper.get(self.next)?]));
-        let is_ascending = distance > 0 || self.next == 0;
-        let is_address = WIDTH == 8 || start >> (8 * WIDTH) == 0;
-        let is_known = value.index() < self.known_places || (WIDTH == 8 && value == PlaceId::SEVERAL);
-        if !(is_ascending && is_address && is_known) {
-            return None;
-        }
-        self.next += 1;
-        self.before = start;
+        let (Some(&start), Some(&value)) = (self.starts.get(self.given), self.values.get(self.given)) else {
+            return self.next_of_next_frame();
+        };
+        self.given += 1;
         Some(Run { start, value })
     }
+}
 
-    /// They may end early.
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.count - self.next))
-    }
+/// How many runs there are, and the distances by their code.
+fn head_of(bytes: &mut Column<'_>) -> Option<(u64, Vec<u64>)> {
+    let count = bytes.varint()?;
+    let known = bytes.varint().filter(|known| *known <= LITERAL.into())?;
+    let distances = (0..known).map(|_| bytes.varint()).collect::<Option<_>>()?;
+    bytes.0.is_empty().then_some((count, distances))
 }
 
 /// Appends a number as LEB128: seven bits to a byte, the lowest first.

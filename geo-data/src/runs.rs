@@ -57,13 +57,12 @@ struct Bucket {
 impl<V: Copy + Default, A: Copy + Ord + Into<u64>> Runs<V, A> {
     /// Runs from their ascending list, over addresses of `bits` bits.
     pub(crate) fn new(runs: impl IntoIterator<Item = Run<V, A>>, bits: u32) -> Self {
-        let runs = runs.into_iter();
-        let most = runs.size_hint().1.unwrap_or_default();
-        let (mut starts, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
-        for Run { start, value } in runs {
-            starts.push(start);
-            values.push(value);
-        }
+        let (starts, values) = runs.into_iter().map(|run| (run.start, run.value)).unzip();
+        Self::of_columns(starts, values, bits)
+    }
+
+    /// The same of as many starts as values.
+    pub(crate) fn of_columns(starts: Vec<A>, values: Vec<V>, bits: u32) -> Self {
         let shift = bits.saturating_sub(BUCKETS.ilog2());
         let mut index = Vec::new();
         if !starts.is_empty() {
@@ -121,17 +120,21 @@ impl<V: Copy + Default> Default for Runs<V> {
 fn divide<A: Copy + Into<u64>>(index: &mut Vec<Bucket>, starts: &[A], before: usize, shift: u32, buckets: usize) {
     let first = index.len();
     index.resize(first + buckets + 1, Bucket::default());
-    // How many runs start in each bucket, counted in the next one; then summed up. There are never as many as 32 bits can
-    // count (see `layers::MOST_RUNS`).
-    for start in starts {
-        let bucket = (Into::<u64>::into(*start) >> shift) as usize & (buckets - 1);
-        index[first + bucket + 1].before += 1;
+    let group = &mut index[first..];
+    // Each bucket after the one of the run before, up to its own, has only what starts before the run. There are never as many
+    // runs as 32 bits can count (see `layers::MOST_RUNS`).
+    let (mut next, mut run) = (0, 0);
+    while let Some(&start) = starts.get(run) {
+        let upper = start.into() >> shift;
+        let bucket = upper as usize & (buckets - 1);
+        group[next..=bucket]
+            .iter_mut()
+            .for_each(|bucket| bucket.before = (before + run) as u32);
+        next = bucket + 1;
+        run += leading(&starts[run..], |start| start.into() >> shift == upper);
     }
-    let mut sum = before as u32;
-    for bucket in &mut index[first..] {
-        sum += bucket.before;
-        bucket.before = sum;
-    }
+    let end = (before + starts.len()) as u32;
+    group[next..].iter_mut().for_each(|bucket| bucket.before = end);
     if shift < PART_BITS {
         return;
     }
@@ -143,6 +146,16 @@ fn divide<A: Copy + Into<u64>>(index: &mut Vec<Bucket>, starts: &[A], before: us
             divide(index, starts, from, shift - PART_BITS, 1 << PART_BITS);
         }
     }
+}
+
+/// For how many of the first ones something holds, of which there are few or very many; the first is one of them.
+fn leading<T: Copy>(list: &[T], holds: impl Fn(T) -> bool) -> usize {
+    let mut reach = 1;
+    while list.get(reach).is_some_and(|item| holds(*item)) {
+        reach *= 2;
+    }
+    let sure = reach / 2;
+    sure + list[sure..reach.min(list.len())].partition_point(|item| holds(*item))
 }
 
 #[cfg(test)]

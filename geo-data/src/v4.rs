@@ -28,14 +28,17 @@ impl V4Table {
         // Where the block of a place that fills whole /16s begins; that of the unknown place is there from the start.
         let mut whole = vec![None; 1 << 16];
         whole[0] = Some(0);
-        let mut runs = runs.into_iter().peekable();
-        let mut current = PlaceId::UNKNOWN;
+        let mut runs = runs.into_iter();
+        let (mut next, mut current) = (runs.next(), PlaceId::UNKNOWN);
+        let mut filled = Filled::default();
         for (upper, block) in (0_u64..).zip(blocks.iter_mut()) {
-            let (begin, end) = (places.len(), (upper + 1) << 16);
-            while let Some(run) = runs.next_if(|run| run.start < end) {
+            filled.next = 0;
+            let end = (upper + 1) << 16;
+            while let Some(run) = next.take_if(|run| run.start < end) {
                 let network = run.start >> 8;
-                places.resize(begin + (network & 0xff) as usize, current);
-                let is_alone = runs.peek().is_none_or(|next| next.start >> 8 != network);
+                filled.up_to((network & 0xff) as usize, current);
+                next = runs.next();
+                let is_alone = next.is_none_or(|next| next.start >> 8 != network);
                 if run.start & 0xff == 0 && is_alone {
                     current = run.value;
                     continue;
@@ -45,20 +48,22 @@ impl V4Table {
                 }
                 addresses.push(address(run.start, run.value));
                 current = run.value;
-                while let Some(run) = runs.next_if(|run| run.start >> 8 == network) {
+                while let Some(run) = next.take_if(|run| run.start >> 8 == network) {
                     addresses.push(address(run.start, run.value));
                     current = run.value;
+                    next = runs.next();
                 }
-                places.push(PlaceId::SEVERAL);
+                filled.up_to(filled.next + 1, PlaceId::SEVERAL);
             }
-            if places.len() == begin {
+            if filled.next == 0 {
                 *block = *whole[current.index()].get_or_insert_with(|| {
                     places.resize(places.len() + BLOCK, current);
                     (places.len() - BLOCK) as u32
                 });
             } else {
-                *block = begin as u32;
-                places.resize(begin + BLOCK, current);
+                filled.up_to(BLOCK, current);
+                *block = places.len() as u32;
+                places.extend_from_slice(&filled.places[..BLOCK]);
             }
         }
         Self {
@@ -117,5 +122,36 @@ fn address(start: u64, value: PlaceId) -> Run<PlaceId, u32> {
     Run {
         start: start as u32,
         value,
+    }
+}
+
+/// A block while it is filled.
+struct Filled {
+    /// Longer than a block, since it is written in steps.
+    places: [PlaceId; BLOCK + STEP],
+    next: usize,
+}
+
+/// How many places are written at once. Most runs are shorter, and writing too many takes less time than counting.
+const STEP: usize = 16;
+
+impl Default for Filled {
+    fn default() -> Self {
+        Self {
+            places: [PlaceId::UNKNOWN; BLOCK + STEP],
+            next: 0,
+        }
+    }
+}
+
+impl Filled {
+    /// Fills places up to `end`, at most that of the block; what is behind it is written over later.
+    fn up_to(&mut self, end: usize, place: PlaceId) {
+        let mut at = self.next;
+        while at < end {
+            self.places[at..at + STEP].copy_from_slice(&[place; STEP]);
+            at += STEP;
+        }
+        self.next = end;
     }
 }

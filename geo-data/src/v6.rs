@@ -25,17 +25,14 @@ impl<V: Value> V6Table<V> {
     /// The table of runs over whole addresses.
     pub(crate) fn new(runs: &[Run<V, u128>]) -> Self {
         let V6Runs { upper, whole } = V6Runs::new(runs);
-        Self::of_parts(upper, whole)
+        Self::of_parts(Runs::new(upper, u64::BITS), whole)
     }
 
     /// The table of ascending runs, as [`V6Runs`] has them.
-    pub(crate) fn of_parts(
-        upper: impl IntoIterator<Item = Run<V>>,
-        whole: impl IntoIterator<Item = Run<V, u128>>,
-    ) -> Self {
+    pub(crate) fn of_parts(upper: Runs<V>, whole: impl IntoIterator<Item = Run<V, u128>>) -> Self {
         let (starts, values): (Vec<_>, Vec<_>) = whole.into_iter().map(|run| (run.start, run.value)).unzip();
         Self {
-            upper: Runs::new(upper, u64::BITS),
+            upper,
             starts: starts.into(),
             values: values.into(),
         }

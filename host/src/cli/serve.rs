@@ -4,8 +4,10 @@ use crate::app::{App, Signals, activation, notify, open_files};
 use crate::control::last_good::LastGood;
 use crate::control::start::Start;
 use crate::telemetry::logging::{self, Format};
+use crate::tls::prepare_randomness;
 use anyhow::Context;
 use std::path::PathBuf;
+use std::thread;
 
 /// What to serve.
 #[derive(Debug, clap::Args)]
@@ -39,6 +41,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let listeners = &app.tables().current().listeners;
     open_files::warn_of_few(listeners.iter().map(|it| u64::from(it.max_connections)).sum());
     notify::ready();
+    // Where there is no TLS yet, nothing waits for it: it is ready before a reload brings some. Without a thread, the first handshake waits.
+    let _ = thread::Builder::new()
+        .name("randomness".to_owned())
+        .spawn(prepare_randomness);
     app.run_until_signalled(&mut signals)
         .context("failed to wait for signals")?;
     Ok(())

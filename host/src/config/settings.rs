@@ -113,6 +113,14 @@ pub struct Settings {
     pub sources: Arc<Sources>,
 }
 
+impl Settings {
+    /// Whether there is TLS with clients, operators or gateways.
+    pub fn has_tls(&self) -> bool {
+        let with_clients = self.listeners.iter().any(|listener| listener.tls.is_some());
+        with_clients || self.admin_tls.is_some() || !self.upstream_tls.is_empty()
+    }
+}
+
 /// Another instance, by its administration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {

@@ -14,7 +14,7 @@ use crate::config::{ConfigErrors, Configuration, Settings};
 use crate::geo::Geo;
 use crate::plugin::{EngineError, PluginEngine};
 use crate::rollout::Rollouts;
-use crate::tls::random_secret;
+use crate::tls::prepare_randomness;
 use portolan_core::id::PluginName;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -171,13 +171,17 @@ impl Start {
 
 /// Begins what takes long and needs nothing else, in threads of their own, while plugins are loaded. Who needs the result waits for it.
 fn begin_ahead(settings: &Settings) {
-    // Without a thread, it is done where it is needed.
-    let begin = |name: &str, work: fn()| drop(thread::Builder::new().name(name.to_owned()).spawn(work));
     if settings.geo.databases.is_empty() {
-        begin("location-table", || drop(Geo::embedded()));
+        beside("location-table", || drop(Geo::embedded()));
     }
-    // The first random numbers are the slow ones: the source of randomness is measured before.
-    begin("randomness", || _ = random_secret());
+    if settings.has_tls() {
+        beside("randomness", prepare_randomness);
+    }
+}
+
+fn beside(name: &str, work: fn()) {
+    // Without a thread, it is done where it is needed.
+    drop(thread::Builder::new().name(name.to_owned()).spawn(work));
 }
 
 /// What comes with all that is loaded.

@@ -30,7 +30,7 @@ pub use pair::{Pair, PairError, PairWarning, Validity};
 pub use pem::{FileError, certificates, private_key, public_key, roots};
 pub use provider::provider;
 pub(crate) use provider::{SystemRandom, hmac, signature};
-pub use secrets::{Secret, random_secret, secrets};
+pub use secrets::{Secret, prepare_randomness, random_secret, secrets};
 pub use server::{HTTP2, ServerTls, ServerTlsError};
 pub use settings::{ClientCertificates, ListenerTls, MinVersion, PairFiles};
 pub use tickets::TicketSecrets;

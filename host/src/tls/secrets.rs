@@ -1,7 +1,7 @@
 //! Secrets that several instances may share: lines of a file.
 
 use super::pem::{FileError, Problem};
-use super::provider::aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use super::provider::aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::path::Path;
@@ -12,11 +12,19 @@ pub type Secret = [u8; 32];
 /// Most secrets of a file.
 const MOST: usize = 16;
 
-/// A random one. `None` without randomness, and then there is no TLS either.
+/// A random one, of the kernel, which costs less than a microsecond. The library's own generator (see
+/// [`super::prepare_randomness`]) is only waited for where there is TLS. `None` without randomness, and then there is no TLS either.
 pub fn random_secret() -> Option<Secret> {
     let mut secret = Secret::default();
-    SystemRandom::new().fill(&mut secret).ok()?;
+    getrandom::fill(&mut secret).ok()?;
     Some(secret)
+}
+
+/// Waits until the library's generator is ready: before its first bytes it measures a source of entropy of its own, which takes
+/// tens of milliseconds of CPU, once for each process (decision 178). The first handshake would wait for it.
+pub fn prepare_randomness() {
+    // Without it, handshakes fail by themselves.
+    let _ = rand::fill(&mut [0]);
 }
 
 /// Those of a file: a line of base64 for each, of 32 bytes. Empty lines and lines that begin with `#` are left out.

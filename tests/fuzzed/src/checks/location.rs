@@ -11,22 +11,27 @@ static LINE: LazyLock<&[u8]> = LazyLock::new(|| {
     &table[..=end.expect("a line")]
 });
 
-/// Any bytes as the content of a compiled table: two bytes say how long the next of its three sections is, and the last one is
-/// what is left. They are compressed here, since no fuzzer finds its way through a checksum.
+/// Any bytes as the content of a compiled table: of each of its frames, two bytes say how long it is, the lowest first, and by
+/// the highest bit that it is the last one of its section. What follows the third section is appended as it is. Frames are compressed here, since
+/// no fuzzer finds its way through a checksum.
 pub fn location_table(data: &[u8]) {
     let mut file = LINE.to_vec();
     let mut rest = data;
-    for section in 0..3 {
-        let (length, following) = match (section, rest) {
-            (0 | 1, [lower, upper, following @ ..]) => (usize::from(u16::from_le_bytes([*lower, *upper])), following),
-            _ => (rest.len(), rest),
-        };
-        let (content, following) = following.split_at(length.min(following.len()));
-        let frame = zstd::bulk::compress(content, 1).expect("memory takes everything");
-        file.extend(u32::try_from(frame.len()).expect("a small frame").to_le_bytes());
-        file.extend(frame);
-        rest = following;
+    for _ in 0..3 {
+        let mut section = Vec::new();
+        while let [lower, upper, following @ ..] = rest {
+            let length = usize::from(u16::from_le_bytes([*lower, *upper & 0x7f]));
+            let (content, following) = following.split_at(length.min(following.len()));
+            section.extend(zstd::bulk::compress(content, 1).expect("memory takes everything"));
+            rest = following;
+            if *upper & 0x80 != 0 {
+                break;
+            }
+        }
+        file.extend(u32::try_from(section.len()).expect("a small section").to_le_bytes());
+        file.extend(section);
     }
+    file.extend(rest);
     let Ok(table) = GeoTable::read(file.as_slice()) else {
         return;
     };
