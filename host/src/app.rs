@@ -27,6 +27,7 @@ use crate::control::publisher::Publisher;
 use crate::control::reload::{self, Reloader};
 use crate::control::start::Start;
 use crate::control::status::Status;
+use crate::control::waits::Waits;
 use crate::dns::Resolver;
 use crate::front_door::SnapshotCell;
 use crate::learned::Learned;
@@ -163,6 +164,7 @@ impl App {
         let (path, last_good, takeover) = (start.path.clone(), start.last_good.clone(), start.takeover);
         let (upgradable, passed) = (start.upgradable, std::mem::take(&mut start.passed));
         let overrides = Arc::clone(&start.overrides);
+        let waits = Arc::new(Waits::open(last_good.as_ref()));
         let compiled = last_good.as_ref().map(|it| it.compiled());
         let engine = |configuration: &Configuration| {
             PluginEngine::with_cache(workers(&configuration.fixed), compiled.as_deref())
@@ -188,6 +190,7 @@ impl App {
         let (publisher, tables) = Publisher::new(
             loaded,
             Arc::clone(&overrides),
+            &waits,
             workers,
             Arc::clone(&alarm),
             Arc::clone(&resolver),
@@ -289,6 +292,7 @@ impl App {
                 alarm,
                 orders: health_inbox,
                 overrides: Arc::clone(&overrides),
+                waits,
             },
             resolver: Arc::clone(&resolver),
             reporter,

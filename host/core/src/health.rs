@@ -14,6 +14,7 @@
 //! | `ejection` | how long an ejection lasts |
 //! | `grounds` | what an ejection is based on, so that it can be taken back |
 //! | `hold` | what a gateway that has recovered waits for |
+//! | [`kept`] | what is kept of a gateway for the next process |
 //! | `slow_start` | the growing share of traffic of a returning gateway |
 
 mod criteria;
@@ -21,6 +22,7 @@ mod ejection;
 mod gateway;
 mod grounds;
 mod hold;
+pub mod kept;
 pub mod outlier;
 pub mod probing;
 mod slow_start;

@@ -224,6 +224,11 @@ impl RouteEntry {
         self.prefix_rewrite()?.rewritten(target)
     }
 
+    /// What its requests must have besides host and path. `None`: nothing.
+    pub fn conditions(&self) -> Option<&Conditions> {
+        self.conditions.as_deref()
+    }
+
     /// Whether it is only for requests with certain fields, queries or client certificates.
     pub fn depends_on_fields(&self) -> bool {
         let conditions = self.conditions.as_ref();

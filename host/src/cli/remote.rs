@@ -159,12 +159,20 @@ fn instances(instances: &Instances) -> String {
             ),
         };
     }
+    text.push_str(&disagreements(instances));
+    text
+}
+
+/// What instances see differently, a line each.
+pub(super) fn disagreements(instances: &Instances) -> String {
+    let mut text = String::new();
     for difference in &instances.differences {
         let states = difference
             .states
             .iter()
             .map(|(name, state)| format!("{state} to {name}"));
         let states = states.collect::<Vec<_>>().join(", ");
+        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
             "  they disagree on {} of {}: {states}",

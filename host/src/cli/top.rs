@@ -1,9 +1,12 @@
 //! `portolan top`.
 
+mod instances;
+
 use super::admin_client::{AdminClient, parse};
 use super::output::{self, Colour, coloured};
 use super::remote;
 use crate::admin::view::attention::{Attention, AttentionItem};
+use crate::admin::view::instances::Instances;
 use crate::admin::view::regions::{Region, Regions, ServiceRegions, Times};
 use crate::control::history;
 use crate::vitals::RequestOutcome;
@@ -54,7 +57,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         thread::sleep(pause);
         let now = Reading::of(&arguments.instance)?;
         let attention = arguments.instance.ask(Method::GET, "/api/v1/attention")?;
-        let top = Top::of(&before, &now, parse(&attention)?);
+        let mut top = Top::of(&before, &now, parse(&attention)?);
+        // An instance of an earlier version has no such list.
+        if let Ok(answer) = arguments.instance.ask(Method::GET, "/api/v1/instances") {
+            top.instances = Some(parse(&answer)?);
+        }
         let text = match arguments.json {
             true => format!("{}\n", serde_json::to_string(&top)?),
             false => top.text(),
@@ -101,6 +108,9 @@ struct Top {
     failed_percent: Option<f64>,
     attention: Vec<AttentionItem>,
     regions: Vec<Row>,
+    /// This instance and its peers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<Instances>,
 }
 
 /// A region of a service.
@@ -203,6 +213,7 @@ impl Top {
             failed_percent: total.percent(),
             attention: attention.items,
             regions: rows,
+            instances: None,
         }
     }
 
@@ -221,6 +232,9 @@ impl Top {
             self.time, self.generation, self.requests_per_second
         );
         text.push_str(&remote::attention(&self.attention, SHOWN));
+        if let Some(instances) = &self.instances {
+            text.push_str(&instances::text(instances));
+        }
         let widest = |title: &str, of: fn(&Row) -> &String| {
             let widths = self.regions.iter().map(|row| of(row).chars().count());
             widths.max().unwrap_or_default().max(title.len())

@@ -82,7 +82,8 @@ section! {
         optional drain_time: Time<0, { H }>,
         /// How many of the clients a new configuration or location database may move to other regions. One that would move more is rejected,
         /// until `portolan reload --force`. The clients of the last minutes are decided by both, with the same health; where those
-        /// are fewer than 100, made-up ones from all of the IPv4 address space are. Default: no limit.
+        /// are fewer than 100, made-up ones from all of the IPv4 address space are. The routes of a service count alike, each by the
+        /// plainest request that it is for. Default: no limit.
         optional max_shift: Percent,
         /// More files with parts of the configuration, such as conf.d/*.yaml: their listeners and routes follow those before, their services
         /// and plugins are added, and what else they have must not be elsewhere. * and ? stand for parts of a file's name, never for

@@ -3,6 +3,7 @@
 use crate::control::loaded::Loaded;
 use crate::control::overrides::Overrides;
 use crate::control::publisher::Publisher;
+use crate::control::waits::Waits;
 use crate::dns::Resolver;
 use crate::plugin::{PluginEngine, PluginWorker};
 use crate::table::RoutingTable;
@@ -37,6 +38,7 @@ impl Basis {
         let (publisher, tables) = Publisher::new(
             loaded,
             Arc::<Overrides>::default(),
+            &Waits::default(),
             1,
             Arc::new(Notify::new()),
             resolver,

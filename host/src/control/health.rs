@@ -6,6 +6,7 @@ mod shadow;
 
 use super::overrides::Overrides;
 use super::probe::{Probed, Prober};
+use super::waits::Waits;
 use crate::drill::Drill;
 use crate::tls::Origin;
 use crate::vitals::{Totals, Vitals};
@@ -87,6 +88,8 @@ pub struct Inputs {
     pub orders: mpsc::Receiver<Order>,
     /// What operators have ordered before.
     pub overrides: Arc<Overrides>,
+    /// The regions on their way back.
+    pub waits: Arc<Waits>,
 }
 
 /// The outputs of the health task.
@@ -108,7 +111,7 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
     let watched = inputs.watched.borrow_and_update().clone();
     let now = Instant::now();
     let mut health = Health {
-        tracker: Tracker::new(&watched.config, seed, now.into_std()),
+        tracker: tracker(&watched.config, &inputs.overrides, &inputs.waits, seed, now.into_std()),
         gateways: gateways(&watched, Vec::new()),
         gates: watched.gates,
         config: watched.config,
@@ -117,14 +120,13 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
         probes: JoinSet::new(),
         tickets: HashMap::new(),
         shadow: None,
+        waits: Arc::clone(&inputs.waits),
         publish,
     };
     // Earlier counts belong to the run before, if there was one.
     for gateway in health.gateways.iter_mut().flatten() {
         gateway.read = gateway.vitals.totals();
     }
-    let drained = inputs.overrides.drains().into_keys().collect();
-    health.tracker.restore_drained(drained, now.into_std());
     health.settle(now);
     loop {
         let now = Instant::now();
@@ -153,6 +155,21 @@ pub async fn run(inputs: &mut Inputs, prober: Arc<impl Prober>, seed: u64, publi
     }
 }
 
+/// What is known of the gateways of a configuration before the first observation: what operators have ordered, and which of them are on
+/// their way back.
+pub(super) fn tracker(
+    config: &Config,
+    overrides: &Overrides,
+    waits: &Waits,
+    seed: u64,
+    now: std::time::Instant,
+) -> Tracker {
+    let mut tracker = Tracker::new(config, seed, now);
+    tracker.restore_drained(overrides.drains().into_keys().collect(), now);
+    tracker.resume(&waits.all(), now);
+    tracker
+}
+
 /// The next event.
 enum Woken {
     Configured(Watched),
@@ -176,6 +193,7 @@ struct Health<P, T> {
     tickets: HashMap<task::Id, (u64, Asked)>,
     /// The drill that runs.
     shadow: Option<Shadow>,
+    waits: Arc<Waits>,
     publish: T,
 }
 
@@ -326,6 +344,10 @@ impl<P: Prober, T: FnMut(News)> Health<P, T> {
             (self.publish)(News::View(Arc::clone(&self.config), Arc::new(view)));
         }
         self.settle_shadow(now);
+        if self.waits.tell(self.tracker.kept(now.into_std()), now.into_std()) {
+            let waits = Arc::clone(&self.waits);
+            task::spawn_blocking(move || waits.save());
+        }
     }
 
     /// The same for the drill.

@@ -32,6 +32,10 @@ const LOCATION_CACHE: &str = "locations.cache";
 const COMPILED: &str = "compiled";
 /// Learned round trips.
 const ROUND_TRIPS: &str = "round-trips.json";
+/// Regions on their way back.
+const WAITS: &str = "waits.json";
+/// The largest file of those, in bytes.
+const MAX_WAITS: u64 = 4 << 20;
 /// Locked by the process that writes, whose identifier it holds.
 const LOCK: &str = "lock";
 /// Suffix of files being written.
@@ -173,17 +177,34 @@ impl LastGood {
     /// The learned round trips of the last run, as they were written: `None` when there are none. At most so many bytes are
     /// read.
     pub(super) fn round_trips(&self, most: u64) -> Option<Vec<u8>> {
-        let path = self.folder.join(ROUND_TRIPS);
+        self.read_at_most(ROUND_TRIPS, most)
+    }
+
+    /// The regions that were on their way back, as they were written: `None` when nothing was.
+    pub(super) fn waits(&self) -> Option<Vec<u8>> {
+        self.read_at_most(WAITS, MAX_WAITS)
+    }
+
+    fn read_at_most(&self, name: &str, most: u64) -> Option<Vec<u8>> {
+        let path = self.folder.join(name);
         let mut bytes = Vec::new();
         let read = File::open(&path).and_then(|file| file.take(most).read_to_end(&mut bytes));
         match read {
             Ok(_) => Some(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::error!(file = %path.display(), %error, "failed to read learned round trips");
+                tracing::error!(file = %path.display(), %error, "failed to read the state directory");
                 None
             }
         }
+    }
+
+    /// These are the regions on their way back now.
+    ///
+    /// # Errors
+    /// When they cannot be written; then what was kept before still is.
+    pub(super) fn keep_waits(&self, bytes: &[u8]) -> Result<(), StateError> {
+        self.write(|| self.put(WAITS, bytes))
     }
 
     /// These are the learned round trips now.

@@ -31,3 +31,4 @@ pub mod start;
 pub mod status;
 pub mod traffic;
 mod upstream_tls;
+pub mod waits;

@@ -7,9 +7,10 @@ use crate::affinity::{AffinityKeys, ServiceAffinity};
 use crate::config::Listener;
 use crate::control::certificates::Contexts;
 use crate::control::charts;
-use crate::control::health::{Watched, WatchedGateway};
+use crate::control::health::{self, Watched, WatchedGateway};
 use crate::control::loaded::{Loaded, Plugins, UpstreamOrigins, plugin_regions};
 use crate::control::overrides::Overrides;
+use crate::control::waits::Waits;
 use crate::dns::Resolver;
 use crate::drill::{Drill, DrillPhase, ServiceDrill};
 use crate::geo::Geo;
@@ -123,10 +124,12 @@ struct Registry {
 }
 
 impl Publisher {
-    /// A publisher with its first table. `alarm` is notified of every failed attempt.
+    /// A publisher with its first table. `waits`: the regions that are on their way back since before the start. `alarm` is notified of
+    /// every failed attempt.
     pub fn new(
         loaded: Loaded,
         overrides: Arc<Overrides>,
+        waits: &Waits,
         workers: usize,
         alarm: Arc<Notify>,
         resolver: Arc<Resolver>,
@@ -147,7 +150,7 @@ impl Publisher {
         let (watched, _) = watch::channel(watched(&loaded, &joined));
         let random_via = Arc::new(Via::random());
         let mut publisher = Self {
-            health: Arc::new(carried(&loaded.settings.routing, |key| unobserved(&key, &overrides))),
+            health: Arc::new(health::tracker(&loaded.settings.routing, &overrides, waits, 0, Instant::now()).view()),
             charts: charts::drawn(&loaded),
             learned: Vec::new(),
             drill: None,

@@ -1,7 +1,10 @@
 //! How many clients a reload would move to other regions.
 //!
 //! Both sides are decided by [`decide`](crate::decide::decide) over tables of the publisher, with the health that the regions have now on
-//! both: only what changes in the configuration or the location database counts.
+//! both: only what changes in the configuration or the location database counts. Of a client it is kept which service it had, and not by
+//! which route: the clients of a service stand for all of its routes, in equal parts, and each of those for its plainest request.
+
+mod plainest;
 
 use super::basis::Basis;
 use super::loaded::Loaded;
@@ -9,6 +12,7 @@ use crate::decide::{self, Inquiry};
 use crate::plugin::{PluginEngine, PluginWorker, VisibleFields};
 use crate::table::{Routed, RoutingTable};
 use http::{HeaderMap, Method, Version};
+use plainest::Plainest;
 use portolan_core::chance::spread;
 use portolan_core::config::Config;
 use portolan_core::health::{GatewayHealth, HealthView, ServiceHealth};
@@ -81,12 +85,17 @@ impl Shift {
             made_up,
             ..Self::default()
         };
+        let routes = Plainest::of_routes(&before.table);
+        let mut turns = BTreeMap::<&str, usize>::new();
         for (index, (service, client)) in clients.iter().enumerate() {
+            let turn = turns.entry(service).or_default();
+            let request = routes.get(service).and_then(|all| all.get(*turn % all.len()));
+            *turn += 1;
             // What the active configuration has no route to is gone since.
-            let Some(from) = before.first(service, *client, index) else {
+            let Some(from) = before.first(service, request, *client, index) else {
                 continue;
             };
-            let to = after.first(service, *client, index).flatten();
+            let to = after.first(service, request, *client, index).flatten();
             shift.clients += 1;
             if from != to {
                 *shift.moves.entry((from, to)).or_default() += 1;
@@ -144,19 +153,29 @@ struct Side {
 }
 
 impl Side {
-    /// The region that a client of a service is sent to first, if any. `None` when no route leads to the service.
-    fn first(&mut self, service: &str, client: IpAddr, number: usize) -> Option<Option<RegionName>> {
-        let routed = routed(&self.table, service)?;
+    /// The region that a client of a service is sent to first with this request, if any. `None` when that leads to no service; without a
+    /// request, when no route leads to the service.
+    fn first(
+        &mut self,
+        service: &str,
+        request: Option<&Plainest>,
+        client: IpAddr,
+        number: usize,
+    ) -> Option<Option<RegionName>> {
+        let routed = match request {
+            Some(request) => request.routed(&self.table),
+            None => routed(&self.table, service),
+        }?;
         let none = HeaderMap::new();
         let inquiry = Inquiry {
             client: ClientIdentity::peer(client),
             location: self.table.geo.locate(client),
-            method: &Method::GET,
+            method: request.map_or(&Method::GET, |it| &it.method),
             version: Version::HTTP_11,
-            authority: "",
-            path: "/",
-            query: "",
-            fields: VisibleFields::all(&none),
+            authority: request.map_or("", |it| &it.host),
+            path: request.map_or("/", |it| &it.path),
+            query: request.map_or("", |it| &it.query),
+            fields: request.map_or(VisibleFields::all(&none), Plainest::fields),
             arrival: None,
             session: None,
             // The same on both sides.

@@ -280,6 +280,23 @@ fn an_afternoon() {
     terminal.prints("reload --force", &["reloaded"]);
     assert_eq!(region(proxy, LONDON), "westeurope");
 
+    // So is one whose route leads to another service.
+    let (_, address) = moved.split_once("region: eastus2, gateway: ").expect("a gateway");
+    let address = address.split(" }").next().unwrap_or_default();
+    let rerouted = config(&gateways, LATENCY)
+        .replace(
+            "services:\n",
+            &format!("services:\n  other:\n    regions: [{{ region: eastus2, gateway: {address} }}]\n"),
+        )
+        .replace("service: shop", "service: other");
+    fs::write(&path, &rerouted).expect("written");
+    let (code, text) = terminal.runs("reload");
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains(" % from westeurope to eastus2"), "{text}");
+    assert_eq!(region(proxy, LONDON), "westeurope");
+    fs::write(&path, config(&gateways, LATENCY)).expect("written");
+    terminal.prints("reload", &["reloaded"]);
+
     // A drain, and back.
     terminal.prints(
         "drain westeurope --wait",

@@ -148,9 +148,24 @@ fn two_instances_show_each_other_and_where_they_disagree() {
     shows("other                ready 0.1.0, started ");
     assert!(ask(ports[1], &["drain", "westeurope"]).0);
     shows("they disagree on westeurope of shop: ");
+    let top = || ask(ports[0], &["top", "--once", "--interval", "200ms"]).1;
+    let table = top();
+    for words in [
+        "2 instances  ",
+        "INSTANCE  ",
+        "westeurope of shop: draining",
+        "they disagree on westeurope",
+    ] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+    let (_, json) = ask(ports[0], &["top", "--once", "--interval", "200ms", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["instances"]["instances"][1]["name"], "other", "{json}");
     // One that is gone is said to be, and what it saw counts no more.
     drop(serving.pop());
     shows("other                no answer failed to reach 127.0.0.1");
     let (_, text) = ask(ports[0], &["regions"]);
     assert!(!text.contains("disagree"), "{text}");
+    let table = top();
+    assert!(table.contains("2 instances, 1 without an answer"), "{table}");
 }

@@ -3,6 +3,7 @@
 mod administration;
 mod afternoon;
 mod command_line;
+mod failback;
 mod geo;
 mod instances;
 mod logs;

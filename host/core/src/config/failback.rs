@@ -14,6 +14,11 @@ pub struct Failback {
 }
 
 impl Failback {
+    /// Whether there is something to wait for.
+    pub fn waits(&self) -> bool {
+        !self.hold_down.is_zero() || self.gate.is_some()
+    }
+
     /// The check of the gate, where that is one.
     pub fn check(&self) -> Option<&GateCheck> {
         match &self.gate {

@@ -76,6 +76,11 @@ impl GatewayAddress {
         }
     }
 
+    /// As a URL, without a path.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme.as_str(), self.authority())
+    }
+
     /// The value of the Host header: the port only when it is not that of the scheme, and without the final dot of a name.
     pub fn authority(&self) -> String {
         let host = match &self.host {

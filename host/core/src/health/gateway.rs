@@ -1,5 +1,7 @@
 //! The state of one gateway, from its probes, its traffic and its operator.
 
+mod way_back;
+
 use super::criteria::{Criteria, Peers};
 use super::ejection::Ejections;
 use super::grounds::Grounds;

@@ -4,7 +4,7 @@ use super::later;
 use super::probing::{ProbeFailure, ProbeResult};
 use crate::config::{Failback, Gate, GateCheck};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a gateway waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,15 +57,19 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// `None` when there is nothing to wait for.
-    pub(super) fn new(failback: &Failback, now: Instant) -> Option<Self> {
-        let waits = !failback.hold_down.is_zero() || failback.gate.is_some();
-        waits.then_some(Self {
-            since: now,
+    /// Healthy since this moment. `None` when there is nothing to wait for.
+    pub(super) fn new(failback: &Failback, since: Instant) -> Option<Self> {
+        failback.waits().then_some(Self {
+            since,
             ticket: None,
-            check_due: now,
+            check_due: since,
             refused: None,
         })
+    }
+
+    /// How long it has been healthy without a failed probe.
+    pub(super) fn healthy_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 
     /// A probe failed.

@@ -15,8 +15,14 @@ pub(super) struct SlowStart {
 }
 
 impl SlowStart {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, step: 0 }
+    /// One that began at this moment.
+    pub(super) fn new(since: Instant) -> Self {
+        Self { since, step: 0 }
+    }
+
+    /// How long it has lasted.
+    pub(super) fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 
     /// In thousandths, 100 to 1000.

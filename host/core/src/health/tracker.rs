@@ -6,6 +6,7 @@
 //! meantime count.
 
 use super::gateway::Gateway;
+use super::kept::KeptGateway;
 use super::probing::ProbeResult;
 use super::tracked::Tracked;
 use super::traffic::Traffic;
@@ -148,6 +149,44 @@ impl Tracker {
             self.set_drained(region, true, now);
         }
         self.drained.extend(regions);
+    }
+
+    /// The gateways on their way back, for the next process.
+    pub fn kept(&self, now: Instant) -> Vec<KeptGateway> {
+        let mut kept = Vec::new();
+        for service in &self.services {
+            for gateway in &service.gateways {
+                if let Some(progress) = gateway.progress(&service.criteria, now) {
+                    kept.push(KeptGateway {
+                        service: service.name.clone(),
+                        region: gateway.region.clone(),
+                        gateway: gateway.address.url(),
+                        progress,
+                    });
+                }
+            }
+        }
+        kept
+    }
+
+    /// Gateways that were on their way back before a restart. Those that are drained, are elsewhere now, or whose service lets them
+    /// return at once by now are ignored.
+    pub fn resume(&mut self, kept: &[KeptGateway], now: Instant) {
+        if kept.is_empty() {
+            return;
+        }
+        for service in &mut self.services {
+            for gateway in &mut service.gateways {
+                let is_it = |kept: &&KeptGateway| {
+                    (&kept.service, &kept.region) == (&service.name, &gateway.region)
+                        && kept.gateway == gateway.address.url()
+                };
+                if let Some(kept) = kept.iter().find(is_it) {
+                    gateway.resume(kept.progress, &service.criteria, now);
+                }
+            }
+        }
+        self.settle_all(Cause::Resumed, now);
     }
 
     /// Ends the drain; the region returns in slow start. Returns how many gateways it has.

@@ -42,6 +42,8 @@ pub enum Cause {
     FailedBack,
     /// The end of its slow start.
     WarmedUp,
+    /// It goes on with what was under way before a start.
+    Resumed,
     /// An operator drained it, or ended the drain.
     Operator,
     /// A new configuration.
@@ -61,6 +63,7 @@ impl Cause {
             Self::Held(awaited) => awaited.as_str(),
             Self::FailedBack => "failed_back",
             Self::WarmedUp => "warmed_up",
+            Self::Resumed => "resumed",
             Self::Operator => "operator",
             Self::Configuration => "configuration",
         }
@@ -81,6 +84,7 @@ impl fmt::Display for Cause {
             Self::Held(awaited) => write!(f, "recovered, waits for {awaited}"),
             Self::FailedBack => f.write_str("recovered, and what it waited for came"),
             Self::WarmedUp => f.write_str("slow start ended"),
+            Self::Resumed => f.write_str("as before the start"),
             Self::Operator => f.write_str("by an operator"),
             Self::Configuration => f.write_str("by a new configuration"),
         }

@@ -4,6 +4,7 @@ use super::sim::*;
 use crate::config::{Config, Failback, Gate, GateCheck, GatewayAddress, Probe};
 use crate::health::Awaited;
 use crate::health::State::*;
+use crate::health::kept::Progress;
 use crate::health::probing::ProbeFailure;
 use crate::health::transition::Cause;
 use crate::slots::Slots;
@@ -182,4 +183,78 @@ fn a_configuration_without_failback_lets_it_return() {
     sim.tracker.reconfigure(&shop(3, |_| {}), now);
     sim.settle();
     assert_eq!(sim.state(0), Warming);
+}
+
+/// Another process with this configuration, which knows what this one kept, as of a moment.
+fn restarted(sim: &Sim, config: &Config) -> Sim {
+    let kept = sim.tracker.kept(sim.now());
+    let mut next = Sim::new(config);
+    let now = next.now();
+    next.tracker.resume(&kept, now);
+    next.settle();
+    next
+}
+
+#[test]
+fn a_restart_does_not_shorten_the_hold_down_nor_begin_it_anew() {
+    let mut sim = recovered(3, None);
+    sim.run(Duration::from_secs(20));
+    let mut next = restarted(&sim, &config(3, None));
+    assert_eq!((next.state(0), awaits(&next)), (Unhealthy, Some(Awaited::HoldDown)));
+    assert!(last_resort(&next) && next.state(1) != Unhealthy);
+    let waited = next.wait_for(0, Warming, Duration::from_secs(60));
+    let left = HOLD - Duration::from_secs(20);
+    assert!(waited <= left && waited + millis(500) > left, "{waited:?}");
+    let mut next = restarted(&sim, &config(3, Some(Gate::Operator)));
+    next.run(HOLD * 10);
+    assert_eq!(awaits(&next), Some(Awaited::Operator), "the gate is still closed");
+    let next = restarted(&sim, &shop(3, |_| {}));
+    assert_ne!(next.state(0), Unhealthy, "nothing is waited for by now");
+}
+
+#[test]
+fn a_region_that_fails_while_nobody_looks_waits_for_all_of_its_hold_down() {
+    let mut sim = recovered(3, None);
+    sim.run(HOLD / 2);
+    let mut next = restarted(&sim, &config(3, None));
+    next.fates[0] = Fate::Dead;
+    next.wait(Duration::from_secs(10), |sim| awaits(sim).is_none());
+    next.fates[0] = Fate::Well(5);
+    let waited = next.wait_for(0, Warming, Duration::from_secs(120));
+    assert!(waited >= HOLD, "{waited:?}");
+}
+
+#[test]
+fn a_region_that_recovers_during_a_restart_waits_too() {
+    let mut sim = Sim::new(&config(3, None));
+    sim.run(Duration::from_secs(3));
+    sim.fates[0] = Fate::Dead;
+    sim.wait_for(0, Unhealthy, Duration::from_secs(5));
+    let kept = sim.tracker.kept(sim.now());
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].progress, Progress::Unhealthy);
+    let mut next = restarted(&sim, &config(3, None));
+    let waited = next.wait_for(0, Warming, Duration::from_secs(60));
+    assert!(waited >= HOLD && waited < HOLD + Duration::from_secs(1), "{waited:?}");
+    // Drained, or without a failback: nothing is kept.
+    let (name, now) = (gateway(0).region, sim.now());
+    sim.tracker.drain(&name, now);
+    assert_eq!(sim.tracker.kept(now), []);
+    sim.tracker.reconfigure(&shop(3, |_| {}), now);
+    sim.tracker.undrain(&name, now);
+    assert_eq!(sim.tracker.kept(now), []);
+}
+
+#[test]
+fn a_slow_start_goes_on_where_it_was() {
+    let mut sim = recovered(3, None);
+    sim.wait_for(0, Warming, Duration::from_secs(60));
+    sim.run(Duration::from_secs(4));
+    let share = sim.health(0).share;
+    assert!((300..=600).contains(&share), "{share}");
+    let mut next = restarted(&sim, &config(3, None));
+    assert_eq!((next.state(0), next.health(0).share), (Warming, share));
+    let waited = next.wait_for(0, Healthy, Duration::from_secs(20));
+    assert!(waited < Duration::from_secs(7), "{waited:?}");
+    assert_eq!(next.tracker.kept(next.now()), []);
 }
