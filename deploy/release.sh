@@ -4,9 +4,11 @@
 #   deploy/release.sh [--untrained | --profile FILE] [PROGRAM]      (PROGRAM: where it is put; default target/released/portolan)
 #
 # In order: a build that counts what it runs; load on it (all scenarios of `cargo compare`: HTTP/1.1 and HTTP/2, TLS, handshakes, bodies,
-# WebSocket, gRPC, with a plugin and without); a build that is laid out by these counts.
-# --untrained: without the first two, where the tools for load are missing; its requests cost more.
-# --profile: by the counts of an earlier training of the same source; they are kept beside the program as PROGRAM.profdata.
+# WebSocket, gRPC, with a plugin and without); a build that the compiler optimises by these counts. On x86-64, then the same once more with
+# the linked program, by BOLT: what runs is put together, block by block, and the rest out of its way.
+# --untrained: one build without load, where the tools are missing; its requests cost more.
+# --profile: by the counts of an earlier training of the same source; they are kept beside the program, as PROGRAM.profdata and
+# PROGRAM.fdata.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -37,6 +39,20 @@ missing() {
   exit 1
 }
 
+# All scenarios, on the program that is given: it writes what it counts when it ends.
+load() {
+  "$target/release/compare" --binary "$1" --only portolan --rounds 1 --seconds 2
+}
+
+layout=
+case $host in
+  x86_64-*) [ -z "$profile" ] || layout=yes ;;
+esac
+if [ -n "$layout" ]; then
+  bolt=$(command -v llvm-bolt || command -v llvm-bolt-19) || missing llvm-bolt "apt-get install bolt-19 libbolt-19-dev"
+  # What it needs lies beside it, not beside the link to it.
+  bolt=$(realpath "$bolt")
+fi
 if [ "$profile" = train ]; then
   merge=$(rustc --print target-libdir)/../bin/llvm-profdata
   [ -x "$merge" ] || missing llvm-profdata "rustup component add llvm-tools"
@@ -48,23 +64,44 @@ if [ "$profile" = train ]; then
   # Counters are put in before anything is optimised across crates: without that their build takes half the time, and counts the same.
   CARGO_PROFILE_RELEASED_LTO=off build "-Cprofile-generate=$profiles"
   cargo build --release --locked --package portolan-yardstick
-  counting=$target/$host/released/portolan
-  cp "$counting" "$profiles/portolan"
+  cp "$target/$host/released/portolan" "$profiles/portolan"
   # In a file for each process, when it ends.
-  LLVM_PROFILE_FILE="$profiles/%p.profraw" "$target/release/compare" --binary "$profiles/portolan" --only portolan --rounds 1 --seconds 2
-  profile=$profiles/merged
-  "$merge" merge --output="$profile" "$profiles"/*.profraw
+  LLVM_PROFILE_FILE="$profiles/%p.profraw" load "$profiles/portolan"
+  "$merge" merge --output="$profiles/merged" "$profiles"/*.profraw
+  counts=$profiles/merged
+  blocks=
+elif [ -n "$profile" ]; then
+  counts=$profile
+  mkdir -p "$profiles"
+  blocks=$profiles/given.fdata
+  [ -z "$layout" ] || cp "${profile%.profdata}.fdata" "$blocks"
 fi
 flags=
 if [ -n "$profile" ]; then
   # Cargo looks at flags and not at the file: other counts need another name.
-  counts=$profiles/$(sha256sum "$profile" | cut -c 1-16).profdata
-  mkdir -p "$profiles"
-  cp "$profile" "$counts"
-  flags=-Cprofile-use=$counts
+  named=$profiles/$(sha256sum "$counts" | cut -c 1-16).profdata
+  cp "$counts" "$named"
+  flags=-Cprofile-use=$named
 fi
-build "$flags"
+# BOLT needs to know what refers to what.
+build "$flags${layout:+ -Clink-arg=-Wl,--emit-relocs}"
+built=$target/$host/released/portolan
 mkdir -p "$(dirname "$out")"
-cp "$target/$host/released/portolan" "$out"
-[ -z "$profile" ] || cp "$counts" "$out.profdata"
+if [ -n "$layout" ]; then
+  if [ -z "$blocks" ]; then
+    rm -f "$profiles"/blocks.*
+    strip --strip-debug -o "$profiles/linked" "$built"
+    "$bolt" "$profiles/linked" -instrument -o "$profiles/counting" \
+      --instrumentation-file="$profiles/blocks" --instrumentation-file-append-pid
+    load "$profiles/counting"
+    blocks=$profiles/merged.fdata
+    "$(dirname "$bolt")/merge-fdata" -o "$blocks" "$profiles"/blocks.*
+  fi
+  "$bolt" "$built" -o "$out" -data="$blocks" -reorder-blocks=ext-tsp -reorder-functions=cdsort \
+    -split-functions -split-all-cold -split-eh -icf=1 -use-old-text -align-text=64 -update-debug-sections
+  cp "$blocks" "$out.fdata"
+else
+  cp "$built" "$out"
+fi
+[ -z "$profile" ] || cp "$named" "$out.profdata"
 ls -l "$out"

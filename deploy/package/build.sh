@@ -24,9 +24,12 @@ fi
 
 rm -rf "$out"
 mkdir -p "$out/completions"
-objcopy --only-keep-debug --compress-debug-sections "$program" "$out/portolan.debug"
-objcopy --strip-all --remove-section=.comment "$program" "$out/portolan"
-(cd "$out" && objcopy --add-gnu-debuglink=portolan.debug portolan)
+# GNU's does not keep the segments of a program that was laid out by BOLT.
+objcopy=$(rustc --print target-libdir)/../bin/llvm-objcopy
+[ -x "$objcopy" ] || objcopy=objcopy
+"$objcopy" --only-keep-debug "$program" "$out/portolan.debug"
+"$objcopy" --strip-all --remove-section=.comment "$program" "$out/portolan"
+(cd "$out" && "$objcopy" --add-gnu-debuglink=portolan.debug portolan)
 "$out/portolan" man --out "$out/man"
 for shell in bash zsh fish; do
   "$out/portolan" completions "$shell" >"$out/completions/portolan.$shell"
