@@ -181,7 +181,7 @@ impl App {
 
         let mut inherited = Inherited::of_other(takeover, &settings.listeners);
         inherited.add_passed(passed, &settings.listeners, &fixed.admin);
-        let sockets = std::mem::take(&mut inherited.listeners);
+        let sockets = std::mem::take(&mut inherited.sockets);
         let listeners = Arc::new(ListenerSet::new(workers, takeover, sockets));
         let alarm = Arc::new(Notify::new());
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -345,6 +345,7 @@ impl App {
         let thread = thread::Builder::new().name("control".into());
         let thread = thread.spawn(move || control.run(runtime, &stopped));
         let thread = thread.map_err(system("the control thread"))?;
+        listeners.announce();
         tracing::info!(listeners = ?listeners.addresses(), admin = %admin_address, ?probes, workers, "serving");
         let predecessor = inherited.serving();
         admin_file.iter_mut().for_each(SocketFile::keep);

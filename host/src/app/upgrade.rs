@@ -9,7 +9,7 @@ use super::activation::Passed;
 use super::successor;
 use crate::admin::{Socket, is_reachable};
 use crate::config::{Admin, AdminAddress, Listener};
-use crate::server::ListenerSet;
+use crate::server::{InheritedSockets, ListenerSet};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -36,6 +36,7 @@ const PREFIX: &str = "portolan/upgrade/";
 
 /// What is sent with a socket, or without one at the end.
 const LISTENER: u8 = b'L';
+const LOCK: u8 = b'K';
 const ADMIN: u8 = b'A';
 const END: u8 = b'E';
 
@@ -48,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The sockets of the process that ran before.
 #[derive(Debug, Default)]
 pub(super) struct Inherited {
-    pub(super) listeners: Vec<TcpListener>,
+    pub(super) sockets: InheritedSockets,
     pub(super) admin: Vec<Socket>,
     /// Where that process waits for this one to serve.
     before: Option<net::UnixStream>,
@@ -60,7 +61,7 @@ impl Inherited {
         if !takeover {
             return Self::default();
         }
-        // The one that had this one started, if it runs the same program: it may not have the locks of its predecessor yet.
+        // The one that had this one started, if it runs the same program.
         if let Ok(inherited) = Self::of(successor::predecessor().unwrap_or_else(parent_id)) {
             return inherited;
         }
@@ -105,7 +106,8 @@ impl Inherited {
             });
             let sockets = sockets.flatten();
             match kind[0] {
-                LISTENER => inherited.listeners.extend(sockets.map(TcpListener::from)),
+                LISTENER => inherited.sockets.listeners.extend(sockets.map(TcpListener::from)),
+                LOCK => inherited.sockets.locks.extend(sockets.map(net::UnixListener::from)),
                 ADMIN => inherited.admin.extend(sockets.map(Socket::from)),
                 END => break,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
@@ -119,7 +121,7 @@ impl Inherited {
     pub(super) fn add_passed(&mut self, sockets: Vec<OwnedFd>, listeners: &[Listener], admin: &Admin) {
         if self.before.is_none() {
             let passed = Passed::sorted(sockets, listeners, admin);
-            self.listeners.extend(passed.listeners);
+            self.sockets.listeners.extend(passed.listeners);
             self.admin.extend(passed.admin);
         }
     }
@@ -134,7 +136,7 @@ impl Inherited {
     /// Says that this process serves. The other one drains and ends.
     pub(super) fn serving(&mut self) -> Option<Predecessor> {
         // What is not used here is closed first: the other one looks whether anybody still has the sockets whose files it removes.
-        self.listeners.clear();
+        self.sockets = InheritedSockets::default();
         self.admin.clear();
         let mut before = self.before.take()?;
         if let Err(error) = before.write_all(&[SERVING]) {
@@ -236,8 +238,12 @@ async fn give(mut stream: UnixStream, given: Rc<Given>) {
 }
 
 async fn send_all(stream: &UnixStream, given: &Given) -> io::Result<()> {
-    for socket in given.listeners.sockets() {
+    let sockets = given.listeners.to_share();
+    for socket in &sockets.listeners {
         send(stream, LISTENER, Some(socket.as_fd())).await?;
+    }
+    for lock in &sockets.locks {
+        send(stream, LOCK, Some(lock.as_fd())).await?;
     }
     for socket in &given.admin {
         send(stream, ADMIN, Some(socket.as_fd())).await?;

@@ -15,6 +15,7 @@ use crate::vitals::{ListenerVitals, OpenListeners};
 use socket2::SockRef;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use thiserror::Error;
@@ -45,8 +46,16 @@ struct State {
     running: Vec<Running>,
     /// Whether another instance may still listen on the first addresses.
     takeover: bool,
+    inherited: InheritedSockets,
+}
+
+/// What another process had.
+#[derive(Debug, Default)]
+pub struct InheritedSockets {
     /// The sockets of the process that ran before, or of the service manager.
-    inherited: Vec<TcpListener>,
+    pub listeners: Vec<TcpListener>,
+    /// The locks of the process that ran before.
+    pub locks: Vec<UnixListener>,
 }
 
 /// A listener that accepts connections.
@@ -144,8 +153,8 @@ impl Next {
 
 impl ListenerSet {
     /// No listeners yet, for this many workers. `takeover`: another instance may still listen on the first ones.
-    /// `inherited`: the sockets of that one.
-    pub fn new(workers: usize, takeover: bool, inherited: Vec<TcpListener>) -> Self {
+    /// `inherited`: what that one had.
+    pub fn new(workers: usize, takeover: bool, inherited: InheritedSockets) -> Self {
         Self {
             state: Mutex::new(State {
                 workers: (0..workers.max(1)).map(|_| None).collect(),
@@ -175,11 +184,25 @@ impl ListenerSet {
         holders.into_iter().find(|holder| !holder.is_this())
     }
 
-    /// All sockets again, for a process that takes over.
-    pub fn sockets(&self) -> Vec<TcpListener> {
+    /// All sockets and locks again, for a process that takes over.
+    pub fn to_share(&self) -> InheritedSockets {
         let state = self.lock();
         let sockets = state.running.iter().flat_map(|running| &running.sockets);
-        sockets.filter_map(|(_, socket)| socket.try_clone().ok()).collect()
+        let locks = state.running.iter().filter_map(|running| running.lock.shared());
+        InheritedSockets {
+            listeners: sockets.filter_map(|(_, socket)| socket.try_clone().ok()).collect(),
+            locks: locks.collect(),
+        }
+    }
+
+    /// This process serves: inherited locks tell of it from now on.
+    pub fn announce(&self) {
+        for running in &self.lock().running {
+            if let Err(error) = running.lock.announce() {
+                let address = running.address;
+                tracing::warn!(%address, %error, "the next process that takes over may not find this one");
+            }
+        }
     }
 
     /// Closes the sockets that are kept besides those of the workers: with theirs the listeners close.
@@ -227,12 +250,13 @@ impl ListenerSet {
         let mut state = self.lock();
         let workers = state.workers.len();
         let mut inherited = std::mem::take(&mut state.inherited);
+        let locks = &mut inherited.locks;
         let next = listeners.iter().map(|listener| {
             if state.running.iter().any(|running| running.is(listener)) {
                 return Ok(Next::Kept(listener.id.clone()));
             }
-            let lock = |address| {
-                ListenerLock::acquire(address, state.takeover).map_err(|error| ListenError {
+            let mut lock = |address| {
+                ListenerLock::acquire(address, state.takeover, locks).map_err(|error| ListenError {
                     address,
                     error: io::Error::other(error),
                 })
@@ -242,7 +266,7 @@ impl ListenerSet {
                 .then(|| lock(listener.address))
                 .transpose()?;
             let is_its = |socket: &mut TcpListener| socket.local_addr().is_ok_and(|it| it == listener.address);
-            let mut sockets: Vec<_> = inherited.extract_if(.., is_its).collect();
+            let mut sockets: Vec<_> = inherited.listeners.extract_if(.., is_its).collect();
             let shared = Shared::of(&sockets).map_err(|error| ListenError {
                 address: listener.address,
                 error,
@@ -424,7 +448,7 @@ mod tests {
 
     #[test]
     fn every_worker_gets_a_socket_of_every_listener_and_gets_it_again_when_it_starts_anew() {
-        let set = ListenerSet::new(2, false, Vec::new());
+        let set = ListenerSet::new(2, false, InheritedSockets::default());
         let [mut first, mut second] = [0, 1].map(|worker| set.assignments(worker).expect("nothing to bind"));
         let both = [listener("a"), listener("b")];
         set.commit(set.prepare(&both).expect("free ports"), Instant::now());
@@ -457,7 +481,7 @@ mod tests {
 
     #[test]
     fn connections_go_to_other_workers_while_one_is_gone() {
-        let set = ListenerSet::new(2, false, Vec::new());
+        let set = ListenerSet::new(2, false, InheritedSockets::default());
         let [mut first, mut second] = [0, 1].map(|worker| set.assignments(worker).expect("nothing to bind"));
         set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let (gone, there) = (sockets(&mut first), sockets(&mut second));
@@ -471,7 +495,7 @@ mod tests {
 
     #[test]
     fn what_waits_at_inherited_sockets_is_not_lost() {
-        let before = ListenerSet::new(2, false, Vec::new());
+        let before = ListenerSet::new(2, false, InheritedSockets::default());
         let [mut first, mut second] = [0, 1].map(|worker| before.assignments(worker).expect("nothing to bind"));
         before.commit(before.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let address = before.addresses()[0];
@@ -480,7 +504,7 @@ mod tests {
             .collect();
 
         // With fewer workers, one of which gets both.
-        let after = ListenerSet::new(1, true, before.sockets());
+        let after = ListenerSet::new(1, true, before.to_share());
         let mut worker = after.assignments(0).expect("nothing to bind");
         let same = Listener {
             address,
@@ -495,7 +519,7 @@ mod tests {
 
     #[test]
     fn what_was_prepared_and_not_committed_changes_nothing() {
-        let set = ListenerSet::new(1, false, Vec::new());
+        let set = ListenerSet::new(1, false, InheritedSockets::default());
         let mut worker = set.assignments(0).expect("nothing to bind");
         set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let bound = addresses(&mut worker);
@@ -508,7 +532,7 @@ mod tests {
 
     #[test]
     fn a_removed_listener_drains_and_is_open_until_its_sockets_are_gone() {
-        let set = ListenerSet::new(1, false, Vec::new());
+        let set = ListenerSet::new(1, false, InheritedSockets::default());
         let mut worker = set.assignments(0).expect("nothing to bind");
         set.commit(set.prepare(&[listener("a")]).expect("a free port"), Instant::now());
         let assignment = worker.try_recv().expect("a socket");

@@ -2,7 +2,8 @@
 //! processes share it as well, without an error.
 //!
 //! The lock is an abstract Unix socket named after the address: it has the scope of the network namespace, as the address
-//! has, and the kernel removes it with the process, however that ends.
+//! has, and the kernel removes it with the process, however that ends. A process that takes over gets it with the listener's sockets, and
+//! is from then on the one that it tells of, while the other one finishes its requests: who takes over next asks the right one.
 
 use std::fmt;
 use std::fs;
@@ -15,6 +16,9 @@ use thiserror::Error;
 
 /// What the names of the locks begin with.
 const PREFIX: &str = "portolan/listener/";
+
+/// How many that ask may wait at a lock; none of them is accepted.
+const QUEUE: i32 = 128;
 
 /// The lock of one listener.
 #[derive(Debug)]
@@ -44,13 +48,24 @@ pub(super) enum LockError {
 }
 
 impl ListenerLock {
-    /// Locks an address. `takeover`: another process may have a listener there; the lock is then taken by
+    /// Locks an address. `takeover`: another process may have a listener there; its lock is among the `inherited`, or is taken by
     /// [`ListenerLock::renew`] when that process has ended.
     ///
     /// # Errors
     /// When another process has a listener on this address, or on one that covers it or is covered by it.
-    pub(super) fn acquire(address: SocketAddr, takeover: bool) -> Result<Self, LockError> {
-        let mut lock = Self { address, held: None };
+    pub(super) fn acquire(
+        address: SocketAddr,
+        takeover: bool,
+        inherited: &mut Vec<UnixListener>,
+    ) -> Result<Self, LockError> {
+        let name = name(address)?;
+        let is_its = |lock: &UnixListener| {
+            let local = lock.local_addr();
+            local.is_ok_and(|it| it.as_abstract_name() == name.as_abstract_name())
+        };
+        let held = inherited.iter().position(is_its);
+        let held = held.map(|place| inherited.swap_remove(place));
+        let mut lock = Self { address, held };
         let free = lock.renew()?;
         if takeover {
             return Ok(lock);
@@ -79,6 +94,23 @@ impl ListenerLock {
             };
         }
         Ok(self.held.is_some())
+    }
+
+    /// The lock again, for a process that takes over.
+    pub(super) fn shared(&self) -> Option<UnixListener> {
+        self.held.as_ref()?.try_clone().ok()
+    }
+
+    /// Makes this process the one that the lock tells of: an inherited one tells of the process that listened at it last.
+    ///
+    /// # Errors
+    /// When the system does not listen.
+    pub(super) fn announce(&self) -> io::Result<()> {
+        let Some(held) = &self.held else { return Ok(()) };
+        // Those who asked are gone, and would fill the queue from one process to the next.
+        held.set_nonblocking(true)?;
+        while held.accept().is_ok() {}
+        Ok(rustix::net::listen(held, QUEUE)?)
     }
 }
 
@@ -171,18 +203,29 @@ mod tests {
         // A free port, so that concurrent tests do not interfere.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = port.local_addr().expect("an address");
-        let first = ListenerLock::acquire(address, false).expect("free");
+        let first = ListenerLock::acquire(address, false, &mut Vec::new()).expect("free");
         assert_eq!(
             holder(address).expect("asked").expect("held"),
             Holder::new(std::process::id())
         );
         // Within the process one that closes and one that opens may meet.
-        let mut second = ListenerLock::acquire(address, false).expect("of this process");
+        let mut second = ListenerLock::acquire(address, false, &mut Vec::new()).expect("of this process");
         assert!(!second.renew().expect("tried"));
         let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
         assert_eq!(overlapping(all), [address]);
         assert_eq!(overlapping(address), []);
+        // Who inherits it holds it when the first one is gone.
+        let mut inherited = vec![first.shared().expect("held")];
+        let third = ListenerLock::acquire(address, true, &mut inherited).expect("inherited");
+        assert!(inherited.is_empty());
         drop(first);
+        assert!(!second.renew().expect("tried"));
+        third.announce().expect("announced");
+        assert_eq!(
+            holder(address).expect("asked").expect("held"),
+            Holder::new(std::process::id())
+        );
+        drop(third);
         assert_eq!(holder(address).expect("asked"), None);
         assert!(second.renew().expect("tried"));
     }

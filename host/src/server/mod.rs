@@ -29,7 +29,7 @@ mod unreadable;
 
 pub use drain::{Drain, DrainSwitch, Phase, drain};
 pub use handshake::{HandshakeError, accept_tls};
-pub use listeners::{Assignments, ListenError, ListenerSet, Prepared};
+pub use listeners::{Assignments, InheritedSockets, ListenError, ListenerSet, Prepared};
 pub use lock::Holder;
 pub use serve::run;
 pub use tunnel::TunnelRecord;
