@@ -98,7 +98,7 @@ if [ -n "$layout" ]; then
     "$(dirname "$bolt")/merge-fdata" -o "$blocks" "$profiles"/blocks.*
   fi
   "$bolt" "$built" -o "$out" -data="$blocks" -reorder-blocks=ext-tsp -reorder-functions=cdsort \
-    -split-functions -split-all-cold -split-eh -icf=1 -use-old-text -align-text=64 -update-debug-sections
+    -split-functions -split-all-cold -split-eh -icf=1 -use-old-text -align-text=64 -update-debug-sections -bolt-info=0
   cp "$blocks" "$out.fdata"
 else
   cp "$built" "$out"
