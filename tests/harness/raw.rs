@@ -201,6 +201,8 @@ impl<S: Stream> Wire<S> {
                 self.read.extend_from_slice(&bytes[..count]);
                 Came::Bytes
             }
+            // A pause of the process.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.more(),
             Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("nothing came: {:?}", self.read),
             Err(_) => Came::Reset,
         }

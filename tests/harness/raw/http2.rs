@@ -175,6 +175,8 @@ impl Frames {
                 Ok(0) => return None,
                 Ok(count) => self.bytes.extend_from_slice(&bytes[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                // A pause of the process.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("nothing comes: {error}"),
             }
         }

@@ -210,10 +210,7 @@ impl Gateway {
         now: Instant,
     ) -> Option<Cause> {
         let support = Support {
-            passing: criteria
-                .check
-                .as_ref()
-                .is_some_and(|check| self.probing.is_passing(check)),
+            probed: criteria.check.is_some() && self.probing.is_up(),
             elsewhere: peers.credible_disputes,
         };
         let fault = self.detector.observe(traffic, &criteria.limits, support, now);

@@ -112,9 +112,9 @@ pub(super) struct Detector {
 /// What speaks for a gateway whose failures are disputed, besides successes of its own in the same window.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Support {
-    /// Its probes pass. That is enough while the window holds fewer requests than [`OutlierDetection::min_requests`].
-    pub(super) passing: bool,
-    /// There is another gateway where failures are disputed and other requests succeed. With passing probes that is enough in
+    /// It is healthy by its probes. That is enough while the window holds fewer requests than [`OutlierDetection::min_requests`].
+    pub(super) probed: bool,
+    /// There is another gateway where failures are disputed and other requests succeed. With such probes that is enough in
     /// any case.
     pub(super) elsewhere: bool,
 }
@@ -189,7 +189,7 @@ impl Detector {
     pub(super) fn failure(&self, limits: &OutlierDetection, support: Support, now: Instant) -> Option<Fault> {
         let mut counts = self.window.sum(limits.window, now);
         let are_few = counts.ended < u64::from(limits.min_requests);
-        let is_absolved = counts.are_others_well() || support.passing && (support.elsewhere || are_few);
+        let is_absolved = counts.are_others_well() || support.probed && (support.elsewhere || are_few);
         if is_absolved {
             counts.ended = counts.ended.saturating_sub(counts.disputed);
             counts.failures = counts.failures.saturating_sub(counts.disputed);

@@ -210,6 +210,11 @@ impl Probing {
         !self.is_down() && self.passed >= check.healthy_threshold.max(1)
     }
 
+    /// Whether the gateway is healthy by its probes. A single failed one, as after a pause of this process, changes nothing.
+    pub(super) fn is_up(&self) -> bool {
+        !self.is_down() && !self.took.is_empty()
+    }
+
     /// Only probes that end from now on count.
     pub(super) fn restart_count(&mut self) {
         self.passed = 0;

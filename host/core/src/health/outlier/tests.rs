@@ -238,9 +238,9 @@ fn the_window_slides() {
 
 #[test]
 fn disputed_failures_count_when_nothing_speaks_for_the_gateway() {
-    let observe = |outcomes: &[(Evidence, u64)], disputed, passing| {
+    let observe = |outcomes: &[(Evidence, u64)], disputed, probed| {
         let support = Support {
-            passing,
+            probed,
             ..Support::default()
         };
         let traffic: Traffic = outcomes.iter().copied().collect();
@@ -258,7 +258,7 @@ fn disputed_failures_count_when_nothing_speaks_for_the_gateway() {
     assert_eq!(observe(&[(Reset, 20)], 10, true), Some(Fault::Unanswered));
     assert_eq!(observe(&[(Reset, 50)], 50, true), Some(Fault::Unanswered));
     let support = Support {
-        passing: true,
+        probed: true,
         elsewhere: true,
     };
     let now = Instant::now();

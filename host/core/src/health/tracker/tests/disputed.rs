@@ -79,6 +79,28 @@ fn a_region_without_other_requests_is_spared_while_others_succeed_elsewhere() {
     assert_eq!(became_unhealthy(&sim), 0, "{:#?}", sim.log);
 }
 
+/// After a pause of this process, every probe that was in flight has timed out.
+#[test]
+fn a_single_failed_probe_does_not_turn_disputed_failures_against_a_region() {
+    let mut sim = two_regions();
+    sim.rate = 0;
+    for round in 0..100 {
+        observe(&mut sim, 0, [(Evidence::Success, 3)].into_iter().collect());
+        break_everywhere(&mut sim, 1, millis(5));
+        if round % 20 == 10 {
+            sim.fates.fill(Fate::Hangs);
+            let sent = sim.probed.len();
+            sim.wait(Duration::from_secs(10), |sim| {
+                (0..2).all(|slot| sim.probed[sent..].iter().any(|it| it.1 == slot))
+            });
+            sim.fates.fill(Fate::Well(5));
+            let begun = sim.probed.len();
+            sim.wait(Duration::from_secs(10), |sim| sim.probed.len() > begun);
+        }
+    }
+    assert_eq!(became_unhealthy(&sim), 0, "{:#?}", sim.log);
+}
+
 #[test]
 fn a_region_that_breaks_everything_is_ejected_whatever_is_disputed() {
     let mut sim = two_regions();
