@@ -16,18 +16,14 @@ use crate::vitals::{Rejections, TrafficSamples};
 use crate::worker::Worker;
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
-use tokio::runtime;
+use tokio::runtime::{self, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 
 /// The worker threads, with everything a worker is started with.
 #[derive(Clone)]
@@ -97,15 +93,12 @@ impl WorkerThreads {
             };
             // However it ends.
             let _withdrawn = Withdrawal(&self.listeners, index);
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let mut tasks = LocalSet::new();
-            let work = tasks.spawn_local(self.clone().work(index, sockets));
-            // Whatever is polled here is polled whenever any task of the worker runs: no more than has to be.
-            runtime.block_on(poll_fn(|context| match Pin::new(&mut tasks).poll(context) {
-                Poll::Pending if !work.is_finished() => Poll::Pending,
-                _ => Poll::Ready(()),
-            }));
-            match tasks.block_on(&runtime, work) {
+            // Of one thread, whose tasks run without a `LocalSet` between them and it (decision 183).
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default())?;
+            let work = runtime.spawn_local(self.clone().work(index, sockets));
+            match runtime.block_on(work) {
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 // It is never aborted.
                 _ => Ok::<_, io::Error>(()),

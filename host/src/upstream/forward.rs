@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use tokio::time::sleep_until;
 
 #[cfg(test)]
 mod tests;
@@ -246,8 +245,9 @@ where
         A: Future<Output = Ended>,
     {
         let look = |end: Instant| tokio::time::Instant::from(pause.map_or(end, |pause| pause.min(end)));
-        let mut alarm = pin!(sleep_until(look(self.end_of_time(course, slot, began))));
-        poll_fn(|context| {
+        let timers = self.connections.timers();
+        let mut alarm = timers.until(look(self.end_of_time(course, slot, began)));
+        let ended = poll_fn(|context| {
             loop {
                 if let Poll::Ready(ended) = attempt.as_mut().poll(context) {
                     return Poll::Ready(Some(ended));
@@ -269,7 +269,9 @@ where
                 alarm.as_mut().reset(look(end));
             }
         })
-        .await
+        .await;
+        timers.give_back(alarm);
+        ended
     }
 
     /// When an attempt times out, as of now. Its time counts from when the gateway has the whole request. Connecting has a

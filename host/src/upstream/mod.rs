@@ -12,6 +12,7 @@
 //! | `exchange`, [`body`], `terms` | a response, its body as it is streamed to the client, and errors |
 //! | `ending` | what ends a response besides its body |
 //! | `waiting` | attempts that are over before their answer: overtaken or given up |
+//! | `timers` | the time limits of attempts |
 //! | `progress`, `blame` | what is known of running attempts; whose fault failures may be |
 //! | [`request`], [`requested`], [`replay`] | what is sent: the head, what the client asked for, and a body that can be sent again |
 //! | `http1` | HTTP/1.1: a request written, a response read |
@@ -57,6 +58,7 @@ mod requested;
 mod rewrite;
 pub mod target;
 mod terms;
+mod timers;
 pub mod tunnel;
 pub mod upgrade;
 mod via;

@@ -16,6 +16,7 @@ use super::replay::ReplayBody;
 use super::request::Outbound;
 use super::target::GatewayTarget;
 use super::terms::Terms;
+use super::timers::Timers;
 use super::waiting::Waiting;
 use crate::chance::Chance;
 use crate::vitals::{Stale, Vitals};
@@ -41,6 +42,7 @@ pub struct Connections {
     dialer: Dialer,
     /// For the jitter of connections' limits.
     chance: Rc<Chance>,
+    timers: Timers,
     /// By the address of the target. The pool holds the target, so that the address is not reused.
     pools: RefCell<BTreeMap<*const GatewayTarget, Rc<Pool>>>,
 }
@@ -53,6 +55,7 @@ impl Connections {
             worker,
             dialer,
             chance: Rc::default(),
+            timers: Timers::default(),
             pools: RefCell::default(),
         });
         let swept = Rc::downgrade(&connections);
@@ -74,6 +77,11 @@ impl Connections {
     /// The worker's number.
     pub fn worker(&self) -> usize {
         self.worker
+    }
+
+    /// The timers of its attempts.
+    pub(super) fn timers(&self) -> &Timers {
+        &self.timers
     }
 
     /// The connections to a gateway.

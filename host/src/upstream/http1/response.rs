@@ -157,7 +157,7 @@ fn head_of(
     let mut connection = ArrayVec::<&[u8], MAX_FIELDS>::new();
     let mut is_rewritable = false;
     for &Place { name, value } in places {
-        let name = HeaderName::from_bytes(&head[range(name)]).map_err(|_| httparse::Error::HeaderName)?;
+        let name = fields::response_name(&head[range(name)]).map_err(|_| httparse::Error::HeaderName)?;
         let text = &head[range(value)];
         if name == header::CONNECTION {
             connection.push(text);
