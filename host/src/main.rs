@@ -1,7 +1,11 @@
 //! The program: arguments in, exit code out.
 
+use mimalloc::MiMalloc;
 use portolan::{cli, plugin};
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // This very program, even when its file has been replaced.

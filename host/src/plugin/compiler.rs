@@ -96,7 +96,13 @@ pub(super) fn compile(
     let host = |error: io::Error| Problem::Host(format!("no process to compile it in: {error}"));
     let key = Key::random().ok_or_else(|| host(io::Error::other("no randomness for a key")))?;
     let mut command = Command::new(program);
-    command.arg(ARGUMENT).env_clear().current_dir("/");
+    // A limit on memory counts what the allocator has taken, used or not: it must not take a gigabyte in advance.
+    let on_demand = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+    command
+        .arg(ARGUMENT)
+        .env_clear()
+        .env(on_demand.0, on_demand.1)
+        .current_dir("/");
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

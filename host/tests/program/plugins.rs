@@ -13,6 +13,7 @@ fn compile(component: &[u8]) -> Output {
     let mut command = Command::new(PROGRAM);
     command
         .arg("compile-plugin")
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
