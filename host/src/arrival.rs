@@ -8,6 +8,7 @@ pub use body::{ClientBody, UnreadBodies};
 pub use interim::{Interim, InterimQueue};
 pub use limits::RequestLimits;
 
+use crate::number;
 use crate::tls::{Certificates, VerifiedClient};
 use http::HeaderValue;
 use portolan_core::identity::{ClientIdentity, IdentitySource};
@@ -185,8 +186,10 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// An address as `X-Forwarded-For` has it.
 fn text(address: SocketAddr) -> HeaderValue {
+    let mut text = Vec::with_capacity("255.255.255.255".len());
+    number::address(&mut text, address.ip());
     // An address as text is always a header value.
-    HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]

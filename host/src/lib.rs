@@ -25,6 +25,7 @@ pub mod geo;
 mod hex;
 pub mod learned;
 pub mod message;
+mod number;
 pub mod oci;
 pub mod pipeline;
 pub mod plugin;

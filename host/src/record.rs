@@ -7,7 +7,6 @@ mod decision_log;
 mod ended;
 mod json;
 mod line;
-mod number;
 mod passed_on;
 mod span;
 mod text;

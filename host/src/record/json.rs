@@ -1,7 +1,7 @@
 //! A JSON object as a line of the access log. A general serializer escapes keys and words that are known to need none, for every
 //! request: here keys are text that is made when this is compiled, and a value is copied whole when nothing in it needs an escape.
 
-use super::number;
+use crate::number;
 use serde::Serialize;
 use std::fmt::{self, Display, Write};
 use std::net::IpAddr;

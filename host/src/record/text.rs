@@ -1,7 +1,8 @@
 //! A line of the access log as a template makes it.
 
+use super::Asked;
 use super::line::{Line, protocol};
-use super::{Asked, number};
+use crate::number;
 use crate::telemetry::template::{Own, Part, Template, Value};
 use http::HeaderValue;
 use portolan_core::decision::RankedBy;

@@ -139,7 +139,8 @@ impl<H: Handler> Server<H> {
             Rc::clone(&self.gate),
             Rc::clone(&self.full),
         );
-        tokio::task::spawn_local(async move {
+        // Boxed: a task is moved several times while it is spawned, and once more when it ends.
+        tokio::task::spawn_local(Box::pin(async move {
             let (mut header, mut limit) = (None, terms.max_connections_of_peer);
             if terms.begins_with_proxy_header {
                 // Rare, and large: it must not make every connection's future larger.
@@ -174,7 +175,7 @@ impl<H: Handler> Server<H> {
                 (None, _) => {}
             }
             drop(open);
-        });
+        }));
     }
 
     fn tick(&self) {

@@ -1,17 +1,17 @@
-//! Numbers in lines of the access log, and addresses.
+//! Numbers and addresses as text, without what formatting for any width and base costs.
 
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// A whole number.
-pub(super) fn integer(to: &mut Vec<u8>, value: u64) {
+pub(crate) fn integer(to: &mut Vec<u8>, value: u64) {
     to.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// A time in milliseconds to the nearest tenth of a microsecond (nothing here is measured more finely), with a digit after the point
 /// at least: readers that go by the first line they meet take it for what it is.
-pub(super) fn millis(to: &mut Vec<u8>, time: Duration) {
+pub(crate) fn millis(to: &mut Vec<u8>, time: Duration) {
     // A request does not last for 58,000 years.
     let tenths = time.as_secs().saturating_mul(10_000_000);
     let tenths = tenths.saturating_add(u64::from((time.subsec_nanos() + 50) / 100));
@@ -27,7 +27,7 @@ pub(super) fn millis(to: &mut Vec<u8>, time: Duration) {
 }
 
 /// An address, as its `Display` has it, which takes an IPv4 address through the formatting of strings.
-pub(super) fn address(to: &mut Vec<u8>, address: IpAddr) {
+pub(crate) fn address(to: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             let mut digits = itoa::Buffer::new();
