@@ -29,7 +29,7 @@ use portolan_core::id::{Generation, PluginName, RegionName};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 pub use crate::explain::{Applied, ExplainError, Explained, Question, certificate};
@@ -196,6 +196,8 @@ pub struct StatusSnapshot {
     pub started: SystemTime,
     /// The generation of the active routing table.
     pub generation: Generation,
+    /// How long it took to build.
+    pub built_in: Duration,
     /// Its services and routes.
     pub config: Arc<Config>,
     /// Its view of the gateways.

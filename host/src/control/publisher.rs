@@ -135,6 +135,7 @@ impl Publisher {
         resolver: Arc<Resolver>,
         open_listeners: OpenListeners,
     ) -> (Self, Arc<Tables>) {
+        let begun = Instant::now();
         resolver.configure(loaded.settings.resolvers.clone());
         let mut registry = Registry {
             workers,
@@ -169,7 +170,9 @@ impl Publisher {
             open_listeners,
             removed_listeners: Arc::default(),
         };
-        let tables = Tables::new(publisher.next_table());
+        let mut table = publisher.next_table();
+        table.built_in = begun.elapsed();
+        let tables = Tables::new(table);
         (publisher, tables)
     }
 
@@ -190,15 +193,17 @@ impl Publisher {
                 },
                 () = sleep(MEASURE), if charts::are_measured(&self.loaded) => None,
             };
-            let is_updated = update.is_some();
+            let (is_updated, now) = (update.is_some(), Instant::now());
             if let Some(update) = update {
                 self.fold(update);
                 while let Ok(update) = updates.try_recv() {
                     self.fold(update);
                 }
             }
-            if self.measure(Instant::now()) || is_updated {
-                tables.publish(self.next_table());
+            if self.measure(now) || is_updated {
+                let mut table = self.next_table();
+                table.built_in = now.elapsed();
+                tables.publish(table);
             }
         }
     }
@@ -332,6 +337,7 @@ impl Publisher {
         let services = self.loaded.settings.routing.services().iter().enumerate();
         RoutingTable {
             generation: self.generation,
+            built_in: Duration::ZERO,
             settings: Arc::clone(&self.loaded.settings),
             via: Arc::clone(&self.via),
             listeners: Arc::clone(&self.listeners),

@@ -16,6 +16,12 @@ pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
         "Number of the active routing table.",
     )
     .sample(&[], snapshot.generation.0);
+    text.family(
+        "portolan_table_build_seconds",
+        Kind::Gauge,
+        "How long it took to build the active routing table.",
+    )
+    .sample(&[], snapshot.built_in.as_secs_f64());
     for (what, name, help) in [
         (
             "config",
