@@ -85,6 +85,12 @@ fn wall(limits: CompileLimits) -> Duration {
     Duration::from_secs(50) + limits.time * 5
 }
 
+/// Lets the allocator take memory as it is needed (decision 182): a limit counts what was taken, used or not.
+const ON_DEMAND: [(&str, &str); 2] = [
+    ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
+    ("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1"),
+];
+
 /// Compiles a component.
 pub(super) fn compile(
     program: &Path,
@@ -96,13 +102,7 @@ pub(super) fn compile(
     let host = |error: io::Error| Problem::Host(format!("no process to compile it in: {error}"));
     let key = Key::random().ok_or_else(|| host(io::Error::other("no randomness for a key")))?;
     let mut command = Command::new(program);
-    // A limit on memory counts what the allocator has taken, used or not: it must not take a gigabyte in advance.
-    let on_demand = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
-    command
-        .arg(ARGUMENT)
-        .env_clear()
-        .env(on_demand.0, on_demand.1)
-        .current_dir("/");
+    command.arg(ARGUMENT).env_clear().envs(ON_DEMAND).current_dir("/");
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
