@@ -40,8 +40,8 @@ use tokio::sync::watch;
 pub struct RoutingTable {
     /// Its number.
     pub generation: Generation,
-    /// How long it took to build, from the update that it shows on.
-    pub built_in: Duration,
+    /// The time that was spent on building it and all before it.
+    pub building: Duration,
     /// The settings it was built from.
     pub settings: Arc<Settings>,
     /// What this instance is called in `Via`.

@@ -196,8 +196,8 @@ pub struct StatusSnapshot {
     pub started: SystemTime,
     /// The generation of the active routing table.
     pub generation: Generation,
-    /// How long it took to build.
-    pub built_in: Duration,
+    /// The time that was spent on building it and all before it.
+    pub building: Duration,
     /// Its services and routes.
     pub config: Arc<Config>,
     /// Its view of the gateways.

@@ -142,7 +142,7 @@ impl AdminBackend for RunningInstance {
         StatusSnapshot {
             started: self.started,
             generation: table.generation,
-            built_in: table.built_in,
+            building: table.building,
             config: Arc::clone(&table.settings.routing),
             health: Arc::clone(&table.health),
             services: table

@@ -83,6 +83,8 @@ pub struct Publisher {
     route_counts: Arc<[RouteCounts]>,
     registry: Registry,
     generation: Generation,
+    /// The time that was spent on building tables.
+    building: Duration,
     watched: watch::Sender<Watched>,
     /// With the networks of the service tags that they name.
     listeners: Arc<[Listener]>,
@@ -159,6 +161,7 @@ impl Publisher {
             route_counts: registry.route_counts(&loaded.settings.routing),
             listeners: listeners(&loaded),
             generation: Generation::default(),
+            building: Duration::ZERO,
             via: via(&loaded, &random_via),
             random_via,
             tls: Arc::clone(loaded.tls.listeners()),
@@ -171,7 +174,8 @@ impl Publisher {
             removed_listeners: Arc::default(),
         };
         let mut table = publisher.next_table();
-        table.built_in = begun.elapsed();
+        publisher.building = begun.elapsed();
+        table.building = publisher.building;
         let tables = Tables::new(table);
         (publisher, tables)
     }
@@ -202,7 +206,8 @@ impl Publisher {
             }
             if self.measure(now) || is_updated {
                 let mut table = self.next_table();
-                table.built_in = now.elapsed();
+                self.building += now.elapsed();
+                table.building = self.building;
                 tables.publish(table);
             }
         }
@@ -337,7 +342,7 @@ impl Publisher {
         let services = self.loaded.settings.routing.services().iter().enumerate();
         RoutingTable {
             generation: self.generation,
-            built_in: Duration::ZERO,
+            building: self.building,
             settings: Arc::clone(&self.loaded.settings),
             via: Arc::clone(&self.via),
             listeners: Arc::clone(&self.listeners),

@@ -115,7 +115,8 @@ impl<'a> Source<'a> {
                 "it has {length} bytes, and {most} are allowed"
             )));
         }
-        let mut bytes = Vec::new();
+        // At once: a vector that grows is copied, and is there twice meanwhile.
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
         Ok(bytes.into())
     }

@@ -85,8 +85,8 @@ fn wall(limits: CompileLimits) -> Duration {
     Duration::from_secs(50) + limits.time * 5
 }
 
-/// Lets the allocator take memory as it is needed (decision 182): a limit counts what was taken, used or not.
-const ON_DEMAND: [(&str, &str); 2] = [
+/// Environment in which the program's allocator takes memory as it is needed (decision 182): a limit counts what was taken, used or not.
+pub const ON_DEMAND: [(&str, &str); 2] = [
     ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
     ("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1"),
 ];

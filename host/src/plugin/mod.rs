@@ -65,7 +65,7 @@ mod worker;
 mod tests;
 
 pub use answer::PluginAnswer;
-pub use compiler::{ARGUMENT as COMPILE, compile_in, compile_standard_input};
+pub use compiler::{ARGUMENT as COMPILE, ON_DEMAND, compile_in, compile_standard_input};
 pub use describe::{Description, judge};
 pub use engine::{EngineError, PluginEngine};
 pub use error::{PluginError, PluginFault, Problem};

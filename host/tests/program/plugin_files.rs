@@ -8,11 +8,11 @@ use std::process::{Command, Output, Stdio};
 
 /// Runs the command within 2 s of CPU time and 256 MiB of addresses beyond those of the program.
 fn inspect(file: &Path) -> Output {
-    let script = "ulimit -t 2 && ulimit -d 393216 && exec \"$0\" plugin inspect --json \"$1\"";
+    let script = "ulimit -t 2 && ulimit -d 262144 && exec \"$0\" plugin inspect --json \"$1\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, PROGRAM]).arg(file).stdin(Stdio::null());
     // The limit is to count what is used, not what the allocator takes in advance.
-    command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+    command.envs(portolan::plugin::ON_DEMAND);
     command.output().expect("a process")
 }
 

@@ -17,11 +17,11 @@ pub(super) fn loads(text: &mut Exposition, snapshot: &StatusSnapshot) {
     )
     .sample(&[], snapshot.generation.0);
     text.family(
-        "portolan_table_build_seconds",
-        Kind::Gauge,
-        "How long it took to build the active routing table.",
+        "portolan_table_build_seconds_total",
+        Kind::Counter,
+        "Time that was spent on building routing tables.",
     )
-    .sample(&[], snapshot.built_in.as_secs_f64());
+    .sample(&[], snapshot.building.as_secs_f64());
     for (what, name, help) in [
         (
             "config",

@@ -128,7 +128,7 @@ impl Default for Fake {
                 tls: Arc::default(),
                 started: SystemTime::now(),
                 generation: Generation(7),
-                built_in: Duration::from_micros(250),
+                building: Duration::from_micros(250),
                 config,
                 health,
                 services,

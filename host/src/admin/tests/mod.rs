@@ -689,7 +689,7 @@ async fn metrics_are_in_the_format_and_tell_what_was_counted() {
         (r#"portolan_task_failed{task="reloader"}"#, 0.0),
         ("portolan_ready", 1.0),
         ("portolan_table_generation", 7.0),
-        ("portolan_table_build_seconds", 0.000_25),
+        ("portolan_table_build_seconds_total", 0.000_25),
         ("portolan_geo_database_stale", 1.0),
         ("portolan_geo_places", 4_242.0),
         (r#"portolan_geo_networks{family="ipv4"}"#, 1_742_274.0),

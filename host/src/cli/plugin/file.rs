@@ -32,14 +32,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
         cause,
     };
     // Before it is opened: opening a pipe waits for its writer.
-    if !fs::metadata(path).map_err(system)?.is_file() {
+    let metadata = fs::metadata(path).map_err(system)?;
+    if !metadata.is_file() {
         return Err(ReadError::Irregular(path.to_owned()));
     }
-    let mut bytes = Vec::new();
+    let most = PluginLimits::MAX_FILE + 1;
+    // At once: a vector that grows is copied, and is there twice meanwhile.
+    let mut bytes = Vec::with_capacity(metadata.len().min(most) as usize);
     let file = File::open(path).map_err(system)?;
-    file.take(PluginLimits::MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(system)?;
+    file.take(most).read_to_end(&mut bytes).map_err(system)?;
     Ok(bytes)
 }
 
