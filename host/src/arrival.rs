@@ -4,7 +4,7 @@ mod body;
 mod interim;
 mod limits;
 
-pub use body::{ClientBody, UnreadBodies};
+pub use body::{BodyError, ClientBody, RequestStream, UnreadBodies};
 pub use interim::{Interim, InterimQueue};
 pub use limits::RequestLimits;
 
@@ -69,8 +69,6 @@ pub struct Arrival {
     pub peer_text: HeaderValue,
     /// Interim responses to be written. At most one exchange runs at a time in HTTP/1.1.
     pub interim: Rc<InterimQueue>,
-    /// Where bodies go that are not read to their end. `None` in HTTP/1.1: the connection ends with them.
-    pub unread: Option<Rc<UnreadBodies>>,
 }
 
 /// The protocol of a connection.
@@ -121,7 +119,6 @@ impl Arrival {
             tls: None,
             peer_text: text(peer),
             interim: Rc::default(),
-            unread: None,
         }
     }
 
@@ -149,9 +146,8 @@ impl Arrival {
     }
 
     /// The same when HTTP/2 is spoken on it.
-    pub fn of_http2(mut self, unread: Rc<UnreadBodies>) -> Self {
+    pub fn of_http2(mut self) -> Self {
         self.protocol = Protocol::Http2;
-        self.unread = Some(unread);
         self
     }
 

@@ -7,6 +7,7 @@ pub mod affinity;
 pub mod app;
 pub mod arrival;
 pub mod chance;
+pub mod chunks;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -16,6 +17,7 @@ pub mod demo;
 pub mod dns;
 pub mod drill;
 pub mod explain;
+mod fields;
 #[cfg(feature = "azure")]
 pub mod front_door;
 #[cfg(not(feature = "azure"))]

@@ -21,7 +21,6 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use portolan_core::decision::Decision;
 use portolan_core::grpc;
 use portolan_core::id::Slot;
@@ -43,10 +42,9 @@ impl Handler for Worker {
     fn answer(
         self: Rc<Self>,
         arrival: Rc<Arrival>,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static {
         let (parts, body) = request.into_parts();
-        let body = ClientBody::new(body, arrival.unread.clone());
         let mut record = RequestRecord::begin(&self.recorder, &parts, arrival.client(), Instant::now());
         record.passed_on(arrival.proxy_header.as_ref());
         async move {

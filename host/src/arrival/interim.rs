@@ -1,18 +1,16 @@
 //! Interim responses (RFC 9110, section 15.2) on their way to a client of HTTP/1.1.
 //!
-//! The server side writes one response for each request; what comes before it is written beside it. In HTTP/2 a stream
+//! The server side writes one response for each request; what comes before it is written before it. In HTTP/2 a stream
 //! would have a queue of its own.
 
 use http::{HeaderMap, StatusCode};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The interim responses of one connection that wait to be written.
 #[derive(Debug, Default)]
 pub struct InterimQueue {
     bytes: RefCell<Vec<u8>>,
-    /// Whether the end of the response before may still have to be written.
-    is_blocked: Cell<bool>,
 }
 
 /// Passes the interim responses of one exchange on, for as long as it lives.
@@ -29,16 +27,6 @@ impl InterimQueue {
     pub fn take(&self) -> Vec<u8> {
         self.bytes.take()
     }
-
-    /// Whether a response may still have to be written in part.
-    pub fn is_blocked(&self) -> bool {
-        self.is_blocked.get()
-    }
-
-    /// Whether a response is being written.
-    pub fn block(&self, is_blocked: bool) {
-        self.is_blocked.set(is_blocked);
-    }
 }
 
 impl Interim {
@@ -47,12 +35,9 @@ impl Interim {
         Rc::new(Self(Rc::clone(queue)))
     }
 
-    /// Queues a response. It is dropped where it might come too late, which is allowed at any time.
+    /// Queues a response.
     pub fn pass(&self, status: StatusCode, headers: &HeaderMap) {
         let Self(queue) = self;
-        if queue.is_blocked.get() {
-            return;
-        }
         let mut bytes = queue.bytes.borrow_mut();
         for part in [
             "HTTP/1.1 ",
@@ -78,14 +63,11 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn nothing_is_written_into_the_response_before() {
+    fn they_are_written_one_after_the_other() {
         let queue = Rc::new(InterimQueue::default());
         let interim = Interim::new(&queue);
         let headers = HeaderMap::from_iter([(http::header::LINK, HeaderValue::from_static("</a>"))]);
-        queue.block(true);
-        interim.pass(StatusCode::EARLY_HINTS, &headers);
         assert!(queue.is_empty());
-        queue.block(false);
         interim.pass(StatusCode::EARLY_HINTS, &headers);
         interim.pass(StatusCode::from_u16(199).expect("a status"), &HeaderMap::new());
         assert_eq!(

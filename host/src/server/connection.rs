@@ -1,43 +1,51 @@
-//! One downstream connection, from the first byte to the last.
+//! One downstream connection of HTTP/1.1, from the first byte to the last.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `head` | the head of a request, parsed, and where the request ends |
+//! | `body`, `remaining` | the body of a request, read as somebody asks for it |
+//! | `response` | a response as it is written |
+//! | `wire` | the stream with what was read of it and what is to be written |
+//! | `linger` | what is done before the connection is closed |
+//!
+//! A request runs as a part of its connection's task, from the client's socket to the gateway's and back: nothing is handed from task to
+//! task, and a client that goes away ends its request.
+
+mod body;
+mod date;
+mod head;
+mod linger;
+mod remaining;
+mod response;
+mod wire;
 
 use super::accepted::{Accepted, ClientStream};
 use super::registry::{Activity, Entry, Exchange};
-use super::socket::{Socket, USUAL_FIELDS};
 use super::tunnel::{self, Joined};
 use super::unreadable;
 use super::{Handler, TunnelRecord};
-use crate::message::{NoPath, Unreadable};
+use crate::arrival::{Arrival, ClientBody, RequestStream};
+use crate::message::Unreadable;
 use crate::upstream::Tunnel;
 use crate::vitals::ListenerVitals;
+use body::Connection;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+pub(super) use date::write as write_date;
+use head::{Head, Limits};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http_body::Body;
+pub(super) use linger::linger;
+use response::{Asked, Ends};
 use std::cell::Cell;
-use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::io::{AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
-
-/// How long a connection that is closed before its client has sent everything is read from and ignored, in all and without
-/// a byte (nginx: `lingering_time`, `lingering_timeout`). Closing it at once would reset it, and the client might lose the
-/// response that it has not read yet: some send all of an upload first.
-const LINGER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5));
-
-/// The same in all when it begins during a drain.
-const LINGER_DRAINING: Duration = Duration::from_secs(1);
-
-/// What hyper may buffer, at least: a limit on heads that is lower must not make bodies slower.
-const LEAST_BUFFER: usize = 64 * 1024;
+use wire::Wire;
 
 /// Runs a connection to its end.
 pub(super) async fn run<S: ClientStream, H: Handler>(
@@ -47,134 +55,346 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
     vitals: Arc<ListenerVitals>,
 ) {
     let Accepted { io, arrival } = accepted;
-    let activity = Rc::clone(&entry.activity);
-    let (limits, write_timeout) = (arrival.limits, entry.limits().write_timeout);
-    let (header_bytes, header_count) = (limits.header_bytes as usize, limits.header_count as usize);
-    let interim = Rc::clone(&arrival.interim);
-    let mut socket = Socket::new(io, Rc::clone(&activity), interim, write_timeout, entry.scratch());
-    // The registry's tick keeps the time; hyper's own would cost a timer per request.
-    let mut builder = http1::Builder::new();
-    builder
-        .max_buf_size(header_bytes.max(LEAST_BUFFER))
-        // The buffer may hold more than that at times, which is no reason to accept it.
-        .max_header_size(header_bytes)
-        // The socket looks for clients that have gone away: see `Socket::poll_flush`.
-        .half_close(true)
-        .header_read_timeout(None);
-    if header_count < USUAL_FIELDS {
-        // Room for fewer costs as much as room for more: see `Socket::needs_room`.
-        builder.max_headers(header_count);
-        socket = socket.with_room(Bytes::new());
-    }
-    // A connection without a limit does not live to see the end of these.
-    let requests_left = Cell::new(limits.per_connection.map_or(u64::MAX, u64::from));
-    let ends_with_connection = Cell::new(false);
-    let client_is_done = Cell::new(false);
-    let switched = Cell::<Option<Box<Switched<H::Record>>>>::default();
-    let answer = |mut request: Request<Incoming>| {
-        let exchange = entry.activity.begin();
-        requests_left.set(requests_left.get() - 1);
-        let is_last = requests_left.get() == 0;
-        if activity.takes_without_path() && request.method() == Method::OPTIONS {
-            request.extensions_mut().insert(NoPath);
-        }
-        let is_http_10 = request.version() == Version::HTTP_10;
-        client_is_done.set(sends_no_more(&request));
-        let (entry, handler, switched, ends_with_connection) = (&entry, &handler, &switched, &ends_with_connection);
-        // Some kilobytes of state, which would be copied from future to future before it runs.
-        let response = Box::pin(Rc::clone(handler).answer(Rc::clone(&arrival), request));
-        async move {
-            let mut response = unless_panicking(response).await;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                && let Some((tunnel, record)) = handler.tunnel(response.body_mut())
-            {
-                // hyper ends when it has given away the head.
-                entry.activity.begin_switch();
-                switched.set(Some(Box::new(Switched {
-                    tunnel,
-                    record,
-                    exchange,
-                })));
-                return Ok(response.map(|body| Tracked { body, _exchange: None }));
-            }
-            // HTTP/1.0 has no codings: a body of unknown length ends with the connection.
-            let ends = is_http_10 && response.body().size_hint().exact().is_none();
-            if ends || is_last || entry.is_draining() {
-                response
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            if is_http_10 && response.headers().contains_key(header::CONNECTION) {
-                // In a response of HTTP/1.1, hyper would add the keep-alive that the client asked for.
-                *response.version_mut() = Version::HTTP_10;
-            }
-            ends_with_connection.set(ends);
-            Ok::<_, Infallible>(response.map(|body| Tracked {
-                body,
-                _exchange: Some(exchange),
-            }))
-        }
+    let wire = Wire::new(io, Rc::clone(&entry.activity), entry.limits().write_timeout);
+    let server = Server {
+        connection: Rc::new(Connection::new(wire)),
+        // A connection without a limit does not live to see the end of these.
+        requests_left: Cell::new(arrival.limits.per_connection.map_or(u64::MAX, u64::from)),
+        ends_response: Cell::new(false),
+        client_is_done: Cell::new(false),
+        arrival,
+        entry,
+        handler,
     };
-    let (ended, socket, read) = loop {
-        // hyper has a buffer of 8 KiB from its first look at the socket on: not before anything comes, nor at rest.
-        if !until_readable(&mut socket, &activity).await {
-            break (None, socket, Bytes::new());
+    let ended = loop {
+        if !server.until_readable().await {
+            break None;
         }
-        let mut connection = builder.serve_connection(socket, service_fn(answer));
-        let ended = poll_fn(|context| match Pin::new(&mut connection).poll(context) {
-            Poll::Pending if activity.is_over() => Poll::Ready(Ended::Stopped),
-            Poll::Pending if activity.takes_room() => Poll::Ready(Ended::NeedsRoom),
-            Poll::Pending if activity.rests() => Poll::Ready(Ended::Rests),
-            polled => polled.map(Ended::Itself),
+        // Some kilobytes of state and buffers, which it has while there are requests only.
+        let mut served = Box::pin(server.serve());
+        let activity = &server.entry.activity;
+        let ended = poll_fn(|context| match served.as_mut().poll(context) {
+            Poll::Pending if activity.is_over() => Poll::Ready(Some(None)),
+            Poll::Pending if activity.rests() => Poll::Ready(None),
+            polled => polled.map(|ended| Some(Some(ended))),
         });
-        let ended = ended.await;
-        let http1::Parts { io, read_buf, .. } = connection.into_parts();
-        match ended {
-            Ended::Itself(result) => break (Some(result), io, read_buf),
-            Ended::Stopped => break (None, io, read_buf),
-            Ended::NeedsRoom => {
-                builder.max_headers(header_count);
-                socket = io.with_room(read_buf);
-            }
-            Ended::Rests => socket = io.resumed(read_buf),
+        if let Some(ended) = ended.await {
+            break ended;
         }
+        drop(served);
+        server.connection.wire.borrow_mut().rest();
     };
-    if let Some(switched) = switched.take()
-        && matches!(ended, Some(Ok(())))
-    {
-        return Box::pin(switched.run(socket, read, &entry, vitals)).await;
-    }
-    let last = match Last::of(ended.as_ref(), &read, ends_with_connection.get()) {
-        Last::Linger if client_is_done.get() && read.is_empty() => Last::Close,
-        last => last,
-    };
-    match &ended {
-        Some(Ok(())) => {}
-        Some(Err(error)) => tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed"),
-        None => {
-            tracing::debug!(peer = %arrival.peer, "downstream connection closed: timeout or drain");
-            if activity.is_late_head() {
-                handler.head_timed_out(&arrival);
-            }
-        }
-    }
-    let mut stream = socket.into_inner();
     // Rare, and large: it must not make every connection's future larger.
-    match last {
-        Last::Close => {}
-        Last::Linger => {
-            activity.lingers();
-            unless_over(&activity, Box::pin(linger(&mut stream, b"", &entry))).await;
-        }
-        Last::Answer(why) => {
-            activity.lingers();
-            let response = handler.unreadable(&arrival, why, false);
-            let answer = Box::pin(unreadable::written(response, &read)).await;
-            unless_over(&activity, Box::pin(linger(&mut stream, &answer, &entry))).await;
-        }
-        Last::Reset => return stream.reset_when_dropped(),
+    Box::pin(server.end(ended, vitals)).await;
+}
+
+/// What serves a connection.
+struct Server<S, H> {
+    connection: Rc<Connection<S>>,
+    arrival: Rc<Arrival>,
+    entry: Entry,
+    handler: Rc<H>,
+    requests_left: Cell<u64>,
+    /// Whether the response that is written has no other end than the connection's.
+    ends_response: Cell<bool>,
+    /// Whether the last request is all that its client sends.
+    client_is_done: Cell<bool>,
+}
+
+/// How a connection ended by itself.
+enum Ended<R> {
+    /// After a response, or between two.
+    Closed,
+    /// With a head that could not be read.
+    Unreadable(Unreadable),
+    /// It failed, or the body of a response did.
+    Failed(Box<dyn Error + Send + Sync>),
+    /// Another protocol follows.
+    Switched(Switched<R>),
+}
+
+impl<R, E: Into<Box<dyn Error + Send + Sync>>> From<E> for Ended<R> {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
-    stream.say_goodbye();
+}
+
+impl<S: ClientStream, H: Handler> Server<S, H> {
+    /// Waits until there may be something to read. `false`: the connection is to end before.
+    async fn until_readable(&self) -> bool {
+        let activity = &self.entry.activity;
+        poll_fn(|context| {
+            activity.belongs_to(context.waker());
+            match self.connection.wire.borrow_mut().poll_readable(context) {
+                Poll::Pending if activity.is_over() => Poll::Ready(false),
+                polled => polled.map(|()| true),
+            }
+        })
+        .await
+    }
+
+    /// Answers requests, one after the other.
+    async fn serve(&self) -> Ended<H::Record> {
+        let mut headers = HeaderMap::new();
+        loop {
+            let head = poll_fn(|context| self.poll_head(&mut headers, context)).await;
+            match head {
+                Ok(Some(head)) => match self.exchange(head, &mut headers).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ended::Closed,
+                    Err(ended) => return ended,
+                },
+                Ok(None) => return Ended::Closed,
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    /// The head of the next request; `None` when the client has closed its side before. `headers`: an empty map, whose memory is used.
+    fn poll_head(
+        &self,
+        headers: &mut HeaderMap,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Head>, Ended<H::Record>>> {
+        let limits = Limits {
+            bytes: self.arrival.limits.header_bytes as usize,
+            fields: self.arrival.limits.header_count as usize,
+        };
+        let wire = &mut *self.connection.wire.borrow_mut();
+        let activity = &self.entry.activity;
+        // What came with the request before is looked at when this is first polled.
+        let mut looked_at = wire.looked_at;
+        loop {
+            if wire.read.len() > looked_at {
+                activity.received();
+                if head::may_be_whole(&wire.read, looked_at, limits) {
+                    match head::parse(&mut wire.read, limits, headers) {
+                        Ok(None) => {}
+                        Ok(Some(head)) => {
+                            wire.looked_at = 0;
+                            return Poll::Ready(Ok(Some(head)));
+                        }
+                        Err(why) => return Poll::Ready(Err(Ended::Unreadable(why))),
+                    }
+                }
+                looked_at = wire.read.len();
+                wire.looked_at = looked_at;
+            }
+            if ready!(wire.poll_read(context))? == 0 {
+                activity.received();
+                if wire.read.is_empty() {
+                    return Poll::Ready(Ok(None));
+                }
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
+            }
+        }
+    }
+
+    /// Answers a request. Whether another one may follow. `headers`: gets an empty map.
+    async fn exchange(&self, head: Head, headers: &mut HeaderMap) -> Result<bool, Ended<H::Record>> {
+        let (entry, connection) = (&self.entry, &*self.connection);
+        let exchange = entry.activity.begin();
+        self.requests_left.set(self.requests_left.get() - 1);
+        let Head {
+            request,
+            body,
+            expects_continue,
+            ..
+        } = head;
+        self.client_is_done.set(!head.keeps_open && body.is_none());
+        let mut asked = Asked {
+            is_head: *request.method() == Method::HEAD,
+            is_http_10: request.version() == Version::HTTP_10,
+            keeps_open: head.keeps_open,
+            accepts_trailers: head.accepts_trailers,
+        };
+        let body = match body.is_none() {
+            true => {
+                connection.begin(body, false);
+                ClientBody::default()
+            }
+            false => {
+                let number = connection.begin(body, expects_continue);
+                ClientBody::of_http1(Rc::clone(&self.connection) as Rc<dyn RequestStream>, number)
+            }
+        };
+        let mut response = {
+            let answer = pin!(Rc::clone(&self.handler).answer(Rc::clone(&self.arrival), request.map(|()| body)));
+            let mut answer = pin!(unless_panicking(answer));
+            poll_fn(|context| match answer.as_mut().poll(context) {
+                Poll::Ready(response) => Poll::Ready(Ok(response)),
+                Poll::Pending => self.poll_meanwhile(context).map(Err),
+            })
+            .await?
+        };
+        connection.answers();
+        asked.keeps_open &= self.requests_left.get() > 0 && !entry.is_draining();
+        let switch = match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => self.handler.tunnel(response.body_mut()),
+            _ => None,
+        };
+        let (mut parts, mut body) = response.into_parts();
+        let size = (switch.is_none() && !body.is_end_stream()).then(|| body.size_hint());
+        let (mut ends, keeps_open) = self.write_interim_and(|to| response::head(&parts, size.as_ref(), asked, to));
+        if let Some((tunnel, record)) = switch {
+            return Err(Ended::Switched(Switched {
+                tunnel,
+                record,
+                exchange,
+            }));
+        }
+        self.ends_response.set(matches!(ends, Ends::Closed));
+        *headers = std::mem::take(&mut parts.headers);
+        headers.clear();
+        if !ends.is_reached() {
+            poll_fn(|context| self.poll_body(&mut body, &mut ends, context)).await?;
+        }
+        drop((body, exchange));
+        poll_fn(|context| connection.wire.borrow_mut().poll_flush(context)).await?;
+        entry.activity.flushed();
+        let is_read = poll_fn(|context| Poll::Ready(connection.discard(context))).await;
+        Ok(keeps_open && is_read)
+    }
+
+    /// While an answer is waited for: interim responses are written, and the client is looked for. Ready when it is gone.
+    fn poll_meanwhile(&self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let wire = &mut *self.connection.wire.borrow_mut();
+        if !self.arrival.interim.is_empty() {
+            let interim = self.arrival.interim.take();
+            wire.output.write(|to| to.extend_from_slice(&interim));
+        }
+        if let Poll::Ready(Err(error)) = wire.poll_flush(context) {
+            return Poll::Ready(error);
+        }
+        match wire.poll_client(context) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(error),
+        }
+    }
+
+    /// Adds to what is written, after the interim responses that came before.
+    fn write_interim_and<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let interim = &self.arrival.interim;
+        self.connection.wire.borrow_mut().output.write(|to| {
+            if !interim.is_empty() {
+                to.extend_from_slice(&interim.take());
+            }
+            write(to)
+        })
+    }
+
+    /// Writes a body to its end, but for what waits to be flushed.
+    fn poll_body(
+        &self,
+        body: &mut H::Body,
+        ends: &mut Ends,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Ended<H::Record>>> {
+        loop {
+            while !self.connection.wire.borrow().output.is_full() {
+                // The body may read the request meanwhile.
+                let polled = Pin::new(&mut *body).poll_frame(context);
+                let output = &mut self.connection.wire.borrow_mut().output;
+                match polled {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        ends.add(frame, output);
+                        // Known without asking once more: then the last piece and the end are one write.
+                        if !ends.is_reached() && !body.is_end_stream() {
+                            continue;
+                        }
+                    }
+                    Poll::Ready(None) => {}
+                    Poll::Ready(Some(Err(error))) => {
+                        let error = error.into();
+                        // The client gets what came before.
+                        let _ = self.connection.wire.borrow_mut().poll_flush(context);
+                        return Poll::Ready(Err(Ended::Failed(error)));
+                    }
+                    Poll::Pending => {
+                        return self.poll_meanwhile(context).map(|error| Err(error.into()));
+                    }
+                }
+                return Poll::Ready(match ends.end(output) {
+                    Ok(()) => Ok(()),
+                    Err(response::Short) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                });
+            }
+            ready!(self.connection.wire.borrow_mut().poll_flush(context))?;
+        }
+    }
+
+    /// Does what is to be done last. `ended`: how it ended by itself; `None`: it was ended.
+    async fn end(self, ended: Option<Ended<H::Record>>, vitals: Arc<ListenerVitals>) {
+        let Self {
+            connection,
+            arrival,
+            entry,
+            handler,
+            ends_response,
+            client_is_done,
+            ..
+        } = self;
+        // Nobody else has it any more: requests, and what answered them, are gone.
+        let Some(connection) = Rc::into_inner(connection) else {
+            return;
+        };
+        let Wire {
+            mut stream,
+            read,
+            output,
+            ..
+        } = connection.wire.into_inner();
+        let activity = &entry.activity;
+        let goodbye = match ended {
+            Some(Ended::Switched(switched)) => {
+                let (early, first) = (read.freeze(), output.into_bytes());
+                return switched.run(stream, (early, first), &entry, vitals).await;
+            }
+            Some(Ended::Closed) if client_is_done.get() && read.is_empty() => Goodbye::None,
+            Some(Ended::Closed) => Goodbye::Linger(Vec::new()),
+            Some(Ended::Unreadable(why)) => {
+                let response = handler.unreadable(&arrival, why, false);
+                Goodbye::Linger(unreadable::written(response, &read).await)
+            }
+            Some(Ended::Failed(error)) => {
+                tracing::debug!(%error, peer = %arrival.peer, "downstream connection failed");
+                Goodbye::unless(ends_response.get())
+            }
+            None => {
+                tracing::debug!(peer = %arrival.peer, "downstream connection closed: timeout or drain");
+                if activity.is_late_head() {
+                    handler.head_timed_out(&arrival);
+                }
+                Goodbye::unless(ends_response.get())
+            }
+        };
+        match goodbye {
+            Goodbye::None => {}
+            Goodbye::Linger(answer) => {
+                activity.lingers();
+                unless_over(activity, pin!(linger(&mut stream, &answer, &entry))).await;
+            }
+            Goodbye::Reset => return stream.reset_when_dropped(),
+        }
+        stream.say_goodbye();
+    }
+}
+
+/// What is done last on a connection.
+enum Goodbye {
+    /// Nothing more is to come, or is waited for.
+    None,
+    /// This is written; then what the client still sends is read.
+    Linger(Vec<u8>),
+    /// The client would take an orderly close for the end of its response.
+    Reset,
+}
+
+impl Goodbye {
+    /// Of a connection that ends before its time. `ends_response`: whether that would end a response.
+    fn unless(ends_response: bool) -> Self {
+        if ends_response { Self::Reset } else { Self::None }
+    }
 }
 
 /// A connection whose last response was a change of protocol.
@@ -185,9 +405,14 @@ struct Switched<R> {
 }
 
 impl<R: TunnelRecord> Switched<R> {
-    /// Carries the bytes of the other protocol until its end. `read`: what came behind the request.
-    async fn run<S: ClientStream>(self, socket: Socket<S>, read: Bytes, entry: &Entry, listener: Arc<ListenerVitals>) {
-        let (client, early, first) = socket.resumed(read).into_parts();
+    /// Carries the bytes of the other protocol until its end: `early` came behind the request, `first` is to be written first.
+    async fn run<S: ClientStream>(
+        self,
+        client: S,
+        (early, first): (Bytes, Bytes),
+        entry: &Entry,
+        listener: Arc<ListenerVitals>,
+    ) {
         let (mut client, is_reset) = tunnel::run(Joined {
             client,
             early,
@@ -207,70 +432,6 @@ impl<R: TunnelRecord> Switched<R> {
     }
 }
 
-/// How hyper ended.
-enum Ended {
-    Itself(hyper::Result<()>),
-    /// The connection is to end.
-    Stopped,
-    /// A head has more fields than there is room for.
-    NeedsRoom,
-    /// Nothing has come for a while.
-    Rests,
-}
-
-/// Whether this is all that its client sends: it has no body, and asks for the connection to be closed after the response, or, in HTTP/1.0,
-/// does not ask for more (RFC 9112, sections 9.3 and 9.6). Then there is nothing to read on for before the connection is closed.
-fn sends_no_more<B: Body>(request: &Request<B>) -> bool {
-    let asked = request.headers().get(header::CONNECTION);
-    let closes = match request.version() {
-        Version::HTTP_10 => asked.is_none(),
-        _ => asked.is_some_and(|options| options.as_bytes().eq_ignore_ascii_case(b"close")),
-    };
-    closes && request.body().is_end_stream()
-}
-
-/// Waits until there may be something to read. `false`: the connection is to end before.
-async fn until_readable<S: ClientStream>(socket: &mut Socket<S>, activity: &Activity) -> bool {
-    poll_fn(|context| {
-        activity.belongs_to(context.waker());
-        match socket.poll_readable(context) {
-            Poll::Pending if activity.is_over() => Poll::Ready(false),
-            polled => polled.map(|()| true),
-        }
-    })
-    .await
-}
-
-/// What is done last on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
-    /// Nothing more is to come, or is waited for.
-    Close,
-    /// What its client still sends is read first.
-    Linger,
-    /// A request whose head could not be read is answered, then the same.
-    Answer(Unreadable),
-    /// A client of HTTP/1.0 would take an orderly close for the end of its response.
-    Reset,
-}
-
-impl Last {
-    /// By how hyper ended, or `None` when it was stopped, and what it had read. `ends_response` says whether the last response
-    /// had no other end than the connection's.
-    fn of(ended: Option<&hyper::Result<()>>, read: &[u8], ends_response: bool) -> Self {
-        match ended {
-            Some(Ok(())) => return Self::Linger,
-            Some(Err(error)) => {
-                if let Some(why) = unreadable::reason(error, read) {
-                    return Self::Answer(why);
-                }
-            }
-            None => {}
-        }
-        if ends_response { Self::Reset } else { Self::Close }
-    }
-}
-
 /// The output of a future; `None` when the connection is to end before.
 pub(super) async fn unless_over<T>(activity: &Activity, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
     poll_fn(|context| match Pin::new(&mut future).poll(context) {
@@ -282,10 +443,10 @@ pub(super) async fn unless_over<T>(activity: &Activity, mut future: impl Future<
 
 /// The output of a future, or an error in its place when it panics: one request's panic costs one request.
 pub(super) async fn unless_panicking<B: Default>(
-    mut response: Pin<Box<impl Future<Output = Response<B>>>>,
+    mut response: impl Future<Output = Response<B>> + Unpin,
 ) -> Response<B> {
     let polled = poll_fn(
-        |context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
+        |context| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut response).poll(context))) {
             Ok(polled) => polled.map(Some),
             Err(_) => Poll::Ready(None),
         },
@@ -297,55 +458,6 @@ pub(super) async fn unless_panicking<B: Default>(
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     })
-}
-
-/// Writes an answer, if there is one, and closes our side; then reads until the client closes and ignores what it reads, for a bounded time.
-pub(super) async fn linger(stream: &mut impl ClientStream, answer: &[u8], entry: &Entry) {
-    let (total, silence) = LINGER;
-    let total = if entry.is_draining() { LINGER_DRAINING } else { total };
-    let scratch = entry.scratch();
-    let exchange = async {
-        // A client that is gone reads nothing any more.
-        if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
-            return;
-        }
-        loop {
-            let read = poll_fn(|context| {
-                let mut scratch = scratch.borrow_mut();
-                let mut ignored = ReadBuf::new(&mut scratch);
-                ready!(Pin::new(&mut *stream).poll_read(context, &mut ignored))?;
-                Poll::Ready(Ok::<_, io::Error>(ignored.filled().len()))
-            });
-            let Ok(Ok(1..)) = timeout(silence, read).await else {
-                return;
-            };
-        }
-    };
-    // When the time is over, the connection is closed all the same.
-    let _ = timeout(total, exchange).await;
-}
-
-/// A response's body, with which its exchange ends.
-struct Tracked<B> {
-    body: B,
-    _exchange: Option<Exchange>,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,6 @@ mod lock;
 mod proxy_header;
 mod registry;
 mod serve;
-mod socket;
 #[cfg(test)]
 mod tests;
 mod tls_stream;
@@ -34,14 +33,13 @@ pub use lock::Holder;
 pub use serve::run;
 pub use tunnel::TunnelRecord;
 
-use crate::arrival::{Arrival, ListenerId, RequestLimits};
+use crate::arrival::{Arrival, ClientBody, ListenerId, RequestLimits};
 use crate::message::Unreadable;
 use crate::tls::ServerTls;
 use crate::upstream::Tunnel;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use std::error::Error;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -60,7 +58,7 @@ pub trait Handler: 'static {
     fn answer(
         self: Rc<Self>,
         arrival: Rc<Arrival>,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
 
     /// Takes the tunnel that follows a response out of its body: one to 101, or to an extended CONNECT that succeeds.

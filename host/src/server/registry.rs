@@ -49,14 +49,8 @@ pub(super) struct Activity {
     /// client's side is open.
     half_closed: Cell<Option<Duration>>,
     close_mode: Cell<CloseMode>,
-    /// Whether a head needs more room than usual.
-    wants_room: Cell<bool>,
-    /// Whether the next request's target is a URL without a path.
-    without_path: Cell<bool>,
     /// Whether its client is to open no more streams.
     goes_away: Cell<bool>,
-    /// Whether another protocol follows the response that is being written.
-    switches: Cell<bool>,
     tunnels: Tunnels,
     task: RefCell<Option<Waker>>,
 }
@@ -152,10 +146,7 @@ impl ConnectionRegistry {
             waited: Cell::new(Duration::ZERO),
             half_closed: Cell::new(None),
             close_mode: Cell::new(CloseMode::No),
-            wants_room: Cell::new(false),
-            without_path: Cell::new(false),
             goes_away: Cell::new(false),
-            switches: Cell::new(false),
             tunnels: Tunnels::default(),
             task: RefCell::default(),
         });
@@ -299,16 +290,6 @@ impl Activity {
         self.waits_for.get() == Wait::Handshake && self.close_mode.get() == CloseMode::IfIdle
     }
 
-    /// A head needs more room than usual.
-    pub(super) fn wants_room(&self) {
-        self.wants_room.set(true);
-    }
-
-    /// Whether a head needs more room than usual. Said once.
-    pub(super) fn takes_room(&self) -> bool {
-        self.wants_room.take()
-    }
-
     /// Whether the connection waits for its next request only, and may let go of what it does not need for that.
     pub(super) fn rests(&self) -> bool {
         self.waits_for.get() == Wait::Rest && !self.runs_exchanges()
@@ -320,16 +301,6 @@ impl Activity {
             self.waits_for.set(Wait::Rest);
             self.wake();
         }
-    }
-
-    /// A head began with OPTIONS of a URL without a path.
-    pub(super) fn asks_without_path(&self) {
-        self.without_path.set(true);
-    }
-
-    /// Whether a head began so. Said once.
-    pub(super) fn takes_without_path(&self) -> bool {
-        self.without_path.take()
     }
 
     /// The client has closed its side while an exchange runs: it may only have sent its last request, or be gone.
@@ -373,17 +344,6 @@ impl Activity {
         self.exchanges.get() > 0
     }
 
-    /// The response that is to be written is followed by another protocol.
-    pub(super) fn begin_switch(&self) {
-        self.switches.set(true);
-    }
-
-    /// Whether another protocol follows what is written.
-    #[inline]
-    pub(super) fn switches(&self) -> bool {
-        self.switches.get()
-    }
-
     /// A tunnel begins. Its client may close its side as long before the end as it likes.
     pub(super) fn begin_tunnel(self: &Rc<Self>) -> TunnelPlace {
         self.half_closed.set(None);
@@ -403,12 +363,6 @@ impl Activity {
             self.waits_for.set(Wait::Next);
             self.waited.set(Duration::ZERO);
         }
-    }
-
-    /// Whether there is no response to be written, not even the rest of one.
-    #[inline]
-    pub(super) fn awaits_head(&self) -> bool {
-        !self.runs_exchanges() && self.waits_for.get() != Wait::Flush
     }
 
     /// Whether the connection is to end now.

@@ -46,7 +46,7 @@ pub(super) struct Head {
     pub(super) is_bodiless: bool,
     /// How long the gateway keeps an idle connection open, if it says so.
     pub(super) idle_timeout: Option<Duration>,
-    /// Whether it has fields that may have to be rewritten: see [`of_response`](super::fields::of_response).
+    /// Whether it has fields that may have to be rewritten: see [`of_response`](crate::fields::of_response).
     pub(super) is_rewritable: bool,
 }
 

@@ -1,5 +1,6 @@
 //! Why a response is malformed.
 
+use crate::chunks;
 use thiserror::Error;
 
 /// Why a response is malformed.
@@ -17,8 +18,8 @@ pub(super) enum Malformed {
     Switching,
     #[error("status 101 to another protocol than was asked for, or without a valid Sec-WebSocket-Accept")]
     Protocol,
-    #[error("malformed chunks")]
-    Chunks,
+    #[error(transparent)]
+    Chunks(#[from] chunks::Malformed),
     #[error("a line does not end in CR LF")]
     LineEnd,
     #[error("too many interim responses")]

@@ -19,7 +19,6 @@
 //! | `http2` | HTTP/2: connections that carry many streams, and which of them a request takes |
 //! | `incoming` | a connection of HTTP/1.1, or a stream of HTTP/2, that carries an exchange |
 //! | `head`, `malformed`, `error` | the head of a response, what is wrong with it, and why there is none, whatever protocol carries it |
-//! | `fields` | hop-by-hop fields, trailers |
 //! | `rewrite` | a gateway's own name in its responses |
 //! | `interim` | where interim responses go |
 //! | `load_report` | how busy a gateway says it is |
@@ -35,7 +34,6 @@ pub mod dial;
 mod ending;
 mod error;
 mod exchange;
-mod fields;
 pub mod forward;
 mod head;
 mod hedge;

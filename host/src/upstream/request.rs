@@ -3,7 +3,6 @@
 //! A protocol's encoder goes through its fields once for each attempt, straight from what the client sent: nothing is
 //! cloned, removed or inserted in between. Hop-by-hop fields are removed, forwarding fields are added.
 
-use super::fields;
 use super::interim::{InterimSink, Switch};
 use super::replay::Framing;
 use super::requested;
@@ -11,6 +10,7 @@ use super::rewrite::Requested;
 use super::upgrade::{self, Upgrade};
 use super::via::Via;
 use crate::arrival::Interim;
+use crate::fields;
 use crate::message::{self, NoPath};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};

@@ -3,9 +3,9 @@
 //! A client of HTTP/2 asks by extended CONNECT (RFC 8441); its gateway is asked by `Upgrade`, and the handshake of WebSocket with it is
 //! the proxy's own.
 
-use super::fields;
 use super::interim::Switch;
 use super::replay::Framing;
+use crate::fields;
 use crate::message::ExtendedConnect;
 use aws_lc_rs::{digest, rand};
 use base64::Engine;

@@ -14,21 +14,30 @@ mod host {
     pub(crate) mod affinity {
         pub(crate) mod token;
     }
+    pub(crate) mod chunks;
+    pub(crate) mod fields;
     pub(crate) mod message;
+    pub(crate) mod server {
+        pub(crate) mod connection {
+            pub(crate) mod head;
+            pub(crate) mod remaining;
+        }
+    }
     pub(crate) mod service_tags {
         pub(crate) mod file;
     }
 }
 
+// Where they are in the proxy.
+pub(crate) use host::{chunks, fields, message};
+
 #[allow(dead_code, unreachable_pub, reason = "written for the proxy, which uses all of it")]
 #[path = "../../../host/src/upstream"]
 mod upstream {
-    mod fields;
     mod head;
     mod interim;
     mod malformed;
     mod http1 {
-        pub(super) mod chunks;
         pub(super) mod response;
     }
     #[path = "../../../tests/fuzzed/src/messages.rs"]

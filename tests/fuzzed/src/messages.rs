@@ -1,8 +1,10 @@
 //! Reading and writing messages as a connection does.
 
 use super::head::{Ends, Interims};
-use super::http1::chunks::{Chunks, Piece};
-use super::http1::{chunks, response};
+use super::http1::response;
+use crate::chunks::{self, Chunks, Piece};
+use crate::host::server::connection::head::{self, Head, Limits, may_be_whole};
+use crate::message::Unreadable;
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -25,6 +27,36 @@ pub(crate) struct Message {
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: HeaderMap,
     pub(crate) keeps_open: bool,
+}
+
+/// Reads the head of a request that comes in parts of at most `step` bytes, as a connection does. Gives what follows it as well. `None`:
+/// more is needed.
+pub(crate) fn read_request(
+    mut rest: &[u8],
+    limits: Limits,
+    step: usize,
+) -> Result<Option<(Head, Vec<u8>)>, Unreadable> {
+    let (mut read, mut looked_at) = (BytesMut::new(), 0);
+    while feed(&mut read, &mut rest, step) {
+        if may_be_whole(&read, looked_at, limits)
+            && let Some(head) = head::parse(&mut read, limits, &mut HeaderMap::new())?
+        {
+            return Ok(Some((head, [&read[..], rest].concat())));
+        }
+        looked_at = read.len();
+    }
+    Ok(None)
+}
+
+/// The content of a request's body, if all of it is there.
+pub(crate) fn read_content(mut head: Head, rest: &[u8]) -> Option<Vec<u8>> {
+    let (mut read, mut content) = (BytesMut::from(rest), Vec::new());
+    loop {
+        match head.body.next(&mut read).ok()?? {
+            Piece::Data(data) => content.extend_from_slice(&data),
+            Piece::End(_) => return Some(content),
+        }
+    }
 }
 
 /// Reads a response that comes in parts of at most `step` bytes, as a connection does.

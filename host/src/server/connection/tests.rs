@@ -3,11 +3,13 @@
 use super::super::registry::ConnectionRegistry;
 use super::super::{Limits, ListenerTerms};
 use super::*;
-use crate::arrival::{Arrival, ListenerId, RequestLimits};
+use crate::arrival::{Arrival, ClientBody, ListenerId, RequestLimits};
 use crate::vitals::{OpenListeners, TunnelEnd};
+use http::Request;
 use http_body_util::Full;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use tokio::io::AsyncReadExt;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
@@ -26,7 +28,7 @@ impl Handler for Paths {
     type Body = Full<Bytes>;
     type Record = NoRecord;
 
-    async fn answer(self: Rc<Self>, _: Rc<Arrival>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: Rc<Self>, _: Rc<Arrival>, request: Request<ClientBody>) -> Response<Full<Bytes>> {
         Response::new(Full::from(request.uri().path().to_owned()))
     }
 

@@ -74,7 +74,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
 ) {
     let Accepted { io, arrival } = accepted;
     let unread = Rc::<UnreadBodies>::default();
-    let arrival = Rc::new(Rc::unwrap_or_clone(arrival).of_http2(Rc::clone(&unread)));
+    let arrival = Rc::new(Rc::unwrap_or_clone(arrival).of_http2());
     let activity = Rc::clone(&entry.activity);
     let write_timeout = entry.limits().write_timeout;
     let io = Io::new(io, Rc::clone(&activity), write_timeout, entry.scratch());
@@ -85,6 +85,7 @@ pub(super) async fn run<S: ClientStream, H: Handler>(
         handler,
         arrival,
         entry,
+        unread: Rc::clone(&unread),
         vitals,
         begun: Rc::default(),
         switching: Rc::default(),
@@ -170,6 +171,8 @@ struct Streams<H> {
     handler: Rc<H>,
     arrival: Rc<Arrival>,
     entry: Entry,
+    /// Where bodies go that are not read to their end.
+    unread: Rc<UnreadBodies>,
     vitals: Arc<ListenerVitals>,
     begun: Begun,
     switching: Switching,
@@ -202,10 +205,11 @@ impl<H: Handler> Streams<H> {
         let is_head = request.method() == Method::HEAD;
         let response = if request.headers().len() > self.arrival.limits.header_count as usize {
             let is_call = message::is_grpc(request.version(), request.headers());
-            drop(ClientBody::new(request.into_body(), self.arrival.unread.clone()));
+            drop(ClientBody::of_hyper(request.into_body(), &self.unread));
             Err(self.handler.unreadable(&self.arrival, Unreadable::LargeHead, is_call))
         } else {
             let handler = Rc::clone(&self.handler);
+            let request = request.map(|body| ClientBody::of_hyper(body, &self.unread));
             Ok(Box::pin(handler.answer(Rc::clone(&self.arrival), request)))
         };
         async move {

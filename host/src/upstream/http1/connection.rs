@@ -3,10 +3,10 @@
 //! A request therefore runs as one task from the client's socket to the gateway's and back. Nothing is handed from task
 //! to task, and dropping the request closes the connection: the gateway sees that a client has gone away.
 
-use super::chunks::{Chunks, Piece};
 use super::encode::Persistence;
 use super::response;
 use super::upload::Upload;
+use crate::chunks::{Chunks, Piece};
 use crate::upstream::dial::Transport;
 use crate::upstream::error::ExchangeError;
 use crate::upstream::head::{Ends, Head, Interims};
@@ -248,7 +248,7 @@ impl Connection {
             Remaining::Length(0) | Remaining::Switched => return Ok(Some(Piece::End(None))),
             Remaining::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX),
             Remaining::UntilClosed => usize::MAX,
-            Remaining::Chunked(chunks) => return chunks.next(&mut self.read),
+            Remaining::Chunked(chunks) => return Ok(chunks.next(&mut self.read)?),
         };
         if self.read.is_empty() {
             return Ok(None);

@@ -6,9 +6,7 @@
 //! | [`encode`] | the head of a request |
 //! | `upload` | the request as it is written |
 //! | [`response`] | the head of a response, parsed and checked |
-//! | `chunks` | the chunked coding |
 
-mod chunks;
 mod connection;
 pub(super) mod encode;
 mod response;

@@ -3,7 +3,7 @@
 //! Its framing must be unambiguous (RFC 9112, section 6.3): a head that another recipient might frame differently is
 //! malformed.
 
-use crate::upstream::fields::{self, ResponseField};
+use crate::fields::{self, ResponseField};
 use crate::upstream::head::{Ends, Head, Interims, MAX_HEAD, MAX_INTERIM};
 use crate::upstream::interim::Switch;
 use crate::upstream::malformed::Malformed;

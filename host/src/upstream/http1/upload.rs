@@ -1,7 +1,7 @@
 //! A request as it is written to a gateway.
 
-use super::chunks;
 use super::encode::{self, Persistence};
+use crate::chunks;
 use crate::upstream::replay::{Framing, RequestBody};
 use crate::upstream::request::Outbound;
 use bytes::{Buf, Bytes};

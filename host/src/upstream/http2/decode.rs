@@ -2,7 +2,7 @@
 //!
 //! h2 has checked what RFC 9113 says of their form (section 8.2).
 
-use crate::upstream::fields::{self, ResponseField};
+use crate::fields::{self, ResponseField};
 use crate::upstream::head::{Ends, Head, MAX_HEAD};
 use crate::upstream::malformed::Malformed;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};

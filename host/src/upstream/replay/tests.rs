@@ -25,7 +25,12 @@ async fn with_body<T>(
     let client = Cell::new(Some(client));
     let result = RefCell::new(None);
     let service = service_fn(async |request: Request<Incoming>| {
-        let body = ReplayBody::new(ClientBody::new(request.into_body(), None), max_bytes, IDLE, 1024);
+        let body = ReplayBody::new(
+            ClientBody::of_hyper(request.into_body(), &Rc::default()),
+            max_bytes,
+            IDLE,
+            1024,
+        );
         *result.borrow_mut() = Some(test(body, &client).await);
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     });

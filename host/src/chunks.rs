@@ -1,15 +1,15 @@
-//! The chunked coding (RFC 9112, section 7.1): written for requests, read from responses.
+//! The chunked coding (RFC 9112, section 7.1), of requests and of responses.
 //!
 //! Reading is strict: a line that does not end in CR LF, or a size that is not a hexadecimal number, might
 //! be read differently by another recipient (request smuggling).
 
-use crate::upstream::fields;
-use crate::upstream::malformed::Malformed;
+use crate::fields;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use httparse::Status;
 use memchr::memchr;
 use std::io::Write;
+use thiserror::Error;
 
 #[cfg(test)]
 mod tests;
@@ -28,9 +28,26 @@ const MAX_TRAILER_FIELDS: usize = 64;
 
 /// Reads a chunked body.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::upstream) struct Chunks {
+pub(crate) struct Chunks {
     next: Next,
     extensions: usize,
+}
+
+/// Why a chunked body cannot be read.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Malformed {
+    /// No size, or no end of a line behind the data.
+    #[error("malformed chunks")]
+    Chunks,
+    /// No fields in place of trailers.
+    #[error("malformed trailers: {0}")]
+    Trailers(#[from] httparse::Error),
+    /// More trailers than are accepted.
+    #[error("the trailers are too large")]
+    TooLarge,
+    /// A bare LF.
+    #[error("a line does not end in CR LF")]
+    LineEnd,
 }
 
 /// What comes next.
@@ -49,7 +66,7 @@ enum Next {
 
 /// A part of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Piece {
+pub(crate) enum Piece {
     Data(Bytes),
     /// The end, with trailers if there were any.
     End(Option<HeaderMap>),
@@ -57,7 +74,7 @@ pub(in crate::upstream) enum Piece {
 
 impl Chunks {
     /// The next piece in what was read, if there is one. After [`Piece::End`] nothing may be asked for.
-    pub(in crate::upstream) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
+    pub(crate) fn next(&mut self, read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
         loop {
             self.next = match self.next {
                 Next::Size => match self.size(read)? {
@@ -146,13 +163,13 @@ fn trailers(read: &mut BytesMut) -> Result<Option<Piece>, Malformed> {
 }
 
 /// Appends the line before a chunk of this size, which is not 0.
-pub(in crate::upstream) fn write_size(to: &mut Vec<u8>, size: usize) {
+pub(crate) fn write_size(to: &mut Vec<u8>, size: usize) {
     // Writing to memory cannot fail.
     let _ = write!(to, "{size:x}\r\n");
 }
 
 /// Appends the end of a body.
-pub(in crate::upstream) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
+pub(crate) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
     to.extend_from_slice(b"0\r\n");
     for (name, value) in trailers
         .into_iter()

@@ -4,13 +4,13 @@ use http::header::{self, HeaderName, InvalidHeaderName};
 use portolan_core::identity::{self, fields::FieldKind};
 
 /// Whether a field is always hop-by-hop (RFC 9110, section 7.6.1). Names are in lower case.
-pub(super) fn is_hop(name: &str) -> bool {
+pub(crate) fn is_hop(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
 /// What becomes of a response's field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ResponseField {
+pub(crate) enum ResponseField {
     /// It is hop-by-hop: see [`is_hop`].
     Hop,
     /// It is copied, and may be rewritten when the head is whole: it may name the gateway, or announces trailers.
@@ -20,7 +20,7 @@ pub(super) enum ResponseField {
 }
 
 /// What becomes of a field of a response. Names are in lower case.
-pub(super) fn of_response(name: &str) -> ResponseField {
+pub(crate) fn of_response(name: &str) -> ResponseField {
     match name {
         // All of the names are compared at once: a field costs no more than it does with those of `is_hop` alone.
         "location" | "content-location" | "refresh" | "set-cookie" | "trailer" => ResponseField::Rewritable,
@@ -31,7 +31,7 @@ pub(super) fn of_response(name: &str) -> ResponseField {
 
 /// The name of a response's field. Those of nearly every response, as nearly every server writes them, are recognised as a whole: making a
 /// name of bytes costs ten times as much.
-pub(super) fn response_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+pub(crate) fn response_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
     Ok(match written {
         b"Date" | b"date" => header::DATE,
         b"ETag" | b"etag" => header::ETAG,
@@ -50,20 +50,47 @@ pub(super) fn response_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderN
     })
 }
 
+/// The name of a request's field: see [`response_name`].
+pub(crate) fn request_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+    Ok(match written {
+        b"TE" | b"te" => header::TE,
+        b"Host" | b"host" => header::HOST,
+        b"Range" | b"range" => header::RANGE,
+        b"Accept" | b"accept" => header::ACCEPT,
+        b"Cookie" | b"cookie" => header::COOKIE,
+        b"Expect" | b"expect" => header::EXPECT,
+        b"Origin" | b"origin" => header::ORIGIN,
+        b"Referer" | b"referer" => header::REFERER,
+        b"Connection" | b"connection" => header::CONNECTION,
+        b"User-Agent" | b"user-agent" => header::USER_AGENT,
+        b"Content-Type" | b"content-type" => header::CONTENT_TYPE,
+        b"Authorization" | b"authorization" => header::AUTHORIZATION,
+        b"Cache-Control" | b"cache-control" => header::CACHE_CONTROL,
+        b"If-None-Match" | b"if-none-match" => header::IF_NONE_MATCH,
+        b"Content-Length" | b"content-length" => header::CONTENT_LENGTH,
+        b"Accept-Encoding" | b"accept-encoding" => header::ACCEPT_ENCODING,
+        b"Accept-Language" | b"accept-language" => header::ACCEPT_LANGUAGE,
+        b"If-Modified-Since" | b"if-modified-since" => header::IF_MODIFIED_SINCE,
+        b"Transfer-Encoding" | b"transfer-encoding" => header::TRANSFER_ENCODING,
+        b"Upgrade-Insecure-Requests" | b"upgrade-insecure-requests" => header::UPGRADE_INSECURE_REQUESTS,
+        other => HeaderName::from_bytes(other)?,
+    })
+}
+
 /// Whether `Connection` names no fields, as in nearly all messages.
-pub(super) fn is_usual_connection(value: &[u8]) -> bool {
+pub(crate) fn is_usual_connection(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
 /// The elements of a list of tokens. An invalid element does not affect the others.
-pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let elements = value.split(|byte| *byte == b',');
     elements.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
 /// Whether a field may be a trailer: not one for framing, routing, authentication or caching (RFC 9110, section 6.5.1). A
 /// recipient that merges trailers into the head would trust it.
-pub(super) fn may_trail(name: &str) -> bool {
+pub(crate) fn may_trail(name: &str) -> bool {
     !is_hop(name) && !comes_before(name) && matches!(identity::fields::kind(name), (FieldKind::Other, _))
 }
 
@@ -88,14 +115,14 @@ fn comes_before(name: &str) -> bool {
 }
 
 /// The byte range of a part within its text.
-pub(super) fn place(text: &[u8], part: &[u8]) -> (usize, usize) {
+pub(crate) fn place(text: &[u8], part: &[u8]) -> (usize, usize) {
     let from = part.as_ptr().addr() - text.as_ptr().addr();
     (from, from + part.len())
 }
 
 /// Whether every line of a head, or of trailers, ends in CR LF; its fields begin at these places. The parser also accepts a
 /// bare LF, which other recipients may not (RFC 9112, section 2.2).
-pub(super) fn are_lines(text: &[u8], mut fields: impl Iterator<Item = usize>) -> bool {
+pub(crate) fn are_lines(text: &[u8], mut fields: impl Iterator<Item = usize>) -> bool {
     fields.all(|at| at == 0 || text[..at].ends_with(b"\r\n")) && (text.ends_with(b"\r\n\r\n") || text == b"\r\n")
 }
 
@@ -128,15 +155,33 @@ mod tests {
             "Keep-Alive",
             "X-Own",
             "X-Frame-Options",
+            "TE",
+            "Host",
+            "Range",
+            "Accept",
+            "Cookie",
+            "Expect",
+            "Origin",
+            "Referer",
+            "User-Agent",
+            "Authorization",
+            "If-None-Match",
+            "Accept-Encoding",
+            "Accept-Language",
+            "If-Modified-Since",
+            "Upgrade-Insecure-Requests",
         ] {
             let lower = name.to_ascii_lowercase();
             for written in [name, &lower, &name.to_ascii_uppercase()] {
-                let read = response_name(written.as_bytes()).expect("a name");
-                assert_eq!(read.as_str(), lower, "{written}");
-                assert_eq!(read, HeaderName::from_bytes(lower.as_bytes()).expect("a name"));
+                for read in [response_name(written.as_bytes()), request_name(written.as_bytes())] {
+                    let read = read.expect("a name");
+                    assert_eq!(read.as_str(), lower, "{written}");
+                    assert_eq!(read, HeaderName::from_bytes(lower.as_bytes()).expect("a name"));
+                }
             }
         }
         assert!(response_name(b"Content Type").is_err());
+        assert!(request_name(b"Content Type").is_err());
     }
 
     #[test]
