@@ -290,36 +290,32 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
         ends: &mut Ends,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Ended<H::Record>>> {
+        let wire = &self.connection.wire;
         loop {
-            while !self.connection.wire.borrow().output.is_full() {
-                // The body may read the request meanwhile.
+            while !wire.borrow().output.is_full() {
+                // It may read the request meanwhile.
                 let polled = Pin::new(&mut *body).poll_frame(context);
-                let output = &mut self.connection.wire.borrow_mut().output;
-                match polled {
+                let is_whole = match polled {
                     Poll::Ready(Some(Ok(frame))) => {
-                        ends.add(frame, output);
+                        ends.add(frame, &mut wire.borrow_mut().output);
                         // Known without asking once more: then the last piece and the end are one write.
-                        if !ends.is_reached() && !body.is_end_stream() {
-                            continue;
-                        }
+                        ends.is_reached() || body.is_end_stream()
                     }
-                    Poll::Ready(None) => {}
+                    Poll::Ready(None) => true,
                     Poll::Ready(Some(Err(error))) => {
-                        let error = error.into();
                         // The client gets what came before.
-                        let _ = self.connection.wire.borrow_mut().poll_flush(context);
-                        return Poll::Ready(Err(Ended::Failed(error)));
+                        let _ = wire.borrow_mut().poll_flush(context);
+                        return Poll::Ready(Err(Ended::Failed(error.into())));
                     }
-                    Poll::Pending => {
-                        return self.poll_meanwhile(context).map(|error| Err(error.into()));
-                    }
+                    Poll::Pending => return self.poll_meanwhile(context).map(|error| Err(error.into())),
+                };
+                if is_whole {
+                    let ended = ends.end(&mut wire.borrow_mut().output);
+                    let short = |response::Short| io::Error::from(io::ErrorKind::UnexpectedEof).into();
+                    return Poll::Ready(ended.map_err(short));
                 }
-                return Poll::Ready(match ends.end(output) {
-                    Ok(()) => Ok(()),
-                    Err(response::Short) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                });
             }
-            ready!(self.connection.wire.borrow_mut().poll_flush(context))?;
+            ready!(wire.borrow_mut().poll_flush(context))?;
         }
     }
 

@@ -103,9 +103,9 @@ pub(super) fn head(response: &Parts, size: Option<&SizeHint>, asked: Asked, to: 
     };
     match (keeps_open, asked.is_http_10) {
         _ if switches => {}
-        (false, false) => to.extend_from_slice(b"connection: close\r\n"),
+        (false, _) => to.extend_from_slice(b"connection: close\r\n"),
         (true, true) => to.extend_from_slice(b"connection: keep-alive\r\n"),
-        (false, true) | (true, false) => {}
+        (true, false) => {}
     }
     if !has_date {
         to.extend_from_slice(b"date: ");

@@ -71,7 +71,14 @@ fn a_body_ends_as_its_head_says() {
             "HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n",
             true,
         ),
-        (200, &[], None, http_10, "HTTP/1.0 200 OK\r\n", false),
+        (
+            200,
+            &[],
+            None,
+            http_10,
+            "HTTP/1.0 200 OK\r\nconnection: close\r\n",
+            false,
+        ),
         (
             200,
             &[],
@@ -85,7 +92,7 @@ fn a_body_ends_as_its_head_says() {
             &[("connection", "close")],
             Some(2),
             http_10,
-            "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n",
+            "HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n",
             false,
         ),
         (
