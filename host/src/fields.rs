@@ -38,6 +38,7 @@ pub(crate) fn response_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderN
         b"Vary" | b"vary" => header::VARY,
         b"Server" | b"server" => header::SERVER,
         b"Connection" | b"connection" => header::CONNECTION,
+        b"Keep-Alive" | b"keep-alive" => KEEP_ALIVE,
         b"Set-Cookie" | b"set-cookie" => header::SET_COOKIE,
         b"Content-Type" | b"content-type" => header::CONTENT_TYPE,
         b"Accept-Ranges" | b"accept-ranges" => header::ACCEPT_RANGES,
@@ -49,6 +50,14 @@ pub(crate) fn response_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderN
         other => HeaderName::from_bytes(other)?,
     })
 }
+
+// Names that `http` does not know. It would take memory for each.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The name of a request's field: see [`response_name`].
 pub(crate) fn request_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
@@ -73,6 +82,11 @@ pub(crate) fn request_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderNa
         b"If-Modified-Since" | b"if-modified-since" => header::IF_MODIFIED_SINCE,
         b"Transfer-Encoding" | b"transfer-encoding" => header::TRANSFER_ENCODING,
         b"Upgrade-Insecure-Requests" | b"upgrade-insecure-requests" => header::UPGRADE_INSECURE_REQUESTS,
+        b"Traceparent" | b"traceparent" => TRACEPARENT,
+        b"X-Request-Id" | b"X-Request-ID" | b"x-request-id" => X_REQUEST_ID,
+        b"X-Forwarded-For" | b"x-forwarded-for" => X_FORWARDED_FOR,
+        b"X-Forwarded-Host" | b"x-forwarded-host" => X_FORWARDED_HOST,
+        b"X-Forwarded-Proto" | b"x-forwarded-proto" => X_FORWARDED_PROTO,
         other => HeaderName::from_bytes(other)?,
     })
 }
@@ -170,6 +184,11 @@ mod tests {
             "Accept-Language",
             "If-Modified-Since",
             "Upgrade-Insecure-Requests",
+            "Traceparent",
+            "X-Request-Id",
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Forwarded-Proto",
         ] {
             let lower = name.to_ascii_lowercase();
             for written in [name, &lower, &name.to_ascii_uppercase()] {

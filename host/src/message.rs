@@ -1,6 +1,6 @@
 //! What a request must be like to be sent on.
 //!
-//! hyper has parsed it: fields are well formed, and chunked bodies and Content-Length are sound. What remains is what a
+//! It has been parsed (`server/connection/head.rs`, in HTTP/2 hyper): fields are well formed, and there is one framing of the body. What remains is what a
 //! proxy in particular has to insist on, so that no gateway reads a message in another way than we do.
 
 use http::header::{self, HeaderMap};
@@ -204,7 +204,7 @@ fn check_method(request: &Parts) -> Result<(), NotForwarded> {
 /// Checks the fields, and gives the one valid Host, if any, and whether there is a `Via`. One pass over all of them costs
 /// less than looking up each.
 ///
-/// hyper has made sure that there is either a coding that ends in `chunked` or one valid length (RFC 9112, section 6).
+/// Whoever parsed it has made sure that there is either a coding that ends in `chunked` or one valid length (RFC 9112, section 6).
 fn check_fields(request: &Parts) -> Result<(Option<&str>, bool), NotForwarded> {
     let (mut host, mut is_coded, mut has_via) = (None, false, false);
     for (name, value) in &request.headers {

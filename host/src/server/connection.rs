@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `head` | the head of a request, parsed, and where the request ends |
 //! | `body`, `remaining` | the body of a request, read as somebody asks for it |
-//! | `response` | a response as it is written |
+//! | `response`, `date` | a response as it is written |
+//! | `unreadable` | the response to a head that could not be read |
 //! | `wire` | the stream with what was read of it and what is to be written |
 //! | `linger` | what is done before the connection is closed |
 //!
@@ -17,12 +18,12 @@ mod head;
 mod linger;
 mod remaining;
 mod response;
+mod unreadable;
 mod wire;
 
 use super::accepted::{Accepted, ClientStream};
 use super::registry::{Activity, Entry, Exchange};
 use super::tunnel::{self, Joined};
-use super::unreadable;
 use super::{Handler, TunnelRecord};
 use crate::arrival::{Arrival, ClientBody, RequestStream};
 use crate::message::Unreadable;
@@ -30,7 +31,6 @@ use crate::upstream::Tunnel;
 use crate::vitals::ListenerVitals;
 use body::Connection;
 use bytes::Bytes;
-pub(super) use date::write as write_date;
 use head::{Head, Limits};
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body;

@@ -24,7 +24,6 @@ mod serve;
 mod tests;
 mod tls_stream;
 mod tunnel;
-mod unreadable;
 
 pub use drain::{Drain, DrainSwitch, Phase, drain};
 pub use handshake::{HandshakeError, accept_tls};

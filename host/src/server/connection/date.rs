@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// Appends the date of now.
-pub(in crate::server) fn write(to: &mut Vec<u8>) {
+pub(super) fn write(to: &mut Vec<u8>) {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()

@@ -2,6 +2,7 @@
 
 use super::super::registry::ConnectionRegistry;
 use super::super::{Limits, ListenerTerms};
+use super::remaining::Remaining;
 use super::*;
 use crate::arrival::{Arrival, ClientBody, ListenerId, RequestLimits};
 use crate::vitals::{OpenListeners, TunnelEnd};
@@ -189,5 +190,40 @@ fn a_connection_whose_client_sends_no_more_is_closed_at_once() {
             let is_gone = poll_fn(|context| Poll::Ready(gone.as_mut().poll(context).is_ready())).await;
             assert_eq!(is_gone, !lingers, "{request}");
         }
+    });
+}
+
+/// Whoever still holds the body of a request that is over cannot read the next one's.
+#[test]
+fn a_body_is_read_by_its_own_request_only() {
+    on_a_worker(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let registry = ConnectionRegistry::new(Limits::default());
+        let entry = registry.enter();
+        let wire = Wire::new(stream, Rc::clone(&entry.activity), Duration::from_secs(60));
+        let connection = Rc::new(Connection::new(wire));
+        let begin = |length| {
+            let number = connection.begin(Remaining::Length(length), false);
+            ClientBody::of_http1(Rc::clone(&connection) as Rc<dyn RequestStream>, number)
+        };
+        client.write_all(b"onetwo").await.expect("written");
+        let mut first = begin(3);
+        assert_eq!(first.size_hint().exact(), Some(3));
+        let read = poll_fn(|context| Pin::new(&mut first).poll_frame(context)).await;
+        let data = read.expect("data").expect("sound").into_data().expect("data");
+        assert_eq!(&*data, b"one");
+        assert!(first.is_end_stream());
+        let second = begin(3);
+        assert!(first.is_end_stream() && !second.is_end_stream());
+        let read = poll_fn(|context| Pin::new(&mut first).poll_frame(context)).await;
+        assert!(read.is_none());
+        // What nobody reads is thrown away, as far as it has come.
+        assert!(poll_fn(|context| Poll::Ready(connection.discard(context))).await);
+        let third = begin(3);
+        assert!(!poll_fn(|context| Poll::Ready(connection.discard(context))).await);
+        drop(third);
     });
 }

@@ -96,9 +96,11 @@ impl<S: ClientStream> Wire<S> {
     /// Reads what there is. 0 is the end of the client's data.
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.has_unread = false;
-        // What was handed on may still be held: a little room is better than a new buffer.
-        if self.read.capacity() - self.read.len() < self.read_size / 4 {
-            self.read.reserve(self.read_size);
+        if !self.read.is_empty() || !self.read.try_reclaim(self.read_size) {
+            // What was handed on may still be held: a little room is better than a new buffer.
+            if self.read.capacity() - self.read.len() < self.read_size / 4 {
+                self.read.reserve(self.read_size);
+            }
         }
         let count = ready!(pin!(self.stream.read_buf(&mut self.read)).poll(context));
         if self.read.len() == self.read.capacity() {

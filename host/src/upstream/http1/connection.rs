@@ -262,9 +262,11 @@ impl Connection {
 
     /// Reads what there is. 0 is the end of the connection.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // What was handed on may still be held: a little room is better than a new buffer.
-        if self.read.capacity() - self.read.len() < self.read_size / 4 {
-            self.read.reserve(self.read_size);
+        if !self.read.is_empty() || !self.read.try_reclaim(self.read_size) {
+            // What was handed on may still be held: a little room is better than a new buffer.
+            if self.read.capacity() - self.read.len() < self.read_size / 4 {
+                self.read.reserve(self.read_size);
+            }
         }
         let count = ready!(pin!(self.stream.read_buf(&mut self.read)).poll(context));
         if self.read.len() == self.read.capacity() {

@@ -24,6 +24,9 @@ mod tests;
 /// Most fields of a head.
 const MAX_FIELDS: usize = 256;
 
+/// How many fields there is room for at once: as many as a browser's request has.
+const USUAL_FIELDS: usize = 24;
+
 /// The next head in what was read, if it is all there. It answers a request of this method. Interim responses before it are
 /// counted, and passed on or dropped.
 pub(in crate::upstream) fn parse(
@@ -147,7 +150,8 @@ fn head_of(
     places: &[Place],
     method: &Method,
 ) -> Result<Head, Malformed> {
-    let mut headers = HeaderMap::with_capacity(places.len());
+    // The downstream side reads the next request into the same memory, and requests have more fields.
+    let mut headers = HeaderMap::with_capacity(places.len().max(USUAL_FIELDS));
     let shared = |value| {
         let value = HeaderValue::from_maybe_shared(head.slice(range(value)));
         value.map_err(|_| httparse::Error::HeaderValue)

@@ -74,8 +74,13 @@ fn with_hyper(data: &[u8]) -> Option<(Parts, Option<Vec<u8>>)> {
             client.shutdown().await.expect("memory can be shut down");
             let service = service_fn(|request: Request<Incoming>| async {
                 let (parts, body) = request.into_parts();
-                let content = body.collect().await.ok().map(|body| body.to_bytes().to_vec());
-                first.borrow_mut().get_or_insert((parts, content));
+                let is_first = first.borrow().is_none();
+                first.borrow_mut().get_or_insert((parts, None));
+                // A body that breaks off ends this as well.
+                let content = body.collect().await.ok();
+                if let Some((_, first)) = first.borrow_mut().as_mut().filter(|_| is_first) {
+                    *first = content.map(|body| body.to_bytes().to_vec());
+                }
                 let mut response = Response::new(Empty::<Bytes>::new());
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 Ok::<_, Infallible>(response)
@@ -83,6 +88,7 @@ fn with_hyper(data: &[u8]) -> Option<(Parts, Option<Vec<u8>>)> {
             // hyper's own errors are hyper's.
             let _ = http1::Builder::new()
                 .keep_alive(false)
+                .half_close(true)
                 .serve_connection(TokioIo::new(server), service)
                 .await;
         });

@@ -1,6 +1,6 @@
 //! Responses to requests whose head could not be read.
 
-use super::connection::write_date;
+use super::date;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use http_body::Body;
@@ -20,7 +20,7 @@ pub(super) async fn written<B: Body<Data = Bytes>>(response: Response<B>, reques
         }
     }
     bytes.extend_from_slice(b"date: ");
-    write_date(&mut bytes);
+    date::write(&mut bytes);
     bytes.extend_from_slice(b"\r\n\r\n");
     // A response to HEAD has no content (RFC 9110, section 9.3.2).
     if !request.starts_with(b"HEAD ") {
