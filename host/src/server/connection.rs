@@ -165,6 +165,9 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
         // What came with the request before is looked at when this is first polled.
         let mut looked_at = wire.looked_at;
         loop {
+            if looked_at == 0 {
+                head::skip_empty_lines(&mut wire.read);
+            }
             if wire.read.len() > looked_at {
                 activity.received();
                 if head::may_be_whole(&wire.read, looked_at, limits) {
@@ -258,11 +261,15 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
 
     /// While an answer is waited for: interim responses are written, and the client is looked for. Ready when it is gone.
     fn poll_meanwhile(&self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let wire = &mut *self.connection.wire.borrow_mut();
         if !self.arrival.interim.is_empty() {
-            let interim = self.arrival.interim.take();
-            wire.output.write(|to| to.extend_from_slice(&interim));
+            self.write_interim_and(|_| ());
         }
+        self.poll_client(context)
+    }
+
+    /// Writes what can be written, and looks for the client. Ready when it is gone.
+    fn poll_client(&self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let wire = &mut *self.connection.wire.borrow_mut();
         if let Poll::Ready(Err(error)) = wire.poll_flush(context) {
             return Poll::Ready(error);
         }
@@ -307,7 +314,7 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
                         let _ = wire.borrow_mut().poll_flush(context);
                         return Poll::Ready(Err(Ended::Failed(error.into())));
                     }
-                    Poll::Pending => return self.poll_meanwhile(context).map(|error| Err(error.into())),
+                    Poll::Pending => return self.poll_client(context).map(|error| Err(error.into())),
                 };
                 if is_whole {
                     let ended = ends.end(&mut wire.borrow_mut().output);
@@ -338,6 +345,7 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
             mut stream,
             read,
             output,
+            has_unread,
             ..
         } = connection.wire.into_inner();
         let activity = &entry.activity;
@@ -346,7 +354,7 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
                 let (early, first) = (read.freeze(), output.into_bytes());
                 return switched.run(stream, (early, first), &entry, vitals).await;
             }
-            Some(Ended::Closed) if client_is_done.get() && read.is_empty() => Goodbye::None,
+            Some(Ended::Closed) if client_is_done.get() && read.is_empty() && !has_unread => Goodbye::None,
             Some(Ended::Closed) => Goodbye::Linger(Vec::new()),
             Some(Ended::Unreadable(why)) => {
                 let response = handler.unreadable(&arrival, why, false);

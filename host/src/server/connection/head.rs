@@ -5,7 +5,7 @@ use crate::chunks::Chunks;
 use crate::fields;
 use crate::message::{NoPath, Unreadable, has_no_path};
 use arrayvec::ArrayVec;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Uri, Version};
 use httparse::{ParserConfig, Status};
@@ -44,6 +44,17 @@ pub(crate) struct Head {
 pub(crate) struct Limits {
     pub(crate) bytes: usize,
     pub(crate) fields: usize,
+}
+
+/// Drops the empty lines that may come before a request (RFC 9112, section 2.2). They begin none: a client may send one and be idle.
+pub(crate) fn skip_empty_lines(read: &mut BytesMut) {
+    loop {
+        match **read {
+            [b'\n', ..] => read.advance(1),
+            [b'\r', b'\n', ..] => read.advance(2),
+            _ => return,
+        }
+    }
 }
 
 /// Whether it is worth while to parse what was read. `looked_at`: how much of it was there when a head was not whole.

@@ -183,7 +183,7 @@ impl Ends {
             Self::Chunked(_) => {
                 to.write(|to| chunks::write_size(to, data.len()));
                 to.add(data);
-                to.write(|to| to.extend_from_slice(b"\r\n"));
+                to.add(Bytes::from_static(b"\r\n"));
             }
             Self::Closed => to.add(data),
         }

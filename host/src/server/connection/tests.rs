@@ -16,7 +16,7 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// Answers with the path.
+/// Answers with the path: `/later` some turns later.
 struct Paths;
 
 struct NoRecord;
@@ -30,6 +30,11 @@ impl Handler for Paths {
     type Record = NoRecord;
 
     async fn answer(self: Rc<Self>, _: Rc<Arrival>, request: Request<ClientBody>) -> Response<Full<Bytes>> {
+        if request.uri().path() == "/later" {
+            for _ in 0..20 {
+                yield_now().await;
+            }
+        }
         Response::new(Full::from(request.uri().path().to_owned()))
     }
 
@@ -82,6 +87,11 @@ impl Served {
     async fn get(&mut self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
         self.client.write_all(request.as_bytes()).await.expect("written");
+        self.until(path).await
+    }
+
+    /// Reads until this has come.
+    async fn until(&mut self, path: &str) -> String {
         let mut text = String::new();
         while !text.ends_with(path) {
             let mut bytes = [0; 1024];
@@ -127,6 +137,29 @@ fn a_connection_rests_until_its_next_request_comes() {
         let mut end = Vec::new();
         served.client.read_to_end(&mut end).await.expect("closed");
         assert!(served.activity.is_late_head());
+    });
+}
+
+/// What comes behind a request may be the beginning of the next one, or nothing.
+#[test]
+fn what_is_left_behind_a_request_keeps_nobody_busy() {
+    on_a_worker(async {
+        for (left, rests) in [("\r\n", true), ("\n\r\n", true), ("GET /ne", false), ("\r\nGET", false)] {
+            let mut served = Served::begin().await;
+            let request = format!("GET /first HTTP/1.1\r\nhost: a\r\n\r\n{left}");
+            served.client.write_all(request.as_bytes()).await.expect("written");
+            served.until("/first").await;
+            served.pass(3).await;
+            assert_eq!(served.activity.rests(), rests, "{left:?}");
+            if rests {
+                assert!(served.get("/second").await.starts_with("HTTP/1.1 200 OK\r\n"));
+                continue;
+            }
+            served.pass(10).await;
+            let mut end = Vec::new();
+            served.client.read_to_end(&mut end).await.expect("closed");
+            assert!(served.activity.is_late_head(), "{left:?}");
+        }
     });
 }
 
@@ -189,6 +222,27 @@ fn a_connection_whose_client_sends_no_more_is_closed_at_once() {
             let mut gone = Box::pin(served.registry.empty());
             let is_gone = poll_fn(|context| Poll::Ready(gone.as_mut().poll(context).is_ready())).await;
             assert_eq!(is_gone, !lingers, "{request}");
+        }
+    });
+}
+
+/// Closed at once, with something unread, it would be reset, and its client might lose the response.
+#[test]
+fn a_connection_whose_client_has_sent_more_is_read_from_before_it_is_closed() {
+    on_a_worker(async {
+        for (more, lingers) in [("", false), ("\r\n", true)] {
+            let mut served = Served::begin().await;
+            let request = b"GET /later HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+            served.client.write_all(request).await.expect("written");
+            while !served.activity.runs_exchanges() {
+                yield_now().await;
+            }
+            served.client.write_all(more.as_bytes()).await.expect("written");
+            served.until("/later").await;
+            served.pass(3).await;
+            let mut gone = Box::pin(served.registry.empty());
+            let is_gone = poll_fn(|context| Poll::Ready(gone.as_mut().poll(context).is_ready())).await;
+            assert_eq!(is_gone, !lingers, "{more:?}");
         }
     });
 }

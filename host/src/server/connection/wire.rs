@@ -41,7 +41,7 @@ pub(super) struct Wire<S> {
     /// Runs while the client reads nothing of what is to be written.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Whether bytes wait to be read: until then it is not known whether the client has closed its side.
-    has_unread: bool,
+    pub(super) has_unread: bool,
     /// Whether what was written may be on its way in the stream: TLS has a buffer.
     is_unflushed: bool,
 }
