@@ -11,6 +11,9 @@ use http::response::Parts;
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 
+/// Room for the head of nearly every response, and a small body.
+const USUAL: usize = 1024;
+
 /// What a response depends on of its request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -43,6 +46,7 @@ fn may_have_body(status: StatusCode) -> bool {
 
 /// Appends a head. Gives how its body ends, and whether the connection stays open after it. `size`: that of the body; `None`: there is none.
 pub(super) fn head(response: &Parts, size: Option<&SizeHint>, asked: Asked, to: &mut Vec<u8>) -> (Ends, bool) {
+    to.reserve(USUAL);
     line(response, asked.is_http_10, to);
     let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
     let may_have_body = may_have_body(response.status);
