@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Sleep, sleep};
 
-/// How much is read at first, and what is read at a time when much comes.
-const READ_BYTES: (usize, usize) = (8 * 1024, 64 * 1024);
+/// How much is read at first, which is more than nearly every head has, and most that is read at a time when much comes.
+const READ_BYTES: (usize, usize) = (4 * 1024, 64 * 1024);
 
 /// Pieces of up to this size are copied behind one another; a larger one is written from where it is.
 const COPIED: usize = 4 * 1024;
@@ -104,7 +104,7 @@ impl<S: ClientStream> Wire<S> {
         }
         let count = ready!(pin!(self.stream.read_buf(&mut self.read)).poll(context));
         if self.read.len() == self.read.capacity() {
-            self.read_size = READ_BYTES.1;
+            self.read_size = READ_BYTES.1.min(self.read_size * 4);
         }
         Poll::Ready(count)
     }
