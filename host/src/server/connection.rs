@@ -32,7 +32,7 @@ use crate::vitals::ListenerVitals;
 use body::Connection;
 use bytes::Bytes;
 use head::{Head, Limits};
-use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 pub(super) use linger::linger;
 use response::{Asked, Ends};
@@ -162,15 +162,14 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
         };
         let wire = &mut *self.connection.wire.borrow_mut();
         let activity = &self.entry.activity;
-        // What came with the request before is looked at when this is first polled.
-        let mut looked_at = wire.looked_at;
         loop {
-            if looked_at == 0 {
+            if wire.looked_at == 0 {
                 head::skip_empty_lines(&mut wire.read);
             }
-            if wire.read.len() > looked_at {
+            // What came with the request before is looked at when this is first polled.
+            if wire.read.len() > wire.looked_at {
                 activity.received();
-                if head::may_be_whole(&wire.read, looked_at, limits) {
+                if head::may_be_whole(&wire.read, wire.looked_at, limits) {
                     match head::parse(&mut wire.read, limits, headers) {
                         Ok(None) => {}
                         Ok(Some(head)) => {
@@ -180,8 +179,7 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
                         Err(why) => return Poll::Ready(Err(Ended::Unreadable(why))),
                     }
                 }
-                looked_at = wire.read.len();
-                wire.looked_at = looked_at;
+                wire.looked_at = wire.read.len();
             }
             if ready!(wire.poll_read(context))? == 0 {
                 activity.received();
@@ -195,43 +193,46 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
 
     /// Answers a request. Whether another one may follow. `headers`: gets an empty map.
     async fn exchange(&self, head: Head, headers: &mut HeaderMap) -> Result<bool, Ended<H::Record>> {
-        let (entry, connection) = (&self.entry, &*self.connection);
-        let exchange = entry.activity.begin();
+        let exchange = self.entry.activity.begin();
         self.requests_left.set(self.requests_left.get() - 1);
-        let Head {
-            request,
-            body,
-            expects_continue,
-            ..
-        } = head;
-        self.client_is_done.set(!head.keeps_open && body.is_none());
-        let mut asked = Asked {
-            is_head: *request.method() == Method::HEAD,
-            is_http_10: request.version() == Version::HTTP_10,
+        self.client_is_done.set(!head.keeps_open && head.body.is_none());
+        let asked = Asked {
+            is_head: *head.request.method() == Method::HEAD,
+            is_http_10: head.request.version() == Version::HTTP_10,
             keeps_open: head.keeps_open,
             accepts_trailers: head.accepts_trailers,
         };
-        let body = match body.is_none() {
-            true => {
-                connection.begin(body, false);
-                ClientBody::default()
-            }
-            false => {
-                let number = connection.begin(body, expects_continue);
-                ClientBody::of_http1(Rc::clone(&self.connection) as Rc<dyn RequestStream>, number)
-            }
+        let number = self.connection.begin(head.body, head.expects_continue);
+        let body = match head.body.is_none() {
+            true => ClientBody::default(),
+            false => ClientBody::of_http1(Rc::clone(&self.connection) as Rc<dyn RequestStream>, number),
         };
-        let mut response = {
-            let answer = pin!(Rc::clone(&self.handler).answer(Rc::clone(&self.arrival), request.map(|()| body)));
-            let mut answer = pin!(unless_panicking(answer));
-            poll_fn(|context| match answer.as_mut().poll(context) {
-                Poll::Ready(response) => Poll::Ready(Ok(response)),
-                Poll::Pending => self.poll_meanwhile(context).map(Err),
-            })
-            .await?
-        };
+        let response = self.answer(head.request.map(|()| body)).await?;
+        self.respond(response, asked, exchange, headers).await
+    }
+
+    /// Waits for the answer to a request.
+    async fn answer(&self, request: Request<ClientBody>) -> io::Result<Response<H::Body>> {
+        let answer = pin!(Rc::clone(&self.handler).answer(Rc::clone(&self.arrival), request));
+        let mut answer = pin!(unless_panicking(answer));
+        poll_fn(|context| match answer.as_mut().poll(context) {
+            Poll::Ready(response) => Poll::Ready(Ok(response)),
+            Poll::Pending => self.poll_meanwhile(context).map(Err),
+        })
+        .await
+    }
+
+    /// Writes a response. Whether another request may follow. `headers`: gets an empty map.
+    async fn respond(
+        &self,
+        mut response: Response<H::Body>,
+        mut asked: Asked,
+        exchange: Exchange,
+        headers: &mut HeaderMap,
+    ) -> Result<bool, Ended<H::Record>> {
+        let connection = &*self.connection;
         connection.answers();
-        asked.keeps_open &= self.requests_left.get() > 0 && !entry.is_draining();
+        asked.keeps_open &= self.requests_left.get() > 0 && !self.entry.is_draining();
         let switch = match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => self.handler.tunnel(response.body_mut()),
             _ => None,
@@ -254,7 +255,7 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
         }
         drop((body, exchange));
         poll_fn(|context| connection.wire.borrow_mut().poll_flush(context)).await?;
-        entry.activity.flushed();
+        self.entry.activity.flushed();
         let is_read = poll_fn(|context| Poll::Ready(connection.discard(context))).await;
         Ok(keeps_open && is_read)
     }

@@ -6,7 +6,6 @@ use super::remaining::Remaining;
 use super::*;
 use crate::arrival::{Arrival, ClientBody, ListenerId, RequestLimits};
 use crate::vitals::{OpenListeners, TunnelEnd};
-use http::Request;
 use http_body_util::Full;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
