@@ -110,7 +110,7 @@ enum Ended<R> {
     /// It failed, or the body of a response did.
     Failed(Box<dyn Error + Send + Sync>),
     /// Another protocol follows.
-    Switched(Switched<R>),
+    Switched(Box<Switched<R>>),
 }
 
 impl<R, E: Into<Box<dyn Error + Send + Sync>>> From<E> for Ended<R> {
@@ -241,11 +241,11 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
         let size = (switch.is_none() && !body.is_end_stream()).then(|| body.size_hint());
         let (mut ends, keeps_open) = self.write_interim_and(|to| response::head(&parts, size.as_ref(), asked, to));
         if let Some((tunnel, record)) = switch {
-            return Err(Ended::Switched(Switched {
+            return Err(Ended::Switched(Box::new(Switched {
                 tunnel,
                 record,
                 exchange,
-            }));
+            })));
         }
         self.ends_response.set(matches!(ends, Ends::Closed));
         *headers = std::mem::take(&mut parts.headers);

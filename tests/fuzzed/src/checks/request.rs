@@ -31,7 +31,11 @@ pub fn request(data: &[u8]) {
         Ok(Some((head, rest))) => Some(format!("{head:?} {rest:?}")),
         Ok(None) | Err(_) => None,
     };
-    assert_eq!(described(&whole), described(&parts), "it depends on how a request arrives");
+    assert_eq!(
+        described(&whole),
+        described(&parts),
+        "it depends on how a request arrives"
+    );
     let Ok(Some((head, rest))) = whole else { return };
     let ours = head.request.clone().into_parts().0;
     check(&ours);
