@@ -55,10 +55,8 @@ pub(super) fn head(response: &Parts, size: Option<&SizeHint>, asked: Asked, to: 
     let (mut length, mut trailers) = (None, Vec::new());
     for (name, value) in &response.headers {
         if *name == header::CONTENT_LENGTH {
-            if may_have_body && length.is_none() {
-                length = Some(value);
-                field(name, value, to);
-            }
+            // Written below: what a body is known to have counts, and not what its head says.
+            length = number(value).filter(|_| may_have_body);
             continue;
         } else if *name == header::CONNECTION && !switches {
             keeps_open &= !fields::tokens(value.as_bytes()).any(|token| token.eq_ignore_ascii_case(b"close"));
@@ -79,20 +77,15 @@ pub(super) fn head(response: &Parts, size: Option<&SizeHint>, asked: Asked, to: 
     let exact = size.map_or(Some(0), SizeHint::exact);
     let ends = match (exact, length) {
         _ if asked.is_head || !may_have_body => {
-            if length.is_none()
-                && may_have_body
-                && let Some(exact @ 1..) = exact
-            {
-                content_length(exact, to);
-            }
+            // Of a HEAD, what the body would have. Where nobody says, there is none to count.
+            let would_have = length.or(exact.filter(|exact| may_have_body && *exact > 0));
+            would_have.into_iter().for_each(|length| content_length(length, to));
             Ends::Length(0)
         }
-        (Some(exact), None) => {
-            content_length(exact, to);
-            Ends::Length(exact)
+        (Some(length), _) | (None, Some(length)) => {
+            content_length(length, to);
+            Ends::Length(length)
         }
-        (Some(exact), Some(_)) => Ends::Length(exact),
-        (None, Some(length)) => Ends::Length(number(length).unwrap_or(0)),
         (None, None) if is_chunkable => {
             to.extend_from_slice(b"transfer-encoding: chunked\r\n");
             Ends::Chunked(match asked.accepts_trailers {

@@ -136,6 +136,23 @@ fn a_body_ends_as_its_head_says() {
             "HTTP/1.1 304 Not Modified\r\netag: x\r\n",
             true,
         ),
+        // A client would wait for what never comes.
+        (
+            200,
+            &[("content-length", "5")],
+            Some(0),
+            ASKED,
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n",
+            true,
+        ),
+        (
+            200,
+            &[("content-length", "5")],
+            None,
+            ASKED,
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n",
+            true,
+        ),
         (
             599,
             &[],
