@@ -29,6 +29,60 @@ pub(crate) fn of_response(name: &str) -> ResponseField {
     }
 }
 
+/// What becomes of a line of a response's head that is passed on as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResponseLine {
+    /// It is copied.
+    Copied,
+    /// It is copied, and need not be added.
+    Date,
+    /// It says of the connection whether it stays open, and which fields are hop-by-hop.
+    Connection,
+    /// It says of the connection how long it stays open.
+    KeepAlive,
+    /// It is hop-by-hop besides.
+    Hop,
+    /// It delimits the body.
+    ContentLength,
+    /// It delimits the body.
+    TransferEncoding,
+    /// It is not simply copied: it is [`ResponseField::Rewritable`], or one that the proxy may replace by its own.
+    Rewritable,
+}
+
+/// What becomes of a line with this name, in any case. Nearly all names are told apart from those that are not copied by their length.
+#[inline]
+pub(crate) fn of_line(name: &[u8]) -> ResponseLine {
+    let names: &[(&[u8], ResponseLine)] = match name.len() {
+        4 => &[(b"date", ResponseLine::Date)],
+        7 => &[
+            (b"upgrade", ResponseLine::Hop),
+            (b"refresh", ResponseLine::Rewritable),
+            (b"trailer", ResponseLine::Rewritable),
+            (b"alt-svc", ResponseLine::Rewritable),
+        ],
+        8 => &[(b"location", ResponseLine::Rewritable)],
+        10 => &[
+            (b"connection", ResponseLine::Connection),
+            (b"keep-alive", ResponseLine::KeepAlive),
+            (b"set-cookie", ResponseLine::Rewritable),
+        ],
+        14 => &[(b"content-length", ResponseLine::ContentLength)],
+        16 => &[
+            (b"proxy-connection", ResponseLine::Hop),
+            (b"content-location", ResponseLine::Rewritable),
+        ],
+        17 => &[
+            (b"transfer-encoding", ResponseLine::TransferEncoding),
+            (b"x-portolan-region", ResponseLine::Rewritable),
+            (b"x-portolan-reason", ResponseLine::Rewritable),
+        ],
+        _ => return ResponseLine::Copied,
+    };
+    let named = names.iter().find(|(it, _)| name.eq_ignore_ascii_case(it));
+    named.map_or(ResponseLine::Copied, |(_, becomes)| *becomes)
+}
+
 /// The name of a response's field. Those of nearly every response, as nearly every server writes them, are recognised as a whole: making a
 /// name of bytes costs ten times as much.
 pub(crate) fn response_name(written: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
@@ -102,6 +156,16 @@ pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     elements.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
+/// `1*DIGIT`, as far as it fits.
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
+    let digit = |number: u64, byte: &u8| {
+        let digit = byte.wrapping_sub(b'0');
+        let more = number.checked_mul(10)?.checked_add(digit.into())?;
+        (digit <= 9).then_some(more)
+    };
+    text.iter().try_fold(0, digit).filter(|_| !text.is_empty())
+}
+
 /// Whether a field may be a trailer: not one for framing, routing, authentication or caching (RFC 9110, section 6.5.1). A
 /// recipient that merges trailers into the head would trust it.
 pub(crate) fn may_trail(name: &str) -> bool {
@@ -148,6 +212,74 @@ mod tests {
     fn an_invalid_list_element_does_not_affect_the_others() {
         let value = b" close ,, x-\xe4 ,\tX-Own";
         assert_eq!(tokens(value).collect::<Vec<_>>(), [&b"close"[..], b"x-\xe4", b"X-Own"]);
+    }
+
+    #[test]
+    fn a_number_is_digits_and_nothing_else() {
+        for (text, value) in [("0", 0), ("0017", 17), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(number(text.as_bytes()), Some(value));
+        }
+        for text in [
+            "",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "1_0",
+            "0x1",
+            "a",
+            "18446744073709551616",
+            "1:",
+            "1/",
+        ] {
+            assert_eq!(number(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_becomes_what_a_field_with_its_name_does() {
+        let ours = ["alt-svc", "x-portolan-region", "x-portolan-reason"];
+        let names = [
+            "date",
+            "x-date",
+            "host",
+            "upgrade",
+            "refresh",
+            "trailer",
+            "referer",
+            "location",
+            "connection",
+            "keep-alive",
+            "set-cookie",
+            "user-agent",
+            "content-length",
+            "content-digest",
+            "proxy-connection",
+            "content-location",
+            "content-language",
+            "transfer-encoding",
+            "x-transfer-encodi",
+            "strict-transport-security",
+            "server",
+            "",
+        ];
+        for name in names.into_iter().chain(ours) {
+            let expected = match name {
+                "date" => ResponseLine::Date,
+                "connection" => ResponseLine::Connection,
+                "keep-alive" => ResponseLine::KeepAlive,
+                "content-length" => ResponseLine::ContentLength,
+                "transfer-encoding" => ResponseLine::TransferEncoding,
+                _ => match of_response(name) {
+                    ResponseField::Hop => ResponseLine::Hop,
+                    ResponseField::Rewritable => ResponseLine::Rewritable,
+                    ResponseField::Other if ours.contains(&name) => ResponseLine::Rewritable,
+                    ResponseField::Other => ResponseLine::Copied,
+                },
+            };
+            assert_eq!(of_line(name.as_bytes()), expected, "{name}");
+            assert_eq!(of_line(name.to_ascii_uppercase().as_bytes()), expected, "{name}");
+        }
     }
 
     #[test]

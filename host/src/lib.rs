@@ -26,6 +26,7 @@ pub mod front_door;
 pub mod geo;
 mod hex;
 pub mod learned;
+mod lines;
 pub mod message;
 mod number;
 pub mod oci;

@@ -4,6 +4,7 @@ use crate::arrival::{Arrival, ClientBody, Interim, ListenerId, RequestLimits};
 use crate::config::{Http2, Listener};
 use crate::decide::{self, Decided, Inquiry};
 use crate::drill::{Handled, ServiceDrill};
+use crate::lines::Lines;
 use crate::message::{self, RequestHead, Unreadable};
 use crate::plugin::VisibleFields;
 use crate::record::{Loop, Recorded, RequestRecord};
@@ -63,8 +64,18 @@ impl Handler for Worker {
             if let Some(changes) = changes {
                 changes.apply(response.headers_mut());
             }
+            if response.headers().is_empty() {
+                // Its memory is used for the next request.
+                let mut headers = parts.headers;
+                headers.clear();
+                *response.headers_mut() = headers;
+            }
             record.deliver(self.secured(&arrival, response))
         }
+    }
+
+    fn lines(&self, body: &mut Self::Body) -> Option<Lines> {
+        body.body_mut().take_lines()
     }
 
     fn tunnel(&self, body: &mut Self::Body) -> Option<(Tunnel, Self::Record)> {
@@ -438,6 +449,17 @@ fn handled(worker: &Worker, drill: &ServiceDrill, began: Instant, forwarded: Opt
     drill.handled(worker.connections.worker(), &handled);
 }
 
+/// Whether nobody looks at the fields of the response to a request, nor changes any that gateways usually send.
+fn as_lines(inbound: &Inbound<'_>, routed: Routed<'_>, record: &RequestRecord<Pin>) -> bool {
+    let Inbound { parts, listener, .. } = inbound;
+    let has_hsts = listener.tls.as_ref().is_some_and(|tls| tls.hsts.is_some());
+    parts.version != Version::HTTP_2
+        && routed.route.response_headers().is_none()
+        && !routed.service.upstream.load_report
+        && !has_hsts
+        && !record.reads_response_fields()
+}
+
 /// Sends a request on as it was decided, with what the plugin changes of its fields. Gives the response and the region that it came from.
 async fn forward(
     worker: &Worker,
@@ -518,6 +540,7 @@ async fn forward(
         rewrites_responses: routed.service.rewrite_responses,
         rewritten_by: target.as_ref().map(|_| routed.route),
         interim: interim.as_ref(),
+        response_as_lines: as_lines(inbound, routed, record),
         is_call,
     };
     // An answer before this line leaves the body where it is.

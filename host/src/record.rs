@@ -325,6 +325,12 @@ impl<L: TableView> RequestRecord<L> {
         self.data.call.is_some()
     }
 
+    /// Whether it reads fields of the response.
+    pub fn reads_response_fields(&self) -> bool {
+        let template = self.recorder.log.as_ref().and_then(|log| log.template());
+        self.is_call() || template.is_some_and(|template| !template.response_fields.is_empty())
+    }
+
     /// Sets the client's identity.
     pub fn identified(&mut self, client: ClientIdentity) {
         self.data.client = client;

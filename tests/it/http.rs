@@ -8,6 +8,7 @@ mod ends;
 mod fields;
 mod heads;
 mod interim;
+mod lines;
 mod loops;
 mod requests;
 mod reuse;

@@ -36,6 +36,11 @@ impl<B: Default, L: TableView> Recorded<B, L> {
     pub fn body(&self) -> &B {
         &self.body
     }
+
+    /// The body.
+    pub fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
 }
 
 impl<L: TableView> RequestRecord<L> {

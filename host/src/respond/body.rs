@@ -1,5 +1,6 @@
 //! The body of a response.
 
+use crate::lines::Lines;
 use crate::upstream::body::UpstreamBodyError;
 use crate::upstream::{Tunnel, UpstreamBody};
 use bytes::Bytes;
@@ -32,6 +33,14 @@ impl Body {
         *delivered.extensions_mut() = mem::take(response.extensions_mut());
         *delivered.body_mut() = Self::Upstream(response);
         delivered
+    }
+
+    /// Takes the fields of its response's head that are written as they came.
+    pub fn take_lines(&mut self) -> Option<Lines> {
+        match self {
+            Self::Upstream(response) => response.body_mut().take_lines(),
+            _ => None,
+        }
     }
 }
 

@@ -239,7 +239,9 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
         };
         let (mut parts, mut body) = response.into_parts();
         let size = (switch.is_none() && !body.is_end_stream()).then(|| body.size_hint());
-        let (mut ends, keeps_open) = self.write_interim_and(|to| response::head(&parts, size.as_ref(), asked, to));
+        let lines = self.handler.lines(&mut body);
+        let (mut ends, keeps_open) =
+            self.write_interim_and(|to| response::head((&parts, lines.as_ref()), size.as_ref(), asked, to));
         if let Some((tunnel, record)) = switch {
             return Err(Ended::Switched(Box::new(Switched {
                 tunnel,

@@ -33,6 +33,7 @@ pub use serve::run;
 pub use tunnel::TunnelRecord;
 
 use crate::arrival::{Arrival, ClientBody, ListenerId, RequestLimits};
+use crate::lines::Lines;
 use crate::message::Unreadable;
 use crate::tls::ServerTls;
 use crate::upstream::Tunnel;
@@ -53,12 +54,15 @@ pub trait Handler: 'static {
     /// What records a tunnel.
     type Record: TunnelRecord;
 
-    /// Answers a request. The future is dropped when the client goes away.
+    /// Answers a request. A response to a client of HTTP/1.1 may have [`lines`](Self::lines) in its body. The future is dropped when the client goes away.
     fn answer(
         self: Rc<Self>,
         arrival: Rc<Arrival>,
         request: Request<ClientBody>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
+
+    /// Takes the fields of a response's head that are written as they came, out of its body.
+    fn lines(&self, body: &mut Self::Body) -> Option<Lines>;
 
     /// Takes the tunnel that follows a response out of its body: one to 101, or to an extended CONNECT that succeeds.
     fn tunnel(&self, body: &mut Self::Body) -> Option<(Tunnel, Self::Record)>;

@@ -6,6 +6,7 @@ use super::idle::IdleTimer;
 use super::in_flight::InFlight;
 use super::incoming::Incoming;
 use super::tunnel::{self, Tunnel, TunnelLimits};
+use crate::lines::Lines;
 use crate::vitals::UpstreamError;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -42,6 +43,8 @@ pub struct UpstreamBody {
     idle: IdleTimer,
     /// `None` for what ends with its body alone, as most do.
     ending: Option<Box<Ending>>,
+    /// The fields of the response's head that are written as they came. They are none of its map.
+    pub(super) lines: Option<Lines>,
 }
 
 /// An incomplete response. It must not look complete to the client.
@@ -77,11 +80,17 @@ impl UpstreamBody {
             evidence: None,
             idle: IdleTimer::new(idle),
             ending: None,
+            lines: None,
         };
         if is_ended {
             body.finish();
         }
         body
+    }
+
+    /// Takes the fields of the response's head that are written as they came.
+    pub(crate) fn take_lines(&mut self) -> Option<Lines> {
+        self.lines.take()
     }
 
     /// The response ends like this. `idle`: the longest time without a byte in either direction.

@@ -1,6 +1,7 @@
 //! The head of a response, whatever protocol carries it.
 
 use super::interim::{InterimSink, Switch};
+use crate::lines::Lines;
 use http::{HeaderMap, StatusCode};
 use hyper::ext::ReasonPhrase;
 use std::rc::{Rc, Weak};
@@ -12,22 +13,26 @@ pub(super) const MAX_INTERIM: u8 = 16;
 /// Most bytes of a head.
 pub(super) const MAX_HEAD: usize = u16::MAX as usize;
 
-/// The interim responses of an exchange: how many there were, and where they go. 101 is the last one.
+/// What an exchange expects of its responses.
 #[derive(Debug, Default)]
-pub(super) struct Interims {
-    pub(super) count: u8,
-    /// `None` where they are dropped. Gone when the exchange has a response: the connection may outlive it.
-    pub(super) to: Option<Weak<dyn InterimSink>>,
+pub(super) struct Expected {
+    /// How many interim responses there were. 101 is the last one.
+    pub(super) interims: u8,
+    /// Where they go. `None` where they are dropped. Gone when the exchange has a response: the connection may outlive it.
+    pub(super) interim: Option<Weak<dyn InterimSink>>,
     /// The change of protocol that was asked for.
     pub(super) upgrade: Option<Rc<dyn Switch>>,
+    /// Whether nobody looks at the fields of the final one, so that they can stay [`Lines`].
+    pub(super) as_lines: bool,
 }
 
-impl Interims {
-    pub(super) fn new(to: Option<&Rc<dyn InterimSink>>, upgrade: Option<Rc<dyn Switch>>) -> Self {
+impl Expected {
+    pub(super) fn new(interim: Option<&Rc<dyn InterimSink>>, upgrade: Option<Rc<dyn Switch>>, as_lines: bool) -> Self {
         Self {
-            count: 0,
-            to: to.map(Rc::downgrade),
+            interims: 0,
+            interim: interim.map(Rc::downgrade),
             upgrade,
+            as_lines,
         }
     }
 }
@@ -38,7 +43,10 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     /// The reason phrase, where it is not the usual one.
     pub(super) reason: Option<ReasonPhrase>,
+    /// None where there are `lines`.
     pub(super) headers: HeaderMap,
+    /// Its fields as they came, without those that end here and those that delimit the body.
+    pub(super) lines: Option<Lines>,
     pub(super) ends: Ends,
     /// Whether the gateway keeps the connection open afterwards.
     pub(super) keeps_open: bool,

@@ -67,6 +67,8 @@ pub struct Forwarding<'a> {
     pub rewritten_by: Option<&'a RouteEntry>,
     /// Where interim responses go. `None`: they are dropped.
     pub interim: Option<&'a Rc<dyn InterimSink>>,
+    /// Whether nobody looks at the fields of its response: they are passed on as they come.
+    pub response_as_lines: bool,
     /// Whether it is a call of gRPC.
     pub is_call: bool,
 }
@@ -181,6 +183,11 @@ impl<'a> Outbound<'a> {
     /// Whether a gateway's own name is replaced in its responses, and the path prefix that it sees.
     pub(super) fn rewrites_responses(&self) -> bool {
         self.forwarding.rewrites_responses
+    }
+
+    /// Whether nobody looks at the fields of its response.
+    pub(super) fn response_as_lines(&self) -> bool {
+        self.forwarding.response_as_lines
     }
 
     /// What the client requested: as a trusted proxy says, else as the request itself does.

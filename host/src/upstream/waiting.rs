@@ -110,6 +110,7 @@ impl<'a> Waiting<'a> {
         let mut response = Box::new(Response::new(UpstreamBody::new(connection, in_flight, idle)));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
+        response.body_mut().lines = head.lines;
         if let Some(reason) = head.reason {
             response.extensions_mut().insert(reason);
         }

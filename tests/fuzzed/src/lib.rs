@@ -16,6 +16,7 @@ mod host {
     }
     pub(crate) mod chunks;
     pub(crate) mod fields;
+    pub(crate) mod lines;
     pub(crate) mod message;
     pub(crate) mod server {
         pub(crate) mod connection {
@@ -29,7 +30,7 @@ mod host {
 }
 
 // Where they are in the proxy.
-pub(crate) use host::{chunks, fields, message};
+pub(crate) use host::{chunks, fields, lines, message};
 
 #[allow(dead_code, unreachable_pub, reason = "written for the proxy, which uses all of it")]
 #[path = "../../../host/src/upstream"]

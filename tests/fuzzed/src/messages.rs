@@ -1,12 +1,15 @@
 //! Reading and writing messages as a connection does.
 
-use super::head::{Ends, Interims};
+use super::head::{Ends, Expected};
 use super::http1::response;
 use crate::chunks::{self, Chunks, Piece};
 use crate::host::server::connection::head::{self, Head, Limits, may_be_whole};
+use crate::lines::Lines;
 use crate::message::Unreadable;
 use bytes::BytesMut;
+use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
+use httparse::Status;
 
 /// What became of bytes read as a response, or as a chunked body.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,11 +62,12 @@ pub(crate) fn read_content(mut head: Head, rest: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads a response that comes in parts of at most `step` bytes, as a connection does.
-pub(crate) fn read_response(mut rest: &[u8], method: &Method, step: usize) -> Outcome {
-    let (mut read, mut interim) = (BytesMut::new(), Interims::default());
+/// Reads a response that comes in parts of at most `step` bytes, as a connection does. `as_lines`: for a request whose response nobody looks
+/// into.
+pub(crate) fn read_response(mut rest: &[u8], method: &Method, step: usize, as_lines: bool) -> Outcome {
+    let (mut read, mut expected) = (BytesMut::new(), Expected::new(None, None, as_lines));
     let head = loop {
-        match response::parse(&mut read, method, &mut interim) {
+        match response::parse(&mut read, method, &mut expected) {
             Ok(Some(head)) => break head,
             Ok(None) if feed(&mut read, &mut rest, step) => {}
             Ok(None) => return Outcome::Partial,
@@ -72,7 +76,7 @@ pub(crate) fn read_response(mut rest: &[u8], method: &Method, step: usize) -> Ou
     };
     let mut message = Message {
         status: head.status,
-        headers: head.headers,
+        headers: head.lines.as_ref().map_or(head.headers, fields_of),
         body: Vec::new(),
         trailers: HeaderMap::new(),
         keeps_open: head.keeps_open,
@@ -91,6 +95,26 @@ pub(crate) fn read_response(mut rest: &[u8], method: &Method, step: usize) -> Ou
     let left = message.body.len() - length;
     message.body.truncate(length);
     Outcome::Whole(Box::new(message), left)
+}
+
+/// What a client reads in lines that are passed on.
+fn fields_of(lines: &Lines) -> HeaderMap {
+    let mut text = Vec::new();
+    lines.write(&mut text);
+    text.extend_from_slice(b"\r\n");
+    let mut fields = [httparse::EMPTY_HEADER; 256];
+    let parsed = httparse::parse_headers(&text, &mut fields).expect("fields");
+    let Status::Complete((length, fields)) = parsed else {
+        panic!("lines without an end: {}", text.escape_ascii());
+    };
+    assert_eq!(length, text.len(), "there is more than fields: {}", text.escape_ascii());
+    let field = |field: &httparse::Header<'_>| {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).expect("a name");
+        (name, HeaderValue::from_bytes(field.value).expect("a value"))
+    };
+    let fields: HeaderMap = fields.iter().map(field).collect();
+    assert_eq!(lines.has_date(), fields.contains_key("date"));
+    fields
 }
 
 /// Reads a chunked body.

@@ -265,11 +265,7 @@ impl Framing {
             self.length = self.length.or(Some(0));
             return Ok(false);
         }
-        let digits = std::str::from_utf8(value)
-            .ok()
-            .filter(|_| value.iter().all(u8::is_ascii_digit));
-        let length = digits.and_then(|digits| digits.parse().ok());
-        let length = length.ok_or(Unreadable::ContentLength)?;
+        let length = fields::number(value).ok_or(Unreadable::ContentLength)?;
         match self.length.replace(length) {
             None => Ok(true),
             Some(before) if before == length => Ok(false),

@@ -4,6 +4,7 @@ use super::date;
 use super::wire::Output;
 use crate::chunks;
 use crate::fields;
+use crate::lines::Lines;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -44,8 +45,14 @@ fn may_have_body(status: StatusCode) -> bool {
     !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Appends a head. Gives how its body ends, and whether the connection stays open after it. `size`: that of the body; `None`: there is none.
-pub(super) fn head(response: &Parts, size: Option<&SizeHint>, asked: Asked, to: &mut Vec<u8>) -> (Ends, bool) {
+/// Appends a head, with fields that are written as they came where there are such. Gives how its body ends, and whether the connection
+/// stays open after it. `size`: that of the body; `None`: there is none.
+pub(super) fn head(
+    (response, lines): (&Parts, Option<&Lines>),
+    size: Option<&SizeHint>,
+    asked: Asked,
+    to: &mut Vec<u8>,
+) -> (Ends, bool) {
     to.reserve(USUAL);
     line(response, asked.is_http_10, to);
     let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -53,10 +60,14 @@ pub(super) fn head(response: &Parts, size: Option<&SizeHint>, asked: Asked, to: 
     let is_chunkable = may_have_body && !asked.is_head && !asked.is_http_10;
     let (mut keeps_open, mut has_date) = (asked.keeps_open, false);
     let (mut length, mut trailers) = (None, Vec::new());
+    if let Some(lines) = lines {
+        lines.write(to);
+        has_date = lines.has_date();
+    }
     for (name, value) in &response.headers {
         if *name == header::CONTENT_LENGTH {
             // Written below: what a body is known to have counts, and not what its head says.
-            length = number(value).filter(|_| may_have_body);
+            length = fields::number(value.as_bytes()).filter(|_| may_have_body);
             continue;
         } else if *name == header::CONNECTION && !switches {
             keeps_open &= !fields::tokens(value.as_bytes()).any(|token| token.eq_ignore_ascii_case(b"close"));
@@ -144,10 +155,6 @@ fn content_length(length: u64, to: &mut Vec<u8>) {
     to.extend_from_slice(b"content-length: ");
     to.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     to.extend_from_slice(b"\r\n");
-}
-
-fn number(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok()?.parse().ok()
 }
 
 impl Ends {

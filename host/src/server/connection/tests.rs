@@ -5,6 +5,7 @@ use super::super::{Limits, ListenerTerms};
 use super::remaining::Remaining;
 use super::*;
 use crate::arrival::{Arrival, ClientBody, ListenerId, RequestLimits};
+use crate::lines::Lines;
 use crate::vitals::{OpenListeners, TunnelEnd};
 use http_body_util::Full;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -35,6 +36,10 @@ impl Handler for Paths {
             }
         }
         Response::new(Full::from(request.uri().path().to_owned()))
+    }
+
+    fn lines(&self, _: &mut Full<Bytes>) -> Option<Lines> {
+        None
     }
 
     fn tunnel(&self, _: &mut Full<Bytes>) -> Option<(Tunnel, NoRecord)> {

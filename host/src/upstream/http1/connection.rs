@@ -9,7 +9,7 @@ use super::upload::Upload;
 use crate::chunks::{Chunks, Piece};
 use crate::upstream::dial::Transport;
 use crate::upstream::error::ExchangeError;
-use crate::upstream::head::{Ends, Head, Interims};
+use crate::upstream::head::{Ends, Expected, Head};
 use crate::upstream::link::Link;
 use crate::upstream::malformed::Malformed;
 use crate::upstream::replay::RequestBody;
@@ -38,8 +38,8 @@ pub(in crate::upstream) struct Connection {
     read: BytesMut,
     /// How much is read at a time.
     read_size: usize,
-    /// The interim responses before the response.
-    interim: Interims,
+    /// Of the exchange that runs.
+    expected: Expected,
     body: Remaining,
     keeps_open: bool,
     /// What it is apart from its protocol.
@@ -75,7 +75,7 @@ impl Connection {
             upload: Upload::default(),
             read: BytesMut::with_capacity(READ_BYTES.0),
             read_size: READ_BYTES.0,
-            interim: Interims::default(),
+            expected: Expected::default(),
             body: Remaining::Length(0),
             keeps_open: true,
             link,
@@ -157,7 +157,7 @@ impl Connection {
         body: RequestBody,
     ) -> Result<Head, ExchangeError> {
         self.upload.begin(request, host, persistence, body);
-        self.interim = Interims::new(request.interim(), request.switch());
+        self.expected = Expected::new(request.interim(), request.switch(), request.response_as_lines());
         let head = poll_fn(|context| self.poll_head(request.method(), context)).await?;
         if request.upgrade().is_some_and(|upgrade| !upgrade.permits(head.status)) {
             return Err(Malformed::Protocol.into());
@@ -183,7 +183,7 @@ impl Connection {
         // A gateway may answer before it has the whole request, and close: its answer counts even then.
         self.poll_upload(context)?;
         loop {
-            if let Some(head) = response::parse(&mut self.read, method, &mut self.interim)? {
+            if let Some(head) = response::parse(&mut self.read, method, &mut self.expected)? {
                 return Poll::Ready(Ok(head));
             }
             let error = match ready!(self.poll_read(context)) {

@@ -4,7 +4,7 @@
 //! malformed.
 
 use crate::fields::{self, ResponseField};
-use crate::upstream::head::{Ends, Head, Interims, MAX_HEAD, MAX_INTERIM};
+use crate::upstream::head::{Ends, Expected, Head, MAX_HEAD, MAX_INTERIM};
 use crate::upstream::interim::Switch;
 use crate::upstream::malformed::Malformed;
 use arrayvec::ArrayVec;
@@ -13,11 +13,13 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use httparse::Status;
 use hyper::ext::ReasonPhrase;
+use passed::Passed;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+mod passed;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +34,7 @@ const USUAL_FIELDS: usize = 24;
 pub(in crate::upstream) fn parse(
     read: &mut BytesMut,
     method: &Method,
-    interim: &mut Interims,
+    expected: &mut Expected,
 ) -> Result<Option<Head>, Malformed> {
     loop {
         match read.first() {
@@ -61,12 +63,17 @@ pub(in crate::upstream) fn parse(
             return Err(Malformed::LineEnd);
         }
         match code {
-            101 => return switched(read.split_to(length).freeze(), version, method, interim.upgrade.take()).map(Some),
-            100..=199 if interim.count == MAX_INTERIM => return Err(Malformed::Interim),
+            101 => return switched(read.split_to(length).freeze(), version, method, expected.upgrade.take()).map(Some),
+            100..=199 if expected.interims == MAX_INTERIM => return Err(Malformed::Interim),
             // Some clients take one for the response (RFC 9110, section 15.2). 100 is for the proxy itself, which expects none.
             100..=199 => {
-                interim.count += 1;
-                match interim.to.as_ref().and_then(Weak::upgrade).filter(|_| code != 100) {
+                expected.interims += 1;
+                match expected
+                    .interim
+                    .as_ref()
+                    .and_then(Weak::upgrade)
+                    .filter(|_| code != 100)
+                {
                     None => read.advance(length),
                     Some(to) => {
                         let mut places = ArrayVec::<Place, MAX_FIELDS>::new();
@@ -82,9 +89,15 @@ pub(in crate::upstream) fn parse(
             // Those above 599 are invalid (RFC 9110, section 15), and in use: clients take them for 5xx.
             ..100 | 1000.. => return Err(Malformed::Syntax(httparse::Error::Status)),
             _ => {
+                let status = StatusCode::from_u16(code).map_err(|_| httparse::Error::Status)?;
+                if expected.as_lines
+                    && !is_bodiless(method, status)
+                    && let Some(passed) = Passed::of(response.headers, &read[..length], version)?
+                {
+                    return Ok(Some(passed.head(status, read.split_to(length).freeze())));
+                }
                 let mut places = ArrayVec::<Place, MAX_FIELDS>::new();
                 places.extend(response.headers.iter().map(|field| Place::of(field, read)));
-                let status = StatusCode::from_u16(code).map_err(|_| httparse::Error::Status)?;
                 let head = read.split_to(length).freeze();
                 return head_of(status, version, &head, &places, method).map(Some);
             }
@@ -185,8 +198,8 @@ fn head_of(
         }
     }
     let keeps_open = end_named(&mut headers, &connection, version);
-    let has_none = method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let ends = if has_none {
+    let is_bodiless = is_bodiless(method, status);
+    let ends = if is_bodiless {
         Ends::Length(0)
     } else {
         framing.ends(version)?
@@ -201,12 +214,18 @@ fn head_of(
         status,
         reason: unusual_reason(status, head),
         headers,
+        lines: None,
         ends,
         keeps_open: keeps_open && !is_odd && ends != Ends::Closed,
-        is_bodiless: has_none,
+        is_bodiless,
         idle_timeout,
         is_rewritable,
     })
+}
+
+/// Whether a response has no body whatever its fields say (RFC 9112, section 6.3).
+fn is_bodiless(method: &Method, status: StatusCode) -> bool {
+    method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// The seconds of `timeout` in `Keep-Alive: timeout=5, max=100` (RFC 2068, section 19.7.1.1).
@@ -215,8 +234,8 @@ fn announced(value: &[u8]) -> Option<Duration> {
         let (name, seconds) = parameter.split_at_checked(b"timeout=".len())?;
         name.eq_ignore_ascii_case(b"timeout=").then_some(seconds)
     })?;
-    let seconds: u32 = std::str::from_utf8(seconds).ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+    let seconds = fields::number(seconds).filter(|seconds| u32::try_from(*seconds).is_ok());
+    seconds.map(Duration::from_secs)
 }
 
 /// The reason phrase of a head, where the status has another one or none. An empty one counts as the usual one.
@@ -270,11 +289,9 @@ impl Framing {
     fn length(&mut self, value: &[u8]) -> Result<Option<HeaderValue>, Malformed> {
         let mut parts = 0;
         for part in value.split(|byte| *byte == b',') {
-            let digits = part.trim_ascii();
-            let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-            let text = std::str::from_utf8(digits).ok().filter(|_| is_number);
-            let length = text.and_then(|text| text.parse::<i64>().ok());
-            let length = length.ok_or(Malformed::Length)?.unsigned_abs();
+            // Some recipients have signed numbers.
+            let length = fields::number(part.trim_ascii()).filter(|length| i64::try_from(*length).is_ok());
+            let length = length.ok_or(Malformed::Length)?;
             if self.length.replace(length).is_some_and(|before| before != length) {
                 return Err(Malformed::Length);
             }

@@ -37,6 +37,7 @@ pub(super) fn head(response: Response<()>, method: &Method) -> Result<(Head, Opt
         status,
         reason: None,
         headers,
+        lines: None,
         ends: match is_bodiless {
             true => Ends::Length(0),
             false => Ends::Chunked,

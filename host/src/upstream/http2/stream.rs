@@ -6,7 +6,7 @@ use super::encode::{self, Named};
 use super::upload::Upload;
 use crate::upstream::clock;
 use crate::upstream::error::ExchangeError;
-use crate::upstream::head::{Head, Interims, MAX_INTERIM};
+use crate::upstream::head::{Expected, Head, MAX_INTERIM};
 use crate::upstream::malformed::Malformed;
 use crate::upstream::replay::RequestBody;
 use crate::upstream::request::Outbound;
@@ -27,7 +27,7 @@ use std::time::Instant;
 pub(in crate::upstream) struct Stream {
     upload: Upload,
     response: Received,
-    interim: Interims,
+    expected: Expected,
     /// How many bytes the connection had written before.
     written: u64,
     began: Instant,
@@ -65,7 +65,7 @@ impl Stream {
         Ok(Self {
             upload: Upload::new(upload, body),
             response: Received::Awaited(response),
-            interim: Interims::new(request.interim(), None),
+            expected: Expected::new(request.interim(), None, false),
             written,
             began: at,
             connection,
@@ -120,7 +120,7 @@ impl Stream {
         let mut interim = Ok(());
         while let Some(next) = ready!(response.poll_informational(context)) {
             interim = match next {
-                Ok(next) => passed(&mut self.interim, next.status(), next.headers()),
+                Ok(next) => passed(&mut self.expected, next.status(), next.headers()),
                 // The response has it too.
                 Err(_) => break,
             };
@@ -233,16 +233,16 @@ impl Stream {
 }
 
 /// Passes an interim response on, or drops it.
-fn passed(interim: &mut Interims, status: StatusCode, headers: &http::HeaderMap) -> Result<(), Malformed> {
+fn passed(expected: &mut Expected, status: StatusCode, headers: &http::HeaderMap) -> Result<(), Malformed> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Malformed::Switching);
     }
-    if interim.count == MAX_INTERIM {
+    if expected.interims == MAX_INTERIM {
         return Err(Malformed::Interim);
     }
-    interim.count += 1;
+    expected.interims += 1;
     // 100 is for the proxy itself, which expects none.
-    let to = interim.to.as_ref().and_then(Weak::upgrade);
+    let to = expected.interim.as_ref().and_then(Weak::upgrade);
     if let Some(to) = to.filter(|_| status != StatusCode::CONTINUE) {
         to.pass(status, headers);
     }

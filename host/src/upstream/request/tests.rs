@@ -35,6 +35,7 @@ pub(in crate::upstream) fn untrusted() -> Forwarding<'static> {
         rewrites_responses: true,
         rewritten_by: None,
         interim: None,
+        response_as_lines: false,
         is_call: false,
     }
 }

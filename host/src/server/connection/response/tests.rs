@@ -1,6 +1,7 @@
 //! Responses as clients read them.
 
 use super::*;
+use crate::lines::Kept;
 use http::Response;
 
 const ASKED: Asked = Asked {
@@ -24,11 +25,29 @@ fn written(
     let (parts, ()) = response.body(()).expect("a response").into_parts();
     let size = size.map_or_else(SizeHint::default, SizeHint::with_exact);
     let mut text = Vec::new();
-    let (ends, keeps_open) = head(&parts, Some(&size), asked, &mut text);
+    let (ends, keeps_open) = head((&parts, None), Some(&size), asked, &mut text);
     let text = String::from_utf8(text).expect("text");
     let (before, date) = text.split_once("date: ").expect("a date");
     assert_eq!(date.len(), "Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n".len());
     (before.to_owned(), ends, keeps_open)
+}
+
+#[test]
+fn fields_are_written_as_they_came() {
+    let mut kept = Kept::default();
+    let head = Bytes::from_static(b"HTTP/1.1 200 OK\r\nServer: x\r\nDate: then\r\n\r\n");
+    assert!(kept.add(17, head.len() - 2));
+    let lines = Lines::new(head, kept, true);
+    let response = Response::builder().header("set-cookie", "a=b").body(());
+    let (parts, ()) = response.expect("a response").into_parts();
+    let mut text = Vec::new();
+    let size = SizeHint::with_exact(2);
+    let (ends, keeps_open) = super::head((&parts, Some(&lines)), Some(&size), ASKED, &mut text);
+    assert_eq!(
+        String::from_utf8_lossy(&text),
+        "HTTP/1.1 200 OK\r\nServer: x\r\nDate: then\r\nset-cookie: a=b\r\ncontent-length: 2\r\n\r\n"
+    );
+    assert!(keeps_open && matches!(ends, Ends::Length(2)));
 }
 
 #[test]

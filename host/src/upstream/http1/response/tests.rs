@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::rc::Rc;
 
 fn parse_all(text: &str, method: &Method) -> Result<Option<Head>, Malformed> {
-    parse(&mut BytesMut::from(text), method, &mut Interims::default())
+    parse(&mut BytesMut::from(text), method, &mut Expected::default())
 }
 
 #[track_caller]
@@ -213,7 +213,7 @@ fn interim_responses_pass_while_their_exchange_lives() {
     let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nConnection: y\r\nY: 1\r\nContent-Length: 0\r\n\r\n\
                 HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let interim: Rc<dyn InterimSink> = crate::arrival::Interim::new(&queue);
-    let mut interims = Interims::new(Some(&interim), None);
+    let mut interims = Expected::new(Some(&interim), None, false);
     let mut read = BytesMut::from(text);
     parse(&mut read, &Method::GET, &mut interims)
         .expect("sound")
@@ -231,6 +231,97 @@ fn interim_responses_pass_while_their_exchange_lives() {
     assert!(queue.is_empty(), "it would answer another request");
 }
 
+/// A head whose fields nobody looks at, and the lines that are passed on of it, where they are.
+#[track_caller]
+fn passed(text: &str) -> (Head, Option<String>) {
+    let mut expected = Expected::new(None, None, true);
+    let head = parse(&mut BytesMut::from(text), &Method::GET, &mut expected);
+    let head = head.expect("sound").expect("whole");
+    let lines = head.lines.as_ref().map(|lines| {
+        let mut text = Vec::new();
+        lines.write(&mut text);
+        String::from_utf8(text).expect("text")
+    });
+    (head, lines)
+}
+
+#[test]
+fn fields_that_nobody_looks_at_are_passed_on_as_they_came() {
+    let (head, lines) = passed(
+        "HTTP/1.1 404 Nothing Here\r\nServer:x\r\nKEEP-ALIVE: timeout=5\r\nConnection: Keep-Alive\r\nX-Own:  1 \r\nX-OWN: 2\r\n\
+         Upgrade: h2c\r\nProxy-Connection: a\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello",
+    );
+    assert_eq!(
+        lines.as_deref(),
+        Some("Server:x\r\nX-Own:  1 \r\nX-OWN: 2\r\nDate: now\r\n")
+    );
+    assert_eq!(
+        (head.status, head.ends, head.keeps_open),
+        (StatusCode::NOT_FOUND, Ends::Length(5), true)
+    );
+    assert_eq!(head.idle_timeout, Some(Duration::from_secs(5)));
+    assert!(head.headers.is_empty() && head.reason.is_some());
+    assert!(head.lines.is_some_and(|lines| lines.has_date()));
+
+    let (head, lines) = passed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nconnection: close\r\n\r\n");
+    assert_eq!(
+        (lines.as_deref(), head.ends, head.keeps_open),
+        (Some(""), Ends::Chunked, false)
+    );
+    assert!(head.lines.is_some_and(|lines| !lines.has_date()));
+
+    let (head, lines) = passed("HTTP/1.0 200 OK\r\nA: b\r\n\r\n");
+    assert_eq!(
+        (lines.as_deref(), head.ends, head.keeps_open),
+        (Some("A: b\r\n"), Ends::Closed, false)
+    );
+}
+
+#[test]
+fn a_head_that_has_to_be_looked_into_is() {
+    let broken = "a: b\r\nconnection: close\r\n".repeat(7);
+    for fields in [
+        "Connection: X-Own\r\n",
+        "Connection: keep-alive, close\r\n",
+        "Location: http://gateway/\r\n",
+        "content-location: /\r\n",
+        "Refresh: 5; url=/\r\n",
+        "Set-Cookie: a=b\r\n",
+        "Trailer: Digest\r\n",
+        &broken,
+    ] {
+        let (head, lines) = passed(&format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n"));
+        assert_eq!(
+            (lines, head.headers.contains_key("content-length")),
+            (None, true),
+            "{fields}"
+        );
+    }
+    for status in ["204 No Content", "304 Not Modified"] {
+        let (head, lines) = passed(&format!("HTTP/1.1 {status}\r\nServer: x\r\nContent-Length: 5\r\n\r\n"));
+        assert_eq!((lines, names(&head)), (None, vec!["server"]), "{status}");
+    }
+}
+
+#[test]
+fn a_head_is_as_strict_where_nobody_looks_at_its_fields() {
+    for fields in [
+        "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 1\r\ncontent-length: 2\r\n",
+        "Content-Length: +1\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "A: b\n",
+        "A : b\r\n",
+        "A: b\r\n c\r\n",
+    ] {
+        let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+        let mut expected = Expected::new(None, None, true);
+        let parsed = parse(&mut BytesMut::from(&*text), &Method::GET, &mut expected);
+        assert!(parsed.is_err(), "{text:?} became {parsed:?}");
+    }
+}
+
 #[test]
 fn a_head_has_limits() {
     let many = "a: b\r\n".repeat(MAX_FIELDS + 1);
@@ -243,7 +334,7 @@ fn a_head_has_limits() {
 #[test]
 fn what_follows_the_head_stays() {
     let mut read = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
-    parse(&mut read, &Method::GET, &mut Interims::default())
+    parse(&mut read, &Method::GET, &mut Expected::default())
         .expect("sound")
         .expect("whole");
     assert_eq!(&*read, b"hello");
@@ -257,12 +348,12 @@ proptest! {
         let cut = cut.min(text.len());
         let whole = text.find("\r\n\r\n").expect("an end") + 4;
         let mut read = BytesMut::from(&text[..cut]);
-        let first = parse(&mut read, &Method::GET, &mut Interims::default()).expect("sound");
+        let first = parse(&mut read, &Method::GET, &mut Expected::default()).expect("sound");
         prop_assert_eq!(first.is_some(), cut >= whole);
         read.extend_from_slice(&text.as_bytes()[cut..]);
         let head = match first {
             Some(head) => head,
-            None => parse(&mut read, &Method::GET, &mut Interims::default()).expect("sound").expect("whole"),
+            None => parse(&mut read, &Method::GET, &mut Expected::default()).expect("sound").expect("whole"),
         };
         prop_assert_eq!(names(&head), ["a", "server"]);
         prop_assert_eq!(&*read, b"5\r\nhello");
@@ -273,7 +364,7 @@ proptest! {
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
         let mut read = BytesMut::from(&text[..start.min(text.len())]);
         read.extend_from_slice(&bytes);
-        let _ = parse(&mut read, &Method::GET, &mut Interims::default());
+        let _ = parse(&mut read, &Method::GET, &mut Expected::default());
     }
 }
 
