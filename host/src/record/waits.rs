@@ -1,5 +1,6 @@
 //! How long a request waited for others: for its gateways, and for its client. The rest of its time is the proxy's own.
 
+use crate::upstream::clock;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -15,21 +16,22 @@ pub(super) struct Waits {
 impl Waits {
     /// Nothing can be done for it.
     pub(super) fn begin(&mut self) {
-        self.since = Some(Instant::now());
+        self.since = Some(clock::read());
     }
 
-    /// Its worker comes back to it.
+    /// Its worker comes back to it: now, if it waited.
     #[inline]
-    pub(super) fn end(&mut self) {
-        if let Some(since) = self.since.take() {
-            self.ended += since.elapsed();
-        }
+    pub(super) fn end(&mut self) -> Option<Instant> {
+        let since = self.since.take()?;
+        let now = clock::read();
+        self.ended += now.saturating_duration_since(since);
+        Some(now)
     }
 
     /// Polls a future, which waits whenever it is not ready.
     pub(super) fn poll<F: Future>(&mut self, future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.end();
-        let polled = future.poll(context);
+        let woken = self.end();
+        let polled = clock::turn(woken, || future.poll(context));
         if polled.is_pending() {
             self.begin();
         }

@@ -28,7 +28,7 @@
 mod blame;
 pub mod body;
 pub mod budget;
-mod clock;
+pub mod clock;
 mod connecting;
 pub mod dial;
 mod ending;
