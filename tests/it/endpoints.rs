@@ -166,7 +166,9 @@ async fn fifty_moves_at_a_time_to_live_of_a_second_leave_nothing_behind() {
 
 /// Returns by how many bytes the last forty moves let the process grow.
 async fn fifty_moves(at_once: bool) -> u64 {
-    let scene = Scene::new(&[1, 2], 1, "health_check: off");
+    // A machine that pauses for half a second is no address that does not answer.
+    let service = "health_check: off\ntimeouts: { connect: 10s }";
+    let scene = Scene::new(&[1, 2], 1, service);
     let load = Steady::start(scene.world.proxy(), 200, from::BRITAIN);
     let mut after_ten = 0;
     for turn in 1..=50 {

@@ -26,6 +26,9 @@ const DRAIN_LINGER: Duration = Duration::from_millis(250);
 /// How often waiting connections are looked at. Timeouts are kept to this precision, and cost the request path nothing.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Most connections that are accepted behind the first one before the rest of the worker's work has its turn.
+const AT_A_TIME: usize = 15;
+
 /// Serves the sockets that a worker is assigned until the program's drain is over. Must run on a local runtime.
 pub async fn run<H: Handler>(mut assignments: Assignments, drain: Drain, handler: Rc<H>) {
     let mut serving = JoinSet::new();
@@ -105,7 +108,12 @@ impl<H: Handler> Server<H> {
             let mut drain_begun = pin!(drain.begun());
             loop {
                 tokio::select! {
-                    (stream, peer) = listener::accept(&listener) => self.open(stream, peer, address),
+                    (stream, peer) = listener::accept(&listener) => {
+                        self.open(stream, peer, address);
+                        // Connections often come together: those cost no further turn of this loop.
+                        let others = listener::accept_waiting(&listener).take(AT_A_TIME);
+                        others.for_each(|(stream, peer)| self.open(stream, peer, address));
+                    }
                     _ = tick.tick() => self.tick(),
                     () = &mut drain_begun => break,
                 }
