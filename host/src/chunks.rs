@@ -176,10 +176,7 @@ pub(crate) fn write_end(to: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
         .flatten()
         .filter(|(name, _)| fields::may_trail(name.as_str()))
     {
-        to.extend_from_slice(name.as_str().as_bytes());
-        to.extend_from_slice(b": ");
-        to.extend_from_slice(value.as_bytes());
-        to.extend_from_slice(b"\r\n");
+        fields::write(to, name.as_str().as_bytes(), value.as_bytes());
     }
     to.extend_from_slice(b"\r\n");
 }

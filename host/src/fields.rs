@@ -156,6 +156,16 @@ pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     elements.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
+/// Appends a field as HTTP/1.1 has it, with its CR LF.
+#[inline]
+pub(crate) fn write(to: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    to.reserve(name.len() + value.len() + b": \r\n".len());
+    to.extend_from_slice(name);
+    to.extend_from_slice(b": ");
+    to.extend_from_slice(value);
+    to.extend_from_slice(b"\r\n");
+}
+
 /// `1*DIGIT`, as far as it fits.
 pub(crate) fn number(text: &[u8]) -> Option<u64> {
     let digit = |number: u64, byte: &u8| {

@@ -3,6 +3,7 @@
 //! The server side writes one response for each request; what comes before it is written before it. In HTTP/2 a stream
 //! would have a queue of its own.
 
+use crate::fields;
 use http::{HeaderMap, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -49,9 +50,7 @@ impl Interim {
             bytes.extend_from_slice(part.as_bytes());
         }
         for (name, value) in headers {
-            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                bytes.extend_from_slice(part);
-            }
+            fields::write(&mut bytes, name.as_str().as_bytes(), value.as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
     }

@@ -7,7 +7,7 @@ use crate::fields;
 use crate::lines::Lines;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
 use http::response::Parts;
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
@@ -83,7 +83,7 @@ pub(super) fn head(
         } else if *name == header::DATE {
             has_date = true;
         }
-        field(name, value, to);
+        fields::write(to, name.as_str().as_bytes(), value.as_bytes());
     }
     let exact = size.map_or(Some(0), SizeHint::exact);
     let ends = match (exact, length) {
@@ -141,20 +141,8 @@ fn line(response: &Parts, is_http_10: bool, to: &mut Vec<u8>) {
     }
 }
 
-#[inline]
-fn field(name: &HeaderName, value: &HeaderValue, to: &mut Vec<u8>) {
-    let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-    to.reserve(name.len() + value.len() + 4);
-    to.extend_from_slice(name);
-    to.extend_from_slice(b": ");
-    to.extend_from_slice(value);
-    to.extend_from_slice(b"\r\n");
-}
-
 fn content_length(length: u64, to: &mut Vec<u8>) {
-    to.extend_from_slice(b"content-length: ");
-    to.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-    to.extend_from_slice(b"\r\n");
+    fields::write(to, b"content-length", itoa::Buffer::new().format(length).as_bytes());
 }
 
 impl Ends {

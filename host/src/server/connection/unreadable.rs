@@ -1,6 +1,7 @@
 //! Responses to requests whose head could not be read.
 
 use super::date;
+use crate::fields;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use http_body::Body;
@@ -15,9 +16,7 @@ pub(super) async fn written<B: Body<Data = Bytes>>(response: Response<B>, reques
         .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     let mut bytes = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
     for (name, value) in &head.headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            bytes.extend_from_slice(part);
-        }
+        fields::write(&mut bytes, name.as_str().as_bytes(), value.as_bytes());
     }
     bytes.extend_from_slice(b"date: ");
     date::write(&mut bytes);

@@ -1,5 +1,6 @@
 //! The head of a request in HTTP/1.1.
 
+use crate::fields;
 use crate::upstream::replay::Framing;
 use crate::upstream::request::{FieldSink, Outbound};
 use http::HeaderValue;
@@ -86,10 +87,7 @@ const ONLY_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 impl FieldSink for Vec<u8> {
     #[inline]
     fn field(&mut self, name: &[u8], value: &[u8]) {
-        self.extend_from_slice(name);
-        self.extend_from_slice(b": ");
-        self.extend_from_slice(value);
-        self.extend_from_slice(b"\r\n");
+        fields::write(self, name, value);
     }
 
     #[inline]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lines::Kept;
+use http::HeaderValue;
 use http::Response;
 
 const ASKED: Asked = Asked {
