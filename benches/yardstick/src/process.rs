@@ -95,12 +95,19 @@ impl Drop for Server {
 
 /// Ports to listen on: consecutive ones, or whichever are free.
 #[derive(Debug)]
-pub struct Ports(Option<u16>);
+pub struct Ports {
+    next: Option<u16>,
+    /// What was taken before: one that was free a moment ago may come again.
+    taken: Vec<u16>,
+}
 
 impl Ports {
     /// From this one on; `None`: whichever are free.
     pub fn from(first: Option<u16>) -> Self {
-        Self(first)
+        Self {
+            next: first,
+            taken: Vec::new(),
+        }
     }
 
     /// The next port.
@@ -108,13 +115,17 @@ impl Ports {
     /// # Errors
     /// When there is none left.
     pub fn take(&mut self) -> Result<u16> {
-        match self.0 {
-            Some(port) => {
-                self.0 = Some(port.checked_add(1).context("the ports end at 65535")?);
-                Ok(port)
+        if let Some(port) = self.next {
+            self.next = Some(port.checked_add(1).context("the ports end at 65535")?);
+            return Ok(port);
+        }
+        loop {
+            // Free now, on all loopback addresses.
+            let port = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port();
+            if !self.taken.contains(&port) {
+                self.taken.push(port);
+                return Ok(port);
             }
-            // Free a moment ago, on all loopback addresses.
-            None => Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port()),
         }
     }
 }
