@@ -176,6 +176,11 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0, digit).filter(|_| !text.is_empty())
 }
 
+/// The length of a body (RFC 9110, section 8.6): a [`number`] that recipients with signed ones can read too.
+pub(crate) fn length(text: &[u8]) -> Option<u64> {
+    number(text).filter(|length| i64::try_from(*length).is_ok())
+}
+
 /// Whether a field may be a trailer: not one for framing, routing, authentication or caching (RFC 9110, section 6.5.1). A
 /// recipient that merges trailers into the head would trust it.
 pub(crate) fn may_trail(name: &str) -> bool {
@@ -244,6 +249,12 @@ mod tests {
         ] {
             assert_eq!(number(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_length_is_at_most_the_largest_signed_number() {
+        assert_eq!(length(b"9223372036854775807"), Some(i64::MAX.unsigned_abs()));
+        assert_eq!((length(b"9223372036854775808"), length(b"")), (None, None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It has been parsed (`server/connection/head.rs`, in HTTP/2 hyper): fields are well formed, and there is one framing of the body. What remains is what a
 //! proxy in particular has to insist on, so that no gateway reads a message in another way than we do.
 
+use crate::fields;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Version};
@@ -219,8 +220,7 @@ fn check_fields(request: &Parts) -> Result<(Option<&str>, bool), NotForwarded> {
             }
             is_coded = true;
         } else if *name == header::CONTENT_LENGTH {
-            let length = value.to_str().ok().and_then(|digits| digits.parse::<i64>().ok());
-            length.filter(|it| *it >= 0).ok_or(NotForwarded::ContentLength)?;
+            fields::length(value.as_bytes()).ok_or(NotForwarded::ContentLength)?;
         } else if *name == header::EXPECT && !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
             return Err(NotForwarded::Expect);
         } else if *name == header::VIA {

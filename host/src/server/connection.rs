@@ -239,9 +239,11 @@ impl<S: ClientStream, H: Handler> Server<S, H> {
         };
         let (mut parts, mut body) = response.into_parts();
         let size = (switch.is_none() && !body.is_end_stream()).then(|| body.size_hint());
-        let lines = self.handler.lines(&mut body);
-        let (mut ends, keeps_open) =
-            self.write_interim_and(|to| response::head((&parts, lines.as_ref()), size.as_ref(), asked, to));
+        let (mut ends, keeps_open) = self.write_interim_and(|to| {
+            // They hold the memory that the gateway's body is read into next.
+            let lines = self.handler.lines(&mut body);
+            response::head((&parts, lines.as_ref()), size.as_ref(), asked, to)
+        });
         if let Some((tunnel, record)) = switch {
             return Err(Ended::Switched(Box::new(Switched {
                 tunnel,

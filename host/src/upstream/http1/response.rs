@@ -289,9 +289,7 @@ impl Framing {
     fn length(&mut self, value: &[u8]) -> Result<Option<HeaderValue>, Malformed> {
         let mut parts = 0;
         for part in value.split(|byte| *byte == b',') {
-            // Some recipients have signed numbers.
-            let length = fields::number(part.trim_ascii()).filter(|length| i64::try_from(*length).is_ok());
-            let length = length.ok_or(Malformed::Length)?;
+            let length = fields::length(part.trim_ascii()).ok_or(Malformed::Length)?;
             if self.length.replace(length).is_some_and(|before| before != length) {
                 return Err(Malformed::Length);
             }
